@@ -1,0 +1,4 @@
+//! The `pythia` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,10 @@
+//! GPT-NeoX as the Pythia suite publishes it: configuration, weights, model, tokenizer, suite and checkpoint store.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod config;
+pub mod params;
+pub mod store;
+pub mod suite;
+pub mod tokenizer;
+pub mod weights;
