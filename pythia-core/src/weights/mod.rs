@@ -173,3 +173,6 @@ fn digest(job: &Job, bytes: &[u8]) -> blake3::Hash {
     hasher.update(blake3::hash(bytes).as_bytes());
     hasher.finalize()
 }
+
+#[cfg(test)]
+mod tests;

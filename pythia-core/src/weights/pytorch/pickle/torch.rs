@@ -24,6 +24,14 @@ pub(in super::super) struct PickledTensor<'a> {
     pub shape: Vec<u64>,
 }
 
+/// A tensor before it is known to be dense.
+#[derive(Clone, Debug)]
+pub(super) struct View<'a> {
+    tensor: PickledTensor<'a>,
+    /// Distances between neighbours on each axis, in values.
+    strides: Vec<u64>,
+}
+
 /// Everything a checkpoint may name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
@@ -51,8 +59,8 @@ impl<'a> Machine<'a> {
     /// A reference to a storage: `("storage", type, key, device, number of values)`.
     pub(super) fn persistent(&mut self) -> Result<(), PickleError> {
         let id = self.pop()?;
-        let Value::Tuple(items) = &self.values[id] else { return Err(self.malformed("a storage")) };
-        let items: Vec<&Value<'a>> = items.iter().map(|&item| &self.values[item]).collect();
+        let Value::Tuple(items) = self.value(id) else { return Err(self.malformed("a storage")) };
+        let items: Vec<&Value<'a>> = items.iter().map(|&item| self.value(item)).collect();
         let storage = match items[..] {
             [
                 Value::Text("storage"),
@@ -74,8 +82,8 @@ impl<'a> Machine<'a> {
     /// A call of one of the two callables on the list.
     pub(super) fn call(&mut self) -> Result<(), PickleError> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
-        let Value::Tuple(arguments) = &self.values[arguments] else { return Err(self.malformed("arguments")) };
-        let result = match (&self.values[callable], &arguments[..]) {
+        let Value::Tuple(arguments) = self.value(arguments) else { return Err(self.malformed("arguments")) };
+        let result = match (self.value(callable), &arguments[..]) {
             (Value::Global(Global::OrderedDict), []) => Value::Dict(Vec::new()),
             (Value::Global(Global::RebuildTensor), &[storage, first, shape, strides, _, _]) => {
                 self.rebuild(storage, first, shape, strides)?
@@ -87,8 +95,7 @@ impl<'a> Machine<'a> {
     }
 
     fn rebuild(&self, storage: Id, first: Id, shape: Id, strides: Id) -> Result<Value<'a>, PickleError> {
-        let (&Value::Storage { dtype, key, n_values }, &Value::Int(first)) =
-            (&self.values[storage], &self.values[first])
+        let (&Value::Storage { dtype, key, n_values }, &Value::Int(first)) = (self.value(storage), self.value(first))
         else {
             return Err(self.malformed("a storage and an offset"));
         };
@@ -98,15 +105,15 @@ impl<'a> Machine<'a> {
         if shape.len() != strides.len() || end.is_none_or(|end| end > n_values) {
             return Err(self.malformed("a tensor within its storage"));
         }
-        Ok(Value::Tensor { dtype, key, first, shape, strides })
+        Ok(Value::Tensor(Box::new(View { tensor: PickledTensor { dtype, key, first, shape }, strides })))
     }
 
     fn extents(&self, id: Id) -> Result<Vec<u64>, PickleError> {
-        let Value::Tuple(items) = &self.values[id] else { return Err(self.malformed("a shape")) };
+        let Value::Tuple(items) = self.value(id) else { return Err(self.malformed("a shape")) };
         if items.len() > MAX_AXES {
             return Err(self.malformed("a shape of at most 8 axes"));
         }
-        let extent = |&item: &Id| match self.values[item] {
+        let extent = |&item: &Id| match *self.value(item) {
             Value::Int(extent) => self.unsigned_from(extent),
             _ => Err(self.malformed("a shape")),
         };
@@ -118,24 +125,24 @@ impl<'a> Machine<'a> {
         self.pop()?;
         let target = self.pop()?;
         self.stack.push(target);
-        if matches!(self.values[target], Value::Dict(_)) { Ok(()) } else { Err(self.malformed("a dictionary")) }
+        if matches!(self.value(target), Value::Dict(_)) { Ok(()) } else { Err(self.malformed("a dictionary")) }
     }
 
     /// The result, checked to be a flat dictionary of dense tensors.
     pub(super) fn tensors(&self, result: Id) -> Result<Vec<(&'a str, PickledTensor<'a>)>, PickleError> {
-        let Value::Dict(entries) = &self.values[result] else { return Err(PickleError::NotTensors { key: None }) };
+        let Value::Dict(entries) = self.value(result) else { return Err(PickleError::NotTensors { key: None }) };
         let mut tensors: BTreeMap<&'a str, PickledTensor<'a>> = BTreeMap::new();
         for &(key, value) in entries {
-            let &Value::Text(name) = &self.values[key] else { return Err(PickleError::NotTensors { key: None }) };
-            let Value::Tensor { dtype, key, first, shape, strides } = &self.values[value] else {
+            let &Value::Text(name) = self.value(key) else { return Err(PickleError::NotTensors { key: None }) };
+            let Value::Tensor(view) = self.value(value) else {
                 return Err(PickleError::NotTensors { key: Some(name.to_owned()) });
             };
-            if !is_dense(shape, strides) {
-                let (shape, strides) = (shape.clone(), strides.clone());
+            let View { tensor, strides } = &**view;
+            if !is_dense(&tensor.shape, strides) {
+                let (shape, strides) = (tensor.shape.clone(), strides.clone());
                 return Err(PickleError::Strided { tensor: name.to_owned(), shape, strides });
             }
-            let tensor = PickledTensor { dtype: *dtype, key, first: *first, shape: shape.clone() };
-            if tensors.insert(name, tensor).is_some() {
+            if tensors.insert(name, tensor.clone()).is_some() {
                 return Err(PickleError::Duplicate { tensor: name.to_owned() });
             }
         }
