@@ -8,6 +8,7 @@
 //! - [`head_scores`]: what attention heads attend to (induction, previous token, duplicate token, current token, BOS sink);
 //! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
 //! - [`token_loss`]: the loss of every token of every prompt;
+//! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
 //! - [`error`]: every way in which a probe can be refused or fail.
 //!
 //! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
@@ -18,6 +19,7 @@
 pub mod error;
 pub mod head_scores;
 pub mod induction_loss;
+pub mod loss;
 pub mod prompts;
 pub mod spec;
 pub mod table;
