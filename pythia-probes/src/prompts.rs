@@ -149,15 +149,16 @@ impl Prompts {
         self.len() == 0
     }
 
-    /// All sequences one after another, `batch × len` ids, shorter ones filled up with zeros **on the right**: attention is
-    /// causal, so nothing to the left of the filling can see it.
-    pub fn padded(&self) -> Vec<i32> {
+    /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal, so
+    /// nothing to the left of the filling can see it.
+    pub fn padded(&self) -> Vec<Vec<u32>> {
         let len = self.len();
         let filled = |row: &Vec<u32>| {
-            let filling = std::iter::repeat_n(0, len - row.len());
-            row.clone().into_iter().chain(filling).map(|id| id.cast_signed())
+            let mut row = row.clone();
+            row.resize(len, 0);
+            row
         };
-        self.rows.iter().flat_map(filled).collect()
+        self.rows.iter().map(filled).collect()
     }
 }
 
@@ -227,7 +228,7 @@ mod tests {
         let rows = [vec![1, 2], vec![3]];
         let prompts = Prompts::given(&rows, true, VOCABULARY).expect("ids are in range");
         assert_eq!(prompts.rows(), [vec![4, 1, 2], vec![4, 3]]);
-        assert_eq!(prompts.padded(), [4, 1, 2, 4, 3, 0]);
+        assert_eq!(prompts.padded(), [[4, 1, 2], [4, 3, 0]]);
         let error = Prompts::given(&[vec![1], vec![0, 11]], false, VOCABULARY);
         assert_eq!(error, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 11, vocab: 11 }));
     }
