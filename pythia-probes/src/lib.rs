@@ -19,6 +19,8 @@
 #![warn(missing_docs)]
 
 pub mod error;
+#[cfg(test)]
+mod goldens;
 pub mod head_scores;
 pub mod induction_loss;
 pub mod loss;

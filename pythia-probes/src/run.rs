@@ -143,3 +143,117 @@ impl Hooks for Observer<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device};
+    use pythia_core::config::{NeoxConfig, Rotary, Variant};
+    use pythia_core::model::GptNeoX;
+    use pythia_core::params::{HostParams, HostTensor, Param};
+    use pythia_hooks::Site;
+
+    use super::*;
+    use crate::head_scores::HeadScores;
+    use crate::table::Column;
+
+    /// A small model whose weights follow a fixed pattern; 3 of its 24 embeddings are padding.
+    fn model(unembed: bool) -> GptNeoX {
+        let config = NeoxConfig {
+            n_layers: 2,
+            d_model: 16,
+            n_heads: 2,
+            d_mlp: 32,
+            vocab_size: 24,
+            n_ctx: 64,
+            layer_norm_eps: 1e-5,
+            rotary: Rotary { ndims: 4, base: 10_000.0 },
+            variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
+        };
+        let mut params = HostParams::new();
+        for (which, param) in Param::all(&config).into_iter().enumerate() {
+            let shape = param.shape(&config);
+            let wave = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin();
+            let values = (0..shape.iter().product()).map(wave).collect();
+            if unembed || param != Param::Unembed {
+                params.insert(param, HostTensor { shape, values });
+            }
+        }
+        GptNeoX::from_params(config, params, &Device::flex(), DType::F32)
+    }
+
+    fn subject(model: &GptNeoX) -> Subject<'_> {
+        Subject { model, vocab: 21, prepend_bos: true, bos: 0 }
+    }
+
+    fn heads() -> ProbeSpec {
+        ProbeSpec::HeadScores(HeadScores { batch: 5, half_len: 9, ..HeadScores::default() })
+    }
+
+    fn halves() -> ProbeSpec {
+        ProbeSpec::InductionLoss(InductionLoss { batch: 5, half_len: 9, ..InductionLoss::default() })
+    }
+
+    fn tokens() -> ProbeSpec {
+        ProbeSpec::TokenLoss(TokenLoss { batch: Some(5), half_len: Some(9), ..TokenLoss::default() })
+    }
+
+    #[test]
+    fn sharing_a_forward_pass_changes_no_answer() {
+        let model = model(true);
+        let shorter = ProbeSpec::HeadScores(HeadScores { half_len: 4, ..HeadScores::default() });
+        let together = run(&[heads(), shorter.clone(), halves(), tokens()], &subject(&model), 3);
+        let alone = [heads(), shorter, halves(), tokens()].map(|probe| run(&[probe], &subject(&model), 3).remove(0));
+        assert_eq!(together, alone);
+        assert!(together.iter().all(Result::is_ok));
+        assert_ne!(together[..1], run(&[heads()], &subject(&model), 4));
+    }
+
+    #[test]
+    fn one_probe_that_cannot_run_leaves_the_others_alone() {
+        let model = model(false);
+        let long = ProbeSpec::HeadScores(HeadScores { half_len: 32, ..HeadScores::default() });
+        let answers = run(&[long, heads(), halves()], &subject(&model), 0);
+        assert_eq!(answers[0], Err(ProbeError::TooLong { len: 65, n_ctx: 64 }));
+        assert!(answers[1].as_ref().is_ok_and(|table| table.n_rows() > 0));
+        assert_eq!(answers[2], Err(ProbeError::NoUnembedding { probe: "induction_loss" }));
+        let padded = Subject { vocab: 25, ..subject(&model) };
+        assert_eq!(run(&[heads()], &padded, 0), [Err(ProbeError::VocabTooLarge { vocab: 25, rows: 24 })]);
+        let foreign = Subject { bos: 24, ..subject(&model) };
+        assert_eq!(run(&[heads()], &foreign, 0), [Err(ProbeError::NoSuchBos { bos: 24, rows: 24 })]);
+    }
+
+    #[test]
+    fn losses_are_those_of_the_full_forward_pass_however_the_prompts_are_padded() {
+        let model = model(true);
+        let rows = vec![vec![3, 1, 4, 1, 5], vec![9, 2], vec![6, 5, 3, 5, 8, 9, 7, 9, 3]];
+        let probe = ProbeSpec::TokenLoss(TokenLoss { tokens: Some(rows.clone()), ..TokenLoss::default() });
+        let table = run(&[probe], &subject(&model), 0).remove(0).expect("the prompts fit");
+        let found = table.column("loss").and_then(Column::floats).expect("numbers");
+        let mut expected = Vec::new();
+        for row in &rows {
+            let row: Vec<u32> = [0].into_iter().chain(row.iter().copied()).collect();
+            let logits = model.forward(model.tokens(std::slice::from_ref(&row)), &mut ());
+            let logits = logits.into_data().try_into_vec::<f32>().expect("float32 logits");
+            for (place, right) in row.iter().skip(1).enumerate() {
+                let at = &logits[place * 24..][..24];
+                let sum: f64 = at.iter().map(|logit| f64::from(*logit).exp()).sum();
+                expected.push(sum.ln() - f64::from(at[*right as usize]));
+            }
+        }
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.is_some_and(|found| (found - expected).abs() < 1e-5), "{found:?} {expected}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_the_pattern_is_wanted() {
+        let model = model(true);
+        let (subject, heads, halves) = (subject(&model), heads(), halves());
+        let prompts = prepare(&heads, &subject, 0).expect("the probe can run");
+        let observers = vec![Observer::new(&heads, &prompts, &subject), Observer::new(&halves, &prompts, &subject)];
+        let wanted = |point: &HookPoint| observers.wants(*point);
+        let points: Vec<HookPoint> = pythia_hooks::points_of(&model.anatomy()).into_iter().filter(wanted).collect();
+        assert_eq!(points, [Site::Pattern.at(0), Site::Pattern.at(1)]);
+    }
+}
