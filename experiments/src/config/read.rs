@@ -19,6 +19,9 @@ use super::sources::Sources;
 use super::steps::Steps;
 use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, overrides};
 
+/// What messages call the table of the whole file.
+const WHOLE: &str = "the experiment";
+
 /// The plain keys of the file; `steps` and `[[probe]]` are read by hand.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -101,13 +104,14 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let mut root = document(sources, overrides)?;
     let top = 0..sources.file().lines().next().map_or(0, str::len);
     let mut problems = Vec::new();
-    problems.extend(wrong_keys(&root, "the experiment", &schema::experiment_keys(), &top));
+    problems.extend(wrong_keys(&root, WHOLE, &schema::experiment_keys(), &top));
     let steps = root.remove_entry("steps");
     let probes = root.remove("probe");
     let steps_at = steps.as_ref().map_or(top.clone(), |(_, value)| value.span());
     let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
     let probes = take(&mut problems, probes.map(read_probes));
-    let head = take(&mut problems, problems_free(&problems).then(|| read_head(root, &top)));
+    let comparable = keys_are_right(&problems);
+    let head = take(&mut problems, comparable.then(|| read_head(root, &top)));
     let models = take(&mut problems, head.as_ref().map(read_models));
     match (head, models, steps, probes) {
         (Some(head), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
@@ -117,10 +121,11 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     }
 }
 
-/// Reading the plain keys repeats what the comparison of keys has found, so it waits until that found nothing.
-fn problems_free(problems: &[Located]) -> bool {
-    !problems.iter().any(|located| {
-        matches!(&located.problem, Problem::UnknownKey { table, .. } | Problem::MissingKey { table, .. } if table == "the experiment")
+/// Reading the plain keys would repeat what the comparison of keys has found, so it waits until that found nothing.
+fn keys_are_right(problems: &[Located]) -> bool {
+    !problems.iter().any(|located| match &located.problem {
+        Problem::UnknownKey { table, .. } | Problem::MissingKey { table, .. } => table == WHOLE,
+        _ => false,
     })
 }
 
