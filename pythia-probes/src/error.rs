@@ -88,12 +88,12 @@ pub enum ProbeError {
         found: Vec<usize>,
     },
     /// A tensor could not be read back from the device.
-    #[error("reading {place} back from the device failed: {source_text}")]
+    #[error("reading {place} back from the device failed: {reason}")]
     Device {
         /// Where the tensor came from.
         place: &'static str,
         /// What the backend said.
-        source_text: String,
+        reason: String,
     },
     /// The model ran through without a place that the probe reads.
     #[error("the model ran {fired} of {expected} layers past the attention pattern")]

@@ -6,11 +6,17 @@
 //!
 //! The patterns are reduced while the model runs, one layer at a time, and never kept.
 
+mod detector;
+mod mask;
+mod observer;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
 use crate::prompts::Repeated;
+use mask::Exclude;
+pub(crate) use observer::PatternReader;
 
 /// What a head may be scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +90,11 @@ impl HeadScores {
     pub fn layout(&self, prepend_bos: bool) -> Repeated {
         let bos = self.prepend_bos.unwrap_or(prepend_bos);
         Repeated { batch: self.batch, half_len: self.half_len, repeats: self.repeats, bos }
+    }
+
+    /// What the `tl_detect` definitions leave out.
+    fn exclude(&self) -> Exclude {
+        Exclude { first: self.exclude_bos, current: self.exclude_current }
     }
 
     /// Refuses what can have no answer.
