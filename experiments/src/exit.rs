@@ -22,15 +22,23 @@ pub enum Exit {
     Terminated = 143,
 }
 
-/// The paragraph that `--help` prints under the options.
-pub const HELP: &str = "Exit codes:
+/// The paragraph on exit codes, as a macro so that longer help texts can be put together from it.
+macro_rules! help {
+    () => {
+        "Exit codes:
     0  everything asked for exists
     1  the sweep went through, some cells failed (the summary names each one and its remedy)
     2  the command line or the experiment file is wrong
     3  bad input data: a missing or damaged checkpoint or file, or results of another experiment
     4  out of disk or memory, or a folder that cannot be written
   130  stopped by SIGINT, nothing lost: the same command resumes
-  143  stopped by SIGTERM, nothing lost: the same command resumes";
+  143  stopped by SIGTERM, nothing lost: the same command resumes"
+    };
+}
+pub(crate) use help;
+
+/// The paragraph that help texts end with.
+pub const HELP: &str = help!();
 
 impl Exit {
     /// The number that the shell sees.

@@ -96,10 +96,10 @@ impl Folder {
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(tried("sync", parent))
     }
 
-    /// Removes a file that a fresh start makes anew; one that is not there is fine.
+    /// Removes a folder with all that is in it, for a fresh start; one that is not there is fine.
     pub fn remove(&self, relative: &Path) -> Result<(), FolderError> {
         let path = self.root.join(relative);
-        match fs::remove_file(&path) {
+        match fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(tried("remove", &path)(error)),
             _ => Ok(()),
         }
@@ -126,6 +126,22 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// Writes one file outside of any output folder: beside its place, to the disk, then by rename.
+pub fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        fs::create_dir_all(parent).map_err(tried("create", parent))?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(tried("write", path)));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {

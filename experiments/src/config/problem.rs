@@ -8,6 +8,7 @@ use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
 use super::sources::Sources;
+use crate::study::ShapeError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +96,9 @@ pub enum Problem {
     /// A model whose files cannot be listed or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A model whose shape or vocabulary cannot be read.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
     /// A step that the model was not saved at.
     #[error("step {step} is not a checkpoint of {model}")]
     NotACheckpoint {
@@ -249,6 +253,11 @@ impl ConfigErrors {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let shown = self.problems.iter().map(|located| renderer.render(&[self.group(located)]));
         shown.collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Whether the experiment itself is right and only data that it names is missing or broken.
+    pub fn are_about_data(&self) -> bool {
+        self.problems.iter().all(|located| matches!(located.problem, Problem::Store(_) | Problem::Shape(_)))
     }
 
     fn group<'a>(&'a self, located: &'a Located) -> Group<'a> {

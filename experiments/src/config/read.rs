@@ -112,6 +112,7 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let probes = take(&mut problems, probes.map(read_probes));
     let comparable = keys_are_right(&problems);
     let head = take(&mut problems, comparable.then(|| read_head(root, &top)));
+    take(&mut problems, head.as_ref().map(|head| check_name(&head.name, "an experiment")));
     let models = take(&mut problems, head.as_ref().map(read_models));
     match (head, models, steps, probes) {
         (Some(head), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
@@ -235,7 +236,7 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
         return Err(problems);
     }
     let named = name.unwrap_or_else(|| kind.clone());
-    check_name(&named)?;
+    check_name(&named, "a probe")?;
     let rest = Spanned::new(header.clone(), DeValue::Table(table));
     match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
         Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec }),
@@ -271,12 +272,12 @@ fn unknown_kind(kind: &Spanned<String>) -> Located {
     Located::new(Problem::UnknownKind { kind: kind.get_ref().clone(), allowed }, kind.span())
 }
 
-/// A probe's name becomes a folder, on every file system and in every shell.
-fn check_name(name: &Spanned<String>) -> Result<(), Vec<Located>> {
+/// Names become those of files and folders, on every file system and in every shell.
+fn check_name(name: &Spanned<String>, what: &'static str) -> Result<(), Vec<Located>> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if !name.get_ref().is_empty() && name.get_ref().chars().all(allowed) {
         return Ok(());
     }
-    let problem = Problem::BadName { name: name.get_ref().clone(), what: "a probe" };
+    let problem = Problem::BadName { name: name.get_ref().clone(), what };
     Err(vec![Located::new(problem, name.span())])
 }
