@@ -103,4 +103,26 @@ pub enum ProbeError {
         /// Layers the model has.
         expected: usize,
     },
+    /// The subject claims more tokens than the model has embeddings.
+    #[error("a vocabulary of {vocab} ids needs as many embeddings, but the model has {rows}")]
+    VocabTooLarge {
+        /// Number of ids that are not padding.
+        vocab: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The model has no embedding for the BOS.
+    #[error("the BOS has id {bos}, but the model has embeddings for the ids 0 to {}", rows.saturating_sub(1))]
+    NoSuchBos {
+        /// The id.
+        bos: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The model was loaded without what a probe of logits needs.
+    #[error("{probe} reads logits, but the model was loaded without its unembedding")]
+    NoUnembedding {
+        /// The probe.
+        probe: &'static str,
+    },
 }

@@ -87,7 +87,6 @@ impl Repeated {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prompts {
     rows: Vec<Vec<u32>>,
-    pad: u32,
 }
 
 impl Prompts {
@@ -112,7 +111,7 @@ impl Prompts {
             (0..shape.repeats).for_each(|_| row.extend_from_slice(&half));
             row
         };
-        Ok(Self { rows: (0..shape.batch as u64).map(row).collect(), pad: bos })
+        Ok(Self { rows: (0..shape.batch as u64).map(row).collect() })
     }
 
     /// Sequences given by their ids, each with a BOS put in front if `prepend_bos` (also where it already begins with one).
@@ -127,7 +126,7 @@ impl Prompts {
         }
         let front = prepend_bos.then_some(vocabulary.bos);
         let rows = ids.iter().map(|row| front.iter().chain(row).copied().collect()).collect();
-        Ok(Self { rows, pad: vocabulary.bos })
+        Ok(Self { rows })
     }
 
     /// The sequences, each with its own length.
@@ -150,15 +149,16 @@ impl Prompts {
         self.len() == 0
     }
 
-    /// All sequences one after another, `batch × len` ids, shorter ones filled up **on the right**: attention is causal, so
+    /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal, so
     /// nothing to the left of the filling can see it.
-    pub fn padded(&self) -> Vec<i32> {
+    pub fn padded(&self) -> Vec<Vec<u32>> {
         let len = self.len();
         let filled = |row: &Vec<u32>| {
-            let filling = std::iter::repeat_n(self.pad, len - row.len());
-            row.clone().into_iter().chain(filling).map(|id| id.cast_signed())
+            let mut row = row.clone();
+            row.resize(len, 0);
+            row
         };
-        self.rows.iter().flat_map(filled).collect()
+        self.rows.iter().map(filled).collect()
     }
 }
 
@@ -228,7 +228,7 @@ mod tests {
         let rows = [vec![1, 2], vec![3]];
         let prompts = Prompts::given(&rows, true, VOCABULARY).expect("ids are in range");
         assert_eq!(prompts.rows(), [vec![4, 1, 2], vec![4, 3]]);
-        assert_eq!(prompts.padded(), [4, 1, 2, 4, 3, 4]);
+        assert_eq!(prompts.padded(), [[4, 1, 2], [4, 3, 0]]);
         let error = Prompts::given(&[vec![1], vec![0, 11]], false, VOCABULARY);
         assert_eq!(error, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 11, vocab: 11 }));
     }
