@@ -3,10 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
+use pythia_core::store::{ModelRefError, StoreError};
+use pythia_core::tokenizer::TokenizerError;
+use pythia_core::weights::WeightError;
+
+use crate::capture::CaptureError;
 use crate::config::ConfigErrors;
 use crate::exit::Exit;
 use crate::folder::FolderError;
+use crate::nano::NanoError;
 use crate::sink::SinkError;
+use crate::study::ShapeError;
 
 /// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +44,43 @@ pub enum Failure {
         /// The configuration of this run.
         wanted: String,
     },
+    /// A model's name means nothing.
+    #[error(transparent)]
+    ModelName(#[from] ModelRefError),
+    /// A checkpoint is not where it should be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A configuration cannot be read.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// A tokenizer cannot be read or used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A text was given for a model that has no tokenizer.
+    #[error("{model} has no tokenizer.json beside {}", config.display())]
+    NoTokenizer {
+        /// The model's label.
+        model: String,
+        /// The configuration beside which the tokenizer was looked for.
+        config: PathBuf,
+    },
+    /// A file of token ids is not one.
+    #[error("{} is not a list of token ids, or of such lists: {source}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// Activations could not be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The suite could not be trained.
+    #[error(transparent)]
+    Nano(#[from] NanoError),
     /// A results file cannot be written or read.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -55,7 +99,10 @@ impl Failure {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) => Exit::Resources,
-            Failure::Foreign { .. } | Failure::Sink(_) => Exit::BadInput,
+            Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
+            Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
+            Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
+            _ => Exit::BadInput,
         }
     }
 
@@ -77,6 +124,9 @@ impl Failure {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }
             Failure::Read { .. } => Some("check the path"),
+            Failure::NoTokenizer { .. } => Some("copy the model's tokenizer.json there, or give ids with --tokens FILE"),
+            Failure::Tokens { .. } => Some("write for example [[0, 5, 9], [0, 7, 2]]"),
+            Failure::Weights(_) => Some("copy or download the checkpoint's files again"),
             _ => None,
         }
     }
