@@ -1,0 +1,245 @@
+//! The trained suite on disk: `DIR/step512/{config.json,model.safetensors}` and so on, and `DIR/suite.json`.
+//!
+//! Training works in a hidden folder beside the wanted one, which takes its name only when everything is in it. So a
+//! folder of that name is always complete, an interrupted training leaves nothing that could be taken for a suite, and
+//! the next one starts again over what is left.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use pythia_core::params::HostParams;
+use pythia_core::weights;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::recipe::Recipe;
+use super::train::{self, Diverged, Tick};
+
+const DESCRIPTION: &str = "suite.json";
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+const LOCK: &str = ".lock";
+
+/// What `suite.json` says: what any folder of checkpoints may say about itself, and the recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Description {
+    model: String,
+    tokens_per_step: u64,
+    recipe: Recipe,
+}
+
+/// How [`ensure`] came by the suite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was trained now.
+    Trained,
+    /// It was there already.
+    Reused,
+}
+
+/// Why there is no suite.
+#[derive(Debug, Error)]
+pub enum NanoError {
+    /// The system refused something.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The path cannot name a new folder.
+    #[error("{} cannot name a new folder", path.display())]
+    NoName {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something else is in the folder.
+    #[error("{} is not empty and holds no finished suite; name another folder", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The suite in the folder was trained differently.
+    #[error("{} holds a suite of another recipe (seed {}); name another folder, or remove this one", path.display(), found.seed)]
+    OtherRecipe {
+        /// The folder.
+        path: PathBuf,
+        /// The recipe of the suite that is there.
+        found: Box<Recipe>,
+    },
+    /// The description cannot be read.
+    #[error("{} does not describe a trained suite: {source}", path.display())]
+    BadDescription {
+        /// The file.
+        path: PathBuf,
+        /// Where reading stopped.
+        source: serde_json::Error,
+    },
+    /// A file of a finished suite is gone.
+    #[error("{} is missing from a finished suite; remove the suite's folder to train it again", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process is training the same suite.
+    #[error("another process is training in {}; wait for it, or name another folder", path.display())]
+    Busy {
+        /// Where that process works.
+        path: PathBuf,
+    },
+    /// The recipe does not work.
+    #[error(transparent)]
+    Diverged(#[from] Diverged),
+}
+
+/// Makes sure that `out` holds the suite of `recipe`: trains it, or finds it there, whole and of the same recipe.
+///
+/// # Errors
+/// [`NanoError`]; then `out` is as it was.
+pub fn ensure(
+    out: &Path,
+    recipe: &Recipe,
+    device: &Device,
+    progress: &mut dyn FnMut(Tick),
+) -> Result<Outcome, NanoError> {
+    if finished(out, recipe)? {
+        return Ok(Outcome::Reused);
+    }
+    let workshop = Workshop::open(out)?;
+    // Whoever held the lock before may have finished the very suite that is wanted.
+    if finished(out, recipe)? {
+        workshop.clear()?;
+        return Ok(Outcome::Reused);
+    }
+    match fill(&workshop, recipe, device, progress) {
+        Ok(()) => workshop.publish(out).map(|()| Outcome::Trained),
+        Err(error) => {
+            // The error that stopped the training is the one to report, whatever tidying up says.
+            let _ = workshop.clear();
+            Err(error)
+        }
+    }
+}
+
+/// Whether `out` holds the whole suite of this recipe; an error if it holds anything else.
+fn finished(out: &Path, recipe: &Recipe) -> Result<bool, NanoError> {
+    let path = out.join(DESCRIPTION);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return vacant(out).map(|()| false),
+        Err(source) => return Err(NanoError::Io { action: "read", path, source }),
+    };
+    let found: Description =
+        serde_json::from_str(&text).map_err(|source| NanoError::BadDescription { path, source })?;
+    if found.recipe != *recipe {
+        return Err(NanoError::OtherRecipe { path: out.to_owned(), found: Box::new(found.recipe) });
+    }
+    for step in recipe.steps() {
+        for name in [CONFIG, WEIGHTS] {
+            let path = step_folder(out, step).join(name);
+            if !path.is_file() {
+                return Err(NanoError::Missing { path });
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// An error unless `out` is absent or an empty folder.
+fn vacant(out: &Path) -> Result<(), NanoError> {
+    match fs::read_dir(out) {
+        Ok(mut entries) if entries.next().is_none() => Ok(()),
+        Ok(_) => Err(NanoError::Occupied { path: out.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(NanoError::Io { action: "read", path: out.to_owned(), source }),
+    }
+}
+
+fn step_folder(out: &Path, step: u32) -> PathBuf {
+    out.join(format!("step{step}"))
+}
+
+/// Trains, writing every checkpoint into the workshop, the description last.
+fn fill(workshop: &Workshop, recipe: &Recipe, device: &Device, progress: &mut dyn FnMut(Tick)) -> Result<(), NanoError> {
+    let config = recipe.config();
+    let keep = |step: u32, params: &HostParams| {
+        let folder = step_folder(&workshop.path, step);
+        attempt("create", &folder, fs::create_dir)?;
+        attempt("write", &folder.join(CONFIG), |path| fs::write(path, config.to_json()))?;
+        attempt("write", &folder.join(WEIGHTS), |path| fs::write(path, weights::to_safetensors(&config, params)))
+    };
+    train::train(recipe, device, keep, progress)?;
+    let description = Description {
+        model: "nano".to_owned(),
+        tokens_per_step: recipe.tokens_per_step(),
+        recipe: recipe.clone(),
+    };
+    let path = workshop.path.join(DESCRIPTION);
+    let mut text = serde_json::to_string_pretty(&description)
+        .map_err(|source| NanoError::BadDescription { path: path.clone(), source })?;
+    text.push('\n');
+    attempt("write", &path, |path| fs::write(path, text))
+}
+
+/// The hidden folder beside the wanted one, held by one process.
+struct Workshop {
+    path: PathBuf,
+    /// The system gives the lock up when the process ends, however it ends.
+    _lock: File,
+}
+
+impl Workshop {
+    /// Takes the workshop of `out` and removes what an interrupted training left there.
+    fn open(out: &Path) -> Result<Self, NanoError> {
+        let path = hidden_sibling(out)?;
+        attempt("create", &path, fs::create_dir_all)?;
+        let lock = attempt("create", &path.join(LOCK), |path| File::create(path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(NanoError::Busy { path }),
+            Err(TryLockError::Error(source)) => return Err(NanoError::Io { action: "lock", path, source }),
+        }
+        for entry in attempt("read", &path, |path| fs::read_dir(path))? {
+            let entry = entry.map_err(|source| NanoError::Io { action: "read", path: path.clone(), source })?.path();
+            if entry.is_dir() {
+                attempt("remove", &entry, |path| fs::remove_dir_all(path))?;
+            } else if !entry.ends_with(LOCK) {
+                attempt("remove", &entry, |path| fs::remove_file(path))?;
+            }
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Gives the workshop the name of the finished suite.
+    fn publish(self, out: &Path) -> Result<(), NanoError> {
+        attempt("remove", &self.path.join(LOCK), |path| fs::remove_file(path))?;
+        if out.is_dir() {
+            // Only an empty folder can be removed this way, and not every system renames over one.
+            attempt("replace", out, |path| fs::remove_dir(path))?;
+        }
+        attempt("rename to its final name", &self.path, |path| fs::rename(path, out))
+    }
+
+    fn clear(self) -> Result<(), NanoError> {
+        attempt("remove", &self.path, |path| fs::remove_dir_all(path))
+    }
+}
+
+fn hidden_sibling(out: &Path) -> Result<PathBuf, NanoError> {
+    let Some(name) = out.file_name() else {
+        return Err(NanoError::NoName { path: out.to_owned() });
+    };
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(".partial");
+    Ok(out.with_file_name(hidden))
+}
+
+fn attempt<T>(action: &'static str, path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> Result<T, NanoError> {
+    act(path).map_err(|source| NanoError::Io { action, path: path.to_owned(), source })
+}
