@@ -162,14 +162,14 @@ impl Stored {
         };
         let failed = |reason: String| CaptureError::Device { name: name.to_owned(), reason };
         let data: TensorData = data.map_err(|error| failed(format!("{error:?}")))?;
-        let shape = data.shape.to_vec();
-        let (dtype, bytes) = match data.dtype {
+        let shape = data.shape().to_vec();
+        let (dtype, bytes) = match data.dtype() {
             DType::F64 => {
-                let values = data.to_vec::<f64>().map_err(|error| failed(format!("{error:?}")))?;
+                let values = data.try_to_vec::<f64>().map_err(|error| failed(format!("{error:?}")))?;
                 (Dtype::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
             }
             _ => {
-                let values = data.convert::<f32>().to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
+                let values = data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
                 (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
             }
         };
@@ -183,10 +183,10 @@ impl Stored {
 }
 
 fn encode(tensors: &BTreeMap<String, Stored>, provenance: String) -> Result<Vec<u8>, CaptureError> {
-    let view = |(name, stored): (&String, &Stored)| {
-        TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes).map(|view| (name.clone(), view))
-    };
-    let views = tensors.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, stored) in tensors {
+        views.push((name, TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes)?));
+    }
     // One entry only: the library keeps metadata in a map without an order, and the same request must give the same bytes.
     let metadata = HashMap::from([("pythia".to_owned(), provenance)]);
     Ok(serialize(views, Some(metadata))?)

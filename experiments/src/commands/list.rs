@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use pythia_core::store::{self, ModelRef};
-use pythia_core::suite::{Checkpoint, ModelId, Step, suite};
+use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
 use pythia_probes::ProbeSpec;
 use serde_json::{Value, json};
@@ -88,7 +88,7 @@ fn models() -> Vec<Row> {
         });
         Row { text, json }
     };
-    suite().models().iter().map(|info| row(info.id)).collect()
+    Suite::models().iter().map(|info| row(info.id)).collect()
 }
 
 fn steps(model: &str) -> Result<Vec<Row>, Failure> {
