@@ -38,7 +38,9 @@ pub enum CaptureError {
         prompt: usize,
     },
     /// Activations are one rectangle, so prompts have one length.
-    #[error("prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one")]
+    #[error(
+        "prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one"
+    )]
     Ragged {
         /// Index of the prompt.
         prompt: usize,
@@ -190,4 +192,76 @@ fn encode(tensors: &BTreeMap<String, Stored>, provenance: String) -> Result<Vec<
     // One entry only: the library keeps metadata in a map without an order, and the same request must give the same bytes.
     let metadata = HashMap::from([("pythia".to_owned(), provenance)]);
     Ok(serialize(views, Some(metadata))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{config, params};
+    use safetensors::SafeTensors;
+
+    fn request(patterns: &[&str], last_logits: bool) -> Request {
+        Request {
+            patterns: patterns.iter().map(ToString::to_string).collect(),
+            rows: vec![vec![1, 2, 3], vec![4, 5, 6]],
+            last_logits,
+            device: Device::flex(),
+            dtype: DType::F32,
+        }
+    }
+
+    fn capture(request: &Request) -> Result<Vec<u8>, CaptureError> {
+        safetensors(config(), params(1), request, "{}".into())
+    }
+
+    #[test]
+    fn hooks_tokens_and_logits_are_stored_under_their_names() {
+        let bytes = capture(&request(&["blocks.*.attn.hook_pattern", "resid_post.-1"], false)).expect("captured");
+        let file = SafeTensors::deserialize(&bytes).expect("well-formed");
+        let mut names = file.names();
+        names.sort_unstable();
+        let patterns = ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"];
+        assert_eq!(names, [patterns[0], patterns[1], "blocks.1.hook_resid_post", "logits", "tokens"]);
+        assert_eq!(file.tensor(patterns[0]).expect("there").shape(), [2, 2, 3, 3]);
+        assert_eq!(file.tensor("logits").expect("there").shape(), [2, 3, 12]);
+        let tokens = file.tensor("tokens").expect("there");
+        assert_eq!((tokens.dtype(), tokens.shape()), (Dtype::I64, [2, 3].as_slice()));
+        assert_eq!(tokens.data()[8..16], 2i64.to_le_bytes());
+    }
+
+    #[test]
+    fn the_last_logits_are_the_last_of_all_logits() {
+        for hooks in ["z", "ln_final.hook_scale"] {
+            let (all, last) = (request(&[hooks], false), request(&[hooks], true));
+            let (all, last) = (capture(&all).expect("captured"), capture(&last).expect("captured"));
+            let (all, last) =
+                (SafeTensors::deserialize(&all).expect("file"), SafeTensors::deserialize(&last).expect("file"));
+            let (all, last) = (all.tensor("logits").expect("there"), last.tensor("logits").expect("there"));
+            assert_eq!(last.shape(), [2, 1, 12]);
+            let number = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            for (a, b) in all.data()[2 * 12 * 4..3 * 12 * 4].chunks(4).zip(last.data().chunks(4)) {
+                assert!((number(a) - number(b)).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_requests_are_equal_bytes() {
+        let request = request(&["*"], false);
+        assert_eq!(capture(&request).expect("captured"), capture(&request).expect("captured"));
+    }
+
+    #[test]
+    fn bad_requests_say_what_is_wrong() {
+        let message = |rows: &[&[u32]], hook: &str| {
+            let rows = rows.iter().map(|row| row.to_vec()).collect();
+            capture(&Request { rows, ..request(&[hook], false) }).expect_err("must fail").to_string()
+        };
+        assert!(message(&[&[1], &[1, 2]], "z").contains("prompt 1 has 2 tokens"));
+        assert!(message(&[&[12]], "z").contains("the id 12, the model has the ids 0 to 11"));
+        assert!(message(&[&[1; 33]], "z").contains("a context of 32"));
+        assert!(message(&[], "z").contains("empty"));
+        assert!(message(&[&[1]], "zz").contains("no hook point is called `zz`"));
+        assert!(message(&[&[1]], "resid_mid").contains("parallel"));
+    }
 }

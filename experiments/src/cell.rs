@@ -117,7 +117,9 @@ mod tests {
     #[test]
     fn the_key_follows_what_determines_the_result_and_nothing_else() {
         let base = key(&[], 512);
-        for same in [&["steps=[512]"][..], &["name=other"], &["out=elsewhere"], &["probe.0.name=x"], &["probe.0.batch=8"]] {
+        for same in
+            [&["steps=[512]"][..], &["name=other"], &["out=elsewhere"], &["probe.0.name=x"], &["probe.0.batch=8"]]
+        {
             assert_eq!(key(same, 512), base, "{same:?}");
         }
         for other in ["seed=4", "prepend_bos=false", "dtype=f64", "weights=tl2", "probe.0.batch=9"] {

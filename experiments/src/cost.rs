@@ -47,10 +47,7 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool) -> Cost {
     let per_token = layers * (2 * (4 * d * d + 2 * d * m) + 4 * len * d) + unembedding;
     let (pattern, mlp, stream) = (batch * heads * len * len, batch * len * m, batch * len * d);
     let logits_at_once = if logits { (batch * len).min(256) * vocab } else { 0 };
-    Cost {
-        flops: batch * len * per_token,
-        memory: F32 * (2 * pattern + 2 * mlp + 6 * stream + 2 * logits_at_once),
-    }
+    Cost { flops: batch * len * per_token, memory: F32 * (2 * pattern + 2 * mlp + 6 * stream + 2 * logits_at_once) }
 }
 
 #[cfg(test)]
@@ -62,7 +59,15 @@ mod tests {
         let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
         let rotary = Rotary { ndims: 4, base: 10_000.0 };
         NeoxConfig {
-            n_layers: 2, d_model: 8, n_heads: 2, d_mlp: 32, vocab_size: 16, n_ctx: 256, layer_norm_eps: 1e-5, rotary, variant,
+            n_layers: 2,
+            d_model: 8,
+            n_heads: 2,
+            d_mlp: 32,
+            vocab_size: 16,
+            n_ctx: 256,
+            layer_norm_eps: 1e-5,
+            rotary,
+            variant,
         }
     }
 

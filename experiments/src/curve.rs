@@ -37,8 +37,10 @@ struct Best {
 
 /// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its null.
 pub fn of(study: &Study, disk: &Disk) -> Result<String, SinkError> {
-    let mut lines =
-        vec![format!("{:>7}  {:>10} {:>10}  {:>9}  {:>6} {:>6}", "step", "loss, new", "repeated", "best head", "score", "null")];
+    let mut lines = vec![format!(
+        "{:>7}  {:>10} {:>10}  {:>9}  {:>6} {:>6}",
+        "step", "loss, new", "repeated", "best head", "score", "null"
+    )];
     for model in &study.models {
         let mut points = BTreeMap::new();
         for step in &model.steps {
@@ -62,7 +64,8 @@ fn read(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
         return Ok(Vec::new());
     };
     let unreadable = |source| SinkError::Unreadable { path: path.into(), source };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).map_err(unreadable)?;
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).map_err(unreadable)?;
     reader.collect::<Result<_, _>>().map_err(|error| unreadable(error.into()))
 }
 
@@ -97,7 +100,12 @@ fn best(batch: &RecordBatch) -> Option<Best> {
     let (layers, heads, values, nulls) = (ints("layer")?, ints("head")?, floats("value")?, floats("null")?);
     let row = |row: usize| {
         let chosen = scores.value(row) == "induction" && definitions.value(row) == "strict";
-        chosen.then(|| Best { layer: layers.value(row), head: heads.value(row), value: values.value(row), null: nulls.value(row) })
+        chosen.then(|| Best {
+            layer: layers.value(row),
+            head: heads.value(row),
+            value: values.value(row),
+            null: nulls.value(row),
+        })
     };
     (0..batch.num_rows()).filter_map(row).max_by(|a, b| a.value.total_cmp(&b.value))
 }
@@ -106,7 +114,11 @@ fn best(batch: &RecordBatch) -> Option<Best> {
 fn thinned(points: &BTreeMap<u32, Point>) -> impl Iterator<Item = (u32, &Point)> {
     let every = points.len().div_ceil(ROWS).max(1);
     let last = points.len().saturating_sub(1);
-    points.iter().enumerate().filter(move |(index, _)| index % every == 0 || *index == last).map(|(_, (step, point))| (*step, point))
+    points
+        .iter()
+        .enumerate()
+        .filter(move |(index, _)| index % every == 0 || *index == last)
+        .map(|(_, (step, point))| (*step, point))
 }
 
 fn line(step: u32, point: &Point) -> String {

@@ -64,7 +64,15 @@ mod tests {
 
     #[test]
     fn help_lists_every_code() {
-        let all = [Exit::Ok, Exit::CellsFailed, Exit::Usage, Exit::BadInput, Exit::Resources, Exit::Interrupted, Exit::Terminated];
+        let all = [
+            Exit::Ok,
+            Exit::CellsFailed,
+            Exit::Usage,
+            Exit::BadInput,
+            Exit::Resources,
+            Exit::Interrupted,
+            Exit::Terminated,
+        ];
         for exit in all {
             let listed = HELP.lines().any(|line| line.trim_start().starts_with(&format!("{}  ", exit.code())));
             assert!(listed, "{exit:?}");

@@ -124,7 +124,9 @@ impl Failure {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }
             Failure::Read { .. } => Some("check the path"),
-            Failure::NoTokenizer { .. } => Some("copy the model's tokenizer.json there, or give ids with --tokens FILE"),
+            Failure::NoTokenizer { .. } => {
+                Some("copy the model's tokenizer.json there, or give ids with --tokens FILE")
+            }
             Failure::Tokens { .. } => Some("write for example [[0, 5, 9], [0, 7, 2]]"),
             Failure::Weights(_) => Some("copy or download the checkpoint's files again"),
             _ => None,

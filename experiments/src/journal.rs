@@ -96,7 +96,7 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::tests::Scratch;
+    use crate::testing::Scratch;
 
     #[test]
     fn events_are_lines_of_json_that_survive_a_reopening() {
@@ -107,7 +107,8 @@ mod tests {
             journal.note(&Event::Failed { cell: "nano step 0", error }).expect("note");
         }
         let text = std::fs::read_to_string(scratch.0.join("state/journal.jsonl")).expect("read");
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["event"]["failed"]["error"], "first\nline");
         assert_eq!(lines[1]["event"]["failed"]["cell"], "nano step 0");

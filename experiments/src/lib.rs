@@ -41,3 +41,6 @@ pub mod signals;
 pub mod sink;
 pub mod study;
 pub mod sweep;
+
+#[cfg(test)]
+mod testing;

@@ -49,7 +49,9 @@ impl LoadError {
     pub fn remedy(&self) -> &'static str {
         match self {
             LoadError::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
-            LoadError::Config(_) | LoadError::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
+            LoadError::Config(_) | LoadError::AnotherShape { .. } => {
+                "copy the checkpoint's own config.json there again"
+            }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
             LoadError::ReaderEnded => "run the same command again",
         }

@@ -89,7 +89,11 @@ impl Cell {
 impl Plan {
     /// Plans the study; `limit` keeps the first cells only.
     pub fn make(study: &Study, facts: &impl Facts, limit: Option<usize>) -> Self {
-        let all = study.models.iter().enumerate().flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
+        let all = study
+            .models
+            .iter()
+            .enumerate()
+            .flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
         let cells = all.take(limit.unwrap_or(usize::MAX)).map(|(index, step)| cell(study, facts, index, step));
         Self { cells: cells.collect() }
     }
@@ -132,7 +136,8 @@ pub struct Totals {
 
 fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
     let model = &study.models[index];
-    let parts: Vec<Part> = (0..study.experiment.probes.len()).map(|probe| part(study, facts, (index, step), probe)).collect();
+    let parts: Vec<Part> =
+        (0..study.experiment.probes.len()).map(|probe| part(study, facts, (index, step), probe)).collect();
     let published = model.store.suite_id().zip(step).and_then(|(id, step)| Checkpoint::new(id, step).ok());
     let known_bad = published.and_then(Checkpoint::known_bad).map(|entry| entry.problem.as_str());
     let cost = cost_of(study, index, &parts);

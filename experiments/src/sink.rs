@@ -78,19 +78,19 @@ fn batch(stamp: &Stamp, table: &Table) -> Result<RecordBatch, SinkError> {
     let rows = table.n_rows();
     let text = |value: &str| Arc::new(StringArray::from_iter_values(vec![value; rows])) as ArrayRef;
     let number = |value: Option<i64>| Arc::new(Int64Array::from(vec![value; rows])) as ArrayRef;
-    let mut columns: Vec<(&'static str, ArrayRef)> = vec![
-        ("model", text(&stamp.model)),
-        ("step", number(stamp.step)),
-        ("tokens_seen", number(stamp.tokens_seen)),
-    ];
+    let mut columns: Vec<(&'static str, ArrayRef)> =
+        vec![("model", text(&stamp.model)), ("step", number(stamp.step)), ("tokens_seen", number(stamp.tokens_seen))];
     columns.extend(table.columns().iter().map(|(name, column)| (*name, array(column))));
     // Every column is nullable, so that all parts of all versions of a table have one schema.
     let fields: Vec<Field> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
     let names = columns.iter().map(|(name, _)| *name).collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
-        .map_err(|source| SinkError::Arrow { rows, columns: names, source })
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(|source| SinkError::Arrow {
+        rows,
+        columns: names,
+        source,
+    })
 }
 
 fn array(column: &Column) -> ArrayRef {
@@ -126,8 +126,8 @@ pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkErr
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(SinkError::Open { path: path.into(), source }),
     };
-    let reader = SerializedFileReader::new(file)
-        .map_err(|source| SinkError::Unreadable { path: path.into(), source })?;
+    let reader =
+        SerializedFileReader::new(file).map_err(|source| SinkError::Unreadable { path: path.into(), source })?;
     let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
     let ours = pairs.into_iter().filter_map(|pair| Some((pair.key.strip_prefix(PREFIX)?.to_owned(), pair.value?)));
     Ok(Some(ours.collect()))
@@ -136,7 +136,7 @@ pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkErr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::tests::Scratch;
+    use crate::testing::Scratch;
     use arrow::array::{Array, AsArray};
     use arrow::datatypes::{Float64Type, Int64Type};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

@@ -108,7 +108,8 @@ fn open_model(experiment: &Experiment, reference: &Spanned<ModelRef>, cache: &Pa
     let label = store.model().to_owned();
     check_label(&label).map_err(one)?;
     let steps = choose(experiment, store.as_ref()).map_err(|problems| {
-        let from_store = |located: Located| if located.span == NOWHERE { Located { span: at.clone(), ..located } } else { located };
+        let from_store =
+            |located: Located| if located.span == NOWHERE { Located { span: at.clone(), ..located } } else { located };
         problems.into_iter().map(from_store).collect::<Vec<_>>()
     })?;
     let (config, vocabulary) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
@@ -160,10 +161,11 @@ fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig,
     }
     match first_error {
         Some(error) => Err(error.into()),
-        None => Err(store.locate(None).err().map_or_else(
-            || StoreError::NoFolder { dir: PathBuf::from(store.model()) },
-            |error| error,
-        ).into()),
+        None => Err(store
+            .locate(None)
+            .err()
+            .map_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }, |error| error)
+            .into()),
     }
 }
 
@@ -179,16 +181,12 @@ pub fn vocabulary(
     tokenizer: Option<&Path>,
     suite_id: Option<ModelId>,
 ) -> Result<Vocabulary, ShapeError> {
-    let read = |path: &Path| {
-        Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source })
-    };
+    let read =
+        |path: &Path| Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source });
     let tokenizer = tokenizer.map(read).transpose()?;
     let of_suite = suite_id.map(|_| suite().tokenizer_ids());
     let ids = tokenizer.as_ref().map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
-    Ok(Vocabulary {
-        size: ids.min(config.vocab_size),
-        tokenizer_hash: tokenizer.as_ref().map(Tokenizer::content_hash),
-    })
+    Ok(Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.as_ref().map(Tokenizer::content_hash) })
 }
 
 fn check_probes(experiment: &Experiment, model: &Model) -> Result<(), Vec<Located>> {

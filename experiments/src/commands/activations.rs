@@ -148,7 +148,7 @@ fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::folder::tests::Scratch;
+    use crate::testing::Scratch;
 
     fn ids(text: &str) -> Result<Vec<Vec<u32>>, Failure> {
         let scratch = Scratch::new("ids");

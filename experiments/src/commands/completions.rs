@@ -15,8 +15,10 @@ pub struct Args {
     shell: Shell,
 }
 
-const LONG_HELP: &str =
-    concat!("Examples:\n  pythia completions bash > ~/.local/share/bash-completion/completions/pythia\n\n", exit::help!());
+const LONG_HELP: &str = concat!(
+    "Examples:\n  pythia completions bash > ~/.local/share/bash-completion/completions/pythia\n\n",
+    exit::help!()
+);
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit, Failure> {

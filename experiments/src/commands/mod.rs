@@ -101,7 +101,8 @@ pub struct ExperimentArgs {
 impl ExperimentArgs {
     /// Reads the experiment, with what the command line lays over it.
     fn experiment(&self) -> Result<Experiment, Failure> {
-        let text = fs::read_to_string(&self.file).map_err(|source| Failure::Read { path: self.file.clone(), source })?;
+        let text =
+            fs::read_to_string(&self.file).map_err(|source| Failure::Read { path: self.file.clone(), source })?;
         let mut overrides = self.set.clone();
         overrides.extend(self.device.map(|name| match name {
             DeviceName::Cpu => "device=cpu".to_owned(),

@@ -153,7 +153,12 @@ prepend_bos = false
         let report = error(&GOOD.replace("batch", "bacth"), &[]);
         contains(
             &report,
-            &["error: unknown key `bacth` in probe `head_scores`", "t.toml:9:1", "9 | bacth = 4", "did you mean `batch`?"],
+            &[
+                "error: unknown key `bacth` in probe `head_scores`",
+                "t.toml:9:1",
+                "9 | bacth = 4",
+                "did you mean `batch`?",
+            ],
         );
         let report = error(&GOOD.replace("seed = 3", "sede = 3"), &[]);
         contains(&report, &["unknown key `sede` in the experiment", "did you mean `seed`?", "missing key `seed`"]);
@@ -171,13 +176,22 @@ prepend_bos = false
         let report = error(&GOOD.replacen("\"head_scores\"", "\"head_score\"", 1), &[]);
         contains(
             &report,
-            &["unknown probe kind `head_score`", "t.toml:8:8", "did you mean `head_scores`?", "allowed kinds:", "token_loss"],
+            &[
+                "unknown probe kind `head_score`",
+                "t.toml:8:8",
+                "did you mean `head_scores`?",
+                "allowed kinds:",
+                "token_loss",
+            ],
         );
     }
 
     #[test]
     fn names_must_differ_and_fit_a_folder() {
-        contains(&error(&GOOD.replace("scores_plain", "head_scores"), &[]), &["two probes are called `head_scores`", "t.toml:12:8"]);
+        contains(
+            &error(&GOOD.replace("scores_plain", "head_scores"), &[]),
+            &["two probes are called `head_scores`", "t.toml:12:8"],
+        );
         contains(&error(&GOOD.replace("scores_plain", "../up"), &[]), &["`../up` is not a name for a probe"]);
     }
 

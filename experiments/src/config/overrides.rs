@@ -119,7 +119,8 @@ mod tests {
             apply(&mut root, &sources, range).map_err(|located| located.problem.to_string())?;
         }
         let whole = Spanned::new(0..0, DeValue::Table(root));
-        let value: toml::Value = serde::Deserialize::deserialize(toml::de::ValueDeserializer::from(whole)).expect("value");
+        let value: toml::Value =
+            serde::Deserialize::deserialize(toml::de::ValueDeserializer::from(whole)).expect("value");
         Ok(value.to_string())
     }
 
@@ -135,7 +136,10 @@ mod tests {
     fn numbers_index_lists() {
         let file = "[[probe]]\nbatch = 1\n[[probe]]\nbatch = 2";
         assert_eq!(over(file, &["probe.1.batch=9"]), over("[[probe]]\nbatch = 1\n[[probe]]\nbatch = 9", &[]));
-        assert_eq!(over(file, &["probe.2.batch=9"]).unwrap_err(), "`probe.2.batch` leads nowhere: `probe` has 2 entries, counted from 0");
+        assert_eq!(
+            over(file, &["probe.2.batch=9"]).unwrap_err(),
+            "`probe.2.batch` leads nowhere: `probe` has 2 entries, counted from 0"
+        );
     }
 
     #[test]
