@@ -41,7 +41,8 @@ impl Flat {
 
     /// The inverse of [`Flat::pack`].
     pub fn unpack(&self, values: &[f32]) -> HostParams {
-        let tensor = |piece: &Piece| HostTensor { shape: piece.shape.clone(), values: values[piece.range.clone()].to_vec() };
+        let tensor =
+            |piece: &Piece| HostTensor { shape: piece.shape.clone(), values: values[piece.range.clone()].to_vec() };
         self.0.iter().map(|piece| (piece.param, tensor(piece))).collect()
     }
 

@@ -15,7 +15,9 @@ pub fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
         let n = shape.iter().product();
         let values = match kind(param) {
             Kind::Constant(value) => vec![value; n],
-            Kind::Normal(role) => normals(&mut Random::new(seed, Purpose::Parameters, place as u64), n, role.deviation(config)),
+            Kind::Normal(role) => {
+                normals(&mut Random::new(seed, Purpose::Parameters, place as u64), n, role.deviation(config))
+            }
         };
         (param, HostTensor { shape, values })
     };

@@ -113,6 +113,7 @@ impl Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::{BTreeMap, BTreeSet};
 
     fn draw(task: &Task, seed: u64, step: u32) -> Vec<Vec<u32>> {
         task.batch(&task.bigrams(seed), seed, step, 64)
@@ -140,7 +141,7 @@ mod tests {
     fn repeats_repeat_with_a_period_in_range_and_periods_vary() {
         let task = Task { repeats: 1.0, ..Task::default() };
         let period = |tokens: &[u32]| (1..tokens.len()).find(|&p| tokens[p..].iter().zip(tokens).all(|(a, b)| a == b));
-        let periods: std::collections::BTreeSet<usize> =
+        let periods: BTreeSet<usize> =
             draw(&task, 1, 0).iter().map(|tokens| period(&tokens[1..]).expect("a period")).collect();
         assert!(periods.iter().all(|&p| p <= 32), "{periods:?}");
         assert!(periods.len() > 10, "{periods:?}");
@@ -149,13 +150,13 @@ mod tests {
     #[test]
     fn a_trigger_has_one_successor_in_a_sequence_and_others_in_the_next() {
         let task = Task { repeats: 0.0, ..Task::default() };
-        let mut successors_of_1 = std::collections::BTreeSet::new();
+        let mut successors_of_1 = BTreeSet::new();
         for tokens in draw(&task, 1, 0) {
-            let mut seen = std::collections::BTreeMap::new();
+            let mut seen = BTreeMap::new();
             for pair in tokens[1..].windows(2).filter(|pair| pair[0] <= task.triggers) {
                 assert_eq!(*seen.entry(pair[0]).or_insert(pair[1]), pair[1]);
             }
-            successors_of_1.extend(seen.get(&1));
+            successors_of_1.extend(seen.get(&1).copied());
         }
         assert!(successors_of_1.len() > 10);
     }
