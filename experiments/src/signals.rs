@@ -18,15 +18,15 @@ pub type WriteLock = Arc<Mutex<()>>;
 pub fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: String) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
-        for signal in signals.forever() {
-            // A panic during a write poisons the lock; the file it left is removed below all the same.
-            let _guard = writing.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Err(error) = folder.discard_unfinished() {
-                eprintln!("{error}");
-            }
-            eprintln!("\n{farewell}");
-            std::process::exit(i32::from(Exit::of_signal(signal).code()));
+        // The first one ends the process; before it there is nothing to do.
+        let signal = signals.forever().next().unwrap_or(SIGTERM);
+        // A panic during a write poisons the lock; the file it left is removed below all the same.
+        let _guard = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = folder.discard_unfinished() {
+            eprintln!("{error}");
         }
+        eprintln!("\n{farewell}");
+        std::process::exit(i32::from(Exit::of_signal(signal).code()));
     })?;
     Ok(())
 }

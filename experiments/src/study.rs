@@ -159,14 +159,8 @@ fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig,
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    match first_error {
-        Some(error) => Err(error.into()),
-        None => Err(store
-            .locate(None)
-            .err()
-            .map_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }, |error| error)
-            .into()),
-    }
+    // A choice of steps is never empty, so some error was met.
+    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
 }
 
 /// Reads a `config.json`.

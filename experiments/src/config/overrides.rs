@@ -33,7 +33,7 @@ fn parse_value(text: &str, start: usize) -> Result<Spanned<DeValue<'_>>, Located
         }
         Err(error) => {
             let span = error.span().unwrap_or(0..text.len());
-            Err(Located { problem: Problem::Toml(error), span: start + span.start..start + span.end })
+            Err(Located::new(Problem::Toml(error), start + span.start..start + span.end))
         }
     }
 }
@@ -91,7 +91,7 @@ fn set<'i>(
             DeValue::Array(items) => {
                 let length = items.len();
                 let index = segments.next().and_then(|index| index.parse::<usize>().ok());
-                let entry = index.and_then(|index| items.iter_mut().nth(index));
+                let entry = index.and_then(|index| items.get_mut(index));
                 match entry.map(Spanned::get_mut) {
                     Some(DeValue::Table(table)) => table,
                     Some(other) => return Err(dead(format!("holds a {}, not tables", other.type_str()))),

@@ -221,8 +221,8 @@ fn list(numbers: &[u32]) -> String {
 /// A problem and the bytes of the joined texts that it is about.
 #[derive(Debug)]
 pub struct Located {
-    /// What is wrong.
-    pub problem: Problem,
+    /// What is wrong; boxed, for results carry it around.
+    pub problem: Box<Problem>,
     /// Where, in the joined texts.
     pub span: Range<usize>,
 }
@@ -230,13 +230,13 @@ pub struct Located {
 impl Located {
     /// Puts a problem at a place.
     pub fn new(problem: impl Into<Problem>, span: Range<usize>) -> Self {
-        Self { problem: problem.into(), span }
+        Self { problem: Box::new(problem.into()), span }
     }
 
     /// What TOML says, where it says it; `fallback` where it gives no place.
     pub fn toml(error: toml::de::Error, fallback: Range<usize>) -> Self {
         let span = error.span().unwrap_or(fallback);
-        Self { problem: Problem::Toml(error), span }
+        Self::new(Problem::Toml(error), span)
     }
 }
 
@@ -259,7 +259,7 @@ impl ConfigErrors {
 
     /// Whether the experiment itself is right and only data that it names is missing or broken.
     pub fn are_about_data(&self) -> bool {
-        self.problems.iter().all(|located| matches!(located.problem, Problem::Store(_) | Problem::Shape(_)))
+        self.problems.iter().all(|located| matches!(*located.problem, Problem::Store(_) | Problem::Shape(_)))
     }
 
     fn group<'a>(&'a self, located: &'a Located) -> Group<'a> {

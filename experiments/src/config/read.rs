@@ -124,7 +124,7 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
 
 /// Reading the plain keys would repeat what the comparison of keys has found, so it waits until that found nothing.
 fn keys_are_right(problems: &[Located]) -> bool {
-    !problems.iter().any(|located| match &located.problem {
+    !problems.iter().any(|located| match &*located.problem {
         Problem::UnknownKey { table, .. } | Problem::MissingKey { table, .. } => table == WHOLE,
         _ => false,
     })
@@ -247,7 +247,7 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
 
 /// `kind` is required by the schema and was taken out of the table in phase one.
 fn is_read_already(located: &Located) -> bool {
-    matches!(&located.problem, Problem::MissingKey { key, .. } if key == "kind")
+    matches!(&*located.problem, Problem::MissingKey { key, .. } if key == "kind")
 }
 
 /// Takes a string out of the table.
