@@ -1,3 +1,54 @@
 //! Named places in a GPT-NeoX model, and what can be done there.
+//!
+//! Instrumented code (the model) and instruments (caches, interventions, probes) share the vocabulary of
+//! this crate and nothing else; it knows tensors, and neither models nor files. In reading order:
+//!
+//! - [`Site`] and [`SITES`]: the one table of places, with their TransformerLens names and named [`Axis`]es;
+//! - [`HookPoint`]: a site at a layer, and its text form; [`select`] turns patterns into points;
+//! - [`Hooks`]: what the model calls at each point. `()` is the plain pass, tuples compose left to right;
+//! - [`Region`]: part of an activation, by named axis;
+//! - [`Intervention`]: an [`Edit`] of a region at a point; [`Interventions`] counts that each one fired;
+//! - [`ActivationCache`]: what a run saw.
+//!
+//! ```
+//! use pythia_hooks::{Axis, Edit, Intervention, Region, Site, select, Anatomy};
+//!
+//! // Name places the way TransformerLens does …
+//! let model = Anatomy { n_layers: 6, n_heads: 8, parallel: true };
+//! let points = select("blocks.*.attn.hook_pattern", &model)?;
+//! assert_eq!(points.len(), 6);
+//! assert_eq!(points[4], Site::Pattern.at(4));
+//!
+//! // … and say what to do there: head 3 of layer 4 writes nothing at position 7.
+//! let knock_out = Intervention {
+//!     point: Site::Z.at(4),
+//!     region: Region::all().along(Axis::Head, 3).along(Axis::Pos, 7),
+//!     edit: Edit::Zero,
+//! };
+//! assert_eq!(knock_out.to_string(), "zero blocks.4.attn.hook_z[head 3, pos 7]");
+//! # Ok::<(), pythia_hooks::HookError>(())
+//! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+mod activation;
+mod cache;
+mod error;
+mod hooks;
+mod intervention;
+mod nearest;
+mod point;
+mod region;
+mod select;
+mod site;
+
+pub use activation::Activation;
+pub use cache::ActivationCache;
+pub use error::HookError;
+pub use hooks::Hooks;
+pub use intervention::{Edit, Intervention, Interventions};
+pub use nearest::nearest;
+pub use point::HookPoint;
+pub use region::{Region, Span};
+pub use select::{Anatomy, points_of, select};
+pub use site::{Axis, Presence, SITES, Site, SiteRow};

@@ -1,0 +1,56 @@
+//! An activation whose number of axes is known at run time.
+
+use std::any::Any;
+
+use burn::tensor::Tensor;
+
+/// An activation of three axes (streams, neurons) or four (heads, patterns).
+#[derive(Clone, Debug)]
+pub enum Activation {
+    /// Three axes.
+    Three(Tensor<3>),
+    /// Four axes.
+    Four(Tensor<4>),
+}
+
+impl Activation {
+    /// Takes a tensor whose rank is known at compile time.
+    ///
+    /// # Panics
+    /// If `D` is neither 3 nor 4; no site has such an activation.
+    pub fn from_tensor<const D: usize>(tensor: Tensor<D>) -> Self {
+        let any: Box<dyn Any> = Box::new(tensor);
+        match any.downcast::<Tensor<3>>() {
+            Ok(three) => Activation::Three(*three),
+            Err(any) => match any.downcast::<Tensor<4>>() {
+                Ok(four) => Activation::Four(*four),
+                Err(_) => panic!("an activation has three or four axes, not {D}"),
+            },
+        }
+    }
+
+    /// The tensor, if it has `D` axes.
+    pub fn into_tensor<const D: usize>(self) -> Option<Tensor<D>> {
+        let any: Box<dyn Any> = match self {
+            Activation::Three(tensor) => Box::new(tensor),
+            Activation::Four(tensor) => Box::new(tensor),
+        };
+        any.downcast::<Tensor<D>>().ok().map(|tensor| *tensor)
+    }
+
+    /// Size of each axis.
+    pub fn dims(&self) -> Vec<usize> {
+        match self {
+            Activation::Three(tensor) => tensor.dims().to_vec(),
+            Activation::Four(tensor) => tensor.dims().to_vec(),
+        }
+    }
+
+    /// Number of axes.
+    pub fn rank(&self) -> usize {
+        match self {
+            Activation::Three(_) => 3,
+            Activation::Four(_) => 4,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What can be wrong with a request about hook points.
+
+use std::fmt;
+
+use crate::{Axis, HookPoint, Region};
+
+/// A request about hook points that cannot be met, with what was asked for.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HookError {
+    /// No site has this name.
+    #[error("no hook point is called `{name}`{nearest}; `pythia list hooks` shows them all")]
+    UnknownName {
+        /// The name as given.
+        name: String,
+        /// The nearest valid names.
+        nearest: Suggestions,
+    },
+    /// The site exists, the layer does not.
+    #[error("`{name}`: the model has layers 0 to {} (−{n_layers} to −1 from the end), not {layer}", n_layers - 1)]
+    LayerOutOfRange {
+        /// The name as given.
+        name: String,
+        /// The layer as given.
+        layer: i64,
+        /// How many layers the model has.
+        n_layers: usize,
+    },
+    /// `hook_resid_mid` was asked of a parallel block.
+    #[error(
+        "`{name}` does not exist in this model: its blocks are parallel (use_parallel_residual = true), attention and \
+         MLP both read hook_resid_pre and are added at once, so there is no stream between them; use hook_resid_pre, \
+         hook_attn_out or hook_resid_post"
+    )]
+    NoResidMid {
+        /// The name as given.
+        name: String,
+    },
+    /// A region names an axis that the site's activations lack.
+    #[error("{point} has no {axis} axis; its axes are {}", names(point.site().axes()))]
+    NoSuchAxis {
+        /// The place.
+        point: HookPoint,
+        /// The axis asked for.
+        axis: Axis,
+    },
+    /// A region reaches past the end of an axis.
+    #[error("{point}: {axis} {index} is out of range, the activation has {size} there")]
+    OutOfRange {
+        /// The place.
+        point: HookPoint,
+        /// The axis.
+        axis: Axis,
+        /// The first index that does not exist.
+        index: i64,
+        /// The axis's length.
+        size: usize,
+    },
+    /// A value to add or put in place does not fit the activation.
+    #[error(
+        "{point}: a value of shape {found:?} does not fit the activation's {expected:?} (axes of size 1 are repeated)"
+    )]
+    ShapeMismatch {
+        /// The place.
+        point: HookPoint,
+        /// The activation's shape.
+        expected: Vec<usize>,
+        /// The value's shape.
+        found: Vec<usize>,
+    },
+    /// An intervention's point was never reached.
+    #[error("the intervention on {point}{region} never fired: the run did not pass that point")]
+    NeverFired {
+        /// The place.
+        point: HookPoint,
+        /// The part of it.
+        region: Region,
+    },
+    /// An activation that was asked for was never seen.
+    #[error("{point} was not captured: either the cache was not asked for it, or the run did not pass it")]
+    NotCaptured {
+        /// The place.
+        point: HookPoint,
+    },
+    /// An activation was read with the wrong number of axes.
+    #[error("{point} has {found} axes, not {asked}")]
+    WrongRank {
+        /// The place.
+        point: HookPoint,
+        /// Number of axes asked for.
+        asked: usize,
+        /// Number of axes it has.
+        found: usize,
+    },
+    /// Two edits of one layer that cannot both take effect.
+    #[error(
+        "layer {layer}: an edit of {site} has no effect beside an edit of the split inputs (hook_attn_in, hook_q_input, \
+         hook_k_input, hook_v_input), which each have a layer norm of their own; leave one of the two out"
+    )]
+    SplitInputConflict {
+        /// The layer.
+        layer: usize,
+        /// The layer norm's site.
+        site: &'static str,
+    },
+}
+
+/// Names that were perhaps meant.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Suggestions(pub Vec<String>);
+
+impl fmt::Display for Suggestions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        write!(f, " (did you mean `{}`?)", self.0.join("`, `"))
+    }
+}
+
+fn names(axes: &[Axis]) -> String {
+    axes.iter().map(|axis| axis.name()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,205 @@
+//! Patterns to points: globs, TransformerLens' short forms, negative layers.
+
+use crate::{HookError, HookPoint, Presence, SITES, Site, SiteRow, error::Suggestions, nearest, point};
+
+/// What of a model's build decides which hook points it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anatomy {
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Heads in each block.
+    pub n_heads: usize,
+    /// Whether attention and MLP both read the block's input.
+    pub parallel: bool,
+}
+
+/// Every point the model has, in firing order.
+pub fn points_of(model: &Anatomy) -> Vec<HookPoint> {
+    let mut points: Vec<HookPoint> = SITES
+        .iter()
+        .filter(|row| !(model.parallel && row.presence == Presence::SequentialOnly))
+        .flat_map(|row| {
+            let layers = if row.site.is_global() { 1 } else { model.n_layers };
+            (0..layers).map(|layer| row.site.at(layer))
+        })
+        .collect();
+    points.sort();
+    points
+}
+
+/// The points that `pattern` names, in firing order. Accepted are
+/// - full names, `blocks.3.attn.hook_z`, with TransformerLens' 3.x names as aliases (`blocks.3.hook_in`);
+/// - globs, where `*` stands for any characters: `blocks.*.attn.hook_pattern`, `blocks.1.*`, `*`;
+/// - short forms: `z` for all layers, `z3` or `z.3` for one, `embed`;
+/// - negative layers, counted from the end: `blocks.-1.hook_resid_post`, `resid_post.-1`.
+///
+/// # Errors
+/// A name or glob that matches nothing, a layer the model lacks, `hook_resid_mid` of a parallel model.
+pub fn select(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookError> {
+    if pattern.contains('*') {
+        return glob(pattern, model);
+    }
+    let (site, layer) = parse(pattern)?;
+    if model.parallel && site.row().presence == Presence::SequentialOnly {
+        return Err(HookError::NoResidMid { name: pattern.to_owned() });
+    }
+    match layer {
+        _ if site.is_global() => Ok(vec![site.at(0)]),
+        Some(layer) => Ok(vec![site.at(resolve(pattern, layer, model)?)]),
+        None => Ok((0..model.n_layers).map(|layer| site.at(layer)).collect()),
+    }
+}
+
+fn glob(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookError> {
+    let resolved = match point::split_block(pattern) {
+        Some((layer, rest)) => match layer.parse::<i64>() {
+            Ok(layer) => format!("blocks.{}.{rest}", resolve(pattern, layer, model)?),
+            Err(_) => pattern.to_owned(),
+        },
+        None => pattern.to_owned(),
+    };
+    let matched = |p: &HookPoint| matches(resolved.as_bytes(), p.to_string().as_bytes());
+    let points: Vec<HookPoint> = points_of(model).into_iter().filter(matched).collect();
+    if points.is_empty() {
+        return Err(nothing_matches(pattern, &resolved, model));
+    }
+    Ok(points)
+}
+
+/// A glob that would match if the model were sequential asks for `hook_resid_mid`: say so.
+fn nothing_matches(pattern: &str, resolved: &str, model: &Anatomy) -> HookError {
+    let sequential = Anatomy { parallel: false, ..*model };
+    let name = pattern.to_owned();
+    if points_of(&sequential).iter().any(|p| matches(resolved.as_bytes(), p.to_string().as_bytes())) {
+        return HookError::NoResidMid { name };
+    }
+    HookError::UnknownName { nearest: suggestions(pattern), name }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    // The classic two-pointer walk: linear memory, no recursion, so a hostile pattern costs little.
+    let (mut p, mut t, mut star) = (0, 0, None);
+    while t < text.len() {
+        if p < pattern.len() && pattern[p] == b'*' {
+            star = Some((p, t));
+            p += 1;
+        } else if p < pattern.len() && pattern[p] == text[t] {
+            p += 1;
+            t += 1;
+        } else if let Some((at, from)) = star {
+            p = at + 1;
+            t = from + 1;
+            star = Some((at, from + 1));
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+/// Reads one name without a glob: the site, and the layer if one is given.
+fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
+    let unknown = || HookError::UnknownName { name: text.to_owned(), nearest: suggestions(text) };
+    if let Some((layer, name)) = point::split_block(text) {
+        let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
+        return Ok((row.site, Some(layer.parse().map_err(|_| unknown())?)));
+    }
+    // A block site's own name without a block (`hook_resid_pre`) stays an error: which layer was meant?
+    if let Some(row) = by_name(text).filter(|row| row.site.is_global() || row.name != text) {
+        return Ok((row.site, None));
+    }
+    let (name, layer) = split_layer(text).ok_or_else(unknown)?;
+    let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
+    Ok((row.site, Some(layer)))
+}
+
+fn by_name(name: &str) -> Option<&'static SiteRow> {
+    SITES.iter().find(|row| row.name == name || row.aliases.contains(&name))
+}
+
+/// Splits `z3`, `z.3` and `resid_post.-1` into name and layer.
+fn split_layer(text: &str) -> Option<(&str, i64)> {
+    if let Some((name, layer)) = text.rsplit_once('.') {
+        return Some((name, layer.parse().ok()?));
+    }
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    Some((&text[..digits], text[digits..].parse().ok()?))
+}
+
+fn resolve(name: &str, layer: i64, model: &Anatomy) -> Result<usize, HookError> {
+    let n_layers = model.n_layers;
+    let from_start = if layer < 0 { layer + n_layers as i64 } else { layer };
+    usize::try_from(from_start).ok().filter(|&l| l < n_layers).ok_or_else(|| HookError::LayerOutOfRange {
+        name: name.to_owned(),
+        layer,
+        n_layers,
+    })
+}
+
+fn suggestions(text: &str) -> Suggestions {
+    let full = point::all_names();
+    let short = SITES.iter().flat_map(|row| row.aliases.iter().copied());
+    Suggestions(nearest(text, full.iter().map(String::as_str).chain(short)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: Anatomy = Anatomy { n_layers: 12, n_heads: 4, parallel: true };
+
+    fn names(pattern: &str) -> Vec<String> {
+        select(pattern, &MODEL).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn one_point_can_be_named_in_many_ways() {
+        for same in [
+            "blocks.3.attn.hook_z",
+            "z3",
+            "z.3",
+            "blocks.-9.attn.hook_z",
+            "z.-9",
+            "blocks.3.z",
+            "blocks.3.attn.o.hook_in",
+        ] {
+            assert_eq!(names(same), ["blocks.3.attn.hook_z"], "{same}");
+        }
+        assert_eq!(names("resid_post.-1"), ["blocks.11.hook_resid_post"]);
+        assert_eq!(names("embed"), ["hook_embed"]);
+        assert_eq!(names("blocks.0.hook_in"), ["blocks.0.hook_resid_pre"]);
+    }
+
+    #[test]
+    fn globs_and_bare_short_forms_cover_all_layers() {
+        assert_eq!(names("pattern").len(), 12);
+        assert_eq!(names("blocks.*.attn.hook_pattern"), names("pattern"));
+        assert_eq!(names("*"), points_of(&MODEL).iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(names("blocks.-1.*hook_q"), ["blocks.11.attn.hook_q"]);
+        assert!(names("blocks.1.*").iter().all(|name| name.starts_with("blocks.1.")));
+    }
+
+    #[test]
+    fn what_matches_nothing_says_why() {
+        let message = |pattern: &str| select(pattern, &MODEL).unwrap_err().to_string();
+        assert!(message("blocks.12.attn.hook_z").contains("0 to 11"));
+        assert!(message("z99999999999").contains("99999999999"));
+        assert!(message("hook_resid_pre").contains("did you mean"));
+        assert!(message("blocks.*.hook_patern").contains("no hook point"));
+        for mid in ["resid_mid", "blocks.2.hook_resid_mid", "blocks.*.hook_resid_mid"] {
+            assert!(message(mid).contains("parallel"), "{mid}");
+        }
+        let sequential = Anatomy { parallel: false, ..MODEL };
+        assert_eq!(select("resid_mid", &sequential).unwrap().len(), 12);
+    }
+
+    #[test]
+    fn stars_match_any_run() {
+        for (pattern, text, expected) in
+            [("*", "", true), ("a*c", "abbc", true), ("a*c", "abbcd", false), ("*b*b", "abab", true), ("", "a", false)]
+        {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
+        }
+    }
+}
