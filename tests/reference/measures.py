@@ -1,125 +1,120 @@
-"""Head scores and losses in numpy, float64, one plain loop per definition: slow on purpose, so that it is easy to check by eye.
+"""Head scores and losses in numpy, float64: one plain loop per definition, slow on purpose, so that it can be checked by eye.
 
-`tokens` is [batch, n], `pattern` is [layer, batch, head, query, key]; every score is [layer, head].
+For one prompt, `tokens` is [n] and `pattern` is [layer, head, query, key]; every score is [layer, head]. A score of several
+prompts is the mean of theirs.
 """
-
-import math
 
 import numpy as np
 
 
-def successors(row, query):
-    """Positions right after an earlier occurrence of the token at `query`; the query itself may be one of them."""
-    return [key + 1 for key in range(query) if row[key] == row[query]]
+def per_query(pattern, keys_of):
+    """Mean over the queries that have keys of the total mass on them."""
+    sums = [sum(pattern[..., query, key] for key in keys) for query, keys in keys_of if keys]
+    return sum(sums) / len(sums)
 
 
-def over_pairs(pattern, tokens, weight):
-    """Mean over all (example, query) with an earlier occurrence of `weight(attention row, successor positions)`."""
-    layers, batch, heads = pattern.shape[:3]
-    out = np.zeros((layers, heads))
-    count = 0
-    for example in range(batch):
-        for query in range(tokens.shape[1]):
-            keys = successors(tokens[example], query)
-            if not keys:
-                continue
-            count += 1
-            for layer in range(layers):
-                for head in range(heads):
-                    out[layer, head] += weight(pattern[layer, example, head, query], keys)
-    return out / count
+def per_entry(pattern, keys_of):
+    """Mean over all (query, key) entries."""
+    entries = [pattern[..., query, key] for query, keys in keys_of for key in keys]
+    return sum(entries) / len(entries)
 
 
-def strict(pattern, tokens):
-    """Total mass on all successor positions."""
-    return over_pairs(pattern, tokens, lambda row, keys: sum(row[key] for key in keys))
+def share(pattern, target):
+    """The detector of TransformerLens with `mul`: the share of all attention that lies on the target."""
+    return (pattern * target).sum((-1, -2)) / pattern.sum((-1, -2))
 
 
-def prefix_sum(pattern, tokens):
-    """Sum over the successor positions of one query, then the mean over queries."""
-    return over_pairs(pattern, tokens, lambda row, keys: math.fsum(row[keys]))
+def difference(pattern, target):
+    """The detector of TransformerLens with `abs`, without its rounding."""
+    return 1.0 - np.abs(pattern - target).mean((-1, -2)) * target.shape[0]
 
 
-def prefix_mean(pattern, tokens):
-    """Mean over the successor positions of one query, then the mean over queries."""
-    return over_pairs(pattern, tokens, lambda row, keys: math.fsum(row[keys]) / len(keys))
+def duplicates(tokens):
+    """Keys that hold the query's token, before the query."""
+    return [(query, [key for key in range(query) if tokens[key] == tokens[query]]) for query in range(len(tokens))]
 
 
-def stripe(pattern, offset):
-    """Mean over examples and over the diagonal key = query - offset."""
-    size = pattern.shape[-1]
-    entries = [pattern[:, :, :, query, query - offset] for query in range(offset, size)]
-    return np.mean(np.stack(entries), axis=(0, 2))
+def successors(tokens):
+    """Keys whose left neighbour holds the query's token and stands before the query."""
+    return [(query, [key + 1 for key in keys]) for query, keys in duplicates(tokens)]
 
 
-def column(pattern, key):
-    """Mean mass on one key position, over examples and all queries."""
-    return pattern[..., key].mean(axis=(1, 3))
-
-
-def detection(tokens, kind):
-    """The 0/1 target of TransformerLens' detectors for one row of tokens."""
-    size = len(tokens)
-    out = np.zeros((size, size))
-    for query in range(size):
-        for key in range(query + 1):
-            if kind == "previous":
-                out[query, key] = key == query - 1
-            elif kind == "duplicate":
-                out[query, key] = key < query and tokens[key] == tokens[query]
-            elif key > 0:
-                out[query, key] = tokens[key - 1] == tokens[query]
+def repeats(n, start, half):
+    """Keys that followed the query's place in the earlier copies of the repeated part, going by place alone."""
+    out = []
+    for query in range(start + half, n):
+        place, copy = (query - start) % half, (query - start) // half
+        out.append((query, [start + earlier * half + place + 1 for earlier in range(copy)]))
     return out
 
 
-def detect(pattern, tokens, kind, measure):
-    """The detector's score without its options, and without the rounding of `abs`; [layer, head] for one example."""
-    target = detection(tokens, kind)
-    if measure == "mul":
-        return (pattern * target).sum((-1, -2)) / pattern.sum((-1, -2))
-    return 1.0 - np.abs(pattern - target).mean((-1, -2)) * len(tokens)
+def diagonal(n, offset):
+    return [(query, [query - offset]) for query in range(offset, n)]
+
+
+def as_matrix(n, keys_of):
+    out = np.zeros((n, n))
+    for query, keys in keys_of:
+        out[query, keys] = 1.0
+    return out
+
+
+def table(pattern, tokens, bos):
+    """Every definition on one prompt that holds a part of `half` tokens twice."""
+    n, start = len(tokens), int(bos)
+    half = (n - start) // 2
+    previous, current, first = diagonal(n, 1), diagonal(n, 0), [(query, [0]) for query in range(n)]
+    sink = "bos_sink" if bos else "first_token_sink"
+    out = {
+        ("induction", "arena_stripe" if bos else "tl_stripe"): per_entry(pattern, diagonal(n, half - 1)),
+        ("induction", "prefix_sum"): per_query(pattern, repeats(n, start, half)),
+        ("induction", "prefix_mean"): per_entry(pattern, repeats(n, start, half)),
+        ("induction", "strict"): per_query(pattern, successors(tokens)),
+        ("previous_token", "mask_mean"): per_query(pattern, previous),
+        ("duplicate_token", "mask_mean"): per_query(pattern, duplicates(tokens)),
+        ("duplicate_token", "stripe"): per_entry(pattern, diagonal(n, half)),
+        ("current_token", "mask_mean"): per_query(pattern, current),
+        (sink, "mask_mean"): per_query(pattern, first),
+    }
+    for score, keys_of in (
+        ("induction", successors(tokens)),
+        ("previous_token", previous),
+        ("duplicate_token", duplicates(tokens)),
+        ("current_token", current),
+        (sink, first),
+    ):
+        target = as_matrix(n, keys_of)
+        out[score, "tl_detect_mul"] = share(pattern, target)
+        out[score, "tl_detect_abs"] = difference(pattern, target)
+    return out
 
 
 def uniform(pattern):
     """What a head would do that attends to every earlier position and itself alike."""
-    size = pattern.shape[-1]
-    row = np.tril(np.ones((size, size))) / np.arange(1, size + 1)[:, None]
-    return np.broadcast_to(row, pattern.shape).copy()
+    n = pattern.shape[-1]
+    row = np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None]
+    return np.broadcast_to(row, pattern.shape)
 
 
-def table(pattern, tokens, half, bos):
-    """Every definition on one kind of prompt."""
-    out = {
-        "strict": strict(pattern, tokens),
-        "prefix_sum": prefix_sum(pattern, tokens),
-        "prefix_mean": prefix_mean(pattern, tokens),
-        "arena_stripe" if bos else "tl_stripe": stripe(pattern, half - 1),
-        "previous_stripe": stripe(pattern, 1),
-        "duplicate_stripe": stripe(pattern, half),
-        "current_stripe": stripe(pattern, 0),
-        "sink": column(pattern, 0),
-    }
-    for kind in ("previous", "duplicate", "induction"):
-        for measure in ("mul", "abs"):
-            each = [detect(pattern[:, example], row, kind, measure) for example, row in enumerate(tokens)]
-            out[f"{kind}_{measure}"] = np.mean(each, axis=0)
-    return out
-
-
-def losses(per_token, half, bos):
-    """Mean loss of the tokens of the first and of the second half; per_token[t] is the loss of token t + 1."""
+def losses(per_token, bos):
+    """Mean loss of the tokens of the first and of the second copy; per_token[:, t] is the loss of token t + 1."""
+    half = (per_token.shape[1] + 1 - int(bos)) // 2
     first = half if bos else half - 1
-    return {"first_half": per_token[:, :first].mean(), "second_half": per_token[:, first : first + half].mean()}
+    return {"first_half": per_token[:, :first].mean(), "second_half": per_token[:, first:].mean()}
 
 
 def scores(values):
-    """The committed table of one model: prompt -> definition -> {value, null}."""
+    """The committed table of one model: prompt -> "score.definition" -> {value, null}, and the losses."""
     out = {}
     for prompt, bos in (("repeated", False), ("bos_repeated", True)):
-        tokens = values[f"tokens.{prompt}"].numpy()
+        rows = values[f"tokens.{prompt}"].numpy()
         pattern = values[f"{prompt}.pattern"].numpy()
-        half = tokens.shape[1] // 2
-        real, null = table(pattern, tokens, half, bos), table(uniform(pattern), tokens, half, bos)
-        out[prompt] = {name: {"value": real[name].tolist(), "null": float(null[name][0, 0])} for name in real}
-        out[prompt]["loss"] = losses(values[f"{prompt}.loss"].numpy(), half, bos)
+        real = [table(pattern[:, index], row, bos) for index, row in enumerate(rows)]
+        null = [table(uniform(pattern[:, index]), row, bos) for index, row in enumerate(rows)]
+        out[prompt] = {"loss": losses(values[f"{prompt}.loss"].numpy(), bos)}
+        for score, definition in real[0]:
+            value = np.mean([each[score, definition] for each in real], axis=0)
+            expected = np.mean([each[score, definition] for each in null], axis=0)
+            assert np.ptp(expected) < 1e-15
+            out[prompt][f"{score}.{definition}"] = {"value": value.tolist(), "null": float(expected[0, 0])}
     return out
