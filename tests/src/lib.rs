@@ -6,6 +6,7 @@
 //! - [`random`]: random configurations and parameters for property tests;
 //! - [`recorder`]: hooks that note what fired;
 //! - [`command`]: the `pythia` binary, built once, and what it printed;
+//! - [`suite`]: a folder of tiny checkpoints, experiments over it, and their results;
 //! - [`sources`]: the source files of the workspace, for the tests that read them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -16,4 +17,5 @@ pub mod place;
 pub mod random;
 pub mod recorder;
 pub mod sources;
+pub mod suite;
 pub mod tensors;

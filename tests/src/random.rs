@@ -26,7 +26,7 @@ pub fn configs() -> impl Strategy<Value = NeoxConfig> {
 }
 
 /// Parameters that differ everywhere and keep activations near one, from a seed.
-pub fn model(config: &NeoxConfig, seed: u64) -> GptNeoX {
+pub fn params(config: &NeoxConfig, seed: u64) -> HostParams {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut params: HostParams = Param::all(config)
         .into_iter()
@@ -41,7 +41,12 @@ pub fn model(config: &NeoxConfig, seed: u64) -> GptNeoX {
         let embed = params[&Param::Embed].clone();
         params.insert(Param::Unembed, transposed(&embed));
     }
-    GptNeoX::from_params(config.clone(), params, &Device::flex(), DType::F32)
+    params
+}
+
+/// A model with [`params`].
+pub fn model(config: &NeoxConfig, seed: u64) -> GptNeoX {
+    GptNeoX::from_params(config.clone(), params(config, seed), &Device::flex(), DType::F32)
 }
 
 /// A number between −1.7 and 1.7, so of variance about one, from a 64-bit xorshift.
