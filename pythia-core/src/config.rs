@@ -1,1 +1,378 @@
-//! To come.
+//! `config.json` → [`NeoxConfig`]: one checked description of a GPT-NeoX model, whatever dialect the file speaks.
+//!
+//! Three generations of `transformers` wrote the rotary settings in three ways; all of them are read, and a file in
+//! which two of them disagree is refused rather than guessed at. Every size is bounded, so that no later product of
+//! sizes can overflow and no hostile file can ask for an absurd allocation.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Share of the head dimensions that rotates where the file is silent.
+const DEFAULT_ROTARY_PCT: f64 = 0.25;
+/// Base of the rotary frequencies where the file is silent.
+const DEFAULT_ROTARY_BASE: f64 = 10_000.0;
+/// Epsilon of the layer norms where the file is silent.
+const DEFAULT_LAYER_NORM_EPS: f64 = 1e-5;
+/// Longest context where the file is silent; every Pythia model has this one.
+const DEFAULT_N_CTX: u64 = 2048;
+
+/// The shape and the variant of one GPT-NeoX model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NeoxConfig {
+    /// Number of blocks, L.
+    pub n_layers: usize,
+    /// Width of the residual stream, d.
+    pub d_model: usize,
+    /// Attention heads per block, h; divides `d_model`.
+    pub n_heads: usize,
+    /// Width of the MLP, m.
+    pub d_mlp: usize,
+    /// Rows of the embedding, V, padding rows included.
+    pub vocab_size: usize,
+    /// Longest sequence the model was trained for.
+    pub n_ctx: usize,
+    /// Epsilon added to the variance in every layer norm.
+    pub layer_norm_eps: f64,
+    /// Rotary position embedding.
+    pub rotary: Rotary,
+    /// What differs between members of the family.
+    pub variant: Variant,
+}
+
+/// Rotary position embedding: how much of each head rotates, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rotary {
+    /// Leading dimensions of each head that rotate: `int(d_head * rotary_pct)`, even and at least 2.
+    pub ndims: usize,
+    /// Base of the frequencies, `base^(-2j/ndims)`.
+    pub base: f64,
+}
+
+/// The switches in which members of the GPT-NeoX family differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Attention and MLP both read the block's input (every Pythia model) instead of one after the other.
+    pub parallel_residual: bool,
+    /// The unembedding is the transposed embedding and is not stored.
+    pub tied_embeddings: bool,
+    /// The attention projections have biases (every Pythia model).
+    pub attention_bias: bool,
+}
+
+/// Why a `config.json` does not describe a model that can be run here.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The text is not JSON of the expected kinds.
+    #[error("not a readable config.json: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A size that has no default is absent.
+    #[error("`{key}` is missing, and it has no default")]
+    Missing {
+        /// The key as the file would spell it.
+        key: &'static str,
+    },
+    /// A whole number is outside what any model of this family has.
+    #[error("`{key}` is {found}, expected {min} to {max}")]
+    OutOfRange {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says.
+        found: u64,
+        /// Smallest accepted value.
+        min: u64,
+        /// Largest accepted value.
+        max: u64,
+    },
+    /// A real number is outside its sensible range.
+    #[error("`{key}` is {found}, expected a number above 0 and at most {max}")]
+    NotPositive {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says.
+        found: f64,
+        /// Largest accepted value.
+        max: f64,
+    },
+    /// The width cannot be split evenly over the heads.
+    #[error("`hidden_size` {d_model} is not a multiple of `num_attention_heads` {n_heads}")]
+    HeadsDoNotDivide {
+        /// `hidden_size`.
+        d_model: usize,
+        /// `num_attention_heads`.
+        n_heads: usize,
+    },
+    /// The rotating part of a head is empty, odd or larger than the head.
+    #[error("rotary covers {ndims} of {d_head} dimensions of a head; it must be an even number from 2 to {d_head}")]
+    RotaryDims {
+        /// Rotating dimensions that follow from the file.
+        ndims: usize,
+        /// Dimensions of one head.
+        d_head: usize,
+    },
+    /// Two dialects in one file disagree.
+    #[error("`{first_key}` says {first} but `{second_key}` says {second}")]
+    Conflict {
+        /// The key that was read first.
+        first_key: &'static str,
+        /// Its value.
+        first: f64,
+        /// The key that disagrees with it.
+        second_key: &'static str,
+        /// Its value.
+        second: f64,
+    },
+    /// A feature that would change the computation and is not implemented.
+    #[error("`{key}` is {found:?}; only {supported:?} is supported")]
+    Unsupported {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says; `None` where it says nothing.
+        found: Option<String>,
+        /// The one accepted value.
+        supported: &'static str,
+    },
+}
+
+impl NeoxConfig {
+    /// Width of one head, e = d / h.
+    pub fn d_head(&self) -> usize {
+        self.d_model / self.n_heads
+    }
+
+    /// Reads a `config.json` of any generation.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key, what was found and what is accepted.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let raw: RawConfig = serde_json::from_str(text)?;
+        raw.check_kind()?;
+        let d_model = size("hidden_size", raw.hidden_size, MAX_D_MODEL)?;
+        let n_heads = size("num_attention_heads", raw.num_attention_heads, MAX_HEADS)?;
+        if d_model % n_heads != 0 {
+            return Err(ConfigError::HeadsDoNotDivide { d_model, n_heads });
+        }
+        let config = Self {
+            n_layers: size("num_hidden_layers", raw.num_hidden_layers, MAX_LAYERS)?,
+            d_model,
+            n_heads,
+            d_mlp: size("intermediate_size", raw.intermediate_size, MAX_D_MLP)?,
+            vocab_size: size("vocab_size", raw.vocab_size, MAX_VOCAB)?,
+            n_ctx: size("max_position_embeddings", raw.max_position_embeddings.or(Some(DEFAULT_N_CTX)), MAX_CTX)?,
+            layer_norm_eps: raw.layer_norm_eps.unwrap_or(DEFAULT_LAYER_NORM_EPS),
+            rotary: raw.rotary(d_model / n_heads)?,
+            variant: Variant {
+                parallel_residual: raw.use_parallel_residual.unwrap_or(true),
+                tied_embeddings: raw.tie_word_embeddings.unwrap_or(false),
+                attention_bias: raw.attention_bias.unwrap_or(true),
+            },
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks the bounds that every other part of the crate relies on; [`NeoxConfig::from_json`] has done so already.
+    ///
+    /// # Errors
+    /// The first bound that does not hold, under the key a `config.json` would use.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        size("num_hidden_layers", Some(self.n_layers as u64), MAX_LAYERS)?;
+        size("hidden_size", Some(self.d_model as u64), MAX_D_MODEL)?;
+        size("num_attention_heads", Some(self.n_heads as u64), MAX_HEADS)?;
+        size("intermediate_size", Some(self.d_mlp as u64), MAX_D_MLP)?;
+        size("vocab_size", Some(self.vocab_size as u64), MAX_VOCAB)?;
+        size("max_position_embeddings", Some(self.n_ctx as u64), MAX_CTX)?;
+        if self.d_model % self.n_heads != 0 {
+            return Err(ConfigError::HeadsDoNotDivide { d_model: self.d_model, n_heads: self.n_heads });
+        }
+        positive("layer_norm_eps", self.layer_norm_eps, 1.0)?;
+        positive("rotary_emb_base", self.rotary.base, MAX_ROTARY_BASE)?;
+        let (ndims, d_head) = (self.rotary.ndims, self.d_head());
+        if ndims < 2 || ndims % 2 != 0 || ndims > d_head {
+            return Err(ConfigError::RotaryDims { ndims, d_head });
+        }
+        Ok(())
+    }
+
+    /// The configuration as the public hub's Pythia repositories write it, for models saved here (weights in f32).
+    pub fn to_json(&self) -> String {
+        let hub = HubConfig {
+            architectures: ["GPTNeoXForCausalLM"],
+            attention_bias: self.variant.attention_bias,
+            bos_token_id: 0,
+            eos_token_id: 0,
+            hidden_act: SUPPORTED_ACT,
+            hidden_size: self.d_model,
+            initializer_range: 0.02,
+            intermediate_size: self.d_mlp,
+            layer_norm_eps: self.layer_norm_eps,
+            max_position_embeddings: self.n_ctx,
+            model_type: SUPPORTED_MODEL_TYPE,
+            num_attention_heads: self.n_heads,
+            num_hidden_layers: self.n_layers,
+            rotary_emb_base: self.rotary.base,
+            rotary_pct: rotary_pct(self.rotary.ndims, self.d_head()),
+            tie_word_embeddings: self.variant.tied_embeddings,
+            torch_dtype: "float32",
+            use_cache: true,
+            use_parallel_residual: self.variant.parallel_residual,
+            vocab_size: self.vocab_size,
+        };
+        let mut text = serde_json::to_string_pretty(&hub).expect("a plain struct of numbers and strings serialises");
+        text.push('\n');
+        text
+    }
+
+    /// Number of trained parameters, a tied unembedding counted once.
+    pub fn n_params(&self) -> u64 {
+        let [l, d, m, v] = [self.n_layers, self.d_model, self.d_mlp, self.vocab_size].map(|n| n as u64);
+        let attention_biases = if self.variant.attention_bias { 4 * d } else { 0 };
+        let block = 4 * d + 4 * d * d + attention_biases + 2 * d * m + m + d;
+        let vocabulary = if self.variant.tied_embeddings { v * d } else { 2 * v * d };
+        l * block + 2 * d + vocabulary
+    }
+}
+
+const SUPPORTED_ACT: &str = "gelu";
+const SUPPORTED_MODEL_TYPE: &str = "gpt_neox";
+const SUPPORTED_ROPE: &str = "default";
+// The maxima leave an order of magnitude above the largest model of the family; their products stay below 2^40.
+const MAX_LAYERS: u64 = 1 << 10;
+const MAX_D_MODEL: u64 = 1 << 16;
+const MAX_HEADS: u64 = 1 << 10;
+const MAX_D_MLP: u64 = 1 << 18;
+const MAX_VOCAB: u64 = 1 << 21;
+const MAX_CTX: u64 = 1 << 20;
+const MAX_ROTARY_BASE: f64 = 1e12;
+
+/// A required whole number between 1 and `max`.
+fn size(key: &'static str, found: Option<u64>, max: u64) -> Result<usize, ConfigError> {
+    let found = found.ok_or(ConfigError::Missing { key })?;
+    if found == 0 || found > max {
+        return Err(ConfigError::OutOfRange { key, found, min: 1, max });
+    }
+    Ok(found as usize)
+}
+
+/// A real number above 0, at most `max`; NaN fails both comparisons.
+fn positive(key: &'static str, found: f64, max: f64) -> Result<f64, ConfigError> {
+    if found > 0.0 && found <= max { Ok(found) } else { Err(ConfigError::NotPositive { key, found, max }) }
+}
+
+/// The share that gives back exactly `ndims` when multiplied and truncated as `transformers` does; plain division may
+/// land one unit of precision short, and truncation would then lose a whole dimension.
+fn rotary_pct(ndims: usize, d_head: usize) -> f64 {
+    let share = ndims as f64 / d_head as f64;
+    if (share * d_head as f64) as usize == ndims { share } else { share.next_up() }
+}
+
+/// Every key that is read, all optional so that an absence can be named.
+#[derive(Deserialize)]
+struct RawConfig {
+    model_type: Option<String>,
+    hidden_act: Option<String>,
+    hidden_size: Option<u64>,
+    num_hidden_layers: Option<u64>,
+    num_attention_heads: Option<u64>,
+    intermediate_size: Option<u64>,
+    vocab_size: Option<u64>,
+    max_position_embeddings: Option<u64>,
+    layer_norm_eps: Option<f64>,
+    use_parallel_residual: Option<bool>,
+    tie_word_embeddings: Option<bool>,
+    attention_bias: Option<bool>,
+    rotary_pct: Option<f64>,
+    rotary_emb_base: Option<f64>,
+    partial_rotary_factor: Option<f64>,
+    rope_theta: Option<f64>,
+    rope_parameters: Option<RawRope>,
+    rope_scaling: Option<RawRope>,
+}
+
+/// The newest dialect: an object of its own. Older files call its kind `type`.
+#[derive(Deserialize)]
+struct RawRope {
+    rope_theta: Option<f64>,
+    partial_rotary_factor: Option<f64>,
+    rope_type: Option<String>,
+    r#type: Option<String>,
+}
+
+impl RawConfig {
+    fn check_kind(&self) -> Result<(), ConfigError> {
+        if self.model_type.as_deref() != Some(SUPPORTED_MODEL_TYPE) {
+            let found = self.model_type.clone();
+            return Err(ConfigError::Unsupported { key: "model_type", found, supported: SUPPORTED_MODEL_TYPE });
+        }
+        only("hidden_act", self.hidden_act.as_ref(), SUPPORTED_ACT)?;
+        for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
+            only("rope_type", rope.rope_type.as_ref(), SUPPORTED_ROPE)?;
+            only("rope_scaling.type", rope.r#type.as_ref(), SUPPORTED_ROPE)?;
+        }
+        Ok(())
+    }
+
+    fn rotary(&self, d_head: usize) -> Result<Rotary, ConfigError> {
+        let (scaling, parameters) = (self.rope_scaling.as_ref(), self.rope_parameters.as_ref());
+        let pct = agreed(&[
+            ("rope_scaling.partial_rotary_factor", scaling.and_then(|r| r.partial_rotary_factor)),
+            ("rope_parameters.partial_rotary_factor", parameters.and_then(|r| r.partial_rotary_factor)),
+            ("partial_rotary_factor", self.partial_rotary_factor),
+            ("rotary_pct", self.rotary_pct),
+        ])?;
+        let base = agreed(&[
+            ("rope_scaling.rope_theta", scaling.and_then(|r| r.rope_theta)),
+            ("rope_parameters.rope_theta", parameters.and_then(|r| r.rope_theta)),
+            ("rope_theta", self.rope_theta),
+            ("rotary_emb_base", self.rotary_emb_base),
+        ])?;
+        let pct = positive("rotary_pct", pct.unwrap_or(DEFAULT_ROTARY_PCT), 1.0)?;
+        // Truncation, as the reference implementation does it.
+        let ndims = (d_head as f64 * pct) as usize;
+        Ok(Rotary { ndims, base: base.unwrap_or(DEFAULT_ROTARY_BASE) })
+    }
+}
+
+/// Refuses every value but one; silence is the default.
+fn only(key: &'static str, found: Option<&String>, supported: &'static str) -> Result<(), ConfigError> {
+    match found {
+        Some(found) if found != supported => {
+            Err(ConfigError::Unsupported { key, found: Some(found.clone()), supported })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The one value that all the keys present agree on.
+fn agreed(candidates: &[(&'static str, Option<f64>)]) -> Result<Option<f64>, ConfigError> {
+    let mut present = candidates.iter().filter_map(|&(key, value)| Some((key, value?)));
+    let Some((first_key, first)) = present.next() else { return Ok(None) };
+    match present.find(|&(_, value)| value != first) {
+        Some((second_key, second)) => Err(ConfigError::Conflict { first_key, first, second_key, second }),
+        None => Ok(Some(first)),
+    }
+}
+
+/// The keys of the hub's own `config.json`, in its alphabetical order.
+#[derive(Serialize)]
+struct HubConfig {
+    architectures: [&'static str; 1],
+    attention_bias: bool,
+    bos_token_id: u32,
+    eos_token_id: u32,
+    hidden_act: &'static str,
+    hidden_size: usize,
+    initializer_range: f64,
+    intermediate_size: usize,
+    layer_norm_eps: f64,
+    max_position_embeddings: usize,
+    model_type: &'static str,
+    num_attention_heads: usize,
+    num_hidden_layers: usize,
+    rotary_emb_base: f64,
+    rotary_pct: f64,
+    tie_word_embeddings: bool,
+    torch_dtype: &'static str,
+    use_cache: bool,
+    use_parallel_residual: bool,
+    vocab_size: usize,
+}

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod model;
 pub mod params;
 pub mod store;
 pub mod suite;

@@ -1,1 +1,255 @@
-//! To come.
+//! The one table of parameters: every tensor of the model by name, its shape here, and where a published file keeps it.
+//!
+//! Files store linear layers as `[out, in]` and fuse query, key and value head by head; the model computes with
+//! `[in, out]` matrices and separate projections. [`Param::stored`] is the whole correspondence, read by the loader
+//! in one direction and by the writer in the other.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::config::NeoxConfig;
+
+/// One parameter of the model, in the layout the model computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Param {
+    /// Embedding, `[V, d]`.
+    Embed,
+    /// A parameter of the block with this index.
+    Layer(usize, LayerParam),
+    /// Weight of the final layer norm, `[d]`.
+    FinalNormWeight,
+    /// Bias of the final layer norm, `[d]`.
+    FinalNormBias,
+    /// Unembedding, `[d, V]`.
+    Unembed,
+    /// Bias of the unembedding, `[V]`; only folded weights have one.
+    UnembedBias,
+}
+
+/// A parameter inside one block. Head-major columns run over heads first, then over the dimensions of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LayerParam {
+    /// Weight of the norm before attention, `[d]`.
+    Ln1Weight,
+    /// Bias of the norm before attention, `[d]`.
+    Ln1Bias,
+    /// Weight of the norm before the MLP, `[d]`.
+    Ln2Weight,
+    /// Bias of the norm before the MLP, `[d]`.
+    Ln2Bias,
+    /// Query projection, `[d, h*e]`, columns head-major.
+    QueryWeight,
+    /// Query bias, `[h*e]`.
+    QueryBias,
+    /// Key projection, `[d, h*e]`, columns head-major.
+    KeyWeight,
+    /// Key bias, `[h*e]`.
+    KeyBias,
+    /// Value projection, `[d, h*e]`, columns head-major.
+    ValueWeight,
+    /// Value bias, `[h*e]`.
+    ValueBias,
+    /// Output projection of attention, `[h*e, d]`, rows head-major.
+    OutWeight,
+    /// Output bias of attention, `[d]`.
+    OutBias,
+    /// First matrix of the MLP, `[d, m]`.
+    MlpInWeight,
+    /// First bias of the MLP, `[m]`.
+    MlpInBias,
+    /// Second matrix of the MLP, `[m, d]`.
+    MlpOutWeight,
+    /// Second bias of the MLP, `[d]`.
+    MlpOutBias,
+}
+
+/// The parameters of one model on the host.
+pub type HostParams = BTreeMap<Param, HostTensor>;
+
+/// A dense row-major tensor of 32-bit floats on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostTensor {
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Values, row-major; as many as the product of `shape`.
+    pub values: Vec<f32>,
+}
+
+/// Which third of the fused attention projection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Third {
+    /// Queries.
+    Query,
+    /// Keys.
+    Key,
+    /// Values.
+    Value,
+}
+
+/// How a stored tensor becomes a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Same shape, same order.
+    AsIs,
+    /// Stored `[out, in]`, used `[in, out]`.
+    Transposed,
+    /// Rows `head * 3e + third * e + j` of the fused projection; a matrix is transposed as well, a bias is not.
+    FusedThird(Third),
+}
+
+/// Where a published file keeps a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Name of the tensor in the file.
+    pub name: String,
+    /// Its shape in the file.
+    pub shape: Vec<usize>,
+    /// How it turns into the parameter.
+    pub layout: Layout,
+}
+
+impl LayerParam {
+    /// Every parameter of a block, in the order of the forward pass.
+    pub const ALL: [LayerParam; 16] = [
+        LayerParam::Ln1Weight,
+        LayerParam::Ln1Bias,
+        LayerParam::Ln2Weight,
+        LayerParam::Ln2Bias,
+        LayerParam::QueryWeight,
+        LayerParam::QueryBias,
+        LayerParam::KeyWeight,
+        LayerParam::KeyBias,
+        LayerParam::ValueWeight,
+        LayerParam::ValueBias,
+        LayerParam::OutWeight,
+        LayerParam::OutBias,
+        LayerParam::MlpInWeight,
+        LayerParam::MlpInBias,
+        LayerParam::MlpOutWeight,
+        LayerParam::MlpOutBias,
+    ];
+
+    /// Whether `attention_bias = false` leaves this one out.
+    pub fn is_attention_bias(self) -> bool {
+        matches!(self, Self::QueryBias | Self::KeyBias | Self::ValueBias | Self::OutBias)
+    }
+
+    /// Name within a block as TransformerLens spells it, name within a block as files spell it, and the layout.
+    fn row(self) -> (&'static str, &'static str, Layout) {
+        use Layout::{AsIs, FusedThird, Transposed};
+        match self {
+            Self::Ln1Weight => ("ln1.w", "input_layernorm.weight", AsIs),
+            Self::Ln1Bias => ("ln1.b", "input_layernorm.bias", AsIs),
+            Self::Ln2Weight => ("ln2.w", "post_attention_layernorm.weight", AsIs),
+            Self::Ln2Bias => ("ln2.b", "post_attention_layernorm.bias", AsIs),
+            Self::QueryWeight => ("attn.W_Q", "attention.query_key_value.weight", FusedThird(Third::Query)),
+            Self::QueryBias => ("attn.b_Q", "attention.query_key_value.bias", FusedThird(Third::Query)),
+            Self::KeyWeight => ("attn.W_K", "attention.query_key_value.weight", FusedThird(Third::Key)),
+            Self::KeyBias => ("attn.b_K", "attention.query_key_value.bias", FusedThird(Third::Key)),
+            Self::ValueWeight => ("attn.W_V", "attention.query_key_value.weight", FusedThird(Third::Value)),
+            Self::ValueBias => ("attn.b_V", "attention.query_key_value.bias", FusedThird(Third::Value)),
+            Self::OutWeight => ("attn.W_O", "attention.dense.weight", Transposed),
+            Self::OutBias => ("attn.b_O", "attention.dense.bias", AsIs),
+            Self::MlpInWeight => ("mlp.W_in", "mlp.dense_h_to_4h.weight", Transposed),
+            Self::MlpInBias => ("mlp.b_in", "mlp.dense_h_to_4h.bias", AsIs),
+            Self::MlpOutWeight => ("mlp.W_out", "mlp.dense_4h_to_h.weight", Transposed),
+            Self::MlpOutBias => ("mlp.b_out", "mlp.dense_4h_to_h.bias", AsIs),
+        }
+    }
+
+    fn shape(self, config: &NeoxConfig) -> Vec<usize> {
+        let (d, m) = (config.d_model, config.d_mlp);
+        match self {
+            Self::QueryWeight | Self::KeyWeight | Self::ValueWeight | Self::OutWeight => vec![d, d],
+            Self::MlpInWeight => vec![d, m],
+            Self::MlpOutWeight => vec![m, d],
+            Self::MlpInBias => vec![m],
+            _ => vec![d],
+        }
+    }
+}
+
+impl Param {
+    /// Every parameter of a model with published weights, in order: no [`Param::UnembedBias`], no attention biases
+    /// where the configuration has none, and [`Param::Unembed`] also where it is tied (then a transposed copy of
+    /// [`Param::Embed`]).
+    pub fn all(config: &NeoxConfig) -> Vec<Param> {
+        let blocks = (0..config.n_layers).flat_map(|layer| {
+            LayerParam::ALL
+                .into_iter()
+                .filter(|part| config.variant.attention_bias || !part.is_attention_bias())
+                .map(move |part| Param::Layer(layer, part))
+        });
+        let tail = [Param::FinalNormWeight, Param::FinalNormBias, Param::Unembed];
+        [Param::Embed].into_iter().chain(blocks).chain(tail).collect()
+    }
+
+    /// Shape in the layout the model computes with.
+    pub fn shape(self, config: &NeoxConfig) -> Vec<usize> {
+        let (d, v) = (config.d_model, config.vocab_size);
+        match self {
+            Self::Embed => vec![v, d],
+            Self::Layer(_, part) => part.shape(config),
+            Self::FinalNormWeight | Self::FinalNormBias => vec![d],
+            Self::Unembed => vec![d, v],
+            Self::UnembedBias => vec![v],
+        }
+    }
+
+    /// Where a published file keeps this parameter; `None` for what no published file has (the unembedding's bias,
+    /// and the unembedding of a tied model).
+    pub fn stored(self, config: &NeoxConfig) -> Option<Stored> {
+        let (name, layout) = match self {
+            Self::Embed => (EMBED.to_owned(), Layout::AsIs),
+            Self::Layer(layer, part) => {
+                let (_, suffix, layout) = part.row();
+                (format!("{LAYERS}{layer}.{suffix}"), layout)
+            }
+            Self::FinalNormWeight => ("gpt_neox.final_layer_norm.weight".to_owned(), Layout::AsIs),
+            Self::FinalNormBias => ("gpt_neox.final_layer_norm.bias".to_owned(), Layout::AsIs),
+            Self::Unembed if !config.variant.tied_embeddings => (UNEMBED.to_owned(), Layout::Transposed),
+            Self::Unembed | Self::UnembedBias => return None,
+        };
+        let mut shape = self.shape(config);
+        match layout {
+            Layout::AsIs => {}
+            Layout::Transposed => shape.reverse(),
+            Layout::FusedThird(_) => {
+                shape.reverse();
+                shape[0] *= 3;
+            }
+        }
+        Some(Stored { name, shape, layout })
+    }
+}
+
+/// Name of the stored embedding.
+pub(crate) const EMBED: &str = "gpt_neox.embed_in.weight";
+/// Name of the stored unembedding.
+pub(crate) const UNEMBED: &str = "embed_out.weight";
+/// What some newer code calls the stored unembedding.
+pub(crate) const UNEMBED_ALIAS: &str = "lm_head.weight";
+/// What the names of all tensors of blocks begin with.
+pub(crate) const LAYERS: &str = "gpt_neox.layers.";
+
+/// Whether a stored tensor is one of the buffers that old files carry and nothing needs: the causal mask, its filler
+/// value, and rotary frequencies that were rounded to 16 bits.
+pub(crate) fn is_legacy_buffer(name: &str, config: &NeoxConfig) -> bool {
+    let Some((layer, buffer)) = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.')) else { return false };
+    layer.parse::<usize>().is_ok_and(|layer| layer < config.n_layers)
+        && matches!(buffer, "attention.bias" | "attention.masked_bias" | "attention.rotary_emb.inv_freq")
+}
+
+impl fmt::Display for Param {
+    /// The name TransformerLens gives the parameter, such as `blocks.0.attn.W_Q`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embed => f.write_str("embed.W_E"),
+            Self::Layer(layer, part) => write!(f, "blocks.{layer}.{}", part.row().0),
+            Self::FinalNormWeight => f.write_str("ln_final.w"),
+            Self::FinalNormBias => f.write_str("ln_final.b"),
+            Self::Unembed => f.write_str("unembed.W_U"),
+            Self::UnembedBias => f.write_str("unembed.b_U"),
+        }
+    }
+}

@@ -1,1 +1,100 @@
-//! To come.
+//! Where checkpoints are found: a local folder or the public hub's on-disk cache, behind one trait.
+//!
+//! Everything here works offline. A store that downloads is one more implementation of [`Checkpoints`].
+
+mod error;
+mod folder;
+mod hub_cache;
+mod layout;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::suite::{ModelId, Step, SuiteError};
+use crate::weights::WeightFiles;
+
+pub use error::StoreError;
+pub use folder::FolderStore;
+pub use hub_cache::HubCacheStore;
+
+/// The files of one checkpoint, all of them present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointFiles {
+    /// `config.json`.
+    pub config: PathBuf,
+    /// The weights.
+    pub weights: WeightFiles,
+    /// `tokenizer.json`, where there is one.
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// The checkpoints of one model, wherever they are kept.
+pub trait Checkpoints {
+    /// What result tables call the model.
+    fn model(&self) -> &str;
+
+    /// The steps that are present, ascending; empty for a model that has no steps.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the place cannot be listed.
+    fn steps(&self) -> Result<Vec<Step>, StoreError>;
+
+    /// The files of one step, or of the model itself where it has no steps.
+    ///
+    /// # Errors
+    /// [`StoreError`] says what was looked for, where, and what to do.
+    fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError>;
+
+    /// Training tokens that one step of a label stands for, where that is known.
+    fn tokens_per_step(&self) -> Option<u64>;
+
+    /// The model's place in the suite, if it is one of the suite's.
+    fn suite_id(&self) -> Option<ModelId>;
+}
+
+/// How a user names a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelRef {
+    /// A model of the suite.
+    Suite(ModelId),
+    /// A local folder.
+    Folder(PathBuf),
+}
+
+/// A name that is neither a model of the suite nor a path.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{source}\nwrite ./{found} if a folder is meant")]
+pub struct ModelRefError {
+    /// What was written.
+    pub found: String,
+    /// The suite's answer, with the nearest names.
+    pub source: SuiteError,
+}
+
+impl FromStr for ModelRef {
+    type Err = ModelRefError;
+
+    /// A path when it begins with `/`, `./`, `../` or `~` (or is `.` or `..`), else a model of the suite.
+    fn from_str(text: &str) -> Result<Self, ModelRefError> {
+        let is_path = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+        if is_path || matches!(text, "." | ".." | "~") {
+            return Ok(Self::Folder(PathBuf::from(text)));
+        }
+        match text.parse() {
+            Ok(id) => Ok(Self::Suite(id)),
+            Err(source) => Err(ModelRefError { found: text.to_owned(), source }),
+        }
+    }
+}
+
+/// Opens the checkpoints of a model. `cache` is the root of the public hub's cache, the folder that holds
+/// `models--ORGANISATION--NAME`; only models of the suite are looked for there.
+///
+/// # Errors
+/// [`StoreError`] when the place does not exist or is not laid out as expected.
+pub fn open(model: &ModelRef, cache: &Path) -> Result<Box<dyn Checkpoints + Send + Sync>, StoreError> {
+    Ok(match model {
+        ModelRef::Suite(id) => Box::new(HubCacheStore::open(*id, cache)?),
+        ModelRef::Folder(dir) => Box::new(FolderStore::open(dir)?),
+    })
+}

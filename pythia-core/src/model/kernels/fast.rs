@@ -1,0 +1,186 @@
+//! The form for plain float32 tensors on the CPU backend.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use super::{super::rotary::RotaryTable, scalar};
+
+/// Numbers that one task works on: enough to outweigh handing it to a thread, few enough to share out.
+const TASK: usize = 1 << 15;
+
+/// The tensor's numbers: its own memory if nobody else holds it, a copy otherwise.
+fn values<const D: usize>(x: Tensor<D>) -> TensorData {
+    x.into_data()
+}
+
+fn tensor<const D: usize>(data: TensorData) -> Tensor<D> {
+    Tensor::from_data(data, (&Device::flex(), DType::F32))
+}
+
+fn slice(data: &TensorData) -> &[f32] {
+    data.as_slice().expect("callers checked for float32")
+}
+
+fn slice_mut(data: &mut TensorData) -> &mut [f32] {
+    data.as_mut_slice().expect("callers checked for float32")
+}
+
+/// Calls `f(index, row)` for each row of `width` numbers, on all cores, compiled for the widest vectors.
+fn rows(values: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
+    let per_task = (TASK / width.max(1)).max(1);
+    values.par_chunks_mut(per_task * width.max(1)).enumerate().for_each(|(task, chunk)| {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                for (i, row) in chunk.chunks_mut(width).enumerate() {
+                    f(task * per_task + i, row);
+                }
+            },
+        );
+    });
+}
+
+/// Changes each number by itself.
+fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D> {
+    let mut data = values(x);
+    rows(
+        slice_mut(&mut data),
+        1024,
+        #[inline(always)]
+        |_, row| row.iter_mut().for_each(|v| *v = f(*v)),
+    );
+    tensor(data)
+}
+
+pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map(
+        x,
+        #[inline(always)]
+        |v| scalar::gelu(v),
+    )
+}
+
+pub fn gelu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    map(
+        x,
+        #[inline(always)]
+        |v| scalar::gelu_slope(v),
+    )
+}
+
+pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+    let width = y.dims()[1];
+    let (mut data, bias) = (values(y), values(bias.clone()));
+    let bias = slice(&bias);
+    rows(
+        slice_mut(&mut data),
+        width,
+        #[inline(always)]
+        |_, row| row.iter_mut().zip(bias).for_each(|(v, b)| *v += b),
+    );
+    tensor(data)
+}
+
+pub fn affine(x: Tensor<3>, weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<3> {
+    let width = x.dims()[2];
+    let (mut data, weight, bias) = (values(x), values(weight.clone()), values(bias.clone()));
+    let (weight, bias) = (slice(&weight), slice(&bias));
+    rows(
+        slice_mut(&mut data),
+        width,
+        #[inline(always)]
+        |_, row| {
+            for ((v, w), b) in row.iter_mut().zip(weight).zip(bias) {
+                *v = *v * w + b;
+            }
+        },
+    );
+    tensor(data)
+}
+
+pub fn normalize(x: Tensor<3>, eps: f32) -> (Tensor<3>, Tensor<3>) {
+    let [batch, pos, width] = x.dims();
+    let mut data = values(x);
+    let mut scales = vec![0.0f32; batch * pos];
+    let per_task = (TASK / width).max(1);
+    slice_mut(&mut data).par_chunks_mut(per_task * width).zip(scales.par_chunks_mut(per_task)).for_each(
+        |(chunk, scales)| {
+            pulp::Arch::new().dispatch(
+                #[inline(always)]
+                || chunk.chunks_mut(width).zip(scales).for_each(|(row, scale)| *scale = normalize_row(row, eps)),
+            );
+        },
+    );
+    let scales = TensorData::new(scales, [batch, pos, 1]);
+    (tensor(data), tensor(scales))
+}
+
+/// Centres a row and divides it by its scale, which is returned.
+#[inline(always)]
+fn normalize_row(row: &mut [f32], eps: f32) -> f32 {
+    let n = row.len() as f32;
+    let mean = scalar::sum(row) / n;
+    let scale = (scalar::sum_of_squares(row, mean) / n + eps).sqrt();
+    for v in row.iter_mut() {
+        *v = (*v - mean) / scale;
+    }
+    scale
+}
+
+pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
+    let [_, pos, n_heads, d_head] = x.dims();
+    let half = table.ndims / 2;
+    let upto = |t: &Tensor<2>| values(t.clone().slice([0..pos, 0..half]));
+    let (cos, sin) = (upto(&table.cos), upto(&table.sin));
+    let (cos, sin) = (slice(&cos), slice(&sin));
+    let mut data = values(x);
+    rows(
+        slice_mut(&mut data),
+        n_heads * d_head,
+        #[inline(always)]
+        |index, row| {
+            let at = (index % pos) * half;
+            let (cos, sin) = (&cos[at..at + half], &sin[at..at + half]);
+            for head in row.chunks_mut(d_head) {
+                let (first, rest) = head.split_at_mut(half);
+                for (((a, b), c), s) in first.iter_mut().zip(rest).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * c - *b * s, *b * c + *a * s);
+                }
+            }
+        },
+    );
+    tensor(data)
+}
+
+pub fn mask_scores(products: Tensor<4>, scale: f32) -> Tensor<4> {
+    let [_, _, queries, keys] = products.dims();
+    let mut data = values(products);
+    rows(
+        slice_mut(&mut data),
+        keys,
+        #[inline(always)]
+        |index, row| {
+            let (past, future) = row.split_at_mut(index % queries + 1 + keys - queries);
+            past.iter_mut().for_each(|v| *v *= scale);
+            future.fill(f32::NEG_INFINITY);
+        },
+    );
+    tensor(data)
+}
+
+pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
+    let keys = scores.dims()[3];
+    let mut data = values(scores);
+    rows(
+        slice_mut(&mut data),
+        keys,
+        #[inline(always)]
+        |_, row| {
+            let max = scalar::max(row);
+            row.iter_mut().for_each(|v| *v = scalar::exp(*v - max));
+            let sum = scalar::sum(row);
+            row.iter_mut().for_each(|v| *v /= sum);
+        },
+    );
+    tensor(data)
+}

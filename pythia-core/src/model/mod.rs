@@ -1,0 +1,183 @@
+//! The GPT-NeoX transformer, in stages: [`GptNeoX::embed`] → [`GptNeoX::advance`] → [`GptNeoX::unembed`],
+//! with [`GptNeoX::resume`], [`GptNeoX::forward`] and [`GptNeoX::observe`] made of them.
+//!
+//! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
+//! `linear`, and `kernels` for the elementwise loops that the CPU backend runs one element at a time.
+
+mod attention;
+mod block;
+mod kernels;
+mod linear;
+mod mlp;
+mod norm;
+mod parameters;
+mod rotary;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use pythia_hooks::{Anatomy, Hooks, Site, points_of};
+
+use crate::{config::NeoxConfig, params::Param};
+use block::Block;
+use norm::LayerNorm;
+use rotary::RotaryTable;
+
+pub use parameters::ParamMut;
+
+/// The residual stream between two blocks.
+#[derive(Clone, Debug)]
+pub struct Residual {
+    /// The block that reads the stream next; `n_layers` when only the final norm is left.
+    pub layer: usize,
+    /// The stream, `[batch, pos, d_model]`.
+    pub stream: Tensor<3>,
+}
+
+/// A GPT-NeoX language model, ready to run.
+///
+/// Activations have the dtype of the weights; layer norms, rotary angles, scores and softmax are computed in
+/// float32 when that is a half type. No method checks shapes a second time: token ids must be below
+/// `vocab_size` and sequences at most `n_ctx` long, which is checked where they enter the program.
+#[derive(Clone, Debug)]
+pub struct GptNeoX {
+    config: NeoxConfig,
+    /// `[vocab, d_model]`.
+    embed: Tensor<2>,
+    blocks: Vec<Block>,
+    ln_final: LayerNorm,
+    /// Left out where nobody reads logits.
+    unembed: Option<Unembed>,
+    rotary: RotaryTable,
+}
+
+#[derive(Clone, Debug)]
+struct Unembed {
+    /// `[d_model, vocab]`.
+    weight: Tensor<2>,
+    /// `[vocab]`; only weights processed as TransformerLens does have one.
+    bias: Option<Tensor<1>>,
+}
+
+impl GptNeoX {
+    /// The model's configuration.
+    pub fn config(&self) -> &NeoxConfig {
+        &self.config
+    }
+
+    /// What decides which hook points the model has.
+    pub fn anatomy(&self) -> Anatomy {
+        Anatomy {
+            n_layers: self.config.n_layers,
+            n_heads: self.config.n_heads,
+            parallel: self.config.variant.parallel_residual,
+        }
+    }
+
+    /// Where the weights are, and so where inputs belong.
+    pub fn device(&self) -> Device {
+        self.embed.device()
+    }
+
+    /// The number type of weights and activations.
+    pub fn dtype(&self) -> DType {
+        self.embed.dtype()
+    }
+
+    /// Whether the model can produce logits.
+    pub fn can_unembed(&self) -> bool {
+        self.unembed.is_some()
+    }
+
+    /// Token ids as a tensor on the model's device, `[batch, pos]`.
+    ///
+    /// # Panics
+    /// If the rows differ in length.
+    pub fn tokens(&self, rows: &[Vec<u32>]) -> Tensor<2, Int> {
+        let length = rows.first().map_or(0, Vec::len);
+        assert!(rows.iter().all(|row| row.len() == length), "the rows of a batch have one length");
+        let ids: Vec<i64> = rows.iter().flatten().map(|&id| i64::from(id)).collect();
+        Tensor::from_data(TensorData::new(ids, [rows.len(), length]), (&self.device().inner(), DType::I64))
+    }
+
+    /// Looks the tokens up. `tokens`: `[batch, pos]`, ids below `vocab_size`.
+    pub fn embed(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) -> Residual {
+        let [batch, pos] = tokens.dims();
+        let rows = self.embed.clone().select(0, tokens.reshape([batch * pos]));
+        let stream = rows.reshape([batch, pos, self.config.d_model]);
+        Residual { layer: 0, stream: fire(hooks, Site::Embed.at(0), stream) }
+    }
+
+    /// Runs the blocks from the one that reads `from` up to, not including, block `to`.
+    pub fn advance(&self, from: Residual, to: usize, hooks: &mut impl Hooks) -> Residual {
+        let mut stream = from.stream;
+        for layer in from.layer..to {
+            stream = self.blocks[layer].forward(layer, stream, &self.rotary, hooks);
+        }
+        Residual { layer: to.max(from.layer), stream }
+    }
+
+    /// Final layer norm and logits, `[batch, pos, vocab]`, of a stream at any depth: at the last layer this is
+    /// the model's output, earlier it is the logit lens.
+    ///
+    /// # Panics
+    /// If the model was loaded without its unembedding.
+    pub fn unembed(&self, from: Residual, hooks: &mut impl Hooks) -> Tensor<3> {
+        let Some(unembed) = &self.unembed else {
+            panic!("the model was loaded without its unembedding");
+        };
+        let normalized =
+            self.ln_final.forward(from.stream, [Site::FinalScale.at(0), Site::FinalNormalized.at(0)], hooks);
+        let [batch, pos, d_model] = normalized.dims();
+        let logits = normalized.reshape([batch * pos, d_model]).matmul(unembed.weight.clone());
+        let logits = match &unembed.bias {
+            Some(bias) => logits + bias.clone().unsqueeze(),
+            None => logits,
+        };
+        logits.reshape([batch, pos, self.config.vocab_size])
+    }
+
+    /// The rest of the run, from a stream at any depth to the logits.
+    pub fn resume(&self, from: Residual, hooks: &mut impl Hooks) -> Tensor<3> {
+        let last = self.advance(from, self.config.n_layers, hooks);
+        self.unembed(last, hooks)
+    }
+
+    /// Tokens `[batch, pos]` to logits `[batch, pos, vocab]`.
+    pub fn forward(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) -> Tensor<3> {
+        let start = self.embed(tokens, hooks);
+        self.resume(start, hooks)
+    }
+
+    /// Runs only as far as some hook still wants something, without logits: a probe of attention patterns
+    /// computes neither the last block's values nor its MLP nor the unembedding.
+    pub fn observe(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) {
+        let Some(last) = points_of(&self.anatomy()).into_iter().rfind(|&point| hooks.wants(point)) else {
+            return;
+        };
+        let start = self.embed(tokens, hooks);
+        match last.layer() {
+            Some(layer) => {
+                let before = self.advance(start, layer, hooks);
+                self.blocks[layer].observe(layer, before.stream, &self.rotary, last.site(), hooks);
+            }
+            None if last.site() == Site::Embed => {}
+            None => {
+                let end = self.advance(start, self.config.n_layers, hooks);
+                self.ln_final.forward(end.stream, [Site::FinalScale.at(0), Site::FinalNormalized.at(0)], hooks);
+            }
+        }
+    }
+
+    /// Whether the model was built with this parameter.
+    pub fn has(&self, param: Param) -> bool {
+        match param {
+            Param::Unembed => self.unembed.is_some(),
+            Param::UnembedBias => self.unembed.as_ref().is_some_and(|unembed| unembed.bias.is_some()),
+            _ => Param::all(&self.config).contains(&param),
+        }
+    }
+}
+
+/// Hands an activation to the hooks if one of them wants it.
+fn fire<const D: usize>(hooks: &mut impl Hooks, point: pythia_hooks::HookPoint, value: Tensor<D>) -> Tensor<D> {
+    if hooks.wants(point) { hooks.at(point, value) } else { value }
+}

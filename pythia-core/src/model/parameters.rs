@@ -1,0 +1,148 @@
+//! A model from its parameters, and back.
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::{
+    GptNeoX, Unembed, attention::Attention, block::Block, linear::Linear, mlp::Mlp, norm::LayerNorm,
+    rotary::RotaryTable,
+};
+use crate::{
+    config::NeoxConfig,
+    params::{HostParams, HostTensor, LayerParam, Param},
+};
+
+/// A parameter in place, for an optimiser.
+pub enum ParamMut<'a> {
+    /// A bias, or a norm's weight.
+    Vector(&'a mut Tensor<1>),
+    /// A weight.
+    Matrix(&'a mut Tensor<2>),
+}
+
+/// Takes host parameters one by one onto the device.
+struct Source<'a> {
+    params: HostParams,
+    device: &'a Device,
+    dtype: DType,
+}
+
+impl Source<'_> {
+    fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
+        let host = self.params.remove(&param)?;
+        Some(Tensor::from_data(TensorData::new(host.values, host.shape), (self.device, self.dtype)))
+    }
+
+    fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {
+        self.take(param).unwrap_or_else(|| panic!("{param} is missing from a checked set of parameters"))
+    }
+
+    fn norm(&mut self, weight: Param, bias: Param, eps: f64) -> LayerNorm {
+        LayerNorm { weight: self.need(weight), bias: self.need(bias), eps }
+    }
+
+    fn linear(&mut self, layer: usize, weight: LayerParam, bias: LayerParam) -> Linear {
+        Linear { weight: self.need(Param::Layer(layer, weight)), bias: self.take(Param::Layer(layer, bias)) }
+    }
+
+    fn block(&mut self, layer: usize, config: &NeoxConfig) -> Block {
+        use LayerParam::*;
+        let eps = config.layer_norm_eps;
+        Block {
+            ln1: self.norm(Param::Layer(layer, Ln1Weight), Param::Layer(layer, Ln1Bias), eps),
+            ln2: self.norm(Param::Layer(layer, Ln2Weight), Param::Layer(layer, Ln2Bias), eps),
+            attention: Attention {
+                query: self.linear(layer, QueryWeight, QueryBias),
+                key: self.linear(layer, KeyWeight, KeyBias),
+                value: self.linear(layer, ValueWeight, ValueBias),
+                out: self.linear(layer, OutWeight, OutBias),
+                n_heads: config.n_heads,
+            },
+            mlp: Mlp {
+                up: self.linear(layer, MlpInWeight, MlpInBias),
+                down: self.linear(layer, MlpOutWeight, MlpOutBias),
+            },
+            parallel: config.variant.parallel_residual,
+        }
+    }
+}
+
+impl GptNeoX {
+    /// Builds the model. Each parameter's memory is moved, not copied, where the device is the CPU.
+    ///
+    /// # Panics
+    /// If a parameter is missing: [`crate::weights::read`] returns complete sets only.
+    pub fn from_params(config: NeoxConfig, params: HostParams, device: &Device, dtype: DType) -> Self {
+        let mut source = Source { params, device, dtype };
+        let unembed =
+            source.take(Param::Unembed).map(|weight| Unembed { weight, bias: source.take(Param::UnembedBias) });
+        GptNeoX {
+            embed: source.need(Param::Embed),
+            blocks: (0..config.n_layers).map(|layer| source.block(layer, &config)).collect(),
+            ln_final: source.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
+            unembed,
+            rotary: RotaryTable::new(&config, device, dtype),
+            config,
+        }
+    }
+
+    /// Every parameter, by name, in the order of [`Param`].
+    pub fn params_mut(&mut self) -> Vec<(Param, ParamMut<'_>)> {
+        use LayerParam::*;
+        let mut list = vec![(Param::Embed, ParamMut::Matrix(&mut self.embed))];
+        for (layer, block) in self.blocks.iter_mut().enumerate() {
+            let named = |name| Param::Layer(layer, name);
+            list.push((named(Ln1Weight), ParamMut::Vector(&mut block.ln1.weight)));
+            list.push((named(Ln1Bias), ParamMut::Vector(&mut block.ln1.bias)));
+            list.push((named(Ln2Weight), ParamMut::Vector(&mut block.ln2.weight)));
+            list.push((named(Ln2Bias), ParamMut::Vector(&mut block.ln2.bias)));
+            let attention = &mut block.attention;
+            for (linear, weight, bias) in [
+                (&mut attention.query, QueryWeight, QueryBias),
+                (&mut attention.key, KeyWeight, KeyBias),
+                (&mut attention.value, ValueWeight, ValueBias),
+                (&mut attention.out, OutWeight, OutBias),
+                (&mut block.mlp.up, MlpInWeight, MlpInBias),
+                (&mut block.mlp.down, MlpOutWeight, MlpOutBias),
+            ] {
+                list.push((named(weight), ParamMut::Matrix(&mut linear.weight)));
+                list.extend(linear.bias.as_mut().map(|tensor| (named(bias), ParamMut::Vector(tensor))));
+            }
+        }
+        list.push((Param::FinalNormWeight, ParamMut::Vector(&mut self.ln_final.weight)));
+        list.push((Param::FinalNormBias, ParamMut::Vector(&mut self.ln_final.bias)));
+        if let Some(unembed) = &mut self.unembed {
+            list.push((Param::Unembed, ParamMut::Matrix(&mut unembed.weight)));
+            list.extend(unembed.bias.as_mut().map(|bias| (Param::UnembedBias, ParamMut::Vector(bias))));
+        }
+        list
+    }
+
+    /// The parameters as host arrays in float32.
+    pub fn to_params(&self) -> HostParams {
+        // Tensors are handles: cloning the model copies no numbers.
+        let mut model = self.clone();
+        let host = |(param, tensor)| match tensor {
+            ParamMut::Vector(tensor) => (param, host_tensor(tensor.clone())),
+            ParamMut::Matrix(tensor) => (param, host_tensor(tensor.clone())),
+        };
+        model.params_mut().into_iter().map(host).collect()
+    }
+}
+
+fn host_tensor<const D: usize>(tensor: Tensor<D>) -> HostTensor {
+    let shape = tensor.dims().to_vec();
+    // Reading back fails only if the device is lost, and nothing sensible can go on then.
+    let values = tensor.inner_values().expect("the device answers");
+    HostTensor { shape, values }
+}
+
+/// Reading values back, whatever the dtype and whether or not gradients are tracked.
+trait InnerValues {
+    fn inner_values(self) -> Result<Vec<f32>, burn::tensor::TensorReadError>;
+}
+
+impl<const D: usize> InnerValues for Tensor<D> {
+    fn inner_values(self) -> Result<Vec<f32>, burn::tensor::TensorReadError> {
+        self.without_autodiff().try_into_vec_as::<f32>()
+    }
+}

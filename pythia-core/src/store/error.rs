@@ -1,0 +1,164 @@
+//! What can go wrong when checkpoints are looked for.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::suite::{ModelId, Step};
+
+/// Checkpoints that cannot be found, and what to do about it.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A folder is missing or is not a folder.
+    #[error("there is no folder {}; check the path, or make the checkpoints first", dir.display())]
+    NoFolder {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A file or folder exists but cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The folder holds neither a model nor steps of one.
+    #[error(
+        "{} holds no model: neither config.json nor any folder step0, step512, … with one inside", dir.display()
+    )]
+    NotAModel {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The folder of a checkpoint has no configuration.
+    #[error("{} has no config.json; copy the model's config.json there", dir.display())]
+    NoConfig {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The folder of a checkpoint has no weights in a form that can be read.
+    #[error(
+        "{} has no weights: looked for {}; download or copy one of them there", dir.display(), looked_for.join(", ")
+    )]
+    NoWeights {
+        /// The folder.
+        dir: PathBuf,
+        /// The names that were looked for, best first.
+        looked_for: Vec<&'static str>,
+    },
+    /// An index lists a shard that is not there.
+    #[error("{} lists {shard}, which is not beside it; download or copy it there", index.display())]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The absent file.
+        shard: String,
+    },
+    /// An index is not what an index must be.
+    #[error("{} is not a usable index of shards: {problem}", index.display())]
+    BadIndex {
+        /// The index.
+        index: PathBuf,
+        /// What is wrong with it.
+        problem: IndexProblem,
+    },
+    /// A file that describes something is far larger than any such file can be.
+    #[error("{} has {found} bytes, expected at most {max}", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The largest size that is read.
+        max: u64,
+    },
+    /// `suite.json` beside local checkpoints cannot be understood.
+    #[error("{} is not a description of checkpoints: {source}", path.display())]
+    BadDescription {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The cache has never seen the model.
+    #[error("{model} is not in the cache: there is no folder {}; download the model, or point to another cache", dir.display())]
+    NotCached {
+        /// The model.
+        model: ModelId,
+        /// The folder that would hold it.
+        dir: PathBuf,
+    },
+    /// The cache has the model, but not this revision of it.
+    #[error(
+        "revision {revision} of {model} is not in the cache: looked for {}; download it{}", path.display(), present(steps)
+    )]
+    RevisionNotCached {
+        /// The model.
+        model: ModelId,
+        /// The branch.
+        revision: String,
+        /// The file or folder that would hold it.
+        path: PathBuf,
+        /// The steps that are there.
+        steps: Vec<Step>,
+    },
+    /// A reference in the cache does not hold a commit.
+    #[error("{} does not hold a commit hash (40 hexadecimal digits); remove it and download the revision again", path.display())]
+    BadReference {
+        /// The reference.
+        path: PathBuf,
+    },
+    /// The model's main branch holds no weights.
+    #[error("{model} has no weights on its main branch; name a step (it has {first} to {last})")]
+    StepRequired {
+        /// The model.
+        model: ModelId,
+        /// Its first step.
+        first: Step,
+        /// Its last step.
+        last: Step,
+    },
+    /// The suite never published the model at this step.
+    #[error(transparent)]
+    Suite(#[from] crate::suite::SuiteError),
+    /// A local model has no such step.
+    #[error("{} has no {}{}", dir.display(), step.map_or("model outside its steps; name a step".to_owned(), |s| s.to_string()), present(steps))]
+    NoSuchStep {
+        /// The folder.
+        dir: PathBuf,
+        /// What was asked for; `None` for the model without a step.
+        step: Option<Step>,
+        /// The steps that are there.
+        steps: Vec<Step>,
+    },
+}
+
+/// Why an index of shards is refused.
+#[derive(Debug, Error)]
+pub enum IndexProblem {
+    /// Not JSON with a `weight_map`.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// It lists nothing.
+    #[error("its weight_map is empty")]
+    Empty,
+    /// An entry is not the plain name of a neighbouring file of the right kind.
+    #[error("{found:?} is not the plain name of a file ending in {suffix}")]
+    NotAPlainName {
+        /// The entry.
+        found: String,
+        /// How such names end.
+        suffix: &'static str,
+    },
+}
+
+/// What is there instead, for the end of a message.
+fn present(steps: &[Step]) -> String {
+    match steps {
+        [] => "; no step is there".to_owned(),
+        [only] => format!("; only {only} is there"),
+        [first, .., last] => format!("; {} steps from {first} to {last} are there", steps.len()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Checkpoints in a local folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::StoreError;
+use super::layout::{checkpoint_in, looks_like_checkpoint, read_small, steps_in};
+use super::{CheckpointFiles, Checkpoints, Step};
+use crate::suite::ModelId;
+
+/// The optional description beside the steps.
+const DESCRIPTION: &str = "suite.json";
+const MAX_DESCRIPTION: u64 = 1 << 20;
+
+/// A folder in the hub's own shape: `DIR/step512/config.json`, … for a series of checkpoints, or `DIR/config.json`, …
+/// for a single model. A file `DIR/suite.json` may say more: `{"model": "nano", "tokens_per_step": 2048}`.
+#[derive(Clone, Debug)]
+pub struct FolderStore {
+    dir: PathBuf,
+    model: String,
+    tokens_per_step: Option<u64>,
+}
+
+/// What `suite.json` may say; other keys are for others.
+#[derive(Default, Deserialize)]
+struct Description {
+    model: Option<String>,
+    tokens_per_step: Option<u64>,
+}
+
+impl FolderStore {
+    /// Opens a folder. A leading `~` means the home folder.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no such folder, or when it holds neither a model nor steps of one.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let dir = at_home(dir);
+        if !dir.is_dir() {
+            return Err(StoreError::NoFolder { dir });
+        }
+        let described = describe(&dir.join(DESCRIPTION))?;
+        let model = described.model.unwrap_or_else(|| folder_name(&dir));
+        let store = Self { dir, model, tokens_per_step: described.tokens_per_step };
+        if !looks_like_checkpoint(&store.dir) && store.steps()?.is_empty() && !store.dir.join("config.json").is_file() {
+            return Err(StoreError::NotAModel { dir: store.dir });
+        }
+        Ok(store)
+    }
+}
+
+impl Checkpoints for FolderStore {
+    fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn steps(&self) -> Result<Vec<Step>, StoreError> {
+        steps_in(&self.dir, |_, dir| looks_like_checkpoint(dir))
+    }
+
+    fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
+        let missing = |steps| StoreError::NoSuchStep { dir: self.dir.clone(), step, steps };
+        match step {
+            Some(step) => {
+                let dir = self.dir.join(step.to_string());
+                if !dir.is_dir() {
+                    return Err(missing(self.steps()?));
+                }
+                checkpoint_in(&dir, &[&self.dir])
+            }
+            None if self.dir.join("config.json").is_file() => checkpoint_in(&self.dir, &[]),
+            None => Err(missing(self.steps()?)),
+        }
+    }
+
+    fn tokens_per_step(&self) -> Option<u64> {
+        self.tokens_per_step
+    }
+
+    fn suite_id(&self) -> Option<ModelId> {
+        None
+    }
+}
+
+fn describe(path: &Path) -> Result<Description, StoreError> {
+    if !path.is_file() {
+        return Ok(Description::default());
+    }
+    let text = read_small(path, MAX_DESCRIPTION)?;
+    serde_json::from_slice(&text).map_err(|source| StoreError::BadDescription { path: path.to_owned(), source })
+}
+
+/// The folder's own name, also where the path ends in `.` or `..`.
+fn folder_name(dir: &Path) -> String {
+    let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    resolved.file_name().map_or_else(|| resolved.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn at_home(dir: &Path) -> PathBuf {
+    match (dir.strip_prefix("~"), std::env::home_dir()) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => dir.to_owned(),
+    }
+}

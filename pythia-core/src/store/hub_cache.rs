@@ -1,0 +1,100 @@
+//! Checkpoints in the public hub's on-disk cache, as its Python client lays it out.
+//!
+//! ```text
+//! CACHE/models--EleutherAI--pythia-70m/refs/step512        a commit hash
+//!                                      snapshots/COMMIT/   config.json, … (links into blobs/)
+//!                                      blobs/              the contents
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::layout::{checkpoint_in, looks_like_checkpoint, read_small, steps_in};
+use super::{CheckpointFiles, Checkpoints, Step};
+use crate::suite::{Checkpoint, ModelId, suite};
+
+/// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.
+const MAX_REFERENCE: u64 = 256;
+
+/// The checkpoints of one of the suite's models that the cache already holds.
+#[derive(Clone, Debug)]
+pub struct HubCacheStore {
+    id: ModelId,
+    /// `CACHE/models--ORGANISATION--NAME`.
+    dir: PathBuf,
+}
+
+impl HubCacheStore {
+    /// Opens a model in the cache rooted at `cache`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotCached`] when the cache has never seen the model.
+    pub fn open(id: ModelId, cache: &Path) -> Result<Self, StoreError> {
+        let dir = cache.join(format!("models--{}--{}", suite().organisation(), id.name()));
+        if !dir.is_dir() {
+            return Err(StoreError::NotCached { model: id, dir });
+        }
+        Ok(Self { id, dir })
+    }
+
+    /// The snapshot that a revision points to.
+    fn snapshot(&self, revision: &str) -> Result<PathBuf, StoreError> {
+        let reference = self.dir.join("refs").join(revision);
+        if !reference.is_file() {
+            return Err(self.not_cached(revision, reference));
+        }
+        let snapshot = self.dir.join("snapshots").join(commit(&reference)?);
+        if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
+    }
+
+    fn not_cached(&self, revision: &str, path: PathBuf) -> StoreError {
+        let steps = self.steps().unwrap_or_default();
+        StoreError::RevisionNotCached { model: self.id, revision: revision.to_owned(), path, steps }
+    }
+}
+
+impl Checkpoints for HubCacheStore {
+    fn model(&self) -> &str {
+        self.id.name()
+    }
+
+    fn steps(&self) -> Result<Vec<Step>, StoreError> {
+        steps_in(&self.dir.join("refs"), |step, reference| {
+            let snapshot = commit(reference).map(|commit| self.dir.join("snapshots").join(commit));
+            Checkpoint::new(self.id, step).is_ok() && snapshot.is_ok_and(|dir| looks_like_checkpoint(&dir))
+        })
+    }
+
+    fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
+        let info = self.id.info();
+        let revision = match (step, info.grid()) {
+            (Some(step), _) => Checkpoint::new(self.id, step)?.step().to_string(),
+            (None, &[first, .., last]) if !info.has_main => {
+                return Err(StoreError::StepRequired { model: self.id, first, last });
+            }
+            (None, _) => "main".to_owned(),
+        };
+        let snapshot = self.snapshot(&revision)?;
+        // All models and steps share one tokenizer, and some branches leave it out.
+        let main = self.snapshot("main").ok();
+        let homes: Vec<&Path> = main.iter().map(PathBuf::as_path).collect();
+        checkpoint_in(&snapshot, &homes)
+    }
+
+    fn tokens_per_step(&self) -> Option<u64> {
+        Some(suite().tokens_per_step())
+    }
+
+    fn suite_id(&self) -> Option<ModelId> {
+        Some(self.id)
+    }
+}
+
+/// The commit that a reference holds. It becomes part of a path, so nothing but a hash is accepted.
+fn commit(reference: &Path) -> Result<String, StoreError> {
+    let bytes = read_small(reference, MAX_REFERENCE)?;
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    let hash = text.trim_end_matches(['\n', '\r']);
+    let clean = hash.len() == 40 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if clean { Ok(hash.to_owned()) } else { Err(StoreError::BadReference { path: reference.to_owned() }) }
+}

@@ -1,0 +1,124 @@
+//! Which files of a folder make up a checkpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::{IndexProblem, StoreError};
+use super::{CheckpointFiles, Step};
+use crate::weights::WeightFiles;
+
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+/// The forms that weights come in, best first: whole file, index of shards, how its entries end, what it is.
+const FORMS: [(&str, &str, &str, fn(Vec<PathBuf>) -> WeightFiles); 2] = [
+    ("model.safetensors", "model.safetensors.index.json", ".safetensors", WeightFiles::Safetensors),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin", WeightFiles::Pytorch),
+];
+/// The largest index of the suite has 50 kB.
+const MAX_INDEX: u64 = 16 << 20;
+
+/// The checkpoint in a folder; its tokenizer is taken from the first of `tokenizer_homes` that has one when the
+/// folder itself has none.
+pub(super) fn checkpoint_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<CheckpointFiles, StoreError> {
+    let config = dir.join(CONFIG);
+    if !config.is_file() {
+        return Err(StoreError::NoConfig { dir: dir.to_owned() });
+    }
+    let homes = [dir].into_iter().chain(tokenizer_homes.iter().copied());
+    let tokenizer = homes.map(|home| home.join(TOKENIZER)).find(|file| file.is_file());
+    Ok(CheckpointFiles { config, weights: weights_in(dir)?, tokenizer })
+}
+
+/// Whether a folder holds a configuration and something that says where weights are. Cheap: nothing is opened.
+pub(super) fn looks_like_checkpoint(dir: &Path) -> bool {
+    let weights = FORMS.iter().flat_map(|&(whole, index, ..)| [whole, index]);
+    dir.join(CONFIG).is_file() && weights.into_iter().any(|name| dir.join(name).is_file())
+}
+
+fn weights_in(dir: &Path) -> Result<WeightFiles, StoreError> {
+    for (whole, index, suffix, form) in FORMS {
+        let whole = dir.join(whole);
+        if whole.is_file() {
+            return Ok(form(vec![whole]));
+        }
+        let index = dir.join(index);
+        if index.is_file() {
+            return shards(&index, suffix).map(form);
+        }
+    }
+    let looked_for = FORMS.iter().flat_map(|&(whole, index, ..)| [whole, index]).collect();
+    Err(StoreError::NoWeights { dir: dir.to_owned(), looked_for })
+}
+
+/// The one key of an index that matters: tensor name → file name.
+#[derive(Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The files that an index names. They can only be neighbours of the index: a name that could lead elsewhere is
+/// refused, not cleaned up.
+fn shards(index: &Path, suffix: &'static str) -> Result<Vec<PathBuf>, StoreError> {
+    let bad = |problem| StoreError::BadIndex { index: index.to_owned(), problem };
+    let text = read_small(index, MAX_INDEX)?;
+    let parsed: Index = serde_json::from_slice(&text).map_err(|source| bad(source.into()))?;
+    let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(bad(IndexProblem::Empty));
+    }
+    let dir = index.parent().unwrap_or(Path::new(""));
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
+        if !is_plain_name(&name, suffix) {
+            return Err(bad(IndexProblem::NotAPlainName { found: name, suffix }));
+        }
+        let file = dir.join(&name);
+        if !file.is_file() {
+            return Err(StoreError::MissingShard { index: index.to_owned(), shard: name });
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// Letters, digits, `-`, `_` and `.` only, no leading dot: nothing that any system reads as a path.
+fn is_plain_name(name: &str, suffix: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    name.ends_with(suffix) && !name.starts_with('.') && name.chars().all(plain)
+}
+
+/// The whole of a file that must be small.
+pub(super) fn read_small(path: &Path, max: u64) -> Result<Vec<u8>, StoreError> {
+    let io = |source| StoreError::Io { path: path.to_owned(), source };
+    let file = fs::File::open(path).map_err(io)?;
+    let mut bytes = Vec::new();
+    // One byte past the limit tells a file that is too large from one that just fits, also while it grows.
+    file.take(max + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > max {
+        let found = fs::metadata(path).map_or(bytes.len() as u64, |meta| meta.len());
+        return Err(StoreError::TooLarge { path: path.to_owned(), found, max });
+    }
+    Ok(bytes)
+}
+
+/// The entries of a folder whose names are steps, ascending, for which `keep` holds; none if there is no such folder.
+pub(super) fn steps_in(dir: &Path, keep: impl Fn(Step, &Path) -> bool) -> Result<Vec<Step>, StoreError> {
+    let io = |source| StoreError::Io { path: dir.to_owned(), source };
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(io)?,
+    };
+    let mut steps = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io)?;
+        let name = entry.file_name();
+        let label = name.to_str().filter(|name| name.starts_with("step")).and_then(|name| name.parse().ok());
+        steps.extend(label.filter(|&step| keep(step, &entry.path())));
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
