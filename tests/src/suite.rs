@@ -80,6 +80,11 @@ pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
+/// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
+pub fn parts(folder: &Path) -> Vec<PathBuf> {
+    place::contents(folder).into_keys().map(|path| folder.join(path)).collect()
+}
+
 /// How many result files there are by now.
 pub fn count(out: &Path) -> usize {
     let results = out.join("results");

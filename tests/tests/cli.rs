@@ -20,12 +20,14 @@ fn sweep(folder: &Path, out: &str) -> command::Said {
     run(folder, &["run", "experiment.toml", "--out", out])
 }
 
-/// The table of one probe, read the way a user does.
+/// The table of one probe as Polars sees it: every part under the probe's folder, with one schema.
 fn table(out: &Path, probe: &str) -> DataFrame {
-    let pattern = out.join(format!("results/{probe}/**/*.parquet"));
-    let path = PlRefPath::new(pattern.to_str().expect("a plain path"));
-    let scan = LazyFrame::scan_parquet(path, ScanArgsParquet::default()).expect("the tables share a schema");
-    scan.collect().expect("every part can be read")
+    let parts = suite::parts(&out.join("results").join(probe)).into_iter().map(|path| {
+        let file = std::fs::File::open(&path).expect("a part can be opened");
+        ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    });
+    let join = |whole: DataFrame, part: DataFrame| whole.vstack(&part).expect("the parts share a schema");
+    parts.reduce(join).expect("the probe has results")
 }
 
 #[test]
