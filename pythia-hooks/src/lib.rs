@@ -25,7 +25,7 @@
 //!     region: Region::all().along(Axis::Head, 3).along(Axis::Pos, 7),
 //!     edit: Edit::Zero,
 //! };
-//! assert_eq!(knock_out.to_string(), "zero blocks.4.attn.hook_z[head 3, pos 7]");
+//! assert_eq!(knock_out.to_string(), "zero blocks.4.attn.hook_z[pos 7, head 3]");
 //! # Ok::<(), pythia_hooks::HookError>(())
 //! ```
 #![forbid(unsafe_code)]
