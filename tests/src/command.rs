@@ -1,0 +1,104 @@
+//! The `pythia` binary.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
+use crate::place;
+
+/// Path of the release binary, built once per test process. The whole workspace is named so that its crates get the
+/// features they were tested with; otherwise Cargo would build the tensor library a second time.
+pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(place::root())
+        .args(["build", "--release", "--workspace", "--bin", "pythia", "--message-format", "json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo can be started");
+    assert!(output.status.success(), "building the pythia binary failed");
+    let text = String::from_utf8(output.stdout).expect("cargo speaks UTF-8");
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let binary = messages
+        .filter(|message| message["target"]["name"] == "pythia")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+    binary.expect("cargo says where the pythia binary is")
+});
+
+/// What a finished command said.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Said {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// Fails unless the command succeeded.
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Fails unless the command ended with a documented failure code, one screen of text and no panic.
+    pub fn refused(self, words: &[&str]) -> Self {
+        let code = self.code.expect("a refusal is no crash");
+        assert!(code != 0 && code != 101, "exit code {code}\nstdout:\n{}\nstderr:\n{}", self.out, self.err);
+        assert!(!self.err.contains("panicked"), "{}", self.err);
+        assert!(self.err.lines().count() <= 25, "more than a screen:\n{}", self.err);
+        for word in words {
+            assert!(self.err.contains(word), "no `{word}` in:\n{}", self.err);
+        }
+        self
+    }
+}
+
+/// A `pythia` command in `folder`, without a terminal and without the caller's settings.
+pub fn pythia(folder: &Path) -> Command {
+    let mut command = Command::new(&*PYTHIA);
+    command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1").env("HF_HUB_OFFLINE", "1");
+    command.env("HOME", folder).env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
+    command
+}
+
+/// Runs `pythia` with these arguments to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Said {
+    Said::of(pythia(folder).args(arguments).output().expect("the binary can be started"))
+}
+
+/// Starts `pythia` with these arguments and comes back at once.
+pub fn start(folder: &Path, arguments: &[&str]) -> Child {
+    let mut command = pythia(folder);
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().expect("the binary can be started")
+}
+
+/// Waits for a started command.
+pub fn finish(child: Child) -> Said {
+    Said::of(child.wait_with_output().expect("the child can be waited for"))
+}
+
+/// Sends a signal by its name (`INT`, `TERM`).
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.expect("kill can be started").success());
+}
+
+/// Waits until `ready`, or fails after `limit`.
+pub fn wait_until(what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < limit, "{what} did not happen within {limit:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

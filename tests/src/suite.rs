@@ -1,0 +1,92 @@
+//! A folder of checkpoints small enough to sweep in seconds, and experiments over it.
+
+use std::path::{Path, PathBuf};
+
+use pythia_core::{
+    config::{NeoxConfig, Rotary, Variant},
+    weights,
+};
+
+use crate::{place, random};
+
+/// The shape of every checkpoint of [`checkpoints`].
+pub fn config() -> NeoxConfig {
+    NeoxConfig {
+        n_layers: 2,
+        d_model: 32,
+        n_heads: 4,
+        d_mlp: 48,
+        vocab_size: 61,
+        n_ctx: 64,
+        layer_norm_eps: 1e-5,
+        rotary: Rotary { ndims: 4, base: 10_000.0 },
+        variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
+    }
+}
+
+/// Writes `steps` checkpoints of different random weights into `folder`, in the hub's form, one folder per step.
+pub fn checkpoints(folder: &Path, steps: impl IntoIterator<Item = u32>) {
+    let config = config();
+    for step in steps {
+        let at = folder.join(format!("step{step}"));
+        std::fs::create_dir_all(&at).expect("a folder can be made");
+        std::fs::write(at.join("config.json"), config.to_json()).expect("a file can be written");
+        let params = random::params(&config, u64::from(step) + 1);
+        let bytes = weights::to_safetensors(&config, &params);
+        std::fs::write(at.join("model.safetensors"), bytes).expect("a file can be written");
+    }
+}
+
+/// A scratch folder with checkpoints at 0 to `steps` − 1 in `tiny/` and `experiment.toml` beside it.
+pub fn study(name: &str, steps: u32) -> PathBuf {
+    let folder = place::scratch(name);
+    checkpoints(&folder.join("tiny"), 0..steps);
+    std::fs::write(folder.join("experiment.toml"), EXPERIMENT).expect("a file can be written");
+    folder
+}
+
+/// All three probes over all checkpoints of `./tiny`.
+pub const EXPERIMENT: &str = r#"
+name = "tiny"
+seed = 7
+prepend_bos = false
+models = ["./tiny"]
+steps = "all"
+
+[[probe]]
+kind = "head_scores"
+batch = 4
+half_len = 20
+
+[[probe]]
+kind = "induction_loss"
+batch = 4
+half_len = 20
+
+[[probe]]
+kind = "token_loss"
+prompts = [[1, 2, 3, 4, 5], [6, 7, 8]]
+"#;
+
+/// Names of the probes in [`EXPERIMENT`], which are those of their tables.
+pub const PROBES: [&str; 3] = ["head_scores", "induction_loss", "token_loss"];
+
+/// What lies in the results folder of `out`: path within it, and bytes.
+pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let all = place::contents(&out.join("results"));
+    for path in all.keys() {
+        assert_eq!(path.extension().and_then(|ending| ending.to_str()), Some("parquet"), "{}", path.display());
+    }
+    all
+}
+
+/// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
+pub fn parts(folder: &Path) -> Vec<PathBuf> {
+    place::contents(folder).into_keys().map(|path| folder.join(path)).collect()
+}
+
+/// How many result files there are by now.
+pub fn count(out: &Path) -> usize {
+    let results = out.join("results");
+    if results.is_dir() { place::contents(&results).len() } else { 0 }
+}

@@ -1,0 +1,235 @@
+//! The `pythia` command from the outside: a sweep over checkpoints, its results, and what a user sees of it.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use burn::tensor::DType;
+use polars::prelude::*;
+use pythia_core::weights::Profile;
+use pythia_hooks::points_of;
+use pythia_tests::{
+    cases::{self, Case},
+    command::{self, finish, run, start},
+    place, suite,
+    tensors::{self, Ledger},
+};
+
+const STEPS: u32 = 24;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn sweep(folder: &Path, out: &str) -> command::Said {
+    run(folder, &["run", "experiment.toml", "--out", out])
+}
+
+/// The table of one probe as Polars sees it: every part under the probe's folder, with one schema.
+fn table(out: &Path, probe: &str) -> DataFrame {
+    let parts = suite::parts(&out.join("results").join(probe)).into_iter().map(|path| {
+        let file = std::fs::File::open(&path).expect("a part can be opened");
+        ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    });
+    let join = |whole: DataFrame, part: DataFrame| whole.vstack(&part).expect("the parts share a schema");
+    parts.reduce(join).expect("the probe has results")
+}
+
+#[test]
+fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
+    let folder = suite::study("sweep", STEPS);
+    sweep(&folder, "a").ok();
+    sweep(&folder, "b").ok();
+    let (a, b) = (suite::results(&folder.join("a")), suite::results(&folder.join("b")));
+    assert_eq!(a, b);
+    for probe in suite::PROBES {
+        let rows = table(&folder.join("a"), probe);
+        let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
+        assert_eq!(steps, (0..i64::from(STEPS)).collect(), "{probe}");
+        for column in ["model", "step", "tokens_seen", "value", "status"] {
+            assert!(rows.column(column).is_ok(), "{probe} has no column {column}");
+        }
+        assert_eq!(rows.column("step").unwrap().dtype(), &DataType::Int64);
+        assert_eq!(rows.column("value").unwrap().dtype(), &DataType::Float64);
+        assert_eq!(rows.column("model").unwrap().dtype(), &DataType::String);
+        no_nan_and_null_only_with_a_status(&rows, probe);
+    }
+    // A second start finds everything done and touches nothing.
+    let again = sweep(&folder, "a").ok();
+    assert_eq!(suite::results(&folder.join("a")), a, "{}", again.err);
+}
+
+fn no_nan_and_null_only_with_a_status(rows: &DataFrame, probe: &str) {
+    let values = rows.column("value").unwrap().f64().unwrap();
+    let status = rows.column("status").unwrap().str().unwrap();
+    for (value, status) in values.iter().zip(status.iter()) {
+        assert!(value.is_none_or(f64::is_finite), "{probe}: {value:?}");
+        assert_eq!(value.is_none(), status.is_some_and(|word| word != "ok"), "{probe}: {value:?} with {status:?}");
+    }
+}
+
+#[test]
+fn a_killed_sweep_resumes_to_the_same_bytes() {
+    let folder = suite::study("killed", STEPS);
+    sweep(&folder, "whole").ok();
+    let whole = suite::results(&folder.join("whole"));
+    let out = folder.join("broken");
+    let mut kills = 0;
+    for part in 1..4 {
+        let mut child = start(&folder, &["run", "experiment.toml", "--out", "broken"]);
+        let enough = whole.len() * part / 4;
+        command::wait_until("a quarter of the sweep", PATIENCE, || {
+            suite::count(&out) >= enough || child.try_wait().expect("the child can be asked").is_some()
+        });
+        child.kill().expect("the child can be killed");
+        let said = finish(child);
+        kills += usize::from(said.code.is_none());
+        // What is there is whole: a reader sees complete parts only.
+        for (path, bytes) in suite::results(&out) {
+            assert_eq!(whole.get(&path), Some(&bytes), "{}", path.display());
+        }
+    }
+    assert!(kills >= 2, "the sweep was too fast to be killed half-way");
+    sweep(&folder, "broken").ok();
+    assert_eq!(suite::results(&out), whole);
+}
+
+#[test]
+fn an_interrupt_loses_nothing() {
+    let folder = suite::study("interrupted", STEPS);
+    sweep(&folder, "whole").ok();
+    let out = folder.join("broken");
+    let child = start(&folder, &["run", "experiment.toml", "--out", "broken"]);
+    command::wait_until("the first result", PATIENCE, || suite::count(&out) > 0);
+    command::signal(&child, "INT");
+    let said = finish(child);
+    assert_eq!(said.code, Some(130), "stdout:\n{}\nstderr:\n{}", said.out, said.err);
+    let left = suite::count(&out);
+    assert!(left < suite::results(&folder.join("whole")).len(), "the sweep was too fast to be interrupted");
+    sweep(&folder, "broken").ok();
+    assert_eq!(suite::results(&out), suite::results(&folder.join("whole")));
+}
+
+#[test]
+fn results_can_be_read_while_the_sweep_goes_on() {
+    let folder = suite::study("reading", STEPS);
+    let out = folder.join("out");
+    let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
+    command::wait_until("the first results", PATIENCE, || {
+        suite::PROBES.iter().all(|probe| out.join("results").join(probe).is_dir())
+    });
+    let mut reads = 0;
+    while child.try_wait().expect("the child can be asked").is_none() {
+        for probe in suite::PROBES {
+            assert!(table(&out, probe).height() > 0);
+            reads += 1;
+        }
+    }
+    finish(child).ok();
+    assert!(reads > 0, "the sweep ended before it was read");
+}
+
+#[test]
+fn two_processes_may_share_a_folder() {
+    let folder = suite::study("shared-folder", STEPS);
+    sweep(&folder, "alone").ok();
+    let arguments = ["run", "experiment.toml", "--out", "both"];
+    let (first, second) = (start(&folder, &arguments), start(&folder, &arguments));
+    finish(first).ok();
+    finish(second).ok();
+    assert_eq!(suite::results(&folder.join("both")), suite::results(&folder.join("alone")));
+}
+
+#[test]
+fn a_limit_runs_only_so_many_cells() {
+    let folder = suite::study("limit", 6);
+    run(&folder, &["run", "experiment.toml", "--out", "out", "--limit", "2"]).ok();
+    let rows = table(&folder.join("out"), "head_scores");
+    assert_eq!(rows.column("step").unwrap().n_unique().unwrap(), 2);
+}
+
+#[test]
+fn overrides_change_the_experiment() {
+    let folder = suite::study("overrides", 6);
+    run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "steps=[1, 3]"]).ok();
+    let rows = table(&folder.join("out"), "head_scores");
+    let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
+    assert_eq!(steps, BTreeSet::from([1, 3]));
+}
+
+#[test]
+fn planning_and_validating_write_nothing() {
+    let folder = suite::study("plan", 6);
+    let before = place::contents(&folder);
+    run(&folder, &["validate", "experiment.toml"]).ok();
+    let plan = run(&folder, &["plan", "experiment.toml"]).ok();
+    assert!(plan.out.contains('6'), "{}", plan.out);
+    assert_eq!(place::contents(&folder), before);
+}
+
+#[test]
+fn lists_and_completions_are_printed() {
+    let folder = place::scratch("lists");
+    for (what, word) in [
+        ("models", "pythia-70m"),
+        ("hooks", "blocks.{l}.attn.hook_pattern"),
+        ("probes", "head_scores"),
+    ] {
+        let plain = run(&folder, &["list", what]).ok();
+        assert!(plain.out.contains(word) || plain.out.contains("hook_pattern"), "{what}:\n{}", plain.out);
+        let json = run(&folder, &["list", what, "--json"]).ok();
+        let parsed: serde_json::Value = serde_json::from_str(&json.out).expect("--json prints JSON");
+        assert!(parsed.as_array().is_some_and(|rows| !rows.is_empty()), "{what}: {parsed}");
+    }
+    assert!(run(&folder, &["completions", "bash"]).ok().out.contains("pythia"));
+    assert!(run(&folder, &["--version"]).ok().out.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn activations_of_the_fixtures_equal_the_reference() {
+    for case in cases::committed() {
+        activations(&case);
+    }
+}
+
+#[test]
+fn activations_of_the_goldens_equal_the_reference() {
+    let Some(shared) = place::shared_or_say_so("activations_of_the_goldens_equal_the_reference") else { return };
+    for case in cases::goldens(&shared) {
+        activations(&case);
+    }
+}
+
+fn activations(case: &Case) {
+    let folder = place::scratch(&format!("activations-{}", case.name.replace(' ', "-")));
+    let tokens = case.value("tokens.clean").tokens();
+    std::fs::write(folder.join("tokens.json"), serde_json::to_string(&tokens).unwrap()).unwrap();
+    let model = case.folder.to_str().expect("a plain path");
+    let arguments = ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
+    run(&folder, &arguments).ok();
+    let ours = tensors::read(&folder.join("a.safetensors"));
+    let mut ledger = Ledger::default();
+    let logits = case.value("plain.logits");
+    ledger.compare("logits", "logits", &ours["logits"], logits, 5e-5 * logits.std());
+    assert_eq!(ours["tokens"].tokens(), tokens);
+    for (name, expected) in case.under("plain.acts.") {
+        let found = ours.get(name).unwrap_or_else(|| panic!("{}: {name} was not written", case.name));
+        ledger.compare("activations", name, found, expected, 1e-4);
+    }
+    ledger.settle(&format!("pythia activations, {}", case.name));
+    let loaded = case.model(Profile::AsPublished, DType::F32);
+    let points = points_of(&cases::anatomy(loaded.config()));
+    assert_eq!(ours.len(), points.len() + 2, "every point, the tokens and the logits");
+}
+
+#[test]
+fn last_logits_and_chosen_hooks_keep_the_file_small() {
+    let case = &cases::committed()[0];
+    let folder = place::scratch("activations-last");
+    std::fs::write(folder.join("tokens.json"), "[[1, 2, 3, 4]]").unwrap();
+    let model = case.folder.to_str().expect("a plain path");
+    let arguments = ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "z", "--hooks", "blocks.-1.hook_resid_post"];
+    let more = ["--last-logits", "--out", "a.safetensors"];
+    run(&folder, &[&arguments[..], &more].concat()).ok();
+    let ours = tensors::read(&folder.join("a.safetensors"));
+    let names: Vec<&str> = ours.keys().map(String::as_str).collect();
+    let expected =
+        ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z", "blocks.1.hook_resid_post", "logits", "tokens"];
+    assert_eq!(names, expected);
+    assert_eq!(ours["logits"].shape, [1, 1, 61]);
+}

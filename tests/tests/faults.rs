@@ -1,0 +1,260 @@
+//! Bad input of every kind: a short message with a remedy, a documented exit code, and nothing half-written.
+
+use std::path::{Path, PathBuf};
+
+use pythia_tests::{
+    command::{self, run},
+    place, suite,
+};
+
+/// Exit codes the command documents.
+const CELLS_FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const BAD_INPUT: i32 = 3;
+const RESOURCES: i32 = 4;
+
+/// `pythia activations` on a model folder.
+fn activations(folder: &Path, model: &str, hooks: &str) -> command::Said {
+    std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
+    run(folder, &["activations", "--model", model, "--tokens", "tokens.json", "--hooks", hooks, "--out", "a.safetensors"])
+}
+
+/// A scratch folder that holds a copy of a fixture as `model/`.
+fn with_model(test: &str, fixture: &str) -> PathBuf {
+    let folder = place::scratch(test);
+    place::copy_folder(&place::fixtures().join(fixture), &folder.join("model"));
+    folder
+}
+
+/// The model in `folder` must be refused as bad input with these words, and leave no file behind.
+fn refuses_model(folder: &Path, words: &[&str]) {
+    let said = activations(folder, "./model", "*").refused(words);
+    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    assert!(!folder.join("a.safetensors").exists());
+}
+
+#[test]
+fn unknown_names_are_refused_with_the_nearest() {
+    let folder = with_model("unknown-names", "parallel");
+    for (hooks, words) in [
+        ("blocks.0.attn.hook_patern", &["blocks.0.attn.hook_pattern"][..]),
+        ("blocks.9.attn.hook_z", &["0 to 1"]),
+        ("blocks.0.hook_resid_mid", &["parallel"]),
+        ("zz*", &["zz*"]),
+    ] {
+        let said = activations(&folder, "./model", hooks).refused(words);
+        assert_eq!(said.code, Some(USAGE), "{}", said.err);
+    }
+    let said = activations(&folder, "pythia-70n", "*").refused(&["pythia-70m"]);
+    assert_eq!(said.code, Some(USAGE), "{}", said.err);
+    let said = activations(&folder, "./nowhere", "*").refused(&["nowhere"]);
+    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    assert!(!folder.join("a.safetensors").exists());
+}
+
+#[test]
+fn tokens_outside_the_vocabulary_are_refused() {
+    let folder = with_model("bad-tokens", "parallel");
+    let too_long: Vec<i64> = vec![1; 49];
+    for (text, words) in [
+        ("[[61]]".to_owned(), &["61"][..]),
+        ("[[-1]]".to_owned(), &["tokens.json"]),
+        ("[[1, 2], [3]]".to_owned(), &["tokens.json"]),
+        ("[]".to_owned(), &["tokens.json"]),
+        ("[[]]".to_owned(), &["tokens.json"]),
+        ("nonsense".to_owned(), &["tokens.json"]),
+        (format!("[{too_long:?}]"), &["49", "48"]),
+    ] {
+        std::fs::write(folder.join("tokens.json"), &text).unwrap();
+        let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
+        run(&folder, &arguments).refused(words);
+        assert!(!folder.join("a.safetensors").exists(), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_in_an_experiment_file_show_line_and_token() {
+    let folder = suite::study("bad-experiment", 2);
+    for (from, to, words) in [
+        ("head_scores", "head_score", &["experiment.toml", "head_scores"][..]),
+        ("half_len", "half_length", &["half_length", "half_len"]),
+        ("seed = 7", "", &["seed"]),
+        ("prepend_bos = false", "", &["prepend_bos"]),
+        ("\"./tiny\"", "\"pythia-70mm\"", &["pythia-70m"]),
+        ("\"all\"", "\"al\"", &["\"al", "all"]),
+        ("\"all\"", "[0, 999]", &["999"]),
+        ("batch = 4", "batch = \"four\"", &["batch"]),
+        ("name = \"tiny\"", "name = tiny", &["experiment.toml:2"]),
+        ("[[1, 2, 3, 4, 5]", "[[1, 2, 3, 4, 500]", &["500"]),
+    ] {
+        let text = suite::EXPERIMENT.replacen(from, to, 1);
+        assert_ne!(text, suite::EXPERIMENT, "{from}");
+        std::fs::write(folder.join("experiment.toml"), text).unwrap();
+        for verb in ["validate", "run"] {
+            let said = run(&folder, &[verb, "experiment.toml"]).refused(words);
+            assert_eq!(said.code, Some(USAGE), "{verb} {to}: {}", said.err);
+        }
+        assert!(!folder.join("out").exists(), "a refused experiment must leave nothing");
+    }
+    run(&folder, &["run", "absent.toml"]).refused(&["absent.toml"]);
+}
+
+#[test]
+fn truncated_weights_are_refused_wherever_they_are_cut() {
+    for (fixture, file) in [("parallel", "model.safetensors"), ("parallel-bin", "pytorch_model.bin")] {
+        let folder = with_model(&format!("truncated-{fixture}"), fixture);
+        let path = folder.join("model").join(file);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in [0, 1, 7, 8, 100, whole.len() / 4, whole.len() / 2, whole.len() - 100, whole.len() - 1] {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            refuses_model(&folder, &[file]);
+        }
+    }
+}
+
+#[test]
+fn damaged_weights_name_the_tensor() {
+    let folder = with_model("damaged", "tied");
+    let path = folder.join("model/model.safetensors");
+    let whole = std::fs::read(&path).unwrap();
+    let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let text = std::str::from_utf8(&whole[8..header]).unwrap();
+    let name = "gpt_neox.layers.1.mlp.dense_4h_to_h.bias";
+    // Another name of the same length: one tensor is missing and one is unexpected.
+    let other = name.replace("bias", "bios");
+    let renamed = [&whole[..8], text.replace(name, &other).as_bytes(), &whole[header..]].concat();
+    std::fs::write(&path, renamed).unwrap();
+    refuses_model(&folder, &["dense_4h_to_h.bi"]);
+    // A NaN inside one tensor.
+    let parsed: serde_json::Value = serde_json::from_str(text).unwrap();
+    let start = header + parsed[name]["data_offsets"][0].as_u64().unwrap() as usize;
+    let mut poisoned = whole.clone();
+    poisoned[start..start + 2].copy_from_slice(&[0xc0, 0x7f]);
+    std::fs::write(&path, poisoned).unwrap();
+    refuses_model(&folder, &[name]);
+    std::fs::write(&path, &whole).unwrap();
+    activations(&folder, "./model", "embed").ok();
+}
+
+#[test]
+fn weights_of_another_shape_are_refused() {
+    let folder = with_model("other-shape", "parallel");
+    let config = folder.join("model/config.json");
+    let text = std::fs::read_to_string(&config).unwrap();
+    for (from, to, words) in [
+        ("\"hidden_size\": 24", "\"hidden_size\": 48", &["48", "24"][..]),
+        ("\"vocab_size\": 61", "\"vocab_size\": 64", &["61", "64"]),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3", &["layers.2"]),
+        ("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1", &["layers.1"]),
+        ("\"num_attention_heads\": 3", "\"num_attention_heads\": 5", &["5"]),
+        ("\"hidden_act\": \"gelu\"", "\"hidden_act\": \"relu\"", &["relu"]),
+        ("\"gpt_neox\"", "\"llama\"", &["llama"]),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from}");
+        std::fs::write(&config, changed).unwrap();
+        refuses_model(&folder, words);
+    }
+    std::fs::remove_file(&config).unwrap();
+    refuses_model(&folder, &["config.json"]);
+}
+
+#[test]
+fn missing_files_are_named() {
+    let folder = with_model("missing-shard", "sequential");
+    std::fs::remove_file(folder.join("model/model-00002-of-00003.safetensors")).unwrap();
+    refuses_model(&folder, &["model-00002-of-00003.safetensors"]);
+    let folder = with_model("missing-weights", "parallel");
+    std::fs::remove_file(folder.join("model/model.safetensors")).unwrap();
+    refuses_model(&folder, &["model"]);
+}
+
+#[test]
+fn hostile_pickles_are_refused_and_never_run() {
+    for (file, word) in [("call.bin", "system"), ("giant.bin", "gpt_neox.embed_in.weight")] {
+        let folder = with_model(&format!("hostile-{file}"), "parallel-bin");
+        std::fs::copy(place::fixtures().join("hostile").join(file), folder.join("model/pytorch_model.bin")).unwrap();
+        refuses_model(&folder, &["pytorch_model.bin", word]);
+        let ran: Vec<_> = place::contents(&folder).into_keys().filter(|path| path.ends_with("hostile-pickle-was-run")).collect();
+        assert!(ran.is_empty(), "the pickle was run: {ran:?}");
+    }
+}
+
+#[test]
+fn one_bad_checkpoint_fails_alone() {
+    let folder = suite::study("one-bad", 6);
+    run(&folder, &["run", "experiment.toml", "--out", "good"]).ok();
+    std::fs::write(folder.join("tiny/step3/model.safetensors"), b"short").unwrap();
+    let said = run(&folder, &["run", "experiment.toml", "--out", "bad"]);
+    assert_eq!(said.code, Some(CELLS_FAILED), "{}", said.err);
+    assert!(said.err.contains("step3") || said.err.contains("step 3"), "{}", said.err);
+    let (good, bad) = (suite::results(&folder.join("good")), suite::results(&folder.join("bad")));
+    assert!(bad.iter().all(|(path, bytes)| good.get(path) == Some(bytes)));
+    assert_eq!(good.len() - bad.len(), suite::PROBES.len());
+    // Once the file is whole again, the same command fills the gap.
+    suite::checkpoints(&folder.join("tiny"), [3]);
+    run(&folder, &["run", "experiment.toml", "--out", "bad"]).ok();
+    assert_eq!(suite::results(&folder.join("bad")), good);
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_refused_before_work() {
+    let folder = suite::study("unwritable", 2);
+    std::fs::write(folder.join("file"), b"").unwrap();
+    // Permission bits do not bind a superuser; a file in the way and a system folder bind everybody.
+    for out in ["file", "file/inside", "/proc/pythia-out"] {
+        let said = run(&folder, &["run", "experiment.toml", "--out", out]).refused(&[out]);
+        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
+    }
+    place::copy_folder(&place::fixtures().join("parallel"), &folder.join("model"));
+    std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
+    for out in ["file/a.safetensors", "/proc/a.safetensors"] {
+        let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "z", "--out", out];
+        let said = run(&folder, &arguments).refused(&[out]);
+        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
+    }
+}
+
+#[test]
+fn results_of_another_experiment_are_not_mixed() {
+    let folder = suite::study("other-experiment", 2);
+    run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    let before = suite::results(&folder.join("out"));
+    let said = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "seed=8"]).refused(&["out"]);
+    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    assert_eq!(suite::results(&folder.join("out")), before);
+}
+
+#[test]
+fn a_full_disk_leaves_whole_files_only() {
+    let folder = suite::study("full-disk", 24);
+    run(&folder, &["run", "experiment.toml", "--out", "whole"]).ok();
+    let whole = suite::results(&folder.join("whole"));
+    // A small memory file system of its own, seen by this command alone.
+    let script = r#"
+        mkdir small && mount -t tmpfs -o size=160k tmpfs small || exit 77
+        "$0" run experiment.toml --out small/out; code=$?
+        cp -r small/out copied; exit $code"#;
+    let output = std::process::Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", script])
+        .arg(&*command::PYTHIA)
+        .current_dir(&folder)
+        .output();
+    let skipped = match &output {
+        Ok(output) => output.status.code() == Some(77) || !folder.join("copied").exists(),
+        Err(_) => true,
+    };
+    if skipped {
+        println!("a_full_disk_leaves_whole_files_only: no small file system can be mounted here, nothing was tested");
+        return;
+    }
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(RESOURCES), "{said}");
+    assert!(said.contains("space"), "{said}");
+    for (path, bytes) in suite::results(&folder.join("copied")) {
+        assert_eq!(whole.get(&path), Some(&bytes), "{}", path.display());
+    }
+    run(&folder, &["run", "experiment.toml", "--out", "copied"]).ok();
+    assert_eq!(suite::results(&folder.join("copied")), whole);
+}
