@@ -49,7 +49,8 @@ fn crates_depend_downwards_only() {
 
 #[test]
 fn only_the_edge_touches_the_world() {
-    let worldly = ["std::fs", "std::env", "std::net", "std::time", "std::process", "fs::", "env::", "SystemTime", "Instant"];
+    let worldly =
+        ["std::fs", "std::env", "std::net", "std::time", "std::process", "fs::", "env::", "SystemTime", "Instant"];
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments"] {
         for source in sources::of_crate(folder) {
@@ -95,7 +96,13 @@ fn files_stay_short() {
 #[test]
 fn no_file_names_this_machine() {
     // Spelled in parts, so that this file passes its own test.
-    let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("crates.", "io"), concat!("pypi.", "org")];
+    let words = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+        concat!("crates.", "io"),
+        concat!("pypi.", "org"),
+    ];
     for source in sources::tracked(&["rs", "md", "toml", "py", "sh", "json", "txt", "yml"]) {
         for (number, line) in source.text.lines().enumerate() {
             for word in words {
