@@ -227,3 +227,28 @@ fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
     });
     values.enumerate().find(|(_, value)| !value.is_finite()).unwrap_or((0, f32::NAN))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_widens_to_the_same_number() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (widen_f16(bits), half::f16::from_bits(bits).to_f32());
+            assert_eq!(found.is_nan(), expected.is_nan(), "{bits:#06x}");
+            assert!(expected.is_nan() || found.to_bits() == expected.to_bits(), "{bits:#06x}: {found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn vectors_of_every_length_widen_alike() {
+        let halves: Vec<u16> = (0..200u16).map(|i| i.wrapping_mul(331) & 0x7BFF).collect();
+        let bytes: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        for n in 0..halves.len() {
+            let mut values = vec![0.0; n];
+            assert!(widest(|| Kind::F16.widen(&bytes[..2 * n], &mut values)));
+            assert!(values.iter().zip(&halves).all(|(&value, &bits)| value == widen_f16(bits)));
+        }
+    }
+}
