@@ -376,3 +376,124 @@ struct HubConfig {
     use_parallel_residual: bool,
     vocab_size: usize,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SIZES: &str = r#""model_type": "gpt_neox", "hidden_size": 160, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "intermediate_size": 640, "vocab_size": 512"#;
+
+    fn parse(extra: &str) -> Result<NeoxConfig, ConfigError> {
+        NeoxConfig::from_json(&format!("{{{SIZES}{extra}}}"))
+    }
+
+    fn message(extra: &str) -> String {
+        parse(extra).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn silence_means_the_defaults() {
+        let config = parse("").unwrap();
+        assert_eq!(config.rotary, Rotary { ndims: 20, base: 10_000.0 });
+        assert_eq!(config.d_head(), 80);
+        assert_eq!((config.n_ctx, config.layer_norm_eps), (2048, 1e-5));
+        let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
+        assert_eq!(config.variant, variant);
+    }
+
+    #[test]
+    fn every_dialect_of_rotary_settings_says_the_same() {
+        let dialects = [
+            r#", "rotary_pct": 0.5, "rotary_emb_base": 25000"#,
+            r#", "partial_rotary_factor": 0.5, "rope_theta": 25000.0, "rope_scaling": null"#,
+            r#", "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 25000.0, "rope_type": "default"}"#,
+            r#", "rope_scaling": {"partial_rotary_factor": 0.5, "rope_theta": 25000.0, "type": "default"}"#,
+            r#", "rotary_pct": 0.5, "rope_theta": 25000, "rotary_emb_base": 25000.0, "dtype": "float16", "x": [1]"#,
+        ];
+        for dialect in dialects {
+            assert_eq!(parse(dialect).unwrap().rotary, Rotary { ndims: 40, base: 25_000.0 }, "{dialect}");
+        }
+    }
+
+    #[test]
+    fn dialects_that_disagree_are_refused() {
+        let message = message(r#", "rotary_pct": 0.25, "rope_parameters": {"partial_rotary_factor": 0.5}"#);
+        assert_eq!(message, "`rope_parameters.partial_rotary_factor` says 0.5 but `rotary_pct` says 0.25");
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_refused() {
+        for (extra, key) in [
+            (r#", "hidden_act": "gelu_new""#, "hidden_act"),
+            (r#", "rope_parameters": {"rope_type": "yarn"}"#, "rope_type"),
+            (r#", "rope_scaling": {"type": "linear", "factor": 2.0}"#, "rope_scaling.type"),
+        ] {
+            assert!(message(extra).contains(key), "{}", message(extra));
+        }
+        let other = NeoxConfig::from_json(r#"{"model_type": "gpt2"}"#).unwrap_err();
+        assert!(matches!(other, ConfigError::Unsupported { key: "model_type", .. }));
+        assert!(matches!(NeoxConfig::from_json("{}"), Err(ConfigError::Unsupported { found: None, .. })));
+    }
+
+    #[test]
+    fn absurd_numbers_are_refused() {
+        let with = |key: &str, value: &str| {
+            let old = SIZES.split(',').find(|part| part.contains(key)).unwrap();
+            let text = format!("{{{}}}", SIZES.replace(old.trim(), &format!("\"{key}\": {value}")));
+            NeoxConfig::from_json(&text)
+        };
+        for key in ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size"] {
+            for value in ["0", "4611686018427387904"] {
+                let error = with(key, value).unwrap_err();
+                assert!(matches!(error, ConfigError::OutOfRange { key: found, .. } if found == key), "{error}");
+            }
+            for value in ["-1", "1.5", "1e30", "\"8\""] {
+                assert!(matches!(with(key, value), Err(ConfigError::Json(_))), "{key} {value}");
+            }
+            assert!(matches!(with(key, "null"), Err(ConfigError::Missing { key: found }) if found == key));
+        }
+        assert!(matches!(with("num_attention_heads", "3"), Err(ConfigError::HeadsDoNotDivide { .. })));
+        for extra in [
+            r#", "layer_norm_eps": 0"#,
+            r#", "layer_norm_eps": -1e-5"#,
+            r#", "rotary_pct": 0"#,
+            r#", "rotary_pct": 1.01"#,
+            r#", "rope_theta": -1"#,
+        ] {
+            assert!(matches!(parse(extra), Err(ConfigError::NotPositive { .. })), "{extra}");
+        }
+        // 13 of 80 dimensions, and 0 of 80.
+        for pct in ["0.17", "0.001"] {
+            assert!(matches!(parse(&format!(", \"rotary_pct\": {pct}")), Err(ConfigError::RotaryDims { .. })));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut config = parse("").unwrap();
+        config.variant = Variant { parallel_residual: false, tied_embeddings: true, attention_bias: false };
+        config.layer_norm_eps = 3e-6;
+        for n_heads in [1, 2, 4, 5, 8, 16] {
+            config.n_heads = n_heads;
+            for ndims in (2..=config.d_head()).step_by(2) {
+                config.rotary = Rotary { ndims, base: 12_345.0 };
+                assert_eq!(NeoxConfig::from_json(&config.to_json()).unwrap(), config);
+            }
+        }
+    }
+
+    #[test]
+    fn published_configurations_are_read() {
+        let Some(shared) = crate::testing::shared() else { return };
+        let read = |path: &str| NeoxConfig::from_json(&std::fs::read_to_string(shared.join(path)).unwrap()).unwrap();
+        for model in ["tiny_parallel_d32", "tiny_rot20_d160", "tiny_sequential_d32"] {
+            let dir = format!("data/golden/{model}");
+            assert_eq!(read(&format!("{dir}/config.json")), read(&format!("{dir}/config_tf5.json")));
+        }
+        assert_eq!(read("models/newstyle/config.json").rotary, Rotary { ndims: 8, base: 25_000.0 });
+        assert!(!read("models/sequential/config.json").variant.parallel_residual);
+        assert!(read("models/tied/config.json").variant.tied_embeddings);
+        assert!(!read("models/nobias/config.json").variant.attention_bias);
+    }
+}

@@ -9,3 +9,6 @@ pub mod store;
 pub mod suite;
 pub mod tokenizer;
 pub mod weights;
+
+#[cfg(test)]
+mod testing;

@@ -253,3 +253,60 @@ impl fmt::Display for Param {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::odd_config;
+
+    #[test]
+    fn the_table_has_every_parameter_once() {
+        let config = odd_config();
+        let all = Param::all(&config);
+        assert_eq!(all.len(), 4 + 16 * config.n_layers);
+        let distinct: std::collections::BTreeSet<String> = all.iter().map(Param::to_string).collect();
+        assert_eq!(distinct.len(), all.len());
+        let n: usize = all.iter().map(|param| param.shape(&config).iter().product::<usize>()).sum();
+        assert_eq!(n as u64, config.n_params());
+    }
+
+    #[test]
+    fn variants_leave_parameters_out() {
+        let mut config = odd_config();
+        config.variant.attention_bias = false;
+        config.variant.tied_embeddings = true;
+        let all = Param::all(&config);
+        assert_eq!(all.len(), 4 + 12 * config.n_layers);
+        assert!(all.contains(&Param::Unembed) && !all.contains(&Param::UnembedBias));
+        assert_eq!(Param::Unembed.stored(&config), None);
+        let stored: u64 = all
+            .iter()
+            .filter(|&&param| param != Param::Unembed)
+            .map(|param| param.shape(&config).iter().product::<usize>() as u64)
+            .sum();
+        assert_eq!(stored, config.n_params());
+    }
+
+    #[test]
+    fn stored_names_and_shapes_are_the_published_ones() {
+        let config = odd_config();
+        let query = Param::Layer(1, LayerParam::QueryWeight).stored(&config).unwrap();
+        assert_eq!(query.name, "gpt_neox.layers.1.attention.query_key_value.weight");
+        assert_eq!(query.shape, [210, 70]);
+        assert_eq!(Param::Layer(0, LayerParam::KeyBias).stored(&config).unwrap().shape, [210]);
+        assert_eq!(Param::Layer(0, LayerParam::MlpInWeight).stored(&config).unwrap().shape, [131, 70]);
+        assert_eq!(Param::Layer(0, LayerParam::MlpOutWeight).stored(&config).unwrap().shape, [70, 131]);
+        assert_eq!(Param::Unembed.stored(&config).unwrap().shape, [97, 70]);
+        assert_eq!(Param::Layer(0, LayerParam::QueryWeight).to_string(), "blocks.0.attn.W_Q");
+    }
+
+    #[test]
+    fn legacy_buffers_are_those_of_existing_layers() {
+        let config = odd_config();
+        for buffer in ["attention.bias", "attention.masked_bias", "attention.rotary_emb.inv_freq"] {
+            assert!(is_legacy_buffer(&format!("gpt_neox.layers.1.{buffer}"), &config));
+            assert!(!is_legacy_buffer(&format!("gpt_neox.layers.2.{buffer}"), &config));
+        }
+        assert!(!is_legacy_buffer("gpt_neox.layers.0.attention.dense.bias", &config));
+    }
+}

@@ -130,3 +130,47 @@ impl Tokenizer {
         self.hash.to_hex().to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_refused() {
+        for bytes in [&b""[..], b"{}", b"not json", b"{\"model\": {\"type\": \"BPE\"}}"] {
+            assert!(matches!(Tokenizer::from_bytes(bytes), Err(TokenizerError::Malformed { .. })));
+        }
+        let missing = Tokenizer::from_file(Path::new("/nonexistent/tokenizer.json")).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent/tokenizer.json"));
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        cases: Vec<Case>,
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        ids: Vec<u32>,
+        decoded: String,
+    }
+
+    #[test]
+    fn the_reference_cases_agree() {
+        let Some(shared) = crate::testing::shared() else { return };
+        let tokenizer = Tokenizer::from_file(&shared.join("data/pythia_repo/20B_tokenizer.json")).unwrap();
+        let text = std::fs::read_to_string(shared.join("data/golden/tokenizer_golden.json")).unwrap();
+        let golden: Golden = serde_json::from_str(&text).unwrap();
+        assert_eq!(golden.cases.len(), 51);
+        for case in golden.cases {
+            assert_eq!(tokenizer.encode(&case.text).unwrap(), case.ids, "{:?}", case.text);
+            assert_eq!(tokenizer.decode(&case.ids).unwrap(), case.decoded, "{:?}", case.text);
+        }
+        assert_eq!(tokenizer.n_ids(), 50_277);
+        assert_eq!(tokenizer.token(0).unwrap(), "<|endoftext|>");
+        assert_eq!(tokenizer.token(344).unwrap(), "Ġhe");
+        assert_eq!(tokenizer.token_text(344).unwrap(), " he");
+        assert!(matches!(tokenizer.decode(&[5, 50_277]), Err(TokenizerError::UnknownId { id: 50_277, n_ids: 50_277 })));
+    }
+}

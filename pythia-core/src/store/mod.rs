@@ -98,3 +98,6 @@ pub fn open(model: &ModelRef, cache: &Path) -> Result<Box<dyn Checkpoints + Send
         ModelRef::Folder(dir) => Box::new(FolderStore::open(dir)?),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,112 @@ pub enum SuiteError {
 fn list(steps: &[Step]) -> String {
     steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> ModelId {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn the_grids_have_their_known_lengths() {
+        assert_eq!(Suite::models().len(), 91);
+        let grid = id("pythia-70m").info().grid();
+        assert_eq!(grid.len(), 154);
+        let early: Vec<u32> = grid[..13].iter().map(|step| step.label()).collect();
+        assert_eq!(early, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000]);
+        assert_eq!(grid[153].label(), 143_000);
+        let first_release = id("pythia-70m-v0").info();
+        assert_eq!((first_release.n_checkpoints(), first_release.grid()[0].label()), (143, 1000));
+        assert!(Suite::models().iter().all(|info| info.grid().is_sorted_by(|a, b| a < b)));
+    }
+
+    #[test]
+    fn sizes_follow_from_shapes() {
+        for info in Suite::models() {
+            let shape = info.shape;
+            let [l, d, m, v] = [shape.n_layers, shape.d_model, shape.d_mlp, shape.vocab_size].map(|n| n as u64);
+            let params = l * (4 * d * d + 8 * d + 2 * d * m + m + d) + 2 * d + 2 * v * d;
+            assert_eq!(params, shape.n_params, "{}", info.name);
+            let weights_and_masks = 2 * params + l * 2048 * 2048;
+            assert!(shape.file_bytes >= weights_and_masks && shape.file_bytes < weights_and_masks + 200_000);
+            assert_eq!(shape.d_model / shape.n_heads / 4, shape.rotary_ndims);
+        }
+    }
+
+    #[test]
+    fn names_are_read_with_and_without_the_organisation() {
+        for info in Suite::models() {
+            assert_eq!(id(&info.name), info.id);
+            assert_eq!(id(&info.id.hub_name()), info.id);
+        }
+        assert_eq!(id("pythia-125m-deduped").name(), "pythia-160m-deduped-v0");
+        assert_eq!(id("EleutherAI/pythia-13b").name(), "pythia-12b-v0");
+        for name in ["pythia-160m-weight-seed2", "pythia-160m-data-seed3", "pythia-intervention-6.9b-deduped"] {
+            assert_eq!(id(name).name(), name);
+        }
+    }
+
+    #[test]
+    fn unknown_names_come_with_the_nearest() {
+        let SuiteError::UnknownModel { nearest, .. } = "pythia-70m-dedup".parse::<ModelId>().unwrap_err() else {
+            panic!("another error")
+        };
+        assert!(nearest.contains(&"pythia-70m-deduped".to_owned()), "{nearest:?}");
+        assert!("Other/pythia-70m".parse::<ModelId>().is_err());
+        assert!("".parse::<ModelId>().is_err());
+    }
+
+    #[test]
+    fn steps_have_one_spelling() {
+        assert_eq!("step512".parse(), Ok(Step::from_label(512)));
+        assert_eq!("0".parse(), Ok(Step::from_label(0)));
+        assert_eq!(Step::from_label(1000).to_string(), "step1000");
+        for bad in ["", "step", "step-1", "+5", "step0512", "5 ", "99999999999", "main"] {
+            assert_eq!(bad.parse::<Step>(), Err(SuiteError::NotAStep { found: bad.to_owned() }));
+        }
+    }
+
+    #[test]
+    fn checkpoints_exist_or_say_what_does() {
+        let model = id("pythia-160m-v0");
+        let last = Checkpoint::new(model, Step::from_label(143_000)).unwrap();
+        assert_eq!(last.tokens_seen(), 299_892_736_000);
+        assert_eq!(model.info().labels_per_real_step, 2);
+        let error = Checkpoint::new(model, Step::from_label(1500)).unwrap_err();
+        assert_eq!(error.to_string(), "pythia-160m-v0 has no step1500; nearest: step1000, step2000");
+        let error = Checkpoint::new(model, Step::from_label(512)).unwrap_err();
+        assert_eq!(error.to_string(), "pythia-160m-v0 has no step512; nearest: step1000");
+        let error = Checkpoint::new(model, Step::from_label(144_000)).unwrap_err();
+        assert_eq!(error.to_string(), "pythia-160m-v0 has no step144000; nearest: step143000");
+    }
+
+    #[test]
+    fn known_bad_checkpoints_are_known() {
+        let bad = |name: &str| -> Vec<u32> {
+            let model = id(name);
+            let grid = model.info().grid().iter();
+            grid.filter(|&&step| suite().known_bad(model, step).is_some()).map(|step| step.label()).collect()
+        };
+        assert_eq!(bad("pythia-2.8b").len(), 86);
+        assert_eq!(bad("pythia-12b"), [50_000, 58_000]);
+        assert_eq!(bad("pythia-410m-seed9"), [40_000]);
+        assert_eq!(bad("pythia-160m-weight-seed1"), [0]);
+        let total: usize = Suite::models().iter().map(|info| bad(&info.name).len()).sum();
+        assert_eq!(total, 86 + 2 + 3 + 2);
+        // Harmless facts are remarks, not defects.
+        let model = id("pythia-70m");
+        assert!(suite().remarks(model, Step::from_label(1)).any(|entry| entry.kind == Fault::ExpectedTwin));
+        let same = suite().known_bad(id("pythia-12b"), Step::from_label(50_000)).unwrap();
+        assert_eq!((same.kind, same.kind.is_defect()), (Fault::WrongWeights, true));
+        assert!(!same.source.is_empty());
+    }
+
+    #[test]
+    fn branches_without_main_are_known() {
+        assert!(id("pythia-70m").info().has_main && id("pythia-160m-seed1").info().has_main);
+        assert!(!id("pythia-70m-seed1").info().has_main && !id("pythia-160m-data-seed1").info().has_main);
+    }
+}

@@ -1,20 +1,36 @@
 //! Checkpoint files → [`HostParams`], and back.
 //!
-//! Both published formats are read the same way: the container's directory is parsed and checked first
-//! ([`safetensors`](self::safetensors_file), [`pytorch`](self::pytorch_file)), every tensor's name, type and shape is
-//! held against the configuration ([`plan`]), and only then are values decoded, straight from the mapped file
-//! ([`decode`]). Nothing in a file is executed, and nothing is allocated beyond what the configuration's shapes need.
+//! Both published formats are read the same way. `directory` lists a container's tensors (safetensors through its own
+//! library, PyTorch's `.bin` through the small reader in `pytorch`); `plan` holds names, types and shapes against the
+//! configuration; only then does `decode` turn bytes into parameters, straight from the mapped file; `fold` prepares
+//! them where asked to; `write` is the way back. Nothing in a file is executed, and no allocation is larger than the
+//! configuration's shapes and the file's own size call for.
 
+mod decode;
+mod directory;
+mod error;
+mod fold;
+mod map;
+mod plan;
+mod pytorch;
+mod write;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use rayon::prelude::*;
+
 use crate::config::NeoxConfig;
-use crate::params::HostParams;
+use crate::params::{HostParams, HostTensor, Param};
 
-mod error;
-mod pytorch;
+use self::decode::Kind;
+use self::directory::Directory;
+use self::plan::Job;
 
-pub use error::WeightError;
+pub use self::error::WeightError;
+pub use self::pytorch::{PickleError, ZipError};
+pub use self::write::to_safetensors;
 
 /// The files that hold the weights of one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +65,8 @@ pub enum Profile {
     /// As published.
     #[default]
     AsPublished,
-    /// Processed as TransformerLens 2 does by default: see [`fold`](self::fold).
+    /// Processed as TransformerLens 2 does by default: the norms' weights are folded into
+    /// what reads them, what writes to the residual stream is centred, and so is the unembedding.
     Tl2,
 }
 
@@ -94,12 +111,68 @@ pub fn read(
     files: &WeightFiles,
     wanted: &Wanted,
 ) -> Result<(HostParams, ContentHash), WeightError> {
-    let _ = (config, files, wanted);
-    todo!()
+    let directory = Directory::open(files)?;
+    plan::check_tied(config, &directory)?;
+    let mut jobs = plan::jobs(config, &directory, wanted)?;
+    // The large ones first, so that no core is left with the embedding at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
+    let done: Vec<(&str, Result<Done, WeightError>)> =
+        jobs.par_iter().with_max_len(1).map(|job| (job.name, run(job, config, &directory))).collect();
+    // Back in order of names: the fingerprint needs it, and of several faults always the same one is reported.
+    let done: BTreeMap<&str, Result<Done, WeightError>> = done.into_iter().collect();
+    let mut params = HostParams::new();
+    let mut hasher = blake3::Hasher::new();
+    for done in done.into_values() {
+        let done = done?;
+        params.extend(done.params);
+        hasher.update(done.digest.as_bytes());
+    }
+    let hash = ContentHash(hasher.finalize());
+    if wanted.profile == Profile::Tl2 {
+        fold::fold(config, &mut params);
+    }
+    Ok((params, hash))
 }
 
-/// The bytes of a `model.safetensors` with these parameters under their published names, in f32.
-pub fn to_safetensors(config: &NeoxConfig, params: &HostParams) -> Vec<u8> {
-    let _ = (config, params);
-    todo!()
+/// What one stored tensor came to.
+struct Done {
+    params: Vec<(Param, HostTensor)>,
+    digest: blake3::Hash,
 }
+
+fn run(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Done, WeightError> {
+    let bytes = directory.bytes(job.file, job.stored)?;
+    let path = || directory.path(job.file);
+    let Some(kind) = Kind::of(job.stored.dtype) else {
+        return Err(WeightError::Dtype {
+            tensor: job.name.to_owned(),
+            found: job.stored.dtype.to_string(),
+            path: path(),
+        });
+    };
+    let not_finite =
+        |(index, value)| WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: path() };
+    let decode =
+        |&target: &(Param, _)| Ok((target.0, decode::decode(target, kind, &bytes, config).map_err(not_finite)?));
+    let (digest, params) =
+        rayon::join(|| digest(job, &bytes), || job.targets.iter().map(decode).collect::<Result<Vec<_>, WeightError>>());
+    Ok(Done { params: params?, digest })
+}
+
+/// Fingerprint of one stored tensor: of its name, type, shape, and the fingerprint of its bytes.
+fn digest(job: &Job, bytes: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in [job.name, &job.stored.dtype.to_string()] {
+        // Lengths in front keep neighbouring parts apart.
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
+    }
+    hasher.update(&(job.stored.shape.len() as u64).to_le_bytes());
+    for &extent in &job.stored.shape {
+        hasher.update(&(extent as u64).to_le_bytes());
+    }
+    hasher.update(blake3::hash(bytes).as_bytes());
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests;

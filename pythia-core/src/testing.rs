@@ -1,0 +1,84 @@
+//! What several test modules need.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::config::{NeoxConfig, Rotary, Variant};
+use crate::params::{HostParams, HostTensor, Param};
+
+/// The folder of goldens, where there is one: `PYTHIA_SHARED`, or `shared` beside the repository.
+pub fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let dir = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
+    dir.is_dir().then_some(dir)
+}
+
+/// A folder of its own for one test, removed at the end.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("pythia-core-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        Self(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file and the folders above it.
+    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        path
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A model in which no two extents are equal and none is a round number of tiles.
+pub fn odd_config() -> NeoxConfig {
+    NeoxConfig {
+        n_layers: 2,
+        d_model: 70,
+        n_heads: 5,
+        d_mlp: 131,
+        vocab_size: 97,
+        n_ctx: 64,
+        layer_norm_eps: 1e-5,
+        rotary: Rotary { ndims: 4, base: 10_000.0 },
+        variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
+    }
+}
+
+/// Parameters whose values differ from one another and are exact in every stored type: small multiples of 1/16 (bf16
+/// has eight bits of precision).
+pub fn exact_params(config: &NeoxConfig) -> HostParams {
+    let mut state = 1u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((state >> 24) as f32 - 127.5).trunc() / 16.0
+    };
+    let mut params = HostParams::new();
+    for param in Param::all(config) {
+        let shape = param.shape(config);
+        let values = (0..shape.iter().product()).map(|_| next()).collect();
+        params.insert(param, HostTensor { shape, values });
+    }
+    if config.variant.tied_embeddings {
+        let embed = params[&Param::Embed].values.clone();
+        let (d, v) = (config.d_model, config.vocab_size);
+        let values = (0..d * v).map(|at| embed[at % v * d + at / v]).collect();
+        params.insert(Param::Unembed, HostTensor { shape: vec![d, v], values });
+    }
+    params
+}

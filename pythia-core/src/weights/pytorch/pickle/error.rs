@@ -1,0 +1,89 @@
+//! What can be wrong with a pickle.
+
+use thiserror::Error;
+
+/// What can be wrong with a pickle.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PickleError {
+    /// The pickle names something that a dictionary of tensors has no need of. It was not run.
+    #[error(
+        "its pickle asks for {module}.{name}, which is not on the list of what a checkpoint may use; nothing was run"
+    )]
+    Global {
+        /// Module of the global.
+        module: String,
+        /// Its name.
+        name: String,
+    },
+    /// An instruction that a dictionary of tensors has no need of.
+    #[error(
+        "its pickle has instruction {opcode:#04x} at byte {offset}, which a checkpoint has no use for; nothing was run"
+    )]
+    Opcode {
+        /// The instruction.
+        opcode: u8,
+        /// Where it stands.
+        offset: usize,
+    },
+    /// The pickle is larger than any list of tensors.
+    #[error("its pickle has {found} bytes, expected at most {max}")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// The most that is read.
+        max: usize,
+    },
+    /// The pickle ends in the middle of an instruction or without a result.
+    #[error("its pickle is cut short")]
+    Truncated,
+    /// An instruction that does not find what it needs.
+    #[error("its pickle is malformed before byte {offset}: expected {expected}")]
+    Malformed {
+        /// Where the machine stood.
+        offset: usize,
+        /// What the instruction needed.
+        expected: &'static str,
+    },
+    /// The result is not a flat dictionary of tensors.
+    #[error("its pickle does not hold a flat dictionary of tensors{}", key.as_ref().map_or(String::new(), |key| format!(": {key} is something else")))]
+    NotTensors {
+        /// The first entry that is not a tensor; `None` where there is no dictionary at all.
+        key: Option<String>,
+    },
+    /// The same key twice.
+    #[error("its pickle has tensor {tensor} twice")]
+    Duplicate {
+        /// The key.
+        tensor: String,
+    },
+    /// A transposed or sparse view.
+    #[error(
+        "tensor {tensor} is not stored contiguously (shape {shape:?}, strides {strides:?}); save it again after .contiguous()"
+    )]
+    Strided {
+        /// Name of the tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<u64>,
+        /// Its strides, in values.
+        strides: Vec<u64>,
+    },
+    /// A tensor whose storage is not in the archive.
+    #[error("tensor {tensor} lies in {storage}, which the archive does not have")]
+    NoStorage {
+        /// Name of the tensor.
+        tensor: String,
+        /// Name of the missing member.
+        storage: String,
+    },
+    /// A tensor that is larger than its storage.
+    #[error("tensor {tensor} reaches beyond {storage}, which has {bytes} bytes")]
+    OutsideStorage {
+        /// Name of the tensor.
+        tensor: String,
+        /// Name of the member.
+        storage: String,
+        /// Its size.
+        bytes: u64,
+    },
+}
