@@ -1,3 +1,38 @@
-//! Questions that a model can be asked.
+//! Questions that a model can be asked: a probe takes a subject and a seed, and answers with a table.
+//!
+//! The parts, in reading order:
+//!
+//! - [`table`]: what every probe answers with, columns of equal length in which "undefined" is a null with a status;
+//! - [`prompts`]: the tokens a probe runs on, drawn from a named generator so that a seed means the same for ever;
+//! - [`subject`]: the model a probe looks at, and what may be asked of it;
+//! - [`spec`]: the closed list of probes, and what the outside must know of one before it runs;
+//! - [`head_scores`]: what attention heads attend to (induction, previous token, duplicate token, current token, BOS sink);
+//! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
+//! - [`token_loss`]: the loss of every token of every prompt;
+//! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
+//! - [`mod@run`]: probes that read the same tokens share one forward pass;
+//! - [`error`]: every way in which a probe can be refused or fail.
+//!
+//! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
+//! weights, the probe's configuration and the seed alone.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
+
+pub mod error;
+#[cfg(test)]
+mod goldens;
+pub mod head_scores;
+pub mod induction_loss;
+pub mod loss;
+pub mod prompts;
+pub mod run;
+pub mod spec;
+pub mod subject;
+pub mod table;
+pub mod token_loss;
+
+pub use error::ProbeError;
+pub use run::run;
+pub use spec::{ProbeKind, ProbeSpec};
+pub use subject::Subject;
+pub use table::{Column, Kind, Table};

@@ -1,0 +1,128 @@
+//! Every way in which a probe can be refused or fail.
+
+/// Why a probe cannot run, or did not end in a table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// The sequence is longer than the model's context.
+    #[error("a prompt of {len} tokens does not fit a context of {n_ctx}: make half_len or repeats smaller")]
+    TooLong {
+        /// Tokens in the longest prompt, the BOS included.
+        len: usize,
+        /// Tokens the model was built for.
+        n_ctx: usize,
+    },
+    /// A count that must not be so small.
+    #[error("{field} = {value}, but it must be at least {least}")]
+    TooSmall {
+        /// The configuration field.
+        field: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The smallest value that means something.
+        least: usize,
+    },
+    /// A list of the configuration is empty.
+    #[error("{field} is empty: leave it out for the default, or name at least one")]
+    Empty {
+        /// The configuration field.
+        field: &'static str,
+    },
+    /// The same thing asked for twice.
+    #[error("{field} names {name} twice")]
+    Repeated {
+        /// The configuration field.
+        field: &'static str,
+        /// What is named twice.
+        name: &'static str,
+    },
+    /// A prompt given by its ids is too short to predict anything.
+    #[error("prompt {prompt} has {len} tokens (BOS included), but a loss needs at least 2")]
+    PromptTooShort {
+        /// Index of the prompt in the list.
+        prompt: usize,
+        /// Tokens in it, the BOS included.
+        len: usize,
+    },
+    /// A prompt given by its ids uses an id the model's vocabulary lacks.
+    #[error("prompt {prompt} has id {id} at index {index}, but the vocabulary has the ids 0 to {}", vocab.saturating_sub(1))]
+    IdOutOfVocab {
+        /// Index of the prompt in the list.
+        prompt: usize,
+        /// Index of the id in the prompt as it was given.
+        index: usize,
+        /// The id.
+        id: u32,
+        /// Number of ids that are not padding.
+        vocab: usize,
+    },
+    /// Nothing is left to draw random tokens from.
+    #[error("random prompts need an id besides the BOS, but the vocabulary has {vocab}")]
+    VocabTooSmall {
+        /// Number of ids that are not padding.
+        vocab: usize,
+    },
+    /// A position was asked for that the sequence does not have.
+    #[error("{field} = {position}, but the sequence has {len} tokens and a loss at the positions 1 to {}", len.saturating_sub(1))]
+    NoSuchPosition {
+        /// The configuration field.
+        field: &'static str,
+        /// The position.
+        position: usize,
+        /// Tokens in the sequence, the BOS included.
+        len: usize,
+    },
+    /// Explicit tokens together with the size of random ones.
+    #[error("{field} is about random prompts, but tokens are given: leave one of them out")]
+    Contradiction {
+        /// The configuration field that has no meaning then.
+        field: &'static str,
+    },
+    /// A tensor arrived in another shape than its place has.
+    #[error("{place} has the shape {found:?}, but {expected:?} was expected")]
+    Shape {
+        /// Where the tensor came from.
+        place: &'static str,
+        /// The shape stated for that place.
+        expected: Vec<usize>,
+        /// The shape that arrived.
+        found: Vec<usize>,
+    },
+    /// A tensor could not be read back from the device.
+    #[error("reading {place} back from the device failed: {reason}")]
+    Device {
+        /// Where the tensor came from.
+        place: &'static str,
+        /// What the backend said.
+        reason: String,
+    },
+    /// The model ran through without a place that the probe reads.
+    #[error("the model ran {fired} of {expected} layers past the attention pattern")]
+    NotFired {
+        /// Layers that reported.
+        fired: usize,
+        /// Layers the model has.
+        expected: usize,
+    },
+    /// The subject claims more tokens than the model has embeddings.
+    #[error("a vocabulary of {vocab} ids needs as many embeddings, but the model has {rows}")]
+    VocabTooLarge {
+        /// Number of ids that are not padding.
+        vocab: usize,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The model has no embedding for the BOS.
+    #[error("the BOS has id {bos}, but the model has embeddings for the ids 0 to {}", rows.saturating_sub(1))]
+    NoSuchBos {
+        /// The id.
+        bos: u32,
+        /// Rows of the embedding.
+        rows: usize,
+    },
+    /// The model was loaded without what a probe of logits needs.
+    #[error("{probe} reads logits, but the model was loaded without its unembedding")]
+    NoUnembedding {
+        /// The probe.
+        probe: &'static str,
+    },
+}

@@ -1,0 +1,175 @@
+//! The scores and losses of small models against those TransformerLens 2.18 computed for them, where a folder of such goldens
+//! is at hand: `PYTHIA_SHARED`, or `shared` beside the repository. Nothing is tested where there is none.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use pythia_core::config::NeoxConfig;
+use pythia_core::model::GptNeoX;
+use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
+use safetensors::{Dtype, SafeTensors};
+
+use crate::head_scores::{Family, HeadScores, PatternReader};
+use crate::prompts::{Prompts, Repeated, Vocabulary};
+use crate::table::{Column, Table};
+use crate::token_loss::TokenLoss;
+use crate::{ProbeSpec, Subject, run};
+
+const TOLERANCE: f64 = 1e-5;
+
+fn shared() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
+    let folder = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
+    folder.join("goldens").is_dir().then_some(folder)
+}
+
+/// One small model and what is known about it.
+struct Golden {
+    name: String,
+    model: GptNeoX,
+    values: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
+}
+
+/// Every model that has goldens.
+fn goldens() -> Vec<Golden> {
+    let Some(shared) = shared() else { return Vec::new() };
+    let mut names: Vec<String> = std::fs::read_dir(shared.join("goldens"))
+        .expect("the folder can be listed")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| shared.join("models").join(name).is_dir())
+        .collect();
+    names.sort();
+    assert!(!names.is_empty(), "{} has no model", shared.display());
+    names.into_iter().map(|name| golden(&shared, name)).collect()
+}
+
+fn golden(shared: &Path, name: String) -> Golden {
+    let folder = shared.join("models").join(&name);
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
+    let config = NeoxConfig::from_json(&config).expect("a config of this family");
+    let mut files = with_extension(&folder, "safetensors");
+    files.sort();
+    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
+    let model = GptNeoX::from_params(config, params, &Device::flex(), DType::F32);
+    let mut values = BTreeMap::new();
+    for file in with_extension(&shared.join("goldens").join(&name), "safetensors") {
+        let bytes = std::fs::read(file).expect("a readable file");
+        for (key, view) in SafeTensors::deserialize(&bytes).expect("safetensors").tensors() {
+            let numbers = match view.dtype() {
+                Dtype::F64 => view.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+                Dtype::F32 => view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes).into()).collect(),
+                Dtype::I64 => view.data().as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes) as f64).collect(),
+                _ => continue,
+            };
+            values.insert(key, (view.shape().to_vec(), numbers));
+        }
+    }
+    Golden { name, model, values }
+}
+
+fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be listed");
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|have| have == extension)).collect()
+}
+
+impl Golden {
+    fn get(&self, key: &str) -> &[f64] {
+        &self.values.get(key).unwrap_or_else(|| panic!("{} has no {key}", self.name)).1
+    }
+
+    /// The rows of a token tensor.
+    fn rows(&self, key: &str) -> Vec<Vec<u32>> {
+        let width = self.values[key].0[1];
+        self.get(key).chunks(width).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
+    }
+
+    fn vocabulary(&self) -> Vocabulary {
+        Vocabulary { size: self.model.config().vocab_size, bos: 0 }
+    }
+
+    /// The head scores of given rows of the form `[bos?] R R`.
+    fn scores(&self, config: &HeadScores, rows: &[Vec<u32>]) -> Table {
+        let bos = rows[0].len() % 2 == 1;
+        let layout = Repeated { batch: rows.len(), half_len: rows[0].len() / 2, repeats: 2, bos };
+        let prompts = Prompts::given(rows, false, self.vocabulary()).expect("ids are in range");
+        let mut reader = PatternReader::new(config, layout, &prompts);
+        self.model.observe(self.model.tokens(&prompts.padded()), &mut reader);
+        reader.finish(self.model.config().n_layers).expect("every layer reported")
+    }
+
+    fn compare(&self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+        assert_eq!(found.len(), expected.len(), "{} {what}", self.name);
+        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let error = (found - expected).abs();
+            assert!(error <= tolerance, "{} {what}[{place}]: {found}, not {expected}", self.name);
+        }
+    }
+}
+
+/// The values of one score under one definition, `[layer, head]`.
+fn pick(table: &Table, score: &str, definition: &str) -> Vec<f64> {
+    let text = |name| table.column(name).and_then(Column::text).expect("a column of text");
+    let values = table.column("value").and_then(Column::floats).expect("a column of numbers");
+    let rows = text("score").iter().zip(text("definition")).zip(values);
+    rows.filter(|((a, b), _)| *a == score && *b == definition).map(|(_, value)| value.expect("a value")).collect()
+}
+
+#[test]
+fn stripes_equal_transformer_lens() {
+    for golden in goldens() {
+        let config = HeadScores::default();
+        let plain = golden.scores(&config, &golden.rows("tokens.rep"));
+        let with_bos = golden.scores(&config, &golden.rows("tokens.bosrep"));
+        for (table, score, definition, key) in [
+            (&plain, "induction", "tl_stripe", "induction.rep"),
+            (&plain, "previous_token", "mask_mean", "prevtoken.rep"),
+            (&plain, "duplicate_token", "stripe", "duptoken.rep"),
+            (&with_bos, "induction", "arena_stripe", "induction.bosrep"),
+        ] {
+            golden.compare(key, &pick(table, score, definition), golden.get(key), TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn detectors_equal_transformer_lens() {
+    for golden in goldens() {
+        let rows = &golden.rows("tokens.bosrep")[..1];
+        for (exclude_bos, exclude_current, suffix, key) in [
+            (false, false, "", "bos0.cur0"),
+            (true, false, "+exclude_bos", "bos1.cur0"),
+            (false, true, "+exclude_current", "bos0.cur1"),
+            (true, true, "+exclude_bos+exclude_current", "bos1.cur1"),
+        ] {
+            let config = HeadScores { exclude_bos, exclude_current, ..HeadScores::default() };
+            let table = golden.scores(&config, rows);
+            for family in [Family::Induction, Family::PreviousToken, Family::DuplicateToken] {
+                let score = family.name();
+                // TransformerLens rounds the second form to three decimals.
+                for (form, tolerance) in [("mul", TOLERANCE), ("abs", 5e-4 + TOLERANCE)] {
+                    let key = format!("head_detector.{score}_head.{form}.{key}");
+                    let found = pick(&table, score, &format!("tl_detect_{form}{suffix}"));
+                    golden.compare(&key, &found, golden.get(&key), tolerance);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_equal_transformer_lens() {
+    for golden in goldens() {
+        let vocab = golden.model.config().vocab_size;
+        let subject = Subject { model: &golden.model, vocab, prepend_bos: false, bos: 0 };
+        for (tokens, key) in [("tokens.clean", "loss_per_token"), ("tokens.rep", "loss_per_token.rep")] {
+            let probe = TokenLoss { tokens: Some(golden.rows(tokens)), ..TokenLoss::default() };
+            let table = run(&[ProbeSpec::TokenLoss(probe)], &subject, 0).remove(0).expect("the prompts fit");
+            let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
+            let found: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
+            golden.compare(key, &found, golden.get(key), TOLERANCE);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The tokens a probe runs on.
+//!
+//! Random prompts come from ChaCha8 with a key that is written out here, and ranges are sampled by code that is written out
+//! here: a published seed must give the same tokens whatever version of a library is installed.
+//!
+//! - key (32 bytes) = the seed as 8 little-endian bytes, then the domain's 24 bytes;
+//! - stream number = index of the prompt, so that prompt 3 is the same in a batch of 4 and in a batch of 40;
+//! - one draw below `n`: take 32-bit words until one is below the largest multiple of `n` that fits 2^32, then its remainder.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::error::ProbeError;
+
+/// What random tokens are drawn for. Two domains never share a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Domain {
+    RepeatedRandom,
+}
+
+impl Domain {
+    /// The part of the key after the seed. Changing it changes every published result of that domain.
+    fn bytes(self) -> &'static [u8; 24] {
+        match self {
+            Domain::RepeatedRandom => b"prompts/repeated-random\0",
+        }
+    }
+}
+
+/// A generator for one prompt of one domain.
+fn generator(seed: u64, domain: Domain, prompt: u64) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..].copy_from_slice(domain.bytes());
+    let mut rng = ChaCha8Rng::from_seed(key);
+    rng.set_stream(prompt);
+    rng
+}
+
+/// A uniform number below `n` (which is not 0), without the bias of a plain remainder.
+fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
+    const WORDS: u64 = 1 << 32;
+    let fair = WORDS - WORDS % u64::from(n);
+    loop {
+        let word = rng.next_u32();
+        if u64::from(word) < fair {
+            return word % n;
+        }
+    }
+}
+
+/// The ids a random prompt may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// Ids 0 to `size - 1` are tokens; the embedding rows above are padding.
+    pub size: usize,
+    /// The id of the beginning-of-sequence token.
+    pub bos: u32,
+}
+
+/// How random prompts are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated {
+    /// Prompts.
+    pub batch: usize,
+    /// Random tokens in the part that is repeated.
+    pub half_len: usize,
+    /// How often that part stands in the prompt.
+    pub repeats: usize,
+    /// Whether a BOS stands before it.
+    pub bos: bool,
+}
+
+impl Repeated {
+    /// Tokens in a prompt.
+    pub fn len(&self) -> usize {
+        usize::from(self.bos) + self.half_len * self.repeats
+    }
+
+    /// Whether a prompt has no tokens.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A batch of token sequences. Probes whose prompts are equal can share one forward pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompts {
+    rows: Vec<Vec<u32>>,
+}
+
+impl Prompts {
+    /// `[bos?] R R …`: `R` has `half_len` ids, drawn uniformly and independently from the ids of the vocabulary without the
+    /// BOS (which is left out also where no BOS stands in front, so that the two layouts have the same `R`).
+    ///
+    /// # Errors
+    /// [`ProbeError::VocabTooSmall`] if no id is left to draw from.
+    pub fn repeated(shape: Repeated, vocabulary: Vocabulary, seed: u64) -> Result<Self, ProbeError> {
+        let Vocabulary { size, bos } = vocabulary;
+        let has_bos = (bos as usize) < size;
+        let choices = u32::try_from(size - usize::from(has_bos)).ok().filter(|choices| *choices > 0);
+        let choices = choices.ok_or(ProbeError::VocabTooSmall { vocab: size })?;
+        let row = |prompt| {
+            let mut rng = generator(seed, Domain::RepeatedRandom, prompt);
+            let half: Vec<u32> = (0..shape.half_len)
+                .map(|_| below(&mut rng, choices))
+                .map(|choice| choice + u32::from(has_bos && choice >= bos))
+                .collect();
+            let mut row = Vec::with_capacity(shape.len());
+            row.extend(shape.bos.then_some(bos));
+            (0..shape.repeats).for_each(|_| row.extend_from_slice(&half));
+            row
+        };
+        Ok(Self { rows: (0..shape.batch as u64).map(row).collect() })
+    }
+
+    /// Sequences given by their ids, each with a BOS put in front if `prepend_bos` (also where it already begins with one).
+    ///
+    /// # Errors
+    /// [`ProbeError::IdOutOfVocab`] for an id that is padding or beyond the table.
+    pub fn given(ids: &[Vec<u32>], prepend_bos: bool, vocabulary: Vocabulary) -> Result<Self, ProbeError> {
+        for (prompt, row) in ids.iter().enumerate() {
+            if let Some(index) = row.iter().position(|id| *id as usize >= vocabulary.size) {
+                return Err(ProbeError::IdOutOfVocab { prompt, index, id: row[index], vocab: vocabulary.size });
+            }
+        }
+        let front = prepend_bos.then_some(vocabulary.bos);
+        let rows = ids.iter().map(|row| front.iter().chain(row).copied().collect()).collect();
+        Ok(Self { rows })
+    }
+
+    /// The sequences, each with its own length.
+    pub fn rows(&self) -> &[Vec<u32>] {
+        &self.rows
+    }
+
+    /// Number of sequences.
+    pub fn batch(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Length of the longest sequence.
+    pub fn len(&self) -> usize {
+        self.rows.iter().map(Vec::len).max().unwrap_or(0)
+    }
+
+    /// Whether there is no token at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal, so
+    /// nothing to the left of the filling can see it.
+    pub fn padded(&self) -> Vec<Vec<u32>> {
+        let len = self.len();
+        let filled = |row: &Vec<u32>| {
+            let mut row = row.clone();
+            row.resize(len, 0);
+            row
+        };
+        self.rows.iter().map(filled).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Repeated = Repeated { batch: 3, half_len: 5, repeats: 2, bos: true };
+    const VOCABULARY: Vocabulary = Vocabulary { size: 11, bos: 4 };
+
+    fn prompts(shape: Repeated, seed: u64) -> Prompts {
+        Prompts::repeated(shape, VOCABULARY, seed).expect("the vocabulary is large enough")
+    }
+
+    #[test]
+    fn a_random_half_is_repeated_after_the_bos_and_never_holds_it() {
+        for seed in 0..200 {
+            for row in prompts(SHAPE, seed).rows() {
+                assert_eq!(row.len(), SHAPE.len());
+                assert_eq!(row[0], 4);
+                assert_eq!(row[1..6], row[6..]);
+                assert!(row[1..].iter().all(|id| *id < 11 && *id != 4));
+            }
+        }
+    }
+
+    #[test]
+    fn a_prompt_depends_on_the_seed_and_its_index_alone() {
+        let few = prompts(SHAPE, 7);
+        let many = prompts(Repeated { batch: 9, ..SHAPE }, 7);
+        let longer = prompts(Repeated { half_len: 8, repeats: 3, bos: false, ..SHAPE }, 7);
+        assert_eq!(few.rows(), &many.rows()[..3]);
+        assert_eq!(few.rows()[2][1..6], longer.rows()[2][..5]);
+        assert_ne!(few, prompts(SHAPE, 8));
+        assert_ne!(few.rows()[0], few.rows()[1]);
+    }
+
+    #[test]
+    fn every_id_but_the_bos_is_drawn_equally_often() {
+        let shape = Repeated { batch: 100, half_len: 100, repeats: 1, bos: false };
+        let mut counts = [0_i32; 11];
+        for id in prompts(shape, 1).rows().iter().flatten() {
+            counts[*id as usize] += 1;
+        }
+        // 10,000 draws over 10 ids: the standard deviation of a count is 30.
+        assert_eq!(counts[4], 0);
+        assert!(counts.iter().enumerate().all(|(id, count)| id == 4 || (count - 1000).abs() < 150), "{counts:?}");
+    }
+
+    #[test]
+    fn a_remainder_would_be_biased_and_this_is_not() {
+        // Of 2^32 words, those from 3·2^30 on are refused here; a remainder would give the lower third twice the chance.
+        let mut rng = generator(0, Domain::RepeatedRandom, 0);
+        let n = 3 << 30;
+        let low = (0..3000).filter(|_| below(&mut rng, n) < 1 << 30).count();
+        assert!((850..1150).contains(&low), "{low}");
+    }
+
+    #[test]
+    fn there_must_be_something_to_draw_from() {
+        let error = Prompts::repeated(SHAPE, Vocabulary { size: 1, bos: 0 }, 0);
+        assert_eq!(error, Err(ProbeError::VocabTooSmall { vocab: 1 }));
+    }
+
+    #[test]
+    fn given_rows_keep_their_lengths_and_are_filled_on_the_right() {
+        let rows = [vec![1, 2], vec![3]];
+        let prompts = Prompts::given(&rows, true, VOCABULARY).expect("ids are in range");
+        assert_eq!(prompts.rows(), [vec![4, 1, 2], vec![4, 3]]);
+        assert_eq!(prompts.padded(), [[4, 1, 2], [4, 3, 0]]);
+        let error = Prompts::given(&[vec![1], vec![0, 11]], false, VOCABULARY);
+        assert_eq!(error, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 11, vocab: 11 }));
+    }
+}

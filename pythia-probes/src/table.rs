@@ -1,0 +1,225 @@
+//! What every probe answers with: named columns of equal length.
+//!
+//! "Undefined" is a null with a status beside it, never a NaN: a NaN compares as the largest number in some readers, and
+//! then a filter such as `value > 0.4` would find heads that do not exist.
+
+/// The values of one column, one per row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Column {
+    /// Text; never null.
+    Text(Vec<String>),
+    /// Whole numbers, null where the row has none.
+    Int(Vec<Option<i64>>),
+    /// Numbers, finite or null.
+    Float(Vec<Option<f64>>),
+}
+
+impl Column {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Column::Text(values) => values.len(),
+            Column::Int(values) => values.len(),
+            Column::Float(values) => values.len(),
+        }
+    }
+
+    /// Whether the column has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The text values, or `None` for a column of another kind.
+    pub fn text(&self) -> Option<&[String]> {
+        match self {
+            Column::Text(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The whole numbers, or `None` for a column of another kind.
+    pub fn ints(&self) -> Option<&[Option<i64>]> {
+        match self {
+            Column::Int(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The numbers, or `None` for a column of another kind.
+    pub fn floats(&self) -> Option<&[Option<f64>]> {
+        match self {
+            Column::Float(values) => Some(values),
+            _ => None,
+        }
+    }
+}
+
+/// One value on its way into a [`Table`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// For a [`Column::Text`].
+    Text(String),
+    /// For a [`Column::Int`].
+    Int(Option<i64>),
+    /// For a [`Column::Float`]; what is not finite becomes null.
+    Float(Option<f64>),
+}
+
+impl From<&str> for Cell {
+    fn from(value: &str) -> Self {
+        Cell::Text(value.to_owned())
+    }
+}
+
+impl From<usize> for Cell {
+    /// A count beyond `i64` (which no tensor has) becomes null.
+    fn from(value: usize) -> Self {
+        Cell::Int(i64::try_from(value).ok())
+    }
+}
+
+impl From<u32> for Cell {
+    fn from(value: u32) -> Self {
+        Cell::Int(Some(i64::from(value)))
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Cell::Float(Some(value))
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(value: Option<f64>) -> Self {
+        Cell::Float(value)
+    }
+}
+
+/// The kind of a column, for a table that is still empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Column::Text`].
+    Text,
+    /// [`Column::Int`].
+    Int,
+    /// [`Column::Float`].
+    Float,
+}
+
+impl Kind {
+    fn empty(self) -> Column {
+        match self {
+            Kind::Text => Column::Text(Vec::new()),
+            Kind::Int => Column::Int(Vec::new()),
+            Kind::Float => Column::Float(Vec::new()),
+        }
+    }
+}
+
+/// Columns in order, each with its name; all have the same number of rows, for rows are only ever added whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    columns: Vec<(&'static str, Column)>,
+}
+
+impl Table {
+    /// An empty table with `N` columns, to be filled row by row.
+    pub fn builder<const N: usize>(header: [(&'static str, Kind); N]) -> TableBuilder<N> {
+        TableBuilder { header: header.map(|(_, kind)| kind), columns: header.map(|(name, kind)| (name, kind.empty())) }
+    }
+
+    /// The columns, in order.
+    pub fn columns(&self) -> &[(&'static str, Column)] {
+        &self.columns
+    }
+
+    /// The column of that name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(have, _)| *have == name).map(|(_, column)| column)
+    }
+
+    /// Number of rows.
+    pub fn n_rows(&self) -> usize {
+        self.columns.first().map_or(0, |(_, column)| column.len())
+    }
+
+    /// The columns themselves, for whoever stores them.
+    pub fn into_columns(self) -> Vec<(&'static str, Column)> {
+        self.columns
+    }
+}
+
+/// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.
+#[derive(Clone, Debug)]
+pub struct TableBuilder<const N: usize> {
+    header: [Kind; N],
+    columns: [(&'static str, Column); N],
+}
+
+impl<const N: usize> TableBuilder<N> {
+    /// Adds a row: one cell per column, of the column's kind. A number that is not finite becomes null.
+    ///
+    /// # Panics
+    /// If a cell is of another kind than its column: that is a mistake in the probe, not in what it was given.
+    pub fn row(&mut self, cells: [Cell; N]) {
+        for (index, cell) in cells.iter().enumerate() {
+            let fits = matches!(
+                (self.header[index], cell),
+                (Kind::Text, Cell::Text(_)) | (Kind::Int, Cell::Int(_)) | (Kind::Float, Cell::Float(_))
+            );
+            assert!(fits, "column {} is {:?}, not {cell:?}", self.columns[index].0, self.header[index]);
+        }
+        for ((_, column), cell) in self.columns.iter_mut().zip(cells) {
+            match (column, cell) {
+                (Column::Text(values), Cell::Text(value)) => values.push(value),
+                (Column::Int(values), Cell::Int(value)) => values.push(value),
+                (Column::Float(values), Cell::Float(value)) => values.push(value.filter(|value| value.is_finite())),
+                _ => unreachable!("the kinds were compared above, before anything was added"),
+            }
+        }
+    }
+
+    /// The table.
+    pub fn build(self) -> Table {
+        Table { columns: self.columns.into() }
+    }
+}
+
+/// The status of a value that could be computed.
+pub const OK: &str = "ok";
+/// The status of a value that could not: a vanishing denominator, an empty mask, an overflow in the model.
+pub const UNDEFINED: &str = "undefined";
+
+/// A number as it goes into a `value` column, and what goes into `status` beside it.
+pub fn measured(value: f64) -> (Option<f64>, &'static str) {
+    if value.is_finite() { (Some(value), OK) } else { (None, UNDEFINED) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_go_in_whole_and_nothing_but_finite_numbers_stays() {
+        let mut table = Table::builder([("layer", Kind::Int), ("value", Kind::Float), ("status", Kind::Text)]);
+        for value in [0.5, f64::NAN, f64::INFINITY] {
+            table.row([3_usize.into(), value.into(), measured(value).1.into()]);
+        }
+        let table = table.build();
+        assert_eq!(table.n_rows(), 3);
+        assert!(table.columns().iter().all(|(_, column)| column.len() == 3));
+        assert_eq!(table.column("value").and_then(Column::floats), Some([Some(0.5), None, None].as_slice()));
+        assert_eq!(
+            table.column("status").and_then(Column::text).map(|s| s.join(" ")),
+            Some("ok undefined undefined".into())
+        );
+        assert_eq!(table.column("head"), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "column layer is Int")]
+    fn a_cell_of_the_wrong_kind_is_refused() {
+        Table::builder([("layer", Kind::Int)]).row([0.5.into()]);
+    }
+}
