@@ -1,4 +1,22 @@
 //! The `pythia` command.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::commands::Cli;
+use experiments::place;
+
+// Large tensors come and go with every layer; the system's allocator returns them each time and faults the pages anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("{}", failure.report(place::color()));
+            failure.exit().into()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A cell, one checkpoint under one probe: what determines the bytes of its results file, its key, and its metadata.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pythia_core::suite::Step;
+use pythia_probes::ProbeSpec;
+use serde_json::{Value, json};
+
+use crate::canonical::canonical;
+use crate::config::{Experiment, ProbeEntry};
+
+/// Version of the tables' schema and of the probes' definitions. It is raised when a column or the meaning of a value
+/// changes, and with it every key changes, so that old and new results never mix in silence.
+pub const TABLE_VERSION: u32 = 1;
+
+/// Key of the metadata entry that holds the hash of the configuration: the cell's key.
+pub const KEY: &str = "config_hash";
+
+/// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
+/// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CellConfig {
+    json: Value,
+}
+
+impl CellConfig {
+    /// The configuration of `probe` on one checkpoint of the model that the results call `label`.
+    pub fn new(experiment: &Experiment, probe: &ProbeEntry, label: &str, step: Option<Step>) -> Self {
+        let machine = &experiment.machine;
+        let json = json!({
+            "table_version": TABLE_VERSION,
+            "probe": probe_json(&probe.spec),
+            "seed": experiment.seed,
+            "prepend_bos": experiment.prepend_bos,
+            "model": label,
+            "step": step.map(Step::label),
+            "device": machine.device,
+            "dtype": machine.dtype,
+            "weights": machine.weights.name(),
+        });
+        Self { json }
+    }
+
+    /// The canonical JSON.
+    pub fn text(&self) -> String {
+        canonical(&self.json)
+    }
+
+    /// The cell's key: a hash of the canonical JSON.
+    pub fn key(&self) -> String {
+        blake3::hash(self.text().as_bytes()).to_hex().to_string()
+    }
+
+    /// The metadata of the cell's file: how its table came to be, and nothing that differs between two identical runs.
+    pub fn metadata(&self, ran_on: &RanOn) -> BTreeMap<String, String> {
+        let mut metadata: BTreeMap<String, String> = [
+            ("config", self.text()),
+            (KEY, self.key()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("weights_hash", ran_on.weights_hash.clone()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into();
+        // Repeated one by one, so that a reader needs no JSON parser for the common questions.
+        for key in ["table_version", "seed", "prepend_bos", "device", "dtype", "weights"] {
+            let value = &self.json[key];
+            metadata.insert(key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
+        metadata.insert("kind".to_owned(), self.json["probe"]["kind"].as_str().unwrap_or_default().to_owned());
+        let optional = [("tokenizer_hash", &ran_on.tokenizer_hash), ("known_bad", &ran_on.known_bad)];
+        let present = optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        metadata.extend(present);
+        metadata
+    }
+}
+
+/// What a cell turned out to run on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RanOn {
+    /// Hash of the weights.
+    pub weights_hash: String,
+    /// Hash of the tokenizer's file, where the model has one.
+    pub tokenizer_hash: Option<String>,
+    /// What is known to be wrong with the published checkpoint, where something is.
+    pub known_bad: Option<String>,
+}
+
+/// `{"kind": ..., every field with its default}`.
+fn probe_json(spec: &ProbeSpec) -> Value {
+    let mut json = serde_json::to_value(spec).unwrap_or(Value::Null);
+    let mut fields = json.get_mut(spec.kind()).map(Value::take).unwrap_or_default();
+    fields["kind"] = json!(spec.kind());
+    fields
+}
+
+/// Where a cell's table goes, counted from the output folder. Steps are padded with zeros, so that names sort as numbers.
+pub fn file_of(probe: &str, label: &str, step: Option<Step>) -> PathBuf {
+    let name = step.map_or("model.parquet".to_owned(), |step| format!("step{:06}.parquet", step.label()));
+    ["results", probe, label, &name].iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+
+    const FILE: &str = "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['./nano']\nsteps = 'all'\n\
+                        [[probe]]\nkind = 'head_scores'";
+
+    fn key(overrides: &[&str], step: u32) -> String {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let experiment = parse("t.toml", FILE, &overrides).expect("good");
+        CellConfig::new(&experiment, &experiment.probes[0], "nano", Some(Step::from_label(step))).key()
+    }
+
+    #[test]
+    fn the_key_follows_what_determines_the_result_and_nothing_else() {
+        let base = key(&[], 512);
+        for same in
+            [&["steps=[512]"][..], &["name=other"], &["out=elsewhere"], &["probe.0.name=x"], &["probe.0.batch=8"]]
+        {
+            assert_eq!(key(same, 512), base, "{same:?}");
+        }
+        for other in ["seed=4", "prepend_bos=false", "dtype=f64", "weights=tl2", "probe.0.batch=9"] {
+            assert_ne!(key(&[other], 512), base, "{other}");
+        }
+        assert_ne!(key(&[], 513), base);
+    }
+
+    #[test]
+    fn metadata_says_how_the_table_came_to_be() {
+        let experiment = parse("t.toml", FILE, &[]).expect("good");
+        let config = CellConfig::new(&experiment, &experiment.probes[0], "nano", None);
+        let ran_on = RanOn { weights_hash: "w".into(), tokenizer_hash: None, known_bad: None };
+        let metadata = config.metadata(&ran_on);
+        assert_eq!(metadata["seed"], "3");
+        assert_eq!(metadata["dtype"], "f32");
+        assert_eq!(metadata["kind"], "head_scores");
+        assert_eq!(metadata[KEY], config.key());
+        assert!(metadata["config"].contains("\"half_len\":50"), "{}", metadata["config"]);
+        assert!(!metadata.contains_key("tokenizer_hash"));
+    }
+
+    #[test]
+    fn file_names_sort_as_steps_do() {
+        let path = file_of("p", "m", Some(Step::from_label(512)));
+        assert_eq!(path, PathBuf::from("results/p/m/step000512.parquet"));
+        assert_eq!(file_of("p", "m", None), PathBuf::from("results/p/m/model.parquet"));
+    }
+}

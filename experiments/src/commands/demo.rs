@@ -1,0 +1,48 @@
+//! `pythia demo`: train nano, sweep its checkpoints, show induction emerge.
+
+use std::path::PathBuf;
+
+use super::run::{report, sweep};
+use super::train::{NANO, train_nano};
+use crate::config;
+use crate::curve;
+use crate::disk::Disk;
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::study::Study;
+
+/// Train a small model, sweep its checkpoints, show induction emerge
+///
+/// Trains the suite `nano` into ./data/nano (or finds it there), runs the experiment induction-nano over its 154
+/// checkpoints into ./out/demo, and prints how induction emerges. No network, about two minutes on two cores.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP)]
+pub struct Args {}
+
+/// The experiment that ships with the program.
+const EXPERIMENT: &str = include_str!("../../configs/induction-nano.toml");
+const OUT: &str = "out/demo";
+
+/// Runs the command.
+pub fn run(_: Args) -> Result<Exit, Failure> {
+    let nano = PathBuf::from(NANO);
+    train_nano(&nano, 0)?;
+    let study = Study::open(config::parse("induction-nano.toml", EXPERIMENT, &[])?)?;
+    let disk = Disk { out: OUT.into() };
+    let outcome = sweep(&study, &disk, None, false)?;
+    super::print(&curve::of(&study, &disk)?)?;
+    Ok(report(&study, &disk, &outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_experiments_are_right() {
+        let nano = config::parse("induction-nano.toml", EXPERIMENT, &[]).expect("right");
+        assert_eq!(nano.models.len(), 1);
+        let pythia = include_str!("../../configs/induction-pythia-70m.toml");
+        config::parse("induction-pythia-70m.toml", pythia, &[]).expect("right");
+    }
+}

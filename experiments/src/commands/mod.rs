@@ -1,0 +1,143 @@
+//! The commands: one file each, each with `Args` and `run(args) -> Result<Exit, Failure>`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, DeviceName, Experiment};
+use crate::disk::Disk;
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::place;
+
+pub mod activations;
+pub mod completions;
+pub mod demo;
+pub mod list;
+pub mod plan;
+pub mod run;
+pub mod train;
+pub mod validate;
+
+/// Interpretability probes over the checkpoints of the Pythia suite.
+///
+/// An experiment is a TOML file: models x checkpoints x probes. `pythia run FILE` sweeps it and leaves one tidy Parquet
+/// table per probe; running the same command again resumes.
+#[derive(Debug, Parser)]
+#[command(name = "pythia", version, after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How `--help` ends.
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia demo                                          see induction heads form, offline, in about two minutes
+  pythia plan experiments/configs/induction-nano.toml  what would run, what it costs, what is done
+  pythia run experiments/configs/induction-nano.toml   run it; again to resume
+
+",
+    exit::help!()
+);
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sweep an experiment's probes over its checkpoints; resumes what was begun
+    Run(run::Args),
+    /// Show an experiment's cells, what they cost, and what is done
+    Plan(plan::Args),
+    /// Check experiment files
+    Validate(validate::Args),
+    /// Train a small model, sweep its checkpoints, show induction emerge
+    Demo(demo::Args),
+    /// Train a suite of checkpoints of your own
+    Train(train::Args),
+    /// List models, steps, hooks or probes
+    List(list::Args),
+    /// Store a model's activations on some tokens
+    Activations(activations::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn run(self) -> Result<Exit, Failure> {
+        match self.command {
+            Command::Run(args) => run::run(args),
+            Command::Plan(args) => plan::run(args),
+            Command::Validate(args) => validate::run(args),
+            Command::Demo(args) => demo::run(args),
+            Command::Train(args) => train::run(args),
+            Command::List(args) => list::run(args),
+            Command::Activations(args) => activations::run(args),
+            Command::Completions(args) => completions::run(args),
+        }
+    }
+}
+
+/// What names an experiment on the command line.
+#[derive(Debug, clap::Args)]
+pub struct ExperimentArgs {
+    /// The experiment file
+    pub file: PathBuf,
+    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Lay a value over the file's, by dotted path: --set seed=1, --set probe.0.batch=4, --set 'steps=[0, 512]'
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Keep only the first N cells of the plan, for a cheap trial
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Where to compute [default: the file's `device`, else cpu]
+    #[arg(long)]
+    pub device: Option<DeviceName>,
+}
+
+impl ExperimentArgs {
+    /// Reads the experiment, with what the command line lays over it.
+    fn experiment(&self) -> Result<Experiment, Failure> {
+        let text =
+            fs::read_to_string(&self.file).map_err(|source| Failure::Read { path: self.file.clone(), source })?;
+        let mut overrides = self.set.clone();
+        overrides.extend(self.device.map(|name| match name {
+            DeviceName::Cpu => "device=cpu".to_owned(),
+        }));
+        Ok(config::parse(&self.file.display().to_string(), &text, &overrides)?)
+    }
+
+    /// The output folder: the command line's, the file's, or the default.
+    fn disk(&self, experiment: &Experiment) -> Disk {
+        let out = self.out.clone().or_else(|| experiment.out.clone());
+        Disk { out: out.unwrap_or_else(|| place::OUT.into()) }
+    }
+}
+
+/// Prints to stdout what is meant for machines; a reader that goes away early is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_long_help_ends_with_the_exit_codes() {
+        assert!(LONG_HELP.ends_with(exit::HELP));
+    }
+}

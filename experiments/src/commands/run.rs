@@ -1,0 +1,317 @@
+//! `pythia run`: sweep an experiment's probes over its checkpoints.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::ExperimentArgs;
+use crate::disk::{Disk, pairs};
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::folder::Folder;
+use crate::journal::{Event, Journal};
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::study::Study;
+use crate::sweep::{self, Outcome, Sweep};
+use crate::{cell, place, record, signals};
+
+/// Sweep an experiment's probes over its checkpoints; resumes what was begun
+///
+/// Tables appear under OUT/results/PROBE/MODEL/step000512.parquet, whole or not at all, and can be read while the run goes
+/// on. What is done is skipped: running the same command again resumes, after an error, an interruption or a power cut,
+/// and gives the same bytes as a run that was never interrupted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub struct Args {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Remove the results of this experiment's probes on its models first
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia run exp.toml
+  pythia run exp.toml --limit 3 --out /tmp/trial
+  pythia run exp.toml --set seed=1 --set 'steps=[0, 512, 1000]' --out out/seed1
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let experiment = args.experiment.experiment()?;
+    let disk = args.experiment.disk(&experiment);
+    let study = Study::open(experiment)?;
+    let outcome = sweep(&study, &disk, args.experiment.limit, args.fresh)?;
+    Ok(report(&study, &disk, &outcome))
+}
+
+/// Does what is left of a study in a folder.
+pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: bool) -> Result<Outcome, Failure> {
+    let folder = Arc::new(Folder::create(&disk.out)?);
+    if fresh {
+        remove_results(study, &folder)?;
+    }
+    refuse_strangers(study, disk)?;
+    let plan = Plan::make(study, disk, limit);
+    let writing = sweep::write_lock();
+    let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
+    signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
+    let record = record::of(study);
+    folder.write(&record::file(study), record.as_bytes())?;
+    let mut journal = Journal::open(&folder)?;
+    let hash = blake3::hash(record.as_bytes()).to_hex().to_string();
+    let (cells, done, version) = (plan.cells.len(), plan.n_done(), env!("CARGO_PKG_VERSION"));
+    journal.note(&Event::Started { version, experiment: &hash, cells, done })?;
+    announce(study, &plan);
+    let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
+    let outcome = Sweep { study, plan: &plan, folder: &folder, writing }.run(&mut journal, &mut progress)?;
+    journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: progress.seconds() })?;
+    let seconds = progress.seconds();
+    progress.finish();
+    eprintln!(
+        "{} cells done in {seconds:.1} s, {done} were done before, {} failed",
+        outcome.done,
+        outcome.failed.len()
+    );
+    Ok(outcome)
+}
+
+fn remove_results(study: &Study, folder: &Folder) -> Result<(), Failure> {
+    for (probe, model) in pairs(study) {
+        folder.remove(&cell::file_of(&probe.name, &model.label, None).with_file_name(""))?;
+    }
+    Ok(())
+}
+
+fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
+    let mut strangers = disk.strangers(study).into_iter();
+    match strangers.next() {
+        None => Ok(()),
+        Some(first) => Err(Failure::Foreign {
+            path: first.path,
+            others: strangers.count(),
+            found: first.found,
+            wanted: first.wanted,
+        }),
+    }
+}
+
+/// Warns of published checkpoints that are known to be wrong: a curve through them is false.
+fn announce(study: &Study, plan: &Plan) {
+    let bad: Vec<_> = plan.cells.iter().filter_map(|cell| Some((cell.name(study), cell.known_bad?))).collect();
+    if let Some((name, problem)) = bad.first() {
+        eprintln!(
+            "warning: {} of the checkpoints are known to be wrong as published, first {name}: {problem}",
+            bad.len()
+        );
+    }
+}
+
+/// Says what failed and how to read what there is.
+pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
+    let mut last_remedy = None;
+    for failed in &outcome.failed {
+        for error in &failed.errors {
+            if let Some(remedy) = last_remedy.filter(|last| *last != error.remedy()) {
+                eprintln!("  remedy: {remedy}");
+            }
+            eprintln!("failed: {}: {error}", failed.name);
+            last_remedy = Some(error.remedy());
+        }
+    }
+    if let Some(remedy) = last_remedy {
+        eprintln!("  remedy: {remedy}; then run the same command again");
+    }
+    eprintln!("results lie in {}; read them with", disk.out.join("results").display());
+    for probe in &study.experiment.probes {
+        eprintln!("  {}", polars_call(disk, &probe.name));
+    }
+    if outcome.failed.is_empty() { Exit::Ok } else { Exit::CellsFailed }
+}
+
+/// The call that reads one probe's table.
+pub(crate) fn polars_call(disk: &Disk, probe: &str) -> String {
+    let glob: PathBuf = disk.out.join("results").join(probe).join("**/*.parquet");
+    format!("pl.scan_parquet(\"{}\").collect()", glob.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, ConfigErrors};
+    use crate::sink;
+    use crate::testing::{self, Scratch};
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::path::Path;
+
+    const STEPS: [u32; 4] = [0, 1, 512, 1000];
+
+    /// A suite with an experiment over it.
+    struct Setting {
+        scratch: Scratch,
+    }
+
+    impl Setting {
+        fn new(name: &str) -> Self {
+            let scratch = Scratch::new(name);
+            testing::suite(&scratch.0.join("tiny"), &STEPS);
+            Self { scratch }
+        }
+
+        fn study(&self, overrides: &[&str]) -> Result<Study, ConfigErrors> {
+            let text = format!(
+                "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{}/tiny']\nsteps = 'all'\n\
+                 [[probe]]\nkind = 'head_scores'\nbatch = 2\nhalf_len = 6\n\
+                 [[probe]]\nkind = 'induction_loss'\nbatch = 2\nhalf_len = 6\n",
+                self.scratch.0.display()
+            );
+            let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+            Study::open(config::parse("t.toml", &text, &overrides).expect("right"))
+        }
+
+        fn disk(&self, out: &str) -> Disk {
+            Disk { out: self.scratch.0.join(out) }
+        }
+
+        fn sweep(&self, out: &str, overrides: &[&str]) -> Result<Outcome, Failure> {
+            sweep(&self.study(overrides)?, &self.disk(out), None, false)
+        }
+
+        /// Every file under results/ by its path, with its bytes.
+        fn results(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+            let mut files = BTreeMap::new();
+            collect(&self.disk(out).out.join("results"), &mut files);
+            let base = self.disk(out).out;
+            let relative =
+                |(path, bytes): (PathBuf, Vec<u8>)| (path.strip_prefix(&base).expect("inside").into(), bytes);
+            files.into_iter().map(relative).collect()
+        }
+    }
+
+    fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+        for entry in fs::read_dir(folder).expect("list") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else {
+                files.insert(path.clone(), fs::read(&path).expect("read"));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sweep_leaves_one_file_per_probe_and_checkpoint() {
+        let setting = Setting::new("sweep");
+        let outcome = setting.sweep("out", &[]).expect("runs");
+        assert_eq!((outcome.done, outcome.failed.len()), (4, 0));
+        let names: Vec<String> = setting.results("out").keys().map(|path| path.display().to_string()).collect();
+        assert_eq!(names.len(), 8);
+        assert_eq!(names[0], "results/head_scores/tiny/step000000.parquet");
+        assert_eq!(names[7], "results/induction_loss/tiny/step001000.parquet");
+        let metadata = sink::metadata(&setting.disk("out").out.join(&names[0])).expect("read").expect("there");
+        assert_eq!((metadata["seed"].as_str(), metadata["weights_hash"].len()), ("3", 64));
+        assert!(setting.disk("out").out.join("state/t.json").is_file());
+    }
+
+    #[test]
+    fn resuming_gives_the_bytes_of_an_uninterrupted_run() {
+        let setting = Setting::new("resume");
+        setting.sweep("whole", &[]).expect("runs");
+        setting.sweep("cut", &[]).expect("runs");
+        for lost in ["head_scores/tiny/step000001.parquet", "induction_loss/tiny/step001000.parquet"] {
+            fs::remove_file(setting.disk("cut").out.join("results").join(lost)).expect("remove");
+        }
+        fs::write(setting.disk("cut").out.join("state/journal.jsonl"), b"cut").expect("write");
+        let outcome = setting.sweep("cut", &[]).expect("resumes");
+        assert_eq!(outcome.done, 2);
+        assert_eq!(setting.results("cut"), setting.results("whole"));
+        assert_eq!(setting.sweep("cut", &[]).expect("idle").done, 0);
+    }
+
+    #[test]
+    fn a_longer_list_of_steps_keeps_what_is_done() {
+        let setting = Setting::new("longer");
+        assert_eq!(setting.sweep("out", &["steps=[0, 512]"]).expect("runs").done, 2);
+        assert_eq!(setting.sweep("out", &[]).expect("extends").done, 2);
+        setting.sweep("whole", &[]).expect("runs");
+        assert_eq!(setting.results("out"), setting.results("whole"));
+    }
+
+    #[test]
+    fn results_of_other_settings_are_refused_until_a_fresh_start() {
+        let setting = Setting::new("foreign");
+        setting.sweep("out", &["steps=[0, 512]"]).expect("runs");
+        // Also where the plan itself does not meet the old files.
+        let refused = setting.sweep("out", &["seed=4", "steps=[1]"]).expect_err("must refuse");
+        assert_eq!(refused.exit(), Exit::BadInput);
+        assert!(refused.report(false).contains("--fresh"), "{}", refused.report(false));
+        let study = setting.study(&["seed=4", "steps=[1]"]).expect("right");
+        let outcome = sweep(&study, &setting.disk("out"), None, true).expect("fresh");
+        assert_eq!((outcome.done, setting.results("out").len()), (1, 2));
+    }
+
+    #[test]
+    fn a_broken_checkpoint_fails_alone() {
+        let setting = Setting::new("broken");
+        let weights = setting.scratch.0.join("tiny/step1/model.safetensors");
+        let bytes = fs::read(&weights).expect("read");
+        fs::write(&weights, &bytes[..bytes.len() / 2]).expect("cut");
+        let outcome = setting.sweep("out", &[]).expect("goes on");
+        assert_eq!((outcome.done, outcome.failed.len()), (3, 1));
+        assert_eq!(outcome.failed[0].name, "tiny step1");
+        assert!(outcome.failed[0].errors[0].to_string().contains("model.safetensors"));
+        let study = setting.study(&[]).expect("right");
+        assert_eq!(report(&study, &setting.disk("out"), &outcome), Exit::CellsFailed);
+        fs::write(&weights, &bytes).expect("repair");
+        assert_eq!(setting.sweep("out", &[]).expect("repaired").done, 1);
+    }
+
+    #[test]
+    fn a_single_model_has_no_step() {
+        let setting = Setting::new("single");
+        testing::model(&setting.scratch.0.join("one"), 5);
+        let models = format!("models=['{}/one']", setting.scratch.0.display());
+        setting.sweep("out", &[&models]).expect("runs");
+        let names: Vec<PathBuf> = setting.results("out").into_keys().collect();
+        assert_eq!(names[0], PathBuf::from("results/head_scores/one/model.parquet"));
+    }
+
+    #[test]
+    fn a_probe_that_does_not_fit_is_refused_before_anything_runs() {
+        let setting = Setting::new("unfit");
+        let errors = setting.study(&["probe.0.half_len=16"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("a prompt of 33 tokens does not fit a context of 32"), "{errors}");
+        let errors = setting.study(&["steps=[3]"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("step 3 is not a checkpoint of tiny"), "{errors}");
+        assert!(errors.contains("the nearest checkpoints are 1, 512"), "{errors}");
+    }
+
+    #[test]
+    fn an_output_folder_that_cannot_be_written_stops_the_run() {
+        let setting = Setting::new("unwritable");
+        fs::write(setting.scratch.0.join("out"), b"a file").expect("write");
+        let failure = setting.sweep("out", &[]).expect_err("must stop");
+        assert_eq!(failure.exit(), Exit::Resources);
+        assert!(failure.report(false).contains("--out DIR"));
+    }
+
+    #[test]
+    fn the_plan_knows_what_is_done() {
+        let setting = Setting::new("planned");
+        setting.sweep("out", &["steps=[0, 512]"]).expect("runs");
+        fs::remove_file(setting.disk("out").out.join("results/head_scores/tiny/step000512.parquet")).expect("remove");
+        let study = setting.study(&[]).expect("right");
+        let totals = Plan::make(&study, &setting.disk("out"), None).totals();
+        assert_eq!((totals.cells, totals.done, totals.missing), (4, 1, 0));
+        let weights = setting.scratch.0.join("tiny/step1/model.safetensors");
+        assert_eq!(totals.bytes, 3 * fs::metadata(weights).expect("there").len());
+        assert!(totals.flops > 0 && totals.peak_memory > 0);
+        assert_eq!(Plan::make(&study, &setting.disk("out"), Some(2)).cells.len(), 2);
+    }
+}

@@ -1,0 +1,55 @@
+//! `pythia validate`: check experiment files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::config;
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::place;
+use crate::study::Study;
+
+/// Check experiment files
+///
+/// Each file is read and, where its models are present, checked against them: are the steps checkpoints, do the prompts
+/// fit the context. A model that is not there yet is noted and is no error. Nothing is computed or written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub struct Args {
+    /// Experiment files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+const LONG_HELP: &str = concat!("Examples:\n  pythia validate experiments/configs/*.toml\n\n", exit::help!());
+
+/// Runs the command: all files are checked, and the worst one decides the exit code.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let mut worst = Exit::Ok;
+    for file in &args.files {
+        match validate(file) {
+            Ok(note) => eprintln!("{}: ok{note}", file.display()),
+            Err(failure) => {
+                eprintln!("{}", failure.report(place::color()));
+                worst = worst.max(failure.exit());
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// What there is to note about a good file.
+fn validate(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|source| Failure::Read { path: file.into(), source })?;
+    match Study::open(config::parse(&file.display().to_string(), &text, &[])?) {
+        Ok(study) => {
+            let checkpoints: usize = study.models.iter().map(|model| model.steps.len()).sum();
+            Ok(format!(": {checkpoints} checkpoints x {} probes", study.experiment.probes.len()))
+        }
+        Err(errors) if errors.are_about_data() => {
+            let notes = errors.problems.iter().map(|located| format!("\n  note: {}", located.problem));
+            Ok(notes.collect())
+        }
+        Err(errors) => Err(errors.into()),
+    }
+}

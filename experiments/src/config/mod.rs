@@ -1,0 +1,217 @@
+//! The experiment file: TOML text → [`Experiment`], or every mistake in it with its place.
+//!
+//! Reading goes in two phases. The document is parsed into a table with spans, the `--set` overrides are laid over it,
+//! and keys are compared with the schema; only then is each table read into the struct that its `kind` names. A tagged
+//! enum would read in one phase and lose the place of a mistake.
+
+mod overrides;
+mod problem;
+mod read;
+mod schema;
+mod sources;
+mod steps;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use pythia_core::store::ModelRef;
+use pythia_core::weights::Profile;
+use pythia_probes::ProbeSpec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+pub use problem::{ConfigErrors, Located, Problem};
+pub use schema::{json_schema, probe_keys};
+pub use sources::Sources;
+pub use steps::{StepRange, Steps};
+
+/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked by the study.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The experiment's name.
+    pub name: String,
+    /// What every random choice is derived from.
+    pub seed: u64,
+    /// Whether prompts start with the BOS token.
+    pub prepend_bos: bool,
+    /// The models, in the order of the file; never empty.
+    pub models: Vec<Spanned<ModelRef>>,
+    /// The choice of checkpoints.
+    pub steps: Steps,
+    /// The probes, in the order of the file; never empty, names unique.
+    pub probes: Vec<ProbeEntry>,
+    /// Where results go, where the file says so.
+    pub out: Option<PathBuf>,
+    /// What to compute with.
+    pub machine: Machine,
+    /// The texts, for messages about what turns out to be wrong later.
+    pub sources: Sources,
+    /// Where `steps` stands in the texts.
+    pub steps_at: Range<usize>,
+}
+
+/// One `[[probe]]`.
+#[derive(Clone, Debug)]
+pub struct ProbeEntry {
+    /// The name of its results folder.
+    pub name: String,
+    /// The probe with its configuration.
+    pub spec: ProbeSpec,
+    /// Where its kind stands in the texts.
+    pub at: Range<usize>,
+}
+
+/// What to compute with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// The device.
+    pub device: DeviceName,
+    /// The numbers activations are computed in.
+    pub dtype: Precision,
+    /// How weights are prepared.
+    pub weights: Profile,
+    /// Root of the hub's cache, where the file says so.
+    pub cache: Option<PathBuf>,
+}
+
+/// A device by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceName {
+    /// All cores of this machine.
+    #[default]
+    Cpu,
+}
+
+/// A floating-point type by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// 64 bits: twice the memory and time, for checking.
+    F64,
+}
+
+/// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
+pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
+    let mut sources = Sources::new(name, text);
+    let ranges: Vec<_> = overrides.iter().map(|argument| sources.push("--set", argument)).collect();
+    match read::experiment(&sources, &ranges) {
+        Ok(read) => Ok(read.with_sources(sources)),
+        Err(problems) => Err(ConfigErrors { sources, problems }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+name = "t"
+seed = 3
+prepend_bos = true
+models = ["./data/nano", "pythia-70m"]
+steps = "all"
+[[probe]]
+kind = "head_scores"
+batch = 4
+[[probe]]
+kind = "head_scores"
+name = "scores_plain"
+prepend_bos = false
+"#;
+
+    fn error(text: &str, overrides: &[&str]) -> String {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        parse("t.toml", text, &overrides).expect_err("must be refused").to_string()
+    }
+
+    #[track_caller]
+    fn contains(report: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(report.contains(part), "{part:?} is not in\n{report}");
+        }
+    }
+
+    #[test]
+    fn a_good_file_is_read_whole() {
+        let experiment = parse("t.toml", GOOD, &["seed=9".into(), "probe.0.batch=2".into()]).expect("good");
+        assert_eq!((experiment.name.as_str(), experiment.seed, experiment.prepend_bos), ("t", 9, true));
+        assert_eq!(experiment.models.len(), 2);
+        let names: Vec<_> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();
+        assert_eq!(names, ["head_scores", "scores_plain"]);
+        assert_eq!(experiment.probes[0].spec.tokens_per_run(true).0, 2);
+        assert_eq!(experiment.steps, Steps::All);
+        assert_eq!(experiment.machine.dtype, Precision::F32);
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_with_its_line_and_the_nearest_one() {
+        let report = error(&GOOD.replace("batch", "bacth"), &[]);
+        contains(
+            &report,
+            &[
+                "error: unknown key `bacth` in probe `head_scores`",
+                "t.toml:9:1",
+                "9 | bacth = 4",
+                "did you mean `batch`?",
+            ],
+        );
+        let report = error(&GOOD.replace("seed = 3", "sede = 3"), &[]);
+        contains(&report, &["unknown key `sede` in the experiment", "did you mean `seed`?", "missing key `seed`"]);
+    }
+
+    #[test]
+    fn a_wrong_type_points_at_the_value() {
+        let report = error(&GOOD.replace("batch = 4", "batch = \"4\""), &[]);
+        contains(&report, &["invalid type: string \"4\"", "t.toml:9:9", "^^^"]);
+        contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
+    }
+
+    #[test]
+    fn an_unknown_kind_lists_the_kinds() {
+        let report = error(&GOOD.replacen("\"head_scores\"", "\"head_score\"", 1), &[]);
+        contains(
+            &report,
+            &[
+                "unknown probe kind `head_score`",
+                "t.toml:8:8",
+                "did you mean `head_scores`?",
+                "allowed kinds:",
+                "token_loss",
+            ],
+        );
+    }
+
+    #[test]
+    fn names_must_differ_and_fit_a_folder() {
+        contains(
+            &error(&GOOD.replace("scores_plain", "head_scores"), &[]),
+            &["two probes are called `head_scores`", "t.toml:12:8"],
+        );
+        contains(&error(&GOOD.replace("scores_plain", "../up"), &[]), &["`../up` is not a name for a probe"]);
+    }
+
+    #[test]
+    fn unknown_models_and_words_are_refused() {
+        contains(&error(&GOOD.replace("pythia-70m", "pythia-70n"), &[]), &["pythia-70n", "pythia-70m", "t.toml:5:27"]);
+        contains(&error(&GOOD.replace("\"all\"", "\"al\""), &[]), &["`steps` cannot be \"al\"", "did you mean `all`?"]);
+        contains(&error(GOOD, &["device=gpu"]), &["unknown variant `gpu`", "--set:1:8", "device=gpu"]);
+    }
+
+    #[test]
+    fn what_is_not_toml_is_shown_where_it_breaks() {
+        contains(&error("name = ", &[]), &["t.toml:1:8"]);
+        contains(&error("", &[]), &["missing key `name`", "missing key `seed`", "missing key `probe`"]);
+        contains(&error(&GOOD.replace("[\"./data/nano\", \"pythia-70m\"]", "[]"), &[]), &["`models` is empty"]);
+    }
+
+    #[test]
+    fn a_mistake_in_an_override_is_shown_in_the_override() {
+        contains(&error(GOOD, &["probe.0.batch=\"x\""]), &["--set:1:15", "invalid type: string \"x\""]);
+        contains(&error(GOOD, &["probe.5.batch=1"]), &["`probe` has 2 entries"]);
+    }
+}

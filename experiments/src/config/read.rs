@@ -1,0 +1,283 @@
+//! From a table with spans to the parts of an [`Experiment`].
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use pythia_core::store::ModelRef;
+use pythia_core::weights::Profile;
+use pythia_probes::ProbeSpec;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::problem::{Located, Problem};
+use super::schema::{self, KeyDoc};
+use super::sources::Sources;
+use super::steps::Steps;
+use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, overrides};
+
+/// What messages call the table of the whole file.
+const WHOLE: &str = "the experiment";
+
+/// The plain keys of the file; `steps` and `[[probe]]` are read by hand.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Head {
+    /// The experiment's name; it stands in the results' metadata.
+    #[schemars(with = "String")]
+    name: Spanned<String>,
+    /// What every random choice is derived from: the same seed gives the same prompts for every model and step.
+    seed: u64,
+    /// Whether a BOS token stands before every prompt. A probe may say otherwise for itself.
+    prepend_bos: bool,
+    /// Models: names of the suite (pythia-70m), or folders (./data/nano, counted from where the command runs).
+    #[schemars(with = "Vec<String>", length(min = 1))]
+    models: Spanned<Vec<Spanned<String>>>,
+    /// Folder that receives results/ and state/; ./out where it is left out.
+    out: Option<PathBuf>,
+    /// Where to compute.
+    #[serde(default)]
+    device: DeviceName,
+    /// Precision of activations.
+    #[serde(default)]
+    dtype: Precision,
+    /// How weights are prepared before they are used.
+    #[serde(default)]
+    weights: WeightProfile,
+    /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
+    cache: Option<PathBuf>,
+}
+
+/// A weight profile by name.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum WeightProfile {
+    /// The numbers of the file.
+    #[default]
+    AsPublished,
+    /// TransformerLens' folding of norms, centring and value biases. Hook values change as they do there.
+    Tl2,
+}
+
+impl From<WeightProfile> for Profile {
+    fn from(name: WeightProfile) -> Self {
+        match name {
+            WeightProfile::AsPublished => Profile::AsPublished,
+            WeightProfile::Tl2 => Profile::Tl2,
+        }
+    }
+}
+
+/// Everything of an experiment but the texts it came from.
+pub(super) struct Parts {
+    head: Head,
+    models: Vec<Spanned<ModelRef>>,
+    steps: Steps,
+    steps_at: Range<usize>,
+    probes: Vec<ProbeEntry>,
+}
+
+impl Parts {
+    pub(super) fn with_sources(self, sources: Sources) -> Experiment {
+        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, .. } = self.head;
+        let machine = Machine { device, dtype, weights: weights.into(), cache };
+        Experiment {
+            name: name.into_inner(),
+            seed,
+            prepend_bos,
+            models: self.models,
+            steps: self.steps,
+            probes: self.probes,
+            out,
+            machine,
+            sources,
+            steps_at: self.steps_at,
+        }
+    }
+}
+
+/// Reads the whole document; all mistakes that can be told apart are reported together.
+pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Result<Parts, Vec<Located>> {
+    let mut root = document(sources, overrides)?;
+    let top = 0..sources.file().lines().next().map_or(0, str::len);
+    let mut problems = Vec::new();
+    problems.extend(wrong_keys(&root, WHOLE, &schema::experiment_keys(), &top));
+    let steps = root.remove_entry("steps");
+    let probes = root.remove("probe");
+    let steps_at = steps.as_ref().map_or(top.clone(), |(_, value)| value.span());
+    let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
+    let probes = take(&mut problems, probes.map(read_probes));
+    let comparable = keys_are_right(&problems);
+    let head = take(&mut problems, comparable.then(|| read_head(root, &top)));
+    take(&mut problems, head.as_ref().map(|head| check_name(&head.name, "an experiment")));
+    let models = take(&mut problems, head.as_ref().map(read_models));
+    match (head, models, steps, probes) {
+        (Some(head), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
+            Ok(Parts { head, models, steps, steps_at, probes })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// Reading the plain keys would repeat what the comparison of keys has found, so it waits until that found nothing.
+fn keys_are_right(problems: &[Located]) -> bool {
+    !problems.iter().any(|located| match &*located.problem {
+        Problem::UnknownKey { table, .. } | Problem::MissingKey { table, .. } => table == WHOLE,
+        _ => false,
+    })
+}
+
+/// The value where there is one, its problems put with the others where not.
+fn take<T>(problems: &mut Vec<Located>, result: Option<Result<T, Vec<Located>>>) -> Option<T> {
+    match result? {
+        Ok(value) => Some(value),
+        Err(more) => {
+            problems.extend(more);
+            None
+        }
+    }
+}
+
+fn document<'s>(sources: &'s Sources, ranges: &[Range<usize>]) -> Result<DeTable<'s>, Vec<Located>> {
+    let text = sources.file();
+    let parsed = DeTable::parse(text).map_err(|error| vec![Located::toml(error, 0..text.len())])?;
+    let mut root = parsed.into_inner();
+    for range in ranges {
+        overrides::apply(&mut root, sources, range).map_err(|one| vec![one])?;
+    }
+    Ok(root)
+}
+
+/// Keys that the table has and the schema does not, and those that the schema requires and the table lacks.
+fn wrong_keys(table: &DeTable<'_>, what: &str, keys: &[KeyDoc], at: &Range<usize>) -> Vec<Located> {
+    let unknown = table.keys().filter(|key| !keys.iter().any(|known| known.name == key.get_ref().as_ref()));
+    let mut problems: Vec<Located> = unknown
+        .map(|key| {
+            let allowed = keys.iter().map(|known| known.name.clone()).collect();
+            let problem = Problem::UnknownKey { key: key.get_ref().to_string(), table: what.into(), allowed };
+            Located::new(problem, key.span())
+        })
+        .collect();
+    let missing = keys.iter().filter(|known| known.required && !table.contains_key(known.name.as_str()));
+    problems.extend(missing.map(|known| {
+        let problem = Problem::MissingKey { key: known.name.clone(), table: what.into(), meaning: known.doc.clone() };
+        Located::new(problem, at.clone())
+    }));
+    problems
+}
+
+fn read_head(root: DeTable<'_>, at: &Range<usize>) -> Result<Head, Vec<Located>> {
+    let table = Spanned::new(at.clone(), DeValue::Table(root));
+    Head::deserialize(ValueDeserializer::from(table)).map_err(|error| vec![Located::toml(error, at.clone())])
+}
+
+fn read_models(head: &Head) -> Result<Vec<Spanned<ModelRef>>, Vec<Located>> {
+    let (mut models, mut problems) = (Vec::new(), Vec::new());
+    if head.models.get_ref().is_empty() {
+        problems.push(Located::new(Problem::Empty { key: "models" }, head.models.span()));
+    }
+    for text in head.models.get_ref() {
+        match ModelRef::from_str(text.get_ref()) {
+            Ok(model) => models.push(Spanned::new(text.span(), model)),
+            Err(error) => problems.push(Located::new(error, text.span())),
+        }
+    }
+    if problems.is_empty() { Ok(models) } else { Err(problems) }
+}
+
+fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Located>> {
+    let at = value.span();
+    let items = match value.into_inner() {
+        DeValue::Array(items) if items.is_empty() => {
+            return Err(vec![Located::new(Problem::Empty { key: "probe" }, at)]);
+        }
+        DeValue::Array(items) => items,
+        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, at)]),
+    };
+    let (mut probes, mut problems) = (Vec::new(), Vec::new());
+    let mut names = BTreeSet::new();
+    for item in items {
+        match read_probe(item) {
+            Ok(probe) if !names.insert(probe.name.clone()) => {
+                problems.push(Located::new(Problem::DuplicateProbe { name: probe.name }, probe.at));
+            }
+            Ok(probe) => probes.push(probe),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(probes) } else { Err(problems) }
+}
+
+fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>, at: Range<usize>) -> Located {
+    Located::new(Problem::WrongType { key: key.into(), expected, found: found.type_str() }, at)
+}
+
+/// Phase one reads `kind` and `name`; phase two reads the rest into the struct of that kind.
+fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
+    let header = item.span();
+    let mut table = match item.into_inner() {
+        DeValue::Table(table) => table,
+        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, header)]),
+    };
+    let Some(kind) = word(&mut table, "kind")? else {
+        let doc = schema::probe_keys("").into_iter().find(|key| key.name == "kind").map(|key| key.doc);
+        let problem =
+            Problem::MissingKey { key: "kind".into(), table: "the probe".into(), meaning: doc.unwrap_or_default() };
+        return Err(vec![Located::new(problem, header)]);
+    };
+    let keys = known_kind(&kind)?;
+    let name = word(&mut table, "name")?;
+    let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
+    let problems: Vec<Located> = problems.into_iter().filter(|one| !is_read_already(one)).collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let named = name.unwrap_or_else(|| kind.clone());
+    check_name(&named, "a probe")?;
+    let rest = Spanned::new(header.clone(), DeValue::Table(table));
+    match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
+        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec }),
+        Ok(None) => Err(vec![unknown_kind(&kind)]),
+        Err(error) => Err(vec![Located::toml(error, header)]),
+    }
+}
+
+/// `kind` is required by the schema and was taken out of the table in phase one.
+fn is_read_already(located: &Located) -> bool {
+    matches!(&*located.problem, Problem::MissingKey { key, .. } if key == "kind")
+}
+
+/// Takes a string out of the table.
+fn word(table: &mut DeTable<'_>, key: &'static str) -> Result<Option<Spanned<String>>, Vec<Located>> {
+    let Some(value) = table.remove(key) else {
+        return Ok(None);
+    };
+    let at = value.span();
+    match value.into_inner() {
+        DeValue::String(text) => Ok(Some(Spanned::new(at, text.into_owned()))),
+        other => Err(vec![wrong_type(key, "a string", &other, at)]),
+    }
+}
+
+fn known_kind(kind: &Spanned<String>) -> Result<Vec<KeyDoc>, Vec<Located>> {
+    let known = ProbeSpec::KINDS.iter().any(|row| row.name == kind.get_ref());
+    if known { Ok(schema::probe_keys(kind.get_ref())) } else { Err(vec![unknown_kind(kind)]) }
+}
+
+fn unknown_kind(kind: &Spanned<String>) -> Located {
+    let allowed = ProbeSpec::KINDS.iter().map(|row| row.name.to_owned()).collect();
+    Located::new(Problem::UnknownKind { kind: kind.get_ref().clone(), allowed }, kind.span())
+}
+
+/// Names become those of files and folders, on every file system and in every shell.
+fn check_name(name: &Spanned<String>, what: &'static str) -> Result<(), Vec<Located>> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    if !name.get_ref().is_empty() && name.get_ref().chars().all(allowed) {
+        return Ok(());
+    }
+    let problem = Problem::BadName { name: name.get_ref().clone(), what };
+    Err(vec![Located::new(problem, name.span())])
+}

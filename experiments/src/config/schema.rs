@@ -1,0 +1,134 @@
+//! The JSON schema of the experiment file: what editors complete from, and what keys are compared with.
+
+use pythia_probes::ProbeSpec;
+use schemars::{SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+
+use super::read::Head;
+use super::steps::Steps;
+
+/// A key as the schema knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDoc {
+    /// The key.
+    pub name: String,
+    /// What it means.
+    pub doc: String,
+    /// Whether the table must have it.
+    pub required: bool,
+}
+
+/// The schema as the file that is committed: pretty JSON with a newline at its end.
+pub fn json_schema() -> String {
+    format!("{:#}\n", document())
+}
+
+/// The keys of the whole file.
+pub fn experiment_keys() -> Vec<KeyDoc> {
+    keys(&document())
+}
+
+/// The keys of a probe of that kind, `kind` and `name` among them; of an unknown kind these two alone.
+pub fn probe_keys(kind: &str) -> Vec<KeyDoc> {
+    keys(&probe(kind, &mut generator()))
+}
+
+fn generator() -> SchemaGenerator {
+    // Inlined, each probe stands whole in its place, where an editor and a reader look for it.
+    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator()
+}
+
+fn document() -> Value {
+    let mut generator = generator();
+    let mut schema = generator.subschema_for::<Head>().to_value();
+    let kinds: Vec<Value> = ProbeSpec::KINDS.iter().map(|kind| probe(kind.name, &mut generator)).collect();
+    let steps = generator.subschema_for::<Steps>().to_value();
+    let probes = json!({
+        "description": "What to measure; one table of results each. The key `kind` says which probe it is.",
+        "type": "array", "minItems": 1, "items": { "oneOf": kinds }
+    });
+    require(&mut schema, "steps", steps);
+    require(&mut schema, "probe", probes);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("Experiment");
+    schema["description"] = json!("An experiment file of the `pythia` command: models x checkpoints x probes.");
+    schema
+}
+
+/// Adds a required property.
+fn require(schema: &mut Value, key: &str, property: Value) {
+    schema["properties"][key] = property;
+    match &mut schema["required"] {
+        Value::Array(required) => required.push(json!(key)),
+        absent => *absent = json!([key]),
+    }
+}
+
+/// The schema of one `[[probe]]`: the probe's own configuration with `kind` and `name` beside it.
+fn probe(kind: &str, generator: &mut SchemaGenerator) -> Value {
+    let mut schema = configuration(kind, generator);
+    schema["properties"]["name"] = json!({
+        "description": "Name of the folder of its results; the kind where it is left out. Unique in the file.",
+        "type": "string", "pattern": "^[a-z0-9_-]+$"
+    });
+    require(&mut schema, "kind", json!({ "description": kind_doc(), "const": kind }));
+    schema
+}
+
+fn kind_doc() -> String {
+    let kinds: Vec<&str> = ProbeSpec::KINDS.iter().map(|kind| kind.name).collect();
+    format!("which probe: {}", kinds.join(", "))
+}
+
+/// The schema of a kind's struct, taken out of the enum's, so that a new probe needs no line here.
+fn configuration(kind: &str, generator: &mut SchemaGenerator) -> Value {
+    let all = generator.subschema_for::<ProbeSpec>().to_value();
+    let variants = all["oneOf"].as_array().cloned().unwrap_or_default();
+    let variant = variants.into_iter().find_map(|variant| variant["properties"].get(kind).cloned());
+    variant.unwrap_or_else(|| json!({ "type": "object", "additionalProperties": false }))
+}
+
+fn keys(schema: &Value) -> Vec<KeyDoc> {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let none = Map::new();
+    let properties = schema["properties"].as_object().unwrap_or(&none);
+    let doc = |property: &Value| property["description"].as_str().unwrap_or_default().to_owned();
+    properties
+        .iter()
+        .map(|(name, property)| KeyDoc {
+            name: name.clone(),
+            doc: doc(property),
+            required: required.contains(&name.as_str()),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The committed file is regenerated with `PYTHIA_WRITE_SCHEMA=1 cargo test -p experiments schema`.
+    #[test]
+    fn the_committed_schema_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
+        if std::env::var_os("PYTHIA_WRITE_SCHEMA").is_some() {
+            std::fs::write(path, json_schema()).expect("write");
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == json_schema(), "schema.json is stale: run this test once with PYTHIA_WRITE_SCHEMA=1");
+    }
+
+    #[test]
+    fn every_key_has_a_meaning_and_the_required_ones_are_required() {
+        let top = experiment_keys();
+        let required: Vec<&str> = top.iter().filter(|key| key.required).map(|key| key.name.as_str()).collect();
+        assert_eq!(required, ["models", "name", "prepend_bos", "probe", "seed", "steps"]);
+        for kind in ProbeSpec::KINDS {
+            let keys = probe_keys(kind.name);
+            assert!(keys.len() > 2, "{} has its own keys", kind.name);
+            for key in keys.iter().chain(&top) {
+                assert!(!key.doc.is_empty(), "{}: {} has no meaning", kind.name, key.name);
+            }
+        }
+    }
+}

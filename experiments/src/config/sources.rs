@@ -1,0 +1,94 @@
+//! The texts a configuration comes from: one file and any number of `--set` arguments, addressed by one range of bytes.
+//!
+//! All texts stand in one string, so that a span of the merged document says by itself which text it points into.
+
+use std::ops::Range;
+
+/// One text: what to call it, and where it stands in the joined string.
+#[derive(Clone, Debug, PartialEq)]
+struct Part {
+    name: String,
+    range: Range<usize>,
+}
+
+/// The joined texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sources {
+    text: String,
+    parts: Vec<Part>,
+}
+
+/// A span, seen within the text that holds it.
+#[derive(Debug, PartialEq)]
+pub struct Place<'a> {
+    /// What the text is called: a path, or `--set`.
+    pub name: &'a str,
+    /// The whole text.
+    pub text: &'a str,
+    /// The bytes of `text` that are meant.
+    pub span: Range<usize>,
+}
+
+impl Sources {
+    /// Starts with the experiment file, called `name` in messages.
+    pub fn new(name: impl Into<String>, text: &str) -> Self {
+        let mut sources = Self { text: String::new(), parts: Vec::new() };
+        sources.push(name, text);
+        sources
+    }
+
+    /// Adds a text after the others and returns its place in the joined string.
+    pub fn push(&mut self, name: impl Into<String>, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        let range = start..self.text.len();
+        // The separator keeps a span at the end of one text from being taken for the start of the next.
+        self.text.push('\n');
+        self.parts.push(Part { name: name.into(), range: range.clone() });
+        range
+    }
+
+    /// The experiment file's own text.
+    pub fn file(&self) -> &str {
+        self.slice(&self.parts[0].range)
+    }
+
+    /// What the experiment file is called.
+    pub fn file_name(&self) -> &str {
+        &self.parts[0].name
+    }
+
+    /// The bytes of a range of the joined string; empty where the range is not one of it.
+    pub fn slice(&self, range: &Range<usize>) -> &str {
+        self.text.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Where a span of the joined string lies.
+    pub fn place(&self, span: &Range<usize>) -> Place<'_> {
+        let part = self.parts.iter().rev().find(|part| part.range.start <= span.start).unwrap_or(&self.parts[0]);
+        let text = self.slice(&part.range);
+        let inside = |at: usize| at.saturating_sub(part.range.start).min(text.len());
+        Place { name: &part.name, text, span: inside(span.start)..inside(span.end) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_finds_its_text() {
+        let mut sources = Sources::new("a.toml", "seed = 0");
+        let range = sources.push("--set", "seed=1");
+        assert_eq!(sources.place(&(7..8)), Place { name: "a.toml", text: "seed = 0", span: 7..8 });
+        let place = sources.place(&(range.start + 5..range.start + 6));
+        assert_eq!(place, Place { name: "--set", text: "seed=1", span: 5..6 });
+        assert_eq!(sources.file(), "seed = 0");
+    }
+
+    #[test]
+    fn a_span_beyond_the_end_is_cut() {
+        let sources = Sources::new("a.toml", "x");
+        assert_eq!(sources.place(&(5..9)).span, 1..1);
+    }
+}

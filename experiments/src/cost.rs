@@ -1,0 +1,95 @@
+//! What a cell costs: floating-point operations and memory, from the model's shape and the probes' prompts.
+
+use pythia_core::config::NeoxConfig;
+use pythia_probes::ProbeSpec;
+
+/// Bytes of a 32-bit float.
+const F32: u64 = 4;
+
+/// The cost of one checkpoint under some probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes held at the peak.
+    pub memory: u64,
+}
+
+/// The cost of one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts once.
+///
+/// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
+///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
+/// - Memory: the float32 weights twice (one checkpoint computes while the next is read), and the largest activations of
+///   one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams `b s d`, and the logits twice where
+///   a probe reads them, of at most 256 positions at a time.
+pub fn of(config: &NeoxConfig, probes: &[&ProbeSpec], prepend_bos: bool) -> Cost {
+    let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
+    for probe in probes {
+        let size = probe.tokens_per_run(prepend_bos);
+        match sizes.iter_mut().find(|(known, _)| *known == size) {
+            Some((_, logits)) => *logits |= probe.reads_logits(),
+            None => sizes.push((size, probe.reads_logits())),
+        }
+    }
+    let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits));
+    let weights = 2 * F32 * config.n_params();
+    passes.fold(Cost { flops: 0, memory: weights }, |sum, pass| Cost {
+        flops: sum.flops + pass.flops,
+        memory: sum.memory.max(weights + pass.memory),
+    })
+}
+
+/// One forward pass over `batch` prompts of `len` tokens; its memory is that of the activations alone.
+fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool) -> Cost {
+    let [layers, d, m, heads, vocab] =
+        [config.n_layers, config.d_model, config.d_mlp, config.n_heads, config.vocab_size].map(|size| size as u64);
+    let unembedding = if logits { 2 * d * vocab } else { 0 };
+    let per_token = layers * (2 * (4 * d * d + 2 * d * m) + 4 * len * d) + unembedding;
+    let (pattern, mlp, stream) = (batch * heads * len * len, batch * len * m, batch * len * d);
+    let logits_at_once = if logits { (batch * len).min(256) * vocab } else { 0 };
+    Cost { flops: batch * len * per_token, memory: F32 * (2 * pattern + 2 * mlp + 6 * stream + 2 * logits_at_once) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pythia_core::config::{Rotary, Variant};
+
+    fn config() -> NeoxConfig {
+        let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
+        let rotary = Rotary { ndims: 4, base: 10_000.0 };
+        NeoxConfig {
+            n_layers: 2,
+            d_model: 8,
+            n_heads: 2,
+            d_mlp: 32,
+            vocab_size: 16,
+            n_ctx: 256,
+            layer_norm_eps: 1e-5,
+            rotary,
+            variant,
+        }
+    }
+
+    fn probe(kind: &str, fields: &str) -> ProbeSpec {
+        let value = toml::de::ValueDeserializer::parse(fields).expect("TOML");
+        ProbeSpec::read(kind, value).expect("fields").expect("kind")
+    }
+
+    #[test]
+    fn operations_follow_the_formula() {
+        let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
+        let cost = of(&config(), &[&scores], false);
+        assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
+        assert_eq!(cost.memory, 8 * config().n_params() + 4 * (2 * 200 + 2 * 320 + 6 * 80));
+    }
+
+    #[test]
+    fn equal_prompts_are_counted_once_and_with_logits() {
+        let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
+        let loss = probe("induction_loss", "{ batch = 1, half_len = 5 }");
+        let both = of(&config(), &[&scores, &loss], false);
+        assert_eq!(both.flops, of(&config(), &[&loss], false).flops);
+        assert_eq!(both.flops - of(&config(), &[&scores], false).flops, 10 * 2 * 8 * 16);
+    }
+}

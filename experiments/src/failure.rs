@@ -1,0 +1,135 @@
+//! Why a command could not do what it was asked, and the exit code that says so.
+
+use std::io;
+use std::path::PathBuf;
+
+use pythia_core::store::{ModelRefError, StoreError};
+use pythia_core::tokenizer::TokenizerError;
+use pythia_core::weights::WeightError;
+
+use crate::capture::CaptureError;
+use crate::config::ConfigErrors;
+use crate::exit::Exit;
+use crate::folder::FolderError;
+use crate::nano::NanoError;
+use crate::sink::SinkError;
+use crate::study::ShapeError;
+
+/// An error that ends a command.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The experiment is wrong, or its models are.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A file named on the command line cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The output folder cannot be used.
+    #[error("{0}")]
+    Folder(#[from] FolderError),
+    /// The output folder holds results of something else.
+    #[error("{} was made by another experiment, or by this one with other settings ({others} more such files).\nit: {found}\nnow: {wanted}", path.display())]
+    Foreign {
+        /// The first such file.
+        path: PathBuf,
+        /// How many more there are.
+        others: usize,
+        /// The configuration it carries.
+        found: String,
+        /// The configuration of this run.
+        wanted: String,
+    },
+    /// A model's name means nothing.
+    #[error(transparent)]
+    ModelName(#[from] ModelRefError),
+    /// A checkpoint is not where it should be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A configuration cannot be read.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// Weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// A tokenizer cannot be read or used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// A text was given for a model that has no tokenizer.
+    #[error("{model} has no tokenizer.json beside {}", config.display())]
+    NoTokenizer {
+        /// The model's label.
+        model: String,
+        /// The configuration beside which the tokenizer was looked for.
+        config: PathBuf,
+    },
+    /// A file of token ids is not one.
+    #[error("{} is not a list of token ids, or of such lists: {source}", path.display())]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// Activations could not be captured.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The suite could not be trained.
+    #[error(transparent)]
+    Nano(#[from] NanoError),
+    /// A results file cannot be written or read.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The handlers of signals could not be set up.
+    #[error("cannot watch for signals: {0}")]
+    Signals(io::Error),
+    /// Machine output could not be written to stdout.
+    #[error("cannot write to stdout: {0}")]
+    Stdout(io::Error),
+}
+
+impl Failure {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
+            Failure::Config(_) | Failure::Read { .. } => Exit::Usage,
+            Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) => Exit::Resources,
+            Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
+            Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
+            Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
+            _ => Exit::BadInput,
+        }
+    }
+
+    /// The whole message for people: what is wrong and what to do.
+    pub fn report(&self, color: bool) -> String {
+        match self {
+            Failure::Config(errors) => errors.render(color),
+            other => {
+                let remedy = other.remedy().map(|remedy| format!("\nremedy: {remedy}")).unwrap_or_default();
+                format!("error: {other}{remedy}")
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Failure::Folder(error) => Some(error.remedy()),
+            Failure::Foreign { .. } => {
+                Some("choose another folder with --out DIR, or replace these results with --fresh")
+            }
+            Failure::Read { .. } => Some("check the path"),
+            Failure::NoTokenizer { .. } => {
+                Some("copy the model's tokenizer.json there, or give ids with --tokens FILE")
+            }
+            Failure::Tokens { .. } => Some("write for example [[0, 5, 9], [0, 7, 2]]"),
+            Failure::Weights(_) => Some("copy or download the checkpoint's files again"),
+            _ => None,
+        }
+    }
+}

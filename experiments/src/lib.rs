@@ -1,0 +1,46 @@
+//! The `pythia` command: an experiment file → a plan → a sweep over checkpoints → Parquet.
+//!
+//! The parts, in reading order:
+//!
+//! - [`commands`]: one file per command, all of the same shape; what `main` dispatches to;
+//! - [`config`]: the experiment file, read with the place of every mistake;
+//! - [`study`]: an experiment meets its models: which checkpoints, does every probe fit;
+//! - [`plan`]: the ordered list of cells with what each costs; pure;
+//! - [`disk`]: what of a plan is there already; [`cost`]: what a cell takes;
+//! - [`cell`]: what determines the bytes of a results file, its key, and its metadata;
+//! - [`sweep`]: a cell at a time, the next checkpoint read ([`load`]) while this one computes;
+//! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
+//! - [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
+//! - [`capture`]: one forward pass → a file of activations; [`curve`]: the demo's table;
+//! - [`nano`]: a small suite of checkpoints, trained here.
+//!
+//! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`study`], [`sink::metadata`], [`curve`],
+//! `nano::folder` and the commands, the environment in [`place`], the clock in [`journal`], [`progress`] and [`sweep`].
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod canonical;
+pub mod capture;
+pub mod cell;
+pub mod commands;
+pub mod config;
+pub mod cost;
+pub mod curve;
+pub mod disk;
+pub mod exit;
+pub mod failure;
+pub mod folder;
+pub mod journal;
+pub mod load;
+pub mod nano;
+pub mod place;
+pub mod plan;
+pub mod progress;
+pub mod record;
+pub mod signals;
+pub mod sink;
+pub mod study;
+pub mod sweep;
+
+#[cfg(test)]
+mod testing;

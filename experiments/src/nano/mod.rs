@@ -1,0 +1,27 @@
+//! A suite of our own: a two-layer GPT-NeoX and its 154 checkpoints, trained here in about a minute.
+//!
+//! The published suite takes a network and hundreds of gigabytes. This one takes neither, and the thing to be seen in
+//! it is real: between two of its checkpoints a previous-token head and an induction head form, and the loss on the
+//! second half of a repeated sequence falls to a small part of the loss on the first. In reading order:
+//!
+//! - [`recipe`]: everything that decides what comes out, and the grid of steps at which checkpoints are kept;
+//! - [`random`]: named generators and sampling that is written out, so that a seed means the same for ever;
+//! - [`task`]: the generated sequences, in which induction is worth learning;
+//! - [`init`]: the parameters at step 0;
+//! - [`flat`]: all parameters as one vector, which is what an optimiser wants to see;
+//! - [`adamw`]: the optimiser;
+//! - [`train`]: the loop, a pure function of the recipe;
+//! - [`folder`]: the files; the one part that touches the disk.
+
+pub mod adamw;
+pub mod flat;
+pub mod folder;
+pub mod init;
+pub mod random;
+pub mod recipe;
+pub mod task;
+pub mod train;
+
+pub use folder::{NanoError, Outcome, ensure};
+pub use recipe::Recipe;
+pub use train::Tick;

@@ -1,0 +1,46 @@
+//! Where things are when nobody says: the environment is read here and nowhere else.
+
+use std::env;
+use std::path::PathBuf;
+
+/// The output folder where neither the command line nor the file names one.
+pub const OUT: &str = "out";
+
+/// Root of the hub's cache as its other clients find it: `HF_HUB_CACHE`, `HF_HOME/hub`, `~/.cache/huggingface/hub`.
+pub fn hub_cache() -> PathBuf {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || env::home_dir().unwrap_or_default().join(".cache/huggingface");
+    set("HF_HUB_CACHE").unwrap_or_else(|| set("HF_HOME").unwrap_or_else(home).join("hub"))
+}
+
+/// The command as it was typed, for "run this again".
+pub fn this_command() -> String {
+    env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a person with a colour terminal reads stderr.
+pub fn color() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=~+:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_would_change_are_quoted() {
+        assert_eq!(quoted("--set"), "--set");
+        assert_eq!(quoted("steps=[0, 1]"), "'steps=[0, 1]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}

@@ -1,0 +1,162 @@
+//! The plan: an ordered list of cells with what each costs and what of it is done. Pure: what lies on the disk is asked of
+//! [`Facts`].
+
+use std::path::{Path, PathBuf};
+
+use pythia_core::suite::{Checkpoint, Step};
+use pythia_probes::ProbeSpec;
+use serde::Serialize;
+
+use crate::cell::{CellConfig, file_of};
+use crate::cost::{self, Cost};
+use crate::study::{Model, Study};
+
+/// What the plan must know of the world.
+pub trait Facts {
+    /// Bytes of the weights of a checkpoint; `None` where it is not there.
+    fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64>;
+    /// Whether a results file exists, and with which key.
+    fn state(&self, file: &Path, key: &str) -> State;
+}
+
+/// What is known about a results file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is there, made by this very configuration.
+    Done,
+    /// It is not there.
+    ToDo,
+    /// It is there, made by something else: the configuration it carries, or what is wrong with it.
+    Foreign(String),
+}
+
+/// The cells of a study, in the order in which they run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The cells: model by model, step by step.
+    pub cells: Vec<Cell>,
+}
+
+/// One checkpoint under all probes.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// Index of the model in the study.
+    pub model: usize,
+    /// The checkpoint.
+    pub step: Option<Step>,
+    /// Bytes of its weights; `None` where they are not there.
+    pub bytes: Option<u64>,
+    /// What it costs to do what is left to do.
+    pub cost: Cost,
+    /// One file per probe, in the order of the experiment.
+    pub parts: Vec<Part>,
+    /// What is known to be wrong with the published checkpoint.
+    pub known_bad: Option<&'static str>,
+}
+
+/// One results file.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Index of the probe in the experiment.
+    pub probe: usize,
+    /// The file, counted from the output folder.
+    pub file: PathBuf,
+    /// What determines its bytes.
+    pub config: CellConfig,
+    /// Whether it is there.
+    pub state: State,
+}
+
+impl Cell {
+    /// Whether all of its files are there.
+    pub fn is_done(&self) -> bool {
+        self.parts.iter().all(|part| part.state == State::Done)
+    }
+
+    /// The files that are not there yet.
+    pub fn to_do(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.state != State::Done)
+    }
+
+    /// The cell in a person's words.
+    pub fn name(&self, study: &Study) -> String {
+        let label = &study.models[self.model].label;
+        self.step.map_or(label.clone(), |step| format!("{label} {step}"))
+    }
+}
+
+impl Plan {
+    /// Plans the study; `limit` keeps the first cells only.
+    pub fn make(study: &Study, facts: &impl Facts, limit: Option<usize>) -> Self {
+        let all = study
+            .models
+            .iter()
+            .enumerate()
+            .flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
+        let cells = all.take(limit.unwrap_or(usize::MAX)).map(|(index, step)| cell(study, facts, index, step));
+        Self { cells: cells.collect() }
+    }
+
+    /// Cells that are done.
+    pub fn n_done(&self) -> usize {
+        self.cells.iter().filter(|cell| cell.is_done()).count()
+    }
+
+    /// The sums over the cells that are not done.
+    pub fn totals(&self) -> Totals {
+        let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
+        Totals {
+            cells: self.cells.len(),
+            done: self.cells.len() - open.len(),
+            missing: open.iter().filter(|cell| cell.bytes.is_none()).count(),
+            bytes: open.iter().filter_map(|cell| cell.bytes).sum(),
+            flops: open.iter().map(|cell| cell.cost.flops).sum(),
+            peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
+        }
+    }
+}
+
+/// What is left of a plan, summed up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Cells of the plan.
+    pub cells: usize,
+    /// Cells that are done.
+    pub done: usize,
+    /// Cells that are not done and whose checkpoint is not there.
+    pub missing: usize,
+    /// Bytes of weights to read.
+    pub bytes: u64,
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes of memory at the peak.
+    pub peak_memory: u64,
+}
+
+fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
+    let model = &study.models[index];
+    let parts: Vec<Part> =
+        (0..study.experiment.probes.len()).map(|probe| part(study, facts, (index, step), probe)).collect();
+    let published = model.store.suite_id().zip(step).and_then(|(id, step)| Checkpoint::new(id, step).ok());
+    let known_bad = published.and_then(Checkpoint::known_bad).map(|entry| entry.problem.as_str());
+    let cost = cost_of(study, index, &parts);
+    Cell { model: index, step, bytes: facts.bytes(model, step), cost, parts, known_bad }
+}
+
+fn part(study: &Study, facts: &impl Facts, (index, step): (usize, Option<Step>), probe: usize) -> Part {
+    let (label, entry) = (&study.models[index].label, &study.experiment.probes[probe]);
+    let config = CellConfig::new(&study.experiment, entry, label, step);
+    let file = file_of(&entry.name, label, step);
+    let state = facts.state(&file, &config.key());
+    Part { probe, file, config, state }
+}
+
+fn cost_of(study: &Study, index: usize, parts: &[Part]) -> Cost {
+    let open = parts.iter().filter(|part| part.state != State::Done);
+    let probes: Vec<&ProbeSpec> = open.map(|part| &study.experiment.probes[part.probe].spec).collect();
+    if probes.is_empty() {
+        return Cost::default();
+    }
+    cost::of(&study.models[index].config, &probes, study.experiment.prepend_bos)
+}

@@ -1,0 +1,39 @@
+//! The experiment as it was understood, for `state/NAME.json`: every default filled in, every checkpoint named.
+
+use std::path::PathBuf;
+
+use pythia_core::suite::Step;
+use serde_json::{Value, json};
+
+use crate::cell::TABLE_VERSION;
+use crate::study::Study;
+
+/// Where the record lies, counted from the output folder.
+pub fn file(study: &Study) -> PathBuf {
+    ["state", &format!("{}.json", study.experiment.name)].iter().collect()
+}
+
+/// The record: pretty JSON with a newline at its end.
+pub fn of(study: &Study) -> String {
+    let experiment = &study.experiment;
+    let probes: Vec<Value> =
+        experiment.probes.iter().map(|probe| json!({ "name": probe.name, "probe": probe.spec })).collect();
+    let models: Vec<Value> = study.models.iter().map(model).collect();
+    let record = json!({
+        "name": experiment.name,
+        "table_version": TABLE_VERSION,
+        "seed": experiment.seed,
+        "prepend_bos": experiment.prepend_bos,
+        "device": experiment.machine.device,
+        "dtype": experiment.machine.dtype,
+        "weights": experiment.machine.weights.name(),
+        "models": models,
+        "probes": probes,
+    });
+    format!("{record:#}\n")
+}
+
+fn model(model: &crate::study::Model) -> Value {
+    let steps: Vec<Option<u32>> = model.steps.iter().map(|step| step.map(Step::label)).collect();
+    json!({ "model": model.label, "steps": steps, "vocabulary": model.vocabulary.size })
+}
