@@ -65,11 +65,11 @@ half_len = 20
 
 [[probe]]
 kind = "token_loss"
-prompts = [[1, 2, 3, 4, 5], [6, 7, 8]]
+tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]
 "#;
 
-/// Names of the probes in [`EXPERIMENT`], which are those of their tables.
-pub const PROBES: [&str; 3] = ["head_scores", "induction_loss", "token_loss"];
+/// Names of the probes in [`EXPERIMENT`], which are those of their tables, with the column of numbers in each.
+pub const PROBES: [(&str, &str); 3] = [("head_scores", "value"), ("induction_loss", "value"), ("token_loss", "loss")];
 
 /// What lies in the results folder of `out`: path within it, and bytes.
 pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {

@@ -37,25 +37,25 @@ fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
     sweep(&folder, "b").ok();
     let (a, b) = (suite::results(&folder.join("a")), suite::results(&folder.join("b")));
     assert_eq!(a, b);
-    for probe in suite::PROBES {
+    for (probe, numbers) in suite::PROBES {
         let rows = table(&folder.join("a"), probe);
         let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
         assert_eq!(steps, (0..i64::from(STEPS)).collect(), "{probe}");
-        for column in ["model", "step", "tokens_seen", "value", "status"] {
+        for column in ["model", "step", "tokens_seen", numbers, "status"] {
             assert!(rows.column(column).is_ok(), "{probe} has no column {column}");
         }
         assert_eq!(rows.column("step").unwrap().dtype(), &DataType::Int64);
-        assert_eq!(rows.column("value").unwrap().dtype(), &DataType::Float64);
+        assert_eq!(rows.column(numbers).unwrap().dtype(), &DataType::Float64);
         assert_eq!(rows.column("model").unwrap().dtype(), &DataType::String);
-        no_nan_and_null_only_with_a_status(&rows, probe);
+        no_nan_and_null_only_with_a_status(&rows, probe, numbers);
     }
     // A second start finds everything done and touches nothing.
     let again = sweep(&folder, "a").ok();
     assert_eq!(suite::results(&folder.join("a")), a, "{}", again.err);
 }
 
-fn no_nan_and_null_only_with_a_status(rows: &DataFrame, probe: &str) {
-    let values = rows.column("value").unwrap().f64().unwrap();
+fn no_nan_and_null_only_with_a_status(rows: &DataFrame, probe: &str, numbers: &str) {
+    let values = rows.column(numbers).unwrap().f64().unwrap();
     let status = rows.column("status").unwrap().str().unwrap();
     for (value, status) in values.iter().zip(status.iter()) {
         assert!(value.is_none_or(f64::is_finite), "{probe}: {value:?}");
@@ -111,11 +111,11 @@ fn results_can_be_read_while_the_sweep_goes_on() {
     let out = folder.join("out");
     let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
     command::wait_until("the first results", PATIENCE, || {
-        suite::PROBES.iter().all(|probe| out.join("results").join(probe).is_dir())
+        suite::PROBES.iter().all(|(probe, _)| out.join("results").join(probe).is_dir())
     });
     let mut reads = 0;
     while child.try_wait().expect("the child can be asked").is_none() {
-        for probe in suite::PROBES {
+        for (probe, _) in suite::PROBES {
             assert!(table(&out, probe).height() > 0);
             reads += 1;
         }
