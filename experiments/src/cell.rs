@@ -17,6 +17,9 @@ pub const TABLE_VERSION: u32 = 1;
 /// Key of the metadata entry that holds the hash of the configuration: the cell's key.
 pub const KEY: &str = "config_hash";
 
+/// Key of the metadata entry that holds the hash of the weights.
+pub const WEIGHTS_HASH: &str = "weights_hash";
+
 /// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
 /// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +61,7 @@ impl CellConfig {
             ("config", self.text()),
             (KEY, self.key()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("weights_hash", ran_on.weights_hash.clone()),
+            (WEIGHTS_HASH, ran_on.weights_hash.clone()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();

@@ -2,12 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use pythia_core::suite::Step;
+use pythia_core::weights::{Profile, Wanted};
 
-use crate::cell::{CellConfig, KEY, file_of};
+use crate::cell::{CellConfig, KEY, WEIGHTS_HASH, file_of};
 use crate::config::ProbeEntry;
-use crate::plan::{Facts, State};
+use crate::load::{Job, load};
+use crate::plan::{Cell, Facts, Part, Plan, State};
 use crate::sink;
 use crate::study::{Model, Study};
 
@@ -45,6 +48,54 @@ impl Disk {
         }
         strangers
     }
+}
+
+/// A results file that was made from other weights than those that lie there now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outdated {
+    /// The file.
+    pub path: PathBuf,
+    /// The cell in a person's words.
+    pub cell: String,
+}
+
+impl Disk {
+    /// The first file of the plan's finished parts whose weights have changed since.
+    ///
+    /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
+    /// extra, and a checkpoint that was merely copied is not taken for another one.
+    pub fn outdated(&self, study: &Study, plan: &Plan) -> Option<Outdated> {
+        let suspects = plan.cells.iter().filter(|cell| self.is_suspect(study, cell));
+        suspects.filter_map(|cell| self.outdated_part(study, cell)).next()
+    }
+
+    fn is_suspect(&self, study: &Study, cell: &Cell) -> bool {
+        let files = study.models[cell.model].store.locate(cell.step);
+        let weights = files.iter().flat_map(|files| files.weights.paths()).filter_map(|path| modified(path)).max();
+        let results = done(cell).filter_map(|part| modified(&self.out.join(&part.file))).min();
+        weights.zip(results).is_some_and(|(weights, results)| weights > results)
+    }
+
+    fn outdated_part(&self, study: &Study, cell: &Cell) -> Option<Outdated> {
+        let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
+        let job = Job { model: &study.models[cell.model], step: cell.step, wanted };
+        // Weights that cannot be read prove nothing against results that were made when they could.
+        let now = load(&job).ok()?.hash.to_string();
+        let differs = |part: &&Part| {
+            let metadata = sink::metadata(&self.out.join(&part.file)).ok().flatten();
+            metadata.is_some_and(|metadata| metadata.get(WEIGHTS_HASH).is_some_and(|then| *then != now))
+        };
+        let part = done(cell).find(differs)?;
+        Some(Outdated { path: self.out.join(&part.file), cell: cell.name(study) })
+    }
+}
+
+fn done(cell: &Cell) -> impl Iterator<Item = &Part> {
+    cell.parts.iter().filter(|part| part.state == State::Done)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
 /// Every probe with every model.

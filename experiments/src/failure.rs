@@ -44,6 +44,14 @@ pub enum Failure {
         /// The configuration of this run.
         wanted: String,
     },
+    /// A checkpoint has changed since its results were made.
+    #[error("{} was made from other weights than those of {cell} now", path.display())]
+    OtherWeights {
+        /// The results file.
+        path: PathBuf,
+        /// The cell.
+        cell: String,
+    },
     /// A model's name means nothing.
     #[error(transparent)]
     ModelName(#[from] ModelRefError),
@@ -120,7 +128,7 @@ impl Failure {
     fn remedy(&self) -> Option<&'static str> {
         match self {
             Failure::Folder(error) => Some(error.remedy()),
-            Failure::Foreign { .. } => {
+            Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }
             Failure::Read { .. } => Some("check the path"),

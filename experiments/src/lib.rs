@@ -12,13 +12,15 @@
 //! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
 //! - [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
 //! - [`capture`]: one forward pass → a file of activations; [`curve`]: the demo's table;
-//! - [`nano`]: a small suite of checkpoints, trained here.
+//! - [`nano`]: a small suite of checkpoints, trained here;
+//! - [`mod@bench`]: whole workloads, timed.
 //!
 //! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`study`], [`sink::metadata`], [`curve`],
 //! `nano::folder` and the commands, the environment in [`place`], the clock in [`journal`], [`progress`] and [`sweep`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bench;
 pub mod canonical;
 pub mod capture;
 pub mod cell;

@@ -21,6 +21,16 @@ pub enum ProbeError {
         /// The smallest value that means something.
         least: usize,
     },
+    /// A count beyond any use, which would only exhaust the memory.
+    #[error("{field} = {value}, but at most {most} are run at once")]
+    TooLarge {
+        /// The configuration field.
+        field: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The largest value.
+        most: usize,
+    },
     /// A list of the configuration is empty.
     #[error("{field} is empty: leave it out for the default, or name at least one")]
     Empty {

@@ -45,11 +45,7 @@ impl InductionLoss {
     /// Refuses what can have no answer. The default positions of the in-context score may lie outside a short sequence (its
     /// value is undefined then); positions that somebody chose may not.
     pub(crate) fn check(&self, prepend_bos: bool) -> Result<(), ProbeError> {
-        for (field, value, least) in [("batch", self.batch, 1), ("half_len", self.half_len, 1)] {
-            if value < least {
-                return Err(ProbeError::TooSmall { field, value, least });
-            }
-        }
+        self.layout(prepend_bos).check(2)?;
         let len = self.layout(prepend_bos).len();
         for (field, chosen) in [("late", self.late), ("early", self.early)] {
             if let Some(position) = chosen.filter(|position| !(1..len).contains(position)) {

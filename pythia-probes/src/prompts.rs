@@ -12,6 +12,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::error::ProbeError;
 
+/// More random prompts than this are refused: they run as one batch.
+const MAX_BATCH: usize = 1 << 16;
+
 /// What random tokens are drawn for. Two domains never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Domain {
@@ -72,14 +75,28 @@ pub struct Repeated {
 }
 
 impl Repeated {
-    /// Tokens in a prompt.
+    /// Tokens in a prompt; a length beyond `usize` stays at its end, which no model's context reaches.
     pub fn len(&self) -> usize {
-        usize::from(self.bos) + self.half_len * self.repeats
+        self.half_len.saturating_mul(self.repeats).saturating_add(usize::from(self.bos))
     }
 
     /// Whether a prompt has no tokens.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Refuses counts that leave nothing to run, or more prompts than any memory holds. Lengths have their own bound, the
+    /// model's context.
+    pub(crate) fn check(&self, least_repeats: usize) -> Result<(), ProbeError> {
+        let counts =
+            [("batch", self.batch, 1), ("half_len", self.half_len, 1), ("repeats", self.repeats, least_repeats)];
+        if let Some((field, value, least)) = counts.into_iter().find(|(_, value, least)| value < least) {
+            return Err(ProbeError::TooSmall { field, value, least });
+        }
+        if self.batch > MAX_BATCH {
+            return Err(ProbeError::TooLarge { field: "batch", value: self.batch, most: MAX_BATCH });
+        }
+        Ok(())
     }
 }
 
@@ -194,6 +211,25 @@ mod tests {
         assert_eq!(few.rows()[2][1..6], longer.rows()[2][..5]);
         assert_ne!(few, prompts(SHAPE, 8));
         assert_ne!(few.rows()[0], few.rows()[1]);
+    }
+
+    #[test]
+    fn the_stream_is_the_one_that_is_written_down() {
+        // From an implementation of ChaCha (8 rounds, 64-bit counter and stream) of its own, not from this library.
+        let shape = Repeated { batch: 4, half_len: 6, repeats: 1, bos: false };
+        let prompts = Prompts::repeated(shape, Vocabulary { size: 50_277, bos: 0 }, 42).expect("there are ids");
+        assert_eq!(prompts.rows()[0], [20298, 27783, 27616, 8210, 26647, 6041]);
+        assert_eq!(prompts.rows()[3], [29787, 6679, 21554, 16630, 19139, 3262]);
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused_before_anything_is_allocated() {
+        let endless = Repeated { half_len: usize::MAX / 2 + 1, repeats: 2, ..SHAPE };
+        assert_eq!((endless.len(), endless.check(2)), (usize::MAX, Ok(())));
+        let most = ProbeError::TooLarge { field: "batch", value: 1 << 40, most: MAX_BATCH };
+        assert_eq!(Repeated { batch: 1 << 40, ..SHAPE }.check(2), Err(most));
+        let least = ProbeError::TooSmall { field: "repeats", value: 2, least: 3 };
+        assert_eq!(SHAPE.check(3), Err(least));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl ProbeSpec {
     /// The first thing that is wrong, with the field and its value.
     pub fn check(&self, config: &NeoxConfig, vocab: usize, prepend_bos: bool) -> Result<(), ProbeError> {
         match self {
-            ProbeSpec::HeadScores(probe) => probe.check()?,
+            ProbeSpec::HeadScores(probe) => probe.check(prepend_bos)?,
             ProbeSpec::InductionLoss(probe) => probe.check(prepend_bos)?,
             ProbeSpec::TokenLoss(probe) => probe.check(vocab, prepend_bos)?,
         }
@@ -132,6 +132,19 @@ mod tests {
     fn the_list_of_kinds_is_complete_and_in_order() {
         let kinds: Vec<&str> = ProbeSpec::KINDS.iter().map(|kind| kind.name).collect();
         assert_eq!(kinds, specs().map(|spec| spec.kind()));
+    }
+
+    #[test]
+    fn a_configuration_is_read_by_the_name_of_its_probe() {
+        use serde::de::value::{Error, MapDeserializer};
+        let read = |kind: &str, field: &'static str| -> Result<Option<ProbeSpec>, Error> {
+            ProbeSpec::read(kind, MapDeserializer::new([(field, 4_u32)].into_iter()))
+        };
+        let expected = HeadScores { batch: 4, ..HeadScores::default() };
+        assert_eq!(read("head_scores", "batch"), Ok(Some(ProbeSpec::HeadScores(expected))));
+        assert_eq!(read("head_score", "batch"), Ok(None));
+        let error = read("induction_loss", "repeats").map_err(|error| error.to_string());
+        assert!(error.is_err_and(|error| error.contains("unknown field `repeats`") && error.contains("half_len")));
     }
 
     #[test]

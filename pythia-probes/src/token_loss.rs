@@ -53,19 +53,15 @@ impl TokenLoss {
 
     /// Refuses what can have no answer.
     pub(crate) fn check(&self, vocab: usize, prepend_bos: bool) -> Result<(), ProbeError> {
-        let sizes = [("batch", self.batch, 1), ("half_len", self.half_len, 1), ("repeats", self.repeats, 1)];
+        let sizes = [("batch", self.batch), ("half_len", self.half_len), ("repeats", self.repeats)];
         if let Some(rows) = &self.tokens {
-            if let Some((field, ..)) = sizes.into_iter().find(|(_, value, _)| value.is_some()) {
-                return Err(ProbeError::Contradiction { field });
-            }
+            let chosen = sizes.into_iter().find(|(_, value)| value.is_some());
+            chosen.map_or(Ok(()), |(field, _)| Err(ProbeError::Contradiction { field }))?;
             return self.check_given(rows, vocab, prepend_bos);
         }
-        for (field, value, least) in sizes {
-            if let Some(value) = value.filter(|value| *value < least) {
-                return Err(ProbeError::TooSmall { field, value, least });
-            }
-        }
-        let len = self.layout(prepend_bos).len();
+        let layout = self.layout(prepend_bos);
+        layout.check(1)?;
+        let len = layout.len();
         if len < 2 { Err(ProbeError::PromptTooShort { prompt: 0, len }) } else { Ok(()) }
     }
 

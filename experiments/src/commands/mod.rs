@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::place;
 
 pub mod activations;
+pub mod bench;
 pub mod completions;
 pub mod demo;
 pub mod list;
@@ -59,6 +60,8 @@ enum Command {
     List(list::Args),
     /// Store a model's activations on some tokens
     Activations(activations::Args),
+    /// Time a whole workload and print one line of JSON
+    Bench(bench::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -74,6 +77,7 @@ impl Cli {
             Command::Train(args) => train::run(args),
             Command::List(args) => list::run(args),
             Command::Activations(args) => activations::run(args),
+            Command::Bench(args) => bench::run(args),
             Command::Completions(args) => completions::run(args),
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ExperimentArgs;
-use crate::disk::{Disk, pairs};
+use crate::disk::{Disk, Outdated, pairs};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::folder::Folder;
@@ -58,6 +58,9 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     }
     refuse_strangers(study, disk)?;
     let plan = Plan::make(study, disk, limit);
+    if let Some(Outdated { path, cell }) = disk.outdated(study, &plan) {
+        return Err(Failure::OtherWeights { path, cell });
+    }
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
@@ -270,6 +273,18 @@ mod tests {
         assert_eq!(report(&study, &setting.disk("out"), &outcome), Exit::CellsFailed);
         fs::write(&weights, &bytes).expect("repair");
         assert_eq!(setting.sweep("out", &[]).expect("repaired").done, 1);
+    }
+
+    #[test]
+    fn changed_weights_are_noticed_and_touched_ones_are_not() {
+        let setting = Setting::new("retrained");
+        setting.sweep("out", &[]).expect("runs");
+        let step = setting.scratch.0.join("tiny/step512");
+        testing::model(&step, 512);
+        assert_eq!(setting.sweep("out", &[]).expect("the same weights").done, 0);
+        testing::model(&step, 77);
+        let refused = setting.sweep("out", &[]).expect_err("must refuse");
+        assert!(refused.to_string().contains("from other weights than those of tiny step512"), "{refused}");
     }
 
     #[test]

@@ -253,25 +253,8 @@ mod tests {
     use super::*;
     use crate::nano::recipe::Shape;
     use crate::nano::task::Task;
+    use crate::testing::Scratch;
     use pythia_core::weights::{Profile, Wanted, WeightFiles};
-
-    /// A folder of this test alone, removed at its end.
-    struct Scratch(PathBuf);
-
-    impl Scratch {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("pythia-nano-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).expect("a folder for the test");
-            Self(path)
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 
     /// All 154 checkpoints in as little time as possible.
     fn tiny() -> Recipe {
@@ -309,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_suite_is_trained_whole_reused_and_the_same_every_time() {
-        let scratch = Scratch::new("whole");
+        let scratch = Scratch::new("nano-whole");
         let (first, second) = (scratch.0.join("a"), scratch.0.join("deep/er/b"));
         assert_eq!(make(&first, &tiny()).expect("trains"), Outcome::Trained);
         assert_eq!(make(&first, &tiny()).expect("reuses"), Outcome::Reused);
@@ -327,7 +310,7 @@ mod tests {
 
     #[test]
     fn checkpoints_can_be_read_and_differ() {
-        let scratch = Scratch::new("read");
+        let scratch = Scratch::new("nano-read");
         let out = scratch.0.join("nano");
         make(&out, &tiny()).expect("trains");
         let read = |step: u32| {
@@ -341,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_in_the_way_is_named_and_left_alone() {
-        let scratch = Scratch::new("way");
+        let scratch = Scratch::new("nano-way");
         let out = scratch.0.join("nano");
         fs::create_dir(&out).expect("a folder");
         fs::write(out.join("thesis.tex"), "dear").expect("a file");
@@ -352,7 +335,7 @@ mod tests {
 
     #[test]
     fn another_recipe_and_a_missing_file_are_errors() {
-        let scratch = Scratch::new("other");
+        let scratch = Scratch::new("nano-other");
         let out = scratch.0.join("nano");
         make(&out, &tiny()).expect("trains");
         let other = Recipe { seed: 9, ..tiny() };
@@ -365,7 +348,7 @@ mod tests {
 
     #[test]
     fn two_processes_do_not_train_in_one_place() {
-        let scratch = Scratch::new("busy");
+        let scratch = Scratch::new("nano-busy");
         let out = scratch.0.join("nano");
         let held = Workshop::open(&out).expect("free");
         assert!(matches!(make(&out, &tiny()), Err(NanoError::Busy { .. })));
@@ -375,7 +358,7 @@ mod tests {
 
     #[test]
     fn divergence_leaves_nothing() {
-        let scratch = Scratch::new("diverged");
+        let scratch = Scratch::new("nano-diverged");
         let mut recipe = tiny();
         recipe.optimiser.rate = 1e30;
         assert!(matches!(make(&scratch.0.join("nano"), &recipe), Err(NanoError::Diverged(_))));

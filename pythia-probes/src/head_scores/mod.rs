@@ -98,14 +98,8 @@ impl HeadScores {
     }
 
     /// Refuses what can have no answer.
-    pub(crate) fn check(&self) -> Result<(), ProbeError> {
-        for (field, value, least) in
-            [("batch", self.batch, 1), ("half_len", self.half_len, 1), ("repeats", self.repeats, 2)]
-        {
-            if value < least {
-                return Err(ProbeError::TooSmall { field, value, least });
-            }
-        }
+    pub(crate) fn check(&self, prepend_bos: bool) -> Result<(), ProbeError> {
+        self.layout(prepend_bos).check(2)?;
         if self.scores.is_empty() {
             return Err(ProbeError::Empty { field: "scores" });
         }

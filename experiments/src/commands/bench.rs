@@ -1,0 +1,96 @@
+//! `pythia bench`: time a whole workload.
+
+use std::path::PathBuf;
+
+use pythia_core::store::FolderStore;
+use serde::Serialize;
+
+use crate::bench::meter::{self, Patience, Timing};
+use crate::bench::workload::{self, Cached, Sizes, Workload};
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+
+/// Time a whole workload and print one line of JSON
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP)]
+pub struct Args {
+    /// What to time
+    #[arg(value_enum)]
+    workload: Workload,
+    /// A folder with one model, or for the workload h a folder of checkpoints
+    #[arg(long, value_name = "DIR")]
+    model: PathBuf,
+    /// What the line calls the model's size
+    #[arg(long, value_name = "LABEL", default_value = "")]
+    size: String,
+    /// What the line calls the model's files
+    #[arg(long, value_name = "LABEL", default_value = "")]
+    file: String,
+    /// Sequences
+    #[arg(long, default_value_t = 8)]
+    batch: usize,
+    /// Tokens of a sequence (workloads b and c)
+    #[arg(long, default_value_t = 128)]
+    seq: usize,
+    /// Compute the logits of the last position only (workload b)
+    #[arg(long)]
+    last_logits: bool,
+    /// Exactly this many repetitions [default: 3 to 15, as many as fit the budget]
+    #[arg(long, value_name = "N")]
+    reps: Option<usize>,
+    /// Seconds the repetitions may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 25.0)]
+    budget: f64,
+}
+
+/// The line: the fields by which it is compared with other programs' lines.
+#[derive(Serialize)]
+struct Line {
+    peer: &'static str,
+    work: &'static str,
+    size: String,
+    variant: &'static str,
+    batch: usize,
+    seq: usize,
+    dtype: &'static str,
+    file: String,
+    threads: usize,
+    #[serde(flatten)]
+    timing: Timing,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_bytes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_n: Option<usize>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let store = FolderStore::open(&args.model)?;
+    let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
+    let mut work = workload::prepare(args.workload, &store, sizes)?;
+    let mut cached = None;
+    let patience = Patience { reps: args.reps, budget: args.budget };
+    let timing = meter::time(patience, &mut || {
+        cached = work()?;
+        Ok::<(), Failure>(())
+    })?;
+    super::print(&serde_json::json!(line(&args, timing, cached)).to_string())?;
+    Ok(Exit::Ok)
+}
+
+fn line(args: &Args, timing: Timing, cached: Option<Cached>) -> Line {
+    Line {
+        peer: "pythia",
+        work: args.workload.letter(),
+        size: args.size.clone(),
+        variant: if args.last_logits { "last" } else { "std" },
+        batch: args.batch,
+        seq: args.seq,
+        dtype: "float32",
+        file: args.file.clone(),
+        threads: meter::processors() as usize,
+        timing,
+        cache_bytes: cached.map(|cached| cached.bytes),
+        cache_n: cached.map(|cached| cached.n),
+    }
+}
