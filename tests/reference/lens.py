@@ -8,6 +8,8 @@ import transformers
 from transformer_lens import HookedTransformer, HookedTransformerConfig, head_detector
 from transformer_lens.pretrained.weight_conversions import convert_neox_weights
 
+import draws
+
 HEADS = ("previous_token_head", "duplicate_token_head", "induction_head")
 # Points that TransformerLens makes only on request and that hold nothing but copies.
 COPIES = ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
@@ -51,10 +53,10 @@ def lens_model(shape, state, folded=False):
 
 
 def prompts(shape):
-    """Random tokens, and the same random half twice, without and with token 0 in front."""
+    """Random tokens, and the prompts of a probe: a random half twice, without and with the BOS (0) in front."""
     rng = torch.Generator().manual_seed(1000 + shape.seed)
     clean = torch.randint(0, shape.vocab, (2, 7), generator=rng)
-    half = torch.randint(1, shape.vocab, (2, 6), generator=rng)
+    half = torch.tensor([draws.half(shape.seed, prompt, 6, shape.vocab) for prompt in range(2)])
     repeated = torch.cat([half, half], 1)
     with_bos = torch.cat([torch.zeros(2, 1, dtype=torch.long), repeated], 1)
     return {"tokens.clean": clean, "tokens.repeated": repeated, "tokens.bos_repeated": with_bos}

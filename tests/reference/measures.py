@@ -97,10 +97,15 @@ def uniform(pattern):
 
 
 def losses(per_token, bos):
-    """Mean loss of the tokens of the first and of the second copy; per_token[:, t] is the loss of token t + 1."""
-    half = (per_token.shape[1] + 1 - int(bos)) // 2
-    first = half if bos else half - 1
-    return {"first_half": per_token[:, :first].mean(), "second_half": per_token[:, first:].mean()}
+    """Metrics of one prompt from the loss of its tokens; per_token[t] is the loss of token t + 1."""
+    half = (len(per_token) + 1 - int(bos)) // 2
+    first, second = per_token[: len(per_token) - half], per_token[-half:]
+    return {
+        "loss_first_half": first.mean(),
+        "loss_second_half": second.mean(),
+        "loss_ratio": second.mean() / first.mean(),
+        "tl_induction_loss": second[2:].mean(),
+    }
 
 
 def scores(values):
@@ -111,7 +116,7 @@ def scores(values):
         pattern = values[f"{prompt}.pattern"].numpy()
         real = [table(pattern[:, index], row, bos) for index, row in enumerate(rows)]
         null = [table(uniform(pattern[:, index]), row, bos) for index, row in enumerate(rows)]
-        out[prompt] = {"loss": losses(values[f"{prompt}.loss"].numpy(), bos)}
+        out[prompt] = {"loss": [losses(row, bos) for row in values[f"{prompt}.loss"].numpy()]}
         for score, definition in real[0]:
             value = np.mean([each[score, definition] for each in real], axis=0)
             expected = np.mean([each[score, definition] for each in null], axis=0)

@@ -66,6 +66,7 @@ fn transposed(tensor: &HostTensor) -> HostTensor {
 /// Token rows within the vocabulary.
 pub fn tokens(config: &NeoxConfig, batch: usize, length: usize, seed: u64) -> Vec<Vec<i64>> {
     let mut state = seed.wrapping_add(77) | 1;
-    let mut next = || (((uniform(&mut state) / 3.4 + 0.5) * config.vocab_size as f32) as i64).min(config.vocab_size as i64 - 1);
+    let mut next =
+        || (((uniform(&mut state) / 3.4 + 0.5) * config.vocab_size as f32) as i64).min(config.vocab_size as i64 - 1);
     (0..batch).map(|_| (0..length).map(|_| next()).collect()).collect()
 }

@@ -165,11 +165,8 @@ fn planning_and_validating_write_nothing() {
 #[test]
 fn lists_and_completions_are_printed() {
     let folder = place::scratch("lists");
-    for (what, word) in [
-        ("models", "pythia-70m"),
-        ("hooks", "blocks.{l}.attn.hook_pattern"),
-        ("probes", "head_scores"),
-    ] {
+    for (what, word) in [("models", "pythia-70m"), ("hooks", "blocks.{l}.attn.hook_pattern"), ("probes", "head_scores")]
+    {
         let plain = run(&folder, &["list", what]).ok();
         assert!(plain.out.contains(word) || plain.out.contains("hook_pattern"), "{what}:\n{}", plain.out);
         let json = run(&folder, &["list", what, "--json"]).ok();
@@ -200,7 +197,8 @@ fn activations(case: &Case) {
     let tokens = case.value("tokens.clean").tokens();
     std::fs::write(folder.join("tokens.json"), serde_json::to_string(&tokens).unwrap()).unwrap();
     let model = case.folder.to_str().expect("a plain path");
-    let arguments = ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
+    let arguments =
+        ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
     run(&folder, &arguments).ok();
     let ours = tensors::read(&folder.join("a.safetensors"));
     let mut ledger = Ledger::default();
@@ -223,13 +221,22 @@ fn last_logits_and_chosen_hooks_keep_the_file_small() {
     let folder = place::scratch("activations-last");
     std::fs::write(folder.join("tokens.json"), "[[1, 2, 3, 4]]").unwrap();
     let model = case.folder.to_str().expect("a plain path");
-    let arguments = ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "z", "--hooks", "blocks.-1.hook_resid_post"];
+    let arguments = [
+        "activations",
+        "--model",
+        model,
+        "--tokens",
+        "tokens.json",
+        "--hooks",
+        "z",
+        "--hooks",
+        "blocks.-1.hook_resid_post",
+    ];
     let more = ["--last-logits", "--out", "a.safetensors"];
     run(&folder, &[&arguments[..], &more].concat()).ok();
     let ours = tensors::read(&folder.join("a.safetensors"));
     let names: Vec<&str> = ours.keys().map(String::as_str).collect();
-    let expected =
-        ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z", "blocks.1.hook_resid_post", "logits", "tokens"];
+    let expected = ["blocks.0.attn.hook_z", "blocks.1.attn.hook_z", "blocks.1.hook_resid_post", "logits", "tokens"];
     assert_eq!(names, expected);
     assert_eq!(ours["logits"].shape, [1, 1, 61]);
 }

@@ -16,7 +16,10 @@ const RESOURCES: i32 = 4;
 /// `pythia activations` on a model folder.
 fn activations(folder: &Path, model: &str, hooks: &str) -> command::Said {
     std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
-    run(folder, &["activations", "--model", model, "--tokens", "tokens.json", "--hooks", hooks, "--out", "a.safetensors"])
+    run(
+        folder,
+        &["activations", "--model", model, "--tokens", "tokens.json", "--hooks", hooks, "--out", "a.safetensors"],
+    )
 }
 
 /// A scratch folder that holds a copy of a fixture as `model/`.
@@ -66,7 +69,8 @@ fn tokens_outside_the_vocabulary_are_refused() {
         (format!("[{too_long:?}]"), &["49", "48"]),
     ] {
         std::fs::write(folder.join("tokens.json"), &text).unwrap();
-        let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
+        let arguments =
+            ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
         run(&folder, &arguments).refused(words);
         assert!(!folder.join("a.safetensors").exists(), "{text}");
     }
@@ -175,7 +179,8 @@ fn hostile_pickles_are_refused_and_never_run() {
         let folder = with_model(&format!("hostile-{file}"), "parallel-bin");
         std::fs::copy(place::fixtures().join("hostile").join(file), folder.join("model/pytorch_model.bin")).unwrap();
         refuses_model(&folder, &["pytorch_model.bin", word]);
-        let ran: Vec<_> = place::contents(&folder).into_keys().filter(|path| path.ends_with("hostile-pickle-was-run")).collect();
+        let ran: Vec<_> =
+            place::contents(&folder).into_keys().filter(|path| path.ends_with("hostile-pickle-was-run")).collect();
         assert!(ran.is_empty(), "the pickle was run: {ran:?}");
     }
 }

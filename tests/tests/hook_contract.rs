@@ -143,7 +143,8 @@ fn identities(model: &GptNeoX, tokens: Tensor<2, Int>) {
     let stream = |site: Site, layer: usize| cache.get::<3>(site.at(layer)).expect("everything was kept");
     let heads = |site: Site, layer: usize| cache.get::<4>(site.at(layer)).expect("everything was kept");
     for layer in 0..config.n_layers {
-        let (pre, attn, mlp) = (stream(Site::ResidPre, layer), stream(Site::AttnOut, layer), stream(Site::MlpOut, layer));
+        let (pre, attn, mlp) =
+            (stream(Site::ResidPre, layer), stream(Site::AttnOut, layer), stream(Site::MlpOut, layer));
         close("resid_post", pre.clone() + attn.clone() + mlp, stream(Site::ResidPost, layer));
         let read = if config.variant.parallel_residual { pre.clone() } else { stream(Site::ResidMid, layer) };
         same("mlp_in", stream(Site::MlpIn, layer), read);

@@ -1,12 +1,14 @@
-//! Head scores and losses against an independent computation in numpy, and against TransformerLens' own detectors.
+//! Head scores and losses of the probes against an independent computation in numpy, on prompts that were drawn
+//! independently from the same seeds, and against TransformerLens' own detectors.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::DType;
-use pythia_core::weights::Profile;
+use pythia_core::{model::GptNeoX, weights::Profile};
 use pythia_probes::{
     Column, ProbeSpec, Subject, Table,
-    head_scores::{HeadScores, PatternReader},
+    head_scores::HeadScores,
+    induction_loss::InductionLoss,
     prompts::{Prompts, Repeated, Vocabulary},
     run,
     token_loss::TokenLoss,
@@ -17,50 +19,124 @@ use pythia_tests::{
     tensors::{Ledger, Reference},
 };
 
-/// Allowed distance of a score in float32, and in float64.
+/// Allowed distance of a score or loss in float32, and in float64.
 const SINGLE: f64 = 1e-5;
-const DOUBLE: f64 = 1e-10;
+const DOUBLE: f64 = 1e-9;
+/// Prompts, and random tokens in each.
+const BATCH: usize = 2;
+const HALF: usize = 6;
 
-/// Values of one table, `[layer][head]` in one row after the other, by "score.definition".
-type Scores = BTreeMap<String, (Reference, f64)>;
+/// The committed models with the seeds their prompts were drawn from.
+fn seeded() -> Vec<(Case, u64)> {
+    let seed = |name: &str| match name {
+        "parallel" => Some(11),
+        "sequential" => Some(12),
+        "tied" => Some(13),
+        _ => None,
+    };
+    cases::committed().into_iter().filter_map(|case| seed(&case.name).map(|seed| (case, seed))).collect()
+}
+
+/// The two kinds of prompt: key of the fixtures, and whether a BOS stands in front.
+const PROMPTS: [(&str, bool); 2] = [("repeated", false), ("bos_repeated", true)];
+
+#[test]
+fn prompts_are_those_that_the_seed_means() {
+    for (case, seed) in seeded() {
+        for (prompt, bos) in PROMPTS {
+            let size = case.value("plain.logits").shape[2];
+            let shape = Repeated { batch: BATCH, half_len: HALF, repeats: 2, bos };
+            let prompts = Prompts::repeated(shape, Vocabulary { size, bos: 0 }, seed).expect("ids are left to draw");
+            let ours: Vec<Vec<i64>> =
+                prompts.rows().iter().map(|row| row.iter().map(|&id| i64::from(id)).collect()).collect();
+            assert_eq!(ours, case.value(&format!("tokens.{prompt}")).tokens(), "{} {prompt}", case.name);
+        }
+    }
+}
 
 #[test]
 fn every_definition_equals_the_plain_loops() {
     let text = std::fs::read_to_string(place::fixtures().join("measures.json")).expect("the values are committed");
     let expected: serde_json::Value = serde_json::from_str(&text).expect("the values are JSON");
-    for case in cases::committed().iter().filter(|case| !case.name.ends_with("-bin")) {
+    for (case, seed) in seeded() {
         for (dtype, bound) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
+            let model = case.model(Profile::AsPublished, dtype);
             let mut ledger = Ledger::default();
-            for prompt in ["repeated", "bos_repeated"] {
-                let found = scores(case, prompt, usize::MAX, HeadScores::default(), dtype);
-                let table = expected[&case.name][prompt].as_object().expect("a table");
-                assert_eq!(found.len(), table.len() - 1, "{}: {:?}", case.name, found.keys());
-                for (name, entry) in table.iter().filter(|(name, _)| *name != "loss") {
-                    let (value, null) = &found[name];
-                    let same = (null - entry["null"].as_f64().expect("a number")).abs();
-                    assert!(same < 1e-12, "{} {prompt} {name}: null is {null}", case.name);
-                    ledger.compare("scores", name, value, &matrix(&entry["value"]), bound);
-                }
-                losses(case, prompt, &table["loss"], dtype, bound, &mut ledger);
+            for (prompt, bos) in PROMPTS {
+                let expected = expected[&case.name][prompt].as_object().expect("a table");
+                head_scores(&model, seed, bos, expected, bound, &mut ledger);
+                induction_loss(&model, seed, bos, &expected["loss"], bound, &mut ledger);
+                token_loss(&model, seed, bos, case.value(&format!("{prompt}.loss")), bound, &mut ledger);
             }
             ledger.settle(&format!("{} ({dtype:?})", case.name));
         }
     }
 }
 
+type Json = serde_json::Map<String, serde_json::Value>;
+
+fn head_scores(model: &GptNeoX, seed: u64, bos: bool, expected: &Json, bound: f64, ledger: &mut Ledger) {
+    let config = HeadScores { batch: BATCH, half_len: HALF, ..HeadScores::default() };
+    let found = by_definition(&ask(model, ProbeSpec::HeadScores(config), seed, bos), model);
+    assert_eq!(found.len(), expected.len() - 1, "{:?}", found.keys());
+    for (name, entry) in expected.iter().filter(|(name, _)| *name != "loss") {
+        let (value, null) = found.get(name).unwrap_or_else(|| panic!("no score {name}"));
+        let distance = (null - number(&entry["null"])).abs();
+        assert!(distance < 1e-12, "{name}: null is {null}, not {}", entry["null"]);
+        let rows: Vec<Vec<f64>> = serde_json::from_value(entry["value"].clone()).expect("a matrix");
+        let expected = Reference { shape: value.shape.clone(), values: rows.concat() };
+        ledger.compare("head scores", name, value, &expected, bound);
+    }
+}
+
+fn induction_loss(
+    model: &GptNeoX,
+    seed: u64,
+    bos: bool,
+    expected: &serde_json::Value,
+    bound: f64,
+    ledger: &mut Ledger,
+) {
+    let config = InductionLoss { batch: BATCH, half_len: HALF, ..InductionLoss::default() };
+    let table = ask(model, ProbeSpec::InductionLoss(config), seed, bos);
+    let mut compared = 0;
+    for row in 0..table.n_rows() {
+        let metric = &texts(&table, "metric")[row];
+        let prompt = wholes(&table, "prompt_id")[row].expect("a prompt") as usize;
+        let Some(expected) = expected[prompt].get(metric) else { continue };
+        let found = floats(&table, "value")[row].expect("the metric is defined");
+        ledger.compare("losses of halves", metric, &scalar(found), &scalar(number(expected)), bound);
+        compared += 1;
+    }
+    assert_eq!(compared, 4 * BATCH);
+}
+
+fn token_loss(model: &GptNeoX, seed: u64, bos: bool, expected: &Reference, bound: f64, ledger: &mut Ledger) {
+    let config = TokenLoss { batch: Some(BATCH), half_len: Some(HALF), ..TokenLoss::default() };
+    let table = ask(model, ProbeSpec::TokenLoss(config), seed, bos);
+    let values = floats(&table, "loss").iter().map(|loss| loss.expect("a finite loss")).collect();
+    let found = Reference { shape: expected.shape.clone(), values };
+    assert_eq!(found.values.len(), expected.values.len());
+    ledger.compare("token loss", "loss", &found, expected, bound);
+}
+
 #[test]
 fn detectors_equal_transformer_lens_under_every_option() {
-    for case in cases::committed().iter().filter(|case| !case.name.ends_with("-bin")) {
+    for (case, seed) in seeded() {
+        let model = case.model(Profile::AsPublished, DType::F32);
         let mut ledger = Ledger::default();
-        for (bos, current) in [(false, false), (true, false), (false, true), (true, true)] {
-            let config = HeadScores { exclude_bos: bos, exclude_current: current, ..HeadScores::default() };
-            let found = scores(case, "bos_repeated", 1, config, DType::F32);
-            let suffix = [(bos, "+exclude_bos"), (current, "+exclude_current")];
-            let suffix: String = suffix.iter().filter(|(on, _)| *on).map(|(_, text)| *text).collect();
+        for (exclude_bos, exclude_current) in [(false, false), (true, false), (false, true), (true, true)] {
+            // The reference saw the first prompt alone.
+            let sizes = HeadScores { batch: 1, half_len: HALF, ..HeadScores::default() };
+            let config = HeadScores { exclude_bos, exclude_current, ..sizes };
+            let found = by_definition(&ask(&model, ProbeSpec::HeadScores(config), seed, true), &model);
+            let parts = [(exclude_bos, "+exclude_bos"), (exclude_current, "+exclude_current")];
+            let suffix: String = parts.iter().filter(|(on, _)| *on).map(|(_, text)| *text).collect();
+            let options = format!("bos{}.cur{}", u8::from(exclude_bos), u8::from(exclude_current));
             for score in ["induction", "previous_token", "duplicate_token"] {
                 // TransformerLens rounds `abs` to three decimals.
                 for (measure, bound) in [("mul", SINGLE), ("abs", SINGLE + 5e-4)] {
-                    let key = format!("detect.{score}_head.{measure}.bos{}.cur{}", u8::from(bos), u8::from(current));
+                    let key = format!("detect.{score}_head.{measure}.{options}");
                     let (value, _) = &found[&format!("{score}.tl_detect_{measure}{suffix}")];
                     ledger.compare(measure, &key, value, case.value(&key), bound);
                 }
@@ -70,65 +146,48 @@ fn detectors_equal_transformer_lens_under_every_option() {
     }
 }
 
-/// Head scores on the first `rows` prompts of a reference batch.
-fn scores(case: &Case, prompt: &str, rows: usize, config: HeadScores, dtype: DType) -> Scores {
-    let model = case.model(Profile::AsPublished, dtype);
-    let rows: Vec<Vec<u32>> = ids(case, prompt).into_iter().take(rows).collect();
-    let (batch, length) = (rows.len(), rows[0].len());
-    let layout = Repeated { batch, half_len: length / 2, repeats: 2, bos: length % 2 == 1 };
-    let vocabulary = Vocabulary { size: model.config().vocab_size, bos: 0 };
-    let prompts = Prompts::given(&rows, false, vocabulary).expect("ids within the vocabulary");
-    let mut reader = PatternReader::new(&config, layout, &prompts);
-    model.observe(model.tokens(&rows), &mut reader);
-    let table = reader.finish(model.config().n_layers).expect("every layer was seen");
-    by_definition(&table, model.config().n_layers, model.config().n_heads)
+fn ask(model: &GptNeoX, probe: ProbeSpec, seed: u64, prepend_bos: bool) -> Table {
+    let subject = Subject { model, vocab: model.config().vocab_size, prepend_bos, bos: 0 };
+    run(&[probe], &subject, seed).remove(0).expect("the probe fits the model")
 }
 
-fn ids(case: &Case, prompt: &str) -> Vec<Vec<u32>> {
-    let rows = case.value(&format!("tokens.{prompt}")).tokens();
-    rows.iter().map(|row| row.iter().map(|&id| id as u32).collect()).collect()
-}
-
-fn by_definition(table: &Table, layers: usize, heads: usize) -> Scores {
-    let text = |name| table.column(name).and_then(Column::text).expect("a column of words");
-    let numbers = |name| table.column(name).and_then(Column::floats).expect("a column of numbers");
-    let whole = |name| table.column(name).and_then(Column::ints).expect("a column of whole numbers");
-    let mut out = Scores::new();
+/// Values `[layer, head]` and the null, by "score.definition".
+fn by_definition(table: &Table, model: &GptNeoX) -> BTreeMap<String, (Reference, f64)> {
+    let (layers, heads) = (model.config().n_layers, model.config().n_heads);
+    let empty = || Reference { shape: vec![layers, heads], values: vec![f64::NAN; layers * heads] };
+    let mut out = BTreeMap::new();
     for row in 0..table.n_rows() {
-        let name = format!("{}.{}", text("score")[row], text("definition")[row]);
-        let value = numbers("value")[row].expect("no score is undefined here");
-        let null = numbers("null")[row].expect("no null is undefined here");
-        let entry = out.entry(name).or_insert_with(|| {
-            (Reference { shape: vec![layers, heads], values: vec![f64::NAN; layers * heads] }, null)
-        });
-        let (layer, head) = (whole("layer")[row].expect("a layer"), whole("head")[row].expect("a head"));
-        entry.0.values[layer as usize * heads + head as usize] = value;
+        let name = format!("{}.{}", texts(table, "score")[row], texts(table, "definition")[row]);
+        let value = floats(table, "value")[row].expect("no score is undefined here");
+        let null = floats(table, "null")[row].expect("no null is undefined here");
+        let gap = floats(table, "value_minus_null")[row].expect("nor their difference");
+        assert_eq!(gap, value - null);
+        let (layer, head) = (wholes(table, "layer")[row], wholes(table, "head")[row]);
+        let at = layer.expect("a layer") as usize * heads + head.expect("a head") as usize;
+        let entry = out.entry(name).or_insert_with(|| (empty(), null));
+        assert!(entry.0.values[at].is_nan(), "one row for each head");
+        entry.0.values[at] = value;
         assert_eq!(entry.1, null);
     }
     out
 }
 
-/// The token loss of each prompt, as a table and as means over the two copies.
-fn losses(case: &Case, prompt: &str, means: &serde_json::Value, dtype: DType, bound: f64, ledger: &mut Ledger) {
-    let model = case.model(Profile::AsPublished, dtype);
-    let rows = ids(case, prompt);
-    let length = rows[0].len();
-    let vocab = model.config().vocab_size;
-    let subject = Subject { model: &model, vocab, prepend_bos: false, bos: 0 };
-    let probe = ProbeSpec::TokenLoss(TokenLoss { tokens: Some(rows), ..TokenLoss::default() });
-    let table = run(&[probe], &subject, 0).remove(0).expect("the prompts fit");
-    let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
-    let values: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
-    let found = Reference { shape: vec![values.len() / (length - 1), length - 1], values };
-    ledger.compare("token loss", prompt, &found, case.value(&format!("{prompt}.loss")), bound);
-    let half = length / 2;
-    let ends = found.values.chunks(length - 1).flat_map(|row| &row[row.len() - half..]);
-    let second = Reference { shape: vec![], values: vec![ends.sum::<f64>() / (2 * half) as f64] };
-    let expected = means["second_half"].as_f64().expect("a number");
-    ledger.compare("mean loss", "second_half", &second, &Reference { shape: vec![], values: vec![expected] }, bound);
+fn texts<'a>(table: &'a Table, name: &str) -> &'a [String] {
+    table.column(name).and_then(Column::text).expect("a column of words")
 }
 
-fn matrix(value: &serde_json::Value) -> Reference {
-    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).expect("a matrix");
-    Reference { shape: vec![rows.len(), rows[0].len()], values: rows.concat() }
+fn wholes<'a>(table: &'a Table, name: &str) -> &'a [Option<i64>] {
+    table.column(name).and_then(Column::ints).expect("a column of whole numbers")
+}
+
+fn floats<'a>(table: &'a Table, name: &str) -> &'a [Option<f64>] {
+    table.column(name).and_then(Column::floats).expect("a column of numbers")
+}
+
+fn number(value: &serde_json::Value) -> f64 {
+    value.as_f64().expect("a number")
+}
+
+fn scalar(value: f64) -> Reference {
+    Reference { shape: vec![], values: vec![value] }
 }

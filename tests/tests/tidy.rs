@@ -49,7 +49,8 @@ fn crates_depend_downwards_only() {
 
 #[test]
 fn only_the_edge_touches_the_world() {
-    let worldly = ["std::fs", "std::env", "std::net", "std::time", "std::process", "fs::", "env::", "SystemTime", "Instant"];
+    let worldly =
+        ["std::fs", "std::env", "std::net", "std::time", "std::process", "fs::", "env::", "SystemTime", "Instant"];
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments"] {
         for source in sources::of_crate(folder) {
@@ -95,7 +96,13 @@ fn files_stay_short() {
 #[test]
 fn no_file_names_this_machine() {
     // Spelled in parts, so that this file passes its own test.
-    let words = [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("crates.", "io"), concat!("pypi.", "org")];
+    let words = [
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/ho", "me/"),
+        concat!("crates.", "io"),
+        concat!("pypi.", "org"),
+    ];
     for source in sources::tracked(&["rs", "md", "toml", "py", "sh", "json", "txt", "yml"]) {
         for (number, line) in source.text.lines().enumerate() {
             for word in words {
@@ -128,10 +135,10 @@ fn the_readme_has_the_hook_table() {
     let path = place::root().join("README.md");
     let readme = std::fs::read_to_string(&path).expect("there is a README");
     let fresh = with_table(&readme).unwrap_or_else(|| panic!("README.md lacks the lines {MARKS:?}"));
-    if std::env::var_os("PYTHIA_WRITE_README").is_some() {
+    if std::env::var_os("PYTHIA_REWRITE").is_some() {
         std::fs::write(&path, fresh).expect("the README can be written");
     } else {
-        assert!(readme == fresh, "README.md's hook table is stale; run this test once with PYTHIA_WRITE_README=1");
+        assert!(readme == fresh, "README.md's hook table is stale; run this test once with PYTHIA_REWRITE=1");
     }
 }
 
@@ -172,4 +179,16 @@ fn the_hook_table_is_whole() {
     let fresh = with_table(&readme).unwrap();
     assert_eq!(with_table(&fresh).unwrap(), fresh, "rewriting twice changes nothing");
     assert!(with_table("no marks").is_none());
+}
+
+#[test]
+fn the_schema_of_experiment_files_is_fresh() {
+    let path = place::root().join("experiments/schema.json");
+    let fresh = experiments::config::json_schema();
+    if std::env::var_os("PYTHIA_REWRITE").is_some() {
+        std::fs::write(&path, fresh).expect("the schema can be written");
+    } else {
+        let committed = std::fs::read_to_string(&path).expect("a committed schema");
+        assert!(committed == fresh, "experiments/schema.json is stale; run this test once with PYTHIA_REWRITE=1");
+    }
 }
