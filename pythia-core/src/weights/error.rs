@@ -56,7 +56,7 @@ pub enum WeightError {
         second: PathBuf,
     },
     /// A tensor that the configuration calls for is not there.
-    #[error("tensor {tensor} {expected:?} is missing ({others} more are); the files have {found} tensors")]
+    #[error("tensor {tensor} {expected:?} is missing{}; the files have {found} tensors", and_others(*others))]
     Missing {
         /// Its name.
         tensor: String,
@@ -119,4 +119,8 @@ pub enum WeightError {
         /// The file it is in.
         path: PathBuf,
     },
+}
+
+fn and_others(n: usize) -> String {
+    if n == 0 { String::new() } else { format!(", and so are {n} others") }
 }

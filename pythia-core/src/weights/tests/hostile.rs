@@ -87,7 +87,7 @@ fn tensors_that_do_not_belong_are_named() {
     let mut missing = tensors.clone();
     missing.remove(find("gpt_neox.final_layer_norm.bias"));
     let error = read_safetensors(&config, &missing).unwrap_err().to_string();
-    assert!(error.contains("gpt_neox.final_layer_norm.bias [70] is missing (0 others more are)"), "{error}");
+    assert!(error.contains("gpt_neox.final_layer_norm.bias [70] is missing; the files have 27"), "{error}");
 
     let mut misshapen = tensors.clone();
     misshapen[find("embed_out.weight")].shape.reverse();
@@ -222,7 +222,7 @@ fn malformed_pickles_are_refused() {
 #[test]
 fn bombs_stay_small() {
     // A tuple of a tuple of a tuple …, and one doubled twenty thousand times over by way of the memo.
-    let deep = Pickle::new().ops(b")").ops(&b"\x85".repeat(1_000_000)).ops(b".");
+    let deep = Pickle::new().ops(b")").ops(&b"\x85".repeat(900_000)).ops(b".");
     assert_eq!(refused(deep), PickleError::NotTensors { key: None });
     let doubled = b"q\x00h\x00\x86".repeat(20_000);
     assert_eq!(refused(Pickle::new().ops(b")").ops(&doubled).ops(b".")), PickleError::NotTensors { key: None });
