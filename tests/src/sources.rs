@@ -14,11 +14,30 @@ pub struct Source {
 }
 
 impl Source {
-    /// The lines before the file's unit tests, if it has some.
+    /// The lines before the file's unit tests, if it has some. A `mod name;` for tests kept in a file of their own ends nothing.
     pub fn before_tests(&self) -> impl Iterator<Item = &str> {
-        self.text.lines().take_while(|line| line.trim() != "#[cfg(test)]")
+        let lines: Vec<&str> = self.text.lines().collect();
+        let inline = |pair: &[&str]| pair[0].trim() == TESTS && pair[1].trim_end().ends_with('{');
+        let end = lines.windows(2).position(inline).unwrap_or(lines.len());
+        lines.into_iter().take(end)
+    }
+
+    /// Paths, without their ending, of the modules that this file declares for its tests alone.
+    fn test_modules(&self) -> Vec<String> {
+        let lines: Vec<&str> = self.text.lines().map(str::trim).collect();
+        let stem = self.path.trim_end_matches(".rs");
+        let folder = match stem.rsplit_once('/') {
+            Some((folder, "lib" | "main" | "mod")) => folder,
+            _ => stem,
+        };
+        let declared = lines.windows(2).filter(|pair| pair[0] == TESTS);
+        let names = declared.filter_map(|pair| pair[1].split("mod ").nth(1)?.strip_suffix(';'));
+        names.map(|name| format!("{folder}/{name}")).collect()
     }
 }
+
+/// What stands before everything that is compiled for tests alone.
+const TESTS: &str = "#[cfg(test)]";
 
 /// Files that git tracks or would track, of the given endings, in order.
 pub fn tracked(endings: &[&str]) -> Vec<Source> {
@@ -52,8 +71,33 @@ fn source(root: &Path, path: &Path) -> Source {
     Source { path: name, text }
 }
 
-/// Source files of the crate in `folder`, without its tests and benches.
+/// Source files of the crate in `folder`, without modules that are tests.
 pub fn of_crate(folder: &str) -> Vec<Source> {
     let prefix = format!("{folder}/src/");
-    tracked(&["rs"]).into_iter().filter(|source| source.path.starts_with(&prefix)).collect()
+    let all: Vec<Source> = tracked(&["rs"]).into_iter().filter(|source| source.path.starts_with(&prefix)).collect();
+    let tests: Vec<String> = all.iter().flat_map(Source::test_modules).collect();
+    let is_test = |path: &str| {
+        tests.iter().any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/'])))
+    };
+    all.into_iter().filter(|source| !is_test(&source.path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(path: &str, text: &str) -> Source {
+        Source { path: path.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn inline_tests_end_a_file_and_declared_ones_do_not() {
+        let inline = source("a/src/x.rs", "one\n#[cfg(test)]\nmod tests {\ntwo\n}");
+        assert_eq!(inline.before_tests().collect::<Vec<_>>(), ["one"]);
+        assert!(inline.test_modules().is_empty());
+        let declared = source("a/src/x.rs", "#[cfg(test)]\nmod tests;\ntwo");
+        assert_eq!(declared.before_tests().count(), 3);
+        assert_eq!(declared.test_modules(), ["a/src/x/tests"]);
+        assert_eq!(source("a/src/lib.rs", "#[cfg(test)]\npub(crate) mod aid;").test_modules(), ["a/src/aid"]);
+    }
 }

@@ -19,7 +19,26 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The files that may touch disk, environment, network or clock.
-const EDGE: &[&str] = &[];
+const EDGE: &[&str] = &[
+    "pythia-core/src/store/folder.rs",
+    "pythia-core/src/store/layout.rs",
+    "pythia-core/src/tokenizer.rs",
+    "pythia-core/src/weights/map.rs",
+    "experiments/src/bench/meter.rs",
+    "experiments/src/commands/activations.rs",
+    "experiments/src/commands/mod.rs",
+    "experiments/src/commands/validate.rs",
+    "experiments/src/curve.rs",
+    "experiments/src/disk.rs",
+    "experiments/src/folder.rs",
+    "experiments/src/journal.rs",
+    "experiments/src/nano/folder.rs",
+    "experiments/src/place.rs",
+    "experiments/src/progress.rs",
+    "experiments/src/sink.rs",
+    "experiments/src/study.rs",
+    "experiments/src/sweep.rs",
+];
 
 /// Lines a file may have before its unit tests.
 const LONGEST_FILE: usize = 300;
@@ -50,7 +69,7 @@ fn crates_depend_downwards_only() {
 #[test]
 fn only_the_edge_touches_the_world() {
     let worldly =
-        ["std::fs", "std::env", "std::net", "std::time", "std::process", "fs::", "env::", "SystemTime", "Instant"];
+        ["std::fs", "std::env", "std::net", "std::time", "fs::", "env::", "SystemTime", "Instant", "Command::new"];
     let mut found: BTreeMap<String, String> = BTreeMap::new();
     for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments"] {
         for source in sources::of_crate(folder) {
@@ -84,8 +103,9 @@ fn says(line: &str, word: &str) -> bool {
 
 #[test]
 fn files_stay_short() {
-    let long: Vec<String> = sources::tracked(&["rs"])
-        .iter()
+    let crates = ["pythia-hooks", "pythia-core", "pythia-probes", "experiments", "tests"];
+    let code = crates.iter().flat_map(|folder| sources::of_crate(folder));
+    let long: Vec<String> = code
         .map(|source| (source.path.clone(), source.before_tests().count()))
         .filter(|(_, lines)| *lines > LONGEST_FILE)
         .map(|(path, lines)| format!("{path}: {lines}"))
