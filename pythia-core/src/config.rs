@@ -148,9 +148,7 @@ impl NeoxConfig {
         raw.check_kind()?;
         let d_model = size("hidden_size", raw.hidden_size, MAX_D_MODEL)?;
         let n_heads = size("num_attention_heads", raw.num_attention_heads, MAX_HEADS)?;
-        if d_model % n_heads != 0 {
-            return Err(ConfigError::HeadsDoNotDivide { d_model, n_heads });
-        }
+        let d_head = d_head(d_model, n_heads)?;
         let config = Self {
             n_layers: size("num_hidden_layers", raw.num_hidden_layers, MAX_LAYERS)?,
             d_model,
@@ -159,7 +157,7 @@ impl NeoxConfig {
             vocab_size: size("vocab_size", raw.vocab_size, MAX_VOCAB)?,
             n_ctx: size("max_position_embeddings", raw.max_position_embeddings.or(Some(DEFAULT_N_CTX)), MAX_CTX)?,
             layer_norm_eps: raw.layer_norm_eps.unwrap_or(DEFAULT_LAYER_NORM_EPS),
-            rotary: raw.rotary(d_model / n_heads)?,
+            rotary: raw.rotary(d_head)?,
             variant: Variant {
                 parallel_residual: raw.use_parallel_residual.unwrap_or(true),
                 tied_embeddings: raw.tie_word_embeddings.unwrap_or(false),
@@ -181,13 +179,10 @@ impl NeoxConfig {
         size("intermediate_size", Some(self.d_mlp as u64), MAX_D_MLP)?;
         size("vocab_size", Some(self.vocab_size as u64), MAX_VOCAB)?;
         size("max_position_embeddings", Some(self.n_ctx as u64), MAX_CTX)?;
-        if self.d_model % self.n_heads != 0 {
-            return Err(ConfigError::HeadsDoNotDivide { d_model: self.d_model, n_heads: self.n_heads });
-        }
         positive("layer_norm_eps", self.layer_norm_eps, 1.0)?;
         positive("rotary_emb_base", self.rotary.base, MAX_ROTARY_BASE)?;
-        let (ndims, d_head) = (self.rotary.ndims, self.d_head());
-        if ndims < 2 || ndims % 2 != 0 || ndims > d_head {
+        let (ndims, d_head) = (self.rotary.ndims, d_head(self.d_model, self.n_heads)?);
+        if ndims < 2 || !ndims.is_multiple_of(2) || ndims > d_head {
             return Err(ConfigError::RotaryDims { ndims, d_head });
         }
         Ok(())
@@ -251,6 +246,15 @@ fn size(key: &'static str, found: Option<u64>, max: u64) -> Result<usize, Config
         return Err(ConfigError::OutOfRange { key, found, min: 1, max });
     }
     Ok(found as usize)
+}
+
+/// Width of one head, where the heads share the model's width evenly.
+fn d_head(d_model: usize, n_heads: usize) -> Result<usize, ConfigError> {
+    if d_model.is_multiple_of(n_heads) {
+        Ok(d_model / n_heads)
+    } else {
+        Err(ConfigError::HeadsDoNotDivide { d_model, n_heads })
+    }
 }
 
 /// A real number above 0, at most `max`; NaN fails both comparisons.

@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn points_order_as_they_fire() {
         let mut points =
-            vec![Site::FinalScale.at(0), Site::ResidPre.at(1), Site::ResidPost.at(0), Site::Embed.at(0), Site::Q.at(0)];
+            [Site::FinalScale.at(0), Site::ResidPre.at(1), Site::ResidPost.at(0), Site::Embed.at(0), Site::Q.at(0)];
         points.sort();
         let names: Vec<String> = points.iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -6,7 +6,8 @@
 
 mod attention;
 mod block;
-mod kernels;
+#[doc(hidden)] // Public for the benchmarks alone.
+pub mod kernels;
 mod linear;
 mod mlp;
 mod norm;
@@ -19,9 +20,10 @@ use pythia_hooks::{Anatomy, Hooks, Site, points_of};
 use crate::{config::NeoxConfig, params::Param};
 use block::Block;
 use norm::LayerNorm;
-use rotary::RotaryTable;
 
 pub use parameters::ParamMut;
+#[doc(hidden)] // Public for the benchmarks alone.
+pub use rotary::RotaryTable;
 
 /// The residual stream between two blocks.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use crate::config::NeoxConfig;
 
 /// Cosines and sines for every position.
 #[derive(Clone, Debug)]
-pub(super) struct RotaryTable {
+pub struct RotaryTable {
     /// `[n_ctx, ndims / 2]`.
     pub cos: Tensor<2>,
     /// `[n_ctx, ndims / 2]`.

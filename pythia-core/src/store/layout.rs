@@ -13,10 +13,31 @@ use crate::weights::WeightFiles;
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// The forms that weights come in, best first: whole file, index of shards, how its entries end, what it is.
-const FORMS: [(&str, &str, &str, fn(Vec<PathBuf>) -> WeightFiles); 2] = [
-    ("model.safetensors", "model.safetensors.index.json", ".safetensors", WeightFiles::Safetensors),
-    ("pytorch_model.bin", "pytorch_model.bin.index.json", ".bin", WeightFiles::Pytorch),
+/// A form that weights come in.
+struct Form {
+    /// Name of the single file.
+    whole: &'static str,
+    /// Name of the index where there are shards.
+    index: &'static str,
+    /// How the names of shards end.
+    suffix: &'static str,
+    files: fn(Vec<PathBuf>) -> WeightFiles,
+}
+
+/// The forms, best first.
+const FORMS: [Form; 2] = [
+    Form {
+        whole: "model.safetensors",
+        index: "model.safetensors.index.json",
+        suffix: ".safetensors",
+        files: WeightFiles::Safetensors,
+    },
+    Form {
+        whole: "pytorch_model.bin",
+        index: "pytorch_model.bin.index.json",
+        suffix: ".bin",
+        files: WeightFiles::Pytorch,
+    },
 ];
 /// The largest index of the suite has 50 kB.
 const MAX_INDEX: u64 = 16 << 20;
@@ -35,23 +56,26 @@ pub(super) fn checkpoint_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<Che
 
 /// Whether a folder holds a configuration and something that says where weights are. Cheap: nothing is opened.
 pub(super) fn looks_like_checkpoint(dir: &Path) -> bool {
-    let weights = FORMS.iter().flat_map(|&(whole, index, ..)| [whole, index]);
-    dir.join(CONFIG).is_file() && weights.into_iter().any(|name| dir.join(name).is_file())
+    dir.join(CONFIG).is_file() && names().any(|name| dir.join(name).is_file())
+}
+
+/// The names that say where weights are, best first.
+fn names() -> impl Iterator<Item = &'static str> {
+    FORMS.iter().flat_map(|form| [form.whole, form.index])
 }
 
 fn weights_in(dir: &Path) -> Result<WeightFiles, StoreError> {
-    for (whole, index, suffix, form) in FORMS {
-        let whole = dir.join(whole);
+    for form in FORMS {
+        let whole = dir.join(form.whole);
         if whole.is_file() {
-            return Ok(form(vec![whole]));
+            return Ok((form.files)(vec![whole]));
         }
-        let index = dir.join(index);
+        let index = dir.join(form.index);
         if index.is_file() {
-            return shards(&index, suffix).map(form);
+            return shards(&index, form.suffix).map(form.files);
         }
     }
-    let looked_for = FORMS.iter().flat_map(|&(whole, index, ..)| [whole, index]).collect();
-    Err(StoreError::NoWeights { dir: dir.to_owned(), looked_for })
+    Err(StoreError::NoWeights { dir: dir.to_owned(), looked_for: names().collect() })
 }
 
 /// The one key of an index that matters: tensor name → file name.

@@ -53,19 +53,11 @@ fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D>
 }
 
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map(
-        x,
-        #[inline(always)]
-        |v| scalar::gelu(v),
-    )
+    map(x, scalar::gelu)
 }
 
 pub fn gelu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    map(
-        x,
-        #[inline(always)]
-        |v| scalar::gelu_slope(v),
-    )
+    map(x, scalar::gelu_slope)
 }
 
 pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {

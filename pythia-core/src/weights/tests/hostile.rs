@@ -49,7 +49,7 @@ fn flipped_bytes_never_panic() {
     for (torch, mut bytes) in [(false, safetensors_bytes(&tensors)), (true, TorchFile::of(&tensors).bytes())] {
         let n = bytes.len();
         let places = (0..4000.min(n)).chain(n.saturating_sub(4000)..n);
-        for (round, at) in places.step_by(7).enumerate() {
+        for (round, at) in places.step_by(23).enumerate() {
             let kept = bytes[at];
             bytes[at] ^= [0x01, 0x80, 0xFF, 0x20][round % 4];
             if let Ok((params, _)) = read_bytes(torch, &bytes) {
