@@ -4,8 +4,7 @@
 //! NaN in a weight becomes NaN in every result. Transposition goes through small square tiles, so that both sides are
 //! touched a cache line at a time; how wide the tiles are does not change the result.
 
-use half::f16;
-use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use pulp::Arch;
 use rayon::prelude::*;
 use safetensors::Dtype;
 
@@ -49,44 +48,45 @@ impl Kind {
     }
 
     /// Widens as many values as `to` holds; says whether all of them are finite.
+    #[inline(always)]
     fn widen(self, from: &[u8], to: &mut [f32]) -> bool {
         match self {
-            Self::F16 => widen_f16(from, to),
-            Self::Bf16 => {
-                widen_by(from, to, |bytes: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16))
-            }
-            Self::F32 => widen_by(from, to, f32::from_le_bytes),
+            Self::F16 => widen(from, to, |bytes| widen_f16(u16::from_le_bytes(bytes))),
+            Self::Bf16 => widen(from, to, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
+            Self::F32 => widen(from, to, f32::from_le_bytes),
         }
     }
 }
 
-/// Values converted at once, by way of the stack: stored bytes need not be aligned.
-const CHUNK: usize = 64;
-
-fn widen_f16(from: &[u8], to: &mut [f32]) -> bool {
-    const EXPONENT: u16 = 0x7C00;
-    let mut bits = [0u16; CHUNK];
-    let mut special = false;
-    for (from, to) in from.chunks(2 * CHUNK).zip(to.chunks_mut(CHUNK)) {
-        let bits = &mut bits[..to.len()];
-        let mut any = 0;
-        for (bits, &bytes) in bits.iter_mut().zip(from.as_chunks::<2>().0) {
-            *bits = u16::from_le_bytes(bytes);
-            any |= u16::from(*bits & EXPONENT == EXPONENT);
-        }
-        special |= any != 0;
-        bits.reinterpret_cast::<f16>().convert_to_f32_slice(to);
-    }
-    !special
-}
-
-fn widen_by<const SIZE: usize>(from: &[u8], to: &mut [f32], widen: impl Fn([u8; SIZE]) -> f32) -> bool {
-    let mut special = false;
+#[inline(always)]
+fn widen<const SIZE: usize>(from: &[u8], to: &mut [f32], widen: impl Fn([u8; SIZE]) -> f32) -> bool {
+    const EXPONENT: u32 = 0x7F80_0000;
+    let mut special = 0;
     for (to, &bytes) in to.iter_mut().zip(from.as_chunks::<SIZE>().0) {
         *to = widen(bytes);
-        special |= !to.is_finite();
+        // Kept as a number, so that the loop stays free of branches.
+        special |= u32::from(to.to_bits() & EXPONENT == EXPONENT);
     }
-    !special
+    special == 0
+}
+
+/// IEEE half precision to single, exactly. Written without branches and without subnormal singles, so that it is
+/// vectorised, and right also where a thread flushes subnormals to zero.
+#[inline(always)]
+fn widen_f16(half: u16) -> f32 {
+    /// A half's fraction has 10 bits, a single's 23.
+    const SHIFT: u32 = 13;
+    /// Difference of the biases of the exponents, 127 - 15, in place.
+    const REBIAS: u32 = 112 << 23;
+    let half = u32::from(half);
+    let (sign, magnitude) = ((half & 0x8000) << 16, half & 0x7FFF);
+    let normal = (magnitude << SHIFT) + REBIAS;
+    // Infinities and NaNs have the largest exponent, here too.
+    let special = (magnitude << SHIFT) | 0x7F80_0000;
+    // A subnormal counts in steps of 2^-24.
+    let subnormal = (magnitude as f32 * (1.0 / 16_777_216.0)).to_bits();
+    let finite = if magnitude < 0x0400 { subnormal } else { normal };
+    f32::from_bits(sign | if magnitude < 0x7C00 { finite } else { special })
 }
 
 /// The rows of a stored matrix that make up a parameter: rows `skip + group * stride ..` of `group` each.
@@ -135,9 +135,20 @@ pub(super) fn decode(
     if finite { Ok(HostTensor { shape, values }) } else { Err(first_special(kind, bytes)) }
 }
 
+/// Runs a loop compiled for the widest vectors of this machine.
+fn widest<R>(f: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(f)
+}
+
 fn copy(kind: Kind, bytes: &[u8], values: &mut [f32]) -> bool {
     let runs = values.par_chunks_mut(RUN).zip(bytes.par_chunks(RUN * kind.size()));
-    runs.map(|(to, from)| kind.widen(from, to)).reduce(|| true, |a, b| a & b)
+    runs.map(|(to, from)| {
+        widest(
+            #[inline(always)]
+            || kind.widen(from, to),
+        )
+    })
+    .reduce(|| true, |a, b| a & b)
 }
 
 /// The rows of a stored vector, a group of neighbours at a time.
@@ -152,27 +163,59 @@ fn gather(kind: Kind, bytes: &[u8], rows: Rows, values: &mut [f32]) -> bool {
 /// `values[column][row] = stored[row][column]`; each task makes `BAND` rows of the result.
 fn transpose(kind: Kind, bytes: &[u8], rows: Rows, n_columns: usize, values: &mut [f32]) -> bool {
     let bands = values.par_chunks_mut(BAND * rows.n).enumerate();
-    bands.map(|(band, to)| transpose_band(kind, bytes, rows, n_columns, band * BAND, to)).reduce(|| true, |a, b| a & b)
+    let one = |(band, to): (usize, &mut [f32])| transpose_band(kind, bytes, rows, n_columns, band * BAND, to);
+    bands.map(one).reduce(|| true, |a, b| a & b)
 }
+
+/// Stored values, widened; one row of the tile is `BAND` stored neighbours.
+type Tile = [[f32; BAND]; TILE_ROWS];
 
 fn transpose_band(kind: Kind, bytes: &[u8], rows: Rows, n_columns: usize, column: usize, to: &mut [f32]) -> bool {
     let width = to.len() / rows.n;
     let size = kind.size();
-    let mut tile = [[0.0f32; BAND]; TILE_ROWS];
+    let mut tile: Tile = [[0.0; BAND]; TILE_ROWS];
     let mut finite = true;
     for first in (0..rows.n).step_by(TILE_ROWS) {
         let height = TILE_ROWS.min(rows.n - first);
-        for (row, line) in tile[..height].iter_mut().enumerate() {
-            let start = (rows.stored(first + row) * n_columns + column) * size;
-            finite &= kind.widen(&bytes[start..start + width * size], &mut line[..width]);
-        }
-        for (column, to) in to.chunks_exact_mut(rows.n).enumerate() {
-            for (to, line) in to[first..first + height].iter_mut().zip(&tile) {
-                *to = line[column];
+        finite &= widest(
+            #[inline(always)]
+            || {
+                let mut finite = true;
+                for (row, line) in tile[..height].iter_mut().enumerate() {
+                    let start = (rows.stored(first + row) * n_columns + column) * size;
+                    finite &= kind.widen(&bytes[start..start + width * size], &mut line[..width]);
+                }
+                finite
+            },
+        );
+        if height == TILE_ROWS && width == BAND {
+            write_whole_tile(&tile, rows.n, first, to);
+        } else {
+            for (column, to) in to.chunks_exact_mut(rows.n).enumerate() {
+                to[first..first + height].iter_mut().zip(&tile).for_each(|(to, line)| *to = line[column]);
             }
         }
     }
     finite
+}
+
+/// `to[column][first + row] = tile[row][column]`, four by four: a shape that compilers turn into shuffles of whole
+/// registers, where a loop over single values becomes as many loads and stores.
+fn write_whole_tile(tile: &Tile, n_rows: usize, first: usize, to: &mut [f32]) {
+    for (block, to) in to.chunks_exact_mut(4 * n_rows).enumerate() {
+        let mut columns = to.chunks_exact_mut(n_rows).map(|to| &mut to[first..first + TILE_ROWS]);
+        let (Some(a), Some(b), Some(c), Some(d)) = (columns.next(), columns.next(), columns.next(), columns.next())
+        else {
+            return;
+        };
+        for (rows, at) in tile.as_chunks::<4>().0.iter().zip((0..TILE_ROWS).step_by(4)) {
+            let [p, q, r, s] = rows.each_ref().map(|row| &row.as_chunks::<4>().0[block]);
+            a[at..at + 4].copy_from_slice(&[p[0], q[0], r[0], s[0]]);
+            b[at..at + 4].copy_from_slice(&[p[1], q[1], r[1], s[1]]);
+            c[at..at + 4].copy_from_slice(&[p[2], q[2], r[2], s[2]]);
+            d[at..at + 4].copy_from_slice(&[p[3], q[3], r[3], s[3]]);
+        }
+    }
 }
 
 /// Looks again, slowly, for what a fast pass has noticed.
@@ -183,4 +226,29 @@ fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
         value[0]
     });
     values.enumerate().find(|(_, value)| !value.is_finite()).unwrap_or((0, f32::NAN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_widens_to_the_same_number() {
+        for bits in 0..=u16::MAX {
+            let (found, expected) = (widen_f16(bits), half::f16::from_bits(bits).to_f32());
+            assert_eq!(found.is_nan(), expected.is_nan(), "{bits:#06x}");
+            assert!(expected.is_nan() || found.to_bits() == expected.to_bits(), "{bits:#06x}: {found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn vectors_of_every_length_widen_alike() {
+        let halves: Vec<u16> = (0..200u16).map(|i| i.wrapping_mul(331) & 0x7BFF).collect();
+        let bytes: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+        for n in 0..halves.len() {
+            let mut values = vec![0.0; n];
+            assert!(widest(|| Kind::F16.widen(&bytes[..2 * n], &mut values)));
+            assert!(values.iter().zip(&halves).all(|(&value, &bits)| value == widen_f16(bits)));
+        }
+    }
 }

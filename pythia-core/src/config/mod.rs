@@ -4,8 +4,14 @@
 //! which two of them disagree is refused rather than guessed at. Every size is bounded, so that no later product of
 //! sizes can overflow and no hostile file can ask for an absurd allocation.
 
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+mod error;
+mod hub;
+
+use serde::Deserialize;
+
+use self::hub::HubConfig;
+
+pub use self::error::ConfigError;
 
 /// Share of the head dimensions that rotates where the file is silent.
 const DEFAULT_ROTARY_PCT: f64 = 0.25;
@@ -57,80 +63,6 @@ pub struct Variant {
     pub tied_embeddings: bool,
     /// The attention projections have biases (every Pythia model).
     pub attention_bias: bool,
-}
-
-/// Why a `config.json` does not describe a model that can be run here.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The text is not JSON of the expected kinds.
-    #[error("not a readable config.json: {0}")]
-    Json(#[from] serde_json::Error),
-    /// A size that has no default is absent.
-    #[error("`{key}` is missing, and it has no default")]
-    Missing {
-        /// The key as the file would spell it.
-        key: &'static str,
-    },
-    /// A whole number is outside what any model of this family has.
-    #[error("`{key}` is {found}, expected {min} to {max}")]
-    OutOfRange {
-        /// The key as the file spells it.
-        key: &'static str,
-        /// What the file says.
-        found: u64,
-        /// Smallest accepted value.
-        min: u64,
-        /// Largest accepted value.
-        max: u64,
-    },
-    /// A real number is outside its sensible range.
-    #[error("`{key}` is {found}, expected a number above 0 and at most {max}")]
-    NotPositive {
-        /// The key as the file spells it.
-        key: &'static str,
-        /// What the file says.
-        found: f64,
-        /// Largest accepted value.
-        max: f64,
-    },
-    /// The width cannot be split evenly over the heads.
-    #[error("`hidden_size` {d_model} is not a multiple of `num_attention_heads` {n_heads}")]
-    HeadsDoNotDivide {
-        /// `hidden_size`.
-        d_model: usize,
-        /// `num_attention_heads`.
-        n_heads: usize,
-    },
-    /// The rotating part of a head is empty, odd or larger than the head.
-    #[error("rotary covers {ndims} of {d_head} dimensions of a head; it must be an even number from 2 to {d_head}")]
-    RotaryDims {
-        /// Rotating dimensions that follow from the file.
-        ndims: usize,
-        /// Dimensions of one head.
-        d_head: usize,
-    },
-    /// Two dialects in one file disagree.
-    #[error("`{first_key}` says {first} but `{second_key}` says {second}")]
-    Conflict {
-        /// The key that was read first.
-        first_key: &'static str,
-        /// Its value.
-        first: f64,
-        /// The key that disagrees with it.
-        second_key: &'static str,
-        /// Its value.
-        second: f64,
-    },
-    /// A feature that would change the computation and is not implemented.
-    #[error("`{key}` is {found:?}; only {supported:?} is supported")]
-    Unsupported {
-        /// The key as the file spells it.
-        key: &'static str,
-        /// What the file says; `None` where it says nothing.
-        found: Option<String>,
-        /// The one accepted value.
-        supported: &'static str,
-    },
 }
 
 impl NeoxConfig {
@@ -190,29 +122,8 @@ impl NeoxConfig {
 
     /// The configuration as the public hub's Pythia repositories write it, for models saved here (weights in f32).
     pub fn to_json(&self) -> String {
-        let hub = HubConfig {
-            architectures: ["GPTNeoXForCausalLM"],
-            attention_bias: self.variant.attention_bias,
-            bos_token_id: 0,
-            eos_token_id: 0,
-            hidden_act: SUPPORTED_ACT,
-            hidden_size: self.d_model,
-            initializer_range: 0.02,
-            intermediate_size: self.d_mlp,
-            layer_norm_eps: self.layer_norm_eps,
-            max_position_embeddings: self.n_ctx,
-            model_type: SUPPORTED_MODEL_TYPE,
-            num_attention_heads: self.n_heads,
-            num_hidden_layers: self.n_layers,
-            rotary_emb_base: self.rotary.base,
-            rotary_pct: rotary_pct(self.rotary.ndims, self.d_head()),
-            tie_word_embeddings: self.variant.tied_embeddings,
-            torch_dtype: "float32",
-            use_cache: true,
-            use_parallel_residual: self.variant.parallel_residual,
-            vocab_size: self.vocab_size,
-        };
-        let mut text = serde_json::to_string_pretty(&hub).expect("a plain struct of numbers and strings serialises");
+        let mut text = serde_json::to_string_pretty(&HubConfig::of(self))
+            .expect("a plain struct of numbers and strings serialises");
         text.push('\n');
         text
     }
@@ -260,13 +171,6 @@ fn d_head(d_model: usize, n_heads: usize) -> Result<usize, ConfigError> {
 /// A real number above 0, at most `max`; NaN fails both comparisons.
 fn positive(key: &'static str, found: f64, max: f64) -> Result<f64, ConfigError> {
     if found > 0.0 && found <= max { Ok(found) } else { Err(ConfigError::NotPositive { key, found, max }) }
-}
-
-/// The share that gives back exactly `ndims` when multiplied and truncated as `transformers` does; plain division may
-/// land one unit of precision short, and truncation would then lose a whole dimension.
-fn rotary_pct(ndims: usize, d_head: usize) -> f64 {
-    let share = ndims as f64 / d_head as f64;
-    if (share * d_head as f64) as usize == ndims { share } else { share.next_up() }
 }
 
 /// Every key that is read, all optional so that an absence can be named.
@@ -354,31 +258,6 @@ fn agreed(candidates: &[(&'static str, Option<f64>)]) -> Result<Option<f64>, Con
         Some((second_key, second)) => Err(ConfigError::Conflict { first_key, first, second_key, second }),
         None => Ok(Some(first)),
     }
-}
-
-/// The keys of the hub's own `config.json`, in its alphabetical order.
-#[derive(Serialize)]
-struct HubConfig {
-    architectures: [&'static str; 1],
-    attention_bias: bool,
-    bos_token_id: u32,
-    eos_token_id: u32,
-    hidden_act: &'static str,
-    hidden_size: usize,
-    initializer_range: f64,
-    intermediate_size: usize,
-    layer_norm_eps: f64,
-    max_position_embeddings: usize,
-    model_type: &'static str,
-    num_attention_heads: usize,
-    num_hidden_layers: usize,
-    rotary_emb_base: f64,
-    rotary_pct: f64,
-    tie_word_embeddings: bool,
-    torch_dtype: &'static str,
-    use_cache: bool,
-    use_parallel_residual: bool,
-    vocab_size: usize,
 }
 
 #[cfg(test)]

@@ -1,0 +1,77 @@
+//! Why a configuration is refused.
+
+use thiserror::Error;
+
+/// Why a `config.json` does not describe a model that can be run here.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The text is not JSON of the expected kinds.
+    #[error("not a readable config.json: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A size that has no default is absent.
+    #[error("`{key}` is missing, and it has no default")]
+    Missing {
+        /// The key as the file would spell it.
+        key: &'static str,
+    },
+    /// A whole number is outside what any model of this family has.
+    #[error("`{key}` is {found}, expected {min} to {max}")]
+    OutOfRange {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says.
+        found: u64,
+        /// Smallest accepted value.
+        min: u64,
+        /// Largest accepted value.
+        max: u64,
+    },
+    /// A real number is outside its sensible range.
+    #[error("`{key}` is {found}, expected a number above 0 and at most {max}")]
+    NotPositive {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says.
+        found: f64,
+        /// Largest accepted value.
+        max: f64,
+    },
+    /// The width cannot be split evenly over the heads.
+    #[error("`hidden_size` {d_model} is not a multiple of `num_attention_heads` {n_heads}")]
+    HeadsDoNotDivide {
+        /// `hidden_size`.
+        d_model: usize,
+        /// `num_attention_heads`.
+        n_heads: usize,
+    },
+    /// The rotating part of a head is empty, odd or larger than the head.
+    #[error("rotary covers {ndims} of {d_head} dimensions of a head; it must be an even number from 2 to {d_head}")]
+    RotaryDims {
+        /// Rotating dimensions that follow from the file.
+        ndims: usize,
+        /// Dimensions of one head.
+        d_head: usize,
+    },
+    /// Two dialects in one file disagree.
+    #[error("`{first_key}` says {first} but `{second_key}` says {second}")]
+    Conflict {
+        /// The key that was read first.
+        first_key: &'static str,
+        /// Its value.
+        first: f64,
+        /// The key that disagrees with it.
+        second_key: &'static str,
+        /// Its value.
+        second: f64,
+    },
+    /// A feature that would change the computation and is not implemented.
+    #[error("`{key}` is {found:?}; only {supported:?} is supported")]
+    Unsupported {
+        /// The key as the file spells it.
+        key: &'static str,
+        /// What the file says; `None` where it says nothing.
+        found: Option<String>,
+        /// The one accepted value.
+        supported: &'static str,
+    },
+}
