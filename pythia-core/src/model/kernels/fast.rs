@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::{super::rotary::RotaryTable, scalar};
+use crate::vectors::widest;
 
 /// Numbers that one task works on: enough to outweigh handing it to a thread, few enough to share out.
 const TASK: usize = 1 << 15;
@@ -29,7 +30,7 @@ fn slice_mut(data: &mut TensorData) -> &mut [f32] {
 fn rows(values: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let per_task = (TASK / width.max(1)).max(1);
     values.par_chunks_mut(per_task * width.max(1)).enumerate().for_each(|(task, chunk)| {
-        pulp::Arch::new().dispatch(
+        widest(
             #[inline(always)]
             || {
                 for (i, row) in chunk.chunks_mut(width).enumerate() {
@@ -97,9 +98,14 @@ pub fn normalize(x: Tensor<3>, eps: f32) -> (Tensor<3>, Tensor<3>) {
     let per_task = (TASK / width).max(1);
     slice_mut(&mut data).par_chunks_mut(per_task * width).zip(scales.par_chunks_mut(per_task)).for_each(
         |(chunk, scales)| {
-            pulp::Arch::new().dispatch(
+            widest(
                 #[inline(always)]
-                || chunk.chunks_mut(width).zip(scales).for_each(|(row, scale)| *scale = normalize_row(row, eps)),
+                || {
+                    chunk
+                        .chunks_mut(width)
+                        .zip(scales.iter_mut())
+                        .for_each(|(row, scale)| *scale = normalize_row(row, eps))
+                },
             );
         },
     );
