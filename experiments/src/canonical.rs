@@ -18,6 +18,19 @@ pub fn canonical(value: &Value) -> String {
     }
 }
 
+/// The value with its keys in order, for JSON that people read.
+pub fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        plain => plain,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

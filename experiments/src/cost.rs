@@ -19,8 +19,8 @@ pub struct Cost {
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the float32 weights twice (one checkpoint computes while the next is read), and the largest activations of
-///   one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams `b s d`, and the logits twice where
+/// - Memory: the float32 weights twice (one checkpoint computes while the next is read), without the unembedding where no
+///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams `b s d`, and the logits twice where
 ///   a probe reads them, of at most 256 positions at a time.
 pub fn of(config: &NeoxConfig, probes: &[&ProbeSpec], prepend_bos: bool) -> Cost {
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
@@ -32,11 +32,21 @@ pub fn of(config: &NeoxConfig, probes: &[&ProbeSpec], prepend_bos: bool) -> Cost
         }
     }
     let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits));
-    let weights = 2 * F32 * config.n_params();
+    let weights = 2 * F32 * params_held(config, probes.iter().any(|probe| probe.reads_logits()));
     passes.fold(Cost { flops: 0, memory: weights }, |sum, pass| Cost {
         flops: sum.flops + pass.flops,
         memory: sum.memory.max(weights + pass.memory),
     })
+}
+
+/// Parameters in memory: an unembedding that nobody reads is not decoded, and a tied one is a copy of its own.
+fn params_held(config: &NeoxConfig, logits: bool) -> u64 {
+    let unembedding = (config.d_model * config.vocab_size) as u64;
+    match (logits, config.variant.tied_embeddings) {
+        (true, true) => config.n_params() + unembedding,
+        (false, false) => config.n_params() - unembedding,
+        _ => config.n_params(),
+    }
 }
 
 /// One forward pass over `batch` prompts of `len` tokens; its memory is that of the activations alone.
@@ -81,7 +91,7 @@ mod tests {
         let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
         let cost = of(&config(), &[&scores], false);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
-        assert_eq!(cost.memory, 8 * config().n_params() + 4 * (2 * 200 + 2 * 320 + 6 * 80));
+        assert_eq!(cost.memory, 8 * (config().n_params() - 8 * 16) + 4 * (2 * 200 + 2 * 320 + 6 * 80));
     }
 
     #[test]

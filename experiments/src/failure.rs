@@ -9,6 +9,7 @@ use pythia_core::weights::WeightError;
 
 use crate::capture::CaptureError;
 use crate::config::ConfigErrors;
+use crate::difference::Difference;
 use crate::exit::Exit;
 use crate::folder::FolderError;
 use crate::nano::NanoError;
@@ -33,16 +34,14 @@ pub enum Failure {
     #[error("{0}")]
     Folder(#[from] FolderError),
     /// The output folder holds results of something else.
-    #[error("{} was made by another experiment, or by this one with other settings ({others} more such files).\nit: {found}\nnow: {wanted}", path.display())]
+    #[error("{} was made with other settings ({others} more such files): {difference}", path.display())]
     Foreign {
         /// The first such file.
         path: PathBuf,
         /// How many more there are.
         others: usize,
-        /// The configuration it carries.
-        found: String,
-        /// The configuration of this run.
-        wanted: String,
+        /// In what the two configurations differ.
+        difference: Difference,
     },
     /// A checkpoint has changed since its results were made.
     #[error("{} was made from other weights than those of {cell} now", path.display())]

@@ -6,7 +6,7 @@
 //! - [`config`]: the experiment file, read with the place of every mistake;
 //! - [`study`]: an experiment meets its models: which checkpoints, does every probe fit;
 //! - [`plan`]: the ordered list of cells with what each costs; pure;
-//! - [`disk`]: what of a plan is there already; [`cost`]: what a cell takes;
+//! - [`disk`]: what of a plan is there already, and in what it differs ([`difference`]); [`cost`]: what a cell takes;
 //! - [`cell`]: what determines the bytes of a results file, its key, and its metadata;
 //! - [`sweep`]: a cell at a time, the next checkpoint read ([`load`]) while this one computes;
 //! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
@@ -28,6 +28,7 @@ pub mod commands;
 pub mod config;
 pub mod cost;
 pub mod curve;
+pub mod difference;
 pub mod disk;
 pub mod exit;
 pub mod failure;

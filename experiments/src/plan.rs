@@ -140,8 +140,13 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         (0..study.experiment.probes.len()).map(|probe| part(study, facts, (index, step), probe)).collect();
     let published = model.store.suite_id().zip(step).and_then(|(id, step)| Checkpoint::new(id, step).ok());
     let known_bad = published.and_then(Checkpoint::known_bad).map(|entry| entry.problem.as_str());
-    let cost = cost_of(study, index, &parts);
-    Cell { model: index, step, bytes: facts.bytes(model, step), cost, parts, known_bad }
+    let bytes = facts.bytes(model, step);
+    let mut cost = cost_of(study, index, &parts);
+    if cost.memory > 0 {
+        // The file is mapped while it is decoded, and its pages count as the process' own.
+        cost.memory += bytes.unwrap_or(0);
+    }
+    Cell { model: index, step, bytes, cost, parts, known_bad }
 }
 
 fn part(study: &Study, facts: &impl Facts, (index, step): (usize, Option<Step>), probe: usize) -> Part {

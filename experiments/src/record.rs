@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pythia_core::suite::Step;
 use serde_json::{Value, json};
 
+use crate::canonical::sorted;
 use crate::cell::TABLE_VERSION;
 use crate::study::Study;
 
@@ -30,7 +31,7 @@ pub fn of(study: &Study) -> String {
         "models": models,
         "probes": probes,
     });
-    format!("{record:#}\n")
+    format!("{:#}\n", sorted(record))
 }
 
 fn model(model: &crate::study::Model) -> Value {

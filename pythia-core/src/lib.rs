@@ -8,6 +8,7 @@ pub mod params;
 pub mod store;
 pub mod suite;
 pub mod tokenizer;
+mod vectors;
 pub mod weights;
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ sites! {
     Ln1Scale, "ln1.hook_scale", [Batch Pos One], Always, ["scale1"],
         "LN1's divisor, sqrt(var + eps)";
     Ln1Normalized, "ln1.hook_normalized", [Batch Pos Model], Always, ["normalized1"],
-        "LN1: centred and divided by the scale, before weight and bias";
+        "LN1's result, weight and bias included: what queries, keys and values read";
     Q, "attn.hook_q", [Batch Pos Head HeadDim], Always, ["q" "query" "attn.q.hook_out"],
         "queries with bias, before rotary";
     K, "attn.hook_k", [Batch Pos Head HeadDim], Always, ["k" "key" "attn.k.hook_out"],
@@ -138,7 +138,7 @@ sites! {
     Ln2Scale, "ln2.hook_scale", [Batch Pos One], Always, ["scale2"],
         "LN2's divisor, sqrt(var + eps)";
     Ln2Normalized, "ln2.hook_normalized", [Batch Pos Model], Always, ["normalized2"],
-        "LN2: centred and divided by the scale, before weight and bias";
+        "LN2's result, weight and bias included: what the MLP reads";
     MlpPre, "mlp.hook_pre", [Batch Pos Mlp], Always, ["pre" "mlp_pre" "mlp.in.hook_out"],
         "neurons before GELU";
     MlpPost, "mlp.hook_post", [Batch Pos Mlp], Always, ["post" "mlp_post" "mlp.out.hook_in"],
@@ -150,7 +150,7 @@ sites! {
     FinalScale, "ln_final.hook_scale", [Batch Pos One], Always, ["scale_final"],
         "the final layer norm's divisor";
     FinalNormalized, "ln_final.hook_normalized", [Batch Pos Model], Always, ["normalized_final"],
-        "the final layer norm, before weight and bias";
+        "the final layer norm's result, weight and bias included: what the unembedding reads";
 }
 
 impl Site {

@@ -43,26 +43,17 @@ const LONG_HELP: &str = concat!(
     exit::help!()
 );
 
-/// The commands.
+/// The commands; what `--help` says of each stands at its `Args`.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Sweep an experiment's probes over its checkpoints; resumes what was begun
     Run(run::Args),
-    /// Show an experiment's cells, what they cost, and what is done
     Plan(plan::Args),
-    /// Check experiment files
     Validate(validate::Args),
-    /// Train a small model, sweep its checkpoints, show induction emerge
     Demo(demo::Args),
-    /// Train a suite of checkpoints of your own
     Train(train::Args),
-    /// List models, steps, hooks or probes
     List(list::Args),
-    /// Store a model's activations on some tokens
     Activations(activations::Args),
-    /// Time a whole workload and print one line of JSON
     Bench(bench::Args),
-    /// Print a completion script for a shell
     Completions(completions::Args),
 }
 

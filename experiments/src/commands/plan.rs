@@ -11,8 +11,8 @@ use crate::study::Study;
 /// Show an experiment's cells, what they cost, and what is done
 ///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the probes'
-/// prompts: 2 operations per weight and token, plus attention; twice the float32 weights, plus the activations of one
-/// forward pass.
+/// prompts: 2 operations per weight and token, plus attention; twice the float32 weights (one checkpoint computes while
+/// the next is read), the file being read, and the activations of one forward pass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub struct Args {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::ExperimentArgs;
+use crate::difference::Difference;
 use crate::disk::{Disk, Outdated, pairs};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -98,8 +99,7 @@ fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
         Some(first) => Err(Failure::Foreign {
             path: first.path,
             others: strangers.count(),
-            found: first.found,
-            wanted: first.wanted,
+            difference: Difference::between(&first.found, &first.wanted),
         }),
     }
 }
@@ -253,7 +253,8 @@ mod tests {
         // Also where the plan itself does not meet the old files.
         let refused = setting.sweep("out", &["seed=4", "steps=[1]"]).expect_err("must refuse");
         assert_eq!(refused.exit(), Exit::BadInput);
-        assert!(refused.report(false).contains("--fresh"), "{}", refused.report(false));
+        let report = refused.report(false);
+        assert!(report.contains("--fresh") && report.contains("seed is 3 there and 4 here"), "{report}");
         let study = setting.study(&["seed=4", "steps=[1]"]).expect("right");
         let outcome = sweep(&study, &setting.disk("out"), None, true).expect("fresh");
         assert_eq!((outcome.done, setting.results("out").len()), (1, 2));

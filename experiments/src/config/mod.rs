@@ -197,7 +197,7 @@ prepend_bos = false
 
     #[test]
     fn unknown_models_and_words_are_refused() {
-        contains(&error(&GOOD.replace("pythia-70m", "pythia-70n"), &[]), &["pythia-70n", "pythia-70m", "t.toml:5:27"]);
+        contains(&error(&GOOD.replace("pythia-70m", "pythia-70n"), &[]), &["pythia-70n", "pythia-70m", "t.toml:5:26"]);
         contains(&error(&GOOD.replace("\"all\"", "\"al\""), &[]), &["`steps` cannot be \"al\"", "did you mean `all`?"]);
         contains(&error(GOOD, &["device=gpu"]), &["unknown variant `gpu`", "--set:1:8", "device=gpu"]);
     }

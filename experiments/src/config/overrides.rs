@@ -94,11 +94,13 @@ fn set<'i>(
                 let entry = index.and_then(|index| items.get_mut(index));
                 match entry.map(Spanned::get_mut) {
                     Some(DeValue::Table(table)) => table,
-                    Some(other) => return Err(dead(format!("holds a {}, not tables", other.type_str()))),
+                    Some(other) => {
+                        return Err(dead(format!("has an entry there of type {}, not a table", other.type_str())));
+                    }
                     None => return Err(dead(format!("has {length} entries, counted from 0"))),
                 }
             }
-            other => return Err(dead(format!("is a {}, not a table", other.type_str()))),
+            other => return Err(dead(format!("is no table, its type is {}", other.type_str()))),
         };
     }
     table.remove(last);
@@ -145,7 +147,7 @@ mod tests {
     #[test]
     fn wrong_arguments_say_so() {
         assert_eq!(over("", &["seed"]).unwrap_err(), "`--set seed` is not KEY=VALUE");
-        assert_eq!(over("a = 1", &["a.b=1"]).unwrap_err(), "`a.b` leads nowhere: `a` is a integer, not a table");
+        assert_eq!(over("a = 1", &["a.b=1"]).unwrap_err(), "`a.b` leads nowhere: `a` is no table, its type is integer");
         assert!(over("", &["seed=[1,"]).is_err());
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::Head;
 use super::steps::Steps;
+use crate::canonical::sorted;
 
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct KeyDoc {
 
 /// The schema as the file that is committed: pretty JSON with a newline at its end.
 pub fn json_schema() -> String {
-    format!("{:#}\n", document())
+    format!("{:#}\n", sorted(document()))
 }
 
 /// The keys of the whole file.

@@ -25,7 +25,7 @@ pub(super) struct Normalized {
 }
 
 impl LayerNorm {
-    /// Norm, hooks at `[scale, normalized]`, weight and bias. `x`: `[batch, pos, d_model]`.
+    /// The norm with its hooks at `[scale, normalized]`. `x`: `[batch, pos, d_model]`.
     pub fn forward(&self, x: Tensor<3>, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
         self.finish(self.normalize(x), points, hooks)
     }
@@ -36,7 +36,7 @@ impl LayerNorm {
         Normalized { stream, scale }
     }
 
-    /// Hooks at `[scale, normalized]`, then weight and bias.
+    /// Weight and bias, and the hooks: at the scale before it divides, at the norm's result.
     pub fn finish(&self, normalized: Normalized, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
         let Normalized { mut stream, scale } = normalized;
         if hooks.wants(points[0]) {
@@ -46,7 +46,7 @@ impl LayerNorm {
                 stream = stream * (scale / edited);
             }
         }
-        self.affine(fire(hooks, points[1], stream))
+        fire(hooks, points[1], self.affine(stream))
     }
 
     /// Weight and bias.

@@ -4,12 +4,12 @@
 //! NaN in a weight becomes NaN in every result. Transposition goes through small square tiles, so that both sides are
 //! touched a cache line at a time; how wide the tiles are does not change the result.
 
-use pulp::Arch;
 use rayon::prelude::*;
 use safetensors::Dtype;
 
 use crate::config::NeoxConfig;
 use crate::params::{HostTensor, Layout, Param, Third};
+use crate::vectors::widest;
 
 /// Values that one task converts when nothing is transposed: 256 kB of results.
 const RUN: usize = 1 << 16;
@@ -133,11 +133,6 @@ pub(super) fn decode(
         (Layout::Transposed, _) => unreachable!("only matrices are stored transposed"),
     };
     if finite { Ok(HostTensor { shape, values }) } else { Err(first_special(kind, bytes)) }
-}
-
-/// Runs a loop compiled for the widest vectors of this machine.
-fn widest<R>(f: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(f)
 }
 
 fn copy(kind: Kind, bytes: &[u8], values: &mut [f32]) -> bool {

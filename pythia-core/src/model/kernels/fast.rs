@@ -4,6 +4,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::{super::rotary::RotaryTable, scalar};
+use crate::vectors::widest;
 
 /// Numbers that one task works on: enough to outweigh handing it to a thread, few enough to share out.
 const TASK: usize = 1 << 15;
@@ -29,7 +30,7 @@ fn slice_mut(data: &mut TensorData) -> &mut [f32] {
 fn rows(values: &mut [f32], width: usize, f: impl Fn(usize, &mut [f32]) + Sync) {
     let per_task = (TASK / width.max(1)).max(1);
     values.par_chunks_mut(per_task * width.max(1)).enumerate().for_each(|(task, chunk)| {
-        pulp::Arch::new().dispatch(
+        widest(
             #[inline(always)]
             || {
                 for (i, row) in chunk.chunks_mut(width).enumerate() {
@@ -47,7 +48,12 @@ fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D>
         slice_mut(&mut data),
         1024,
         #[inline(always)]
-        |_, row| row.iter_mut().for_each(|v| *v = f(*v)),
+        |_, row| {
+            // A loop, not `for_each`: that is a function of its own, which is not always inlined (see `widest`).
+            for v in row {
+                *v = f(*v);
+            }
+        },
     );
     tensor(data)
 }
@@ -68,7 +74,11 @@ pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
         slice_mut(&mut data),
         width,
         #[inline(always)]
-        |_, row| row.iter_mut().zip(bias).for_each(|(v, b)| *v += b),
+        |_, row| {
+            for (v, b) in row.iter_mut().zip(bias) {
+                *v += b;
+            }
+        },
     );
     tensor(data)
 }
@@ -97,9 +107,13 @@ pub fn normalize(x: Tensor<3>, eps: f32) -> (Tensor<3>, Tensor<3>) {
     let per_task = (TASK / width).max(1);
     slice_mut(&mut data).par_chunks_mut(per_task * width).zip(scales.par_chunks_mut(per_task)).for_each(
         |(chunk, scales)| {
-            pulp::Arch::new().dispatch(
+            widest(
                 #[inline(always)]
-                || chunk.chunks_mut(width).zip(scales).for_each(|(row, scale)| *scale = normalize_row(row, eps)),
+                || {
+                    for (row, scale) in chunk.chunks_mut(width).zip(scales.iter_mut()) {
+                        *scale = normalize_row(row, eps);
+                    }
+                },
             );
         },
     );
@@ -153,7 +167,9 @@ pub fn mask_scores(products: Tensor<4>, scale: f32) -> Tensor<4> {
         #[inline(always)]
         |index, row| {
             let (past, future) = row.split_at_mut(index % queries + 1 + keys - queries);
-            past.iter_mut().for_each(|v| *v *= scale);
+            for v in past {
+                *v *= scale;
+            }
             future.fill(f32::NEG_INFINITY);
         },
     );
@@ -169,9 +185,13 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
         #[inline(always)]
         |_, row| {
             let max = scalar::max(row);
-            row.iter_mut().for_each(|v| *v = scalar::exp(*v - max));
+            for v in row.iter_mut() {
+                *v = scalar::exp(*v - max);
+            }
             let sum = scalar::sum(row);
-            row.iter_mut().for_each(|v| *v /= sum);
+            for v in row {
+                *v /= sum;
+            }
         },
     );
     tensor(data)
