@@ -24,9 +24,15 @@ pub fn config() -> NeoxConfig {
     }
 }
 
+/// Tokens that one step of [`checkpoints`] stands for.
+pub const TOKENS_PER_STEP: u32 = 2048;
+
 /// Writes `steps` checkpoints of different random weights into `folder`, in the hub's form, one folder per step.
 pub fn checkpoints(folder: &Path, steps: impl IntoIterator<Item = u32>) {
     let config = config();
+    std::fs::create_dir_all(folder).expect("a folder can be made");
+    let facts = format!("{{\"tokens_per_step\": {TOKENS_PER_STEP}}}");
+    std::fs::write(folder.join("suite.json"), facts).expect("a file can be written");
     for step in steps {
         let at = folder.join(format!("step{step}"));
         std::fs::create_dir_all(&at).expect("a folder can be made");

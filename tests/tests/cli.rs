@@ -13,7 +13,7 @@ use pythia_tests::{
     tensors::{self, Ledger},
 };
 
-const STEPS: u32 = 24;
+const STEPS: u32 = 60;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn sweep(folder: &Path, out: &str) -> command::Said {
@@ -41,6 +41,8 @@ fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
         let rows = table(&folder.join("a"), probe);
         let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
         assert_eq!(steps, (0..i64::from(STEPS)).collect(), "{probe}");
+        let seen: BTreeSet<i64> = rows.column("tokens_seen").unwrap().i64().unwrap().into_no_null_iter().collect();
+        assert_eq!(seen, steps.iter().map(|step| step * i64::from(suite::TOKENS_PER_STEP)).collect(), "{probe}");
         for column in ["model", "step", "tokens_seen", numbers, "status"] {
             assert!(rows.column(column).is_ok(), "{probe} has no column {column}");
         }

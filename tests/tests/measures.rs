@@ -7,7 +7,7 @@ use burn::tensor::DType;
 use pythia_core::{model::GptNeoX, weights::Profile};
 use pythia_probes::{
     Column, ProbeSpec, Subject, Table,
-    head_scores::HeadScores,
+    head_scores::{Family, HeadScores},
     induction_loss::InductionLoss,
     prompts::{Prompts, Repeated, Vocabulary},
     run,
@@ -127,8 +127,9 @@ fn detectors_equal_transformer_lens_under_every_option() {
         let mut ledger = Ledger::default();
         for (exclude_bos, exclude_current) in [(false, false), (true, false), (false, true), (true, true)] {
             // The reference saw the first prompt alone.
+            let scores = vec![Family::Induction, Family::PreviousToken, Family::DuplicateToken];
             let sizes = HeadScores { batch: 1, half_len: HALF, ..HeadScores::default() };
-            let config = HeadScores { exclude_bos, exclude_current, ..sizes };
+            let config = HeadScores { scores, exclude_bos, exclude_current, ..sizes };
             let found = by_definition(&ask(&model, ProbeSpec::HeadScores(config), seed, true), &model);
             let parts = [(exclude_bos, "+exclude_bos"), (exclude_current, "+exclude_current")];
             let suffix: String = parts.iter().filter(|(on, _)| *on).map(|(_, text)| *text).collect();
