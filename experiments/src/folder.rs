@@ -128,20 +128,40 @@ impl Folder {
     }
 }
 
-/// Writes one file outside of any output folder: beside its place, to the disk, then by rename.
-pub fn write_alone(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        fs::create_dir_all(parent).map_err(tried("create", parent))?;
+/// A place for one file outside of any output folder, claimed before the work whose result it is to hold: a place that
+/// cannot be written is found out at once, and the file appears whole or not at all.
+pub struct Claim {
+    path: PathBuf,
+    beside: PathBuf,
+}
+
+impl Claim {
+    /// Makes the folder and an unfinished file beside the place.
+    pub fn new(path: &Path) -> Result<Self, FolderError> {
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(tried("create", path))?;
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.tmp", std::process::id()));
+        let claim = Self { path: path.into(), beside: beside.into() };
+        File::create_new(&claim.beside).map_err(tried("create", path))?;
+        Ok(claim)
     }
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path).map_err(tried("write", path)));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
+
+    /// Puts the file in its place: to the disk, then by rename.
+    pub fn write(self, bytes: &[u8]) -> Result<(), FolderError> {
+        let mut file = File::create(&self.beside).map_err(tried("create", &self.path))?;
+        file.write_all(bytes).map_err(tried("write", &self.path))?;
+        file.sync_all().map_err(tried("write", &self.path))?;
+        fs::rename(&self.beside, &self.path).map_err(tried("write", &self.path))
     }
-    written
+}
+
+impl Drop for Claim {
+    /// What is still unfinished goes away; after the rename there is nothing left to remove.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {

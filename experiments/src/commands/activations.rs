@@ -91,6 +91,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let files = store.locate(args.step)?;
     let config = read_config(&files.config)?;
     let rows = rows(&args.input, &files, store.as_ref())?;
+    let claim = folder::Claim::new(&args.out)?;
     let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
     let (params, hash) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
     let provenance = json!({
@@ -112,7 +113,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         dtype: sweep::dtype(args.machine.dtype),
     };
     let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
-    folder::write_alone(&args.out, &bytes)?;
+    claim.write(&bytes)?;
     eprintln!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
     Ok(Exit::Ok)
 }
