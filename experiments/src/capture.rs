@@ -88,12 +88,8 @@ pub fn safetensors(
     request: &Request,
     provenance: String,
 ) -> Result<Vec<u8>, CaptureError> {
-    check(&config, &request.rows)?;
+    let points = check(&config, request)?;
     let model = GptNeoX::from_params(config, params, &request.device, request.dtype);
-    let mut points: BTreeSet<HookPoint> = BTreeSet::new();
-    for pattern in &request.patterns {
-        points.extend(select(pattern, &model.anatomy())?);
-    }
     let tokens = model.tokens(&request.rows);
     let mut cache = ActivationCache::of(points);
     let logits = logits(&model, tokens, &mut cache, request.last_logits);
@@ -108,7 +104,18 @@ pub fn safetensors(
     encode(&tensors, provenance)
 }
 
-fn check(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError> {
+/// The points that the request names, if it fits a model of that configuration. It needs no weights: a misspelt name is
+/// found before they are read.
+pub fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<HookPoint>, CaptureError> {
+    check_rows(config, &request.rows)?;
+    let mut points = BTreeSet::new();
+    for pattern in &request.patterns {
+        points.extend(select(pattern, &config.anatomy())?);
+    }
+    Ok(points)
+}
+
+fn check_rows(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError> {
     let expected = rows.first().map_or(0, Vec::len);
     if expected == 0 {
         return Err(CaptureError::Empty { prompt: 0 });

@@ -26,7 +26,7 @@ pub struct Disk {
 pub struct Stranger {
     /// The file.
     pub path: PathBuf,
-    /// The configuration it carries, or what is wrong with it.
+    /// The configuration it carries.
     pub found: String,
     /// The configuration that this experiment has in its place.
     pub wanted: String,
@@ -36,17 +36,33 @@ impl Disk {
     /// The files in the folders of this study's probes and models that something else made, also for checkpoints that are
     /// not in the plan: a table whose parts were made differently is no table.
     pub fn strangers(&self, study: &Study) -> Vec<Stranger> {
-        let mut strangers = Vec::new();
+        let stranger = |(path, state, wanted)| match state {
+            State::Foreign(found) => Some(Stranger { path, found, wanted }),
+            _ => None,
+        };
+        self.files(study).into_iter().filter_map(stranger).collect()
+    }
+
+    /// The first file in those folders that is no whole results file, and what is wrong with it.
+    pub fn damaged(&self, study: &Study) -> Option<(PathBuf, String)> {
+        self.files(study).into_iter().find_map(|(path, state, _)| match state {
+            State::Unreadable(problem) => Some((path, problem)),
+            _ => None,
+        })
+    }
+
+    /// Every file in the folders of this study's probes and models, with the configuration that belongs in its place.
+    fn files(&self, study: &Study) -> Vec<(PathBuf, State, String)> {
+        let mut files = Vec::new();
         for (probe, model) in pairs(study) {
             let folder = file_of(&probe.name, &model.label, None).with_file_name("");
             for name in file_names(&self.out.join(&folder)) {
                 let config = CellConfig::new(&study.experiment, probe, &model.label, step_of(&name));
-                if let State::Foreign(found) = self.state(&folder.join(&name), &config.key()) {
-                    strangers.push(Stranger { path: self.out.join(&folder).join(&name), found, wanted: config.text() });
-                }
+                let state = self.state(&folder.join(&name), &config.key());
+                files.push((self.out.join(&folder).join(&name), state, config.text()));
             }
         }
-        strangers
+        files
     }
 }
 
@@ -129,7 +145,7 @@ impl Facts for Disk {
             Ok(Some(metadata)) => {
                 State::Foreign(metadata.get("config").cloned().unwrap_or_else(|| "it carries no configuration".into()))
             }
-            Err(error) => State::Foreign(error.to_string()),
+            Err(error) => State::Unreadable(error.to_string()),
         }
     }
 }

@@ -30,7 +30,7 @@ macro_rules! help {
     1  the sweep went through, some cells failed (the summary names each one and its remedy)
     2  the command line or the experiment file is wrong
     3  bad input data: a missing or damaged checkpoint or file, or results of another experiment
-    4  out of disk or memory, or a folder that cannot be written
+    4  out of disk, more memory planned than there is, or a folder that cannot be written
   130  stopped by SIGINT, nothing lost: the same command resumes
   143  stopped by SIGTERM, nothing lost: the same command resumes"
     };

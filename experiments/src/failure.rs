@@ -34,7 +34,7 @@ pub enum Failure {
     #[error("{0}")]
     Folder(#[from] FolderError),
     /// The output folder holds results of something else.
-    #[error("{} was made with other settings ({others} more such files): {difference}", path.display())]
+    #[error("{} was made with other settings{}: {difference}", path.display(), more(*others))]
     Foreign {
         /// The first such file.
         path: PathBuf,
@@ -42,6 +42,14 @@ pub enum Failure {
         others: usize,
         /// In what the two configurations differ.
         difference: Difference,
+    },
+    /// A file among the results is no results file.
+    #[error("{} is not a whole results file: {problem}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A checkpoint has changed since its results were made.
     #[error("{} was made from other weights than those of {cell} now", path.display())]
@@ -51,6 +59,17 @@ pub enum Failure {
         /// The cell.
         cell: String,
     },
+    /// The plan needs more memory than there is.
+    #[error("this needs about {:.1} GB of memory, {:.1} GB are free", *needed as f64 / 1e9, *available as f64 / 1e9)]
+    Memory {
+        /// Bytes at the peak, as planned.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
+    /// What is to be written would replace what is to be read.
+    #[error("--out {} is one of the files that this command reads", .0.display())]
+    OutIsInput(PathBuf),
     /// A model's name means nothing.
     #[error(transparent)]
     ModelName(#[from] ModelRefError),
@@ -99,13 +118,18 @@ pub enum Failure {
     Stdout(io::Error),
 }
 
+/// "and N more such files", where there are more.
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} more such files)") }
+}
+
 impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
-            Failure::Config(_) | Failure::Read { .. } => Exit::Usage,
-            Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) => Exit::Resources,
+            Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
+            Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
@@ -130,7 +154,12 @@ impl Failure {
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }
-            Failure::Read { .. } => Some("check the path"),
+            Failure::Unreadable { .. } => Some("remove that file and run the same command again"),
+            Failure::Memory { .. } => {
+                Some("lower the probes' batch, for example with --set probe.0.batch=2, or free memory")
+            }
+            Failure::OutIsInput(_) => Some("choose another file with --out FILE"),
+            Failure::Read { .. } => Some("check the path, and that the file is text in UTF-8"),
             Failure::NoTokenizer { .. } => {
                 Some("copy the model's tokenizer.json there, or give ids with --tokens FILE")
             }

@@ -40,6 +40,7 @@ pub mod place;
 pub mod plan;
 pub mod progress;
 pub mod record;
+mod say;
 pub mod signals;
 pub mod sink;
 pub mod study;

@@ -1,6 +1,7 @@
 //! The `pythia` command.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +16,8 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("{}", failure.report(place::color()));
+            // A stderr that is closed or full must not change the exit code.
+            let _ = writeln!(std::io::stderr(), "{}", failure.report(place::color()));
             failure.exit().into()
         }
     }

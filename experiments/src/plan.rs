@@ -27,8 +27,10 @@ pub enum State {
     Done,
     /// It is not there.
     ToDo,
-    /// It is there, made by something else: the configuration it carries, or what is wrong with it.
+    /// It is there, made by something else: the configuration it carries.
     Foreign(String),
+    /// Something is there that is no whole results file: what is wrong with it.
+    Unreadable(String),
 }
 
 /// The cells of a study, in the order in which they run.
@@ -74,6 +76,11 @@ impl Cell {
         self.parts.iter().all(|part| part.state == State::Done)
     }
 
+    /// Whether something lies in its place that a run refuses to touch.
+    pub fn is_refused(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
+    }
+
     /// The files that are not there yet.
     pub fn to_do(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| part.state != State::Done)
@@ -109,6 +116,7 @@ impl Plan {
         Totals {
             cells: self.cells.len(),
             done: self.cells.len() - open.len(),
+            refused: open.iter().filter(|cell| cell.is_refused()).count(),
             missing: open.iter().filter(|cell| cell.bytes.is_none()).count(),
             bytes: open.iter().filter_map(|cell| cell.bytes).sum(),
             flops: open.iter().map(|cell| cell.cost.flops).sum(),
@@ -124,6 +132,8 @@ pub struct Totals {
     pub cells: usize,
     /// Cells that are done.
     pub done: usize,
+    /// Cells in whose place lie results of other settings, or a damaged file: a run refuses to begin.
+    pub refused: usize,
     /// Cells that are not done and whose checkpoint is not there.
     pub missing: usize,
     /// Bytes of weights to read.

@@ -41,15 +41,15 @@ impl Progress {
             bar.set_message(what.to_owned());
             bar.set_position(done as u64);
         } else if self.line_is_due(Instant::now()) {
-            eprintln!("{}", self.line(what));
+            crate::say::say!("{}", self.line(what));
         }
     }
 
     /// Prints a line of its own, above the bar where there is one.
     pub fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| crate::say::say!("{line}")),
+            None => crate::say::say!("{line}"),
         }
     }
 

@@ -23,9 +23,9 @@ pub fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: String) -
         // A panic during a write poisons the lock; the file it left is removed below all the same.
         let _guard = writing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = folder.discard_unfinished() {
-            eprintln!("{error}");
+            crate::say::say!("{error}");
         }
-        eprintln!("\n{farewell}");
+        crate::say::say!("\n{farewell}");
         std::process::exit(i32::from(Exit::of_signal(signal).code()));
     })?;
     Ok(())

@@ -263,3 +263,57 @@ fn a_full_disk_leaves_whole_files_only() {
     run(&folder, &["run", "experiment.toml", "--out", "copied"]).ok();
     assert_eq!(suite::results(&folder.join("copied")), whole);
 }
+
+#[test]
+fn a_full_stderr_does_not_end_a_sweep() {
+    let folder = suite::study("full-stderr", 3);
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        println!("no /dev/full here, so a full stderr was not tried");
+        return;
+    };
+    let status =
+        command::pythia(&folder).args(["run", "experiment.toml", "--out", "out"]).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+    run(&folder, &["run", "experiment.toml", "--out", "whole"]).ok();
+    assert_eq!(suite::results(&folder.join("out")), suite::results(&folder.join("whole")));
+}
+
+#[test]
+fn an_output_never_replaces_what_is_read() {
+    let folder = with_model("out-is-input", "parallel");
+    std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
+    let weights = std::fs::read(folder.join("model/model.safetensors")).unwrap();
+    for out in ["model/model.safetensors", "./tokens.json"] {
+        let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "z", "--out", out];
+        let said = run(&folder, &arguments).refused(&["--out"]);
+        assert_eq!(said.code, Some(USAGE), "{}", said.err);
+    }
+    assert_eq!(std::fs::read(folder.join("model/model.safetensors")).unwrap(), weights);
+    assert_eq!(std::fs::read(folder.join("tokens.json")).unwrap(), b"[[1, 2, 3]]");
+}
+
+#[test]
+fn a_damaged_result_is_named_and_needs_no_fresh_start() {
+    let folder = suite::study("damaged-result", 3);
+    run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    let whole = suite::results(&folder.join("out"));
+    let part = suite::parts(&folder.join("out/results")).remove(0);
+    std::fs::write(&part, b"PAR1").unwrap();
+    let said =
+        run(&folder, &["run", "experiment.toml", "--out", "out"]).refused(&["not a whole results file", "remove"]);
+    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    std::fs::remove_file(&part).unwrap();
+    run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert_eq!(suite::results(&folder.join("out")), whole);
+}
+
+#[test]
+fn a_sweep_that_cannot_fit_into_memory_is_refused_before_it_begins() {
+    let folder = suite::study("too-large", 1);
+    let said = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "probe.0.batch=65536"]);
+    // On a machine with enough memory for it the sweep may begin; nothing else may happen.
+    if said.code != Some(0) {
+        let said = said.refused(&["GB of memory", "batch"]);
+        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
+    }
+}

@@ -90,7 +90,15 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
     let files = store.locate(args.step)?;
     let config = read_config(&files.config)?;
-    let rows = rows(&args.input, &files, store.as_ref())?;
+    let request = Request {
+        rows: rows(&args.input, &files, store.as_ref())?,
+        patterns: args.hooks,
+        last_logits: args.last_logits,
+        device: sweep::device(args.machine.device),
+        dtype: sweep::dtype(args.machine.dtype),
+    };
+    capture::check(&config, &request)?;
+    refuse_input(&args.out, &args.input, &files)?;
     let claim = folder::Claim::new(&args.out)?;
     let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
     let (params, hash) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
@@ -105,17 +113,20 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         "text": args.input.text,
         "last_logits": args.last_logits,
     });
-    let request = Request {
-        patterns: args.hooks,
-        rows,
-        last_logits: args.last_logits,
-        device: sweep::device(args.machine.device),
-        dtype: sweep::dtype(args.machine.dtype),
-    };
     let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
     claim.write(&bytes)?;
-    eprintln!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
+    crate::say::say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
     Ok(Exit::Ok)
+}
+
+/// An output that would replace what the command reads is a slip of the hand.
+fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<(), Failure> {
+    let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
+    let read = files.weights.paths().iter().chain([&files.config]).chain(&files.tokenizer).chain(&input.tokens);
+    match read.into_iter().any(|path| fs::canonicalize(path).is_ok_and(|path| path == out)) {
+        true => Err(Failure::OutIsInput(out)),
+        false => Ok(()),
+    }
 }
 
 /// The token ids of the input.

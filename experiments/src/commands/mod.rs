@@ -86,7 +86,7 @@ pub struct ExperimentArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Keep only the first N cells of the plan, for a cheap trial
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
     /// Where to compute [default: the file's `device`, else cpu]
     #[arg(long)]
@@ -110,6 +110,10 @@ impl ExperimentArgs {
         let out = self.out.clone().or_else(|| experiment.out.clone());
         Disk { out: out.unwrap_or_else(|| place::OUT.into()) }
     }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "a whole number from 1 on is expected".into())
 }
 
 /// Prints to stdout what is meant for machines; a reader that goes away early is no failure.

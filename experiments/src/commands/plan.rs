@@ -74,13 +74,18 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
 fn table(study: &Study, plan: &Plan) -> String {
     let mut lines = vec![format!("{:<32} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
     lines.extend(plan.cells.iter().map(|cell| line(study, cell)));
-    let Totals { cells, done, missing, bytes, flops, peak_memory } = plan.totals();
+    let Totals { cells, done, refused, missing, bytes, flops, peak_memory } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
         bytes_text(bytes),
         flops_text(flops),
         bytes_text(peak_memory)
     ));
+    if refused > 0 {
+        lines.push(format!(
+            "{refused} cells lie there with other settings or damaged: `pythia run` refuses to mix; use --out or --fresh"
+        ));
+    }
     lines.join("\n")
 }
 
@@ -97,7 +102,10 @@ fn line(study: &Study, cell: &Cell) -> String {
 
 fn state(cell: &Cell) -> &'static str {
     let done = cell.parts.iter().filter(|part| part.state == State::Done).count();
-    match cell.parts.iter().any(|part| matches!(part.state, State::Foreign(_))) {
+    if cell.parts.iter().any(|part| matches!(part.state, State::Unreadable(_))) {
+        return "a damaged file";
+    }
+    match cell.is_refused() {
         true => "results of another experiment",
         false if done == cell.parts.len() => "done",
         false if done > 0 => "partly done",

@@ -62,6 +62,7 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     if let Some(Outdated { path, cell }) = disk.outdated(study, &plan) {
         return Err(Failure::OtherWeights { path, cell });
     }
+    refuse_too_much(&plan)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
@@ -77,7 +78,7 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: progress.seconds() })?;
     let seconds = progress.seconds();
     progress.finish();
-    eprintln!(
+    crate::say::say!(
         "{} cells done in {seconds:.1} s, {done} were done before, {} failed",
         outcome.done,
         outcome.failed.len()
@@ -93,6 +94,9 @@ fn remove_results(study: &Study, folder: &Folder) -> Result<(), Failure> {
 }
 
 fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
+    if let Some((path, problem)) = disk.damaged(study) {
+        return Err(Failure::Unreadable { path, problem });
+    }
     let mut strangers = disk.strangers(study).into_iter();
     match strangers.next() {
         None => Ok(()),
@@ -104,11 +108,20 @@ fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
     }
 }
 
+/// A sweep that cannot fit would be killed by the system half-way, without a word.
+fn refuse_too_much(plan: &Plan) -> Result<(), Failure> {
+    let needed = plan.totals().peak_memory;
+    match place::available_memory() {
+        Some(available) if needed > available => Err(Failure::Memory { needed, available }),
+        _ => Ok(()),
+    }
+}
+
 /// Warns of published checkpoints that are known to be wrong: a curve through them is false.
 fn announce(study: &Study, plan: &Plan) {
     let bad: Vec<_> = plan.cells.iter().filter_map(|cell| Some((cell.name(study), cell.known_bad?))).collect();
     if let Some((name, problem)) = bad.first() {
-        eprintln!(
+        crate::say::say!(
             "warning: {} of the checkpoints are known to be wrong as published, first {name}: {problem}",
             bad.len()
         );
@@ -121,18 +134,18 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
     for failed in &outcome.failed {
         for error in &failed.errors {
             if let Some(remedy) = last_remedy.filter(|last| *last != error.remedy()) {
-                eprintln!("  remedy: {remedy}");
+                crate::say::say!("  remedy: {remedy}");
             }
-            eprintln!("failed: {}: {error}", failed.name);
+            crate::say::say!("failed: {}: {error}", failed.name);
             last_remedy = Some(error.remedy());
         }
     }
     if let Some(remedy) = last_remedy {
-        eprintln!("  remedy: {remedy}; then run the same command again");
+        crate::say::say!("  remedy: {remedy}; then run the same command again");
     }
-    eprintln!("results lie in {}; read them with", disk.out.join("results").display());
+    crate::say::say!("results lie in {}; read them with", disk.out.join("results").display());
     for probe in &study.experiment.probes {
-        eprintln!("  {}", polars_call(disk, &probe.name));
+        crate::say::say!("  {}", polars_call(disk, &probe.name));
     }
     if outcome.failed.is_empty() { Exit::Ok } else { Exit::CellsFailed }
 }

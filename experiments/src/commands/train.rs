@@ -56,8 +56,10 @@ pub(crate) fn train_nano(out: &Path, seed: u64) -> Result<(), Failure> {
     let seconds = progress.seconds();
     progress.finish();
     match outcome {
-        Outcome::Trained => eprintln!("trained nano in {seconds:.0} s, its checkpoints lie in {}", out.display()),
-        Outcome::Reused => eprintln!("nano lies in {} already", out.display()),
+        Outcome::Trained => {
+            crate::say::say!("trained nano in {seconds:.0} s, its checkpoints lie in {}", out.display())
+        }
+        Outcome::Reused => crate::say::say!("nano lies in {} already", out.display()),
     }
     Ok(())
 }

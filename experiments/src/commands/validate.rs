@@ -28,9 +28,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut worst = Exit::Ok;
     for file in &args.files {
         match validate(file) {
-            Ok(note) => eprintln!("{}: ok{note}", file.display()),
+            Ok(note) => crate::say::say!("{}: ok{note}", file.display()),
             Err(failure) => {
-                eprintln!("{}", failure.report(place::color()));
+                crate::say::say!("{}", failure.report(place::color()));
                 worst = worst.max(failure.exit());
             }
         }

@@ -185,6 +185,9 @@ impl Problem {
             Problem::BadName { .. } => {
                 vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]
             }
+            Problem::NotACheckpoint { nearest, .. } if nearest.is_empty() => {
+                vec!["it is a single model without steps: write steps = \"all\"".into()]
+            }
             Problem::NotACheckpoint { nearest, .. } => vec![format!("the nearest checkpoints are {}", list(nearest))],
             Problem::NoStep { span: Some((first, last)), .. } => {
                 vec![format!("its checkpoints run from {first} to {last}")]

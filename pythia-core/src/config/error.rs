@@ -65,7 +65,10 @@ pub enum ConfigError {
         second: f64,
     },
     /// A feature that would change the computation and is not implemented.
-    #[error("`{key}` is {found:?}; only {supported:?} is supported")]
+    #[error(
+        "`{key}` is {}; only {supported:?} is supported",
+        found.as_ref().map_or_else(|| "missing".to_owned(), |found| format!("{found:?}"))
+    )]
     Unsupported {
         /// The key as the file spells it.
         key: &'static str,

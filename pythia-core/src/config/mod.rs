@@ -71,6 +71,15 @@ impl NeoxConfig {
         self.d_model / self.n_heads
     }
 
+    /// What decides which hook points a model of this configuration has.
+    pub fn anatomy(&self) -> pythia_hooks::Anatomy {
+        pythia_hooks::Anatomy {
+            n_layers: self.n_layers,
+            n_heads: self.n_heads,
+            parallel: self.variant.parallel_residual,
+        }
+    }
+
     /// Reads a `config.json` of any generation.
     ///
     /// # Errors

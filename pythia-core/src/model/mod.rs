@@ -67,11 +67,7 @@ impl GptNeoX {
 
     /// What decides which hook points the model has.
     pub fn anatomy(&self) -> Anatomy {
-        Anatomy {
-            n_layers: self.config.n_layers,
-            n_heads: self.config.n_heads,
-            parallel: self.config.variant.parallel_residual,
-        }
+        self.config.anatomy()
     }
 
     /// Where the weights are, and so where inputs belong.

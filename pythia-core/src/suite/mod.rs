@@ -157,7 +157,7 @@ impl Checkpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SuiteError {
     /// No model has this name.
-    #[error("no model of the suite is called {found:?}; nearest: {}", nearest.join(", "))]
+    #[error("no model of the suite is called {found:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]
     UnknownModel {
         /// What was asked for.
         found: String,
