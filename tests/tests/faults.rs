@@ -306,14 +306,3 @@ fn a_damaged_result_is_named_and_needs_no_fresh_start() {
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     assert_eq!(suite::results(&folder.join("out")), whole);
 }
-
-#[test]
-fn a_sweep_that_cannot_fit_into_memory_is_refused_before_it_begins() {
-    let folder = suite::study("too-large", 1);
-    let said = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "probe.0.batch=65536"]);
-    // On a machine with enough memory for it the sweep may begin; nothing else may happen.
-    if said.code != Some(0) {
-        let said = said.refused(&["GB of memory", "batch"]);
-        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
-    }
-}

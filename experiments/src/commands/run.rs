@@ -62,7 +62,7 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     if let Some(Outdated { path, cell }) = disk.outdated(study, &plan) {
         return Err(Failure::OtherWeights { path, cell });
     }
-    refuse_too_much(&plan)?;
+    refuse_too_much(plan.totals().peak_memory, place::available_memory())?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
@@ -109,9 +109,8 @@ fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
 }
 
 /// A sweep that cannot fit would be killed by the system half-way, without a word.
-fn refuse_too_much(plan: &Plan) -> Result<(), Failure> {
-    let needed = plan.totals().peak_memory;
-    match place::available_memory() {
+fn refuse_too_much(needed: u64, available: Option<u64>) -> Result<(), Failure> {
+    match available {
         Some(available) if needed > available => Err(Failure::Memory { needed, available }),
         _ => Ok(()),
     }
@@ -319,6 +318,14 @@ mod tests {
         let errors = setting.study(&["steps=[3]"]).err().expect("must refuse").to_string();
         assert!(errors.contains("step 3 is not a checkpoint of tiny"), "{errors}");
         assert!(errors.contains("the nearest checkpoints are 1, 512"), "{errors}");
+    }
+
+    #[test]
+    fn a_plan_beyond_the_free_memory_is_refused() {
+        let failure = refuse_too_much(3_000_000_000, Some(2_000_000_000)).expect_err("must refuse");
+        assert_eq!(failure.exit(), Exit::Resources);
+        assert!(failure.report(false).contains("3.0 GB of memory, 2.0 GB are free"), "{}", failure.report(false));
+        assert!(refuse_too_much(3, Some(3)).is_ok() && refuse_too_much(u64::MAX, None).is_ok());
     }
 
     #[test]
