@@ -148,6 +148,7 @@ impl NeoxConfig {
 }
 
 const SUPPORTED_ACT: &str = "gelu";
+const SUPPORTED_BOS: &str = "0";
 const SUPPORTED_MODEL_TYPE: &str = "gpt_neox";
 const SUPPORTED_ROPE: &str = "default";
 // The maxima leave an order of magnitude above the largest model of the family; their products stay below 2^40.
@@ -187,6 +188,7 @@ fn positive(key: &'static str, found: f64, max: f64) -> Result<f64, ConfigError>
 struct RawConfig {
     model_type: Option<String>,
     hidden_act: Option<String>,
+    bos_token_id: Option<i64>,
     hidden_size: Option<u64>,
     num_hidden_layers: Option<u64>,
     num_attention_heads: Option<u64>,
@@ -221,6 +223,8 @@ impl RawConfig {
             return Err(ConfigError::Unsupported { key: "model_type", found, supported: SUPPORTED_MODEL_TYPE });
         }
         only("hidden_act", self.hidden_act.as_ref(), SUPPORTED_ACT)?;
+        // Prompts begin with the token 0, as every Pythia model's do: with another model's they would be wrong in silence.
+        only("bos_token_id", self.bos_token_id.map(|id| id.to_string()).as_ref(), SUPPORTED_BOS)?;
         for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
             only("rope_type", rope.rope_type.as_ref(), SUPPORTED_ROPE)?;
             only("rope_scaling.type", rope.r#type.as_ref(), SUPPORTED_ROPE)?;
@@ -325,6 +329,8 @@ mod tests {
         }
         let other = NeoxConfig::from_json(r#"{"model_type": "gpt2"}"#).unwrap_err();
         assert!(matches!(other, ConfigError::Unsupported { key: "model_type", .. }));
+        let bos = NeoxConfig::from_json(r#"{"model_type": "gpt_neox", "bos_token_id": 1}"#).unwrap_err();
+        assert_eq!(bos.to_string(), "`bos_token_id` is \"1\"; only \"0\" is supported");
         assert!(matches!(NeoxConfig::from_json("{}"), Err(ConfigError::Unsupported { found: None, .. })));
     }
 
