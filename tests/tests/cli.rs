@@ -109,11 +109,13 @@ fn an_interrupt_loses_nothing() {
 
 #[test]
 fn results_can_be_read_while_the_sweep_goes_on() {
-    let folder = suite::study("reading", STEPS);
+    // Many steps, so that the sweep is still going on when its first results are there.
+    let folder = suite::study("reading", 4 * STEPS);
     let out = folder.join("out");
     let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
     command::wait_until("the first results", PATIENCE, || {
-        suite::PROBES.iter().all(|(probe, _)| out.join("results").join(probe).is_dir())
+        let folders = suite::PROBES.map(|(probe, _)| out.join("results").join(probe));
+        folders.iter().all(|folder| folder.is_dir() && !suite::parts(folder).is_empty())
     });
     let mut reads = 0;
     while child.try_wait().expect("the child can be asked").is_none() {
