@@ -20,8 +20,8 @@ pub struct Cost {
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
 /// - Memory: the float32 weights twice (one checkpoint computes while the next is read), without the unembedding where no
-///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams `b s d`, and the logits twice where
-///   a probe reads them, of at most 256 positions at a time.
+///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations
+///   `b s m`, six streams `b s d`, and the logits twice where a probe reads them, of at most 256 positions at a time.
 pub fn of(config: &NeoxConfig, probes: &[&ProbeSpec], prepend_bos: bool) -> Cost {
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
     for probe in probes {

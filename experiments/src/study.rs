@@ -145,8 +145,10 @@ fn check_label(label: &str) -> Result<(), Problem> {
     Err(Problem::BadName { name: label.into(), what: "a model in the results" })
 }
 
-/// The shape and the vocabulary of the first chosen checkpoint that has files; the suite's facts where none has, so that a
-/// plan can be made before anything is downloaded.
+/// The shape and the vocabulary of the first chosen checkpoint that has files.
+///
+/// # Errors
+/// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
 fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Vocabulary), ShapeError> {
     let mut first_error = None;
     for step in steps {

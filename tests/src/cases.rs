@@ -12,7 +12,7 @@ use pythia_core::{
     store::{self, ModelRef},
     weights::{self, Profile, Wanted},
 };
-use pythia_hooks::{ActivationCache, Anatomy, HookPoint};
+use pythia_hooks::{ActivationCache, HookPoint};
 
 use crate::{
     place,
@@ -121,11 +121,6 @@ pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
 pub fn token_tensor(rows: &[Vec<i64>]) -> Tensor<2, Int> {
     let shape = [rows.len(), rows[0].len()];
     Tensor::from_data(TensorData::new(rows.concat(), shape), &Device::flex())
-}
-
-/// What decides which hook points a model has.
-pub fn anatomy(config: &NeoxConfig) -> Anatomy {
-    Anatomy { n_layers: config.n_layers, n_heads: config.n_heads, parallel: config.variant.parallel_residual }
 }
 
 /// One run with everything in `points` kept, and the logits.

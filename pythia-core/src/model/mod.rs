@@ -17,7 +17,7 @@ mod rotary;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use pythia_hooks::{Anatomy, Hooks, Site, points_of};
 
-use crate::{config::NeoxConfig, params::Param};
+use crate::config::NeoxConfig;
 use block::Block;
 use norm::LayerNorm;
 
@@ -162,15 +162,6 @@ impl GptNeoX {
                 let end = self.advance(start, self.config.n_layers, hooks);
                 self.ln_final.forward(end.stream, [Site::FinalScale.at(0), Site::FinalNormalized.at(0)], hooks);
             }
-        }
-    }
-
-    /// Whether the model was built with this parameter.
-    pub fn has(&self, param: Param) -> bool {
-        match param {
-            Param::Unembed => self.unembed.is_some(),
-            Param::UnembedBias => self.unembed.as_ref().is_some_and(|unembed| unembed.bias.is_some()),
-            _ => Param::all(&self.config).contains(&param),
         }
     }
 }

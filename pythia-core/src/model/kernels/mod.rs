@@ -3,8 +3,8 @@
 //! The CPU backend runs unary and broadcast operations one element at a time on one thread, which would cost a
 //! quarter of a forward pass. Plain float32 tensors on that backend therefore go through the `fast` form:
 //! the tensor's own memory, rows shared out over the cores, loops that the compiler vectorises for the widest
-//! instructions the machine has ([`pulp`] picks them at run time). No loop reassociates or fuses operations, so
-//! the result does not depend on the machine or the number of threads.
+//! instructions the machine has ([`pulp`] picks them at run time). No loop here reassociates or fuses operations,
+//! so what these kernels give does not depend on the machine or the number of threads.
 //!
 //! Everything else (tracked gradients, other devices, float64) takes the `composed` form, made of tensor
 //! operations. Half types are widened to float32 around each kernel.
@@ -97,7 +97,7 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Distribution, TensorData, Tolerance};
+    use burn::tensor::{TensorData, Tolerance};
 
     fn random<const D: usize>(dims: [usize; D], spread: f64) -> Tensor<D> {
         // A fixed stream of a linear congruential generator: the backend's own randomness is global state.
@@ -108,7 +108,6 @@ mod tests {
             (((state >> 40) as f64 / (1u64 << 24) as f64 - 0.5) * 2.0 * spread) as f32
         };
         let values: Vec<f32> = (0..n).map(next).collect();
-        let _ = Distribution::Default;
         Tensor::from_data(TensorData::new(values, dims), (&Device::flex(), DType::F32))
     }
 
