@@ -159,7 +159,7 @@ impl Attention {
     }
 
     /// Each head's output, `[batch, pos, head, d_model]`, without `b_O`.
-    fn results(&self, z: Tensor<4>) -> Tensor<4> {
+    pub fn results(&self, z: Tensor<4>) -> Tensor<4> {
         let [batch, pos, n_heads, d_head] = z.dims();
         let d_model = self.out.weight.dims()[1];
         let rows = z.swap_dims(1, 2).swap_dims(0, 1).reshape([n_heads, batch * pos, d_head]);

@@ -13,6 +13,7 @@ mod mlp;
 mod norm;
 mod parameters;
 mod rotary;
+mod rows;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use pythia_hooks::{Anatomy, Hooks, Site, points_of};
@@ -22,6 +23,7 @@ use block::Block;
 use norm::LayerNorm;
 
 pub use parameters::ParamMut;
+pub use rows::{Lookup, RowBlock};
 #[doc(hidden)] // Public for the benchmarks alone.
 pub use rotary::RotaryTable;
 

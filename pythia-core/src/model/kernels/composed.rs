@@ -1,8 +1,11 @@
 //! The form made of tensor operations: for gradients, other devices and float64.
 
-use burn::tensor::{Bool, DType, Device, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
-use super::{super::rotary::RotaryTable, fast};
+use super::{
+    super::{rotary::RotaryTable, rows::Lookup},
+    fast,
+};
 
 /// GELU made of `erf`: the backends' own gelu has the tanh form's gradient on GPUs.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -48,4 +51,66 @@ pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     let future = Tensor::<2, Bool>::tril_mask([queries, keys], offset, &products.device().inner());
     let future = future.unsqueeze::<4>().expand([batch, heads, queries, keys]);
     (products * scale).mask_fill(future, f32::NEG_INFINITY)
+}
+
+/// Numbers that the looked-up keys or values of one part may have: every query gets a copy of its keys, so the queries are
+/// taken a few at a time.
+const LOOKED_UP: usize = 1 << 24;
+
+pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    let (length, d_head) = (lookup.length, queries.dims()[1] / n_heads);
+    let part = |from: usize, to: usize| {
+        let count = to - from;
+        let q = queries.clone().select(0, rows(&lookup.queries[from..to], &queries));
+        let q = q.reshape([count, n_heads, 1, d_head]);
+        let k = gathered(&keys, &lookup.keys, lookup, from..to, n_heads);
+        let scores = q.matmul(k.swap_dims(2, 3)) * (d_head as f64).powf(-0.5);
+        let future: Vec<bool> = lookup.position[from..to]
+            .iter()
+            .flat_map(|&position| (0..length).map(move |s| s > position as usize))
+            .collect();
+        let future = Tensor::<4, Bool>::from_data(TensorData::new(future, [count, 1, 1, length]), &queries.device().inner());
+        let scores = scores.mask_fill(future.expand([count, n_heads, 1, length]), f32::NEG_INFINITY);
+        burn::tensor::activation::softmax(scores, 3).reshape([count, n_heads * length])
+    };
+    parts(lookup, queries.dims()[1], part)
+}
+
+pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    let (length, width) = (lookup.length, values.dims()[1]);
+    let part = |from: usize, to: usize| {
+        let weights = pattern.clone().slice([from..to]).reshape([to - from, n_heads, 1, length]);
+        let v = gathered(&values, &lookup.values, lookup, from..to, n_heads);
+        weights.matmul(v).reshape([to - from, width])
+    };
+    parts(lookup, width, part)
+}
+
+/// `part(from, to)` for all queries, as many at a time as [`LOOKED_UP`] allows.
+fn parts(lookup: &Lookup, width: usize, part: impl Fn(usize, usize) -> Tensor<2>) -> Tensor<2> {
+    let count = lookup.sequence.len();
+    let at_a_time = (LOOKED_UP / (lookup.length * width).max(1)).max(1);
+    let parts = (0..count).step_by(at_a_time).map(|from| part(from, (from + at_a_time).min(count)));
+    Tensor::cat(parts.collect(), 0)
+}
+
+/// The keys or values of some queries, `[query, head, length, d_head]`.
+fn gathered(
+    table: &Tensor<2>,
+    places: &[u32],
+    lookup: &Lookup,
+    queries: std::ops::Range<usize>,
+    n_heads: usize,
+) -> Tensor<4> {
+    let (count, length, width) = (queries.len(), lookup.length, table.dims()[1]);
+    let of = |&sequence: &u32| &places[sequence as usize * length..][..length];
+    let wanted: Vec<u32> = lookup.sequence[queries].iter().flat_map(of).copied().collect();
+    let found = table.clone().select(0, rows(&wanted, table));
+    found.reshape([count, length, n_heads, width / n_heads]).swap_dims(1, 2)
+}
+
+fn rows(places: &[u32], like: &Tensor<2>) -> Tensor<1, Int> {
+    let places: Vec<i64> = places.iter().map(|&place| i64::from(place)).collect();
+    let count = places.len();
+    Tensor::from_data(TensorData::new(places, [count]), (&like.device().inner(), DType::I64))
 }

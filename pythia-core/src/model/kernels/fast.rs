@@ -3,7 +3,10 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{super::rotary::RotaryTable, scalar};
+use super::{
+    super::{rotary::RotaryTable, rows::Lookup},
+    scalar,
+};
 use crate::vectors::widest;
 
 /// Numbers that one task works on: enough to outweigh handing it to a thread, few enough to share out.
@@ -183,16 +186,71 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
         slice_mut(&mut data),
         keys,
         #[inline(always)]
-        |_, row| {
-            let max = scalar::max(row);
-            for v in row.iter_mut() {
-                *v = scalar::exp(*v - max);
+        |_, row| scalar::softmax(row),
+    );
+    tensor(data)
+}
+
+pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    let (length, width) = (lookup.length, queries.dims()[1]);
+    let d_head = width / n_heads;
+    let scale = (d_head as f32).powf(-0.5);
+    let (queries, keys) = (values(queries), values(keys));
+    let (queries, keys) = (slice(&queries), slice(&keys));
+    let mut pattern = vec![0.0f32; lookup.queries.len() * n_heads * length];
+    rows(
+        &mut pattern,
+        n_heads * length,
+        #[inline(always)]
+        |index, row| {
+            let query = &queries[lookup.queries[index] as usize * width..][..width];
+            let seen = lookup.position[index] as usize + 1;
+            let table = &lookup.keys[lookup.sequence[index] as usize * length..][..seen];
+            for (position, &key) in table.iter().enumerate() {
+                let key = &keys[key as usize * width..][..width];
+                for head in 0..n_heads {
+                    let at = head * d_head..(head + 1) * d_head;
+                    row[head * length + position] = scalar::dot(&query[at.clone()], &key[at]) * scale;
+                }
             }
-            let sum = scalar::sum(row);
-            for v in row {
-                *v /= sum;
+            for head in row.chunks_mut(length) {
+                scalar::softmax(&mut head[..seen]);
             }
         },
     );
-    tensor(data)
+    let count = lookup.queries.len();
+    tensor(TensorData::new(pattern, [count, n_heads * length]))
+}
+
+pub fn lookup_mix(pattern: Tensor<2>, table: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    let (length, width) = (lookup.length, table.dims()[1]);
+    let d_head = width / n_heads;
+    let (pattern, table) = (values(pattern), values(table));
+    let (pattern, table) = (slice(&pattern), slice(&table));
+    let mut z = vec![0.0f32; lookup.sequence.len() * width];
+    rows(
+        &mut z,
+        width,
+        #[inline(always)]
+        |index, row| {
+            let weights = &pattern[index * n_heads * length..][..n_heads * length];
+            let values = &lookup.values[lookup.sequence[index] as usize * length..][..length];
+            // An edited pattern may look ahead, so every position counts here; weights of zero add nothing.
+            for (position, &value) in values.iter().enumerate() {
+                let value = &table[value as usize * width..][..width];
+                for head in 0..n_heads {
+                    let weight = weights[head * length + position];
+                    if weight == 0.0 {
+                        continue;
+                    }
+                    let at = head * d_head..(head + 1) * d_head;
+                    for (z, v) in row[at.clone()].iter_mut().zip(&value[at]) {
+                        *z += weight * v;
+                    }
+                }
+            }
+        },
+    );
+    let count = lookup.sequence.len();
+    tensor(TensorData::new(z, [count, width]))
 }

@@ -15,7 +15,7 @@ mod scalar;
 
 use burn::tensor::{DType, Device, Tensor};
 
-use super::rotary::RotaryTable;
+use super::{rotary::RotaryTable, rows::Lookup};
 
 /// Whether the fast form applies: float32, on the CPU backend, gradients not tracked.
 fn is_plain<const D: usize>(x: &Tensor<D>) -> bool {
@@ -92,6 +92,27 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
         true => fast::softmax(scores),
         false => burn::tensor::activation::softmax(scores, 3),
     })
+}
+
+/// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's position.
+/// `queries`, `keys`: tables `[row, n_heads · d_head]`.
+pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    if is_plain(&queries) && is_plain(&keys) {
+        fast::lookup_pattern(queries, keys, lookup, n_heads)
+    } else {
+        composed::lookup_pattern(widen(queries), widen(keys), lookup, n_heads)
+    }
+}
+
+/// Looked-up values weighted by `pattern` `[query, n_heads · length]`: `[query, n_heads · d_head]`. `values`: a table
+/// `[row, n_heads · d_head]`.
+pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+    if is_plain(&pattern) && is_plain(&values) {
+        fast::lookup_mix(pattern, values, lookup, n_heads)
+    } else {
+        let dtype = values.dtype();
+        composed::lookup_mix(pattern.cast(dtype), values, lookup, n_heads)
+    }
 }
 
 #[cfg(test)]
@@ -187,5 +208,27 @@ mod tests {
             let x = random([2, 9, 3, d_head], 3.0);
             close(rotate(x.clone(), &table), rotate(exact(&x), &wide), 2e-6);
         }
+    }
+
+    #[test]
+    fn looked_up_attention_agrees_with_float64() {
+        let (heads, d_head, length) = (3, 20, 4);
+        let table = |spread| random([7, heads * d_head], spread);
+        let (q, k, v) = (table(3.0), table(3.0) * 0.7, table(2.0) + 0.1);
+        let lookup = Lookup {
+            queries: vec![6, 0, 3],
+            sequence: vec![1, 0, 1],
+            position: vec![3, 0, 2],
+            keys: vec![0, 1, 2, 3, 6, 5, 4, 0],
+            values: vec![3, 2, 1, 0, 1, 1, 6, 5],
+            length,
+        };
+        let pattern = lookup_pattern(q.clone(), k.clone(), &lookup, heads);
+        let exact_pattern = lookup_pattern(exact(&q), exact(&k), &lookup, heads);
+        close(pattern.clone(), exact_pattern.clone(), 1e-6);
+        close(lookup_mix(pattern, v.clone(), &lookup, heads), lookup_mix(exact_pattern, exact(&v), &lookup, heads), 1e-6);
+        // A query at position 0 sees one key, whatever the scores are.
+        let first: Vec<f32> = lookup_pattern(q, k, &lookup, heads).into_data().try_into_vec().unwrap();
+        assert_eq!(first[heads * length..][..length], [1.0, 0.0, 0.0, 0.0]);
     }
 }

@@ -96,6 +96,39 @@ pub fn max(row: &[f32]) -> f32 {
     reduce(row, f32::NEG_INFINITY, larger, larger)
 }
 
+/// Softmax of a row, in place.
+#[inline(always)]
+pub fn softmax(row: &mut [f32]) {
+    let max = max(row);
+    for v in row.iter_mut() {
+        *v = exp(*v - max);
+    }
+    let sum = sum(row);
+    for v in row {
+        *v /= sum;
+    }
+}
+
+/// Inner product of two rows of one length.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for ((lane, x), y) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += x * y;
+        }
+    }
+    let mut total = 0.0;
+    for lane in lanes {
+        total += lane;
+    }
+    for (x, y) in a_rest.iter().zip(b_rest) {
+        total += x * y;
+    }
+    total
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,5 +151,6 @@ mod tests {
         assert_eq!(sum(&row), 703.0);
         assert_eq!(max(&row), 37.0);
         assert_eq!(sum_of_squares(&row, 19.0), 4218.0);
+        assert_eq!(dot(&row, &row), 17575.0);
     }
 }

@@ -1,0 +1,149 @@
+//! One block on rows: any tokens of any sequences, packed as `[row, d_model]`.
+//!
+//! An intervention changes some tokens of a run and leaves the others as they were. Whoever recomputes only the changed ones
+//! packs them, of however many runs, into one matrix; the large products then cost what the rows cost, and attention looks
+//! keys and values up in tables in which rows of the unchanged run stand beside recomputed ones.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::{GptNeoX, block::Block, kernels, linear::Linear, rotary::RotaryTable};
+
+/// A block that works on rows. Heads are side by side in a row: `n_heads · d_head` numbers, head 0 first.
+pub struct RowBlock<'a> {
+    block: &'a Block,
+    rotary: &'a RotaryTable,
+}
+
+/// Which rows of the tables a query attends to.
+///
+/// Query `i` belongs to the sequence `sequence[i]` and stands at `position[i]`; it sees the keys of that sequence at the
+/// positions `0..=position[i]`. The key at position `s` of sequence `j` is the row `keys[j · length + s]` of the table of keys,
+/// its value the row `values[j · length + s]` of the table of values.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Per query: its row in the table of queries.
+    pub queries: Vec<u32>,
+    /// Per query: its sequence.
+    pub sequence: Vec<u32>,
+    /// Per query: its position.
+    pub position: Vec<u32>,
+    /// Per sequence and position: a row of the table of keys.
+    pub keys: Vec<u32>,
+    /// Per sequence and position: a row of the table of values.
+    pub values: Vec<u32>,
+    /// Positions of a sequence.
+    pub length: usize,
+}
+
+impl GptNeoX {
+    /// Block `layer`, on rows.
+    pub fn rows(&self, layer: usize) -> RowBlock<'_> {
+        RowBlock { block: &self.blocks[layer], rotary: &self.rotary }
+    }
+
+    /// Logits of `tokens` alone, `[row, tokens]`, of rows of the stream that leaves the last block: a logit difference needs
+    /// two columns of the unembedding and not its fifty thousand.
+    ///
+    /// # Panics
+    /// If the model was loaded without its unembedding.
+    pub fn logits_of(&self, rows: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
+        let Some(unembed) = &self.unembed else {
+            panic!("the model was loaded without its unembedding");
+        };
+        let normed = self.ln_final.affine(self.ln_final.normalize(rows.unsqueeze()).stream).squeeze_dim::<2>(0);
+        let columns = indices(tokens, &normed);
+        let logits = normed.matmul(unembed.weight.clone().select(1, columns.clone()));
+        match &unembed.bias {
+            Some(bias) => logits + bias.clone().select(0, columns).unsqueeze(),
+            None => logits,
+        }
+    }
+}
+
+impl RowBlock<'_> {
+    /// The centred and scaled rows, which both norms of a parallel block share. `x`: `[row, d_model]`.
+    pub fn normalize(&self, x: Tensor<2>) -> Tensor<2> {
+        self.block.ln1.normalize(x.unsqueeze()).stream.squeeze_dim(0)
+    }
+
+    /// Queries after rotation, `[row, n_heads · d_head]`. `normalized`: of the rows that stand at `positions`.
+    pub fn queries(&self, normalized: Tensor<2>, positions: &[u32]) -> Tensor<2> {
+        self.rotate(self.project(&self.block.attention.query, normalized), positions)
+    }
+
+    /// Keys after rotation, `[row, n_heads · d_head]`.
+    pub fn keys(&self, normalized: Tensor<2>, positions: &[u32]) -> Tensor<2> {
+        self.rotate(self.project(&self.block.attention.key, normalized), positions)
+    }
+
+    /// Values, `[row, n_heads · d_head]`.
+    pub fn values(&self, normalized: Tensor<2>) -> Tensor<2> {
+        self.project(&self.block.attention.value, normalized)
+    }
+
+    /// Queries before rotation, `[row, n_heads · d_head]`.
+    pub fn raw_queries(&self, normalized: Tensor<2>) -> Tensor<2> {
+        self.project(&self.block.attention.query, normalized)
+    }
+
+    /// Keys before rotation, `[row, n_heads · d_head]`.
+    pub fn raw_keys(&self, normalized: Tensor<2>) -> Tensor<2> {
+        self.project(&self.block.attention.key, normalized)
+    }
+
+    fn project(&self, map: &Linear, normalized: Tensor<2>) -> Tensor<2> {
+        map.forward(self.block.ln1.affine(normalized.unsqueeze()).squeeze_dim(0))
+    }
+
+    /// Turns queries or keys `[row, n_heads · d_head]` by the angles of their positions.
+    pub fn rotate(&self, x: Tensor<2>, positions: &[u32]) -> Tensor<2> {
+        let [rows, width] = x.dims();
+        let heads = self.block.attention.n_heads;
+        let at = |table: &Tensor<2>| table.clone().select(0, indices(positions, table));
+        let angles =
+            RotaryTable { cos: at(&self.rotary.cos), sin: at(&self.rotary.sin), ndims: self.rotary.ndims };
+        angles.apply(x.reshape([1, rows, heads, width / heads])).reshape([rows, width])
+    }
+
+    /// Attention patterns, `[query, n_heads · length]`, zero for the keys after the query.
+    pub fn pattern(&self, queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup) -> Tensor<2> {
+        kernels::lookup_pattern(queries, keys, lookup, self.block.attention.n_heads)
+    }
+
+    /// Values weighted by patterns (`hook_z`), `[query, n_heads · d_head]`.
+    pub fn mix(&self, pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup) -> Tensor<2> {
+        kernels::lookup_mix(pattern, values, lookup, self.block.attention.n_heads)
+    }
+
+    /// What attention writes to the stream, `[row, d_model]`. `z`: `[row, n_heads · d_head]`.
+    pub fn attn_out(&self, z: Tensor<2>) -> Tensor<2> {
+        self.block.attention.out.forward(z)
+    }
+
+    /// What each head writes, `[row, n_heads · d_model]`, without `b_O`.
+    pub fn results(&self, z: Tensor<2>) -> Tensor<2> {
+        let [rows, width] = z.dims();
+        let heads = self.block.attention.n_heads;
+        let results = self.block.attention.results(z.reshape([1, rows, heads, width / heads]));
+        let d_model = results.dims()[3];
+        results.reshape([rows, heads * d_model])
+    }
+
+    /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.
+    pub fn neurons(&self, normalized: Tensor<2>) -> Tensor<2> {
+        let input = self.block.ln2.affine(normalized.unsqueeze()).squeeze_dim(0);
+        kernels::gelu(self.block.mlp.up.forward(input))
+    }
+
+    /// What the MLP writes to the stream, `[row, d_model]`. `neurons`: `[row, d_mlp]`.
+    pub fn mlp_out(&self, neurons: Tensor<2>) -> Tensor<2> {
+        self.block.mlp.down.forward(neurons)
+    }
+}
+
+/// Indices as a tensor beside `like`.
+fn indices<const D: usize>(rows: &[u32], like: &Tensor<D>) -> Tensor<1, burn::tensor::Int> {
+    let rows: Vec<i64> = rows.iter().map(|&row| i64::from(row)).collect();
+    let count = rows.len();
+    Tensor::from_data(TensorData::new(rows, [count]), (&like.device().inner(), burn::tensor::DType::I64))
+}
