@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{Axis, HookPoint, Region};
 
 /// A request about hook points that cannot be met, with what was asked for.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
     /// No site has this name.

@@ -135,4 +135,7 @@ pub enum ProbeError {
         /// The probe.
         probe: &'static str,
     },
+    /// A hook or an intervention does not fit the model or the run.
+    #[error(transparent)]
+    Hook(#[from] pythia_hooks::HookError),
 }

@@ -10,6 +10,8 @@
 //! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
 //! - [`token_loss`]: the loss of every token of every prompt;
 //! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
+//! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
+//! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
 //! - [`mod@run`]: probes that read the same tokens share one forward pass;
 //! - [`error`]: every way in which a probe can be refused or fail.
 //!
@@ -18,12 +20,14 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod engine;
 pub mod error;
 #[cfg(test)]
 mod goldens;
 pub mod head_scores;
 pub mod induction_loss;
 pub mod loss;
+pub mod metric;
 pub mod prompts;
 pub mod run;
 pub mod spec;

@@ -1,0 +1,83 @@
+//! A run of which activations are kept.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use pythia_core::model::GptNeoX;
+use pythia_hooks::{Activation, ActivationCache, HookPoint};
+
+use crate::error::ProbeError;
+
+/// A forward pass over prompts of one length, and what it saw.
+#[derive(Clone, Debug)]
+pub struct Run {
+    tokens: Vec<Vec<u32>>,
+    seen: BTreeMap<HookPoint, Activation>,
+    /// The stream after the last block, `[batch, pos, d_model]`.
+    end: Tensor<3>,
+}
+
+impl Run {
+    /// Runs the prompts and keeps the activations at `points`.
+    ///
+    /// # Errors
+    /// [`ProbeError::Hook`] for a point that the model lacks.
+    ///
+    /// # Panics
+    /// If the prompts differ in length.
+    pub fn of(
+        model: &GptNeoX,
+        tokens: Vec<Vec<u32>>,
+        points: impl IntoIterator<Item = HookPoint>,
+    ) -> Result<Self, ProbeError> {
+        let mut cache = ActivationCache::of(points);
+        let start = model.embed(model.tokens(&tokens), &mut cache);
+        let end = model.advance(start, model.config().n_layers, &mut cache).stream;
+        Ok(Run { tokens, seen: cache.finish()?, end })
+    }
+
+    /// The prompts.
+    pub fn tokens(&self) -> &[Vec<u32>] {
+        &self.tokens
+    }
+
+    /// Number of prompts.
+    pub fn batch(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// Tokens of each prompt.
+    pub fn length(&self) -> usize {
+        self.tokens.first().map_or(0, Vec::len)
+    }
+
+    /// The activation at a point, if it was kept.
+    pub fn get(&self, point: HookPoint) -> Option<&Activation> {
+        self.seen.get(&point)
+    }
+
+    /// Everything that was kept.
+    pub fn seen(&self) -> &BTreeMap<HookPoint, Activation> {
+        &self.seen
+    }
+
+    /// The stream after the last block, `[batch, pos, d_model]`.
+    pub fn end(&self) -> &Tensor<3> {
+        &self.end
+    }
+}
+
+/// Rows of `stream` `[batch, pos, d]` at (prompt, position), packed as `[row, d]`.
+pub(super) fn rows_at(stream: &Tensor<3>, places: &[(usize, usize)]) -> Tensor<2> {
+    let [batch, length, width] = stream.dims();
+    let rows: Vec<usize> = places.iter().map(|(example, position)| example * length + position).collect();
+    select(&stream.clone().reshape([batch * length, width]), &rows)
+}
+
+/// Rows of a matrix, by index.
+pub(super) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let count = rows.len();
+    let index = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), (&table.device(), DType::I64));
+    table.clone().select(0, index)
+}

@@ -1,0 +1,276 @@
+//! The two engines against each other, on random models, sites, regions and prompts.
+
+use burn::tensor::{DType, Device};
+use pythia_core::config::{NeoxConfig, Rotary, Variant};
+use pythia_core::model::GptNeoX;
+use pythia_core::params::{HostParams, HostTensor, Param};
+use pythia_hooks::{Axis, HookPoint, Region, Site, points_of};
+
+use super::*;
+use crate::metric::{Metric, Question};
+
+const LAYERS: usize = 3;
+const HEADS: usize = 4;
+const VOCAB: usize = 40;
+
+/// A small stream of numbers: the tests must not depend on a library's generator.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % n
+    }
+
+    fn gaussian(&mut self) -> f32 {
+        (0..6).map(|_| self.below(1 << 20) as f32 / (1 << 20) as f32 - 0.5).sum::<f32>() * 1.4
+    }
+}
+
+pub(super) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
+    let config = NeoxConfig {
+        n_layers: LAYERS,
+        d_model: 32,
+        n_heads: HEADS,
+        d_mlp: 48,
+        vocab_size: VOCAB + 3,
+        n_ctx: 32,
+        layer_norm_eps: 1e-5,
+        rotary: Rotary { ndims: 4, base: 10_000.0 },
+        variant: Variant { parallel_residual: parallel, tied_embeddings: false, attention_bias: true },
+    };
+    let mut dice = Dice::new(seed);
+    let mut params = HostParams::new();
+    for param in Param::all(&config) {
+        let shape = param.shape(&config);
+        let spread = if shape.len() == 2 { 1.5 / (shape[0] as f32).sqrt() } else { 0.3 };
+        let centre = if param.to_string().contains("norm") && param.to_string().contains("weight") { 1.0 } else { 0.0 };
+        let values = (0..shape.iter().product()).map(|_| centre + spread * dice.gaussian()).collect();
+        params.insert(param, HostTensor { shape, values });
+    }
+    GptNeoX::from_params(config, params, &Device::flex(), dtype)
+}
+
+/// Prompts that differ from position `first` on.
+fn prompts(dice: &mut Dice, batch: usize, length: usize, first: usize) -> [Vec<Vec<u32>>; 2] {
+    let clean: Vec<Vec<u32>> = (0..batch).map(|_| (0..length).map(|_| dice.below(VOCAB) as u32).collect()).collect();
+    let mut corrupt = clean.clone();
+    for row in &mut corrupt {
+        for (position, id) in row.iter_mut().enumerate().skip(first) {
+            if position == first || dice.below(3) == 0 {
+                *id = (*id + 1 + dice.below(VOCAB - 1) as u32) % VOCAB as u32;
+            }
+        }
+    }
+    [clean, corrupt]
+}
+
+fn readout(dice: &mut Dice, prompts: &[Vec<u32>], metrics: &[Metric]) -> Readout {
+    let question = |tokens: &Vec<u32>| Question {
+        tokens: tokens.clone(),
+        at: tokens.len() - 1 - dice.below(2).min(tokens.len() - 1),
+        answers: vec![dice.below(VOCAB) as u32, dice.below(VOCAB) as u32],
+        wrongs: vec![dice.below(VOCAB) as u32],
+    };
+    Readout::new(prompts.iter().map(question).collect(), metrics.to_vec(), VOCAB)
+}
+
+/// Sites at which cells change something here; the final norm lies behind what probes read.
+fn changeable(model: &GptNeoX) -> Vec<HookPoint> {
+    let late = |point: &HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
+    points_of(&model.anatomy()).into_iter().filter(|point| !late(point)).collect()
+}
+
+fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Region {
+    let mut region = Region::all();
+    for &axis in point.site().axes() {
+        let size = match axis {
+            Axis::Batch => batch,
+            Axis::Pos | Axis::Query => length,
+            Axis::Key => length,
+            Axis::Head => HEADS,
+            Axis::Mlp => 48,
+            _ => continue,
+        } as i64;
+        let from = dice.below(size as usize) as i64;
+        region = match dice.below(4) {
+            0 => region.along(axis, from),
+            1 => region.along(axis, from..size),
+            2 => region.along(axis, vec![from, size - 1]),
+            _ => region,
+        };
+    }
+    region
+}
+
+fn cell(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> Cell {
+    let change = |dice: &mut Dice| {
+        let point = points[dice.below(points.len())];
+        let value = match dice.below(5) {
+            0 => Value::Zero,
+            1 => Value::Scale(0.5),
+            2 => Value::Add { donor: 0, factor: -0.25 },
+            _ => Value::Donor(0),
+        };
+        // Scores hold −inf, of which no multiple and no sum is a number, and a norm does not divide by zero.
+        let delicate = matches!(point.site(), Site::AttnScores | Site::Ln2Scale);
+        let value = if delicate { Value::Donor(0) } else { value };
+        Change { point, region: region(dice, point, batch, length), value }
+    };
+    let count = 1 + dice.below(3);
+    Cell { changes: (0..count).map(|_| change(dice)).collect() }
+}
+
+fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) {
+    let dice = &mut Dice::new(seed);
+    let model = model(parallel, dtype, seed);
+    let (batch, length) = (1 + dice.below(3), 2 + dice.below(8));
+    let first = dice.below(length);
+    let [clean, corrupt] = prompts(dice, batch, length, first);
+    let metrics: &[Metric] = match dice.below(3) {
+        0 => &[Metric::LogitDiff],
+        1 => &[Metric::Kl, Metric::LogProb, Metric::LogitDiff],
+        _ => &[Metric::Loss, Metric::LogitDiff],
+    };
+    let readout = readout(dice, &corrupt, metrics);
+    let points = changeable(&model);
+    let donor = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
+    let split = |point: HookPoint| {
+        matches!(point.site(), Site::AttnIn | Site::QInput | Site::KInput | Site::VInput | Site::Ln1Scale | Site::Ln1Normalized)
+    };
+    let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
+    let cells: Vec<Cell> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
+    let base = Run::of(&model, corrupt, wave::base_points(&model.anatomy(), &cells)).expect("the points exist");
+    let sweep = Sweep { model: &model, base: &base, donors: &[donor], readout: &readout, memory };
+    let naive = sweep.scores(Engine::Naive, &cells).expect("the naive engine runs");
+    let cone = sweep.scores(Engine::Cone, &cells).expect("the cone engine runs");
+    for ((cell, naive), cone) in cells.iter().zip(naive).zip(cone) {
+        for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
+            let scale = naive.abs().max(1.0);
+            assert!(naive.is_nan() == cone.is_nan());
+            assert!((naive - cone).abs() <= tolerance * scale, "{naive} {cone} (seed {seed}, {batch}x{length}): {cell:?}");
+        }
+    }
+}
+
+#[test]
+fn the_cone_is_the_full_run_in_float64() {
+    for seed in 0..1200 {
+        compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30);
+    }
+}
+
+#[test]
+fn the_cone_is_the_full_run_in_float32() {
+    for seed in 1000..2000 {
+        compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1 << 30);
+    }
+}
+
+#[test]
+fn a_small_budget_changes_nothing_but_the_number_of_parts() {
+    for seed in 3000..3050 {
+        compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1);
+    }
+}
+
+/// Every site, position and head of a patch from the clean run, as activation patching sweeps them.
+fn sweep_cells(length: usize, parallel: bool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for layer in 0..LAYERS {
+        for site in [Site::ResidPre, Site::AttnOut, Site::MlpOut, Site::ResidPost, Site::ResidMid, Site::MlpPost] {
+            let exists = site != Site::ResidMid || !parallel;
+            let of = |position| Cell::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Donor(0));
+            cells.extend((0..length).filter(|_| exists).map(of));
+        }
+        for site in [Site::Z, Site::Q, Site::K, Site::V, Site::Result] {
+            for head in 0..HEADS {
+                let all = Region::all().along(Axis::Head, head as i64);
+                cells.push(Cell::of(site.at(layer), all.clone(), Value::Donor(0)));
+                let of = |position| Cell::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Donor(0));
+                cells.extend((0..length).map(of));
+            }
+        }
+        for head in 0..HEADS as i64 {
+            let row = |query| Region::all().along(Axis::Head, head).along(Axis::Query, query as i64);
+            cells.extend((0..length).map(|query| Cell::of(Site::Pattern.at(layer), row(query), Value::Donor(0))));
+        }
+    }
+    cells
+}
+
+#[test]
+fn identities_hold() {
+    for parallel in [true, false] {
+        let (model, dice, length) = (model(parallel, DType::F32, 7), &mut Dice::new(7), 7);
+        let [clean, corrupt] = prompts(dice, 3, length, 3);
+        let readout = readout(dice, &clean, &[Metric::LogitDiff, Metric::Kl]);
+        let cells = sweep_cells(length, parallel);
+        let points = wave::base_points(&model.anatomy(), &cells);
+        let all = || changeable(&model);
+        let run = |tokens: &[Vec<u32>]| Run::of(&model, tokens.to_vec(), all()).expect("the points exist");
+        let (clean_run, corrupt_run) = (run(&clean), run(&corrupt));
+        assert!(points.iter().all(|point| clean_run.get(*point).is_some()));
+        let donors = [clean_run.seen().clone(), corrupt_run.seen().clone()];
+        let sweep = |base| Sweep { model: &model, base, donors: &donors[..1], readout: &readout, memory: 1 << 30 };
+        // A run patched with itself is that run, bit for bit.
+        let base = sweep(&clean_run).base_scores().expect("scores");
+        for (cell, scores) in cells.iter().zip(sweep(&clean_run).scores(Engine::Cone, &cells).expect("scores")) {
+            assert_eq!(scores, base, "{cell:?}");
+        }
+        // Before the first difference nothing changes, not even the last bit; and something does after it.
+        let corrupt_base = sweep(&corrupt_run).base_scores().expect("scores");
+        let patched = sweep(&corrupt_run).scores(Engine::Cone, &cells).expect("scores");
+        let mut changed = 0;
+        for (cell, scores) in cells.iter().zip(&patched) {
+            let early = cell.changes[0].region.spans().any(|(axis, span)| {
+                matches!(axis, Axis::Pos | Axis::Query) && span.resolve(length).is_ok_and(|at| at[0] < 3)
+            });
+            changed += usize::from(scores != &corrupt_base);
+            assert!(!early || scores == &corrupt_base, "{cell:?}");
+        }
+        assert!(changed > cells.len() / 4, "{changed} of {} cells change something", cells.len());
+        // The whole embedding of the clean run restores its metric; so does the last stream.
+        for whole in [Site::ResidPre.at(0), Site::Embed.at(0), Site::ResidPost.at(LAYERS - 1)] {
+            let cell = Cell::of(whole, Region::all(), Value::Donor(0));
+            let restored = sweep(&corrupt_run).scores(Engine::Cone, &[cell]).expect("scores");
+            for (restored, clean) in restored[0].iter().zip(&base) {
+                assert!((restored[0] - clean[0]).abs() < 1e-5, "{restored:?} {clean:?}");
+            }
+        }
+        // Nothing to change, a factor of zero: the base run.
+        let nothing = [
+            Cell::default(),
+            Cell::of(Site::ResidPre.at(1), Region::all(), Value::Add { donor: 0, factor: 0.0 }),
+            Cell::of(Site::Z.at(1), Region::all().along(Axis::Head, Vec::<i64>::new()), Value::Zero),
+        ];
+        for scores in sweep(&corrupt_run).scores(Engine::Cone, &nothing).expect("scores") {
+            assert_eq!(scores, corrupt_base);
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_both_engines() {
+    let model = model(true, DType::F32, 1);
+    let base = Run::of(&model, vec![vec![1, 2, 3]], wave::base_points(&model.anatomy(), &[])).expect("points");
+    let readout = readout(&mut Dice::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
+    let sweep = Sweep { model: &model, base: &base, donors: &[], readout: &readout, memory: 1 << 20 };
+    let refused = [
+        Cell::of(Site::ResidMid.at(0), Region::all(), Value::Zero),
+        Cell::of(Site::Z.at(LAYERS), Region::all(), Value::Zero),
+        Cell::of(Site::Z.at(0), Region::all().along(Axis::Head, HEADS as i64), Value::Zero),
+        Cell::of(Site::Z.at(0), Region::all().along(Axis::Pos, 3), Value::Zero),
+        Cell::of(Site::ResidPre.at(0), Region::all().along(Axis::Head, 0), Value::Zero),
+    ];
+    for cell in refused {
+        for engine in [Engine::Cone, Engine::Naive] {
+            let answer = sweep.scores(engine, std::slice::from_ref(&cell));
+            assert!(matches!(answer, Err(ProbeError::Hook(_))), "{engine:?} {cell:?}: {answer:?}");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! What a run is asked at the end: the metrics of interventions, and how they are read from the last stream.
+//!
+//! With the logits x of the answer position, the right answers A and the wrong ones W of a pair, p = softmax(x) over all V
+//! entries, padding included, as TransformerLens and transformers compute it:
+//!
+//! | metric | value |
+//! |---|---|
+//! | `logit_diff` | mean of x over A − mean of x over W; undefined without wrong answers |
+//! | `prob_diff` | Σ p over A − Σ p over W (Hanna et al. 2023); undefined without wrong answers |
+//! | `log_prob` | ln Σ p over A, in nats |
+//! | `prob` | Σ p over A |
+//! | `rank` | how many real tokens have a larger logit than the best of A: 0 is the top |
+//! | `cross_entropy` | −ln Σ p over A |
+//! | `kl` | KL(base run ‖ this run), in nats; 0 for the base run itself |
+//! | `argmax_match` | 1 if the most likely real token is that of the base run |
+//! | `accuracy` | 1 if the most likely real token is one of A |
+//! | `loss` | mean over positions of −ln p of the next token of the prompt, in nats |
+
+use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use pythia_core::model::GptNeoX;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProbeError;
+
+/// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
+const ROWS_AT_A_TIME: usize = 256;
+
+/// A number read from the end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean logit of the right answers minus that of the wrong ones.
+    LogitDiff,
+    /// Probability of the right answers minus that of the wrong ones.
+    ProbDiff,
+    /// Logarithm of the probability of the right answers.
+    LogProb,
+    /// Probability of the right answers.
+    Prob,
+    /// Real tokens that are more likely than the best right answer.
+    Rank,
+    /// Negative logarithm of the probability of the right answers.
+    CrossEntropy,
+    /// KL divergence of this run from the base run.
+    Kl,
+    /// Whether the most likely token is that of the base run.
+    ArgmaxMatch,
+    /// Whether the most likely token is a right answer.
+    Accuracy,
+    /// Mean loss over the prompt's own tokens.
+    Loss,
+}
+
+impl Metric {
+    /// Its name in tables and experiment files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Metric::LogitDiff => "logit_diff",
+            Metric::ProbDiff => "prob_diff",
+            Metric::LogProb => "log_prob",
+            Metric::Prob => "prob",
+            Metric::Rank => "rank",
+            Metric::CrossEntropy => "cross_entropy",
+            Metric::Kl => "kl",
+            Metric::ArgmaxMatch => "argmax_match",
+            Metric::Accuracy => "accuracy",
+            Metric::Loss => "loss",
+        }
+    }
+
+    /// Whether a few columns of the unembedding are enough.
+    const fn needs_few_columns(self) -> bool {
+        matches!(self, Metric::LogitDiff)
+    }
+}
+
+/// What one prompt is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The prompt's tokens.
+    pub tokens: Vec<u32>,
+    /// Position whose logits are the answer.
+    pub at: usize,
+    /// Right answers; never empty.
+    pub answers: Vec<u32>,
+    /// Wrong answers.
+    pub wrongs: Vec<u32>,
+}
+
+/// The metrics of a batch of prompts of one length.
+#[derive(Clone, Debug)]
+pub struct Readout {
+    questions: Vec<Question>,
+    metrics: Vec<Metric>,
+    /// Ids below this are tokens.
+    vocab: usize,
+}
+
+/// A row of the last stream: the position of a prompt, in some run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Index of the prompt in the batch.
+    pub example: usize,
+    /// The position.
+    pub position: usize,
+}
+
+/// Logits of one row, reduced to what metrics are made of.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    /// Logits of the answers, then of the wrong answers (or of the next token, where the row stands for a loss).
+    picked: Vec<f64>,
+    /// ln Σ exp of all logits.
+    log_sum: f64,
+    rank: f64,
+    best: i64,
+    kl: f64,
+}
+
+impl Readout {
+    /// What is asked of each prompt. `vocab`: ids below it are tokens.
+    pub fn new(questions: Vec<Question>, metrics: Vec<Metric>, vocab: usize) -> Self {
+        Readout { questions, metrics, vocab }
+    }
+
+    /// The metrics, in the order of a score's values.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.metrics
+    }
+
+    /// Number of prompts.
+    pub fn n_examples(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// Positions of a prompt that the metrics read, ascending.
+    pub fn positions(&self, example: usize) -> Vec<usize> {
+        let question = &self.questions[example];
+        if !self.metrics.contains(&Metric::Loss) {
+            return vec![question.at];
+        }
+        let mut positions: Vec<usize> = (0..question.tokens.len().saturating_sub(1)).collect();
+        if !positions.contains(&question.at) {
+            positions.push(question.at);
+            positions.sort_unstable();
+        }
+        positions
+    }
+
+    /// Whether a few columns of the unembedding give everything.
+    pub fn needs_few_columns(&self) -> bool {
+        self.metrics.iter().all(|metric| metric.needs_few_columns())
+    }
+
+    /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each of
+    /// `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN. `base`: the
+    /// same rows of the base run, of **all** prompts, for what compares with it.
+    ///
+    /// # Errors
+    /// [`ProbeError::Device`] if values cannot be read.
+    pub fn read(
+        &self,
+        model: &GptNeoX,
+        rows: Tensor<2>,
+        examples: &[usize],
+        base: &Tensor<2>,
+    ) -> Result<Vec<Vec<f64>>, ProbeError> {
+        let places: Vec<Place> = examples.iter().flat_map(|&example| self.places(example)).collect();
+        let offsets = self.offsets();
+        let mut found = Vec::with_capacity(places.len());
+        for from in (0..places.len()).step_by(ROWS_AT_A_TIME) {
+            let part = &places[from..(from + ROWS_AT_A_TIME).min(places.len())];
+            let rows = rows.clone().slice([from..from + part.len()]);
+            found.extend(if self.needs_few_columns() {
+                self.few_columns(model, rows, part)?
+            } else {
+                let base_of = |place: &Place| offsets[place.example] + self.index_of(place);
+                self.all_columns(model, rows, part, base, &part.iter().map(base_of).collect::<Vec<_>>())?
+            });
+        }
+        let base_best = self.base_best(model, base)?;
+        let mut found = found.into_iter();
+        Ok(examples.iter().map(|&example| self.score(example, &mut found, base_best.as_deref())).collect())
+    }
+
+    fn places(&self, example: usize) -> impl Iterator<Item = Place> {
+        self.positions(example).into_iter().map(move |position| Place { example, position })
+    }
+
+    fn index_of(&self, place: &Place) -> usize {
+        self.positions(place.example).iter().position(|&p| p == place.position).unwrap_or(0)
+    }
+
+    /// Where each prompt's rows begin among those of all prompts.
+    fn offsets(&self) -> Vec<usize> {
+        let mut next = 0;
+        let offset = |example| {
+            let offset = next;
+            next += self.positions(example).len();
+            offset
+        };
+        (0..self.questions.len()).map(offset).collect()
+    }
+
+    /// Ids whose logits are picked at a place.
+    fn picks(&self, place: &Place) -> Vec<u32> {
+        let question = &self.questions[place.example];
+        let next = question.tokens.get(place.position + 1).filter(|_| self.metrics.contains(&Metric::Loss));
+        let answers = question.answers.iter().chain(&question.wrongs).filter(|_| place.position == question.at);
+        answers.chain(next).copied().collect()
+    }
+
+    fn few_columns(&self, model: &GptNeoX, rows: Tensor<2>, places: &[Place]) -> Result<Vec<Row>, ProbeError> {
+        let mut columns: Vec<u32> = places.iter().flat_map(|place| self.picks(place)).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let logits = floats(model.logits_of(rows, &columns))?;
+        let at = |row: usize, id: u32| logits[row * columns.len() + columns.binary_search(&id).unwrap_or(0)];
+        let picked = |(row, place): (usize, &Place)| self.picks(place).into_iter().map(|id| at(row, id)).collect();
+        let row = |place| Row { picked: picked(place), ..Row::default() };
+        Ok(places.iter().enumerate().map(row).collect())
+    }
+
+    fn all_columns(
+        &self,
+        model: &GptNeoX,
+        rows: Tensor<2>,
+        places: &[Place],
+        base: &Tensor<2>,
+        base_rows: &[usize],
+    ) -> Result<Vec<Row>, ProbeError> {
+        let logits = wide(unembed(model, rows));
+        let [count, width] = logits.dims();
+        let picks: Vec<Vec<u32>> = places.iter().map(|place| self.picks(place)).collect();
+        let picked = picked(&logits, &picks)?;
+        let log_sum = floats(log_sum(&logits))?;
+        let real = if width > self.vocab { logits.clone().slice([0..count, 0..self.vocab]) } else { logits.clone() };
+        let rank = if self.metrics.contains(&Metric::Rank) { self.ranks(&real, places, &picked)? } else { vec![0.0; count] };
+        let best = if self.asks_for_best() { ints(real.argmax(1))? } else { vec![0; count] };
+        let kl = if self.metrics.contains(&Metric::Kl) {
+            divergence(model, &logits, &log_sum, base, base_rows)?
+        } else {
+            vec![0.0; count]
+        };
+        let rows = picked.into_iter().zip(log_sum).zip(rank).zip(best).zip(kl);
+        Ok(rows.map(|((((picked, log_sum), rank), best), kl)| Row { picked, log_sum, rank, best, kl }).collect())
+    }
+
+    fn asks_for_best(&self) -> bool {
+        self.metrics.iter().any(|metric| matches!(metric, Metric::Accuracy | Metric::ArgmaxMatch))
+    }
+
+    /// Per row, how many real tokens have a larger logit than the best right answer.
+    fn ranks(&self, real: &Tensor<2>, places: &[Place], picked: &[Vec<f64>]) -> Result<Vec<f64>, ProbeError> {
+        let best = |(place, picked): (&Place, &Vec<f64>)| {
+            let question = &self.questions[place.example];
+            let answers = if place.position == question.at { question.answers.len() } else { 0 };
+            picked[..answers].iter().copied().fold(f64::NEG_INFINITY, f64::max)
+        };
+        let bars: Vec<f64> = places.iter().zip(picked).map(best).collect();
+        let count = bars.len();
+        let bars = Tensor::<2>::from_data(TensorData::new(bars, [count, 1]), (&real.device(), real.dtype()));
+        let larger = real.clone().greater(bars.expand(real.dims())).int().sum_dim(1);
+        Ok(ints(larger)?.into_iter().map(|count| count as f64).collect())
+    }
+
+    /// The base run's most likely token at each prompt's answer, where a metric compares with it.
+    fn base_best(&self, model: &GptNeoX, base: &Tensor<2>) -> Result<Option<Vec<i64>>, ProbeError> {
+        if !self.metrics.contains(&Metric::ArgmaxMatch) {
+            return Ok(None);
+        }
+        let at = |(example, offset): (usize, usize)| {
+            offset + self.index_of(&Place { example, position: self.questions[example].at })
+        };
+        let rows: Vec<usize> = self.offsets().into_iter().enumerate().map(at).collect();
+        let mut best = Vec::with_capacity(rows.len());
+        for part in rows.chunks(ROWS_AT_A_TIME) {
+            let logits = wide(unembed(model, select(base, part)));
+            let [count, width] = logits.dims();
+            best.extend(ints(logits.slice([0..count, 0..self.vocab.min(width)]).argmax(1))?);
+        }
+        Ok(Some(best))
+    }
+
+    /// The values of one prompt from its rows.
+    fn score(&self, example: usize, rows: &mut impl Iterator<Item = Row>, base_best: Option<&[i64]>) -> Vec<f64> {
+        let question = &self.questions[example];
+        let (mut answer, mut losses) = (Row::default(), Vec::new());
+        for position in self.positions(example) {
+            let row = rows.next().unwrap_or_default();
+            if position + 1 < question.tokens.len() && self.metrics.contains(&Metric::Loss) {
+                losses.push(row.log_sum - row.picked.last().copied().unwrap_or(f64::NAN));
+            }
+            if position == question.at {
+                answer = row;
+            }
+        }
+        let loss = losses.iter().sum::<f64>() / losses.len() as f64;
+        let base_best = base_best.map(|best| best[example]);
+        self.metrics.iter().map(|&metric| value(metric, question, &answer, loss, base_best)).collect()
+    }
+}
+
+fn value(metric: Metric, question: &Question, row: &Row, loss: f64, base_best: Option<i64>) -> f64 {
+    let (n, m) = (question.answers.len(), question.wrongs.len());
+    let (right, wrong) = (&row.picked[..n], &row.picked[n..n + m]);
+    let mean = |logits: &[f64]| logits.iter().sum::<f64>() / logits.len() as f64;
+    let prob = |logits: &[f64]| logits.iter().map(|logit| (logit - row.log_sum).exp()).sum::<f64>();
+    // ln Σ p by the largest term, which an unlikely answer's own probability would underflow without.
+    let log_prob = || {
+        let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
+    };
+    let truth = |yes: bool| f64::from(u8::from(yes)) + row.log_sum * 0.0;
+    match metric {
+        Metric::LogitDiff => mean(right) - mean(wrong),
+        Metric::ProbDiff if wrong.is_empty() => f64::NAN,
+        Metric::ProbDiff => prob(right) - prob(wrong),
+        Metric::LogProb => log_prob(),
+        Metric::Prob => prob(right),
+        Metric::Rank => row.rank + row.log_sum * 0.0,
+        Metric::CrossEntropy => -log_prob(),
+        Metric::Kl => row.kl,
+        Metric::ArgmaxMatch => truth(base_best == Some(row.best)),
+        Metric::Accuracy => truth(question.answers.iter().any(|&id| i64::from(id) == row.best)),
+        Metric::Loss => loss,
+    }
+}
+
+fn unembed(model: &GptNeoX, rows: Tensor<2>) -> Tensor<2> {
+    let stream = rows.unsqueeze::<3>();
+    model.unembed(pythia_core::model::Residual { layer: model.config().n_layers, stream }, &mut ()).squeeze_dim(0)
+}
+
+fn wide(logits: Tensor<2>) -> Tensor<2> {
+    match logits.dtype() {
+        DType::F32 | DType::F64 => logits,
+        _ => logits.cast(DType::F32),
+    }
+}
+
+/// ln Σ exp of each row, `[row, 1]`. The largest probability is at least 1/V, so its logarithm is safe, and softmax is one
+/// fused pass where a log-sum-exp would be four.
+fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
+    logits.clone().max_dim(1) - activation::softmax(logits.clone(), 1).max_dim(1).log()
+}
+
+/// KL(base ‖ run) per row: Σ p_b (x_b − x) + lse − lse_b, since ln p = x − lse.
+fn divergence(
+    model: &GptNeoX,
+    logits: &Tensor<2>,
+    log_sums: &[f64],
+    base: &Tensor<2>,
+    base_rows: &[usize],
+) -> Result<Vec<f64>, ProbeError> {
+    let base_logits = wide(unembed(model, select(base, base_rows)));
+    let base_log_sums = floats(log_sum(&base_logits))?;
+    let p = activation::softmax(base_logits.clone(), 1);
+    let cross = floats((p * (base_logits - logits.clone())).sum_dim(1))?;
+    let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
+    // Rounding can leave a divergence of nothing a hair below zero.
+    Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
+}
+
+/// Rows of a tensor, by index.
+fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
+    let wanted: Vec<i64> = wanted.iter().map(|&row| row as i64).collect();
+    let count = wanted.len();
+    let index = Tensor::<1, Int>::from_data(TensorData::new(wanted, [count]), (&rows.device(), DType::I64));
+    rows.clone().select(0, index)
+}
+
+/// The logits of each row's picks.
+fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f64>>, ProbeError> {
+    let most = picks.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let padded = |row: &Vec<u32>| (0..most).map(|i| i64::from(row.get(i).copied().unwrap_or(0))).collect::<Vec<_>>();
+    let ids: Vec<i64> = picks.iter().flat_map(padded).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [picks.len(), most]), (&logits.device(), DType::I64));
+    let values = floats(logits.clone().gather(1, ids))?;
+    Ok(picks.iter().zip(values.chunks(most)).map(|(row, values)| values[..row.len()].to_vec()).collect())
+}
+
+const PLACE: &str = "the logits";
+
+fn floats(tensor: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
+    tensor.try_into_vec_as::<f64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+}
+
+fn ints(tensor: Tensor<2, Int>) -> Result<Vec<i64>, ProbeError> {
+    tensor.try_into_vec_as::<i64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+}
