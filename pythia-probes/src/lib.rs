@@ -1,4 +1,4 @@
-//! Questions that a model can be asked: a probe takes a subject and a seed, and answers with a table.
+//! Questions that a model can be asked: a probe takes a subject and a seed, and answers with tables.
 //!
 //! The parts, in reading order:
 //!
@@ -10,7 +10,9 @@
 //! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
 //! - [`token_loss`]: the loss of every token of every prompt;
 //! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
-//! - [`mod@run`]: probes that read the same tokens share one forward pass;
+//! - `reading`: probes that read the same tokens share one forward pass;
+//! - [`mod@run`]: asks probes, each family in its own way;
+//! - [`bytes`]: sizes of memory in a configuration;
 //! - [`error`]: every way in which a probe can be refused or fail.
 //!
 //! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
@@ -18,6 +20,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bytes;
 pub mod error;
 #[cfg(test)]
 mod goldens;
@@ -25,14 +28,16 @@ pub mod head_scores;
 pub mod induction_loss;
 pub mod loss;
 pub mod prompts;
+mod reading;
 pub mod run;
 pub mod spec;
 pub mod subject;
 pub mod table;
 pub mod token_loss;
 
+pub use bytes::Bytes;
 pub use error::ProbeError;
-pub use run::run;
+pub use run::{Answer, run};
 pub use spec::{ProbeKind, ProbeSpec};
-pub use subject::Subject;
+pub use subject::{Context, Donors, Files, Subject};
 pub use table::{Column, Kind, Table};
