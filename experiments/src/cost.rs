@@ -1,7 +1,7 @@
 //! What a cell costs: floating-point operations and memory, from the model's shape and the probes' prompts.
 
 use pythia_core::config::NeoxConfig;
-use pythia_probes::ProbeSpec;
+use pythia_probes::{Context, ProbeSpec};
 
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
@@ -22,10 +22,11 @@ pub struct Cost {
 /// - Memory: the float32 weights twice (one checkpoint computes while the next is read), without the unembedding where no
 ///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations
 ///   `b s m`, six streams `b s d`, and the logits twice where a probe reads them, of at most 256 positions at a time.
-pub fn of(config: &NeoxConfig, probes: &[&ProbeSpec], prepend_bos: bool) -> Cost {
+pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
+    let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
     for probe in probes {
-        let size = probe.tokens_per_run(prepend_bos);
+        let size = probe.tokens_per_run(context);
         match sizes.iter_mut().find(|(known, _)| *known == size) {
             Some((_, logits)) => *logits |= probe.reads_logits(),
             None => sizes.push((size, probe.reads_logits())),
@@ -64,6 +65,7 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool) -> Cost {
 mod tests {
     use super::*;
     use pythia_core::config::{Rotary, Variant};
+    use pythia_probes::Files;
 
     fn config() -> NeoxConfig {
         let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
@@ -81,6 +83,12 @@ mod tests {
         }
     }
 
+    fn of(probes: &[&ProbeSpec]) -> Cost {
+        let (files, config) = (Files::NONE, &config());
+        let context = Context { config, vocab: 16, prepend_bos: false, bos: 0, tokenizer: None, files, seed: 0 };
+        super::of(&context, probes)
+    }
+
     fn probe(kind: &str, fields: &str) -> ProbeSpec {
         let value = toml::de::ValueDeserializer::parse(fields).expect("TOML");
         ProbeSpec::read(kind, value).expect("fields").expect("kind")
@@ -89,7 +97,7 @@ mod tests {
     #[test]
     fn operations_follow_the_formula() {
         let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
-        let cost = of(&config(), &[&scores], false);
+        let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
         assert_eq!(cost.memory, 8 * (config().n_params() - 8 * 16) + 4 * (2 * 200 + 2 * 320 + 6 * 80));
     }
@@ -98,8 +106,8 @@ mod tests {
     fn equal_prompts_are_counted_once_and_with_logits() {
         let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
         let loss = probe("induction_loss", "{ batch = 1, half_len = 5 }");
-        let both = of(&config(), &[&scores, &loss], false);
-        assert_eq!(both.flops, of(&config(), &[&loss], false).flops);
-        assert_eq!(both.flops - of(&config(), &[&scores], false).flops, 10 * 2 * 8 * 16);
+        let both = of(&[&scores, &loss]);
+        assert_eq!(both.flops, of(&[&loss]).flops);
+        assert_eq!(both.flops - of(&[&scores]).flops, 10 * 2 * 8 * 16);
     }
 }

@@ -173,5 +173,5 @@ fn cost_of(study: &Study, index: usize, parts: &[Part]) -> Cost {
     if probes.is_empty() {
         return Cost::default();
     }
-    cost::of(&study.models[index].config, &probes, study.experiment.prepend_bos)
+    cost::of(&study.models[index].context(&study.experiment, pythia_probes::Files::NONE), &probes)
 }

@@ -8,6 +8,7 @@ use pythia_core::config::{ConfigError, NeoxConfig};
 use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::{Tokenizer, TokenizerError};
+use pythia_probes::{Context, Files};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, Problem};
@@ -36,6 +37,8 @@ pub struct Model {
     pub config: NeoxConfig,
     /// Its vocabulary.
     pub vocabulary: Vocabulary,
+    /// Its tokenizer, where it has one.
+    pub tokenizer: Option<Tokenizer>,
 }
 
 /// The ids of a model that are tokens.
@@ -79,6 +82,21 @@ pub enum ShapeError {
     },
 }
 
+impl Model {
+    /// What the probes of an experiment may know of the model before any weights are read.
+    pub fn context<'a>(&'a self, experiment: &Experiment, files: &'a Files) -> Context<'a> {
+        Context {
+            config: &self.config,
+            vocab: self.vocabulary.size,
+            prepend_bos: experiment.prepend_bos,
+            bos: BOS,
+            tokenizer: self.tokenizer.as_ref(),
+            files,
+            seed: experiment.seed,
+        }
+    }
+}
+
 impl Study {
     /// Opens the models of an experiment and checks it against them.
     pub fn open(experiment: Experiment) -> Result<Self, ConfigErrors> {
@@ -112,8 +130,9 @@ fn open_model(experiment: &Experiment, reference: &Spanned<ModelRef>, cache: &Pa
             |located: Located| if located.span == NOWHERE { Located { span: at.clone(), ..located } } else { located };
         problems.into_iter().map(from_store).collect::<Vec<_>>()
     })?;
-    let (config, vocabulary) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
-    let model = Model { label, store, steps, config, vocabulary };
+    let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
+    let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
+    let model = Model { label, store, steps, config, vocabulary, tokenizer };
     check_probes(experiment, &model)?;
     Ok(model)
 }
@@ -145,18 +164,17 @@ fn check_label(label: &str) -> Result<(), Problem> {
     Err(Problem::BadName { name: label.into(), what: "a model in the results" })
 }
 
-/// The shape and the vocabulary of the first chosen checkpoint that has files.
+/// The shape and the tokenizer of the first chosen checkpoint that has files.
 ///
 /// # Errors
 /// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
-fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Vocabulary), ShapeError> {
+fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Option<Tokenizer>), ShapeError> {
     let mut first_error = None;
     for step in steps {
         match store.locate(*step) {
             Ok(files) => {
                 let config = read_config(&files.config)?;
-                let vocabulary = vocabulary(&config, files.tokenizer.as_deref(), store.suite_id())?;
-                return Ok((config, vocabulary));
+                return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
             }
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -171,23 +189,20 @@ pub fn read_config(path: &Path) -> Result<NeoxConfig, ShapeError> {
     NeoxConfig::from_json(&text).map_err(|source| ShapeError::Config { path: path.into(), source })
 }
 
+fn read_tokenizer(path: &Path) -> Result<Tokenizer, ShapeError> {
+    Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source })
+}
+
 /// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
-pub fn vocabulary(
-    config: &NeoxConfig,
-    tokenizer: Option<&Path>,
-    suite_id: Option<ModelId>,
-) -> Result<Vocabulary, ShapeError> {
-    let read =
-        |path: &Path| Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source });
-    let tokenizer = tokenizer.map(read).transpose()?;
+pub fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
     let of_suite = suite_id.map(|_| suite().tokenizer_ids());
-    let ids = tokenizer.as_ref().map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
-    Ok(Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.as_ref().map(Tokenizer::content_hash) })
+    let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
+    Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }
 }
 
 fn check_probes(experiment: &Experiment, model: &Model) -> Result<(), Vec<Located>> {
     let check = |probe: &crate::config::ProbeEntry| {
-        let error = probe.spec.check(&model.config, model.vocabulary.size, experiment.prepend_bos).err()?;
+        let error = probe.spec.check(&model.context(experiment, Files::NONE)).err()?;
         let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error };
         Some(Located::new(problem, probe.at.clone()))
     };

@@ -165,9 +165,12 @@ impl Sweep<'_> {
         let (device, dtype) = (device(experiment.machine.device), dtype(experiment.machine.dtype));
         let gpt = GptNeoX::from_params(loaded.config, loaded.params, &device, dtype);
         let probes: Vec<ProbeSpec> = parts.iter().map(|part| experiment.probes[part.probe].spec.clone()).collect();
-        let subject =
-            Subject { model: &gpt, vocab: model.vocabulary.size, prepend_bos: experiment.prepend_bos, bos: BOS };
-        pythia_probes::run(&probes, &subject, experiment.seed)
+        let subject = Subject {
+            tokenizer: model.tokenizer.as_ref(),
+            ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
+        };
+        let answers = pythia_probes::run(&probes, &subject, experiment.seed);
+        answers.into_iter().map(|answer| answer.map(|mut tables| tables.remove(0))).collect()
     }
 
     fn encode(&self, cell: &Cell, part: &Part, table: &Table, ran_on: &RanOn) -> Result<Vec<u8>, CellError> {

@@ -1,5 +1,7 @@
 //! Every way in which a probe can be refused or fail.
 
+use std::path::PathBuf;
+
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
@@ -138,4 +140,32 @@ pub enum ProbeError {
     /// A hook or an intervention does not fit the model or the run.
     #[error(transparent)]
     Hook(#[from] pythia_hooks::HookError),
+    /// A file that the probe names was not read.
+    #[error("the file {} was not read", path.display())]
+    NoFile {
+        /// The file, as the probe names it.
+        path: PathBuf,
+    },
+    /// A checkpoint that the probe names was not loaded.
+    #[error("the checkpoint of step {label} was not loaded")]
+    NoDonor {
+        /// The label of its step.
+        label: u32,
+    },
+}
+
+impl ProbeError {
+    /// The field of the configuration that the error is about, where it is about one; dotted where it lies deeper.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            ProbeError::TooSmall { field, .. }
+            | ProbeError::TooLarge { field, .. }
+            | ProbeError::Empty { field }
+            | ProbeError::Repeated { field, .. }
+            | ProbeError::NoSuchPosition { field, .. }
+            | ProbeError::Contradiction { field } => Some(field),
+            ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),
+            _ => None,
+        }
+    }
 }

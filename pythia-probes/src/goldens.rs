@@ -163,10 +163,10 @@ fn detectors_equal_transformer_lens() {
 fn losses_equal_transformer_lens() {
     for golden in goldens() {
         let vocab = golden.model.config().vocab_size;
-        let subject = Subject { model: &golden.model, vocab, prepend_bos: false, bos: 0 };
+        let subject = Subject::new(&golden.model, vocab, false, 0);
         for (tokens, key) in [("tokens.clean", "loss_per_token"), ("tokens.rep", "loss_per_token.rep")] {
             let probe = TokenLoss { tokens: Some(golden.rows(tokens)), ..TokenLoss::default() };
-            let table = run(&[ProbeSpec::TokenLoss(probe)], &subject, 0).remove(0).expect("the prompts fit");
+            let table = run(&[ProbeSpec::TokenLoss(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
             let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
             let found: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
             golden.compare(key, &found, golden.get(key), TOLERANCE);

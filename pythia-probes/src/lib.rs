@@ -1,4 +1,4 @@
-//! Questions that a model can be asked: a probe takes a subject and a seed, and answers with a table.
+//! Questions that a model can be asked: a probe takes a subject and a seed, and answers with tables.
 //!
 //! The parts, in reading order:
 //!
@@ -12,7 +12,9 @@
 //! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
 //! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
-//! - [`mod@run`]: probes that read the same tokens share one forward pass;
+//! - `reading`: probes that read the same tokens share one forward pass;
+//! - [`mod@run`]: asks probes, each family in its own way;
+//! - [`bytes`]: sizes of memory in a configuration;
 //! - [`error`]: every way in which a probe can be refused or fail.
 //!
 //! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
@@ -20,6 +22,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod bytes;
 pub mod engine;
 pub mod error;
 #[cfg(test)]
@@ -29,14 +32,16 @@ pub mod induction_loss;
 pub mod loss;
 pub mod metric;
 pub mod prompts;
+mod reading;
 pub mod run;
 pub mod spec;
 pub mod subject;
 pub mod table;
 pub mod token_loss;
 
+pub use bytes::Bytes;
 pub use error::ProbeError;
-pub use run::run;
+pub use run::{Answer, run};
 pub use spec::{ProbeKind, ProbeSpec};
-pub use subject::Subject;
+pub use subject::{Context, Donors, Files, Subject};
 pub use table::{Column, Kind, Table};

@@ -1,25 +1,60 @@
 //! The closed list of probes, and what the outside must know of one before it runs.
 
-use pythia_core::config::NeoxConfig;
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
-use crate::prompts::{Prompts, Vocabulary};
+use crate::reading::Reading;
+use crate::subject::Context;
 use crate::token_loss::TokenLoss;
 
-/// A probe together with its configuration: the struct of a variant *is* the configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ProbeSpec {
-    /// What attention heads attend to.
-    HeadScores(HeadScores),
-    /// Loss on the two halves of repeated random tokens.
-    InductionLoss(InductionLoss),
-    /// The loss of every token.
-    TokenLoss(TokenLoss),
+/// What every probe answers about itself before it runs, whichever its family.
+pub(crate) trait Probe {
+    /// Whether the probe needs logits, so that the model must be run to its end.
+    fn reads_logits(&self) -> bool;
+
+    /// Refuses a configuration that can have no answer.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the field and its value.
+    fn check(&self, context: &Context) -> Result<(), ProbeError>;
+
+    /// What one run reads: prompts, and tokens in the longest of them.
+    fn tokens_per_run(&self, context: &Context) -> (usize, usize);
+
+    /// The names of its tables; the empty one is the probe's main table.
+    fn tables(&self) -> &'static [&'static str] {
+        &[""]
+    }
+
+    /// The files it reads.
+    fn files(&self) -> Vec<&Path> {
+        Vec::new()
+    }
+
+    /// The other checkpoints it reads.
+    fn donors(&self) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+/// How a probe is run.
+#[derive(Clone, Copy)]
+pub(crate) enum Family<'a> {
+    /// Prompts → one pass over the model, shared with other probes → a table.
+    Reading(&'a dyn Reading),
+}
+
+impl<'a> Family<'a> {
+    fn probe(self) -> &'a dyn Probe {
+        match self {
+            Family::Reading(probe) => probe,
+        }
+    }
 }
 
 /// A probe as a person chooses it.
@@ -31,94 +66,104 @@ pub struct ProbeKind {
     pub doc: &'static str,
 }
 
+/// A row per probe: variant, configuration, family, name, what it measures. Everything that lists probes is made from here;
+/// what a new row must bring besides, the compiler asks for.
+macro_rules! probes {
+    ($($variant:ident($config:ty): $family:ident, $name:literal, $doc:literal;)+) => {
+        /// A probe together with its configuration: the struct of a variant *is* the configuration.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum ProbeSpec {
+            $(#[doc = $doc] #[serde(rename = $name)] $variant($config),)+
+        }
+
+        impl ProbeSpec {
+            /// Every probe there is, in the order in which they are listed.
+            pub const KINDS: &[ProbeKind] = &[$(ProbeKind { name: $name, doc: $doc },)+];
+
+            /// The configuration of the probe called `kind`, from anything serde reads; `None` if there is no such probe.
+            ///
+            /// Reading the kind first and then one plain struct keeps the place of an error, which tagged enums lose.
+            ///
+            /// # Errors
+            /// Those of the deserializer: an unknown field, a value of the wrong type.
+            pub fn read<'de, D: Deserializer<'de>>(kind: &str, from: D) -> Result<Option<Self>, D::Error> {
+                match kind {
+                    $($name => <$config>::deserialize(from).map(|config| Some(Self::$variant(config))),)+
+                    _ => Ok(None),
+                }
+            }
+
+            /// The name of the probe, as in [`KINDS`](Self::KINDS).
+            pub fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)+
+                }
+            }
+
+            /// How it is run.
+            pub(crate) fn family(&self) -> Family<'_> {
+                match self {
+                    $(Self::$variant(config) => Family::$family(config),)+
+                }
+            }
+        }
+    };
+}
+
+probes! {
+    HeadScores(HeadScores): Reading, "head_scores",
+        "what every attention head attends to on repeated random tokens: induction, previous, duplicate and current token, BOS sink";
+    InductionLoss(InductionLoss): Reading, "induction_loss",
+        "loss on both halves of repeated random tokens, accuracy on the second, in-context score";
+    TokenLoss(TokenLoss): Reading, "token_loss",
+        "loss of every token of every prompt";
+}
+
 impl ProbeSpec {
-    /// Every probe there is, in the order in which they are listed.
-    pub const KINDS: &[ProbeKind] = &[
-        ProbeKind {
-            name: "head_scores",
-            doc: "what every attention head attends to on repeated random tokens: induction, previous, duplicate and current token, BOS sink",
-        },
-        ProbeKind {
-            name: "induction_loss",
-            doc: "loss on both halves of repeated random tokens, accuracy on the second, in-context score",
-        },
-        ProbeKind { name: "token_loss", doc: "loss of every token of every prompt" },
-    ];
-
-    /// The configuration of the probe called `kind`, from anything serde reads; `None` if there is no such probe.
-    ///
-    /// Reading the kind first and then one plain struct keeps the place of an error, which tagged enums lose.
-    ///
-    /// # Errors
-    /// Those of the deserializer: an unknown field, a value of the wrong type.
-    pub fn read<'de, D: Deserializer<'de>>(kind: &str, from: D) -> Result<Option<Self>, D::Error> {
-        match kind {
-            "head_scores" => HeadScores::deserialize(from).map(|config| Some(Self::HeadScores(config))),
-            "induction_loss" => InductionLoss::deserialize(from).map(|config| Some(Self::InductionLoss(config))),
-            "token_loss" => TokenLoss::deserialize(from).map(|config| Some(Self::TokenLoss(config))),
-            _ => Ok(None),
-        }
-    }
-
-    /// The name of the probe, as in [`KINDS`](Self::KINDS).
-    pub fn kind(&self) -> &'static str {
-        match self {
-            ProbeSpec::HeadScores(_) => "head_scores",
-            ProbeSpec::InductionLoss(_) => "induction_loss",
-            ProbeSpec::TokenLoss(_) => "token_loss",
-        }
-    }
-
     /// Whether the probe needs logits, so that the model must be run to its end.
     pub fn reads_logits(&self) -> bool {
-        match self {
-            ProbeSpec::HeadScores(_) => false,
-            ProbeSpec::InductionLoss(_) | ProbeSpec::TokenLoss(_) => true,
-        }
+        self.family().probe().reads_logits()
     }
 
-    /// Refuses a configuration that can have no answer on a model of that shape with `vocab` ids that are not padding.
+    /// Refuses a configuration that can have no answer on such a model, or a file that was not read.
     ///
     /// # Errors
     /// The first thing that is wrong, with the field and its value.
-    pub fn check(&self, config: &NeoxConfig, vocab: usize, prepend_bos: bool) -> Result<(), ProbeError> {
-        match self {
-            ProbeSpec::HeadScores(probe) => probe.check(prepend_bos)?,
-            ProbeSpec::InductionLoss(probe) => probe.check(prepend_bos)?,
-            ProbeSpec::TokenLoss(probe) => probe.check(vocab, prepend_bos)?,
-        }
-        let ((_, len), n_ctx) = (self.tokens_per_run(prepend_bos), config.n_ctx);
-        if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
-    }
-
-    /// The tokens the probe runs on; equal seeds and sizes give equal prompts, whichever probe asks.
-    ///
-    /// # Errors
-    /// [`ProbeError::VocabTooSmall`] and [`ProbeError::IdOutOfVocab`].
-    pub fn prompts(&self, vocabulary: Vocabulary, prepend_bos: bool, seed: u64) -> Result<Prompts, ProbeError> {
-        match self {
-            ProbeSpec::HeadScores(probe) => Prompts::repeated(probe.layout(prepend_bos), vocabulary, seed),
-            ProbeSpec::InductionLoss(probe) => Prompts::repeated(probe.layout(prepend_bos), vocabulary, seed),
-            ProbeSpec::TokenLoss(probe) => match &probe.tokens {
-                Some(ids) => Prompts::given(ids, probe.bos(prepend_bos), vocabulary),
-                None => Prompts::repeated(probe.layout(prepend_bos), vocabulary, seed),
-            },
-        }
+    pub fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        let missing = self.files().into_iter().find(|path| context.files.get(path).is_none());
+        missing.map_or(Ok(()), |path| Err(ProbeError::NoFile { path: path.to_owned() }))?;
+        self.family().probe().check(context)
     }
 
     /// What one run reads: prompts, and tokens in the longest of them.
-    pub fn tokens_per_run(&self, prepend_bos: bool) -> (usize, usize) {
-        match self {
-            ProbeSpec::HeadScores(probe) => (probe.batch, probe.layout(prepend_bos).len()),
-            ProbeSpec::InductionLoss(probe) => (probe.batch, probe.layout(prepend_bos).len()),
-            ProbeSpec::TokenLoss(probe) => probe.size(prepend_bos),
-        }
+    pub fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
+        self.family().probe().tokens_per_run(context)
+    }
+
+    /// The names of the probe's tables, in the order in which it answers with them; never empty, each once. The empty name
+    /// is that of the table which is called as the probe itself.
+    pub fn tables(&self) -> &'static [&'static str] {
+        self.family().probe().tables()
+    }
+
+    /// The files that the probe reads, as they are written in its configuration. Whoever runs it puts their contents into
+    /// [`Subject::files`](crate::Subject::files); their content is part of what determines the answer.
+    pub fn files(&self) -> Vec<&Path> {
+        self.family().probe().files()
+    }
+
+    /// The labels of the other checkpoints of the model that the probe reads, to be put into
+    /// [`Subject::donors`](crate::Subject::donors).
+    pub fn donors(&self) -> Vec<u32> {
+        self.family().probe().donors()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::subject::Files;
+    use pythia_core::config::NeoxConfig;
 
     fn specs() -> [ProbeSpec; 3] {
         [
@@ -149,23 +194,40 @@ mod tests {
 
     #[test]
     fn probes_of_the_same_size_have_the_same_prompts() {
-        let vocabulary = Vocabulary { size: 100, bos: 0 };
-        let [first, second, third] = specs().map(|spec| spec.prompts(vocabulary, true, 3).expect("there are ids"));
+        let config = config(200);
+        let context = context(&config);
+        let [first, second, third] = specs().map(|spec| match spec.family() {
+            Family::Reading(probe) => probe.prompts(&context).expect("there are ids"),
+        });
         assert_eq!(first, second);
         assert_eq!(first, third);
-        assert_eq!(specs().map(|spec| spec.tokens_per_run(true)), [(8, 101); 3]);
+        assert_eq!(specs().map(|spec| spec.tokens_per_run(&context)), [(8, 101); 3]);
         assert_eq!((first.batch(), first.len()), (8, 101));
     }
 
     #[test]
     fn what_can_have_no_answer_is_refused_with_its_datum() {
-        let check = |spec: HeadScores, n_ctx| ProbeSpec::HeadScores(spec).check(&config(n_ctx), 64, true);
+        let check = |spec: HeadScores, n_ctx| ProbeSpec::HeadScores(spec).check(&context(&config(n_ctx)));
         assert_eq!(check(HeadScores::default(), 101), Ok(()));
         assert_eq!(check(HeadScores::default(), 100), Err(ProbeError::TooLong { len: 101, n_ctx: 100 }));
         let once = HeadScores { repeats: 1, ..HeadScores::default() };
         assert_eq!(check(once, 200), Err(ProbeError::TooSmall { field: "repeats", value: 1, least: 2 }));
         let none = HeadScores { scores: Vec::new(), ..HeadScores::default() };
         assert_eq!(check(none, 200), Err(ProbeError::Empty { field: "scores" }));
+    }
+
+    #[test]
+    fn a_name_in_the_table_of_probes_is_the_name_everywhere() {
+        use serde::de::value::{Error, MapDeserializer};
+        for spec in specs() {
+            let none = MapDeserializer::<_, Error>::new(std::iter::empty::<(&str, u32)>());
+            assert_eq!(ProbeSpec::read(spec.kind(), none), Ok(Some(spec.clone())), "{}", spec.kind());
+            assert_eq!((spec.tables(), spec.files().len(), spec.donors().len()), (&[""][..], 0, 0));
+        }
+    }
+
+    fn context(config: &NeoxConfig) -> Context<'_> {
+        Context { config, vocab: 64, prepend_bos: true, bos: 0, tokenizer: None, files: Files::NONE, seed: 3 }
     }
 
     fn config(n_ctx: usize) -> NeoxConfig {

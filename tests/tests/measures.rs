@@ -148,8 +148,8 @@ fn detectors_equal_transformer_lens_under_every_option() {
 }
 
 fn ask(model: &GptNeoX, probe: ProbeSpec, seed: u64, prepend_bos: bool) -> Table {
-    let subject = Subject { model, vocab: model.config().vocab_size, prepend_bos, bos: 0 };
-    run(&[probe], &subject, seed).remove(0).expect("the probe fits the model")
+    let subject = Subject::new(model, model.config().vocab_size, prepend_bos, 0);
+    run(&[probe], &subject, seed).remove(0).expect("the probe fits the model").remove(0)
 }
 
 /// Values `[layer, head]` and the null, by "score.definition".

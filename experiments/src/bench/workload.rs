@@ -157,7 +157,7 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
         prepend_bos: Some(false),
         ..HeadScores::default()
     };
-    let subject = Subject { model, vocab: model.config().vocab_size, prepend_bos: false, bos: BOS };
+    let subject = Subject::new(model, model.config().vocab_size, false, BOS);
     black_box(pythia_probes::run(&[ProbeSpec::HeadScores(probe)], &subject, 0));
 }
 

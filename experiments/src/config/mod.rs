@@ -143,7 +143,8 @@ prepend_bos = false
         assert_eq!(experiment.models.len(), 2);
         let names: Vec<_> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();
         assert_eq!(names, ["head_scores", "scores_plain"]);
-        assert_eq!(experiment.probes[0].spec.tokens_per_run(true).0, 2);
+        let spec = serde_json::to_value(&experiment.probes[0].spec).expect("JSON");
+        assert_eq!(spec["head_scores"]["batch"], 2);
         assert_eq!(experiment.steps, Steps::All);
         assert_eq!(experiment.machine.dtype, Precision::F32);
     }
