@@ -4,6 +4,7 @@
 //!
 //! - [`table`]: what every probe answers with, columns of equal length in which "undefined" is a null with a status;
 //! - [`prompts`]: the tokens a probe runs on, drawn from a named generator so that a seed means the same for ever;
+//! - [`pairs`]: two prompts that differ in what matters and the answers between which they decide, from a file or generated;
 //! - [`subject`]: the model a probe looks at, and what may be asked of it;
 //! - [`spec`]: the closed list of probes, and what the outside must know of one before it runs;
 //! - [`head_scores`]: what attention heads attend to (induction, previous token, duplicate token, current token, BOS sink);
@@ -31,6 +32,7 @@ pub mod head_scores;
 pub mod induction_loss;
 pub mod loss;
 pub mod metric;
+pub mod pairs;
 pub mod prompts;
 mod reading;
 pub mod run;

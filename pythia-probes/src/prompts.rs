@@ -15,10 +15,16 @@ use crate::error::ProbeError;
 /// More random prompts than this are refused: they run as one batch.
 const MAX_BATCH: usize = 1 << 16;
 
-/// What random tokens are drawn for. Two domains never share a stream.
+/// What random choices are made for. Two domains never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Domain {
+pub(crate) enum Domain {
     RepeatedRandom,
+    PairsIoi,
+    PairsGreaterThan,
+    PairsAgreement,
+    PairsPronoun,
+    PairsCapitals,
+    PairsInduction,
 }
 
 impl Domain {
@@ -26,12 +32,18 @@ impl Domain {
     fn bytes(self) -> &'static [u8; 24] {
         match self {
             Domain::RepeatedRandom => b"prompts/repeated-random\0",
+            Domain::PairsIoi => b"pairs/ioi\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            Domain::PairsGreaterThan => b"pairs/greater-than\0\0\0\0\0\0",
+            Domain::PairsAgreement => b"pairs/agreement\0\0\0\0\0\0\0\0\0",
+            Domain::PairsPronoun => b"pairs/pronoun\0\0\0\0\0\0\0\0\0\0\0",
+            Domain::PairsCapitals => b"pairs/capitals\0\0\0\0\0\0\0\0\0\0",
+            Domain::PairsInduction => b"pairs/induction\0\0\0\0\0\0\0\0\0",
         }
     }
 }
 
 /// A generator for one prompt of one domain.
-fn generator(seed: u64, domain: Domain, prompt: u64) -> ChaCha8Rng {
+pub(crate) fn generator(seed: u64, domain: Domain, prompt: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..].copy_from_slice(domain.bytes());
@@ -41,7 +53,7 @@ fn generator(seed: u64, domain: Domain, prompt: u64) -> ChaCha8Rng {
 }
 
 /// A uniform number below `n` (which is not 0), without the bias of a plain remainder.
-fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
+pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
     const WORDS: u64 = 1 << 32;
     let fair = WORDS - WORDS % u64::from(n);
     loop {

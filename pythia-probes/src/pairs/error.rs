@@ -1,0 +1,250 @@
+//! Every way in which pairs can be refused, and the reasons why a single one is left out.
+
+use std::path::PathBuf;
+
+use super::{Dropped, Task};
+
+/// Reasons of pairs left out that an error repeats; the rest is counted.
+const REASONS: usize = 3;
+
+/// Why there are no pairs, or why one pair was left out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PairError {
+    /// Neither a task nor a file.
+    #[error("pairs need a source: set task or file")]
+    NoSource,
+    /// A task and a file.
+    #[error("pairs come from the task {task} or from the file {}, not from both: leave one of them out", file.display())]
+    TwoSources {
+        /// The task.
+        task: Task,
+        /// The file.
+        file: PathBuf,
+    },
+    /// A count that must not be so small.
+    #[error("{field} = {value}, but it must be at least {least}")]
+    TooSmall {
+        /// The configuration field.
+        field: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The smallest value that means something.
+        least: usize,
+    },
+    /// A count beyond any use, which would only exhaust the memory.
+    #[error("{field} = {value}, but it must be at most {most}")]
+    TooLarge {
+        /// The configuration field.
+        field: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The largest value.
+        most: usize,
+    },
+    /// The size of random tokens for a source that has none.
+    #[error("half_len = {half_len} is about the task induction alone: leave it out")]
+    HalfLen {
+        /// What it was set to.
+        half_len: usize,
+    },
+    /// The file's content was not handed over.
+    #[error("the pairs of {} were asked for without the text of that file", file.display())]
+    NoText {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A task made of words, for a model whose tokenizer is unknown.
+    #[error(
+        "the task {task} is made of words and needs the model's tokenizer, which this model has not; induction needs none"
+    )]
+    TaskNeedsTokenizer {
+        /// The task.
+        task: Task,
+    },
+    /// A line with text, for a model whose tokenizer is unknown.
+    #[error("line {line}: {key} is text and needs the model's tokenizer, which this model has not: give token ids")]
+    LineNeedsTokenizer {
+        /// Line of the file, from 1.
+        line: usize,
+        /// The key whose value is text.
+        key: &'static str,
+    },
+    /// The tokenizer refused a text.
+    #[error("the tokenizer failed on {text:?}: {reason}")]
+    Tokenizer {
+        /// The text, shortened.
+        text: String,
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// Too few ids for random tokens that are all different.
+    #[error(
+        "the task induction with half_len = {half_len} draws {needed} different ids, but there are {choices} besides the BOS"
+    )]
+    VocabTooSmall {
+        /// The size asked for.
+        half_len: usize,
+        /// Different ids in a pair.
+        needed: usize,
+        /// Ids that are neither the BOS nor padding.
+        choices: usize,
+    },
+    /// The tokenizer cuts the words of a task into pieces.
+    #[error("the task {task} needs at least {needed} {what}, but this tokenizer has {found}")]
+    Wordless {
+        /// The task.
+        task: Task,
+        /// The words, and what they must be.
+        what: &'static str,
+        /// How many fit.
+        found: usize,
+        /// How many must.
+        needed: usize,
+    },
+    /// A generator's candidates were all refused.
+    #[error("the task {task} found no pair number {index} in {attempts} attempts; the last one: {last}")]
+    NoCandidate {
+        /// The task.
+        task: Task,
+        /// Index of the pair, from 0.
+        index: usize,
+        /// Candidates that were drawn.
+        attempts: usize,
+        /// Why the last of them was refused.
+        last: Box<PairError>,
+    },
+    /// More lines than are read.
+    #[error("line {line}: a file of pairs has at most {most} lines")]
+    TooManyLines {
+        /// The first line too many, from 1.
+        line: usize,
+        /// The most that are read.
+        most: usize,
+    },
+    /// A line longer than any prompt.
+    #[error("line {line} has {bytes} bytes, but at most {most} are read")]
+    LineTooLong {
+        /// Line of the file, from 1.
+        line: usize,
+        /// Bytes in the line.
+        bytes: usize,
+        /// The most that are read.
+        most: usize,
+    },
+    /// A line that is no pair: not JSON, an unknown or missing key, a value of the wrong type.
+    #[error("line {line}, column {column}: {reason}")]
+    Malformed {
+        /// Line of the file, from 1.
+        line: usize,
+        /// Byte in the line, from 1; 0 where the reader knows none.
+        column: usize,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A named position that the prompt does not have.
+    #[error(
+        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens, counted from 0 or, from the end, from -1 (the BOS is not counted)"
+    )]
+    NoSuchPosition {
+        /// Line of the file, from 1.
+        line: usize,
+        /// Name of the position.
+        name: String,
+        /// The position as it was written.
+        position: i64,
+        /// Tokens in the prompt, without the BOS.
+        len: usize,
+    },
+    /// The position called "end" is another one than the last.
+    #[error("line {line}: the position \"end\" = {position}, but that name is the last token's, which is {}: choose another name", len.saturating_sub(1))]
+    EndElsewhere {
+        /// Line of the file, from 1.
+        line: usize,
+        /// The position as it was written.
+        position: i64,
+        /// Tokens in the prompt, without the BOS.
+        len: usize,
+    },
+    /// A file without a line.
+    #[error("the file has no pair: every line is empty")]
+    NoLines,
+    /// Every pair of a file was left out.
+    #[error("none of the {} pairs can be used: {}", dropped.len(), reasons(dropped))]
+    NothingLeft {
+        /// The pairs with their reasons.
+        dropped: Vec<Dropped>,
+    },
+    /// Left out: nothing can be patched from a sequence into one of another length.
+    #[error("clean has {clean} tokens and corrupt {corrupt}, but they must have equally many")]
+    Lengths {
+        /// Tokens in the clean prompt, without the BOS.
+        clean: usize,
+        /// Tokens in the corrupt one.
+        corrupt: usize,
+    },
+    /// Left out: there is nothing to patch between equal prompts.
+    #[error("clean and corrupt are the same {len} tokens")]
+    Same {
+        /// Tokens in both, without the BOS.
+        len: usize,
+    },
+    /// Left out: an answer that is not one token.
+    #[error("{key} {text:?} is {} and not one token{}", pieces(tokens), hint(spaced.as_deref()))]
+    AnswerTokens {
+        /// `answer` or `wrong`.
+        key: &'static str,
+        /// The answer, shortened.
+        text: String,
+        /// The ids of its tokens.
+        tokens: Vec<u32>,
+        /// The same with a space in front, where that would be one token.
+        spaced: Option<String>,
+    },
+    /// Left out: an id that the vocabulary lacks.
+    #[error("{key} has the id {id}, but the vocabulary has the ids 0 to {}", vocab.saturating_sub(1))]
+    IdOutOfVocab {
+        /// Where it stands.
+        key: &'static str,
+        /// The id.
+        id: u32,
+        /// Number of ids that are not padding.
+        vocab: usize,
+    },
+    /// Left out: a token that is counted twice, or right and wrong at once.
+    #[error("the token {id} stands more than once among the answers and the wrong ones")]
+    AnswerTwice {
+        /// The id.
+        id: u32,
+    },
+    /// Left out: a named place is another one in the corrupt prompt (generators alone meet this).
+    #[error("the position {name:?} is {clean:?} in the clean prompt and {corrupt:?} in the corrupt one")]
+    Moved {
+        /// Name of the position.
+        name: String,
+        /// Index in the clean prompt, where it is a token's end.
+        clean: Option<usize>,
+        /// Index in the corrupt prompt.
+        corrupt: Option<usize>,
+    },
+}
+
+/// The first reasons and how many more there are.
+fn reasons(dropped: &[Dropped]) -> String {
+    let told = dropped.iter().take(REASONS).map(|one| format!("line {}: {}", one.source, one.reason));
+    let rest = dropped.len().saturating_sub(REASONS);
+    let more = (rest > 0).then(|| format!("and {rest} more"));
+    told.chain(more).collect::<Vec<_>>().join("; ")
+}
+
+/// How many tokens, and which: long ones are not told to their end.
+fn pieces(tokens: &[u32]) -> String {
+    const TOLD: usize = 8;
+    if tokens.len() <= TOLD {
+        return format!("{} tokens {tokens:?}", tokens.len());
+    }
+    format!("{} tokens, the first of them {:?}", tokens.len(), &tokens[..TOLD])
+}
+
+fn hint(spaced: Option<&str>) -> String {
+    spaced.map_or_else(String::new, |spaced| format!("; {spaced:?}, with a space in front, is one token"))
+}

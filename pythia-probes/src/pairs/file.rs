@@ -1,0 +1,239 @@
+//! Pairs written in a file, one per line as JSON.
+
+use pythia_core::tokenizer::Tokenizer;
+
+use crate::prompts::Vocabulary;
+
+use super::draft::Draft;
+use super::phrase::{Lexicon, excerpt};
+use super::record::{Record, Written};
+use super::{Dropped, Pair, PairError, Pairs};
+
+/// Lines that are read of a file.
+const MAX_LINES: usize = 1 << 18;
+/// Bytes of a line: a hundred times a prompt that fills the context.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// How the pairs of a file become tokens.
+pub(super) struct Reading<'a> {
+    pub tokenizer: Option<&'a Tokenizer>,
+    pub vocabulary: Vocabulary,
+    pub prepend_bos: bool,
+}
+
+/// Why a line did not become a pair.
+enum Refusal {
+    /// It is broken, and so perhaps is the file.
+    Stop(PairError),
+    /// It is of no use with this tokenizer.
+    Drop(PairError),
+}
+
+impl Reading<'_> {
+    /// The first `n` pairs of `text` that can be used. Lines after them are read, so that a broken file is found out whatever
+    /// `n` is, but neither tokenised nor counted.
+    pub fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
+        let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
+        for (index, text) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+            let Some(record) = line(text, index + 1)? else { continue };
+            if pairs.list.len() < n {
+                self.add(&record, index + 1, &mut pairs)?;
+            }
+        }
+        match (pairs.list.is_empty(), pairs.dropped.is_empty()) {
+            (true, true) => Err(PairError::NoLines),
+            (true, false) => Err(PairError::NothingLeft { dropped: pairs.dropped }),
+            (false, _) => Ok(pairs),
+        }
+    }
+
+    fn add(&self, record: &Record, line: usize, pairs: &mut Pairs) -> Result<(), PairError> {
+        match self.pair(record, line) {
+            Ok(pair) => pairs.list.push(pair),
+            Err(Refusal::Drop(reason)) => pairs.dropped.push(Dropped { source: line, reason }),
+            Err(Refusal::Stop(error)) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn pair(&self, record: &Record, line: usize) -> Result<Pair, Refusal> {
+        let mut draft = Draft {
+            clean: self.ids("clean", &record.clean, line)?,
+            corrupt: self.ids("corrupt", &record.corrupt, line)?,
+            answers: self.ids("answer", &record.answer, line)?,
+            wrongs: self.ids("wrong", &record.wrong, line)?,
+            ..Draft::default()
+        };
+        draft.check(self.vocabulary.size).map_err(Refusal::Drop)?;
+        for (name, &position) in &record.positions {
+            let at = place(name, position, draft.clean.len(), line).map_err(Refusal::Stop)?;
+            draft.positions.insert(name.clone(), at);
+        }
+        Ok(draft.finish(self.vocabulary, self.prepend_bos, line))
+    }
+
+    /// The ids of what is written under `key`. Prompts may have any number of tokens, an answer's text exactly one.
+    fn ids(&self, key: &'static str, written: &Written, line: usize) -> Result<Vec<u32>, Refusal> {
+        let texts = match written {
+            Written::Ids(ids) => return Ok(ids.clone()),
+            Written::Text(text) => std::slice::from_ref(text),
+            Written::Texts(texts) => texts,
+        };
+        let tokenizer = self.tokenizer.ok_or(Refusal::Stop(PairError::LineNeedsTokenizer { line, key }))?;
+        let lexicon = Lexicon::new(tokenizer, self.vocabulary.size);
+        let ids = match key {
+            "clean" | "corrupt" => texts.iter().map(|text| lexicon.encode(text)).collect::<Result<Vec<_>, _>>(),
+            _ => texts.iter().map(|text| one(key, text, lexicon)).collect(),
+        };
+        ids.map(|lists| lists.concat()).map_err(Refusal::Drop)
+    }
+}
+
+/// The record of a line, if the line is not empty.
+fn line(text: &str, line: usize) -> Result<Option<Record>, PairError> {
+    if line > MAX_LINES {
+        return Err(PairError::TooManyLines { line, most: MAX_LINES });
+    }
+    if text.len() > MAX_LINE_BYTES {
+        return Err(PairError::LineTooLong { line, bytes: text.len(), most: MAX_LINE_BYTES });
+    }
+    if text.trim().is_empty() { Ok(None) } else { Record::read(text, line).map(Some) }
+}
+
+/// The one token of an answer, or how many it has and whether only a space is missing.
+fn one(key: &'static str, text: &str, lexicon: Lexicon<'_>) -> Result<Vec<u32>, PairError> {
+    let tokens = lexicon.encode(text)?;
+    if tokens.len() == 1 {
+        return Ok(tokens);
+    }
+    let spaced = format!(" {text}");
+    let helps = !text.is_empty() && lexicon.single(&spaced)?.is_some();
+    Err(PairError::AnswerTokens { key, text: excerpt(text), tokens, spaced: helps.then(|| excerpt(&spaced)) })
+}
+
+/// The index of a position, which may count from the end.
+fn place(name: &str, position: i64, len: usize, line: usize) -> Result<usize, PairError> {
+    let from_start = if position < 0 { position.saturating_add_unsigned(len as u64) } else { position };
+    let Some(at) = usize::try_from(from_start).ok().filter(|at| *at < len) else {
+        return Err(PairError::NoSuchPosition { line, name: excerpt(name), position, len });
+    };
+    // Everything that says "end" means the last token.
+    if name == "end" && at + 1 != len { Err(PairError::EndElsewhere { line, position, len }) } else { Ok(at) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairs::testing;
+
+    const VOCABULARY: Vocabulary = Vocabulary { size: 100, bos: 0 };
+
+    fn read(text: &str, n: usize) -> Result<Pairs, PairError> {
+        Reading { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true }.pairs(text, n)
+    }
+
+    #[test]
+    fn ids_need_no_tokenizer_and_positions_count_the_bos_only_once_they_are_stored() {
+        let text = "\u{feff}{\"clean\": [1, 2, 3], \"corrupt\": [1, 9, 3], \"answer\": [4], \"wrong\": [5, 6], \
+                    \"positions\": {\"subject\": 1, \"before\": -2, \"end\": -1, \"start\": 0}}\r\n\n  \n\
+                    {\"clean\": [7], \"corrupt\": [8], \"answer\": [9]}\n";
+        let pairs = read(text, 10).expect("two pairs");
+        assert_eq!(pairs.dropped, []);
+        let [first, second] = &pairs.list[..] else { panic!("{pairs:?}") };
+        assert_eq!((&first.clean[..], &first.corrupt[..]), (&[0, 1, 2, 3][..], &[0, 1, 9, 3][..]));
+        assert_eq!((&first.answers[..], &first.wrongs[..], first.source), (&[4][..], &[5, 6][..], 1));
+        let named: Vec<(&str, usize)> = first.positions.iter().map(|(name, at)| (name.as_str(), *at)).collect();
+        assert_eq!(named, [("before", 2), ("end", 3), ("start", 1), ("subject", 2)]);
+        assert_eq!((&second.clean[..], &second.wrongs[..], second.source), (&[0, 7][..], &[][..], 4));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_left_out_with_its_line_and_reason() {
+        let text = "{\"clean\": [1, 2], \"corrupt\": [1], \"answer\": [4], \"positions\": {\"a\": 17}}\n\
+                    {\"clean\": [1], \"corrupt\": [1], \"answer\": [4]}\n\
+                    {\"clean\": [1], \"corrupt\": [2], \"answer\": [100]}\n\
+                    {\"clean\": [1], \"corrupt\": [2], \"answer\": [4], \"wrong\": [4]}\n";
+        let reasons = [
+            PairError::Lengths { clean: 2, corrupt: 1 },
+            PairError::Same { len: 1 },
+            PairError::IdOutOfVocab { key: "answer", id: 100, vocab: 100 },
+            PairError::AnswerTwice { id: 4 },
+        ];
+        let expected: Vec<Dropped> =
+            reasons.into_iter().zip(1..).map(|(reason, source)| Dropped { source, reason }).collect();
+        let error = read(text, 10).expect_err("nothing is left");
+        assert_eq!(error, PairError::NothingLeft { dropped: expected.clone() });
+        let told = error.to_string();
+        assert!(
+            told.starts_with("none of the 4 pairs can be used: line 1: clean has 2 tokens and corrupt 1"),
+            "{told}"
+        );
+        assert!(told.contains("line 3: answer has the id 100") && told.ends_with("; and 1 more"), "{told}");
+        let good = format!("{text}{{\"clean\": [1], \"corrupt\": [2], \"answer\": [4]}}");
+        let pairs = read(&good, 10).expect("one is left");
+        assert_eq!((pairs.list.len(), pairs.list[0].source, pairs.dropped), (1, 5, expected));
+    }
+
+    #[test]
+    fn the_first_pairs_are_taken_and_a_broken_line_behind_them_is_found_all_the_same() {
+        let line = |id: u32| format!("{{\"clean\": [{id}], \"corrupt\": [9], \"answer\": [4]}}\n");
+        let text: String = (1..=5).map(line).collect();
+        let sources = |n| read(&text, n).map(|pairs| pairs.list.iter().map(|pair| pair.source).collect::<Vec<_>>());
+        assert_eq!(sources(2), Ok(vec![1, 2]));
+        assert_eq!(sources(9), Ok(vec![1, 2, 3, 4, 5]));
+        let broken = read(&format!("{text}{{}}"), 2);
+        assert!(matches!(broken, Err(PairError::Malformed { line: 6, .. })), "{broken:?}");
+    }
+
+    #[test]
+    fn what_is_broken_stops_and_names_its_line() {
+        let line = |positions: &str| {
+            format!("\n{{\"clean\": [1, 2], \"corrupt\": [3, 2], \"answer\": [4], \"positions\": {positions}}}")
+        };
+        for (written, position) in
+            [("2", 2), ("-3", -3), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+        {
+            let expected = PairError::NoSuchPosition { line: 2, name: "a".to_owned(), position, len: 2 };
+            assert_eq!(read(&line(&format!("{{\"a\": {written}}}")), 1), Err(expected));
+        }
+        assert_eq!(read(&line("{\"end\": 0}"), 1), Err(PairError::EndElsewhere { line: 2, position: 0, len: 2 }));
+        assert!(read(&line("{\"end\": 1}"), 1).is_ok());
+        let text = read("{\"clean\": [1], \"corrupt\": [2], \"answer\": \" a\"}", 1);
+        assert_eq!(text, Err(PairError::LineNeedsTokenizer { line: 1, key: "answer" }));
+        assert_eq!(read(" \n\n", 1), Err(PairError::NoLines));
+        assert_eq!(read("", 1), Err(PairError::NoLines));
+    }
+
+    #[test]
+    fn a_file_without_bounds_is_refused() {
+        let bytes = MAX_LINE_BYTES + 1;
+        let long = format!("\n{}", "x".repeat(bytes));
+        assert_eq!(read(&long, 1), Err(PairError::LineTooLong { line: 2, bytes, most: MAX_LINE_BYTES }));
+        let many = "\n".repeat(MAX_LINES + 1);
+        assert_eq!(read(&many, 1), Err(PairError::TooManyLines { line: MAX_LINES + 1, most: MAX_LINES }));
+        assert_eq!(read(&many[1..], 1), Err(PairError::NoLines));
+    }
+
+    #[test]
+    fn text_becomes_the_tokens_of_the_suite() {
+        let Some(tokenizer) = testing::tokenizer() else { return };
+        let vocabulary = Vocabulary { size: 50_277, bos: 0 };
+        let reading = Reading { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
+        let text = "{\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" Ouagadougou\"}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" she\", \"wrong\": [\" he\", \"Canberra\"]}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \"\"}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So Ouagadougou is\", \"answer\": \" she\"}\n";
+        let pairs = reading.pairs(text, 9).expect("the first can be used");
+        let [pair] = &pairs.list[..] else { panic!("{pairs:?}") };
+        assert_eq!(tokenizer.decode(&pair.clean).expect("known ids"), "<|endoftext|>So Mary is");
+        assert_eq!((&pair.answers[..], &pair.wrongs[..], pair.positions["end"]), (&[703][..], &[344][..], 3));
+        let told: Vec<String> = pairs.dropped.iter().map(|one| format!("{}: {}", one.source, one.reason)).collect();
+        assert!(told[0].starts_with("2: answer \" Ouagadougou\" is ") && told[0].contains(" tokens ["), "{told:?}");
+        assert!(!told[0].contains("space in front"), "{told:?}");
+        assert!(told[1].starts_with("3: wrong \"Canberra\" is 3 tokens"), "{told:?}");
+        assert!(told[2].starts_with("4: answer \"\" is 0 tokens"), "{told:?}");
+        assert!(matches!(pairs.dropped[3].reason, PairError::Lengths { clean: 3, .. }), "{told:?}");
+        assert!(told[1].ends_with("; \" Canberra\", with a space in front, is one token"), "{told:?}");
+    }
+}

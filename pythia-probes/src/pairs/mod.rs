@@ -1,0 +1,403 @@
+//! Pairs of prompts: what an intervention carries from one run into another, and the answers that tell what it did.
+//!
+//! The parts, in reading order:
+//!
+//! - this file: a pair, and where pairs come from;
+//! - `draft`: what makes two prompts a pair, the same for files and generators;
+//! - `file`, `record`: pairs written one per line as JSON;
+//! - `phrase`, `words`: templates and word lists, cut down to what the model's tokenizer has as single tokens;
+//! - `ioi`, `greater_than`, `agreement`, `pronoun`, `capitals`, `induction`: the generators;
+//! - `error`: every way in which this can fail.
+//!
+//! Pair number `i` of a generator depends on the task, the tokenizer, the seed and `i` alone, never on how many are asked for.
+
+mod agreement;
+mod capitals;
+mod draft;
+mod error;
+mod file;
+mod generate;
+mod greater_than;
+mod induction;
+mod ioi;
+mod phrase;
+mod pronoun;
+mod record;
+#[cfg(test)]
+mod testing;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use pythia_core::tokenizer::Tokenizer;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::prompts::Vocabulary;
+
+use file::Reading;
+use generate::Maker;
+
+pub use error::PairError;
+
+/// The largest `n`: all pairs are in memory at once.
+const MAX_PAIRS: usize = 1 << 16;
+/// The largest `half_len`: twice the context of any model of the suite. The model's own context is checked where it is known.
+const MAX_HALF_LEN: usize = 1 << 12;
+/// Random tokens where `half_len` is left out.
+const HALF_LEN: usize = 16;
+/// Tokens in the longest sentence that a generator writes, in the suite's tokenizer.
+const LONGEST_SENTENCE: usize = 20;
+
+/// Two prompts of equal length that differ in what matters, and the answers between which they decide.
+///
+/// Both prompts have the same positions: what is at position `p` of one run can be written to position `p` of the other.
+/// Pairs of one list may differ in length from each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Token ids `[len]` of the prompt whose right answers are `answers`, the BOS included where one is prepended.
+    pub clean: Vec<u32>,
+    /// Token ids `[len]` of the prompt that speaks for `wrongs`.
+    pub corrupt: Vec<u32>,
+    /// Next tokens that are right after `clean`; at least one, all different and none of them in `wrongs`.
+    pub answers: Vec<u32>,
+    /// Next tokens that are wrong after `clean` and that `corrupt` speaks for, all different. May be empty: metrics that need
+    /// them are undefined then.
+    pub wrongs: Vec<u32>,
+    /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
+    pub positions: BTreeMap<String, usize>,
+    /// Line of the file, from 1; or index of the generated pair, from 0.
+    pub source: usize,
+}
+
+/// A pair that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Line of the file, from 1.
+    pub source: usize,
+    /// Why.
+    pub reason: PairError,
+}
+
+/// The pairs of a source, and those of its pairs that were left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pairs {
+    /// In the order of the source; never empty.
+    pub list: Vec<Pair>,
+    /// In the order of the source. Generators leave nothing out.
+    pub dropped: Vec<Dropped>,
+}
+
+/// What generated pairs are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// Indirect object identification (Wang et al. 2022): which of two names is given something.
+    Ioi,
+    /// Greater-Than (Hanna et al. 2023): a war ends after the year in which it began.
+    GreaterThan,
+    /// Subject-verb agreement: the verb's number is the subject's, whatever stands between them.
+    Agreement,
+    /// The pronoun that goes with a name.
+    Pronoun,
+    /// A country's capital.
+    Capitals,
+    /// Random tokens that begin again: what followed the last one before? Needs no tokenizer.
+    Induction,
+}
+
+impl Task {
+    /// Every task, in the order of their declaration.
+    pub const ALL: [Task; 6] =
+        [Task::Ioi, Task::GreaterThan, Task::Agreement, Task::Pronoun, Task::Capitals, Task::Induction];
+
+    /// The name in an experiment file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Task::Ioi => "ioi",
+            Task::GreaterThan => "greater_than",
+            Task::Agreement => "agreement",
+            Task::Pronoun => "pronoun",
+            Task::Capitals => "capitals",
+            Task::Induction => "induction",
+        }
+    }
+
+    /// Whether pairs of this task can only be made with the model's tokenizer.
+    pub fn needs_tokenizer(self) -> bool {
+        self != Task::Induction
+    }
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where pairs come from: a task that generates them, or a file with a pair per line.
+///
+/// A line of the file is a JSON object: `{"clean": …, "corrupt": …, "answer": …, "wrong": …, "positions": {…}}`. A prompt is text
+/// or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must be one token (`" Paris"`: the
+/// space belongs to it). `wrong` and `positions` may be left out. Positions are names with indices into the prompt as it stands in
+/// the file, without a BOS, and from the end where they are negative.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PairSource {
+    /// The task whose pairs are generated.
+    pub task: Option<Task>,
+    /// The file with a pair per line.
+    pub file: Option<PathBuf>,
+    /// How many pairs are generated, or at most taken from the file: the first that can be used. 32 where it is left out.
+    #[serde(default = "default_n")]
+    pub n: usize,
+    /// Random tokens before they begin again, for the task induction; 16 where it is left out.
+    pub half_len: Option<usize>,
+}
+
+fn default_n() -> usize {
+    32
+}
+
+impl PairSource {
+    /// The pairs of a task, as many as where nothing is said.
+    pub fn task(task: Task) -> Self {
+        Self { task: Some(task), file: None, n: default_n(), half_len: None }
+    }
+
+    /// The pairs of a file, as many as where nothing is said.
+    pub fn file(file: PathBuf) -> Self {
+        Self { task: None, file: Some(file), n: default_n(), half_len: None }
+    }
+
+    /// Refuses a source that can have no pairs, before anything is read.
+    ///
+    /// # Errors
+    /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
+    /// [`PairError::HalfLen`].
+    pub fn check(&self) -> Result<(), PairError> {
+        self.origin()?;
+        within("n", self.n, 1, MAX_PAIRS)?;
+        match self.half_len {
+            Some(half_len) if self.task != Some(Task::Induction) => Err(PairError::HalfLen { half_len }),
+            Some(half_len) => within("half_len", half_len, 2, MAX_HALF_LEN),
+            None => Ok(()),
+        }
+    }
+
+    /// The pairs themselves. `tokenizer` is the model's, where it has one; `text` the content of the file, where the source is
+    /// one; a BOS is put in front of every prompt if `prepend_bos`, also where one begins with it. The seed matters to tasks
+    /// alone.
+    ///
+    /// # Errors
+    /// Everything [`check`](Self::check) refuses; [`PairError`]s that name the first broken line of a file, or what the
+    /// tokenizer lacks for a task; [`PairError::NothingLeft`] if every pair of the file was left out.
+    pub fn make(
+        &self,
+        tokenizer: Option<&Tokenizer>,
+        text: Option<&str>,
+        vocabulary: Vocabulary,
+        prepend_bos: bool,
+        seed: u64,
+    ) -> Result<Pairs, PairError> {
+        self.check()?;
+        match self.origin()? {
+            Origin::Task(task) => {
+                let maker = Maker::new(task, self.half(), tokenizer, vocabulary)?;
+                let draft = |index| maker.pair(vocabulary.size, index, seed);
+                let pair = |index| Ok(draft(index)?.finish(vocabulary, prepend_bos, index));
+                Ok(Pairs { list: (0..self.n).map(pair).collect::<Result<_, PairError>>()?, dropped: Vec::new() })
+            }
+            Origin::File(file) => {
+                let text = text.ok_or_else(|| PairError::NoText { file: file.clone() })?;
+                Reading { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
+            }
+        }
+    }
+
+    /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file, whose prompts
+    /// are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
+    pub fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
+        let longest = match self.task {
+            None => return (self.n, 0),
+            Some(Task::Induction) => induction::len(self.half()),
+            Some(_) => LONGEST_SENTENCE,
+        };
+        (self.n, longest.saturating_add(usize::from(prepend_bos)))
+    }
+
+    /// Random tokens before they begin again.
+    fn half(&self) -> usize {
+        self.half_len.unwrap_or(HALF_LEN)
+    }
+
+    fn origin(&self) -> Result<Origin<'_>, PairError> {
+        match (self.task, &self.file) {
+            (Some(task), None) => Ok(Origin::Task(task)),
+            (None, Some(file)) => Ok(Origin::File(file)),
+            (None, None) => Err(PairError::NoSource),
+            (Some(task), Some(file)) => Err(PairError::TwoSources { task, file: file.clone() }),
+        }
+    }
+}
+
+/// The one source that was chosen.
+enum Origin<'a> {
+    Task(Task),
+    File(&'a PathBuf),
+}
+
+fn within(field: &'static str, value: usize, least: usize, most: usize) -> Result<(), PairError> {
+    match value {
+        _ if value < least => Err(PairError::TooSmall { field, value, least }),
+        _ if value > most => Err(PairError::TooLarge { field, value, most }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn induction() -> PairSource {
+        PairSource::task(Task::Induction)
+    }
+
+    #[test]
+    fn a_source_that_can_have_no_pairs_is_refused_before_anything_is_read() {
+        let file = PathBuf::from("pairs.jsonl");
+        let check = |change: fn(&mut PairSource)| {
+            let mut source = induction();
+            change(&mut source);
+            source.check()
+        };
+        assert_eq!(check(|_| ()), Ok(()));
+        assert_eq!(check(|source| source.task = None), Err(PairError::NoSource));
+        let both = PairError::TwoSources { task: Task::Induction, file: file.clone() };
+        assert_eq!(check(|source| source.file = Some("pairs.jsonl".into())), Err(both));
+        assert_eq!(check(|source| source.n = 0), Err(PairError::TooSmall { field: "n", value: 0, least: 1 }));
+        assert_eq!(check(|source| source.n = 65_536), Ok(()));
+        let most = PairError::TooLarge { field: "n", value: 65_537, most: 65_536 };
+        assert_eq!(check(|source| source.n = 65_537), Err(most));
+        let least = PairError::TooSmall { field: "half_len", value: 1, least: 2 };
+        assert_eq!(check(|source| source.half_len = Some(1)), Err(least));
+        let most = PairError::TooLarge { field: "half_len", value: usize::MAX, most: MAX_HALF_LEN };
+        assert_eq!(check(|source| source.half_len = Some(usize::MAX)), Err(most));
+        let half = Err(PairError::HalfLen { half_len: 4 });
+        assert_eq!(check(|source| (source.half_len, source.task) = (Some(4), Some(Task::Ioi))), half);
+        let from_file = PairSource { half_len: Some(4), ..PairSource::file(file.clone()) };
+        assert_eq!(from_file.check(), half);
+        // And making says what checking says.
+        assert_eq!(from_file.make(None, Some(""), testing::SUITE, true, 0), Err(PairError::HalfLen { half_len: 4 }));
+        let no_text = PairSource::file(file.clone()).make(None, None, testing::SUITE, true, 0);
+        assert_eq!(no_text, Err(PairError::NoText { file }));
+    }
+
+    #[test]
+    fn words_need_a_tokenizer_and_random_tokens_need_none() {
+        for task in Task::ALL {
+            let made = PairSource::task(task).make(None, None, testing::SUITE, true, 0);
+            match made {
+                Ok(pairs) => assert_eq!((task, pairs.list.len()), (Task::Induction, 32)),
+                Err(error) => assert_eq!(error, PairError::TaskNeedsTokenizer { task }),
+            }
+            assert_eq!(task.needs_tokenizer(), task != Task::Induction);
+        }
+    }
+
+    /// Every task that can be made here, with the tokenizer where it is at hand.
+    fn tasks() -> (Option<Tokenizer>, Vec<Task>) {
+        let tokenizer = testing::tokenizer();
+        let tasks = Task::ALL.into_iter().filter(|task| tokenizer.is_some() || !task.needs_tokenizer()).collect();
+        (tokenizer, tasks)
+    }
+
+    #[test]
+    fn every_generated_pair_keeps_what_a_pair_promises() {
+        let (tokenizer, tasks) = tasks();
+        for (task, seed) in tasks.into_iter().flat_map(|task| (0..6).map(move |seed| (task, seed))) {
+            let bos = seed % 2 == 0;
+            let source = PairSource { n: 50, ..PairSource::task(task) };
+            let pairs =
+                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words");
+            assert_eq!((pairs.list.len(), pairs.dropped), (50, Vec::new()));
+            let (_, longest) = source.size_hint(bos);
+            for (index, pair) in pairs.list.iter().enumerate() {
+                assert_eq!((pair.source, pair.clean.len()), (index, pair.corrupt.len()));
+                assert!(pair.clean.len() <= longest, "{task}: {} of {longest}", pair.clean.len());
+                assert_ne!(pair.clean, pair.corrupt);
+                assert_eq!(pair.clean.iter().filter(|id| **id == testing::SUITE.bos).count(), usize::from(bos));
+                assert_eq!(pair.clean[0] == testing::SUITE.bos, bos);
+                assert_eq!(pair.positions["end"], pair.clean.len() - 1);
+                assert!(pair.positions.values().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2);
+                assert!(!pair.answers.is_empty() && !pair.wrongs.is_empty());
+                assert!(pair.answers.iter().all(|answer| !pair.wrongs.contains(answer)));
+                let ids = [&pair.clean, &pair.corrupt, &pair.answers, &pair.wrongs].into_iter().flatten();
+                assert!(ids.copied().all(|id| (id as usize) < testing::SUITE.size));
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_depends_on_the_seed_and_its_index_alone() {
+        let (tokenizer, tasks) = tasks();
+        for task in tasks {
+            let make = |n, bos, seed| {
+                let source = PairSource { n, ..PairSource::task(task) };
+                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words").list
+            };
+            let (few, many) = (make(4, true, 7), make(40, true, 7));
+            assert_eq!(few, many[..4], "{task}");
+            assert_ne!(few, make(4, true, 8), "{task}");
+            let bare = make(4, false, 7);
+            assert!(few.iter().zip(&bare).all(|(with, without)| with.clean[1..] == without.clean), "{task}");
+            let different: std::collections::BTreeSet<&Vec<u32>> = many.iter().map(|pair| &pair.clean).collect();
+            assert!(different.len() > 30, "{task}: {}", different.len());
+        }
+    }
+
+    #[test]
+    fn the_configuration_has_defaults_and_no_other_fields() {
+        let read = serde_json::from_str::<PairSource>;
+        assert_eq!(read(r#"{"task": "greater_than"}"#).expect("a task"), PairSource::task(Task::GreaterThan));
+        let file = PairSource { n: 5, ..PairSource::file("a.jsonl".into()) };
+        assert_eq!(read(r#"{"file": "a.jsonl", "n": 5}"#).expect("a file"), file);
+        assert!(read(r#"{"task": "ioi", "number": 5}"#).is_err_and(|error| error.to_string().contains("`number`")));
+        assert!(read(r#"{"task": "iou"}"#).is_err_and(|error| error.to_string().contains("greater_than")));
+        for task in Task::ALL {
+            assert_eq!(serde_json::to_string(&task).expect("a name"), format!("\"{task}\""));
+        }
+    }
+
+    #[test]
+    fn the_size_is_known_before_the_pairs_are() {
+        assert_eq!(PairSource { n: 3, half_len: Some(7), ..induction() }.size_hint(true), (3, 11));
+        assert_eq!(induction().size_hint(false), (32, 24));
+        assert_eq!(PairSource::file("a.jsonl".into()).size_hint(true), (32, 0));
+        assert_eq!(PairSource { half_len: Some(usize::MAX), ..induction() }.size_hint(true), (32, usize::MAX));
+    }
+
+    #[test]
+    fn published_seeds_mean_the_same_for_ever() {
+        let made = PairSource { n: 1, half_len: Some(4), ..induction() }.make(None, None, testing::SUITE, true, 42);
+        let pair = &made.expect("there are ids").list[0];
+        println!("{pair:?}");
+        let Some(tokenizer) = testing::tokenizer() else { return };
+        for task in Task::ALL.into_iter().filter(|task| task.needs_tokenizer()) {
+            let source = PairSource { n: 6, ..PairSource::task(task) };
+            let made = source.make(Some(&tokenizer), None, testing::SUITE, false, 42).expect("the suite has the words");
+            for pair in made.list {
+                let (clean, corrupt) = (tokenizer.decode(&pair.clean), tokenizer.decode(&pair.corrupt));
+                let answer = tokenizer.decode(&pair.answers[..1]).expect("known");
+                println!(
+                    "{task} {} {} -> {answer} {:?}",
+                    clean.expect("known"),
+                    corrupt.expect("known"),
+                    pair.positions
+                );
+            }
+        }
+    }
+}
