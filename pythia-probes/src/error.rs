@@ -137,6 +137,19 @@ pub enum ProbeError {
         /// The probe.
         probe: &'static str,
     },
+    /// Prompt pairs cannot be made.
+    #[error(transparent)]
+    Pairs(#[from] crate::pairs::PairError),
+    /// A word of a list of choices that means nothing there.
+    #[error("{field} cannot be {word:?}: {allowed}")]
+    NoSuchChoice {
+        /// The configuration field.
+        field: &'static str,
+        /// The word.
+        word: String,
+        /// What is allowed, in words.
+        allowed: String,
+    },
     /// A hook or an intervention does not fit the model or the run.
     #[error(transparent)]
     Hook(#[from] pythia_hooks::HookError),
@@ -163,7 +176,9 @@ impl ProbeError {
             | ProbeError::Empty { field }
             | ProbeError::Repeated { field, .. }
             | ProbeError::NoSuchPosition { field, .. }
+            | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::Contradiction { field } => Some(field),
+            ProbeError::Pairs(_) => Some("pairs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),
             _ => None,
         }

@@ -13,6 +13,8 @@
 //! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
 //! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
+//! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
+//! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -23,7 +25,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod activation_patching;
 pub mod bytes;
+pub mod causal;
 pub mod engine;
 pub mod error;
 #[cfg(test)]

@@ -153,6 +153,14 @@ impl Readout {
         self.metrics.iter().all(|metric| metric.needs_few_columns())
     }
 
+    /// The rows of a last stream `[batch, pos, d_model]` that the metrics read, of all prompts: `[row, d_model]`.
+    pub fn rows(&self, stream: &Tensor<3>) -> Tensor<2> {
+        let [batch, length, width] = stream.dims();
+        let places = (0..self.questions.len()).flat_map(|example| self.places(example));
+        let rows: Vec<usize> = places.map(|place| place.example * length + place.position).collect();
+        select(&stream.clone().reshape([batch * length, width]), &rows)
+    }
+
     /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each of
     /// `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN. `base`: the
     /// same rows of the base run, of **all** prompts, for what compares with it.

@@ -25,6 +25,9 @@ pub(crate) enum Domain {
     PairsPronoun,
     PairsCapitals,
     PairsInduction,
+    Bootstrap,
+    RandomSets,
+    Resample,
 }
 
 impl Domain {
@@ -38,6 +41,9 @@ impl Domain {
             Domain::PairsPronoun => b"pairs/pronoun\0\0\0\0\0\0\0\0\0\0\0",
             Domain::PairsCapitals => b"pairs/capitals\0\0\0\0\0\0\0\0\0\0",
             Domain::PairsInduction => b"pairs/induction\0\0\0\0\0\0\0\0\0",
+            Domain::Bootstrap => b"causal/bootstrap\0\0\0\0\0\0\0\0",
+            Domain::RandomSets => b"causal/random-sets\0\0\0\0\0\0",
+            Domain::Resample => b"causal/resample\0\0\0\0\0\0\0\0\0",
         }
     }
 }

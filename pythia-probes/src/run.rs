@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::ProbeError;
-use crate::reading;
+use crate::{causal, reading};
 use crate::spec::{Family, ProbeSpec};
 use crate::subject::Subject;
 use crate::table::Table;
@@ -17,7 +17,7 @@ pub type Answer = Vec<Table>;
 /// A probe that cannot run or fails says so in its own place and does not keep the others from answering.
 pub fn run(probes: &[ProbeSpec], subject: &Subject, seed: u64) -> Vec<Result<Answer, ProbeError>> {
     let mut answers = BTreeMap::new();
-    let mut reading = Vec::new();
+    let (mut reading, mut causal) = (Vec::new(), Vec::new());
     for (index, probe) in probes.iter().enumerate() {
         match ready(probe, subject, seed) {
             Err(error) => {
@@ -26,10 +26,12 @@ pub fn run(probes: &[ProbeSpec], subject: &Subject, seed: u64) -> Vec<Result<Ans
             // A family collects its probes here and answers for all of them below, so that they can share runs.
             Ok(()) => match probe.family() {
                 Family::Reading(probe) => reading.push((index, probe)),
+                Family::Causal(probe) => causal.push((index, probe)),
             },
         }
     }
     answers.extend(reading::read(&reading, subject, seed));
+    answers.extend(causal::answers(&causal, subject, seed));
     answers.into_values().collect()
 }
 
@@ -159,6 +161,7 @@ mod tests {
                     let prompts = probe.prompts(&subject.context(0)).expect("the probe can run");
                     probe.observer(&prompts, &subject)
                 }
+                Family::Causal(_) => panic!("these read"),
             })
             .into();
         let wanted = |point: &HookPoint| observers.wants(*point);

@@ -5,6 +5,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::activation_patching::ActivationPatching;
+use crate::causal::Causal;
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
@@ -47,12 +49,15 @@ pub(crate) trait Probe {
 pub(crate) enum Family<'a> {
     /// Prompts → one pass over the model, shared with other probes → a table.
     Reading(&'a dyn Reading),
+    /// Pairs of prompts → base runs, shared with other probes → intervened runs → tables.
+    Causal(&'a dyn Causal),
 }
 
 impl<'a> Family<'a> {
     fn probe(self) -> &'a dyn Probe {
         match self {
             Family::Reading(probe) => probe,
+            Family::Causal(probe) => probe,
         }
     }
 }
@@ -117,6 +122,8 @@ probes! {
         "loss on both halves of repeated random tokens, accuracy on the second, in-context score";
     TokenLoss(TokenLoss): Reading, "token_loss",
         "loss of every token of every prompt";
+    ActivationPatching(ActivationPatching): Causal, "activation_patching",
+        "activations of one prompt of a pair written into the run of the other, place by place";
 }
 
 impl ProbeSpec {
@@ -198,6 +205,7 @@ mod tests {
         let context = context(&config);
         let [first, second, third] = specs().map(|spec| match spec.family() {
             Family::Reading(probe) => probe.prompts(&context).expect("there are ids"),
+            Family::Causal(_) => panic!("these three read"),
         });
         assert_eq!(first, second);
         assert_eq!(first, third);

@@ -78,6 +78,18 @@ impl From<usize> for Cell {
     }
 }
 
+impl From<Option<usize>> for Cell {
+    fn from(value: Option<usize>) -> Self {
+        Cell::Int(value.and_then(|value| i64::try_from(value).ok()))
+    }
+}
+
+impl From<String> for Cell {
+    fn from(value: String) -> Self {
+        Cell::Text(value)
+    }
+}
+
 impl From<u32> for Cell {
     fn from(value: u32) -> Self {
         Cell::Int(Some(i64::from(value)))
@@ -124,9 +136,11 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table with `N` columns, to be filled row by row.
-    pub fn builder<const N: usize>(header: [(&'static str, Kind); N]) -> TableBuilder<N> {
-        TableBuilder { header: header.map(|(_, kind)| kind), columns: header.map(|(name, kind)| (name, kind.empty())) }
+    /// An empty table with these columns, to be filled row by row.
+    pub fn builder(header: impl IntoIterator<Item = (&'static str, Kind)>) -> TableBuilder {
+        let header: Vec<_> = header.into_iter().collect();
+        let columns = header.iter().map(|(name, kind)| (*name, kind.empty())).collect();
+        TableBuilder { header: header.into_iter().map(|(_, kind)| kind).collect(), columns }
     }
 
     /// The columns, in order.
@@ -152,17 +166,20 @@ impl Table {
 
 /// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.
 #[derive(Clone, Debug)]
-pub struct TableBuilder<const N: usize> {
-    header: [Kind; N],
-    columns: [(&'static str, Column); N],
+pub struct TableBuilder {
+    header: Vec<Kind>,
+    columns: Vec<(&'static str, Column)>,
 }
 
-impl<const N: usize> TableBuilder<N> {
+impl TableBuilder {
     /// Adds a row: one cell per column, of the column's kind. A number that is not finite becomes null.
     ///
     /// # Panics
-    /// If a cell is of another kind than its column: that is a mistake in the probe, not in what it was given.
-    pub fn row(&mut self, cells: [Cell; N]) {
+    /// If there are more or fewer cells than columns, or a cell is of another kind than its column: that is a mistake in the
+    /// probe, not in what it was given.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        let cells: Vec<Cell> = cells.into_iter().collect();
+        assert_eq!(cells.len(), self.columns.len(), "a row has a cell per column");
         for (index, cell) in cells.iter().enumerate() {
             let fits = matches!(
                 (self.header[index], cell),
@@ -182,7 +199,7 @@ impl<const N: usize> TableBuilder<N> {
 
     /// The table.
     pub fn build(self) -> Table {
-        Table { columns: self.columns.into() }
+        Table { columns: self.columns }
     }
 }
 

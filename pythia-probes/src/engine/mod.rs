@@ -78,12 +78,6 @@ impl Sweep<'_> {
 
     /// The rows of the base run's last stream that the metrics read, of all prompts.
     fn base_rows(&self) -> Tensor<2> {
-        run::rows_at(self.base.end(), &self.all_places())
-    }
-
-    /// (prompt, position) of everything the metrics read.
-    fn all_places(&self) -> Vec<(usize, usize)> {
-        let examples = 0..self.readout.n_examples();
-        examples.flat_map(|example| self.readout.positions(example).into_iter().map(move |p| (example, p))).collect()
+        self.readout.rows(self.base.end())
     }
 }

@@ -2,7 +2,7 @@
 
 use pythia_hooks::Interventions;
 
-use super::{Cell, Scores, Sweep, run};
+use super::{Cell, Scores, Sweep};
 use crate::error::ProbeError;
 
 /// The metrics of one cell.
@@ -11,7 +11,7 @@ pub(super) fn scores(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeErro
     let start = sweep.model.embed(sweep.model.tokens(sweep.base.tokens()), &mut hooks);
     let end = sweep.model.advance(start, sweep.model.config().n_layers, &mut hooks);
     hooks.finish()?;
-    let rows = run::rows_at(&end.stream, &sweep.all_places());
+    let rows = sweep.readout.rows(&end.stream);
     let all: Vec<usize> = (0..sweep.readout.n_examples()).collect();
     sweep.readout.read(sweep.model, rows, &all, &sweep.base_rows())
 }

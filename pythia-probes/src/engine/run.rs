@@ -67,13 +67,6 @@ impl Run {
     }
 }
 
-/// Rows of `stream` `[batch, pos, d]` at (prompt, position), packed as `[row, d]`.
-pub(super) fn rows_at(stream: &Tensor<3>, places: &[(usize, usize)]) -> Tensor<2> {
-    let [batch, length, width] = stream.dims();
-    let rows: Vec<usize> = places.iter().map(|(example, position)| example * length + position).collect();
-    select(&stream.clone().reshape([batch * length, width]), &rows)
-}
-
 /// Rows of a matrix, by index.
 pub(super) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();

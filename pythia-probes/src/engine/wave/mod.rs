@@ -39,13 +39,12 @@ pub struct Work {
     pub parts: usize,
 }
 
-/// Points that a base run must hold for a sweep over `cells`.
-pub fn base_points(anatomy: &Anatomy, cells: &[Cell]) -> Vec<HookPoint> {
+/// Points that a base run must hold for a sweep over cells that touch `touched`.
+pub fn base_points(anatomy: &Anatomy, touched: impl IntoIterator<Item = HookPoint>) -> Vec<HookPoint> {
     const ALWAYS: [Site; 7] =
         [Site::ResidPre, Site::RotQ, Site::RotK, Site::V, Site::Z, Site::AttnOut, Site::MlpOut];
     let always = (0..anatomy.n_layers).flat_map(|layer| ALWAYS.map(|site| site.at(layer)));
-    let touched = cells.iter().flat_map(|cell| &cell.changes).map(|change| change.point);
-    let extra = touched.filter(|point| matches!(point.site(), Site::Pattern | Site::MlpPost));
+    let extra = touched.into_iter().filter(|point| matches!(point.site(), Site::Pattern | Site::MlpPost));
     let mut points: Vec<HookPoint> = always.chain(extra).collect();
     points.sort_unstable();
     points.dedup();

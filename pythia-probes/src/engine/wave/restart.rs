@@ -3,7 +3,7 @@
 use pythia_core::model::Residual;
 use pythia_hooks::{Interventions, Site};
 
-use super::super::{Cell, Scores, Sweep, run};
+use super::super::{Cell, Scores, Sweep};
 use crate::error::ProbeError;
 
 /// The metrics of one cell.
@@ -21,7 +21,7 @@ pub fn scores(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeError> {
     let start = start.unwrap_or_else(|| sweep.model.embed(sweep.model.tokens(sweep.base.tokens()), &mut hooks));
     let end = sweep.model.advance(start, n_layers, &mut hooks);
     hooks.finish()?;
-    let rows = run::rows_at(&end.stream, &sweep.all_places());
+    let rows = sweep.readout.rows(&end.stream);
     let all: Vec<usize> = (0..sweep.readout.n_examples()).collect();
     sweep.readout.read(sweep.model, rows, &all, &sweep.base_rows())
 }

@@ -1,0 +1,303 @@
+//! Activation patching: what one activation of one prompt does in the run of the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::causal::bench::{Bench, Group, Settings};
+use crate::causal::effect::{Effects, Sample};
+use crate::causal::places::{self, ALL, EACH, Heads, Place, Positions};
+use crate::causal::{self, Causal, Direction, Running};
+use crate::engine::{Cell, Change, Value};
+use crate::error::ProbeError;
+use crate::metric::Metric;
+use crate::pairs::{Pair, PairSource};
+use crate::run::Answer;
+use crate::spec::Probe;
+use crate::subject::Context;
+
+/// Activations of one prompt of a pair written into the run of the other (Meng et al. 2022; Heimersheim & Nanda 2024).
+///
+/// A cell of the sweep is a hook, a position and a head. Tables: `NAME` has a row per cell and metric, `NAME_examples` a row per
+/// cell, pair and metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivationPatching {
+    /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
+    pub pairs: PairSource,
+    /// What is patched, by hook names as TransformerLens has them: `resid_pre`, `attn_out`, `mlp_out`, `z`, `q`, `k`, `v`, `pattern`,
+    /// `result`, `mlp_post`, `resid_post`, `resid_mid` (sequential blocks) in every layer, `blocks.3.attn.hook_z` or `z.3` in one.
+    #[serde(default = "default_hooks")]
+    pub hooks: Vec<String>,
+    /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`). At `hook_pattern`
+    /// these are the queries.
+    #[serde(default = "each")]
+    pub positions: Vec<String>,
+    /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
+    #[serde(default = "each")]
+    pub heads: Vec<String>,
+    /// Sets of heads that are patched together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at the hooks of `hooks` that
+    /// have heads.
+    #[serde(default)]
+    pub sets: BTreeMap<String, Vec<String>>,
+    /// Keys of `hook_pattern`: `all` patches whole rows, `each` one entry after another.
+    #[serde(default = "all")]
+    pub keys: Vec<String>,
+    /// Neurons of `mlp_post` that are patched together; all of them where it is left out.
+    pub neurons: Option<usize>,
+    /// Which run is patched: `denoising` writes clean activations into the corrupt run, `noising` corrupt ones into the clean run.
+    #[serde(default = "denoising")]
+    pub directions: Vec<Direction>,
+    /// What is read at the end of the prompts.
+    #[serde(default = "logit_diff")]
+    pub metrics: Vec<Metric>,
+    /// How cells are computed.
+    #[serde(default)]
+    pub run: Running,
+}
+
+fn default_hooks() -> Vec<String> {
+    vec!["resid_pre".to_owned()]
+}
+
+fn each() -> Vec<String> {
+    vec![EACH.to_owned()]
+}
+
+fn all() -> Vec<String> {
+    vec![ALL.to_owned()]
+}
+
+fn denoising() -> Vec<Direction> {
+    vec![Direction::Denoising]
+}
+
+fn logit_diff() -> Vec<Metric> {
+    vec![Metric::LogitDiff]
+}
+
+impl ActivationPatching {
+    /// Patches of `resid_pre` at every layer and position.
+    pub fn new(pairs: PairSource) -> Self {
+        ActivationPatching {
+            pairs,
+            hooks: default_hooks(),
+            positions: each(),
+            heads: each(),
+            sets: BTreeMap::new(),
+            keys: all(),
+            neurons: None,
+            directions: denoising(),
+            metrics: logit_diff(),
+            run: Running::default(),
+        }
+    }
+
+    /// The cells for pairs of one length, each with its place.
+    fn cells(&self, anatomy: &Anatomy, d_mlp: usize, members: &[&Pair]) -> Result<Vec<(Place, Cell)>, ProbeError> {
+        let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
+        let positions = places::positions("positions", &self.positions, &every)?;
+        let points = places::points(&self.hooks, anatomy)?;
+        let mut cells = Vec::new();
+        for &point in &points {
+            for (head, region) in self.heads_at(point, anatomy)? {
+                for (part, region) in self.neurons_at(point, region, d_mlp) {
+                    let place = Place { head, part, ..Place::of(point) };
+                    cells.extend(self.positions_at(place, &positions, &region, members));
+                }
+            }
+        }
+        cells.extend(self.sets_at(&points, anatomy, &positions, members)?);
+        Ok(cells)
+    }
+
+    fn heads_at(&self, point: HookPoint, anatomy: &Anatomy) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
+        if point.site().dim_of(Axis::Head).is_none() {
+            return Ok(vec![(None, Region::all())]);
+        }
+        let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
+        let regions = |choice: Heads| match choice {
+            Heads::All => vec![(None, Region::all())],
+            Heads::Each => (0..anatomy.n_heads).map(one).collect(),
+            Heads::At(head) => vec![one(head)],
+        };
+        Ok(places::heads("heads", &self.heads, anatomy)?.into_iter().flat_map(regions).collect())
+    }
+
+    fn neurons_at(&self, point: HookPoint, region: Region, d_mlp: usize) -> Vec<(String, Region)> {
+        match self.neurons {
+            Some(block) if point.site().dim_of(Axis::Mlp).is_some() => {
+                let named = |from: usize| {
+                    let to = (from + block).min(d_mlp);
+                    (format!("neurons {from}..{to}"), region.clone().along(Axis::Mlp, from as i64..to as i64))
+                };
+                (0..d_mlp).step_by(block).map(named).collect()
+            }
+            _ => vec![(String::new(), region)],
+        }
+    }
+
+    fn positions_at(
+        &self,
+        place: Place,
+        positions: &[Positions],
+        region: &Region,
+        members: &[&Pair],
+    ) -> Vec<(Place, Cell)> {
+        let (point, axis) = (place.point, places::position_axis(place.point));
+        let mut cells = Vec::new();
+        for choice in positions {
+            for (pos, name, regions) in places::position_regions(choice, axis, region, members) {
+                let part = [place.part.as_str(), &name].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+                let place = Place { pos, part: part.join(", "), ..place.clone() };
+                let changes = |regions: &[Region]| {
+                    let change = |region: &Region| Change { point, region: region.clone(), value: Value::Donor(0) };
+                    Cell { changes: regions.iter().map(change).collect() }
+                };
+                cells.extend(self.keys_at(&place, &regions, changes));
+            }
+        }
+        cells
+    }
+
+    /// Whole rows of a pattern, or each of their entries. Entries after the query are zero in every run, and nothing is run for
+    /// them.
+    fn keys_at(&self, place: &Place, regions: &[Region], changes: impl Fn(&[Region]) -> Cell) -> Vec<(Place, Cell)> {
+        let (whole, entries) = (self.keys.iter().any(|key| key == ALL), self.keys.iter().any(|key| key == EACH));
+        let mut cells = Vec::new();
+        if whole || place.point.site().dim_of(Axis::Key).is_none() {
+            cells.push((place.clone(), changes(regions)));
+        }
+        if let (true, Some(query), Some(_)) = (entries, place.pos, place.point.site().dim_of(Axis::Key)) {
+            for key in 0..=query {
+                let regions: Vec<Region> = regions.iter().map(|r| r.clone().along(Axis::Key, key as i64)).collect();
+                cells.push((Place { key: Some(key), ..place.clone() }, changes(&regions)));
+            }
+        }
+        cells
+    }
+
+    fn sets_at(
+        &self,
+        points: &[HookPoint],
+        anatomy: &Anatomy,
+        positions: &[Positions],
+        members: &[&Pair],
+    ) -> Result<Vec<(Place, Cell)>, ProbeError> {
+        let mut sites: Vec<Site> = points.iter().map(|point| point.site()).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        let mut cells = Vec::new();
+        for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
+            for site in sites.iter().filter(|site| site.dim_of(Axis::Head).is_some()) {
+                let mut merged: BTreeMap<Place, Cell> = BTreeMap::new();
+                for (layer, head) in &heads {
+                    let region = Region::all().along(Axis::Head, *head as i64);
+                    let place = Place { part: name.clone(), ..Place::of(site.at(*layer)) };
+                    for (place, cell) in self.positions_at(place, positions, &region, members) {
+                        let place = Place { point: site.at(heads[0].0), ..place };
+                        merged.entry(place).or_default().changes.extend(cell.changes);
+                    }
+                }
+                cells.extend(merged);
+            }
+        }
+        Ok(cells)
+    }
+
+    fn patch(&self, bench: &Bench, group: &Group, effects: &mut Effects<Place>) -> Result<(), ProbeError> {
+        let config = bench.subject.model.config();
+        let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
+        let (places, cells): (Vec<Place>, Vec<Cell>) =
+            self.cells(&config.anatomy(), config.d_mlp, &members)?.into_iter().unzip();
+        for &direction in &self.directions {
+            let (base, donor) = group.ends(bench, &self.metrics, direction.base())?;
+            let donors = [group.run(direction.donor()).seen().clone()];
+            let scores = group.scores(bench, &self.settings(), direction.base(), &donors, &cells)?;
+            for (place, changed) in places.iter().zip(scores) {
+                for (index, &pair) in group.members.iter().enumerate() {
+                    let values = base[index].iter().zip(&donor[index]).zip(&changed[index]);
+                    let sample = |((&base, &donor), &changed)| Sample { base, donor, changed };
+                    effects.note(direction, place, pair, values.map(sample).collect());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        self.run.settings(&self.metrics)
+    }
+}
+
+impl Probe for ActivationPatching {
+    fn reads_logits(&self) -> bool {
+        true
+    }
+
+    fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        let empty = [
+            ("hooks", self.hooks.is_empty()),
+            ("positions", self.positions.is_empty()),
+            ("heads", self.heads.is_empty()),
+            ("keys", self.keys.is_empty()),
+            ("directions", self.directions.is_empty()),
+            ("metrics", self.metrics.is_empty()),
+        ];
+        if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
+            return Err(ProbeError::Empty { field });
+        }
+        if self.neurons == Some(0) {
+            return Err(ProbeError::TooSmall { field: "neurons", value: 0, least: 1 });
+        }
+        if let Some(word) = self.keys.iter().find(|key| *key != ALL && *key != EACH) {
+            let allowed = "\"all\" or \"each\"".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "keys", word: word.clone(), allowed });
+        }
+        causal::check(self, context)?;
+        let pairs = causal::bench::make_pairs(self, context)?.list;
+        let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
+        places::positions("positions", &self.positions, &pairs)?;
+        self.cells(&context.config.anatomy(), context.config.d_mlp, &longest).map(|_| ())
+    }
+
+    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
+        causal::tokens_per_run(self, context)
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        self.run.tables()
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        self.pairs.file.iter().map(|file| file.as_path()).collect()
+    }
+}
+
+impl Causal for ActivationPatching {
+    fn pairs(&self) -> &PairSource {
+        &self.pairs
+    }
+
+    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
+        let mut points = places::points(&self.hooks, anatomy)?;
+        for (_, heads) in places::sets("sets", &self.sets, anatomy)? {
+            let sites: Vec<Site> = points.iter().map(|point| point.site()).collect();
+            for site in sites.into_iter().filter(|site| site.dim_of(Axis::Head).is_some()) {
+                points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
+            }
+        }
+        Ok(points)
+    }
+
+    fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError> {
+        let mut effects = Effects::new(&self.metrics);
+        for group in &bench.groups {
+            self.patch(bench, group, &mut effects)?;
+        }
+        Ok(self.run.answer(effects.summary(bench.seed), || effects.examples()))
+    }
+}

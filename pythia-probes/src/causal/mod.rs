@@ -1,0 +1,123 @@
+//! What probes that intervene share.
+//!
+//! - [`bench`]: pairs of prompts and the runs on them, made once for all probes that read the same pairs;
+//! - [`places`]: positions, heads and neurons as a configuration names them, and the regions they stand for;
+//! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables.
+
+pub(crate) mod bench;
+pub mod effect;
+pub mod places;
+
+use pythia_hooks::{Anatomy, HookPoint};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ProbeError;
+use crate::pairs::PairSource;
+use crate::run::Answer;
+use crate::spec::Probe;
+use crate::subject::{Context, Subject};
+use crate::bytes::Bytes;
+use crate::engine::Engine;
+use crate::metric::Metric;
+use crate::table::Table;
+use bench::{Bench, Settings};
+
+pub use bench::{Direction, Side};
+
+/// How the cells of a probe are computed, and how much of them is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Running {
+    /// `cone` computes what an intervention can change; `naive` runs every cell in full, slowly, and judges the other.
+    pub engine: Engine,
+    /// Memory that the activations of cells may take at a time.
+    pub memory: Bytes,
+    /// Whether there is a second table with a row per pair.
+    pub per_example: bool,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Running { engine: Engine::Cone, memory: Bytes::mib(512), per_example: true }
+    }
+}
+
+impl Running {
+    pub(crate) fn settings<'a>(&self, metrics: &'a [Metric]) -> Settings<'a> {
+        Settings { metrics, engine: self.engine, memory: self.memory.get() }
+    }
+
+    pub(crate) fn tables(&self) -> &'static [&'static str] {
+        if self.per_example { &["", "examples"] } else { &[""] }
+    }
+
+    pub(crate) fn answer(&self, summary: Table, examples: impl FnOnce() -> Table) -> Answer {
+        if self.per_example { vec![summary, examples()] } else { vec![summary] }
+    }
+}
+
+/// A probe that intervenes on runs of pairs of prompts.
+pub(crate) trait Causal: Probe {
+    /// Where its pairs come from.
+    fn pairs(&self) -> &PairSource;
+
+    /// Points that both runs of the bench must hold besides those that every sweep needs.
+    ///
+    /// # Errors
+    /// A name that matches no point of the model.
+    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError>;
+
+    /// The answer, from the bench.
+    ///
+    /// # Errors
+    /// What does not fit the pairs or the model, and reading from the device.
+    fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError>;
+}
+
+/// The answers of causal probes that were checked: `(index, answer)` in no particular order. Probes with equal pairs share
+/// their base runs.
+pub(crate) fn answers(
+    probes: &[(usize, &dyn Causal)],
+    subject: &Subject,
+    seed: u64,
+) -> Vec<(usize, Result<Answer, ProbeError>)> {
+    let mut groups: Vec<Vec<(usize, &dyn Causal)>> = Vec::new();
+    let same = |a: &dyn Causal, b: &dyn Causal| a.pairs() == b.pairs();
+    for &(index, probe) in probes {
+        match groups.iter_mut().find(|group| same(group[0].1, probe)) {
+            Some(group) => group.push((index, probe)),
+            None => groups.push(vec![(index, probe)]),
+        }
+    }
+    groups.iter().flat_map(|group| together(group, subject, seed)).collect()
+}
+
+/// The answers of probes that have the same pairs.
+fn together(group: &[(usize, &dyn Causal)], subject: &Subject, seed: u64) -> Vec<(usize, Result<Answer, ProbeError>)> {
+    let probes: Vec<&dyn Causal> = group.iter().map(|(_, probe)| *probe).collect();
+    let answer = |bench: &Result<Bench, ProbeError>, probe: &dyn Causal| match bench {
+        Ok(bench) => probe.answer(bench),
+        Err(error) => Err(error.clone()),
+    };
+    let bench = Bench::new(&probes, subject, seed);
+    group.iter().map(|(index, probe)| (*index, answer(&bench, *probe))).collect()
+}
+
+/// The checks that all causal probes share: the source of pairs, the length of the prompts.
+pub(crate) fn check(probe: &dyn Causal, context: &Context) -> Result<(), ProbeError> {
+    probe.points(&context.config.anatomy())?;
+    let pairs = bench::make_pairs(probe, context)?;
+    let len = pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0);
+    let n_ctx = context.config.n_ctx;
+    if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
+}
+
+/// Prompts that are in memory at once, and the tokens of the longest: what estimates need.
+pub(crate) fn tokens_per_run(probe: &dyn Causal, context: &Context) -> (usize, usize) {
+    let (n, hint) = probe.pairs().size_hint(context.prepend_bos);
+    let pairs = if hint == 0 { bench::make_pairs(probe, context).ok() } else { None };
+    let found = pairs.map(|pairs| (pairs.list.len(), pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0)));
+    let (n, len) = found.unwrap_or((n, hint));
+    (n.min(bench::AT_ONCE), len)
+}

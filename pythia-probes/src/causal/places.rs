@@ -1,0 +1,197 @@
+//! Places of interventions, as a configuration names them.
+
+use std::collections::BTreeMap;
+
+use pythia_hooks::{Anatomy, Axis, HookPoint, Region, select};
+
+use crate::error::ProbeError;
+use crate::pairs::Pair;
+
+/// The word for "one after another".
+pub const EACH: &str = "each";
+/// The word for "all together".
+pub const ALL: &str = "all";
+
+/// A choice along the positions of prompts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Every position, one after another.
+    Each,
+    /// All positions together.
+    All,
+    /// The position that every pair has under that name.
+    Named(String),
+    /// The position of that number, from the end where it is negative.
+    At(i64),
+}
+
+/// A choice along a head axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// Every head, one after another.
+    Each,
+    /// All heads together.
+    All,
+    /// One head.
+    At(usize),
+}
+
+/// Where a cell intervenes, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The hook; the first one where a named set of heads has several.
+    pub point: HookPoint,
+    /// The position, where it is one number for all pairs; the query's at `hook_pattern`.
+    pub pos: Option<usize>,
+    /// The head, where it is one.
+    pub head: Option<usize>,
+    /// The key's position, where an entry of a pattern is meant.
+    pub key: Option<usize>,
+    /// What else narrows or names the place: a position's name, a block of neurons, a set of heads.
+    pub part: String,
+}
+
+impl Place {
+    /// All of a hook.
+    pub fn of(point: HookPoint) -> Self {
+        Place { point, pos: None, head: None, key: None, part: String::new() }
+    }
+}
+
+/// Reads the entries of a field `positions`.
+///
+/// # Errors
+/// A word that is neither `each`, `all`, a number, nor a name that every pair has.
+pub fn positions(field: &'static str, words: &[String], pairs: &[Pair]) -> Result<Vec<Positions>, ProbeError> {
+    let read = |word: &String| match word.as_str() {
+        EACH => Ok(Positions::Each),
+        ALL => Ok(Positions::All),
+        _ => match word.parse::<i64>() {
+            Ok(number) => numbered(field, word, number, pairs),
+            Err(_) if pairs.iter().all(|pair| pair.positions.contains_key(word)) => Ok(Positions::Named(word.clone())),
+            Err(_) => Err(no_such_position(field, word, pairs)),
+        },
+    };
+    words.iter().map(read).collect()
+}
+
+fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Result<Positions, ProbeError> {
+    let shortest = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0) as i64;
+    if (-shortest..shortest).contains(&number) {
+        return Ok(Positions::At(number));
+    }
+    let allowed = format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
+    Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
+}
+
+fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeError {
+    let mut names: Vec<&str> = pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
+    names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
+    let allowed = format!("\"each\", \"all\", a number, or a position that all pairs name ({})", names.join(", "));
+    ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
+}
+
+/// Reads the entries of a field `heads`.
+///
+/// # Errors
+/// A word that is neither `each`, `all`, nor the number of a head.
+pub fn heads(field: &'static str, words: &[String], anatomy: &Anatomy) -> Result<Vec<Heads>, ProbeError> {
+    let read = |word: &String| match word.as_str() {
+        EACH => Ok(Heads::Each),
+        ALL => Ok(Heads::All),
+        _ => word.parse().ok().filter(|head| *head < anatomy.n_heads).map(Heads::At).ok_or_else(|| {
+            let allowed = format!("\"each\", \"all\", or a head from 0 to {}", anatomy.n_heads - 1);
+            ProbeError::NoSuchChoice { field, word: word.clone(), allowed }
+        }),
+    };
+    words.iter().map(read).collect()
+}
+
+/// Reads a head of the form `layer.head`.
+///
+/// # Errors
+/// Another form, a layer or a head that the model lacks.
+pub fn head(field: &'static str, word: &str, anatomy: &Anatomy) -> Result<(usize, usize), ProbeError> {
+    let parts = word.split_once('.').and_then(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?)));
+    let known = |(layer, head): &(usize, usize)| *layer < anatomy.n_layers && *head < anatomy.n_heads;
+    parts.filter(known).ok_or_else(|| {
+        let (layer, head) = (anatomy.n_layers - 1, anatomy.n_heads - 1);
+        let allowed = format!("a head is written layer.head, from 0.0 to {layer}.{head}");
+        ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
+    })
+}
+
+/// Reads sets of heads by name.
+///
+/// # Errors
+/// As [`head`]; an empty set.
+pub fn sets(
+    field: &'static str,
+    sets: &BTreeMap<String, Vec<String>>,
+    anatomy: &Anatomy,
+) -> Result<Vec<(String, Vec<(usize, usize)>)>, ProbeError> {
+    let read = |(name, words): (&String, &Vec<String>)| {
+        let mut heads = words.iter().map(|word| head(field, word, anatomy)).collect::<Result<Vec<_>, _>>()?;
+        heads.sort_unstable();
+        heads.dedup();
+        if heads.is_empty() { Err(ProbeError::Empty { field }) } else { Ok((name.clone(), heads)) }
+    };
+    sets.iter().map(read).collect()
+}
+
+/// The points that names stand for, each once, in firing order.
+///
+/// # Errors
+/// A name that matches nothing, `hook_resid_mid` of a parallel model.
+pub fn points(names: &[String], anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
+    let mut points = Vec::new();
+    for name in names {
+        points.extend(select(name, anatomy)?);
+    }
+    points.sort_unstable();
+    points.dedup();
+    Ok(points)
+}
+
+/// The axis along which a hook's activations have positions; `Query` for patterns and scores.
+pub fn position_axis(point: HookPoint) -> Axis {
+    if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
+}
+
+/// The regions that a choice of positions stands for at a hook, for prompts of one length: each with the position, where it is
+/// one number, and a name where it has one. A named position is a region per prompt.
+pub fn position_regions(
+    choice: &Positions,
+    axis: Axis,
+    base: &Region,
+    members: &[&Pair],
+) -> Vec<(Option<usize>, String, Vec<Region>)> {
+    let length = members.first().map_or(0, |pair| pair.clean.len());
+    let at = |position: usize| base.clone().along(axis, position as i64);
+    match choice {
+        Positions::All => vec![(None, String::new(), vec![base.clone()])],
+        Positions::Each => (0..length).map(|position| (Some(position), String::new(), vec![at(position)])).collect(),
+        Positions::At(number) if *number < 0 => {
+            let position = (length as i64 + number) as usize;
+            vec![(None, number.to_string(), vec![at(position)])]
+        }
+        Positions::At(number) => vec![(Some(*number as usize), String::new(), vec![at(*number as usize)])],
+        Positions::Named(name) => vec![(None, name.clone(), per_prompt(name, axis, base, members))],
+    }
+}
+
+/// A region per position that some prompts have under a name, along the batch those prompts.
+fn per_prompt(name: &str, axis: Axis, base: &Region, members: &[&Pair]) -> Vec<Region> {
+    let mut prompts: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    for (index, pair) in members.iter().enumerate() {
+        if let Some(&position) = pair.positions.get(name) {
+            prompts.entry(position).or_default().push(index as i64);
+        }
+    }
+    let region = |(position, prompts): (usize, Vec<i64>)| {
+        let all = prompts.len() == members.len();
+        let region = base.clone().along(axis, position as i64);
+        if all { region } else { region.along(Axis::Batch, prompts) }
+    };
+    prompts.into_iter().map(region).collect()
+}
