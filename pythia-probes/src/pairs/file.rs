@@ -34,7 +34,7 @@ impl Reading<'_> {
     /// `n` is, but neither tokenised nor counted.
     pub fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
-        for (index, text) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let Some(record) = line(text, index + 1)? else { continue };
             if pairs.list.len() < n {
                 self.add(&record, index + 1, &mut pairs)?;
