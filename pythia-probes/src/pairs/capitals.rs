@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, enough, pick, pick_two};
+use super::phrase::{Lexicon, Scene, enough, pick};
 use super::words::CAPITALS;
 use super::{PairError, Task};
 
@@ -13,30 +13,54 @@ const TEMPLATES: &[&str] = &[
     "The name of the capital of {country} is",
 ];
 
-/// The countries whose capital is a single token.
+/// The countries whose capital is a single token and that share their number of tokens with another.
 pub(super) struct Capitals<'a> {
     lexicon: Lexicon<'a>,
-    countries: Vec<(&'static str, u32)>,
+    countries: Vec<Country>,
+}
+
+struct Country {
+    name: &'static str,
+    /// How many, with a space in front.
+    tokens: usize,
+    capital: u32,
+}
+
+impl Country {
+    fn may_replace(&self, other: &Country) -> bool {
+        self.tokens == other.tokens && self.capital != other.capital
+    }
 }
 
 impl<'a> Capitals<'a> {
     pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
-        let known = |&(country, capital)| Ok(lexicon.word(capital)?.map(|word| (country, word.id)));
-        let known = CAPITALS.iter().filter_map(|row| known(row).transpose()).collect::<Result<Vec<_>, PairError>>()?;
-        Ok(Self { lexicon, countries: enough(known, Task::Capitals, 2, "capitals that are single tokens")? })
+        let country = |&(name, capital): &(&'static str, &'static str)| {
+            let Some(capital) = lexicon.word(capital)? else { return Ok(None) };
+            let tokens = lexicon.encode(&format!(" {name}"))?.len();
+            Ok(Some(Country { name, tokens, capital: capital.id }))
+        };
+        let known =
+            CAPITALS.iter().filter_map(|row| country(row).transpose()).collect::<Result<Vec<_>, PairError>>()?;
+        let alone = |country: &Country| !known.iter().any(|other| other.may_replace(country));
+        let lonely: Vec<bool> = known.iter().map(alone).collect();
+        let countries = known.into_iter().zip(lonely).filter(|(_, alone)| !alone).map(|(country, _)| country).collect();
+        let what = "countries of equally many tokens whose capitals are single tokens";
+        Ok(Self { lexicon, countries: enough(countries, Task::Capitals, 2, what)? })
     }
 
-    /// In `corrupt` stands another country. The two may have different numbers of tokens, and the draft is refused then.
+    /// In `corrupt` stands another country of as many tokens.
     pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let template = *pick(rng, TEMPLATES);
-        let (clean, corrupt) = pick_two(rng, &self.countries);
+        let clean = pick(rng, &self.countries);
+        let others: Vec<&Country> = self.countries.iter().filter(|other| other.may_replace(clean)).collect();
+        let corrupt = *pick(rng, &others);
         self.lexicon.draft(Scene {
             template,
             marks: vec![("country", "country")],
-            clean: vec![("country", clean.0)],
-            corrupt: vec![("country", corrupt.0)],
-            answers: vec![clean.1],
-            wrongs: vec![corrupt.1],
+            clean: vec![("country", clean.name)],
+            corrupt: vec![("country", corrupt.name)],
+            answers: vec![clean.capital],
+            wrongs: vec![corrupt.capital],
         })
     }
 }
@@ -50,7 +74,7 @@ mod tests {
     #[test]
     fn each_country_has_its_capital() {
         let Some(Made { tokenizer, list }) = testing::made(Task::Capitals, 300, true) else { return };
-        let mut lengths = std::collections::BTreeSet::new();
+        let (mut seen, mut longer) = (std::collections::BTreeSet::new(), 0);
         for pair in &list {
             let at = pair.positions["country"];
             for (prompt, answers) in [(&pair.clean, &pair.answers), (&pair.corrupt, &pair.wrongs)] {
@@ -60,12 +84,12 @@ mod tests {
                 assert!(found.clone().any(|(_, expected)| capital == format!(" {expected}")), "{text}: {capital}");
             }
             let differences = testing::differences(pair);
-            assert_eq!(differences.last(), Some(&at), "{differences:?}");
-            lengths.insert(tokenizer.decode(&pair.clean[..=at]).expect("known ids"));
+            assert!(differences.iter().all(|place| (at - 2..=at).contains(place)), "{differences:?}");
+            seen.insert(pair.answers[0]);
+            longer += usize::from(differences.contains(&(at - 1)));
         }
-        assert!(
-            lengths.iter().any(|text| text.ends_with("New Zealand") || text.ends_with("Saudi Arabia")),
-            "{lengths:?}"
-        );
+        // Of 37 countries the suite's tokenizer cuts 8 into more than one token; not all of those differ before the last.
+        assert!(seen.len() > 33, "{}", seen.len());
+        assert!(longer > 15, "{longer}");
     }
 }

@@ -34,7 +34,7 @@ impl Reading<'_> {
     /// `n` is, but neither tokenised nor counted.
     pub fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
-        for (index, text) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let Some(record) = line(text, index + 1)? else { continue };
             if pairs.list.len() < n {
                 self.add(&record, index + 1, &mut pairs)?;
@@ -221,7 +221,7 @@ mod tests {
         let reading = Reading { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
         let text = "{\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" Ouagadougou\"}\n\
-                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" she\", \"wrong\": [\" he\", \"Canberra\"]}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" she\", \"wrong\": [\" he\", \"Laura\"]}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \"\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So Ouagadougou is\", \"answer\": \" she\"}\n";
         let pairs = reading.pairs(text, 9).expect("the first can be used");
@@ -231,9 +231,41 @@ mod tests {
         let told: Vec<String> = pairs.dropped.iter().map(|one| format!("{}: {}", one.source, one.reason)).collect();
         assert!(told[0].starts_with("2: answer \" Ouagadougou\" is ") && told[0].contains(" tokens ["), "{told:?}");
         assert!(!told[0].contains("space in front"), "{told:?}");
-        assert!(told[1].starts_with("3: wrong \"Canberra\" is 3 tokens"), "{told:?}");
+        assert!(told[1].starts_with("3: wrong \"Laura\" is 2 tokens"), "{told:?}");
         assert!(told[2].starts_with("4: answer \"\" is 0 tokens"), "{told:?}");
         assert!(matches!(pairs.dropped[3].reason, PairError::Lengths { clean: 3, .. }), "{told:?}");
-        assert!(told[1].ends_with("; \" Canberra\", with a space in front, is one token"), "{told:?}");
+        assert!(told[1].ends_with("; \" Laura\", with a space in front, is one token"), "{told:?}");
+    }
+
+    /// The string under `key` of a JSON object without escapes.
+    fn field(line: &str, key: &str) -> String {
+        let value: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+        value[key].as_str().expect("a text").to_owned()
+    }
+
+    #[test]
+    fn published_agreement_pairs_are_read_and_only_their_lengths_cost_some() {
+        for (name, kept) in [("simple_train", (413, 67)), ("nounpp_train", (1614, 306)), ("within_rc_test", (2400, 0))]
+        {
+            let Some(path) = testing::shared(&format!("data/feature_circuits/{name}.jsonl")) else { return };
+            let Some(tokenizer) = testing::tokenizer() else { return };
+            let text = std::fs::read_to_string(path).expect("a readable file");
+            let renamed = |line: &str| {
+                let [clean, corrupt, answer, wrong] =
+                    ["clean_prefix", "patch_prefix", "clean_answer", "patch_answer"].map(|key| field(line, key));
+                serde_json::json!({ "clean": clean, "corrupt": corrupt, "answer": answer, "wrong": wrong }).to_string()
+                    + "\n"
+            };
+            let lines: String = text.lines().map(renamed).collect();
+            let reading = Reading { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true };
+            let pairs = reading.pairs(&lines, usize::MAX).expect("most can be used");
+            assert_eq!((pairs.list.len(), pairs.dropped.len()), kept, "{name}");
+            assert!(pairs.dropped.iter().all(|one| matches!(one.reason, PairError::Lengths { .. })));
+            for pair in &pairs.list {
+                let line = text.lines().nth(pair.source - 1).expect("the line it names");
+                let clean = tokenizer.decode(&pair.clean[1..]).expect("known ids");
+                assert_eq!((clean, pair.answers.len()), (field(line, "clean_prefix"), 1));
+            }
+        }
     }
 }

@@ -380,24 +380,35 @@ mod tests {
     }
 
     #[test]
-    fn published_seeds_mean_the_same_for_ever() {
-        let made = PairSource { n: 1, half_len: Some(4), ..induction() }.make(None, None, testing::SUITE, true, 42);
-        let pair = &made.expect("there are ids").list[0];
-        println!("{pair:?}");
+    fn random_tokens_are_those_that_are_written_down() {
+        // From an implementation of ChaCha and of the shuffle of its own, not from this library.
+        let list = |n, half_len, size| {
+            let source = PairSource { n, half_len: Some(half_len), ..induction() };
+            source.make(None, None, Vocabulary { size, bos: 0 }, false, 42).expect("there are ids").list
+        };
+        let tokens = |pair: &Pair| (pair.clean.clone(), pair.answers[0], pair.wrongs[0]);
+        let suite = list(4, 4, 50_277);
+        assert_eq!(tokens(&suite[0]), (vec![14681, 11596, 35203, 10659, 14681, 11596], 35203, 10259));
+        assert_eq!(tokens(&suite[3]), (vec![31009, 43793, 6028, 44351, 31009, 43793], 6028, 13072));
+        assert_eq!(tokens(&list(3, 5, 8)[2]), (vec![4, 3, 2, 1, 5, 4, 3], 2, 7));
+    }
+
+    #[test]
+    fn a_published_seed_means_the_same_sentences_for_ever() {
         let Some(tokenizer) = testing::tokenizer() else { return };
-        for task in Task::ALL.into_iter().filter(|task| task.needs_tokenizer()) {
-            let source = PairSource { n: 6, ..PairSource::task(task) };
+        let told = [
+            (Task::Ioi, "Because Lisa and Brandon had a long talk at the church, Brandon sent a ring to", " Lisa"),
+            (Task::GreaterThan, "The occupation lasted from the year 1217 to the year 12", "18"),
+            (Task::Agreement, "The lawyers", " are"),
+            (Task::Pronoun, "You know, Adam was a truly gifted singer, wasn't", " he"),
+            (Task::Capitals, "The name of the capital of Finland is", " Helsinki"),
+        ];
+        for (task, clean, answer) in told {
+            let source = PairSource { n: 1, ..PairSource::task(task) };
             let made = source.make(Some(&tokenizer), None, testing::SUITE, false, 42).expect("the suite has the words");
-            for pair in made.list {
-                let (clean, corrupt) = (tokenizer.decode(&pair.clean), tokenizer.decode(&pair.corrupt));
-                let answer = tokenizer.decode(&pair.answers[..1]).expect("known");
-                println!(
-                    "{task} {} {} -> {answer} {:?}",
-                    clean.expect("known"),
-                    corrupt.expect("known"),
-                    pair.positions
-                );
-            }
+            let text = |ids: &[u32]| tokenizer.decode(ids).expect("known ids");
+            let pair = &made.list[0];
+            assert_eq!((text(&pair.clean).as_str(), text(&pair.answers[..1]).as_str()), (clean, answer));
         }
     }
 }
