@@ -1,4 +1,4 @@
-//! A cell, one checkpoint under one probe: what determines the bytes of its results file, its key, and its metadata.
+//! A cell's table, one checkpoint under one probe: what determines the bytes of its results file, its key, and its metadata.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use pythia_probes::ProbeSpec;
 use serde_json::{Value, json};
 
 use crate::canonical::canonical;
-use crate::config::{Experiment, ProbeEntry};
+use crate::config::TableOf;
+use crate::study::Study;
 
 /// Version of the tables' schema and of the probes' definitions. It is raised when a column or the meaning of a value
 /// changes, and with it every key changes, so that old and new results never mix in silence.
@@ -20,6 +21,9 @@ pub const KEY: &str = "config_hash";
 /// Key of the metadata entry that holds the hash of the weights.
 pub const WEIGHTS_HASH: &str = "weights_hash";
 
+/// Key of the metadata entry that holds the hashes of the weights of the other checkpoints that were read.
+pub const DONOR_WEIGHTS_HASH: &str = "donor_weights_hash";
+
 /// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
 /// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,10 +32,11 @@ pub struct CellConfig {
 }
 
 impl CellConfig {
-    /// The configuration of `probe` on one checkpoint of the model that the results call `label`.
-    pub fn new(experiment: &Experiment, probe: &ProbeEntry, label: &str, step: Option<Step>) -> Self {
+    /// The configuration of a table on one checkpoint of the model that the results call `label`.
+    pub fn new(study: &Study, table: TableOf<'_>, label: &str, step: Option<Step>) -> Self {
+        let (experiment, probe) = (&study.experiment, table.probe);
         let machine = &experiment.machine;
-        let json = json!({
+        let mut json = json!({
             "table_version": TABLE_VERSION,
             "probe": probe_json(&probe.spec),
             "seed": experiment.seed,
@@ -42,6 +47,13 @@ impl CellConfig {
             "dtype": machine.dtype,
             "weights": machine.weights.name(),
         });
+        // Only where there is something to say: what has one table and names no file keeps the key that it always had.
+        if !table.name.is_empty() {
+            json["table"] = json!(table.name);
+        }
+        if let Some(hashes) = study.inputs.hashes_of(&probe.spec.files()) {
+            json["files"] = hashes;
+        }
         Self { json }
     }
 
@@ -71,7 +83,11 @@ impl CellConfig {
             metadata.insert(key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
         }
         metadata.insert("kind".to_owned(), self.json["probe"]["kind"].as_str().unwrap_or_default().to_owned());
-        let optional = [("tokenizer_hash", &ran_on.tokenizer_hash), ("known_bad", &ran_on.known_bad)];
+        let optional = [
+            ("tokenizer_hash", &ran_on.tokenizer_hash),
+            ("known_bad", &ran_on.known_bad),
+            (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
+        ];
         let present = optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         metadata.extend(present);
         metadata
@@ -79,7 +95,7 @@ impl CellConfig {
 }
 
 /// What a cell turned out to run on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct RanOn {
     /// Hash of the weights.
     pub weights_hash: String,
@@ -87,6 +103,8 @@ pub struct RanOn {
     pub tokenizer_hash: Option<String>,
     /// What is known to be wrong with the published checkpoint, where something is.
     pub known_bad: Option<String>,
+    /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
+    pub donor_weights_hash: Option<String>,
 }
 
 /// `{"kind": ..., every field with its default}`.
@@ -97,24 +115,42 @@ fn probe_json(spec: &ProbeSpec) -> Value {
     fields
 }
 
-/// Where a cell's table goes, counted from the output folder. Steps are padded with zeros, so that names sort as numbers.
-pub fn file_of(probe: &str, label: &str, step: Option<Step>) -> PathBuf {
+/// Where a table goes, given its folder's name, counted from the output folder. Steps are padded with zeros, so that names sort as numbers.
+pub fn file_of(folder: &str, label: &str, step: Option<Step>) -> PathBuf {
     let name = step.map_or("model.parquet".to_owned(), |step| format!("step{:06}.parquet", step.label()));
-    ["results", probe, label, &name].iter().collect()
+    ["results", folder, label, &name].iter().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::parse;
+    use crate::inputs::Inputs;
 
     const FILE: &str = "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['./nano']\nsteps = 'all'\n\
                         [[probe]]\nkind = 'head_scores'";
 
-    fn key(overrides: &[&str], step: u32) -> String {
+    fn study(overrides: &[&str]) -> Study {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
         let experiment = parse("t.toml", FILE, &overrides).expect("good");
-        CellConfig::new(&experiment, &experiment.probes[0], "nano", Some(Step::from_label(step))).key()
+        Study { experiment, models: Vec::new(), inputs: Inputs::default() }
+    }
+
+    fn config(study: &Study, table: &'static str, step: Option<u32>) -> CellConfig {
+        let table = TableOf { probe: &study.experiment.probes[0], index: 0, name: table };
+        CellConfig::new(study, table, "nano", step.map(Step::from_label))
+    }
+
+    fn key(overrides: &[&str], step: u32) -> String {
+        config(&study(overrides), "", Some(step)).key()
+    }
+
+    #[test]
+    fn the_key_of_a_table_is_what_it_always_was() {
+        // From a version of this program in which every probe had one table.
+        let before = "db678a04bebad393ff7eb82f66392b53da77a7cae166396c5aee64b75e699158";
+        assert_eq!(key(&["probe.0.half_len=20"], 512), before);
+        assert_ne!(config(&study(&[]), "examples", Some(512)).key(), key(&[], 512));
     }
 
     #[test]
@@ -133,16 +169,17 @@ mod tests {
 
     #[test]
     fn metadata_says_how_the_table_came_to_be() {
-        let experiment = parse("t.toml", FILE, &[]).expect("good");
-        let config = CellConfig::new(&experiment, &experiment.probes[0], "nano", None);
-        let ran_on = RanOn { weights_hash: "w".into(), tokenizer_hash: None, known_bad: None };
+        let config = config(&study(&[]), "", None);
+        let ran_on = RanOn { weights_hash: "w".into(), ..RanOn::default() };
         let metadata = config.metadata(&ran_on);
         assert_eq!(metadata["seed"], "3");
         assert_eq!(metadata["dtype"], "f32");
         assert_eq!(metadata["kind"], "head_scores");
         assert_eq!(metadata[KEY], config.key());
         assert!(metadata["config"].contains("\"half_len\":50"), "{}", metadata["config"]);
-        assert!(!metadata.contains_key("tokenizer_hash"));
+        assert!(!metadata.contains_key("tokenizer_hash") && !metadata.contains_key(DONOR_WEIGHTS_HASH));
+        let ran_on = RanOn { donor_weights_hash: Some("{\"0\":\"d\"}".into()), ..ran_on };
+        assert_eq!(config.metadata(&ran_on)["donor_weights_hash"], "{\"0\":\"d\"}");
     }
 
     #[test]

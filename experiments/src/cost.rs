@@ -40,6 +40,11 @@ pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
     })
 }
 
+/// Bytes of the donors of a model: the float32 weights of each, `logits` says whether with the unembedding.
+pub fn of_donors(config: &NeoxConfig, logits: impl IntoIterator<Item = bool>) -> u64 {
+    logits.into_iter().map(|logits| F32 * params_held(config, logits)).sum()
+}
+
 /// Parameters in memory: an unembedding that nobody reads is not decoded, and a tied one is a copy of its own.
 fn params_held(config: &NeoxConfig, logits: bool) -> u64 {
     let unembedding = (config.d_model * config.vocab_size) as u64;
@@ -100,6 +105,13 @@ mod tests {
         let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
         assert_eq!(cost.memory, 8 * (config().n_params() - 8 * 16) + 4 * (2 * 200 + 2 * 320 + 6 * 80));
+    }
+
+    #[test]
+    fn every_donor_is_held_once() {
+        let unembedding = 8 * 16;
+        assert_eq!(of_donors(&config(), [true, false]), 4 * (2 * config().n_params() - unembedding));
+        assert_eq!(of_donors(&config(), []), 0);
     }
 
     #[test]

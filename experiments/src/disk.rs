@@ -1,5 +1,6 @@
 //! What lies on the disk, for the plan.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -7,8 +8,9 @@ use std::time::SystemTime;
 use pythia_core::suite::Step;
 use pythia_core::weights::{Profile, Wanted};
 
-use crate::cell::{CellConfig, KEY, WEIGHTS_HASH, file_of};
-use crate::config::ProbeEntry;
+use crate::cell::{CellConfig, DONOR_WEIGHTS_HASH, KEY, WEIGHTS_HASH, file_of};
+use crate::config::TableOf;
+use crate::donors::hashes_json;
 use crate::load::{Job, load};
 use crate::plan::{Cell, Facts, Part, Plan, State};
 use crate::sink;
@@ -54,10 +56,10 @@ impl Disk {
     /// Every file in the folders of this study's probes and models, with the configuration that belongs in its place.
     fn files(&self, study: &Study) -> Vec<(PathBuf, State, String)> {
         let mut files = Vec::new();
-        for (probe, model) in pairs(study) {
-            let folder = file_of(&probe.name, &model.label, None).with_file_name("");
+        for (table, model) in pairs(study) {
+            let folder = file_of(&table.folder(), &model.label, None).with_file_name("");
             for name in file_names(&self.out.join(&folder)) {
-                let config = CellConfig::new(&study.experiment, probe, &model.label, step_of(&name));
+                let config = CellConfig::new(study, table, &model.label, step_of(&name));
                 let state = self.state(&folder.join(&name), &config.key());
                 files.push((self.out.join(&folder).join(&name), state, config.text()));
             }
@@ -76,34 +78,54 @@ pub struct Outdated {
 }
 
 impl Disk {
-    /// The first file of the plan's finished parts whose weights have changed since.
+    /// The first file of the plan's finished parts whose weights have changed since, or those of a checkpoint it read besides.
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
     /// extra, and a checkpoint that was merely copied is not taken for another one.
     pub fn outdated(&self, study: &Study, plan: &Plan) -> Option<Outdated> {
-        let suspects = plan.cells.iter().filter(|cell| self.is_suspect(study, cell));
-        suspects.filter_map(|cell| self.outdated_part(study, cell)).next()
-    }
-
-    fn is_suspect(&self, study: &Study, cell: &Cell) -> bool {
-        let files = study.models[cell.model].store.locate(cell.step);
-        let weights = files.iter().flat_map(|files| files.weights.paths()).filter_map(|path| modified(path)).max();
-        let results = done(cell).filter_map(|part| modified(&self.out.join(&part.file))).min();
-        weights.zip(results).is_some_and(|(weights, results)| weights > results)
-    }
-
-    fn outdated_part(&self, study: &Study, cell: &Cell) -> Option<Outdated> {
-        let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
-        let job = Job { model: &study.models[cell.model], step: cell.step, wanted };
-        // Weights that cannot be read prove nothing against results that were made when they could.
-        let now = load(&job).ok()?.hash.to_string();
-        let differs = |part: &&Part| {
-            let metadata = sink::metadata(&self.out.join(&part.file)).ok().flatten();
-            metadata.is_some_and(|metadata| metadata.get(WEIGHTS_HASH).is_some_and(|then| *then != now))
-        };
-        let part = done(cell).find(differs)?;
+        let mut hashes = Hashes::default();
+        let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));
+        let (cell, part) = parts.find(|(cell, part)| self.is_outdated(study, cell, part, &mut hashes))?;
         Some(Outdated { path: self.out.join(&part.file), cell: cell.name(study) })
     }
+
+    fn is_outdated(&self, study: &Study, cell: &Cell, part: &Part, hashes: &mut Hashes) -> bool {
+        let (model, path) = (&study.models[cell.model], self.out.join(&part.file));
+        let donors = study.experiment.probes[part.probe].spec.donors();
+        let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(then, now)| then > now);
+        let differs = |key: &str, now: Option<String>| {
+            let metadata = sink::metadata(&path).ok().flatten();
+            metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
+        };
+        let steps: Vec<Option<Step>> = donors.iter().map(|label| Some(Step::from_label(*label))).collect();
+        let own = newer(cell.step) && differs(WEIGHTS_HASH, hashes.of(cell.model, model, cell.step));
+        own || steps.into_iter().any(newer) && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors))
+    }
+}
+
+/// Hashes of the weights that lie there now, each computed once.
+#[derive(Default)]
+struct Hashes(BTreeMap<(usize, Option<Step>), Option<String>>);
+
+impl Hashes {
+    /// Weights that cannot be read prove nothing against results that were made when they could.
+    fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<String> {
+        let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
+        let read = || load(&Job { model, step, wanted }).ok().map(|loaded| loaded.hash.to_string());
+        self.0.entry((index, step)).or_insert_with(read).clone()
+    }
+
+    fn of_donors(&mut self, index: usize, model: &Model, labels: &[u32]) -> Option<String> {
+        let hash = |label: &u32| Some((*label, self.of(index, model, Some(Step::from_label(*label)))?));
+        let hashes: BTreeMap<u32, String> = labels.iter().map(hash).collect::<Option<_>>()?;
+        hashes_json(labels, |label| hashes.get(&label).cloned())
+    }
+}
+
+/// When the weights of a checkpoint were written last.
+fn newest(model: &Model, step: Option<Step>) -> Option<SystemTime> {
+    let files = model.store.locate(step).ok()?;
+    files.weights.paths().iter().filter_map(|path| modified(path)).max()
 }
 
 fn done(cell: &Cell) -> impl Iterator<Item = &Part> {
@@ -114,9 +136,10 @@ fn modified(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|data| data.modified()).ok()
 }
 
-/// Every probe with every model.
-pub fn pairs(study: &Study) -> impl Iterator<Item = (&ProbeEntry, &Model)> {
-    study.experiment.probes.iter().flat_map(|probe| study.models.iter().map(move |model| (probe, model)))
+/// Every table with every model.
+pub fn pairs(study: &Study) -> impl Iterator<Item = (TableOf<'_>, &Model)> {
+    let tables = study.experiment.probes.iter().flat_map(|probe| probe.tables());
+    tables.flat_map(|table| study.models.iter().map(move |model| (table, model)))
 }
 
 /// Names in a folder, sorted; none where there is no such folder.

@@ -4,18 +4,19 @@
 //!
 //! - [`commands`]: one file per command, all of the same shape; what `main` dispatches to;
 //! - [`config`]: the experiment file, read with the place of every mistake;
-//! - [`study`]: an experiment meets its models: which checkpoints, does every probe fit;
+//! - [`study`]: an experiment meets its models and files: which checkpoints, does every probe fit; [`inputs`]: those files;
 //! - [`plan`]: the ordered list of cells with what each costs; pure;
 //! - [`disk`]: what of a plan is there already, and in what it differs ([`difference`]); [`cost`]: what a cell takes;
 //! - [`cell`]: what determines the bytes of a results file, its key, and its metadata;
-//! - [`sweep`]: a cell at a time, the next checkpoint read ([`load`]) while this one computes;
+//! - [`sweep`]: a cell at a time, the next checkpoint read ([`load`]) while this one computes; [`donors`]: the other
+//!   checkpoints that a cell reads;
 //! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
-//! - [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
+//! - [`outcome`], [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
 //! - [`capture`]: one forward pass → a file of activations; [`curve`]: the demo's table;
 //! - [`nano`]: a small suite of checkpoints, trained here;
 //! - [`mod@bench`]: whole workloads, timed.
 //!
-//! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`study`], [`sink::metadata`], [`curve`],
+//! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`study`], [`inputs`], [`sink::metadata`], [`curve`],
 //! `nano::folder` and the commands, the environment in [`place`], the clock in [`journal`], [`progress`] and [`sweep`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -30,12 +31,15 @@ pub mod cost;
 pub mod curve;
 pub mod difference;
 pub mod disk;
+pub mod donors;
 pub mod exit;
 pub mod failure;
 pub mod folder;
+pub mod inputs;
 pub mod journal;
 pub mod load;
 pub mod nano;
+pub mod outcome;
 pub mod place;
 pub mod plan;
 pub mod progress;

@@ -1,6 +1,7 @@
 //! The plan: an ordered list of cells with what each costs and what of it is done. Pure: what lies on the disk is asked of
 //! [`Facts`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pythia_core::suite::{Checkpoint, Step};
@@ -8,7 +9,9 @@ use pythia_probes::ProbeSpec;
 use serde::Serialize;
 
 use crate::cell::{CellConfig, file_of};
+use crate::config::TableOf;
 use crate::cost::{self, Cost};
+use crate::donors::{Donor, asked_for};
 use crate::study::{Model, Study};
 
 /// What the plan must know of the world.
@@ -38,6 +41,8 @@ pub enum State {
 pub struct Plan {
     /// The cells: model by model, step by step.
     pub cells: Vec<Cell>,
+    /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
+    pub donors: Vec<Donor>,
 }
 
 /// One checkpoint under all probes.
@@ -51,7 +56,7 @@ pub struct Cell {
     pub bytes: Option<u64>,
     /// What it costs to do what is left to do.
     pub cost: Cost,
-    /// One file per probe, in the order of the experiment.
+    /// One file per table of each probe, in the order of the experiment.
     pub parts: Vec<Part>,
     /// What is known to be wrong with the published checkpoint.
     pub known_bad: Option<&'static str>,
@@ -62,6 +67,8 @@ pub struct Cell {
 pub struct Part {
     /// Index of the probe in the experiment.
     pub probe: usize,
+    /// Index of the table among those of the probe.
+    pub table: usize,
     /// The file, counted from the output folder.
     pub file: PathBuf,
     /// What determines its bytes.
@@ -86,6 +93,11 @@ impl Cell {
         self.parts.iter().filter(|part| part.state != State::Done)
     }
 
+    /// The probes that lack a file, each once, in the order of the experiment.
+    pub fn open_probes(&self) -> Vec<usize> {
+        open_probes(&self.parts)
+    }
+
     /// The cell in a person's words.
     pub fn name(&self, study: &Study) -> String {
         let label = &study.models[self.model].label;
@@ -101,8 +113,15 @@ impl Plan {
             .iter()
             .enumerate()
             .flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
-        let cells = all.take(limit.unwrap_or(usize::MAX)).map(|(index, step)| cell(study, facts, index, step));
-        Self { cells: cells.collect() }
+        let all = all.take(limit.unwrap_or(usize::MAX));
+        let mut cells: Vec<Cell> = all.map(|(index, step)| cell(study, facts, index, step)).collect();
+        let models = 0..study.models.len();
+        let donors: Vec<Donor> = models.flat_map(|model| donors(study, facts, model, &cells)).collect();
+        for cell in cells.iter_mut().filter(|cell| !cell.is_done()) {
+            let held = donors.iter().filter(|donor| donor.model == cell.model).map(|donor| donor.unembed);
+            cell.cost.memory += cost::of_donors(&study.models[cell.model].config, held);
+        }
+        Self { cells, donors }
     }
 
     /// Cells that are done.
@@ -113,12 +132,13 @@ impl Plan {
     /// The sums over the cells that are not done.
     pub fn totals(&self) -> Totals {
         let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
+        let bytes = open.iter().filter_map(|cell| cell.bytes);
         Totals {
             cells: self.cells.len(),
             done: self.cells.len() - open.len(),
             refused: open.iter().filter(|cell| cell.is_refused()).count(),
             missing: open.iter().filter(|cell| cell.bytes.is_none()).count(),
-            bytes: open.iter().filter_map(|cell| cell.bytes).sum(),
+            bytes: bytes.chain(self.donors.iter().filter_map(|donor| donor.bytes)).sum(),
             flops: open.iter().map(|cell| cell.cost.flops).sum(),
             peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
         }
@@ -146,8 +166,11 @@ pub struct Totals {
 
 fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
     let model = &study.models[index];
-    let parts: Vec<Part> =
-        (0..study.experiment.probes.len()).map(|probe| part(study, facts, (index, step), probe)).collect();
+    let probes = study.experiment.probes.iter().enumerate();
+    let parts: Vec<Part> = probes
+        .flat_map(|(probe, entry)| entry.tables().map(move |table| (probe, table)))
+        .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
+        .collect();
     let published = model.store.suite_id().zip(step).and_then(|(id, step)| Checkpoint::new(id, step).ok());
     let known_bad = published.and_then(Checkpoint::known_bad).map(|entry| entry.problem.as_str());
     let bytes = facts.bytes(model, step);
@@ -159,19 +182,44 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
     Cell { model: index, step, bytes, cost, parts, known_bad }
 }
 
-fn part(study: &Study, facts: &impl Facts, (index, step): (usize, Option<Step>), probe: usize) -> Part {
-    let (label, entry) = (&study.models[index].label, &study.experiment.probes[probe]);
-    let config = CellConfig::new(&study.experiment, entry, label, step);
-    let file = file_of(&entry.name, label, step);
+fn part(
+    study: &Study,
+    facts: &impl Facts,
+    (index, step): (usize, Option<Step>),
+    (probe, table): (usize, TableOf<'_>),
+) -> Part {
+    let label = &study.models[index].label;
+    let config = CellConfig::new(study, table, label, step);
+    let file = file_of(&table.folder(), label, step);
     let state = facts.state(&file, &config.key());
-    Part { probe, file, config, state }
+    Part { probe, table: table.index, file, config, state }
+}
+
+/// The other checkpoints that the open cells of a model read. They are held while any of its cells runs.
+fn donors(study: &Study, facts: &impl Facts, index: usize, cells: &[Cell]) -> Vec<Donor> {
+    let model = &study.models[index];
+    let open = cells.iter().filter(|cell| cell.model == index).flat_map(Cell::open_probes);
+    let probes: BTreeSet<usize> = open.collect();
+    let asked = asked_for(probes.into_iter().map(|probe| &study.experiment.probes[probe].spec));
+    let donor = |(label, unembed)| {
+        let bytes = facts.bytes(model, Some(Step::from_label(label)));
+        Donor { model: index, label, unembed, bytes }
+    };
+    asked.into_iter().map(donor).collect()
+}
+
+fn open_probes(parts: &[Part]) -> Vec<usize> {
+    // The parts of a probe stand side by side.
+    let mut probes: Vec<usize> = parts.iter().filter(|part| part.state != State::Done).map(|part| part.probe).collect();
+    probes.dedup();
+    probes
 }
 
 fn cost_of(study: &Study, index: usize, parts: &[Part]) -> Cost {
-    let open = parts.iter().filter(|part| part.state != State::Done);
-    let probes: Vec<&ProbeSpec> = open.map(|part| &study.experiment.probes[part.probe].spec).collect();
+    let open = open_probes(parts);
+    let probes: Vec<&ProbeSpec> = open.into_iter().map(|probe| &study.experiment.probes[probe].spec).collect();
     if probes.is_empty() {
         return Cost::default();
     }
-    cost::of(&study.models[index].context(&study.experiment, pythia_probes::Files::NONE), &probes)
+    cost::of(&study.models[index].context(&study.experiment, &study.inputs.contents), &probes)
 }

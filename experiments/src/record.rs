@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::canonical::sorted;
 use crate::cell::TABLE_VERSION;
+use crate::config::ProbeEntry;
 use crate::study::Study;
 
 /// Where the record lies, counted from the output folder.
@@ -17,8 +18,7 @@ pub fn file(study: &Study) -> PathBuf {
 /// The record: pretty JSON with a newline at its end.
 pub fn of(study: &Study) -> String {
     let experiment = &study.experiment;
-    let probes: Vec<Value> =
-        experiment.probes.iter().map(|probe| json!({ "name": probe.name, "probe": probe.spec })).collect();
+    let probes: Vec<Value> = experiment.probes.iter().map(|entry| probe(study, entry)).collect();
     let models: Vec<Value> = study.models.iter().map(model).collect();
     let record = json!({
         "name": experiment.name,
@@ -32,6 +32,14 @@ pub fn of(study: &Study) -> String {
         "probes": probes,
     });
     format!("{:#}\n", sorted(record))
+}
+
+fn probe(study: &Study, entry: &ProbeEntry) -> Value {
+    let mut probe = json!({ "name": entry.name, "probe": entry.spec });
+    if let Some(hashes) = study.inputs.hashes_of(&entry.spec.files()) {
+        probe["files"] = hashes;
+    }
+    probe
 }
 
 fn model(model: &crate::study::Model) -> Value {

@@ -1,7 +1,6 @@
-//! An experiment meets its models: where their checkpoints are, which of them are chosen, whether every probe fits.
+//! An experiment meets its models and its files: where checkpoints are, which of them are chosen, whether every probe fits.
 
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pythia_core::config::{ConfigError, NeoxConfig};
@@ -11,7 +10,8 @@ use pythia_core::tokenizer::{Tokenizer, TokenizerError};
 use pythia_probes::{Context, Files};
 use toml::Spanned;
 
-use crate::config::{ConfigErrors, Experiment, Located, Problem};
+use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest};
+use crate::inputs::Inputs;
 use crate::place;
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
@@ -23,6 +23,8 @@ pub struct Study {
     pub experiment: Experiment,
     /// Its models, in the order of the file.
     pub models: Vec<Model>,
+    /// The files that its probes name.
+    pub inputs: Inputs,
 }
 
 /// One model of an experiment.
@@ -101,9 +103,10 @@ impl Study {
     /// Opens the models of an experiment and checks it against them.
     pub fn open(experiment: Experiment) -> Result<Self, ConfigErrors> {
         let cache = experiment.machine.cache.clone().unwrap_or_else(place::hub_cache);
-        let (mut models, mut problems) = (Vec::<Model>::new(), Vec::new());
+        let (inputs, mut problems) = Inputs::of(&experiment);
+        let mut models = Vec::<Model>::new();
         for reference in &experiment.models {
-            match open_model(&experiment, reference, &cache) {
+            match open_model(&experiment, &inputs, reference, &cache) {
                 Ok(model) if models.iter().any(|other| other.label == model.label) => {
                     problems.push(Located::new(Problem::DuplicateModel { label: model.label }, reference.span()));
                 }
@@ -112,46 +115,50 @@ impl Study {
             }
         }
         if problems.is_empty() {
-            Ok(Self { experiment, models })
+            Ok(Self { experiment, models, inputs })
         } else {
             Err(ConfigErrors { sources: experiment.sources, problems })
         }
     }
 }
 
-fn open_model(experiment: &Experiment, reference: &Spanned<ModelRef>, cache: &Path) -> Result<Model, Vec<Located>> {
+fn open_model(
+    experiment: &Experiment,
+    inputs: &Inputs,
+    reference: &Spanned<ModelRef>,
+    cache: &Path,
+) -> Result<Model, Vec<Located>> {
     let at = reference.span();
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
     let store = store::open(reference.get_ref(), cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     check_label(&label).map_err(one)?;
-    let steps = choose(experiment, store.as_ref()).map_err(|problems| {
-        let from_store =
-            |located: Located| if located.span == NOWHERE { Located { span: at.clone(), ..located } } else { located };
-        problems.into_iter().map(from_store).collect::<Vec<_>>()
-    })?;
+    let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
+    let steps = choose(experiment, &label, &grid)?;
     let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
     let model = Model { label, store, steps, config, vocabulary, tokenizer };
-    check_probes(experiment, &model)?;
-    Ok(model)
+    let problems: Vec<Located> =
+        experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)).collect();
+    if problems.is_empty() { Ok(model) } else { Err(problems) }
 }
 
-/// Marks a problem that lies with the model and not with `steps`.
-const NOWHERE: Range<usize> = usize::MAX..usize::MAX;
-
-/// The grid of a model: what the suite published, or what a folder holds. A published checkpoint that is not in the cache
-/// is still chosen, for a sweep that leaves it out in silence would show another curve than the one asked for.
-fn choose(experiment: &Experiment, store: &dyn Checkpoints) -> Result<Vec<Option<Step>>, Vec<Located>> {
-    let grid = match store.suite_id() {
+/// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published checkpoint
+/// that is not in the cache is still one, for a sweep that leaves it out in silence would show another curve than the one
+/// asked for.
+fn grid(store: &dyn Checkpoints) -> Result<Vec<u32>, StoreError> {
+    let steps = match store.suite_id() {
         Some(id) => id.info().grid().to_vec(),
-        None => store.steps().map_err(|error| vec![Located::new(error, NOWHERE)])?,
+        None => store.steps()?,
     };
+    Ok(steps.into_iter().map(Step::label).collect())
+}
+
+fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Option<Step>>, Vec<Located>> {
     if grid.is_empty() && experiment.steps == crate::config::Steps::All {
         return Ok(vec![None]);
     }
-    let labels: Vec<u32> = grid.iter().map(|step| step.label()).collect();
-    let chosen = experiment.steps.select(&labels, store.model(), &experiment.steps_at)?;
+    let chosen = experiment.steps.select(grid, model, &experiment.steps_at)?;
     Ok(chosen.into_iter().map(|label| Some(Step::from_label(label))).collect())
 }
 
@@ -200,12 +207,49 @@ pub fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: 
     Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }
 }
 
-fn check_probes(experiment: &Experiment, model: &Model) -> Result<(), Vec<Located>> {
-    let check = |probe: &crate::config::ProbeEntry| {
-        let error = probe.spec.check(&model.context(experiment, Files::NONE)).err()?;
+/// What keeps a probe from running on a model. A file that cannot be read was reported already.
+fn check_probe(
+    experiment: &Experiment,
+    inputs: &Inputs,
+    model: &Model,
+    grid: &[u32],
+    probe: &ProbeEntry,
+) -> Vec<Located> {
+    let donors = no_such_donors(&probe.spec.donors(), grid, &probe.name, &model.label);
+    let mut problems: Vec<Located> =
+        donors.into_iter().map(|problem| Located::new(problem, probe.at.clone())).collect();
+    let context = model.context(experiment, &inputs.contents);
+    if inputs.has_all_of(&probe.spec)
+        && let Err(error) = probe.spec.check(&context)
+    {
+        let at = probe.place_of(&error);
         let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error };
-        Some(Located::new(problem, probe.at.clone()))
+        problems.push(Located::new(problem, at));
+    }
+    problems
+}
+
+/// The donors that are no checkpoints of the model.
+fn no_such_donors(donors: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<Problem> {
+    let unknown = donors.iter().filter(|label| !grid.contains(label));
+    let problem = |&step: &u32| {
+        let (probe, model) = (probe.to_owned(), model.to_owned());
+        Problem::NoDonor { probe, step, model, nearest: nearest(step, grid) }
     };
-    let problems: Vec<Located> = experiment.probes.iter().filter_map(check).collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    unknown.map(problem).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_donor_must_be_a_checkpoint() {
+        assert!(no_such_donors(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
+        let problems = no_such_donors(&[0, 300], &[0, 1, 512], "p", "tiny");
+        let words = "probe `p` reads step 300, which is not a checkpoint of tiny";
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [words]);
+        assert!(matches!(&problems[0], Problem::NoDonor { nearest, .. } if *nearest == [1, 512]));
+        assert_eq!(no_such_donors(&[0], &[], "p", "one").len(), 1);
+    }
 }

@@ -31,6 +31,7 @@ const EDGE: &[&str] = &[
     "experiments/src/curve.rs",
     "experiments/src/disk.rs",
     "experiments/src/folder.rs",
+    "experiments/src/inputs.rs",
     "experiments/src/journal.rs",
     "experiments/src/nano/folder.rs",
     "experiments/src/place.rs",

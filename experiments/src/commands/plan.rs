@@ -12,7 +12,8 @@ use crate::study::Study;
 ///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the probes'
 /// prompts: 2 operations per weight and token, plus attention; twice the float32 weights (one checkpoint computes while
-/// the next is read), the file being read, and the activations of one forward pass.
+/// the next is read), once those of every other checkpoint that a probe reads, the file being read, and the activations of
+/// one forward pass.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub struct Args {
@@ -56,8 +57,9 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
         .parts
         .iter()
         .map(|part| {
-            let probe = &study.experiment.probes[part.probe].name;
-            json!({ "probe": probe, "file": part.file, "key": part.config.key(), "state": part.state })
+            let probe = &study.experiment.probes[part.probe];
+            let table = probe.spec.tables()[part.table];
+            json!({ "probe": probe.name, "table": table, "file": part.file, "key": part.config.key(), "state": part.state })
         })
         .collect();
     json!({

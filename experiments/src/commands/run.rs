@@ -10,10 +10,11 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::journal::{Event, Journal};
+use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::study::Study;
-use crate::sweep::{self, Outcome, Sweep};
+use crate::sweep::{self, Sweep};
 use crate::{cell, place, record, signals};
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
@@ -87,8 +88,8 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
 }
 
 fn remove_results(study: &Study, folder: &Folder) -> Result<(), Failure> {
-    for (probe, model) in pairs(study) {
-        folder.remove(&cell::file_of(&probe.name, &model.label, None).with_file_name(""))?;
+    for (table, model) in pairs(study) {
+        folder.remove(&cell::file_of(&table.folder(), &model.label, None).with_file_name(""))?;
     }
     Ok(())
 }
@@ -143,15 +144,15 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
         crate::say::say!("  remedy: {remedy}; then run the same command again");
     }
     crate::say::say!("results lie in {}; read them with", disk.out.join("results").display());
-    for probe in &study.experiment.probes {
-        crate::say::say!("  {}", polars_call(disk, &probe.name));
+    for table in study.experiment.probes.iter().flat_map(|probe| probe.tables()) {
+        crate::say::say!("  {}", polars_call(disk, &table.folder()));
     }
     if outcome.failed.is_empty() { Exit::Ok } else { Exit::CellsFailed }
 }
 
-/// The call that reads one probe's table.
-pub(crate) fn polars_call(disk: &Disk, probe: &str) -> String {
-    let glob: PathBuf = disk.out.join("results").join(probe).join("**/*.parquet");
+/// The call that reads the table in one folder of results.
+pub(crate) fn polars_call(disk: &Disk, folder: &str) -> String {
+    let glob: PathBuf = disk.out.join("results").join(folder).join("**/*.parquet");
     format!("pl.scan_parquet(\"{}\").collect()", glob.display())
 }
 
@@ -315,6 +316,11 @@ mod tests {
         let setting = Setting::new("unfit");
         let errors = setting.study(&["probe.0.half_len=16"]).err().expect("must refuse").to_string();
         assert!(errors.contains("a prompt of 33 tokens does not fit a context of 32"), "{errors}");
+        // The setting itself is shown where it is written, else the probe.
+        let errors = setting.study(&["probe.0.batch=0"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("batch = 0, but it must be at least 1") && errors.contains("--set:1:1"), "{errors}");
+        let errors = setting.study(&["probe.1.late=13"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("late = 13") && errors.contains("--set:1:1"), "{errors}");
         let errors = setting.study(&["steps=[3]"]).err().expect("must refuse").to_string();
         assert!(errors.contains("step 3 is not a checkpoint of tiny"), "{errors}");
         assert!(errors.contains("the nearest checkpoints are 1, 512"), "{errors}");

@@ -4,27 +4,31 @@
 //! and keys are compared with the schema; only then is each table read into the struct that its `kind` names. A tagged
 //! enum would read in one phase and lose the place of a mistake.
 
+mod entry;
+mod located;
 mod overrides;
 mod problem;
 mod read;
 mod schema;
 mod sources;
 mod steps;
+mod words;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
-use pythia_probes::ProbeSpec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-pub use problem::{ConfigErrors, Located, Problem};
+pub use entry::{ProbeEntry, Settings, TableOf};
+pub use located::{ConfigErrors, Located};
+pub use problem::Problem;
 pub use schema::{json_schema, probe_keys};
 pub use sources::Sources;
-pub use steps::{StepRange, Steps};
+pub use steps::{StepRange, Steps, nearest};
 
 /// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked by the study.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ pub struct Experiment {
     pub models: Vec<Spanned<ModelRef>>,
     /// The choice of checkpoints.
     pub steps: Steps,
-    /// The probes, in the order of the file; never empty, names unique.
+    /// The probes, in the order of the file; never empty, no two write to one folder.
     pub probes: Vec<ProbeEntry>,
     /// Where results go, where the file says so.
     pub out: Option<PathBuf>,
@@ -49,17 +53,6 @@ pub struct Experiment {
     pub sources: Sources,
     /// Where `steps` stands in the texts.
     pub steps_at: Range<usize>,
-}
-
-/// One `[[probe]]`.
-#[derive(Clone, Debug)]
-pub struct ProbeEntry {
-    /// The name of its results folder.
-    pub name: String,
-    /// The probe with its configuration.
-    pub spec: ProbeSpec,
-    /// Where its kind stands in the texts.
-    pub at: Range<usize>,
 }
 
 /// What to compute with.
@@ -168,7 +161,7 @@ prepend_bos = false
     #[test]
     fn a_wrong_type_points_at_the_value() {
         let report = error(&GOOD.replace("batch = 4", "batch = \"4\""), &[]);
-        contains(&report, &["invalid type: string \"4\"", "t.toml:9:9", "^^^"]);
+        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:9", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
     }
 

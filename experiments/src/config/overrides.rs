@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Located, Problem};
+use super::located::Located;
+use super::problem::Problem;
 use super::sources::Sources;
 
 /// Lays the override at `range` of the texts over the document.

@@ -1,20 +1,17 @@
-//! What can be wrong with an experiment file, and how it is shown: file, line, token, what is allowed.
+//! What can be wrong with an experiment file, with what is allowed instead.
 
-use std::fmt;
-use std::ops::Range;
-
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
-use super::sources::Sources;
+use super::words::plain;
+use crate::inputs::InputError;
 use crate::study::ShapeError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The text is not TOML, or a value has the wrong type or is out of range.
-    #[error("{}", .0.message())]
+    #[error("{}", plain(.0.message()))]
     Toml(toml::de::Error),
     /// A key that the table does not have.
     #[error("unknown key `{key}` in {table}")]
@@ -75,6 +72,16 @@ pub enum Problem {
     DuplicateProbe {
         /// The name both have.
         name: String,
+    },
+    /// A probe's further table would be written where another probe's table goes.
+    #[error("probes `{probe}` and `{other}` would both write to `{folder}`")]
+    SharedFolder {
+        /// The probe.
+        probe: String,
+        /// The probe before it.
+        other: String,
+        /// The folder.
+        folder: String,
     },
     /// Two models would write to one folder.
     #[error("two models are called `{label}` in the results")]
@@ -137,6 +144,26 @@ pub enum Problem {
         /// The probe's own words.
         error: ProbeError,
     },
+    /// A file that a probe names cannot be used.
+    #[error("probe `{probe}`: {error}")]
+    Input {
+        /// The probe's name.
+        probe: String,
+        /// What is wrong with the file.
+        error: InputError,
+    },
+    /// A probe reads another checkpoint, and the model was not saved at that step.
+    #[error("probe `{probe}` reads step {step}, which is not a checkpoint of {model}")]
+    NoDonor {
+        /// The probe's name.
+        probe: String,
+        /// The step it asks for.
+        step: u32,
+        /// The model's label.
+        model: String,
+        /// The model's nearest checkpoints, ascending.
+        nearest: Vec<u32>,
+    },
     /// A `--set` argument that is not `key=value`.
     #[error("`--set {argument}` is not KEY=VALUE")]
     NotAnOverride {
@@ -157,20 +184,20 @@ pub enum Problem {
 
 impl Problem {
     /// The words under the marked token.
-    fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match self {
             Problem::UnknownKey { .. } => "not a key of this table".into(),
             Problem::MissingKey { .. } => "in this table".into(),
             Problem::WrongType { expected, .. } => format!("expected {expected}"),
             Problem::UnknownKind { .. } => "no such probe".into(),
-            Problem::DuplicateProbe { .. } => "this one is the second".into(),
+            Problem::DuplicateProbe { .. } | Problem::SharedFolder { .. } => "this one is the second".into(),
             Problem::NotACheckpoint { .. } => "not a checkpoint".into(),
             _ => String::new(),
         }
     }
 
     /// What to do about it, a line each.
-    fn help(&self) -> Vec<String> {
+    pub(super) fn help(&self) -> Vec<String> {
         match self {
             Problem::UnknownKey { key, allowed, .. } => suggestions(key, allowed, "keys"),
             Problem::UnknownKind { kind, allowed } => suggestions(kind, allowed, "kinds"),
@@ -178,6 +205,11 @@ impl Problem {
             Problem::MissingKey { key, meaning, .. } => vec![format!("`{key}`: {meaning}")],
             Problem::DuplicateProbe { name } => {
                 vec![format!("give one of them another name, for example name = \"{name}_2\"")]
+            }
+            Problem::SharedFolder { .. } => vec!["give one of them another name".into()],
+            Problem::Input { .. } => vec!["paths count from the folder where the command runs".into()],
+            Problem::NoDonor { nearest, .. } if nearest.is_empty() => {
+                vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
             }
             Problem::DuplicateModel { .. } => {
                 vec!["results lie in a folder per model name: rename one of the two folders".into()]
@@ -188,7 +220,9 @@ impl Problem {
             Problem::NotACheckpoint { nearest, .. } if nearest.is_empty() => {
                 vec!["it is a single model without steps: write steps = \"all\"".into()]
             }
-            Problem::NotACheckpoint { nearest, .. } => vec![format!("the nearest checkpoints are {}", list(nearest))],
+            Problem::NotACheckpoint { nearest, .. } | Problem::NoDonor { nearest, .. } => {
+                vec![format!("the nearest checkpoints are {}", list(nearest))]
+            }
             Problem::NoStep { span: Some((first, last)), .. } => {
                 vec![format!("its checkpoints run from {first} to {last}")]
             }
@@ -219,63 +253,4 @@ pub(super) fn did_you_mean(found: &str, allowed: &[String]) -> Option<String> {
 /// Numbers as a person lists them.
 fn list(numbers: &[u32]) -> String {
     numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// A problem and the bytes of the joined texts that it is about.
-#[derive(Debug)]
-pub struct Located {
-    /// What is wrong; boxed, for results carry it around.
-    pub problem: Box<Problem>,
-    /// Where, in the joined texts.
-    pub span: Range<usize>,
-}
-
-impl Located {
-    /// Puts a problem at a place.
-    pub fn new(problem: impl Into<Problem>, span: Range<usize>) -> Self {
-        Self { problem: Box::new(problem.into()), span }
-    }
-
-    /// What TOML says, where it says it; `fallback` where it gives no place.
-    pub fn toml(error: toml::de::Error, fallback: Range<usize>) -> Self {
-        let span = error.span().unwrap_or(fallback);
-        Self::new(Problem::Toml(error), span)
-    }
-}
-
-/// Everything that is wrong with one configuration, with the texts to show it in.
-#[derive(Debug, thiserror::Error)]
-pub struct ConfigErrors {
-    /// The file and the overrides.
-    pub sources: Sources,
-    /// What is wrong, in the order found; never empty.
-    pub problems: Vec<Located>,
-}
-
-impl ConfigErrors {
-    /// The report for people: each problem with file, line, token and remedy; `color` where a terminal shows it.
-    pub fn render(&self, color: bool) -> String {
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        let shown = self.problems.iter().map(|located| renderer.render(&[self.group(located)]));
-        shown.collect::<Vec<_>>().join("\n\n")
-    }
-
-    /// Whether the experiment itself is right and only data that it names is missing or broken.
-    pub fn are_about_data(&self) -> bool {
-        self.problems.iter().all(|located| matches!(*located.problem, Problem::Store(_) | Problem::Shape(_)))
-    }
-
-    fn group<'a>(&'a self, located: &'a Located) -> Group<'a> {
-        let place = self.sources.place(&located.span);
-        let mark = AnnotationKind::Primary.span(place.span.clone()).label(located.problem.label());
-        let snippet = Snippet::source(place.text).path(place.name).annotation(mark);
-        let help = located.problem.help().into_iter().map(|line| Level::HELP.message(line));
-        Level::ERROR.primary_title(located.problem.to_string()).element(snippet).elements(help)
-    }
-}
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
-    }
 }

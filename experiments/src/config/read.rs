@@ -1,6 +1,5 @@
 //! From a table with spans to the parts of an [`Experiment`].
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,7 +12,9 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::problem::{Located, Problem};
+use super::entry::{Folders, Settings};
+use super::located::Located;
+use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
@@ -198,13 +199,13 @@ fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Locat
         other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, at)]),
     };
     let (mut probes, mut problems) = (Vec::new(), Vec::new());
-    let mut names = BTreeSet::new();
+    let mut folders = Folders::default();
     for item in items {
         match read_probe(item) {
-            Ok(probe) if !names.insert(probe.name.clone()) => {
-                problems.push(Located::new(Problem::DuplicateProbe { name: probe.name }, probe.at));
-            }
-            Ok(probe) => probes.push(probe),
+            Ok(probe) => match folders.claim(&probe.name, probe.spec.tables()) {
+                Ok(()) => probes.push(probe),
+                Err(problem) => problems.push(Located::new(problem, probe.at)),
+            },
             Err(more) => problems.extend(more),
         }
     }
@@ -237,9 +238,10 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     }
     let named = name.unwrap_or_else(|| kind.clone());
     check_name(&named, "a probe")?;
+    let settings = Settings::of(&table);
     let rest = Spanned::new(header.clone(), DeValue::Table(table));
     match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
-        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec }),
+        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings }),
         Ok(None) => Err(vec![unknown_kind(&kind)]),
         Err(error) => Err(vec![Located::toml(error, header)]),
     }

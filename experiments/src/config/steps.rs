@@ -8,7 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
-use super::problem::{Located, Problem, did_you_mean};
+use super::located::Located;
+use super::problem::{Problem, did_you_mean};
 
 /// A choice of checkpoints, to be made from the grid of steps that a model was saved at.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +129,7 @@ fn listed(steps: &[Spanned<u32>], grid: &[u32], model: &str) -> Result<Vec<u32>,
         return Ok(chosen);
     }
     let problem = |step: &Spanned<u32>| {
-        let nearest = neighbours(*step.get_ref(), grid);
+        let nearest = nearest(*step.get_ref(), grid);
         let problem = Problem::NotACheckpoint { step: *step.get_ref(), model: model.into(), nearest };
         Located::new(problem, step.span())
     };
@@ -136,7 +137,7 @@ fn listed(steps: &[Spanned<u32>], grid: &[u32], model: &str) -> Result<Vec<u32>,
 }
 
 /// The grid's steps on both sides of one that is not there.
-fn neighbours(step: u32, grid: &[u32]) -> Vec<u32> {
+pub fn nearest(step: u32, grid: &[u32]) -> Vec<u32> {
     let after = grid.partition_point(|&known| known < step);
     grid[after.saturating_sub(1)..(after + 1).min(grid.len())].to_vec()
 }
@@ -201,12 +202,12 @@ mod tests {
         assert!(select("{ form = 4, to = 3 }").unwrap_err().contains("unknown field `form`"));
         assert_eq!(select("'al'").unwrap_err(), "`steps` cannot be \"al\"");
         assert!(select("3").unwrap_err().contains("found integer"));
-        assert!(select("[-1]").unwrap_err().contains("expected u32"));
+        assert!(select("[-1]").unwrap_err().contains("expected a whole number from 0"));
     }
 
     #[test]
     fn neighbours_lie_on_both_sides() {
-        assert_eq!(neighbours(3, &grid()), [2, 4]);
-        assert_eq!(neighbours(200_000, &grid()), [143_000]);
+        assert_eq!(nearest(3, &grid()), [2, 4]);
+        assert_eq!(nearest(200_000, &grid()), [143_000]);
     }
 }

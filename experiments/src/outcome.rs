@@ -1,0 +1,80 @@
+//! How a sweep went: what was done, and why a cell failed.
+
+use pythia_probes::ProbeError;
+
+use crate::load::LoadError;
+use crate::sink::SinkError;
+
+/// Why a cell failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// Its checkpoint cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A probe could not answer.
+    #[error("probe `{probe}`: {error}")]
+    Probe {
+        /// The probe's name.
+        probe: String,
+        /// Its own words.
+        error: ProbeError,
+    },
+    /// Another checkpoint that a probe reads cannot be loaded.
+    #[error("probe `{probe}` reads step {label}: {reason}")]
+    Donor {
+        /// The probe's name.
+        probe: String,
+        /// The label of the step.
+        label: u32,
+        /// Why it cannot be loaded.
+        reason: String,
+        /// What the user can do about it.
+        remedy: &'static str,
+    },
+    /// A probe answered without one of its tables.
+    #[error("probe `{probe}` did not answer with its table {table}")]
+    NoTable {
+        /// The probe's name.
+        probe: String,
+        /// The table, counted from 0.
+        table: usize,
+    },
+    /// A table cannot be stored.
+    #[error("probe `{probe}`: {error}")]
+    Sink {
+        /// The probe's name.
+        probe: String,
+        /// What is wrong with the table.
+        error: SinkError,
+    },
+}
+
+impl CellError {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            CellError::Load(error) => error.remedy(),
+            CellError::Probe { .. } => "change the probe's settings, or leave this step out",
+            CellError::Donor { remedy, .. } => remedy,
+            CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
+        }
+    }
+}
+
+/// A cell that failed.
+#[derive(Debug)]
+pub struct FailedCell {
+    /// The cell in a person's words.
+    pub name: String,
+    /// Every error of it: a missing checkpoint is one, probes fail one by one.
+    pub errors: Vec<CellError>,
+}
+
+/// How a sweep went.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Cells that were done now.
+    pub done: usize,
+    /// Cells that failed, in the order of the plan.
+    pub failed: Vec<FailedCell>,
+}
