@@ -145,7 +145,7 @@ mod tests {
     fn table() -> Table {
         let mut table = Table::builder([("layer", Kind::Int), ("definition", Kind::Text), ("value", Kind::Float)]);
         table.row([0_usize.into(), "strict".into(), 0.25.into()]);
-        table.row([1_usize.into(), "strict".into(), None.into()]);
+        table.row([1_usize.into(), "strict".into(), None::<f64>.into()]);
         table.build()
     }
 
