@@ -73,7 +73,7 @@ impl Disk {
 pub struct Outdated {
     /// The file.
     pub path: PathBuf,
-    /// The cell in a person's words.
+    /// Whose weights have changed, in a person's words.
     pub cell: String,
 }
 
@@ -85,21 +85,28 @@ impl Disk {
     pub fn outdated(&self, study: &Study, plan: &Plan) -> Option<Outdated> {
         let mut hashes = Hashes::default();
         let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));
-        let (cell, part) = parts.find(|(cell, part)| self.is_outdated(study, cell, part, &mut hashes))?;
-        Some(Outdated { path: self.out.join(&part.file), cell: cell.name(study) })
+        parts.find_map(|(cell, part)| {
+            let cell = self.changed(study, cell, part, &mut hashes)?;
+            Some(Outdated { path: self.out.join(&part.file), cell })
+        })
     }
 
-    fn is_outdated(&self, study: &Study, cell: &Cell, part: &Part, hashes: &mut Hashes) -> bool {
+    /// Whose weights have changed since a part was made, in a person's words.
+    fn changed(&self, study: &Study, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
         let (model, path) = (&study.models[cell.model], self.out.join(&part.file));
-        let donors = study.experiment.probes[part.probe].spec.donors();
         let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(then, now)| then > now);
         let differs = |key: &str, now: Option<String>| {
             let metadata = sink::metadata(&path).ok().flatten();
             metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
         };
-        let steps: Vec<Option<Step>> = donors.iter().map(|label| Some(Step::from_label(*label))).collect();
-        let own = newer(cell.step) && differs(WEIGHTS_HASH, hashes.of(cell.model, model, cell.step));
-        own || steps.into_iter().any(newer) && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors))
+        if newer(cell.step) && differs(WEIGHTS_HASH, hashes.of(cell.model, model, cell.step)) {
+            return Some(cell.name(study));
+        }
+        let probe = &study.experiment.probes[part.probe];
+        let donors = probe.spec.donors();
+        let suspected = donors.iter().any(|label| newer(Some(Step::from_label(*label))));
+        let changed = suspected && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors));
+        changed.then(|| format!("{}, one of the steps {donors:?} that probe `{}` reads,", model.label, probe.name))
     }
 }
 

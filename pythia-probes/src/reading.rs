@@ -34,6 +34,9 @@ pub(crate) trait Reading: Probe {
     fn observer<'a>(&'a self, prompts: &Prompts, subject: &Subject) -> Observer<'a>;
 }
 
+/// Probes, each with its place among all that were asked.
+type Members<'a> = Vec<(usize, &'a dyn Reading)>;
+
 /// The answers of reading probes that were checked: `(index, answer)` in no particular order. Probes with equal prompts share
 /// a forward pass, which changes no bit of what they read.
 pub(crate) fn read(
@@ -42,7 +45,7 @@ pub(crate) fn read(
     seed: u64,
 ) -> Vec<(usize, Result<Answer, ProbeError>)> {
     let mut answers = Vec::with_capacity(probes.len());
-    let mut groups: Vec<(Prompts, Vec<(usize, &dyn Reading)>)> = Vec::new();
+    let mut groups: Vec<(Prompts, Members)> = Vec::new();
     for (index, probe) in probes {
         match probe.prompts(&subject.context(seed)) {
             Err(error) => answers.push((*index, Err(error))),
