@@ -1,6 +1,8 @@
 //! The scores and losses of small models against those TransformerLens 2.18 computed for them, where a folder of such goldens
 //! is at hand: `PYTHIA_SHARED`, or `shared` beside the repository. Nothing is tested where there is none.
 
+mod patching;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -84,6 +86,16 @@ impl Golden {
     fn rows(&self, key: &str) -> Vec<Vec<u32>> {
         let width = self.values[key].0[1];
         self.get(key).chunks(width).map(|row| row.iter().map(|id| *id as u32).collect()).collect()
+    }
+
+    /// The pairs of the patching goldens, a line of JSON each.
+    fn pairs(&self) -> String {
+        let rows = self.rows("tokens.clean").into_iter().zip(self.rows("tokens.corrupted")).zip(self.rows("tokens.answers"));
+        let line = |((clean, corrupt), answers): ((Vec<u32>, Vec<u32>), Vec<u32>)| {
+            let (answer, wrong) = (answers[0], answers[1]);
+            format!("{{\"clean\": {clean:?}, \"corrupt\": {corrupt:?}, \"answer\": [{answer}], \"wrong\": [{wrong}]}}\n")
+        };
+        rows.map(line).collect()
     }
 
     fn vocabulary(&self) -> Vocabulary {
