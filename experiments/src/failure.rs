@@ -104,6 +104,9 @@ pub enum Failure {
     /// Activations could not be captured.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// A timed sweep of interventions does not fit the model.
+    #[error(transparent)]
+    Probe(#[from] pythia_probes::ProbeError),
     /// The suite could not be trained.
     #[error(transparent)]
     Nano(#[from] NanoError),

@@ -12,7 +12,9 @@ use pythia_core::weights::{self, Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
 use pythia_probes::head_scores::{Family, HeadScores};
 use pythia_probes::{ProbeSpec, Subject};
+use serde::Serialize;
 
+use super::patching::{self, Kind};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::study::{BOS, read_config};
@@ -29,6 +31,14 @@ pub enum Workload {
     B,
     /// Run 8 × 128 tokens and keep the activation of every hook point
     C,
+    /// Patch the residual stream of every layer and position (16 tokens)
+    D,
+    /// Patch the output of every head at all positions (16 tokens)
+    E1,
+    /// Patch the output of every head at every position (16 tokens)
+    E2,
+    /// Zero the output of every head (32 tokens)
+    F,
     /// Score every head for induction on 8 × 100 tokens, without logits
     G,
     /// The same over every checkpoint of a folder, loading included
@@ -42,8 +52,25 @@ impl Workload {
             Workload::A => "a",
             Workload::B => "b",
             Workload::C => "c",
+            Workload::D => "d",
+            Workload::E1 => "e1",
+            Workload::E2 => "e2",
+            Workload::F => "f",
             Workload::G => "g",
             Workload::H => "h",
+        }
+    }
+}
+
+impl Workload {
+    /// Tokens of a sequence: what the workload fixes, or `asked`.
+    pub fn length(self, asked: usize) -> usize {
+        match self {
+            Workload::A => 8,
+            Workload::B | Workload::C => asked,
+            Workload::D | Workload::E1 | Workload::E2 => 16,
+            Workload::F => 32,
+            Workload::G | Workload::H => 2 * HALF_LEN,
         }
     }
 }
@@ -59,17 +86,22 @@ pub struct Sizes {
     pub last_logits: bool,
 }
 
-/// What a repetition left in the cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cached {
-    /// Bytes of all activations.
-    pub bytes: usize,
-    /// Number of activations.
-    pub n: usize,
+/// What a repetition says about itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Noted {
+    /// Bytes of all activations that it kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_bytes: Option<usize>,
+    /// Number of activations that it kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_n: Option<usize>,
+    /// Floating-point operations of its interventions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flops: Option<u64>,
 }
 
 /// A workload ready to be repeated.
-pub type Prepared<'a> = Box<dyn FnMut() -> Result<Option<Cached>, Failure> + 'a>;
+pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, Failure> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
@@ -80,28 +112,42 @@ pub fn prepare<'a>(work: Workload, store: &'a dyn Store, sizes: Sizes) -> Result
         Workload::A => Box::new(move || {
             let model = model(load(store, None, true)?);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
-            Ok(None)
+            Ok(Noted::default())
         }),
         Workload::B => {
             let model = model(load(store, None, true)?);
             Box::new(move || {
                 forward(&model, sizes);
-                Ok(None)
+                Ok(Noted::default())
             })
         }
         Workload::C => {
             let model = model(load(store, None, true)?);
-            Box::new(move || cache_everything(&model, sizes).map(Some))
+            Box::new(move || cache_everything(&model, sizes))
         }
+        Workload::D => patching(work, Kind::Residual, store, sizes)?,
+        Workload::E1 => patching(work, Kind::Heads, store, sizes)?,
+        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes)?,
+        Workload::F => patching(work, Kind::Ablation, store, sizes)?,
         Workload::G => {
             let model = model(load(store, None, false)?);
             Box::new(move || {
                 induction(&model, sizes);
-                Ok(None)
+                Ok(Noted::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes).map(|()| None)),
+        Workload::H => Box::new(move || sweep(store, sizes).map(|()| Noted::default())),
     })
+}
+
+/// A sweep of interventions, on prompts of the length that the workload fixes.
+fn patching<'a>(work: Workload, kind: Kind, store: &dyn Store, sizes: Sizes) -> Result<Prepared<'a>, Failure> {
+    let length = work.length(sizes.length);
+    let model = model(load(store, None, true)?);
+    Ok(Box::new(move || {
+        let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
+        Ok(Noted { flops, ..Noted::default() })
+    }))
 }
 
 /// The checkpoints a workload reads, possibly from another thread.
@@ -138,7 +184,7 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
-fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Cached, Failure> {
+fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
     let mut cache = ActivationCache::of(
         points_of(&model.anatomy()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
@@ -146,7 +192,7 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Cached, Failure> {
     black_box(model.forward(tokens, &mut cache));
     let kept = cache.finish().map_err(crate::capture::CaptureError::from)?;
     let bytes = kept.values().map(|activation| activation.dims().iter().product::<usize>() * size_of::<f32>()).sum();
-    Ok(Cached { bytes, n: kept.len() })
+    Ok(Noted { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
 }
 
 fn induction(model: &GptNeoX, sizes: Sizes) {

@@ -6,7 +6,7 @@ use pythia_core::store::FolderStore;
 use serde::Serialize;
 
 use crate::bench::meter::{self, Patience, Timing};
-use crate::bench::workload::{self, Cached, Sizes, Workload};
+use crate::bench::workload::{self, Noted, Sizes, Workload};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 
@@ -57,10 +57,8 @@ struct Line {
     threads: usize,
     #[serde(flatten)]
     timing: Timing,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_bytes: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cache_n: Option<usize>,
+    #[serde(flatten)]
+    noted: Noted,
 }
 
 /// Runs the command.
@@ -68,29 +66,28 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = FolderStore::open(&args.model)?;
     let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
     let mut work = workload::prepare(args.workload, &store, sizes)?;
-    let mut cached = None;
+    let mut noted = Noted::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
     let timing = meter::time(patience, &mut || {
-        cached = work()?;
+        noted = work()?;
         Ok::<(), Failure>(())
     })?;
-    super::print(&serde_json::json!(line(&args, timing, cached)).to_string())?;
+    super::print(&serde_json::json!(line(&args, timing, noted)).to_string())?;
     Ok(Exit::Ok)
 }
 
-fn line(args: &Args, timing: Timing, cached: Option<Cached>) -> Line {
+fn line(args: &Args, timing: Timing, noted: Noted) -> Line {
     Line {
         peer: "pythia",
         work: args.workload.letter(),
         size: args.size.clone(),
         variant: if args.last_logits { "last" } else { "std" },
         batch: args.batch,
-        seq: args.seq,
+        seq: args.workload.length(args.seq),
         dtype: "float32",
         file: args.file.clone(),
         threads: meter::processors() as usize,
         timing,
-        cache_bytes: cached.map(|cached| cached.bytes),
-        cache_n: cached.map(|cached| cached.n),
+        noted,
     }
 }

@@ -1,0 +1,80 @@
+//! The workloads that intervene: base runs, the sweep and its metric, as the peers' scripts count them.
+
+use pythia_core::model::GptNeoX;
+use pythia_hooks::{Axis, HookPoint, Region, Site};
+use pythia_probes::engine::{Cell, Donor, Run, Sweep, Value, wave};
+use pythia_probes::metric::{Metric, Question, Readout};
+
+use crate::failure::Failure;
+
+/// Memory that a sweep may take.
+const MEMORY: u64 = 512 << 20;
+
+/// A sweep of interventions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `resid_pre` of every layer and position patched.
+    Residual,
+    /// `z` of every head patched, at all positions.
+    Heads,
+    /// `z` of every head and position patched.
+    HeadsByPosition,
+    /// `z` of every head set to zero.
+    Ablation,
+}
+
+impl Kind {
+    /// Where the sweep intervenes.
+    fn places(self, model: &GptNeoX, length: usize) -> Vec<(HookPoint, Region)> {
+        let (layers, heads) = (0..model.config().n_layers, model.config().n_heads as i64);
+        let positions = || (0..length as i64).map(|position| Region::all().along(Axis::Pos, position));
+        let of_layer = |layer: usize| -> Vec<(HookPoint, Region)> {
+            let head = |region: Region| (0..heads).map(move |head| region.clone().along(Axis::Head, head));
+            match self {
+                Kind::Residual => positions().map(|region| (Site::ResidPre.at(layer), region)).collect(),
+                Kind::Heads | Kind::Ablation => head(Region::all()).map(|region| (Site::Z.at(layer), region)).collect(),
+                Kind::HeadsByPosition => positions().flat_map(head).map(|region| (Site::Z.at(layer), region)).collect(),
+            }
+        };
+        layers.flat_map(of_layer).collect()
+    }
+}
+
+/// One sweep; the floating-point operations of its cells come back.
+pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result<u64, Failure> {
+    let vocab = model.config().vocab_size as u32;
+    let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
+    let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();
+    let mut corrupt = clean.clone();
+    for row in &mut corrupt {
+        for at in [length / 5, 2 * length / 3] {
+            row[at] = (row[at] + 1) % vocab;
+        }
+    }
+    let value = if kind == Kind::Ablation { Value::Zero } else { Value::Donor(0) };
+    let cells: Vec<Cell> =
+        kind.places(model, length).into_iter().map(|(point, region)| Cell::of(point, region, value)).collect();
+    let question = |tokens: &Vec<u32>| Question {
+        tokens: tokens.clone(),
+        at: length - 1,
+        answers: vec![tokens[0]],
+        wrongs: vec![tokens[1]],
+    };
+    let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
+    let points = wave::base_points(&model.anatomy(), []);
+    let donors: Vec<Donor> = match kind {
+        Kind::Ablation => Vec::new(),
+        Kind::Residual => vec![donor(model, clean, &points, Site::ResidPre)?],
+        Kind::Heads | Kind::HeadsByPosition => vec![donor(model, clean, &points, Site::Z)?],
+    };
+    let base = Run::of(model, corrupt, points)?;
+    let sweep = Sweep { model, base: &base, donors: &donors, readout: &readout, memory: MEMORY };
+    let (scores, work) = wave::scores(&sweep, &cells)?;
+    std::hint::black_box(scores);
+    Ok(work.flops)
+}
+
+fn donor(model: &GptNeoX, tokens: Vec<Vec<u32>>, points: &[HookPoint], site: Site) -> Result<Donor, Failure> {
+    let run = Run::of(model, tokens, points.iter().copied().filter(|point| point.site() == site))?;
+    Ok(run.seen().clone())
+}
