@@ -8,7 +8,7 @@ use pythia_probes::metric::{Metric, Question, Readout};
 use crate::failure::Failure;
 
 /// Memory that a sweep may take.
-const MEMORY: u64 = 512 << 20;
+const MEMORY: u64 = 128 << 20;
 
 /// A sweep of interventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

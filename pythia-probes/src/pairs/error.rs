@@ -42,7 +42,7 @@ pub enum PairError {
         most: usize,
     },
     /// The size of random tokens for a source that has none.
-    #[error("half_len = {half_len} is about the task induction alone: leave it out")]
+    #[error("half_len = {half_len} is about the tasks induction and induction_match alone: leave it out")]
     HalfLen {
         /// What it was set to.
         half_len: usize,

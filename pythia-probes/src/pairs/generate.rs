@@ -9,7 +9,7 @@ use super::agreement::Agreement;
 use super::capitals::Capitals;
 use super::draft::Draft;
 use super::greater_than::GreaterThan;
-use super::induction::Induction;
+use super::induction::{Corruption, Induction};
 use super::ioi::Ioi;
 use super::phrase::Lexicon;
 use super::pronoun::Pronoun;
@@ -26,6 +26,7 @@ pub(super) enum Maker<'a> {
     Pronoun(Pronoun<'a>),
     Capitals(Capitals<'a>),
     Induction(Induction),
+    InductionMatch(Induction),
 }
 
 impl<'a> Maker<'a> {
@@ -44,7 +45,8 @@ impl<'a> Maker<'a> {
             Task::Agreement => Agreement::new(lexicon?).map(Maker::Agreement),
             Task::Pronoun => Pronoun::new(lexicon?).map(Maker::Pronoun),
             Task::Capitals => Capitals::new(lexicon?).map(Maker::Capitals),
-            Task::Induction => Induction::new(half, vocabulary).map(Maker::Induction),
+            Task::Induction => Induction::new(half, Corruption::Successor, vocabulary).map(Maker::Induction),
+            Task::InductionMatch => Induction::new(half, Corruption::Match, vocabulary).map(Maker::InductionMatch),
         }
     }
 
@@ -67,7 +69,7 @@ impl<'a> Maker<'a> {
             Maker::Agreement(maker) => maker.draft(rng),
             Maker::Pronoun(maker) => maker.draft(rng),
             Maker::Capitals(maker) => maker.draft(rng),
-            Maker::Induction(maker) => Ok(maker.draft(rng)),
+            Maker::Induction(maker) | Maker::InductionMatch(maker) => Ok(maker.draft(rng)),
         }
     }
 
@@ -79,6 +81,7 @@ impl<'a> Maker<'a> {
             Maker::Pronoun(_) => Task::Pronoun,
             Maker::Capitals(_) => Task::Capitals,
             Maker::Induction(_) => Task::Induction,
+            Maker::InductionMatch(_) => Task::InductionMatch,
         }
     }
 
@@ -89,7 +92,7 @@ impl<'a> Maker<'a> {
             Maker::Agreement(_) => Domain::PairsAgreement,
             Maker::Pronoun(_) => Domain::PairsPronoun,
             Maker::Capitals(_) => Domain::PairsCapitals,
-            Maker::Induction(_) => Domain::PairsInduction,
+            Maker::Induction(_) | Maker::InductionMatch(_) => Domain::PairsInduction,
         }
     }
 }

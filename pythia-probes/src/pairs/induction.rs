@@ -15,8 +15,19 @@ pub(super) fn len(half: usize) -> usize {
     half.saturating_add(half / 2)
 }
 
+/// What the corrupt prompt does to the first part, which is all it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Corruption {
+    /// Puts another id where the answer stood.
+    Successor,
+    /// Exchanges the token before the answer with another one's predecessor: both answers stay where they were, and what differs
+    /// is which of them the last token points at.
+    Match,
+}
+
 /// What this task draws from.
 pub(super) struct Induction {
+    corruption: Corruption,
     half: usize,
     /// Ids of the vocabulary without the BOS, which no random token is.
     choices: u32,
@@ -25,16 +36,18 @@ pub(super) struct Induction {
 
 impl Induction {
     /// `half` is at least 2. A pair draws that many different ids and one more.
-    pub fn new(half: usize, vocabulary: Vocabulary) -> Result<Self, PairError> {
+    pub fn new(half: usize, corruption: Corruption, vocabulary: Vocabulary) -> Result<Self, PairError> {
         let choices = vocabulary.size - usize::from(has_bos(vocabulary));
         let (half_len, needed) = (half, half.saturating_add(1));
         let enough = u32::try_from(choices).ok().filter(|_| choices >= needed);
         let choices = enough.ok_or(PairError::VocabTooSmall { half_len, needed, choices })?;
-        Ok(Self { half, choices, vocabulary })
+        Ok(Self { corruption, half, choices, vocabulary })
     }
 
     /// `clean = R R[..j]` with `j = half / 2`: its last token is `R[j - 1]`, so its answer is `R[j]`. In `corrupt` another id
-    /// stands in the place of `R[j]`, which is in the first part alone; nothing else differs.
+    /// stands in the place of `R[j]`, which is in the first part alone; nothing else differs. Under [`Corruption::Match`], where
+    /// `half` is at least 6, the ids of `R[j - 1]` and of the last but one change places in the first part instead, and the wrong
+    /// answer is the last id of `R`.
     pub fn draft(&self, rng: &mut ChaCha8Rng) -> Draft {
         let bos = self.vocabulary.bos;
         let shift = |id: u32| id + u32::from(has_bos(self.vocabulary) && id >= bos);
@@ -43,10 +56,18 @@ impl Induction {
         clean.truncate(self.half);
         clean.extend_from_within(..again);
         let mut corrupt = clean.clone();
-        let answer = std::mem::replace(&mut corrupt[again], other);
-        let positions = [("first", again - 1), ("successor", again)];
-        let positions: BTreeMap<_, _> = positions.map(|(name, at)| (name.to_owned(), at)).into();
-        Draft { clean, corrupt, answers: vec![answer], wrongs: vec![other], positions }
+        let mut positions = vec![("first", again - 1), ("successor", again)];
+        let (answer, wrong) = match self.corruption {
+            Corruption::Successor => (std::mem::replace(&mut corrupt[again], other), other),
+            Corruption::Match => {
+                let last = self.half - 1;
+                corrupt.swap(again - 1, last - 1);
+                positions.extend([("other", last - 1), ("other_successor", last)]);
+                (clean[again], clean[last])
+            }
+        };
+        let positions: BTreeMap<_, _> = positions.into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
+        Draft { clean, corrupt, answers: vec![answer], wrongs: vec![wrong], positions }
     }
 }
 
@@ -101,6 +122,26 @@ mod tests {
                 assert_eq!(random[..half_len / 2], pair.clean[usize::from(bos) + half_len..]);
             }
         }
+    }
+
+    #[test]
+    fn in_a_match_pair_both_answers_stay_and_their_predecessors_change_places() {
+        let vocabulary = Vocabulary { size: 40, bos: 5 };
+        for half_len in 6..20 {
+            let source = PairSource { n: 20, half_len: Some(half_len), ..PairSource::task(Task::InductionMatch) };
+            for pair in source.make(None, None, vocabulary, true, half_len as u64).expect("enough ids").list {
+                let at = |name: &str| pair.positions[name];
+                assert_eq!(testing::differences(&pair), [at("first"), at("other")]);
+                assert_eq!(pair.clean[at("first")], pair.clean[at("end")]);
+                assert_eq!(pair.corrupt[at("other")], pair.corrupt[at("end")]);
+                assert_eq!([pair.clean[at("successor")]], pair.answers[..]);
+                assert_eq!([pair.corrupt[at("other_successor")]], pair.wrongs[..]);
+                assert_eq!((at("successor"), at("other_successor")), (at("first") + 1, at("other") + 1));
+                assert!(at("other") > at("successor"));
+            }
+        }
+        let short = PairSource { half_len: Some(5), ..PairSource::task(Task::InductionMatch) };
+        assert_eq!(short.check(), Err(PairError::TooSmall { field: "half_len", value: 5, least: 6 }));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub use error::PairError;
 const MAX_PAIRS: usize = 1 << 16;
 /// The largest `half_len`: twice the context of any model of the suite. The model's own context is checked where it is known.
 const MAX_HALF_LEN: usize = 1 << 12;
+/// The smallest `half_len` of the task induction_match: two places that do not overlap.
+const LEAST_FOR_MATCH: usize = 6;
 /// Random tokens where `half_len` is left out.
 const HALF_LEN: usize = 16;
 /// Tokens in the longest sentence that a generator writes, in the suite's tokenizer.
@@ -104,14 +106,25 @@ pub enum Task {
     Pronoun,
     /// A country's capital.
     Capitals,
-    /// Random tokens that begin again: what followed the last one before? Needs no tokenizer.
+    /// Random tokens that begin again: what followed the last one before? In the corrupt prompt another token did. Needs no
+    /// tokenizer.
     Induction,
+    /// The same, but in the corrupt prompt the last token stood before another place: both answers stay where they were, and what
+    /// differs is what comes before them. Needs no tokenizer.
+    InductionMatch,
 }
 
 impl Task {
     /// Every task, in the order of their declaration.
-    pub const ALL: [Task; 6] =
-        [Task::Ioi, Task::GreaterThan, Task::Agreement, Task::Pronoun, Task::Capitals, Task::Induction];
+    pub const ALL: [Task; 7] = [
+        Task::Ioi,
+        Task::GreaterThan,
+        Task::Agreement,
+        Task::Pronoun,
+        Task::Capitals,
+        Task::Induction,
+        Task::InductionMatch,
+    ];
 
     /// The name in an experiment file.
     pub fn name(self) -> &'static str {
@@ -122,12 +135,13 @@ impl Task {
             Task::Pronoun => "pronoun",
             Task::Capitals => "capitals",
             Task::Induction => "induction",
+            Task::InductionMatch => "induction_match",
         }
     }
 
     /// Whether pairs of this task can only be made with the model's tokenizer.
     pub fn needs_tokenizer(self) -> bool {
-        self != Task::Induction
+        !matches!(self, Task::Induction | Task::InductionMatch)
     }
 }
 
@@ -153,7 +167,7 @@ pub struct PairSource {
     /// How many pairs are generated, or at most taken from the file: the first that can be used. 32 where it is left out.
     #[serde(default = "default_n")]
     pub n: usize,
-    /// Random tokens before they begin again, for the task induction; 16 where it is left out.
+    /// Random tokens before they begin again, for the tasks induction and induction_match; 16 where it is left out.
     pub half_len: Option<usize>,
 }
 
@@ -181,8 +195,11 @@ impl PairSource {
         self.origin()?;
         within("n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
-            Some(half_len) if self.task != Some(Task::Induction) => Err(PairError::HalfLen { half_len }),
-            Some(half_len) => within("half_len", half_len, 2, MAX_HALF_LEN),
+            Some(half_len) => match self.task {
+                Some(Task::Induction) => within("half_len", half_len, 2, MAX_HALF_LEN),
+                Some(Task::InductionMatch) => within("half_len", half_len, LEAST_FOR_MATCH, MAX_HALF_LEN),
+                _ => Err(PairError::HalfLen { half_len }),
+            },
             None => Ok(()),
         }
     }
@@ -222,7 +239,7 @@ impl PairSource {
     pub fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
         let longest = match self.task {
             None => return (self.n, 0),
-            Some(Task::Induction) => induction::len(self.half()),
+            Some(Task::Induction | Task::InductionMatch) => induction::len(self.half()),
             Some(_) => LONGEST_SENTENCE,
         };
         (self.n, longest.saturating_add(usize::from(prepend_bos)))
@@ -300,10 +317,9 @@ mod tests {
         for task in Task::ALL {
             let made = PairSource::task(task).make(None, None, testing::SUITE, true, 0);
             match made {
-                Ok(pairs) => assert_eq!((task, pairs.list.len()), (Task::Induction, 32)),
+                Ok(pairs) => assert_eq!((task.needs_tokenizer(), pairs.list.len()), (false, 32)),
                 Err(error) => assert_eq!(error, PairError::TaskNeedsTokenizer { task }),
             }
-            assert_eq!(task.needs_tokenizer(), task != Task::Induction);
         }
     }
 
