@@ -22,10 +22,16 @@ pub struct Cost {
 /// - Memory: the float32 weights twice (one checkpoint computes while the next is read), without the unembedding where no
 ///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations
 ///   `b s m`, six streams `b s d`, and the logits twice where a probe reads them, of at most 256 positions at a time.
+/// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
 pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
+    let mut others = Vec::new();
     for probe in probes {
+        if let Some(estimate) = probe.estimate(context) {
+            others.push(Cost { flops: estimate.flops, memory: estimate.memory });
+            continue;
+        }
         let size = probe.tokens_per_run(context);
         match sizes.iter_mut().find(|(known, _)| *known == size) {
             Some((_, logits)) => *logits |= probe.reads_logits(),
@@ -34,7 +40,7 @@ pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
     }
     let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits));
     let weights = 2 * F32 * params_held(config, probes.iter().any(|probe| probe.reads_logits()));
-    passes.fold(Cost { flops: 0, memory: weights }, |sum, pass| Cost {
+    passes.chain(others).fold(Cost { flops: 0, memory: weights }, |sum, pass| Cost {
         flops: sum.flops + pass.flops,
         memory: sum.memory.max(weights + pass.memory),
     })

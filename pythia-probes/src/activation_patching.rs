@@ -16,7 +16,7 @@ use crate::error::ProbeError;
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
 use crate::run::Answer;
-use crate::spec::Probe;
+use crate::spec::{Estimate, Probe};
 use crate::subject::Context;
 
 /// Activations of one prompt of a pair written into the run of the other (Meng et al. 2022; Heimersheim & Nanda 2024).
@@ -97,7 +97,7 @@ impl ActivationPatching {
     }
 
     /// The cells for pairs of one length, each with its place.
-    fn cells(&self, anatomy: &Anatomy, d_mlp: usize, members: &[&Pair]) -> Result<Vec<(Place, Cell)>, ProbeError> {
+    fn places_and_cells(&self, anatomy: &Anatomy, d_mlp: usize, members: &[&Pair]) -> Result<Vec<(Place, Cell)>, ProbeError> {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
         let points = places::points(&self.hooks, anatomy)?;
@@ -212,7 +212,7 @@ impl ActivationPatching {
         let config = bench.subject.model.config();
         let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
         let (places, cells): (Vec<Place>, Vec<Cell>) =
-            self.cells(&config.anatomy(), config.d_mlp, &members)?.into_iter().unzip();
+            self.places_and_cells(&config.anatomy(), config.d_mlp, &members)?.into_iter().unzip();
         for &direction in &self.directions {
             let (base, donor) = group.ends(bench, &self.metrics, direction.base())?;
             let donors = [group.run(direction.donor()).seen().clone()];
@@ -228,9 +228,6 @@ impl ActivationPatching {
         Ok(())
     }
 
-    fn settings(&self) -> Settings<'_> {
-        self.run.settings(&self.metrics)
-    }
 }
 
 impl Probe for ActivationPatching {
@@ -261,11 +258,15 @@ impl Probe for ActivationPatching {
         let pairs = causal::bench::make_pairs(self, context)?.list;
         let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
         places::positions("positions", &self.positions, &pairs)?;
-        self.cells(&context.config.anatomy(), context.config.d_mlp, &longest).map(|_| ())
+        self.cells(context, &longest).map(|_| ())
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
         causal::tokens_per_run(self, context)
+    }
+
+    fn estimate(&self, context: &Context) -> Option<Estimate> {
+        causal::estimate(self, context)
     }
 
     fn tables(&self) -> &'static [&'static str] {
@@ -291,6 +292,16 @@ impl Causal for ActivationPatching {
             }
         }
         Ok(points)
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        self.run.settings(&self.metrics)
+    }
+
+    fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
+        let cells = self.places_and_cells(&context.config.anatomy(), context.config.d_mlp, members)?;
+        let cells = cells.into_iter().map(|(_, cell)| cell);
+        Ok(self.directions.iter().flat_map(|_| cells.clone()).collect())
     }
 
     fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError> {

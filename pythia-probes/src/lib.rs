@@ -48,6 +48,6 @@ pub mod token_loss;
 pub use bytes::Bytes;
 pub use error::ProbeError;
 pub use run::{Answer, run};
-pub use spec::{ProbeKind, ProbeSpec};
+pub use spec::{Estimate, ProbeKind, ProbeSpec};
 pub use subject::{Context, Donors, Files, Subject};
 pub use table::{Column, Kind, Table};

@@ -70,7 +70,7 @@ impl Metric {
     }
 
     /// Whether a few columns of the unembedding are enough.
-    const fn needs_few_columns(self) -> bool {
+    pub const fn needs_few_columns(self) -> bool {
         matches!(self, Metric::LogitDiff)
     }
 }

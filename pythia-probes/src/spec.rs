@@ -28,6 +28,11 @@ pub(crate) trait Probe {
     /// What one run reads: prompts, and tokens in the longest of them.
     fn tokens_per_run(&self, context: &Context) -> (usize, usize);
 
+    /// What it costs, where that is not one pass over [`tokens_per_run`](Probe::tokens_per_run).
+    fn estimate(&self, _: &Context) -> Option<Estimate> {
+        None
+    }
+
     /// The names of its tables; the empty one is the probe's main table.
     fn tables(&self) -> &'static [&'static str] {
         &[""]
@@ -42,6 +47,15 @@ pub(crate) trait Probe {
     fn donors(&self) -> Vec<u32> {
         Vec::new()
     }
+}
+
+/// What a probe costs beside the weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes at the peak.
+    pub memory: u64,
 }
 
 /// How a probe is run.
@@ -145,6 +159,12 @@ impl ProbeSpec {
     /// What one run reads: prompts, and tokens in the longest of them.
     pub fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
         self.family().probe().tokens_per_run(context)
+    }
+
+    /// What the probe costs beside the weights; `None` where that is one pass over [`tokens_per_run`](Self::tokens_per_run),
+    /// which it shares with other probes.
+    pub fn estimate(&self, context: &Context) -> Option<Estimate> {
+        self.family().probe().estimate(context)
     }
 
     /// The names of the probe's tables, in the order in which it answers with them; never empty, each once. The empty name

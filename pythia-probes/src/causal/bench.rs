@@ -181,7 +181,7 @@ pub(crate) fn make_pairs(probe: &dyn Causal, context: &Context) -> Result<Pairs,
 }
 
 /// Indices of pairs of one length, in order, [`AT_ONCE`] at most together.
-fn by_length(pairs: &[Pair]) -> Vec<Vec<usize>> {
+pub(super) fn by_length(pairs: &[Pair]) -> Vec<Vec<usize>> {
     let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, pair) in pairs.iter().enumerate() {
         lengths.entry(pair.clean.len()).or_default().push(index);

@@ -2,10 +2,12 @@
 //!
 //! - [`bench`]: pairs of prompts and the runs on them, made once for all probes that read the same pairs;
 //! - [`places`]: positions, heads and neurons as a configuration names them, and the regions they stand for;
+//! - `estimate`: what cells will cost;
 //! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables.
 
 pub(crate) mod bench;
 pub mod effect;
+mod estimate;
 pub mod places;
 
 use pythia_hooks::{Anatomy, HookPoint};
@@ -13,12 +15,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
-use crate::pairs::PairSource;
+use crate::pairs::{Pair, PairSource};
 use crate::run::Answer;
-use crate::spec::Probe;
+use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
 use crate::bytes::Bytes;
-use crate::engine::Engine;
+use crate::engine::{Cell, Engine};
 use crate::metric::Metric;
 use crate::table::Table;
 use bench::{Bench, Settings};
@@ -67,6 +69,15 @@ pub(crate) trait Causal: Probe {
     /// # Errors
     /// A name that matches no point of the model.
     fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError>;
+
+    /// How its cells are computed, and what is read from them.
+    fn settings(&self) -> Settings<'_>;
+
+    /// Its cells for pairs of one length, for estimates; what is put in their places does not matter there.
+    ///
+    /// # Errors
+    /// Places that do not fit the model or the pairs.
+    fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError>;
 
     /// The answer, from the bench.
     ///
@@ -120,4 +131,9 @@ pub(crate) fn tokens_per_run(probe: &dyn Causal, context: &Context) -> (usize, u
     let found = pairs.map(|pairs| (pairs.list.len(), pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0)));
     let (n, len) = found.unwrap_or((n, hint));
     (n.min(bench::AT_ONCE), len)
+}
+
+/// What a probe costs; `None` where its pairs cannot be made, which its check has said.
+pub(crate) fn estimate(probe: &dyn Causal, context: &Context) -> Option<Estimate> {
+    estimate::of(probe, context).ok()
 }

@@ -1,0 +1,109 @@
+//! What the cells of a probe will cost.
+
+use pythia_core::config::NeoxConfig;
+use pythia_hooks::{Axis, HookPoint, Site};
+
+use super::Causal;
+use super::bench::{AT_ONCE, make_pairs};
+use crate::engine::{Cell, Engine, wave};
+use crate::error::ProbeError;
+use crate::pairs::Pair;
+use crate::spec::Estimate;
+use crate::subject::Context;
+
+/// Bytes of a float32.
+const F32: u64 = 4;
+/// Rows that are unembedded at a time, where a metric needs all columns.
+const ROWS_AT_A_TIME: u64 = 256;
+
+/// The estimate for a probe: both base runs with what is kept of them, and its cells.
+///
+/// # Errors
+/// Pairs that cannot be made, places that do not fit them.
+pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, ProbeError> {
+    let (config, anatomy) = (context.config, context.config.anatomy());
+    let pairs = make_pairs(probe, context)?.list;
+    let points = wave::base_points(&anatomy, probe.points(&anatomy)?);
+    let mut estimate = Estimate::default();
+    let (mut longest, mut tokens) = (0, 0);
+    for members in super::bench::by_length(&pairs) {
+        let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
+        let (count, length) = (members.len() as u64, members[0].clean.len());
+        let cells = probe.cells(context, &members)?;
+        let per_token = config.n_layers * per_token(config, 0);
+        estimate.flops += 2 * count * length as u64 * per_token as u64;
+        estimate.memory += 2 * count * kept(config, &points, length);
+        for cell in &cells {
+            let (flops, touched) = match probe.settings().engine {
+                Engine::Cone => cone(config, cell, length),
+                Engine::Naive => (length * per_token, 0),
+            };
+            estimate.flops += count * flops as u64;
+            tokens += count * touched as u64;
+        }
+        longest = longest.max(length);
+    }
+    let settings = probe.settings();
+    let active = tokens.saturating_mul(wave::token_bytes(config, longest)).min(settings.memory);
+    let pass = (pairs.len().min(AT_ONCE) * longest) as u64 * wave::token_bytes(config, longest);
+    let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) { 0 } else { 5 * ROWS_AT_A_TIME * config.vocab_size as u64 };
+    estimate.memory += active.max(pass) + F32 * logits;
+    Ok(estimate)
+}
+
+/// Bytes that one side of the bench keeps for a prompt.
+fn kept(config: &NeoxConfig, points: &[HookPoint], length: usize) -> u64 {
+    let size = |axis: &Axis| match axis {
+        Axis::Batch | Axis::One => 1,
+        Axis::Pos | Axis::Query | Axis::Key => length,
+        Axis::Head => config.n_heads,
+        Axis::Model => config.d_model,
+        Axis::HeadDim => config.d_model / config.n_heads,
+        Axis::Mlp => config.d_mlp,
+    };
+    let of = |point: &HookPoint| point.site().axes().iter().map(|axis| size(axis) as u64).product::<u64>();
+    F32 * (points.iter().map(of).sum::<u64>() + (length * config.d_model) as u64)
+}
+
+/// Operations of a block for a token that sees `keys` others.
+fn per_token(config: &NeoxConfig, keys: usize) -> usize {
+    8 * config.d_model * config.d_model + 4 * config.d_model * config.d_mlp + 4 * config.d_model * keys
+}
+
+/// Operations of a cell for one prompt of `length` tokens, of which the last is read, and the tokens it can change.
+///
+/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions, and
+/// attention's output for all from the first of them on where keys or values change. In the next layer the streams that
+/// changed are recomputed, from there on all from the first position on; in the last layer, keys and values of all of them
+/// and the rest for the last position.
+fn cone(config: &NeoxConfig, cell: &Cell, length: usize) -> (usize, usize) {
+    let Some(first) = cell.changes.iter().map(|change| change.point).min() else { return (0, 0) };
+    let positions: Vec<usize> = cell.changes.iter().flat_map(|change| positions(change.point, &change.region, length)).collect();
+    let Some(&from) = positions.iter().min() else { return (0, 0) };
+    let (d, m) = (config.d_model, config.d_mlp);
+    let (after, mut dirty) = (length - from, positions.len().min(length - from));
+    let layer = first.layer().unwrap_or(0);
+    let mut flops = 0;
+    let mut next = layer;
+    if !matches!(first.site(), Site::Embed | Site::ResidPre) {
+        if matches!(first.site(), Site::K | Site::V | Site::RotK) {
+            dirty = after;
+        }
+        flops += dirty * 2 * d * d;
+        next = layer + 1;
+    }
+    for layer in next..config.n_layers {
+        let last = layer + 1 == config.n_layers;
+        let keys_values = dirty * 4 * d * d;
+        let rest = if last { 4 * d * d + 4 * d * m } else { dirty * (2 * d * d + 4 * d * m) + after * 2 * d * d };
+        flops += keys_values + rest + 4 * d * length * if last { 1 } else { after };
+        dirty = after;
+    }
+    (flops, after)
+}
+
+fn positions(point: HookPoint, region: &pythia_hooks::Region, length: usize) -> Vec<usize> {
+    let axis = super::places::position_axis(point);
+    let span = region.spans().find(|(narrowed, _)| *narrowed == axis);
+    span.and_then(|(_, span)| span.resolve(length).ok()).unwrap_or_else(|| (0..length).collect())
+}
