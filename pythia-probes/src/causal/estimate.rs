@@ -5,7 +5,7 @@ use pythia_hooks::{Axis, HookPoint, Site};
 
 use super::Causal;
 use super::bench::{AT_ONCE, make_pairs};
-use crate::engine::{Cell, Engine, wave};
+use crate::engine::{Cell, Change, Engine, Value, wave};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
 use crate::spec::Estimate;
@@ -29,13 +29,14 @@ pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, Prob
     for members in super::bench::by_length(&pairs) {
         let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
         let (count, length) = (members.len() as u64, members[0].clean.len());
+        let differs = differences(&members);
         let cells = probe.cells(context, &members)?;
         let per_token = config.n_layers * per_token(config, 0);
         estimate.flops += 2 * count * length as u64 * per_token as u64;
         estimate.memory += 2 * count * kept(config, &points, length);
         for cell in &cells {
             let (flops, touched) = match probe.settings().engine {
-                Engine::Cone => cone(config, cell, length),
+                Engine::Cone => cone(config, cell, &differs),
                 Engine::Naive => (length * per_token, 0),
             };
             estimate.flops += count * flops as u64;
@@ -70,15 +71,42 @@ fn per_token(config: &NeoxConfig, keys: usize) -> usize {
     8 * config.d_model * config.d_model + 4 * config.d_model * config.d_mlp + 4 * config.d_model * keys
 }
 
-/// Operations of a cell for one prompt of `length` tokens, of which the last is read, and the tokens it can change.
+/// Per position, whether the prompts of some pair differ there.
+fn differences(members: &[&Pair]) -> Vec<bool> {
+    let at = |position: usize| members.iter().any(|pair| pair.clean[position] != pair.corrupt[position]);
+    (0..members[0].clean.len()).map(at).collect()
+}
+
+/// Whether a donor's activation can differ from the run's at a position: from the first different token on, and before anything
+/// has attended only at different tokens themselves.
+fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: bool) -> bool {
+    let attended = match point.site() {
+        Site::Embed => false,
+        Site::MlpIn | Site::MlpPre | Site::MlpPost | Site::MlpOut => !parallel,
+        site => site >= Site::AttnScores,
+    };
+    match point.layer() {
+        None | Some(0) if !attended => differs[position],
+        _ => differs[..=position].contains(&true),
+    }
+}
+
+/// Operations of a cell for one prompt, of which the last token is read, and the tokens it can change. `differs`: per position,
+/// whether the tokens of donor and run differ.
 ///
 /// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions, and
 /// attention's output for all from the first of them on where keys or values change. In the next layer the streams that
 /// changed are recomputed, from there on all from the first position on; in the last layer, keys and values of all of them
 /// and the rest for the last position.
-fn cone(config: &NeoxConfig, cell: &Cell, length: usize) -> (usize, usize) {
+fn cone(config: &NeoxConfig, cell: &Cell, differs: &[bool]) -> (usize, usize) {
+    let (length, parallel) = (differs.len(), config.variant.parallel_residual);
     let Some(first) = cell.changes.iter().map(|change| change.point).min() else { return (0, 0) };
-    let positions: Vec<usize> = cell.changes.iter().flat_map(|change| positions(change.point, &change.region, length)).collect();
+    let touched = |change: &Change| {
+        let (point, known) = (change.point, !matches!(change.value, Value::Donor(_)));
+        let changes = move |position: &usize| known || can_differ(point, *position, differs, parallel);
+        positions(point, &change.region, length).into_iter().filter(changes)
+    };
+    let positions: Vec<usize> = cell.changes.iter().flat_map(touched).collect();
     let Some(&from) = positions.iter().min() else { return (0, 0) };
     let (d, m) = (config.d_model, config.d_mlp);
     let (after, mut dirty) = (length - from, positions.len().min(length - from));
@@ -106,4 +134,40 @@ fn positions(point: HookPoint, region: &pythia_hooks::Region, length: usize) -> 
     let axis = super::places::position_axis(point);
     let span = region.spans().find(|(narrowed, _)| *narrowed == axis);
     span.and_then(|(_, span)| span.resolve(length).ok()).unwrap_or_else(|| (0..length).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+    use pythia_hooks::Region;
+
+    use super::*;
+    use crate::engine::{Run, Sweep, tests::model};
+    use crate::metric::{Metric, Question, Readout};
+
+    /// What a sweep says that it did, against what was estimated.
+    #[test]
+    fn estimates_are_near_what_is_done() {
+        let model = model(true, DType::F32, 1);
+        let (clean, mut corrupt): (Vec<u32>, Vec<u32>) = ((0..12).collect(), (0..12).collect());
+        corrupt[4] = 30;
+        let question = Question { tokens: corrupt.clone(), at: 11, answers: vec![1], wrongs: vec![2] };
+        let readout = Readout::new(vec![question], vec![Metric::LogitDiff], 40);
+        for (site, most) in [(Site::ResidPre, 1.15), (Site::Z, 1.15), (Site::MlpOut, 1.15), (Site::V, 1.3)] {
+            let points = wave::base_points(&model.anatomy(), []);
+            let donor = Run::of(&model, vec![clean.clone()], [0, 1, 2].map(|layer| site.at(layer))).expect("points");
+            let base = Run::of(&model, vec![corrupt.clone()], points).expect("points");
+            let donors = [donor.seen().clone()];
+            let sweep = Sweep { model: &model, base: &base, donors: &donors, readout: &readout, memory: 1 << 30 };
+            let cell = |layer, position: i64| {
+                Cell::of(site.at(layer), Region::all().along(Axis::Pos, position), Value::Donor(0))
+            };
+            let cells: Vec<Cell> = (0..3).flat_map(|layer| (0..12).map(move |position| cell(layer, position))).collect();
+            let done = wave::scores(&sweep, &cells).expect("scores").1.flops as f64;
+            let differs: Vec<bool> = (0..12).map(|position| position == 4).collect();
+            let estimated: usize = cells.iter().map(|cell| cone(model.config(), cell, &differs).0).sum();
+            let ratio = estimated as f64 / done;
+            assert!((1.0 / most..most).contains(&ratio), "{site:?}: {estimated} estimated, {done} done");
+        }
+    }
 }

@@ -211,8 +211,10 @@ impl<'a> Wave<'a> {
     }
 }
 
-/// Bytes that the activations of a token take at the peak of a layer: the stream and its parts, queries, keys and values with
-/// their looked-up copies, patterns, neurons.
+/// Bytes that the activations of a token take at the peak of a layer: in attention the stream, its norm, queries, keys and
+/// values, their tables, `hook_z` and patterns; in the MLP the stream, its norm, attention's output, the neurons and what they
+/// write.
 pub fn token_bytes(config: &NeoxConfig, length: usize) -> u64 {
-    F32 * (14 * config.d_model + 2 * config.d_mlp + 2 * config.n_heads * length) as u64
+    let attention = 9 * config.d_model + config.n_heads * length;
+    F32 * attention.max(5 * config.d_model + config.d_mlp) as u64
 }
