@@ -15,6 +15,7 @@
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
 //! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
 //! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
+//! - [`path_patching`]: what one component of the model sends to one other, everything between them frozen;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -37,6 +38,7 @@ pub mod induction_loss;
 pub mod loss;
 pub mod metric;
 pub mod pairs;
+pub mod path_patching;
 pub mod prompts;
 mod reading;
 pub mod run;
