@@ -97,7 +97,12 @@ impl ActivationPatching {
     }
 
     /// The cells for pairs of one length, each with its place.
-    fn places_and_cells(&self, anatomy: &Anatomy, d_mlp: usize, members: &[&Pair]) -> Result<Vec<(Place, Cell)>, ProbeError> {
+    pub(crate) fn places_and_cells(
+        &self,
+        anatomy: &Anatomy,
+        d_mlp: usize,
+        members: &[&Pair],
+    ) -> Result<Vec<(Place, Cell)>, ProbeError> {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
         let points = places::points(&self.hooks, anatomy)?;
@@ -151,7 +156,8 @@ impl ActivationPatching {
         let mut cells = Vec::new();
         for choice in positions {
             for (pos, name, regions) in places::position_regions(choice, axis, region, members) {
-                let part = [place.part.as_str(), &name].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+                let part =
+                    [place.part.as_str(), &name].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
                 let place = Place { pos, part: part.join(", "), ..place.clone() };
                 let changes = |regions: &[Region]| {
                     let change = |region: &Region| Change { point, region: region.clone(), value: Value::Donor(0) };

@@ -15,6 +15,8 @@
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
 //! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
 //! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
+//! - [`path_patching`]: what one component of the model sends to one other, everything between them frozen;
+//! - [`cross_checkpoint`]: activations and weights of another checkpoint in this one;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -28,6 +30,7 @@
 pub mod activation_patching;
 pub mod bytes;
 pub mod causal;
+pub mod cross_checkpoint;
 pub mod engine;
 pub mod error;
 #[cfg(test)]
@@ -37,6 +40,7 @@ pub mod induction_loss;
 pub mod loss;
 pub mod metric;
 pub mod pairs;
+pub mod path_patching;
 pub mod prompts;
 mod reading;
 pub mod run;

@@ -106,6 +106,15 @@ pub struct Place {
     pub position: usize,
 }
 
+/// The run that others are compared with.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference<'a> {
+    /// Its model.
+    pub model: &'a GptNeoX,
+    /// The rows of its last stream that the metrics read, of all prompts, `[row, d_model]`.
+    pub rows: &'a Tensor<2>,
+}
+
 /// Logits of one row, reduced to what metrics are made of.
 #[derive(Clone, Debug, Default)]
 struct Row {
@@ -174,6 +183,20 @@ impl Readout {
         examples: &[usize],
         base: &Tensor<2>,
     ) -> Result<Vec<Vec<f64>>, ProbeError> {
+        self.read_against(model, rows, examples, Reference { model, rows: base })
+    }
+
+    /// As [`read`](Self::read), where the base run is one of another model.
+    ///
+    /// # Errors
+    /// [`ProbeError::Device`] if values cannot be read.
+    pub fn read_against(
+        &self,
+        model: &GptNeoX,
+        rows: Tensor<2>,
+        examples: &[usize],
+        base: Reference,
+    ) -> Result<Vec<Vec<f64>>, ProbeError> {
         let places: Vec<Place> = examples.iter().flat_map(|&example| self.places(example)).collect();
         let offsets = self.offsets();
         let mut found = Vec::with_capacity(places.len());
@@ -187,7 +210,7 @@ impl Readout {
                 self.all_columns(model, rows, part, base, &part.iter().map(base_of).collect::<Vec<_>>())?
             });
         }
-        let base_best = self.base_best(model, base)?;
+        let base_best = self.base_best(base)?;
         let mut found = found.into_iter();
         Ok(examples.iter().map(|&example| self.score(example, &mut found, base_best.as_deref())).collect())
     }
@@ -235,7 +258,7 @@ impl Readout {
         model: &GptNeoX,
         rows: Tensor<2>,
         places: &[Place],
-        base: &Tensor<2>,
+        base: Reference,
         base_rows: &[usize],
     ) -> Result<Vec<Row>, ProbeError> {
         let logits = wide(unembed(model, rows));
@@ -244,10 +267,11 @@ impl Readout {
         let picked = picked(&logits, &picks)?;
         let log_sum = floats(log_sum(&logits))?;
         let real = if width > self.vocab { logits.clone().slice([0..count, 0..self.vocab]) } else { logits.clone() };
-        let rank = if self.metrics.contains(&Metric::Rank) { self.ranks(&real, places, &picked)? } else { vec![0.0; count] };
+        let rank =
+            if self.metrics.contains(&Metric::Rank) { self.ranks(&real, places, &picked)? } else { vec![0.0; count] };
         let best = if self.asks_for_best() { ints(real.argmax(1))? } else { vec![0; count] };
         let kl = if self.metrics.contains(&Metric::Kl) {
-            divergence(model, &logits, &log_sum, base, base_rows)?
+            divergence(&logits, &log_sum, base, base_rows)?
         } else {
             vec![0.0; count]
         };
@@ -274,7 +298,7 @@ impl Readout {
     }
 
     /// The base run's most likely token at each prompt's answer, where a metric compares with it.
-    fn base_best(&self, model: &GptNeoX, base: &Tensor<2>) -> Result<Option<Vec<i64>>, ProbeError> {
+    fn base_best(&self, base: Reference) -> Result<Option<Vec<i64>>, ProbeError> {
         if !self.metrics.contains(&Metric::ArgmaxMatch) {
             return Ok(None);
         }
@@ -284,7 +308,7 @@ impl Readout {
         let rows: Vec<usize> = self.offsets().into_iter().enumerate().map(at).collect();
         let mut best = Vec::with_capacity(rows.len());
         for part in rows.chunks(ROWS_AT_A_TIME) {
-            let logits = wide(unembed(model, select(base, part)));
+            let logits = wide(unembed(base.model, select(base.rows, part)));
             let [count, width] = logits.dims();
             best.extend(ints(logits.slice([0..count, 0..self.vocab.min(width)]).argmax(1))?);
         }
@@ -356,13 +380,12 @@ fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
 
 /// KL(base ‖ run) per row: Σ p_b (x_b − x) + lse − lse_b, since ln p = x − lse.
 fn divergence(
-    model: &GptNeoX,
     logits: &Tensor<2>,
     log_sums: &[f64],
-    base: &Tensor<2>,
+    base: Reference,
     base_rows: &[usize],
 ) -> Result<Vec<f64>, ProbeError> {
-    let base_logits = wide(unembed(model, select(base, base_rows)));
+    let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
     let base_log_sums = floats(log_sum(&base_logits))?;
     let p = activation::softmax(base_logits.clone(), 1);
     let cross = floats((p * (base_logits - logits.clone())).sum_dim(1))?;

@@ -7,9 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::activation_patching::ActivationPatching;
 use crate::causal::Causal;
+use crate::cross_checkpoint::CrossCheckpoint;
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
+use crate::path_patching::PathPatching;
 use crate::reading::Reading;
 use crate::subject::Context;
 use crate::token_loss::TokenLoss;
@@ -138,6 +140,10 @@ probes! {
         "loss of every token of every prompt";
     ActivationPatching(ActivationPatching): Causal, "activation_patching",
         "activations of one prompt of a pair written into the run of the other, place by place";
+    PathPatching(PathPatching): Causal, "path_patching",
+        "what one component of the model sends to one input of another, with everything between them frozen";
+    CrossCheckpoint(CrossCheckpoint): Causal, "cross_checkpoint",
+        "activations and weights of another checkpoint put into this one on the same prompts, place by place";
 }
 
 impl ProbeSpec {
@@ -203,7 +209,8 @@ mod tests {
     #[test]
     fn the_list_of_kinds_is_complete_and_in_order() {
         let kinds: Vec<&str> = ProbeSpec::KINDS.iter().map(|kind| kind.name).collect();
-        assert_eq!(kinds, specs().map(|spec| spec.kind()));
+        let causal = ["activation_patching", "path_patching", "cross_checkpoint"];
+        assert_eq!(kinds, [&specs().map(|spec| spec.kind())[..], &causal].concat());
     }
 
     #[test]

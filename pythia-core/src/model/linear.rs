@@ -1,5 +1,7 @@
 //! Affine maps.
 
+use std::ops::Range;
+
 use burn::tensor::Tensor;
 
 use super::kernels;
@@ -23,5 +25,22 @@ impl Linear {
             Some(bias) => kernels::add_bias(y, bias),
             None => y,
         }
+    }
+
+    /// Takes the part of another map of the same shape that makes some of the outputs, their biases included.
+    pub fn take_outputs(&mut self, other: &Linear, outputs: Range<usize>) {
+        let [inputs, _] = self.weight.dims();
+        let part = [0..inputs, outputs.clone()];
+        self.weight = self.weight.clone().slice_assign(part.clone(), other.weight.clone().slice(part));
+        if let (Some(ours), Some(theirs)) = (&mut self.bias, &other.bias) {
+            *ours = ours.clone().slice_assign([outputs.clone()], theirs.clone().slice([outputs]));
+        }
+    }
+
+    /// Takes the part of another map of the same shape that reads some of the inputs; the bias, which reads none, stays.
+    pub fn take_inputs(&mut self, other: &Linear, inputs: Range<usize>) {
+        let [_, outputs] = self.weight.dims();
+        let part = [inputs, 0..outputs];
+        self.weight = self.weight.clone().slice_assign(part.clone(), other.weight.clone().slice(part));
     }
 }

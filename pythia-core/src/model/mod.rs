@@ -14,6 +14,7 @@ mod norm;
 mod parameters;
 mod rotary;
 mod rows;
+mod swap;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use pythia_hooks::{Anatomy, Hooks, Site, points_of};
@@ -23,9 +24,9 @@ use block::Block;
 use norm::LayerNorm;
 
 pub use parameters::ParamMut;
-pub use rows::{Lookup, RowBlock};
 #[doc(hidden)] // Public for the benchmarks alone.
 pub use rotary::RotaryTable;
+pub use rows::{Lookup, RowBlock};
 
 /// The residual stream between two blocks.
 #[derive(Clone, Debug)]

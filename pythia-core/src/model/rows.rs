@@ -47,10 +47,30 @@ impl GptNeoX {
     /// # Panics
     /// If the model was loaded without its unembedding.
     pub fn logits_of(&self, rows: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
+        self.project_out(self.ln_final.normalize(rows.unsqueeze()).stream.squeeze_dim(0), tokens)
+    }
+
+    /// The final norm's divisor of rows of the stream that leaves the last block, `[row, 1]`.
+    pub fn final_scale(&self, rows: Tensor<2>) -> Tensor<2> {
+        self.ln_final.normalize(rows.unsqueeze()).scale.squeeze_dim(0)
+    }
+
+    /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. So they are affine in the rows: what
+    /// parts of the stream add to them adds up.
+    ///
+    /// # Panics
+    /// If the model was loaded without its unembedding.
+    pub fn logits_at_scale(&self, rows: Tensor<2>, scale: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
+        let centred = rows.clone() - rows.mean_dim(1);
+        self.project_out(centred / scale, tokens)
+    }
+
+    /// From the final norm's rows before weight and bias to logits of `tokens`.
+    fn project_out(&self, normalized: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
         let Some(unembed) = &self.unembed else {
             panic!("the model was loaded without its unembedding");
         };
-        let normed = self.ln_final.affine(self.ln_final.normalize(rows.unsqueeze()).stream).squeeze_dim::<2>(0);
+        let normed = self.ln_final.affine(normalized.unsqueeze()).squeeze_dim::<2>(0);
         let columns = indices(tokens, &normed);
         let logits = normed.matmul(unembed.weight.clone().select(1, columns.clone()));
         match &unembed.bias {
@@ -100,8 +120,7 @@ impl RowBlock<'_> {
         let [rows, width] = x.dims();
         let heads = self.block.attention.n_heads;
         let at = |table: &Tensor<2>| table.clone().select(0, indices(positions, table));
-        let angles =
-            RotaryTable { cos: at(&self.rotary.cos), sin: at(&self.rotary.sin), ndims: self.rotary.ndims };
+        let angles = RotaryTable { cos: at(&self.rotary.cos), sin: at(&self.rotary.sin), ndims: self.rotary.ndims };
         angles.apply(x.reshape([1, rows, heads, width / heads])).reshape([rows, width])
     }
 
@@ -127,6 +146,12 @@ impl RowBlock<'_> {
         let results = self.block.attention.results(z.reshape([1, rows, heads, width / heads]));
         let d_model = results.dims()[3];
         results.reshape([rows, heads * d_model])
+    }
+
+    /// What one head writes, `[row, d_model]`, without `b_O`. `z`: that head's alone, `[row, d_head]`.
+    pub fn result(&self, z: Tensor<2>, head: usize) -> Tensor<2> {
+        let d_head = z.dims()[1];
+        z.matmul(self.block.attention.out.weight.clone().slice([head * d_head..(head + 1) * d_head]))
     }
 
     /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.

@@ -126,15 +126,52 @@ fn draws(seed: u64, n: usize) -> Vec<Vec<u32>> {
     (0..RESAMPLES as u64).map(draw).collect()
 }
 
+/// What the two runs of a table are, between which an effect is a share of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runs {
+    /// Those on the two prompts of a pair, in either direction.
+    Prompts,
+    /// Those of two models on the same prompt, always from `base` to `donor`.
+    Models,
+}
+
+impl Runs {
+    /// The columns that say what a row is about, after those of its label.
+    fn named(self) -> Vec<(&'static str, Kind)> {
+        let named = [("direction", Kind::Text), ("metric", Kind::Text)];
+        named.into_iter().skip(usize::from(self == Runs::Models)).collect()
+    }
+
+    fn cells(self, direction: Direction, metric: Metric) -> Vec<Cell> {
+        let cells = [direction.name().into(), metric.name().into()];
+        cells.into_iter().skip(usize::from(self == Runs::Models)).collect()
+    }
+
+    /// The columns of the runs' own values.
+    const fn ends(self) -> [&'static str; 2] {
+        match self {
+            Runs::Prompts => ["clean", "corrupt"],
+            Runs::Models => ["base", "donor"],
+        }
+    }
+}
+
 /// The values of cells, by label, prompt and metric.
 pub(crate) struct Effects<L> {
+    runs: Runs,
     metrics: Vec<Metric>,
     rows: BTreeMap<(Direction, L), Vec<(usize, Vec<Sample>)>>,
 }
 
 impl<L: Label> Effects<L> {
     pub fn new(metrics: &[Metric]) -> Self {
-        Effects { metrics: metrics.to_vec(), rows: BTreeMap::new() }
+        Effects { runs: Runs::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
+    }
+
+    /// Effects of what another model gives on the same prompt: the tables have the columns `base` and `donor` for `clean` and
+    /// `corrupt`, and no `direction`. Everything is noted under [`Direction::Noising`].
+    pub fn of_models(metrics: &[Metric]) -> Self {
+        Effects { runs: Runs::Models, ..Effects::new(metrics) }
     }
 
     /// Notes what a cell did to one pair: a sample per metric.
@@ -145,8 +182,9 @@ impl<L: Label> Effects<L> {
     /// A row per cell and metric: `n` pairs with defined values, the means of `clean`, `corrupt` and `patched` over them, the
     /// `effect` as ratio of these means with its 95 % bootstrap interval over pairs, and `effect_mean`, the mean of the pairs' own.
     pub fn summary(&self, seed: u64) -> Table {
-        let numbers = ["clean", "corrupt", "patched", "effect", "effect_low", "effect_high", "effect_mean"];
-        let named = [("direction", Kind::Text), ("metric", Kind::Text), ("n", Kind::Int)];
+        let [first, second] = self.runs.ends();
+        let numbers = [first, second, "patched", "effect", "effect_low", "effect_high", "effect_mean"];
+        let named = self.runs.named().into_iter().chain([("n", Kind::Int)]);
         let numbers = numbers.map(|name| (name, Kind::Float));
         let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", Kind::Text)]);
         let (mut table, mut bootstrap) = (Table::builder(header), Bootstrap::new(seed));
@@ -154,7 +192,7 @@ impl<L: Label> Effects<L> {
             for (index, metric) in self.metrics.iter().enumerate() {
                 let samples: Vec<Sample> =
                     pairs.iter().map(|(_, samples)| samples[index]).filter(Sample::is_finite).collect();
-                let before = [direction.name().into(), metric.name().into(), samples.len().into()];
+                let before = self.runs.cells(*direction, *metric).into_iter().chain([samples.len().into()]);
                 let numbers = summary(*direction, &samples, &mut bootstrap);
                 let status = if numbers[3].is_some() { OK } else { UNDEFINED };
                 let numbers = numbers.into_iter().map(Cell::from).chain([status.into()]);
@@ -166,17 +204,18 @@ impl<L: Label> Effects<L> {
 
     /// A row per cell, pair and metric.
     pub fn examples(&self) -> Table {
-        let named = [("direction", Kind::Text), ("metric", Kind::Text), ("prompt_id", Kind::Int)];
-        let numbers = ["clean", "corrupt", "patched", "effect"].map(|name| (name, Kind::Float));
+        let [first, second] = self.runs.ends();
+        let named = self.runs.named().into_iter().chain([("prompt_id", Kind::Int)]);
+        let numbers = [first, second, "patched", "effect"].map(|name| (name, Kind::Float));
         let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", Kind::Text)]);
         let mut table = Table::builder(header);
         for ((direction, label), pairs) in &self.rows {
             for (pair, samples) in pairs {
                 for (metric, sample) in self.metrics.iter().zip(samples) {
-                    let before = [direction.name().into(), metric.name().into(), (*pair).into()];
-                    let [clean, corrupt] = sides(*direction, sample);
+                    let before = self.runs.cells(*direction, *metric).into_iter().chain([(*pair).into()]);
+                    let [first, second] = sides(*direction, sample);
                     let (effect, status) = measured(sample.effect());
-                    let numbers = [clean, corrupt, sample.changed].map(Cell::from);
+                    let numbers = [first, second, sample.changed].map(Cell::from);
                     let after = numbers.into_iter().chain([effect.into(), status.into()]);
                     table.row(label.cells().into_iter().chain(before).chain(after));
                 }

@@ -110,18 +110,23 @@ fn cone(config: &NeoxConfig, cell: &Cell, differs: &[bool]) -> (usize, usize) {
     let Some(&from) = positions.iter().min() else { return (0, 0) };
     let (d, m) = (config.d_model, config.d_mlp);
     let (after, mut dirty) = (length - from, positions.len().min(length - from));
-    let layer = first.layer().unwrap_or(0);
-    let mut flops = 0;
-    let mut next = layer;
-    if !matches!(first.site(), Site::Embed | Site::ResidPre) {
-        if matches!(first.site(), Site::K | Site::V | Site::RotK) {
-            dirty = after;
-        }
-        flops += dirty * 2 * d * d;
-        next = layer + 1;
+    let (layer, last) = (first.layer().unwrap_or(0), config.n_layers - 1);
+    let enters = matches!(first.site(), Site::Embed | Site::ResidPre);
+    let keys_change = matches!(first.site(), Site::K | Site::V | Site::RotK);
+    if layer == last && !enters && !keys_change && !positions.contains(&(length - 1)) {
+        return (0, after);
     }
+    if keys_change {
+        dirty = after;
+    }
+    let (mut flops, next) = match first.site() {
+        _ if enters => (0, layer),
+        Site::AttnOut | Site::MlpOut | Site::ResidMid | Site::ResidPost => (0, layer + 1),
+        Site::MlpPost => (dirty * 2 * d * m, layer + 1),
+        _ => (if layer == last { 2 * d * d } else { dirty * 2 * d * d }, layer + 1),
+    };
     for layer in next..config.n_layers {
-        let last = layer + 1 == config.n_layers;
+        let last = layer == last;
         let keys_values = dirty * 4 * d * d;
         let rest = if last { 4 * d * d + 4 * d * m } else { dirty * (2 * d * d + 4 * d * m) + after * 2 * d * d };
         flops += keys_values + rest + 4 * d * length * if last { 1 } else { after };

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cell::{Cell, Change, Donor, Value};
 pub use run::Run;
+pub(crate) use run::select;
 
 use crate::error::ProbeError;
 use crate::metric::Readout;

@@ -68,7 +68,7 @@ impl Run {
 }
 
 /// Rows of a matrix, by index.
-pub(super) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
     let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
     let count = rows.len();
     let index = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), (&table.device(), DType::I64));
