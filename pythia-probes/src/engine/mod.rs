@@ -12,7 +12,7 @@ mod cell;
 mod naive;
 mod run;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod wave;
 
 use burn::tensor::Tensor;

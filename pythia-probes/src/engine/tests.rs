@@ -31,7 +31,7 @@ impl Dice {
     }
 }
 
-pub(super) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
+pub(crate) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
     let config = NeoxConfig {
         n_layers: LAYERS,
         d_model: 32,
