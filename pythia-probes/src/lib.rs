@@ -15,6 +15,9 @@
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
 //! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
 //! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
+//! - [`ablation`]: activations replaced by ones that carry nothing of the prompt, with random sets of heads beside named ones;
+//! - [`steering`]: a multiple of a vector added to a place of the stream;
+//! - [`interventions`]: edits of runs as an experiment file lists them;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -25,6 +28,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod ablation;
 pub mod activation_patching;
 pub mod bytes;
 pub mod causal;
@@ -34,6 +38,7 @@ pub mod error;
 mod goldens;
 pub mod head_scores;
 pub mod induction_loss;
+pub mod interventions;
 pub mod loss;
 pub mod metric;
 pub mod pairs;
@@ -41,6 +46,7 @@ pub mod prompts;
 mod reading;
 pub mod run;
 pub mod spec;
+pub mod steering;
 pub mod subject;
 pub mod table;
 pub mod token_loss;
