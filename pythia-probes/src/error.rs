@@ -153,6 +153,24 @@ pub enum ProbeError {
     /// A hook or an intervention does not fit the model or the run.
     #[error(transparent)]
     Hook(#[from] pythia_hooks::HookError),
+    /// A file that should hold a vector holds something else.
+    #[error("{} is no such vector: {reason}", path.display())]
+    Vector {
+        /// The file, as the probe names it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An edit of a run from the configuration cannot be made.
+    #[error("edit {index} of the run {run:?}: {error}")]
+    Edit {
+        /// The run's name.
+        run: String,
+        /// Which of its edits, counted from 1.
+        index: usize,
+        /// Why.
+        error: Box<ProbeError>,
+    },
     /// A file that the probe names was not read.
     #[error("the file {} was not read", path.display())]
     NoFile {
@@ -179,6 +197,8 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::Contradiction { field } => Some(field),
             ProbeError::Pairs(_) => Some("pairs"),
+            ProbeError::Vector { .. } => Some("vector"),
+            ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),
             _ => None,
         }

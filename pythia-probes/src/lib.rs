@@ -17,6 +17,9 @@
 //! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
 //! - [`path_patching`]: what one component of the model sends to one other, everything between them frozen;
 //! - [`cross_checkpoint`]: activations and weights of another checkpoint in this one;
+//! - [`ablation`]: activations replaced by ones that carry nothing of the prompt, with random sets of heads beside named ones;
+//! - [`steering`]: a multiple of a vector added to a place of the stream;
+//! - [`interventions`]: edits of runs as an experiment file lists them;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -27,6 +30,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod ablation;
 pub mod activation_patching;
 pub mod bytes;
 pub mod causal;
@@ -37,6 +41,7 @@ pub mod error;
 mod goldens;
 pub mod head_scores;
 pub mod induction_loss;
+pub mod interventions;
 pub mod loss;
 pub mod metric;
 pub mod pairs;
@@ -45,6 +50,7 @@ pub mod prompts;
 mod reading;
 pub mod run;
 pub mod spec;
+pub mod steering;
 pub mod subject;
 pub mod table;
 pub mod token_loss;

@@ -5,6 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::ablation::Ablation;
 use crate::activation_patching::ActivationPatching;
 use crate::causal::Causal;
 use crate::cross_checkpoint::CrossCheckpoint;
@@ -12,7 +13,9 @@ use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
 use crate::path_patching::PathPatching;
+use crate::interventions::Interventions;
 use crate::reading::Reading;
+use crate::steering::Steering;
 use crate::subject::Context;
 use crate::token_loss::TokenLoss;
 
@@ -144,6 +147,12 @@ probes! {
         "what one component of the model sends to one input of another, with everything between them frozen";
     CrossCheckpoint(CrossCheckpoint): Causal, "cross_checkpoint",
         "activations and weights of another checkpoint put into this one on the same prompts, place by place";
+    Ablation(Ablation): Causal, "ablation",
+        "what is lost where activations are replaced by zeros, means or those of other prompts: heads, layers, sets of heads";
+    Steering(Steering): Causal, "steering",
+        "a multiple of a vector, of a file or a difference of means, added to a place of the stream";
+    Interventions(Interventions): Causal, "interventions",
+        "edits of runs as the experiment file lists them: zero, scale, mean, other prompt, vector";
 }
 
 impl ProbeSpec {
@@ -209,8 +218,16 @@ mod tests {
     #[test]
     fn the_list_of_kinds_is_complete_and_in_order() {
         let kinds: Vec<&str> = ProbeSpec::KINDS.iter().map(|kind| kind.name).collect();
-        let causal = ["activation_patching", "path_patching", "cross_checkpoint"];
-        assert_eq!(kinds, [&specs().map(|spec| spec.kind())[..], &causal].concat());
+        assert_eq!(kinds[..3], specs().map(|spec| spec.kind()));
+        let mut different = kinds.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), kinds.len());
+        // Every kind has a configuration, which says so where a field is unknown.
+        for kind in kinds {
+            let error = ProbeSpec::read(kind, serde_json::json!({ "no_such_field": 1 })).map_err(|error| error.to_string());
+            assert!(error.is_err_and(|error| error.contains("no_such_field")), "{kind}");
+        }
     }
 
     #[test]

@@ -18,12 +18,23 @@ use crate::subject::{Context, Subject};
 pub(crate) const AT_ONCE: usize = 64;
 
 /// One of the two prompts of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// The prompt whose answers are the right ones.
     Clean,
     /// The other.
     Corrupt,
+}
+
+impl Side {
+    /// The other prompt of the pair.
+    pub const fn other(self) -> Side {
+        match self {
+            Side::Clean => Side::Corrupt,
+            Side::Corrupt => Side::Clean,
+        }
+    }
 }
 
 /// Which run is intervened on.
@@ -134,7 +145,7 @@ impl Group {
 
     /// The metrics of both runs, where `base` is the one that others are compared with: `(base, other)`.
     pub fn ends(&self, bench: &Bench, metrics: &[Metric], base: Side) -> Result<(Scores, Scores), ProbeError> {
-        let other = if base == Side::Clean { Side::Corrupt } else { Side::Clean };
+        let other = base.other();
         let base_rows = self.rows(bench, metrics, base);
         let all: Vec<usize> = (0..self.members.len()).collect();
         let model = bench.subject.model;

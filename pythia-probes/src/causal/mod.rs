@@ -3,25 +3,31 @@
 //! - [`bench`]: pairs of prompts and the runs on them, made once for all probes that read the same pairs;
 //! - [`places`]: positions, heads and neurons as a configuration names them, and the regions they stand for;
 //! - `estimate`: what cells will cost;
-//! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables.
+//! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables;
+//! - [`delta`]: the same where an intervention leads nowhere in particular, and only its distance from the base run counts;
+//! - `donors`: what is put in place of activations: means, activations of other pairs, vectors.
 
 pub(crate) mod bench;
+pub mod delta;
+pub(crate) mod donors;
 pub mod effect;
 mod estimate;
 pub mod places;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use pythia_hooks::{Anatomy, HookPoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Bytes;
+use crate::engine::{Cell, Engine};
 use crate::error::ProbeError;
+use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
 use crate::run::Answer;
 use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
-use crate::bytes::Bytes;
-use crate::engine::{Cell, Engine};
-use crate::metric::Metric;
 use crate::table::Table;
 use bench::{Bench, Settings};
 
@@ -128,7 +134,8 @@ pub(crate) fn check(probe: &dyn Causal, context: &Context) -> Result<(), ProbeEr
 pub(crate) fn tokens_per_run(probe: &dyn Causal, context: &Context) -> (usize, usize) {
     let (n, hint) = probe.pairs().size_hint(context.prepend_bos);
     let pairs = if hint == 0 { bench::make_pairs(probe, context).ok() } else { None };
-    let found = pairs.map(|pairs| (pairs.list.len(), pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0)));
+    let found =
+        pairs.map(|pairs| (pairs.list.len(), pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0)));
     let (n, len) = found.unwrap_or((n, hint));
     (n.min(bench::AT_ONCE), len)
 }

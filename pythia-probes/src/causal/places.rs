@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, select};
+use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site, select};
 
 use crate::error::ProbeError;
 use crate::pairs::Pair;
@@ -151,6 +151,20 @@ pub fn points(names: &[String], anatomy: &Anatomy) -> Result<Vec<HookPoint>, Pro
     points.sort_unstable();
     points.dedup();
     Ok(points)
+}
+
+/// Refuses points after the last block: metrics read the stream that leaves it and normalise it themselves, so that a hook there
+/// would never fire.
+///
+/// # Errors
+/// The first such point.
+pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
+    let late = |point: &&HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
+    points.iter().find(late).map_or(Ok(()), |point| {
+        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer norm; \
+                       the last place is hook_resid_post of the last layer";
+        Err(ProbeError::NoSuchChoice { field, word: point.to_string(), allowed: allowed.to_owned() })
+    })
 }
 
 /// The axis along which a hook's activations have positions; `Query` for patterns and scores.

@@ -1,6 +1,7 @@
 //! The scores and losses of small models against those TransformerLens 2.18 computed for them, where a folder of such goldens
 //! is at hand: `PYTHIA_SHARED`, or `shared` beside the repository. Nothing is tested where there is none.
 
+mod ablation;
 mod patching;
 
 use std::collections::BTreeMap;
@@ -30,11 +31,18 @@ fn shared() -> Option<PathBuf> {
 struct Golden {
     name: String,
     model: GptNeoX,
+    /// Whether its values were computed in float64.
+    exact: bool,
     values: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
 }
 
-/// Every model that has goldens.
+/// Every model that has goldens, in float32.
 fn goldens() -> Vec<Golden> {
+    goldens_in(DType::F32)
+}
+
+/// Every model that has goldens.
+fn goldens_in(dtype: DType) -> Vec<Golden> {
     let Some(shared) = shared() else { return Vec::new() };
     let mut names: Vec<String> = std::fs::read_dir(shared.join("goldens"))
         .expect("the folder can be listed")
@@ -43,10 +51,10 @@ fn goldens() -> Vec<Golden> {
         .collect();
     names.sort();
     assert!(!names.is_empty(), "{} has no model", shared.display());
-    names.into_iter().map(|name| golden(&shared, name)).collect()
+    names.into_iter().map(|name| golden(&shared, name, dtype)).collect()
 }
 
-fn golden(shared: &Path, name: String) -> Golden {
+fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     let folder = shared.join("models").join(&name);
     let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
     let config = NeoxConfig::from_json(&config).expect("a config of this family");
@@ -54,7 +62,7 @@ fn golden(shared: &Path, name: String) -> Golden {
     files.sort();
     let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
     let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
-    let model = GptNeoX::from_params(config, params, &Device::flex(), DType::F32);
+    let model = GptNeoX::from_params(config, params, &Device::flex(), dtype);
     let mut values = BTreeMap::new();
     for file in with_extension(&shared.join("goldens").join(&name), "safetensors") {
         let bytes = std::fs::read(file).expect("a readable file");
@@ -68,7 +76,8 @@ fn golden(shared: &Path, name: String) -> Golden {
             values.insert(key, (view.shape().to_vec(), numbers));
         }
     }
-    Golden { name, model, values }
+    let exact = shared.join("goldens").join(&name).join("analysis.f64.safetensors").is_file();
+    Golden { name, model, exact, values }
 }
 
 fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {

@@ -1,0 +1,130 @@
+//! What is ablated together, and where that is.
+
+use std::collections::BTreeMap;
+
+use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+
+use super::{Ablation, controls};
+use crate::causal::places::{self, Heads, Place, Positions};
+use crate::error::ProbeError;
+use crate::pairs::Pair;
+
+/// Heads as `(layer, head)`.
+pub(super) type Set = Vec<(usize, usize)>;
+
+/// What is ablated in one cell, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub place: Place,
+    /// The named set of heads that it is, or is drawn beside; empty for none.
+    pub set: String,
+    /// Which of the random sets beside the named one.
+    pub control: Option<usize>,
+}
+
+/// The regions of every target. What two settings both name is one target.
+pub(super) type Targets = BTreeMap<Target, Vec<(HookPoint, Region)>>;
+
+impl Ablation {
+    /// The targets for pairs of one length.
+    pub(super) fn targets(
+        &self,
+        anatomy: &Anatomy,
+        seed: u64,
+        positions: &[Positions],
+        members: &[&Pair],
+    ) -> Result<Targets, ProbeError> {
+        let mut targets = Targets::new();
+        for point in places::points(&self.hooks, anatomy)? {
+            for (head, region) in self.heads_at(point, anatomy)? {
+                let target = Target { place: Place { head, ..Place::of(point) }, set: String::new(), control: None };
+                add(&mut targets, &target, point, positions, &region, members);
+            }
+        }
+        for (set, control, heads) in self.all_sets(anatomy, seed)? {
+            for site in self.sites_of_heads(anatomy)? {
+                let place = Place::of(site.at(heads[0].0));
+                let target = Target { place, set: set.clone(), control };
+                for (layer, head) in &heads {
+                    let region = Region::all().along(Axis::Head, *head as i64);
+                    add(&mut targets, &target, site.at(*layer), positions, &region, members);
+                }
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Every point at which something is ablated.
+    pub(super) fn touched(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
+        let mut points = places::points(&self.hooks, anatomy)?;
+        places::before_the_end("hooks", &points)?;
+        // Random sets have their heads in the layers of the named ones.
+        for (_, heads) in places::sets("sets", &self.sets, anatomy)? {
+            for site in self.sites_of_heads(anatomy)? {
+                points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
+            }
+        }
+        points.sort_unstable();
+        points.dedup();
+        Ok(points)
+    }
+
+    fn heads_at(&self, point: HookPoint, anatomy: &Anatomy) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
+        if point.site().dim_of(Axis::Head).is_none() {
+            return Ok(vec![(None, Region::all())]);
+        }
+        let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
+        let regions = |choice: Heads| match choice {
+            Heads::All => vec![(None, Region::all())],
+            Heads::Each => (0..anatomy.n_heads).map(one).collect(),
+            Heads::At(head) => vec![one(head)],
+        };
+        Ok(places::heads("heads", &self.heads, anatomy)?.into_iter().flat_map(regions).collect())
+    }
+
+    /// The sites of `hooks` that have heads, at which sets are ablated.
+    fn sites_of_heads(&self, anatomy: &Anatomy) -> Result<Vec<Site>, ProbeError> {
+        let sites = places::points(&self.hooks, anatomy)?.into_iter().map(HookPoint::site);
+        let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
+        sites.sort_unstable();
+        sites.dedup();
+        if let (true, Some(name)) = (sites.is_empty(), self.sets.keys().next()) {
+            let allowed = "sets are of heads, and none of the hooks has any; name z among them".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "sets", word: name.clone(), allowed });
+        }
+        Ok(sites)
+    }
+
+    /// The named sets, each followed by the random ones beside it.
+    fn all_sets(&self, anatomy: &Anatomy, seed: u64) -> Result<Vec<(String, Option<usize>, Set)>, ProbeError> {
+        let mut all = Vec::new();
+        for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
+            let drawn = controls::matched(&name, &heads, anatomy.n_heads, self.controls, seed)?;
+            all.push((name.clone(), None, heads));
+            all.extend(drawn.into_iter().enumerate().map(|(index, heads)| (name.clone(), Some(index), heads)));
+        }
+        Ok(all)
+    }
+}
+
+/// Adds a region of a point to a target, at every choice of positions.
+fn add(
+    targets: &mut Targets,
+    target: &Target,
+    point: HookPoint,
+    positions: &[Positions],
+    region: &Region,
+    members: &[&Pair],
+) {
+    for choice in positions {
+        for (pos, part, regions) in places::position_regions(choice, places::position_axis(point), region, members) {
+            let target = Target { place: Place { pos, part, ..target.place.clone() }, ..target.clone() };
+            let parts = targets.entry(target).or_default();
+            for region in regions {
+                if !parts.contains(&(point, region.clone())) {
+                    parts.push((point, region));
+                }
+            }
+        }
+    }
+}
