@@ -125,12 +125,15 @@ fn cone(config: &NeoxConfig, cell: &Cell, differs: &[bool]) -> (usize, usize) {
         Site::MlpPost => (dirty * 2 * d * m, layer + 1),
         _ => (if layer == last { 2 * d * d } else { dirty * 2 * d * d }, layer + 1),
     };
+    let mut end_differs = keys_change || positions.contains(&(length - 1));
     for layer in next..config.n_layers {
-        let last = layer == last;
-        let keys_values = dirty * 4 * d * d;
-        let rest = if last { 4 * d * d + 4 * d * m } else { dirty * (2 * d * d + 4 * d * m) + after * 2 * d * d };
-        flops += keys_values + rest + 4 * d * length * if last { 1 } else { after };
-        dirty = after;
+        let at_end = if end_differs { 2 * d * d + 4 * d * m } else { 0 };
+        let rest = match layer == last {
+            true => 2 * d * d + at_end,
+            false => dirty * (2 * d * d + 4 * d * m) + after * 2 * d * d,
+        };
+        flops += dirty * 4 * d * d + rest + 4 * d * length * if layer == last { 1 } else { after };
+        (dirty, end_differs) = (after, true);
     }
     (flops, after)
 }
