@@ -14,10 +14,9 @@ use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::targets::{Target, Targets};
-use crate::causal::bench::{self, Bench, Group, Settings, Side};
+use self::targets::{Ablated, Target, Targets};
+use crate::causal::bench::{self, Bench, Settings, Side};
 use crate::causal::delta::{Deltas, NO_OTHER_PROMPT};
-use crate::causal::effect::Label;
 use crate::causal::places::{self, ALL, EACH, Positions};
 use crate::causal::{self, Causal, Running, donors};
 use crate::engine::{Cell, Change, Donor, Value};
@@ -27,7 +26,6 @@ use crate::pairs::{Pair, PairSource};
 use crate::run::Answer;
 use crate::spec::{Estimate, Probe};
 use crate::subject::Context;
-use crate::table::{self, Kind};
 
 /// The largest number of random sets beside each named one.
 const MAX_CONTROLS: usize = 1000;
@@ -119,35 +117,6 @@ fn metrics() -> Vec<Metric> {
     vec![Metric::LogitDiff, Metric::Kl, Metric::Loss]
 }
 
-/// A target under a method, as it stands in tables.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ablated {
-    target: Target,
-    method: Method,
-}
-
-impl Label for Ablated {
-    fn header() -> Vec<(&'static str, Kind)> {
-        let ints = ["layer", "pos", "head"].map(|name| (name, Kind::Int));
-        let texts = [("part", Kind::Text), ("set", Kind::Text), ("control", Kind::Int), ("method", Kind::Text)];
-        [("hook", Kind::Text)].into_iter().chain(ints).chain(texts).collect()
-    }
-
-    fn cells(&self) -> Vec<table::Cell> {
-        let place = &self.target.place;
-        vec![
-            place.point.to_string().into(),
-            place.point.layer().into(),
-            place.pos.into(),
-            place.head.into(),
-            place.part.clone().into(),
-            self.target.set.clone().into(),
-            self.target.control.into(),
-            self.method.name().into(),
-        ]
-    }
-}
-
 impl Ablation {
     /// Zero ablation of every head's output.
     pub fn new(pairs: PairSource) -> Self {
@@ -182,7 +151,9 @@ impl Ablation {
             let labels: Vec<Ablated> = targets.keys().map(label).collect();
             match self.donor(method, bench, index, mean)? {
                 Some(donor) => {
-                    let scores = self.scores(bench, group, &targets, method, donor)?;
+                    let value = if method == Method::Zero { Value::Zero } else { Value::Donor(0) };
+                    let cells = cells(&targets, value);
+                    let scores = group.scores(bench, &self.settings(), Side::Clean, &[donor], &cells)?;
                     deltas.note(&labels, &group.members, &base, &scores);
                 }
                 None => deltas.note_none(&labels, &group.members, &base, NO_OTHER_PROMPT),
@@ -201,19 +172,6 @@ impl Ablation {
             Method::MeanPerPosition => donors::mean_per_position(bench, Side::Clean, length, &points).map(Some),
             Method::Resample => donors::resampled(bench, Side::Clean, group, &points),
         }
-    }
-
-    fn scores(
-        &self,
-        bench: &Bench,
-        group: &Group,
-        targets: &Targets,
-        method: Method,
-        donor: Donor,
-    ) -> Result<Vec<crate::engine::Scores>, ProbeError> {
-        let value = if method == Method::Zero { Value::Zero } else { Value::Donor(0) };
-        let cells: Vec<Cell> = targets.values().map(|parts| cell(parts, value)).collect();
-        group.scores(bench, &self.settings(), Side::Clean, &[donor], &cells)
     }
 
     /// Refuses what a method cannot do at a point.
@@ -257,10 +215,10 @@ impl Ablation {
     }
 }
 
-/// The regions of a target as a cell.
-fn cell(parts: &[(HookPoint, Region)], value: Value) -> Cell {
+/// A cell per target that puts a value in its place.
+fn cells(targets: &Targets, value: Value) -> Vec<Cell> {
     let change = |(point, region): &(HookPoint, Region)| Change { point: *point, region: region.clone(), value };
-    Cell { changes: parts.iter().map(change).collect() }
+    targets.values().map(|parts| Cell { changes: parts.iter().map(change).collect() }).collect()
 }
 
 impl Probe for Ablation {
@@ -313,8 +271,7 @@ impl Causal for Ablation {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
         let targets = self.targets(&context.config.anatomy(), context.seed, &positions, members)?;
-        let of_one = targets.values().map(|parts| cell(parts, Value::Zero)).collect::<Vec<_>>();
-        Ok(self.methods.iter().flat_map(|_| of_one.clone()).collect())
+        Ok(self.methods.iter().flat_map(|_| cells(&targets, Value::Zero)).collect())
     }
 
     fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError> {

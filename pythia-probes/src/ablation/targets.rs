@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
 
-use super::{Ablation, controls};
+use super::{Ablation, Method, controls};
+use crate::causal::effect::Label;
 use crate::causal::places::{self, Heads, Place, Positions};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
+use crate::table::{Cell, Kind};
 
 /// Heads as `(layer, head)`.
 pub(super) type Set = Vec<(usize, usize)>;
@@ -20,6 +22,35 @@ pub(super) struct Target {
     pub set: String,
     /// Which of the random sets beside the named one.
     pub control: Option<usize>,
+}
+
+/// A target under a method, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ablated {
+    pub target: Target,
+    pub method: Method,
+}
+
+impl Label for Ablated {
+    fn header() -> Vec<(&'static str, Kind)> {
+        let ints = ["layer", "pos", "head"].map(|name| (name, Kind::Int));
+        let texts = [("part", Kind::Text), ("set", Kind::Text), ("control", Kind::Int), ("method", Kind::Text)];
+        [("hook", Kind::Text)].into_iter().chain(ints).chain(texts).collect()
+    }
+
+    fn cells(&self) -> Vec<Cell> {
+        let place = &self.target.place;
+        vec![
+            place.point.to_string().into(),
+            place.point.layer().into(),
+            place.pos.into(),
+            place.head.into(),
+            place.part.clone().into(),
+            self.target.set.clone().into(),
+            self.target.control.into(),
+            self.method.name().into(),
+        ]
+    }
 }
 
 /// The regions of every target. What two settings both name is one target.

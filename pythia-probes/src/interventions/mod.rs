@@ -128,7 +128,7 @@ impl Interventions {
     }
 
     /// The cells for pairs of one length, in the order of the runs.
-    fn cells_of(&self, config: &NeoxConfig, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
+    fn runs_of(&self, config: &NeoxConfig, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
         let mut vectors = MEAN;
         let mut cells = Vec::new();
         for edits in self.runs.values() {
@@ -210,7 +210,11 @@ impl Causal for Interventions {
     }
 
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
-        self.cells_of(context.config, members)
+        let mut cells = self.runs_of(context.config, members)?;
+        // Other donors are taken to be the other prompt's run, which is equal in part; a mean is not.
+        let changes = cells.iter_mut().flat_map(|cell| &mut cell.changes);
+        changes.filter(|change| change.value == Value::Donor(MEAN)).for_each(|change| change.value = Value::Zero);
+        Ok(cells)
     }
 
     fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError> {
@@ -220,7 +224,7 @@ impl Causal for Interventions {
         for group in &bench.groups {
             let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
             donors[OTHER] = group.run(self.side.other()).seen().clone();
-            let cells = self.cells_of(bench.subject.model.config(), &members)?;
+            let cells = self.runs_of(bench.subject.model.config(), &members)?;
             let (base, _) = group.ends(bench, &self.metrics, self.side)?;
             let scores = group.scores(bench, &self.settings(), self.side, &donors, &cells)?;
             deltas.note(&labels, &group.members, &base, &scores);
