@@ -233,7 +233,6 @@ impl ActivationPatching {
         }
         Ok(())
     }
-
 }
 
 impl Probe for ActivationPatching {

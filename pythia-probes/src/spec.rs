@@ -12,8 +12,8 @@ use crate::cross_checkpoint::CrossCheckpoint;
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
-use crate::path_patching::PathPatching;
 use crate::interventions::Interventions;
+use crate::path_patching::PathPatching;
 use crate::reading::Reading;
 use crate::steering::Steering;
 use crate::subject::Context;
@@ -225,7 +225,8 @@ mod tests {
         assert_eq!(different.len(), kinds.len());
         // Every kind has a configuration, which says so where a field is unknown.
         for kind in kinds {
-            let error = ProbeSpec::read(kind, serde_json::json!({ "no_such_field": 1 })).map_err(|error| error.to_string());
+            let error =
+                ProbeSpec::read(kind, serde_json::json!({ "no_such_field": 1 })).map_err(|error| error.to_string());
             assert!(error.is_err_and(|error| error.contains("no_such_field")), "{kind}");
         }
     }

@@ -80,12 +80,14 @@ fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Res
     if (-shortest..shortest).contains(&number) {
         return Ok(Positions::At(number));
     }
-    let allowed = format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
+    let allowed =
+        format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
     Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
 }
 
 fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeError {
-    let mut names: Vec<&str> = pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
+    let mut names: Vec<&str> =
+        pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
     names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
     let allowed = format!("\"each\", \"all\", a number, or a position that all pairs name ({})", names.join(", "));
     ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }

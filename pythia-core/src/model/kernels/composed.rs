@@ -69,7 +69,8 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
             .iter()
             .flat_map(|&position| (0..length).map(move |s| s > position as usize))
             .collect();
-        let future = Tensor::<4, Bool>::from_data(TensorData::new(future, [count, 1, 1, length]), &queries.device().inner());
+        let future =
+            Tensor::<4, Bool>::from_data(TensorData::new(future, [count, 1, 1, length]), &queries.device().inner());
         let scores = scores.mask_fill(future.expand([count, n_heads, 1, length]), f32::NEG_INFINITY);
         burn::tensor::activation::softmax(scores, 3).reshape([count, n_heads * length])
     };
