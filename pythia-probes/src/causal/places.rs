@@ -123,6 +123,9 @@ pub fn head(field: &'static str, word: &str, anatomy: &Anatomy) -> Result<(usize
     })
 }
 
+/// Heads as `(layer, head)`, ascending.
+pub type HeadSet = Vec<(usize, usize)>;
+
 /// Reads sets of heads by name.
 ///
 /// # Errors
@@ -131,7 +134,7 @@ pub fn sets(
     field: &'static str,
     sets: &BTreeMap<String, Vec<String>>,
     anatomy: &Anatomy,
-) -> Result<Vec<(String, Vec<(usize, usize)>)>, ProbeError> {
+) -> Result<Vec<(String, HeadSet)>, ProbeError> {
     let read = |(name, words): (&String, &Vec<String>)| {
         let mut heads = words.iter().map(|word| head(field, word, anatomy)).collect::<Result<Vec<_>, _>>()?;
         heads.sort_unstable();

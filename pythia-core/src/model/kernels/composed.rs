@@ -80,7 +80,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
 pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, width) = (lookup.length, values.dims()[1]);
     let part = |from: usize, to: usize| {
-        let weights = pattern.clone().slice([from..to]).reshape([to - from, n_heads, 1, length]);
+        let weights = pattern.clone().slice_dim(0, from..to).reshape([to - from, n_heads, 1, length]);
         let v = gathered(&values, &lookup.values, lookup, from..to, n_heads);
         weights.matmul(v).reshape([to - from, width])
     };

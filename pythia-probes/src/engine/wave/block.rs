@@ -205,7 +205,7 @@ fn pick(have: &Rows, values: Option<Tensor<2>>, wanted: &Rows) -> Option<Tensor<
 /// Adds `difference`, which stands for `some` of the `rows`, to `values`.
 fn add_at(values: Tensor<2>, rows: &Rows, some: &Rows, difference: Option<Tensor<2>>) -> Tensor<2> {
     let Some(difference) = difference else { return values };
-    let nothing = Tensor::zeros_like(&values).slice([0..1]);
+    let nothing = Tensor::zeros_like(&values).slice_dim(0, 0..1);
     let places = rows.tokens().iter().map(|token| some.find(*token).map_or(0, |place| place + 1));
     values + select(&Tensor::cat(vec![nothing, difference], 0), &places.collect::<Vec<_>>())
 }
