@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::canonical::canonical;
 use crate::config::TableOf;
 use crate::study::Study;
+use crate::tally::Counts;
 
 /// Version of the tables' schema and of the probes' definitions. It is raised when a column or the meaning of a value
 /// changes, and with it every key changes, so that old and new results never mix in silence.
@@ -87,6 +88,8 @@ impl CellConfig {
             ("tokenizer_hash", &ran_on.tokenizer_hash),
             ("known_bad", &ran_on.known_bad),
             (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
+            ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
+            ("pairs_dropped", &ran_on.pairs.map(|counts| counts.dropped.to_string())),
         ];
         let present = optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         metadata.extend(present);
@@ -105,6 +108,8 @@ pub struct RanOn {
     pub known_bad: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
     pub donor_weights_hash: Option<String>,
+    /// How many pairs of prompts the probe used and left out, where it reads pairs.
+    pub pairs: Option<Counts>,
 }
 
 /// `{"kind": ..., every field with its default}`.

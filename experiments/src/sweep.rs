@@ -26,6 +26,7 @@ use crate::progress::Progress;
 use crate::signals::WriteLock;
 use crate::sink::{self, Stamp};
 use crate::study::{BOS, Model, Study};
+use crate::tally::Tallies;
 
 /// Everything a sweep needs.
 pub struct Sweep<'a> {
@@ -35,6 +36,8 @@ pub struct Sweep<'a> {
     pub plan: &'a Plan,
     /// Where results go.
     pub folder: &'a Folder,
+    /// Which pairs the probes use.
+    pub tallies: &'a Tallies,
     /// Held while a file is put in its place.
     pub writing: WriteLock,
 }
@@ -173,6 +176,7 @@ impl Sweep<'_> {
             tokenizer_hash: self.study.models[cell.model].vocabulary.tokenizer_hash.clone(),
             known_bad: cell.known_bad.map(str::to_owned),
             donor_weights_hash: lent.hashes(&self.study.experiment.probes[probe].spec.donors()),
+            pairs: self.tallies.counts(cell.model, probe),
         }
     }
 

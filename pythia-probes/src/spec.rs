@@ -7,12 +7,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ablation::Ablation;
 use crate::activation_patching::ActivationPatching;
-use crate::causal::Causal;
+use crate::causal::{self, Causal};
 use crate::cross_checkpoint::CrossCheckpoint;
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
 use crate::interventions::Interventions;
+use crate::pairs::Pairs;
 use crate::path_patching::PathPatching;
 use crate::reading::Reading;
 use crate::steering::Steering;
@@ -192,6 +193,17 @@ impl ProbeSpec {
     /// [`Subject::files`](crate::Subject::files); their content is part of what determines the answer.
     pub fn files(&self) -> Vec<&Path> {
         self.family().probe().files()
+    }
+
+    /// The pairs of prompts that the probe reads, and those of its file that were left out; `None` for a probe without pairs.
+    ///
+    /// # Errors
+    /// What [`check`](Self::check) says of the pairs.
+    pub fn pairs(&self, context: &Context) -> Option<Result<Pairs, ProbeError>> {
+        match self.family() {
+            Family::Reading(_) => None,
+            Family::Causal(probe) => Some(causal::bench::make_pairs(probe, context)),
+        }
     }
 
     /// The labels of the other checkpoints of the model that the probe reads, to be put into

@@ -7,6 +7,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::plan::{Cell, Plan, State, Totals};
 use crate::study::Study;
+use crate::tally::Tallies;
 
 /// Show an experiment's cells, what they cost, and what is done
 ///
@@ -39,17 +40,22 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let disk = args.experiment.disk(&experiment);
     let study = Study::open(experiment)?;
     let plan = Plan::make(&study, &disk, args.experiment.limit);
+    let tallies = Tallies::of(&study);
+    for note in tallies.notes(&study) {
+        crate::say::say!("{note}");
+    }
     if args.json {
-        super::print(&format!("{:#}", json(&study, &plan)))?;
+        super::print(&format!("{:#}", json(&study, &plan, &tallies)))?;
     } else {
         super::print(&table(&study, &plan))?;
     }
     Ok(Exit::Ok)
 }
 
-fn json(study: &Study, plan: &Plan) -> Value {
+fn json(study: &Study, plan: &Plan, tallies: &Tallies) -> Value {
     let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(study, cell)).collect();
-    json!({ "experiment": study.experiment.name, "totals": plan.totals(), "cells": cells })
+    let pairs = tallies.json(study);
+    json!({ "experiment": study.experiment.name, "totals": plan.totals(), "pairs": pairs, "cells": cells })
 }
 
 fn cell_json(study: &Study, cell: &Cell) -> Value {

@@ -15,6 +15,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::study::Study;
 use crate::sweep::{self, Sweep};
+use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
@@ -73,9 +74,11 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     let hash = blake3::hash(record.as_bytes()).to_hex().to_string();
     let (cells, done, version) = (plan.cells.len(), plan.n_done(), env!("CARGO_PKG_VERSION"));
     journal.note(&Event::Started { version, experiment: &hash, cells, done })?;
-    announce(study, &plan);
+    let tallies = Tallies::of(study);
+    announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let outcome = Sweep { study, plan: &plan, folder: &folder, writing }.run(&mut journal, &mut progress)?;
+    let outcome =
+        Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, writing }.run(&mut journal, &mut progress)?;
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: progress.seconds() })?;
     let seconds = progress.seconds();
     progress.finish();
@@ -117,8 +120,11 @@ fn refuse_too_much(needed: u64, available: Option<u64>) -> Result<(), Failure> {
     }
 }
 
-/// Warns of published checkpoints that are known to be wrong: a curve through them is false.
-fn announce(study: &Study, plan: &Plan) {
+/// Says which pairs are left out, and warns of published checkpoints that are known to be wrong: a curve through them is false.
+fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
+    for note in tallies.notes(study) {
+        crate::say::say!("{note}");
+    }
     let bad: Vec<_> = plan.cells.iter().filter_map(|cell| Some((cell.name(study), cell.known_bad?))).collect();
     if let Some((name, problem)) = bad.first() {
         crate::say::say!(

@@ -8,6 +8,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::place;
 use crate::study::Study;
+use crate::tally::Tallies;
 
 /// Check experiment files
 ///
@@ -44,7 +45,9 @@ fn validate(file: &Path) -> Result<String, Failure> {
     match Study::open(config::parse(&file.display().to_string(), &text, &[])?) {
         Ok(study) => {
             let checkpoints: usize = study.models.iter().map(|model| model.steps.len()).sum();
-            Ok(format!(": {checkpoints} checkpoints x {} probes", study.experiment.probes.len()))
+            let notes = Tallies::of(&study).notes(&study);
+            let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
+            Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", study.experiment.probes.len()))
         }
         Err(errors) if errors.are_about_data() => {
             let notes = errors.problems.iter().map(|located| format!("\n  note: {}", located.problem));

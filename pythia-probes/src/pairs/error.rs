@@ -228,8 +228,8 @@ pub enum PairError {
     },
 }
 
-/// The first reasons and how many more there are.
-fn reasons(dropped: &[Dropped]) -> String {
+/// Why pairs were left out: the first of them with their lines, and how many more there are.
+pub fn reasons(dropped: &[Dropped]) -> String {
     let told = dropped.iter().take(REASONS).map(|one| format!("line {}: {}", one.source, one.reason));
     let rest = dropped.len().saturating_sub(REASONS);
     let more = (rest > 0).then(|| format!("and {rest} more"));

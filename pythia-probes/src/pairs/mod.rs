@@ -40,7 +40,7 @@ use crate::prompts::Vocabulary;
 use file::Reading;
 use generate::Maker;
 
-pub use error::PairError;
+pub use error::{PairError, reasons};
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;
