@@ -197,6 +197,7 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::Contradiction { field } => Some(field),
             ProbeError::Pairs(_) => Some("pairs"),
+            ProbeError::Hook(_) => Some("hooks"),
             ProbeError::Vector { .. } => Some("vector"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),

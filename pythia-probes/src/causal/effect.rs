@@ -156,15 +156,15 @@ impl Runs {
     }
 }
 
-/// A pair, and a sample per metric.
-type OfPair = (usize, Vec<Sample>);
+/// By pair, a sample per metric.
+type ByPair = BTreeMap<usize, Vec<Sample>>;
 
 /// The values of cells, by label, prompt and metric.
 pub(crate) struct Effects<L> {
     runs: Runs,
     metrics: Vec<Metric>,
     /// Per cell, the pairs that it was run on, with a sample per metric.
-    rows: BTreeMap<(Direction, L), Vec<OfPair>>,
+    rows: BTreeMap<(Direction, L), ByPair>,
 }
 
 impl<L: Label> Effects<L> {
@@ -180,7 +180,7 @@ impl<L: Label> Effects<L> {
 
     /// Notes what a cell did to one pair: a sample per metric.
     pub fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>) {
-        self.rows.entry((direction, label.clone())).or_default().push((pair, samples));
+        self.rows.entry((direction, label.clone())).or_default().insert(pair, samples);
     }
 
     /// A row per cell and metric: `n` pairs with defined values, the means of `clean`, `corrupt` and `patched` over them, the
@@ -195,7 +195,7 @@ impl<L: Label> Effects<L> {
         for ((direction, label), pairs) in &self.rows {
             for (index, metric) in self.metrics.iter().enumerate() {
                 let samples: Vec<Sample> =
-                    pairs.iter().map(|(_, samples)| samples[index]).filter(Sample::is_finite).collect();
+                    pairs.values().map(|samples| samples[index]).filter(Sample::is_finite).collect();
                 let before = self.runs.cells(*direction, *metric).into_iter().chain([samples.len().into()]);
                 let numbers = summary(*direction, &samples, &mut bootstrap);
                 let status = if numbers[3].is_some() { OK } else { UNDEFINED };
