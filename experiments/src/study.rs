@@ -223,7 +223,7 @@ fn check_probe(
         && let Err(error) = probe.spec.check(&context)
     {
         let at = probe.place_of(&error);
-        let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error };
+        let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error: Box::new(error) };
         problems.push(Located::new(problem, at));
     }
     problems

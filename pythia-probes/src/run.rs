@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::ProbeError;
-use crate::{causal, reading};
 use crate::spec::{Family, ProbeSpec};
 use crate::subject::Subject;
 use crate::table::Table;
+use crate::{causal, reading};
 
 /// What a probe answers: its tables, in the order of [`ProbeSpec::tables`].
 pub type Answer = Vec<Table>;

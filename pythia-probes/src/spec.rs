@@ -237,7 +237,8 @@ mod tests {
         assert_eq!(different.len(), kinds.len());
         // Every kind has a configuration, which says so where a field is unknown.
         for kind in kinds {
-            let error = ProbeSpec::read(kind, serde_json::json!({ "no_such_field": 1 })).map_err(|error| error.to_string());
+            let error =
+                ProbeSpec::read(kind, serde_json::json!({ "no_such_field": 1 })).map_err(|error| error.to_string());
             assert!(error.is_err_and(|error| error.contains("no_such_field")), "{kind}");
         }
     }

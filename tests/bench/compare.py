@@ -62,6 +62,17 @@ def workloads(home, peers, binary, reps):
         yield "a-160m-bin", ours("a", "160m/bin"), [ours("a", "160m/fp16")]
     yield "c-70m", ours("c", "70m/fp32"), [theirs("tl2", "c", "70m"), theirs("hf", "c", "70m")]
     yield "g-70m", ours("g", "70m/fp32"), [theirs("tl2", "g", "70m", "--variant", "good"), theirs("hf", "g", "70m")]
+    for size, few in (("70m", 48), ("160m", 24)):
+        # The peers' slow sweeps are timed on some of their cells, evenly spread, and scaled up.
+        for batch in ("1", "8"):
+            mine = ours("d", f"{size}/fp32", "--batch", batch)
+            smart = theirs("hf", "d", size, "--batch", batch, "--variant", "smart")
+            yield f"d-{size}-{batch}", mine, [theirs("tl2", "d", size, "--batch", batch, "--sample", few), smart]
+        for work in ("e2", "e1"):
+            mine = ours(work, f"{size}/fp32", "--batch", "1")
+            yield f"{work}-{size}", mine, [theirs("tl2", work, size, "--batch", "1", "--sample", few)]
+        smart = theirs("hf", "f", size, "--batch", "8", "--variant", "smart")
+        yield f"f-{size}", ours("f", f"{size}/fp32"), [theirs("tl2", "f", size, "--batch", "8", "--sample", few // 2), smart]
     yield "h", ours("h", "ckpt70m"), [theirs("tl2", "h", "70m", "--variant", "good"), theirs("hf", "h", "70m")]
 
 
@@ -78,6 +89,15 @@ def compare(name, contestants, rounds, out):
     return lines
 
 
+def rate(lines):
+    """Our interventions' operations, and how many of them a second."""
+    flops = lines[0].get("flops")
+    if not flops:
+        return ""
+    seconds = statistics.median(line["median_s"] for line in lines)
+    return f"{flops / 1e9:.1f} GFLOP at {flops / 1e9 / seconds:.0f}/s   "
+
+
 def report(name, contestants, lines):
     ours = lines[0]
     for contestant, theirs in zip(contestants[1:], lines[1:]):
@@ -87,7 +107,7 @@ def report(name, contestants, lines):
         busy = max(line["busy_other"] for line in ours + theirs)
         print(
             f"{name:12} pythia {seconds[0]:8.4f} s {memory[0]:6d} MiB   {contestant.name:6} {seconds[1]:8.4f} s "
-            f"{memory[1]:6d} MiB   ratio {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+            f"{memory[1]:6d} MiB   {rate(ours)}ratio {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
             f"others used up to {busy:.0%}",
             flush=True,
         )

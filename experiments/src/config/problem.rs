@@ -142,7 +142,7 @@ pub enum Problem {
         /// The model's label.
         model: String,
         /// The probe's own words.
-        error: ProbeError,
+        error: Box<ProbeError>,
     },
     /// A file that a probe names cannot be used.
     #[error("probe `{probe}`: {error}")]

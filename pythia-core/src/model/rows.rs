@@ -151,7 +151,7 @@ impl RowBlock<'_> {
     /// What one head writes, `[row, d_model]`, without `b_O`. `z`: that head's alone, `[row, d_head]`.
     pub fn result(&self, z: Tensor<2>, head: usize) -> Tensor<2> {
         let d_head = z.dims()[1];
-        z.matmul(self.block.attention.out.weight.clone().slice([head * d_head..(head + 1) * d_head]))
+        z.matmul(self.block.attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
     }
 
     /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.

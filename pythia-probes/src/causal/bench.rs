@@ -197,5 +197,8 @@ pub(super) fn by_length(pairs: &[Pair]) -> Vec<Vec<usize>> {
     for (index, pair) in pairs.iter().enumerate() {
         lengths.entry(pair.clean.len()).or_default().push(index);
     }
-    lengths.into_values().flat_map(|members| members.chunks(AT_ONCE).map(<[usize]>::to_vec).collect::<Vec<_>>()).collect()
+    lengths
+        .into_values()
+        .flat_map(|members| members.chunks(AT_ONCE).map(<[usize]>::to_vec).collect::<Vec<_>>())
+        .collect()
 }

@@ -156,11 +156,15 @@ impl Runs {
     }
 }
 
+/// A pair, and a sample per metric.
+type OfPair = (usize, Vec<Sample>);
+
 /// The values of cells, by label, prompt and metric.
 pub(crate) struct Effects<L> {
     runs: Runs,
     metrics: Vec<Metric>,
-    rows: BTreeMap<(Direction, L), Vec<(usize, Vec<Sample>)>>,
+    /// Per cell, the pairs that it was run on, with a sample per metric.
+    rows: BTreeMap<(Direction, L), Vec<OfPair>>,
 }
 
 impl<L: Label> Effects<L> {

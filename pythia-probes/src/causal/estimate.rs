@@ -47,7 +47,11 @@ pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, Prob
     let settings = probe.settings();
     let active = tokens.saturating_mul(wave::token_bytes(config, longest)).min(settings.memory);
     let pass = (pairs.len().min(AT_ONCE) * longest) as u64 * wave::token_bytes(config, longest);
-    let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) { 0 } else { 5 * ROWS_AT_A_TIME * config.vocab_size as u64 };
+    let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) {
+        0
+    } else {
+        5 * ROWS_AT_A_TIME * config.vocab_size as u64
+    };
     estimate.memory += active.max(pass) + F32 * logits;
     Ok(estimate)
 }
@@ -170,7 +174,8 @@ mod tests {
             let cell = |layer, position: i64| {
                 Cell::of(site.at(layer), Region::all().along(Axis::Pos, position), Value::Donor(0))
             };
-            let cells: Vec<Cell> = (0..3).flat_map(|layer| (0..12).map(move |position| cell(layer, position))).collect();
+            let cells: Vec<Cell> =
+                (0..3).flat_map(|layer| (0..12).map(move |position| cell(layer, position))).collect();
             let done = wave::scores(&sweep, &cells).expect("scores").1.flops as f64;
             let differs: Vec<bool> = (0..12).map(|position| position == 4).collect();
             let estimated: usize = cells.iter().map(|cell| cone(model.config(), cell, &differs).0).sum();

@@ -47,7 +47,7 @@ pub struct Running {
 
 impl Default for Running {
     fn default() -> Self {
-        Running { engine: Engine::Cone, memory: Bytes::mib(512), per_example: true }
+        Running { engine: Engine::Cone, memory: Bytes::mib(128), per_example: true }
     }
 }
 

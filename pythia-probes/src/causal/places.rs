@@ -80,12 +80,14 @@ fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Res
     if (-shortest..shortest).contains(&number) {
         return Ok(Positions::At(number));
     }
-    let allowed = format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
+    let allowed =
+        format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
     Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
 }
 
 fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeError {
-    let mut names: Vec<&str> = pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
+    let mut names: Vec<&str> =
+        pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
     names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
     let allowed = format!("\"each\", \"all\", a number, or a position that all pairs name ({})", names.join(", "));
     ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
@@ -121,6 +123,9 @@ pub fn head(field: &'static str, word: &str, anatomy: &Anatomy) -> Result<(usize
     })
 }
 
+/// Heads as `(layer, head)`, ascending.
+pub type HeadSet = Vec<(usize, usize)>;
+
 /// Reads sets of heads by name.
 ///
 /// # Errors
@@ -129,7 +134,7 @@ pub fn sets(
     field: &'static str,
     sets: &BTreeMap<String, Vec<String>>,
     anatomy: &Anatomy,
-) -> Result<Vec<(String, Vec<(usize, usize)>)>, ProbeError> {
+) -> Result<Vec<(String, HeadSet)>, ProbeError> {
     let read = |(name, words): (&String, &Vec<String>)| {
         let mut heads = words.iter().map(|word| head(field, word, anatomy)).collect::<Result<Vec<_>, _>>()?;
         heads.sort_unstable();

@@ -145,11 +145,15 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     let points = changeable(&model);
     let donor = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
     let split = |point: HookPoint| {
-        matches!(point.site(), Site::AttnIn | Site::QInput | Site::KInput | Site::VInput | Site::Ln1Scale | Site::Ln1Normalized)
+        matches!(
+            point.site(),
+            Site::AttnIn | Site::QInput | Site::KInput | Site::VInput | Site::Ln1Scale | Site::Ln1Normalized
+        )
     };
     let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
     let cells: Vec<Cell> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
-    let base = Run::of(&model, corrupt, wave::base_points(&model.anatomy(), touched(&cells))).expect("the points exist");
+    let base =
+        Run::of(&model, corrupt, wave::base_points(&model.anatomy(), touched(&cells))).expect("the points exist");
     let sweep = Sweep { model: &model, base: &base, donors: &[donor], readout: &readout, memory };
     let naive = sweep.scores(Engine::Naive, &cells).expect("the naive engine runs");
     let cone = sweep.scores(Engine::Cone, &cells).expect("the cone engine runs");
@@ -157,7 +161,10 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
         for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
             let scale = naive.abs().max(1.0);
             assert!(naive.is_nan() == cone.is_nan());
-            assert!((naive - cone).abs() <= tolerance * scale, "{naive} {cone} (seed {seed}, {batch}x{length}): {cell:?}");
+            assert!(
+                (naive - cone).abs() <= tolerance * scale,
+                "{naive} {cone} (seed {seed}, {batch}x{length}): {cell:?}"
+            );
         }
     }
 }
@@ -189,14 +196,16 @@ fn sweep_cells(length: usize, parallel: bool) -> Vec<Cell> {
     for layer in 0..LAYERS {
         for site in [Site::ResidPre, Site::AttnOut, Site::MlpOut, Site::ResidPost, Site::ResidMid, Site::MlpPost] {
             let exists = site != Site::ResidMid || !parallel;
-            let of = |position| Cell::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Donor(0));
+            let of =
+                |position| Cell::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Donor(0));
             cells.extend((0..length).filter(|_| exists).map(of));
         }
         for site in [Site::Z, Site::Q, Site::K, Site::V, Site::Result] {
             for head in 0..HEADS {
                 let all = Region::all().along(Axis::Head, head as i64);
                 cells.push(Cell::of(site.at(layer), all.clone(), Value::Donor(0)));
-                let of = |position| Cell::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Donor(0));
+                let of =
+                    |position| Cell::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Donor(0));
                 cells.extend((0..length).map(of));
             }
         }

@@ -99,10 +99,13 @@ impl Golden {
 
     /// The pairs of the patching goldens, a line of JSON each.
     fn pairs(&self) -> String {
-        let rows = self.rows("tokens.clean").into_iter().zip(self.rows("tokens.corrupted")).zip(self.rows("tokens.answers"));
+        let rows =
+            self.rows("tokens.clean").into_iter().zip(self.rows("tokens.corrupted")).zip(self.rows("tokens.answers"));
         let line = |((clean, corrupt), answers): ((Vec<u32>, Vec<u32>), Vec<u32>)| {
             let (answer, wrong) = (answers[0], answers[1]);
-            format!("{{\"clean\": {clean:?}, \"corrupt\": {corrupt:?}, \"answer\": [{answer}], \"wrong\": [{wrong}]}}\n")
+            format!(
+                "{{\"clean\": {clean:?}, \"corrupt\": {corrupt:?}, \"answer\": [{answer}], \"wrong\": [{wrong}]}}\n"
+            )
         };
         rows.map(line).collect()
     }

@@ -225,10 +225,11 @@ impl Graph {
     }
 }
 
-fn each<'w, T>(
-    words: &'w [String],
+/// What each word stands for.
+fn each<T>(
+    words: &[String],
     read: impl Fn(&str) -> Result<Vec<T>, ProbeError>,
-) -> Result<Vec<(&'w str, Vec<T>)>, ProbeError> {
+) -> Result<Vec<(&str, Vec<T>)>, ProbeError> {
     words.iter().map(|word| Ok((word.as_str(), read(word)?))).collect()
 }
 

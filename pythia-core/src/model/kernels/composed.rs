@@ -69,7 +69,8 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
             .iter()
             .flat_map(|&position| (0..length).map(move |s| s > position as usize))
             .collect();
-        let future = Tensor::<4, Bool>::from_data(TensorData::new(future, [count, 1, 1, length]), &queries.device().inner());
+        let future =
+            Tensor::<4, Bool>::from_data(TensorData::new(future, [count, 1, 1, length]), &queries.device().inner());
         let scores = scores.mask_fill(future.expand([count, n_heads, 1, length]), f32::NEG_INFINITY);
         burn::tensor::activation::softmax(scores, 3).reshape([count, n_heads * length])
     };
@@ -79,7 +80,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
 pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, width) = (lookup.length, values.dims()[1]);
     let part = |from: usize, to: usize| {
-        let weights = pattern.clone().slice([from..to]).reshape([to - from, n_heads, 1, length]);
+        let weights = pattern.clone().slice_dim(0, from..to).reshape([to - from, n_heads, 1, length]);
         let v = gathered(&values, &lookup.values, lookup, from..to, n_heads);
         weights.matmul(v).reshape([to - from, width])
     };

@@ -226,7 +226,11 @@ mod tests {
         let pattern = lookup_pattern(q.clone(), k.clone(), &lookup, heads);
         let exact_pattern = lookup_pattern(exact(&q), exact(&k), &lookup, heads);
         close(pattern.clone(), exact_pattern.clone(), 1e-6);
-        close(lookup_mix(pattern, v.clone(), &lookup, heads), lookup_mix(exact_pattern, exact(&v), &lookup, heads), 1e-6);
+        close(
+            lookup_mix(pattern, v.clone(), &lookup, heads),
+            lookup_mix(exact_pattern, exact(&v), &lookup, heads),
+            1e-6,
+        );
         // A query at position 0 sees one key, whatever the scores are.
         let first: Vec<f32> = lookup_pattern(q, k, &lookup, heads).into_data().try_into_vec().unwrap();
         assert_eq!(first[heads * length..][..length], [1.0, 0.0, 0.0, 0.0]);

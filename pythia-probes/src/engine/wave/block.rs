@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use pythia_core::model::{Lookup, RowBlock};
 use pythia_hooks::{HookPoint, Site};
 
+use super::super::run::select;
 use super::Wave;
 use super::rows::{Own, Rows, Token};
-use super::super::run::select;
 
 impl Wave<'_> {
     /// Tokens whose stream differs from the base run's before block `layer`, to those after it.
@@ -63,8 +63,7 @@ impl Wave<'_> {
             return None;
         }
         let base = |site: Site| self.base(site.at(layer));
-        let (queries, keys, values) =
-            (q.table(&base(Site::RotQ)), k.table(&base(Site::RotK)), v.table(&base(Site::V)));
+        let (queries, keys, values) = (q.table(&base(Site::RotQ)), k.table(&base(Site::RotK)), v.table(&base(Site::V)));
         let lookup = self.lookup(rows, q, k, v);
         let seen: usize = lookup.position.iter().map(|&position| position as usize + 1).sum();
         self.spend(4 * self.config().d_model * seen);
@@ -108,7 +107,8 @@ impl Wave<'_> {
         let mut out = all.clone().map(|z| block.attn_out(z));
         if let (Some(all), false) = (all, touched.is_empty()) {
             // What the heads' results were and became is added as a difference, as the model itself does.
-            let before = block.results(pick(&rows, Some(all), &touched).unwrap_or_else(|| unreachable!("rows were touched")));
+            let before =
+                block.results(pick(&rows, Some(all), &touched).unwrap_or_else(|| unreachable!("rows were touched")));
             let after = Own::new(touched.clone(), Some(before.clone()));
             let after = self.patches.apply(result, &self.branches, after, &self.tables);
             let difference = after.values.map(|after| {
@@ -205,7 +205,7 @@ fn pick(have: &Rows, values: Option<Tensor<2>>, wanted: &Rows) -> Option<Tensor<
 /// Adds `difference`, which stands for `some` of the `rows`, to `values`.
 fn add_at(values: Tensor<2>, rows: &Rows, some: &Rows, difference: Option<Tensor<2>>) -> Tensor<2> {
     let Some(difference) = difference else { return values };
-    let nothing = Tensor::zeros_like(&values).slice([0..1]);
+    let nothing = Tensor::zeros_like(&values).slice_dim(0, 0..1);
     let places = rows.tokens().iter().map(|token| some.find(*token).map_or(0, |place| place + 1));
     values + select(&Tensor::cat(vec![nothing, difference], 0), &places.collect::<Vec<_>>())
 }

@@ -160,9 +160,10 @@ impl Patches {
         tables: &Tables<'_>,
     ) -> Tensor<2> {
         let [count, width] = values.dims();
-        let unit = patches.iter().flat_map(|(_, _, patch)| &patch.columns).fold(width, |unit, columns| {
-            gcd(gcd(unit, columns.start), columns.end)
-        });
+        let unit = patches
+            .iter()
+            .flat_map(|(_, _, patch)| &patch.columns)
+            .fold(width, |unit, columns| gcd(gcd(unit, columns.start), columns.end));
         let mut plan = Plan::new(count, width / unit, self.length * tables.base.batch());
         for (index, branch, patch) in patches {
             for &position in &patch.positions {

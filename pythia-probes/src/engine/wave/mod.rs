@@ -41,8 +41,7 @@ pub struct Work {
 
 /// Points that a base run must hold for a sweep over cells that touch `touched`.
 pub fn base_points(anatomy: &Anatomy, touched: impl IntoIterator<Item = HookPoint>) -> Vec<HookPoint> {
-    const ALWAYS: [Site; 7] =
-        [Site::ResidPre, Site::RotQ, Site::RotK, Site::V, Site::Z, Site::AttnOut, Site::MlpOut];
+    const ALWAYS: [Site; 7] = [Site::ResidPre, Site::RotQ, Site::RotK, Site::V, Site::Z, Site::AttnOut, Site::MlpOut];
     let always = (0..anatomy.n_layers).flat_map(|layer| ALWAYS.map(|site| site.at(layer)));
     let extra = touched.into_iter().filter(|point| matches!(point.site(), Site::Pattern | Site::MlpPost));
     let mut points: Vec<HookPoint> = always.chain(extra).collect();
@@ -172,8 +171,7 @@ impl<'a> Wave<'a> {
         let end = self.tables.base(Site::ResidPost.at(self.config().n_layers - 1));
         let (Some(end), false) = (end, wanted.is_empty()) else { return Ok(Vec::new()) };
         let Some(rows) = own.gather(&wanted, &end, |token| self.base_row(token)) else { return Ok(Vec::new()) };
-        let branches: Vec<Branch> =
-            wanted.by_branch().map(|tokens| self.branches[tokens[0].branch as usize]).collect();
+        let branches: Vec<Branch> = wanted.by_branch().map(|tokens| self.branches[tokens[0].branch as usize]).collect();
         let examples: Vec<usize> = branches.iter().map(|branch| branch.example).collect();
         let values = self.sweep.readout.read(self.sweep.model, rows, &examples, &self.sweep.base_rows())?;
         Ok(branches.into_iter().zip(values).collect())

@@ -1,79 +1,14 @@
-//! What a run is asked at the end: the metrics of interventions, and how they are read from the last stream.
-//!
-//! With the logits x of the answer position, the right answers A and the wrong ones W of a pair, p = softmax(x) over all V
-//! entries, padding included, as TransformerLens and transformers compute it:
-//!
-//! | metric | value |
-//! |---|---|
-//! | `logit_diff` | mean of x over A − mean of x over W; undefined without wrong answers |
-//! | `prob_diff` | Σ p over A − Σ p over W (Hanna et al. 2023); undefined without wrong answers |
-//! | `log_prob` | ln Σ p over A, in nats |
-//! | `prob` | Σ p over A |
-//! | `rank` | how many real tokens have a larger logit than the best of A: 0 is the top |
-//! | `cross_entropy` | −ln Σ p over A |
-//! | `kl` | KL(base run ‖ this run), in nats; 0 for the base run itself |
-//! | `argmax_match` | 1 if the most likely real token is that of the base run |
-//! | `accuracy` | 1 if the most likely real token is one of A |
-//! | `loss` | mean over positions of −ln p of the next token of the prompt, in nats |
+//! What prompts are asked, and the rows of the last stream that answer.
 
-use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData};
 use pythia_core::model::GptNeoX;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
+use super::Metric;
+use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, select, unembed, wide};
 use crate::error::ProbeError;
 
 /// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
 const ROWS_AT_A_TIME: usize = 256;
-
-/// A number read from the end of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// Mean logit of the right answers minus that of the wrong ones.
-    LogitDiff,
-    /// Probability of the right answers minus that of the wrong ones.
-    ProbDiff,
-    /// Logarithm of the probability of the right answers.
-    LogProb,
-    /// Probability of the right answers.
-    Prob,
-    /// Real tokens that are more likely than the best right answer.
-    Rank,
-    /// Negative logarithm of the probability of the right answers.
-    CrossEntropy,
-    /// KL divergence of this run from the base run.
-    Kl,
-    /// Whether the most likely token is that of the base run.
-    ArgmaxMatch,
-    /// Whether the most likely token is a right answer.
-    Accuracy,
-    /// Mean loss over the prompt's own tokens.
-    Loss,
-}
-
-impl Metric {
-    /// Its name in tables and experiment files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Metric::LogitDiff => "logit_diff",
-            Metric::ProbDiff => "prob_diff",
-            Metric::LogProb => "log_prob",
-            Metric::Prob => "prob",
-            Metric::Rank => "rank",
-            Metric::CrossEntropy => "cross_entropy",
-            Metric::Kl => "kl",
-            Metric::ArgmaxMatch => "argmax_match",
-            Metric::Accuracy => "accuracy",
-            Metric::Loss => "loss",
-        }
-    }
-
-    /// Whether a few columns of the unembedding are enough.
-    pub const fn needs_few_columns(self) -> bool {
-        matches!(self, Metric::LogitDiff)
-    }
-}
 
 /// What one prompt is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,18 +48,6 @@ pub struct Reference<'a> {
     pub model: &'a GptNeoX,
     /// The rows of its last stream that the metrics read, of all prompts, `[row, d_model]`.
     pub rows: &'a Tensor<2>,
-}
-
-/// Logits of one row, reduced to what metrics are made of.
-#[derive(Clone, Debug, Default)]
-struct Row {
-    /// Logits of the answers, then of the wrong answers (or of the next token, where the row stands for a loss).
-    picked: Vec<f64>,
-    /// ln Σ exp of all logits.
-    log_sum: f64,
-    rank: f64,
-    best: i64,
-    kl: f64,
 }
 
 impl Readout {
@@ -202,7 +125,7 @@ impl Readout {
         let mut found = Vec::with_capacity(places.len());
         for from in (0..places.len()).step_by(ROWS_AT_A_TIME) {
             let part = &places[from..(from + ROWS_AT_A_TIME).min(places.len())];
-            let rows = rows.clone().slice([from..from + part.len()]);
+            let rows = rows.clone().slice_dim(0, from..from + part.len());
             found.extend(if self.needs_few_columns() {
                 self.few_columns(model, rows, part)?
             } else {
@@ -330,94 +253,6 @@ impl Readout {
         }
         let loss = losses.iter().sum::<f64>() / losses.len() as f64;
         let base_best = base_best.map(|best| best[example]);
-        self.metrics.iter().map(|&metric| value(metric, question, &answer, loss, base_best)).collect()
+        self.metrics.iter().map(|&metric| logits::value(metric, question, &answer, loss, base_best)).collect()
     }
-}
-
-fn value(metric: Metric, question: &Question, row: &Row, loss: f64, base_best: Option<i64>) -> f64 {
-    let (n, m) = (question.answers.len(), question.wrongs.len());
-    let (right, wrong) = (&row.picked[..n], &row.picked[n..n + m]);
-    let mean = |logits: &[f64]| logits.iter().sum::<f64>() / logits.len() as f64;
-    let prob = |logits: &[f64]| logits.iter().map(|logit| (logit - row.log_sum).exp()).sum::<f64>();
-    // ln Σ p by the largest term, which an unlikely answer's own probability would underflow without.
-    let log_prob = || {
-        let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
-    };
-    let truth = |yes: bool| f64::from(u8::from(yes)) + row.log_sum * 0.0;
-    match metric {
-        Metric::LogitDiff => mean(right) - mean(wrong),
-        Metric::ProbDiff if wrong.is_empty() => f64::NAN,
-        Metric::ProbDiff => prob(right) - prob(wrong),
-        Metric::LogProb => log_prob(),
-        Metric::Prob => prob(right),
-        Metric::Rank => row.rank + row.log_sum * 0.0,
-        Metric::CrossEntropy => -log_prob(),
-        Metric::Kl => row.kl,
-        Metric::ArgmaxMatch => truth(base_best == Some(row.best)),
-        Metric::Accuracy => truth(question.answers.iter().any(|&id| i64::from(id) == row.best)),
-        Metric::Loss => loss,
-    }
-}
-
-fn unembed(model: &GptNeoX, rows: Tensor<2>) -> Tensor<2> {
-    let stream = rows.unsqueeze::<3>();
-    model.unembed(pythia_core::model::Residual { layer: model.config().n_layers, stream }, &mut ()).squeeze_dim(0)
-}
-
-fn wide(logits: Tensor<2>) -> Tensor<2> {
-    match logits.dtype() {
-        DType::F32 | DType::F64 => logits,
-        _ => logits.cast(DType::F32),
-    }
-}
-
-/// ln Σ exp of each row, `[row, 1]`. The largest probability is at least 1/V, so its logarithm is safe, and softmax is one
-/// fused pass where a log-sum-exp would be four.
-fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
-    logits.clone().max_dim(1) - activation::softmax(logits.clone(), 1).max_dim(1).log()
-}
-
-/// KL(base ‖ run) per row: Σ p_b (x_b − x) + lse − lse_b, since ln p = x − lse.
-fn divergence(
-    logits: &Tensor<2>,
-    log_sums: &[f64],
-    base: Reference,
-    base_rows: &[usize],
-) -> Result<Vec<f64>, ProbeError> {
-    let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
-    let base_log_sums = floats(log_sum(&base_logits))?;
-    let p = activation::softmax(base_logits.clone(), 1);
-    let cross = floats((p * (base_logits - logits.clone())).sum_dim(1))?;
-    let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
-    // Rounding can leave a divergence of nothing a hair below zero.
-    Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
-}
-
-/// Rows of a tensor, by index.
-fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
-    let wanted: Vec<i64> = wanted.iter().map(|&row| row as i64).collect();
-    let count = wanted.len();
-    let index = Tensor::<1, Int>::from_data(TensorData::new(wanted, [count]), (&rows.device(), DType::I64));
-    rows.clone().select(0, index)
-}
-
-/// The logits of each row's picks.
-fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f64>>, ProbeError> {
-    let most = picks.iter().map(Vec::len).max().unwrap_or(0).max(1);
-    let padded = |row: &Vec<u32>| (0..most).map(|i| i64::from(row.get(i).copied().unwrap_or(0))).collect::<Vec<_>>();
-    let ids: Vec<i64> = picks.iter().flat_map(padded).collect();
-    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [picks.len(), most]), (&logits.device(), DType::I64));
-    let values = floats(logits.clone().gather(1, ids))?;
-    Ok(picks.iter().zip(values.chunks(most)).map(|(row, values)| values[..row.len()].to_vec()).collect())
-}
-
-const PLACE: &str = "the logits";
-
-fn floats(tensor: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
-    tensor.try_into_vec_as::<f64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
-}
-
-fn ints(tensor: Tensor<2, Int>) -> Result<Vec<i64>, ProbeError> {
-    tensor.try_into_vec_as::<i64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
 }

@@ -1,17 +1,19 @@
 //! Activation patching: what one activation of one prompt does in the run of the other.
 
+mod cells;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+use pythia_hooks::{Anatomy, Axis, HookPoint, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::causal::bench::{Bench, Group, Settings};
 use crate::causal::effect::{Effects, Sample};
-use crate::causal::places::{self, ALL, EACH, Heads, Place, Positions};
+use crate::causal::places::{self, ALL, EACH, Place};
 use crate::causal::{self, Causal, Direction, Running};
-use crate::engine::{Cell, Change, Value};
+use crate::engine::Cell;
 use crate::error::ProbeError;
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
@@ -96,124 +98,6 @@ impl ActivationPatching {
         }
     }
 
-    /// The cells for pairs of one length, each with its place.
-    pub(crate) fn places_and_cells(
-        &self,
-        anatomy: &Anatomy,
-        d_mlp: usize,
-        members: &[&Pair],
-    ) -> Result<Vec<(Place, Cell)>, ProbeError> {
-        let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
-        let positions = places::positions("positions", &self.positions, &every)?;
-        let points = places::points(&self.hooks, anatomy)?;
-        let mut cells = Vec::new();
-        for &point in &points {
-            for (head, region) in self.heads_at(point, anatomy)? {
-                for (part, region) in self.neurons_at(point, region, d_mlp) {
-                    let place = Place { head, part, ..Place::of(point) };
-                    cells.extend(self.positions_at(place, &positions, &region, members));
-                }
-            }
-        }
-        cells.extend(self.sets_at(&points, anatomy, &positions, members)?);
-        Ok(cells)
-    }
-
-    fn heads_at(&self, point: HookPoint, anatomy: &Anatomy) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
-        if point.site().dim_of(Axis::Head).is_none() {
-            return Ok(vec![(None, Region::all())]);
-        }
-        let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
-        let regions = |choice: Heads| match choice {
-            Heads::All => vec![(None, Region::all())],
-            Heads::Each => (0..anatomy.n_heads).map(one).collect(),
-            Heads::At(head) => vec![one(head)],
-        };
-        Ok(places::heads("heads", &self.heads, anatomy)?.into_iter().flat_map(regions).collect())
-    }
-
-    fn neurons_at(&self, point: HookPoint, region: Region, d_mlp: usize) -> Vec<(String, Region)> {
-        match self.neurons {
-            Some(block) if point.site().dim_of(Axis::Mlp).is_some() => {
-                let named = |from: usize| {
-                    let to = (from + block).min(d_mlp);
-                    (format!("neurons {from}..{to}"), region.clone().along(Axis::Mlp, from as i64..to as i64))
-                };
-                (0..d_mlp).step_by(block).map(named).collect()
-            }
-            _ => vec![(String::new(), region)],
-        }
-    }
-
-    fn positions_at(
-        &self,
-        place: Place,
-        positions: &[Positions],
-        region: &Region,
-        members: &[&Pair],
-    ) -> Vec<(Place, Cell)> {
-        let (point, axis) = (place.point, places::position_axis(place.point));
-        let mut cells = Vec::new();
-        for choice in positions {
-            for (pos, name, regions) in places::position_regions(choice, axis, region, members) {
-                let part =
-                    [place.part.as_str(), &name].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
-                let place = Place { pos, part: part.join(", "), ..place.clone() };
-                let changes = |regions: &[Region]| {
-                    let change = |region: &Region| Change { point, region: region.clone(), value: Value::Donor(0) };
-                    Cell { changes: regions.iter().map(change).collect() }
-                };
-                cells.extend(self.keys_at(&place, &regions, changes));
-            }
-        }
-        cells
-    }
-
-    /// Whole rows of a pattern, or each of their entries. Entries after the query are zero in every run, and nothing is run for
-    /// them.
-    fn keys_at(&self, place: &Place, regions: &[Region], changes: impl Fn(&[Region]) -> Cell) -> Vec<(Place, Cell)> {
-        let (whole, entries) = (self.keys.iter().any(|key| key == ALL), self.keys.iter().any(|key| key == EACH));
-        let mut cells = Vec::new();
-        if whole || place.point.site().dim_of(Axis::Key).is_none() {
-            cells.push((place.clone(), changes(regions)));
-        }
-        if let (true, Some(query), Some(_)) = (entries, place.pos, place.point.site().dim_of(Axis::Key)) {
-            for key in 0..=query {
-                let regions: Vec<Region> = regions.iter().map(|r| r.clone().along(Axis::Key, key as i64)).collect();
-                cells.push((Place { key: Some(key), ..place.clone() }, changes(&regions)));
-            }
-        }
-        cells
-    }
-
-    fn sets_at(
-        &self,
-        points: &[HookPoint],
-        anatomy: &Anatomy,
-        positions: &[Positions],
-        members: &[&Pair],
-    ) -> Result<Vec<(Place, Cell)>, ProbeError> {
-        let mut sites: Vec<Site> = points.iter().map(|point| point.site()).collect();
-        sites.sort_unstable();
-        sites.dedup();
-        let mut cells = Vec::new();
-        for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
-            for site in sites.iter().filter(|site| site.dim_of(Axis::Head).is_some()) {
-                let mut merged: BTreeMap<Place, Cell> = BTreeMap::new();
-                for (layer, head) in &heads {
-                    let region = Region::all().along(Axis::Head, *head as i64);
-                    let place = Place { part: name.clone(), ..Place::of(site.at(*layer)) };
-                    for (place, cell) in self.positions_at(place, positions, &region, members) {
-                        let place = Place { point: site.at(heads[0].0), ..place };
-                        merged.entry(place).or_default().changes.extend(cell.changes);
-                    }
-                }
-                cells.extend(merged);
-            }
-        }
-        Ok(cells)
-    }
-
     fn patch(&self, bench: &Bench, group: &Group, effects: &mut Effects<Place>) -> Result<(), ProbeError> {
         let config = bench.subject.model.config();
         let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
@@ -233,7 +117,6 @@ impl ActivationPatching {
         }
         Ok(())
     }
-
 }
 
 impl Probe for ActivationPatching {

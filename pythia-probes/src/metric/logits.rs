@@ -1,0 +1,108 @@
+//! Logits of single rows, and what metrics make of them.
+
+use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use pythia_core::model::GptNeoX;
+
+use super::Metric;
+use super::readout::{Question, Reference};
+use crate::error::ProbeError;
+
+/// Logits of one row, reduced to what metrics are made of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Row {
+    /// Logits of the answers, then of the wrong answers (or of the next token, where the row stands for a loss).
+    pub picked: Vec<f64>,
+    /// ln Σ exp of all logits.
+    pub log_sum: f64,
+    pub rank: f64,
+    pub best: i64,
+    pub kl: f64,
+}
+
+pub(super) fn value(metric: Metric, question: &Question, row: &Row, loss: f64, base_best: Option<i64>) -> f64 {
+    let (n, m) = (question.answers.len(), question.wrongs.len());
+    let (right, wrong) = (&row.picked[..n], &row.picked[n..n + m]);
+    let mean = |logits: &[f64]| logits.iter().sum::<f64>() / logits.len() as f64;
+    let prob = |logits: &[f64]| logits.iter().map(|logit| (logit - row.log_sum).exp()).sum::<f64>();
+    // ln Σ p by the largest term, which an unlikely answer's own probability would underflow without.
+    let log_prob = || {
+        let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
+    };
+    let truth = |yes: bool| f64::from(u8::from(yes)) + row.log_sum * 0.0;
+    match metric {
+        Metric::LogitDiff => mean(right) - mean(wrong),
+        Metric::ProbDiff if wrong.is_empty() => f64::NAN,
+        Metric::ProbDiff => prob(right) - prob(wrong),
+        Metric::LogProb => log_prob(),
+        Metric::Prob => prob(right),
+        Metric::Rank => row.rank + row.log_sum * 0.0,
+        Metric::CrossEntropy => -log_prob(),
+        Metric::Kl => row.kl,
+        Metric::ArgmaxMatch => truth(base_best == Some(row.best)),
+        Metric::Accuracy => truth(question.answers.iter().any(|&id| i64::from(id) == row.best)),
+        Metric::Loss => loss,
+    }
+}
+
+pub(super) fn unembed(model: &GptNeoX, rows: Tensor<2>) -> Tensor<2> {
+    let stream = rows.unsqueeze::<3>();
+    model.unembed(pythia_core::model::Residual { layer: model.config().n_layers, stream }, &mut ()).squeeze_dim(0)
+}
+
+pub(super) fn wide(logits: Tensor<2>) -> Tensor<2> {
+    match logits.dtype() {
+        DType::F32 | DType::F64 => logits,
+        _ => logits.cast(DType::F32),
+    }
+}
+
+/// ln Σ exp of each row, `[row, 1]`. The largest probability is at least 1/V, so its logarithm is safe, and softmax is one
+/// fused pass where a log-sum-exp would be four.
+pub(super) fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
+    logits.clone().max_dim(1) - activation::softmax(logits.clone(), 1).max_dim(1).log()
+}
+
+/// KL(base ‖ run) per row: Σ p_b (x_b − x) + lse − lse_b, since ln p = x − lse.
+pub(super) fn divergence(
+    logits: &Tensor<2>,
+    log_sums: &[f64],
+    base: Reference,
+    base_rows: &[usize],
+) -> Result<Vec<f64>, ProbeError> {
+    let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
+    let base_log_sums = floats(log_sum(&base_logits))?;
+    let p = activation::softmax(base_logits.clone(), 1);
+    let cross = floats((p * (base_logits - logits.clone())).sum_dim(1))?;
+    let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
+    // Rounding can leave a divergence of nothing a hair below zero.
+    Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
+}
+
+/// Rows of a tensor, by index.
+pub(super) fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
+    let wanted: Vec<i64> = wanted.iter().map(|&row| row as i64).collect();
+    let count = wanted.len();
+    let index = Tensor::<1, Int>::from_data(TensorData::new(wanted, [count]), (&rows.device(), DType::I64));
+    rows.clone().select(0, index)
+}
+
+/// The logits of each row's picks.
+pub(super) fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f64>>, ProbeError> {
+    let most = picks.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let padded = |row: &Vec<u32>| (0..most).map(|i| i64::from(row.get(i).copied().unwrap_or(0))).collect::<Vec<_>>();
+    let ids: Vec<i64> = picks.iter().flat_map(padded).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [picks.len(), most]), (&logits.device(), DType::I64));
+    let values = floats(logits.clone().gather(1, ids))?;
+    Ok(picks.iter().zip(values.chunks(most)).map(|(row, values)| values[..row.len()].to_vec()).collect())
+}
+
+const PLACE: &str = "the logits";
+
+pub(super) fn floats(tensor: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
+    tensor.try_into_vec_as::<f64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+}
+
+pub(super) fn ints(tensor: Tensor<2, Int>) -> Result<Vec<i64>, ProbeError> {
+    tensor.try_into_vec_as::<i64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+}
