@@ -77,7 +77,8 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let outcome = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, writing }.run(&mut journal, &mut progress)?;
+    let outcome =
+        Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, writing }.run(&mut journal, &mut progress)?;
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: progress.seconds() })?;
     let seconds = progress.seconds();
     progress.finish();
