@@ -1,13 +1,14 @@
 //! An experiment meets its models and its files: where checkpoints are, which of them are chosen, whether every probe fits.
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pythia_core::config::{ConfigError, NeoxConfig};
 use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::{Tokenizer, TokenizerError};
-use pythia_probes::{Context, Files};
+use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest};
@@ -217,7 +218,7 @@ fn check_probe(
 ) -> Vec<Located> {
     let donors = no_such_donors(&probe.spec.donors(), grid, &probe.name, &model.label);
     let mut problems: Vec<Located> =
-        donors.into_iter().map(|problem| Located::new(problem, probe.at.clone())).collect();
+        donors.into_iter().map(|(label, problem)| Located::new(problem, place_of_donor(probe, label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
         && let Err(error) = probe.spec.check(&context)
@@ -229,12 +230,16 @@ fn check_probe(
     problems
 }
 
+fn place_of_donor(probe: &ProbeEntry, label: u32) -> Range<usize> {
+    probe.place_of(&ProbeError::NoDonor { label })
+}
+
 /// The donors that are no checkpoints of the model.
-fn no_such_donors(donors: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<Problem> {
+fn no_such_donors(donors: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<(u32, Problem)> {
     let unknown = donors.iter().filter(|label| !grid.contains(label));
     let problem = |&step: &u32| {
         let (probe, model) = (probe.to_owned(), model.to_owned());
-        Problem::NoDonor { probe, step, model, nearest: nearest(step, grid) }
+        (step, Problem::NoDonor { probe, step, model, nearest: nearest(step, grid) })
     };
     unknown.map(problem).collect()
 }
@@ -248,8 +253,8 @@ mod tests {
         assert!(no_such_donors(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
         let problems = no_such_donors(&[0, 300], &[0, 1, 512], "p", "tiny");
         let words = "probe `p` reads step 300, which is not a checkpoint of tiny";
-        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [words]);
-        assert!(matches!(&problems[0], Problem::NoDonor { nearest, .. } if *nearest == [1, 512]));
+        assert_eq!(problems.iter().map(|(_, problem)| problem.to_string()).collect::<Vec<_>>(), [words]);
+        assert!(matches!(&problems[0].1, Problem::NoDonor { nearest, .. } if *nearest == [1, 512]));
         assert_eq!(no_such_donors(&[0], &[], "p", "one").len(), 1);
     }
 }

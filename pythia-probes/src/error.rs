@@ -196,8 +196,9 @@ impl ProbeError {
             | ProbeError::NoSuchPosition { field, .. }
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::Contradiction { field } => Some(field),
-            ProbeError::Pairs(_) => Some("pairs"),
+            ProbeError::Pairs(error) => Some(error.field()),
             ProbeError::Hook(_) => Some("hooks"),
+            ProbeError::NoDonor { .. } => Some("donor"),
             ProbeError::Vector { .. } => Some("vector"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),

@@ -432,7 +432,7 @@ mod tests {
         refused(Some("hooks"), "hooks is empty", &|probe| probe.hooks.clear());
         refused(Some("hooks"), "each token has one", &|probe| probe.hooks = words(&["z"]));
         refused(Some("hooks"), "final layer norm", &|probe| probe.hooks = words(&["normalized_final"]));
-        refused(None, "parallel", &|probe| probe.hooks = words(&["resid_mid"]));
+        refused(Some("hooks"), "parallel", &|probe| probe.hooks = words(&["resid_mid"]));
         refused(Some("coefficients"), "coefficients is empty", &|probe| probe.coefficients.clear());
         refused(Some("coefficients"), "float32", &|probe| probe.coefficients = vec![1.0, f64::NAN]);
         refused(Some("coefficients"), "float32", &|probe| probe.coefficients = vec![1e39]);

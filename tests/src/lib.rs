@@ -7,6 +7,7 @@
 //! - [`recorder`]: hooks that note what fired;
 //! - [`command`]: the `pythia` binary, built once, and what it printed;
 //! - [`suite`]: a folder of tiny checkpoints, experiments over it, and their results;
+//! - [`tables`]: those results as a reader of Parquet sees them;
 //! - [`sources`]: the source files of the workspace, for the tests that read them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -18,4 +19,5 @@ pub mod random;
 pub mod recorder;
 pub mod sources;
 pub mod suite;
+pub mod tables;
 pub mod tensors;

@@ -9,7 +9,7 @@ use pythia_hooks::points_of;
 use pythia_tests::{
     cases::{self, Case},
     command::{self, finish, run, start},
-    place, suite,
+    place, suite, tables,
     tensors::{self, Ledger},
 };
 
@@ -20,16 +20,6 @@ fn sweep(folder: &Path, out: &str) -> command::Said {
     run(folder, &["run", "experiment.toml", "--out", out])
 }
 
-/// The table of one probe as Polars sees it: every part under the probe's folder, with one schema.
-fn table(out: &Path, probe: &str) -> DataFrame {
-    let parts = suite::parts(&out.join("results").join(probe)).into_iter().map(|path| {
-        let file = std::fs::File::open(&path).expect("a part can be opened");
-        ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    });
-    let join = |whole: DataFrame, part: DataFrame| whole.vstack(&part).expect("the parts share a schema");
-    parts.reduce(join).expect("the probe has results")
-}
-
 #[test]
 fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
     let folder = suite::study("sweep", STEPS);
@@ -38,7 +28,7 @@ fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
     let (a, b) = (suite::results(&folder.join("a")), suite::results(&folder.join("b")));
     assert_eq!(a, b);
     for (probe, numbers) in suite::PROBES {
-        let rows = table(&folder.join("a"), probe);
+        let rows = tables::read(&folder.join("a"), probe);
         let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
         assert_eq!(steps, (0..i64::from(STEPS)).collect(), "{probe}");
         let seen: BTreeSet<i64> = rows.column("tokens_seen").unwrap().i64().unwrap().into_no_null_iter().collect();
@@ -120,7 +110,7 @@ fn results_can_be_read_while_the_sweep_goes_on() {
     let mut reads = 0;
     while child.try_wait().expect("the child can be asked").is_none() {
         for (probe, _) in suite::PROBES {
-            assert!(table(&out, probe).height() > 0);
+            assert!(tables::read(&out, probe).height() > 0);
             reads += 1;
         }
     }
@@ -143,7 +133,7 @@ fn two_processes_may_share_a_folder() {
 fn a_limit_runs_only_so_many_cells() {
     let folder = suite::study("limit", 6);
     run(&folder, &["run", "experiment.toml", "--out", "out", "--limit", "2"]).ok();
-    let rows = table(&folder.join("out"), "head_scores");
+    let rows = tables::read(&folder.join("out"), "head_scores");
     assert_eq!(rows.column("step").unwrap().n_unique().unwrap(), 2);
 }
 
@@ -151,7 +141,7 @@ fn a_limit_runs_only_so_many_cells() {
 fn overrides_change_the_experiment() {
     let folder = suite::study("overrides", 6);
     run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "steps=[1, 3]"]).ok();
-    let rows = table(&folder.join("out"), "head_scores");
+    let rows = tables::read(&folder.join("out"), "head_scores");
     let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
     assert_eq!(steps, BTreeSet::from([1, 3]));
 }

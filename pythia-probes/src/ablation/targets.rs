@@ -115,15 +115,7 @@ impl Ablation {
 
     /// The sites of `hooks` that have heads, at which sets are ablated.
     fn sites_of_heads(&self, anatomy: &Anatomy) -> Result<Vec<Site>, ProbeError> {
-        let sites = places::points(&self.hooks, anatomy)?.into_iter().map(HookPoint::site);
-        let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
-        sites.sort_unstable();
-        sites.dedup();
-        if let (true, Some(name)) = (sites.is_empty(), self.sets.keys().next()) {
-            let allowed = "sets are of heads, and none of the hooks has any; name z among them".to_owned();
-            return Err(ProbeError::NoSuchChoice { field: "sets", word: name.clone(), allowed });
-        }
-        Ok(sites)
+        places::sites_of_heads(&places::points(&self.hooks, anatomy)?, &self.sets)
     }
 
     /// The named sets, each followed by the random ones beside it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+use pythia_hooks::{Anatomy, Axis, HookPoint, Region};
 
 use super::ActivationPatching;
 use crate::causal::places::{self, ALL, EACH, Heads, Place, Positions};
@@ -108,12 +108,10 @@ impl ActivationPatching {
         positions: &[Positions],
         members: &[&Pair],
     ) -> Result<Vec<(Place, Cell)>, ProbeError> {
-        let mut sites: Vec<Site> = points.iter().map(|point| point.site()).collect();
-        sites.sort_unstable();
-        sites.dedup();
+        let sites = places::sites_of_heads(points, &self.sets)?;
         let mut cells = Vec::new();
         for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
-            for site in sites.iter().filter(|site| site.dim_of(Axis::Head).is_some()) {
+            for site in &sites {
                 let mut merged: BTreeMap<Place, Cell> = BTreeMap::new();
                 for (layer, head) in &heads {
                     let region = Region::all().along(Axis::Head, *head as i64);

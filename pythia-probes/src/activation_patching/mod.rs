@@ -1,17 +1,19 @@
 //! Activation patching: what one activation of one prompt does in the run of the other.
 
 mod cells;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Site};
+use pythia_hooks::{Anatomy, Axis, HookPoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::causal::bench::{Bench, Group, Settings};
 use crate::causal::effect::{Effects, Sample};
-use crate::causal::places::{self, ALL, EACH, Place};
+use crate::causal::places::{self, ALL, EACH, Place, Positions};
 use crate::causal::{self, Causal, Direction, Running};
 use crate::engine::Cell;
 use crate::error::ProbeError;
@@ -98,6 +100,24 @@ impl ActivationPatching {
         }
     }
 
+    /// Refuses settings that would leave nothing of what they narrow.
+    fn check_narrowing(&self, points: &[HookPoint], positions: &[Positions]) -> Result<(), ProbeError> {
+        let some_have = |axis| points.iter().any(|point| point.site().dim_of(axis).is_some());
+        if let (Some(neurons), false) = (self.neurons, some_have(Axis::Mlp)) {
+            let allowed = "they are those of mlp_post, and none of the hooks has any".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "neurons", word: neurons.to_string(), allowed });
+        }
+        let (whole, entries) = (self.keys.iter().any(|key| key == ALL), self.keys.iter().any(|key| key == EACH));
+        let numbered = |choice: &Positions| matches!(choice, Positions::Each | Positions::At(0..));
+        let enough = if whole { positions.iter().any(numbered) } else { positions.iter().all(numbered) };
+        if entries && some_have(Axis::Key) && !enough {
+            let allowed =
+                "an entry of a pattern has one query: name positions by \"each\" or by numbers from 0 on".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "keys", word: EACH.to_owned(), allowed });
+        }
+        Ok(())
+    }
+
     fn patch(&self, bench: &Bench, group: &Group, effects: &mut Effects<Place>) -> Result<(), ProbeError> {
         let config = bench.subject.model.config();
         let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
@@ -146,7 +166,8 @@ impl Probe for ActivationPatching {
         causal::check(self, context)?;
         let pairs = causal::bench::make_pairs(self, context)?.list;
         let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
-        places::positions("positions", &self.positions, &pairs)?;
+        let points = places::points(&self.hooks, &context.config.anatomy())?;
+        self.check_narrowing(&points, &places::positions("positions", &self.positions, &pairs)?)?;
         self.cells(context, &longest).map(|_| ())
     }
 
@@ -174,11 +195,10 @@ impl Causal for ActivationPatching {
 
     fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
         let mut points = places::points(&self.hooks, anatomy)?;
+        places::before_the_end("hooks", &points)?;
+        let sites = places::sites_of_heads(&points, &self.sets)?;
         for (_, heads) in places::sets("sets", &self.sets, anatomy)? {
-            let sites: Vec<Site> = points.iter().map(|point| point.site()).collect();
-            for site in sites.into_iter().filter(|site| site.dim_of(Axis::Head).is_some()) {
-                points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
-            }
+            points.extend(sites.iter().flat_map(|site| heads.iter().map(|(layer, _)| site.at(*layer))));
         }
         Ok(points)
     }

@@ -24,7 +24,7 @@ use crate::bytes::Bytes;
 use crate::engine::{Cell, Engine};
 use crate::error::ProbeError;
 use crate::metric::Metric;
-use crate::pairs::{Pair, PairSource};
+use crate::pairs::{Pair, PairError, PairSource};
 use crate::run::Answer;
 use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
@@ -125,9 +125,16 @@ fn together(group: &[(usize, &dyn Causal)], subject: &Subject, seed: u64) -> Vec
 pub(crate) fn check(probe: &dyn Causal, context: &Context) -> Result<(), ProbeError> {
     probe.points(&context.config.anatomy())?;
     let pairs = bench::make_pairs(probe, context)?;
-    let len = pairs.list.iter().map(|pair| pair.clean.len()).max().unwrap_or(0);
     let n_ctx = context.config.n_ctx;
-    if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
+    let Some(pair) = pairs.list.iter().max_by_key(|pair| pair.clean.len()).filter(|pair| pair.clean.len() > n_ctx)
+    else {
+        return Ok(());
+    };
+    let len = pair.clean.len();
+    match probe.pairs().file {
+        Some(_) => Err(PairError::TooLong { line: pair.source, len, n_ctx }.into()),
+        None => Err(ProbeError::TooLong { len, n_ctx }),
+    }
 }
 
 /// Prompts that are in memory at once, and the tokens of the longest: what estimates need.

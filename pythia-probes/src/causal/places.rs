@@ -144,6 +144,22 @@ pub fn sets(
     sets.iter().map(read).collect()
 }
 
+/// The sites among `points` that have heads, each once: those at which sets of heads are meant.
+///
+/// # Errors
+/// There are sets, and no such site.
+pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>) -> Result<Vec<Site>, ProbeError> {
+    let sites = points.iter().map(|point| point.site());
+    let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    if let (true, Some(name)) = (sites.is_empty(), sets.keys().next()) {
+        let allowed = "sets are of heads, and none of the hooks has any; name z among them".to_owned();
+        return Err(ProbeError::NoSuchChoice { field: "sets", word: name.clone(), allowed });
+    }
+    Ok(sites)
+}
+
 /// The points that names stand for, each once, in firing order.
 ///
 /// # Errors

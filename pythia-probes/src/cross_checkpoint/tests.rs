@@ -262,7 +262,7 @@ fn what_can_have_no_answer_is_refused_before_a_run() {
     assert_eq!(field(|probe| probe.heads = vec!["4".into()]), "heads");
     assert_eq!(field(|probe| probe.positions = vec!["middle".into()]), "positions");
     assert_eq!(field(|probe| probe.weights = vec!["0.4".into()]), "weights");
-    assert_eq!(field(|probe| probe.pairs.n = 0), "pairs");
+    assert_eq!(field(|probe| probe.pairs.n = 0), "pairs.n");
     assert!(matches!(refused(|probe| probe.hooks = vec!["zz".into()]), ProbeError::Hook(_)));
     assert_eq!(refused(|probe| probe.donor = 3), ProbeError::NoDonor { label: 3 });
     // A checkpoint of another shape, and one that was loaded without its unembedding.

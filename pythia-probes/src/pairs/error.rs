@@ -165,6 +165,16 @@ pub enum PairError {
         /// Tokens in the prompt, without the BOS.
         len: usize,
     },
+    /// A prompt that the model cannot read.
+    #[error("line {line}: a prompt of {len} tokens (BOS included) does not fit the model's context of {n_ctx}")]
+    TooLong {
+        /// Line of the file, from 1.
+        line: usize,
+        /// Tokens in the prompt, the BOS included.
+        len: usize,
+        /// Tokens the model was built for.
+        n_ctx: usize,
+    },
     /// A file without a line.
     #[error("the file has no pair: every line is empty")]
     NoLines,
@@ -226,6 +236,25 @@ pub enum PairError {
         /// Index in the corrupt prompt.
         corrupt: Option<usize>,
     },
+}
+
+impl PairError {
+    /// The setting of a probe that the error is about, dotted.
+    pub fn field(&self) -> &'static str {
+        match self {
+            PairError::TooSmall { field: "n", .. } | PairError::TooLarge { field: "n", .. } => "pairs.n",
+            PairError::TooSmall { .. }
+            | PairError::TooLarge { .. }
+            | PairError::HalfLen { .. }
+            | PairError::VocabTooSmall { .. } => "pairs.half_len",
+            PairError::TaskNeedsTokenizer { .. } | PairError::Wordless { .. } | PairError::NoCandidate { .. } => {
+                "pairs.task"
+            }
+            PairError::NoSource | PairError::TwoSources { .. } => "pairs",
+            // All others are about what stands in the file.
+            _ => "pairs.file",
+        }
+    }
 }
 
 /// Why pairs were left out: the first of them with their lines, and how many more there are.

@@ -362,7 +362,7 @@ fn what_can_have_no_answer_is_refused_before_a_run() {
     assert_eq!(refused(|probe| probe.receivers = vec!["0.4.q".into()]).0, "receivers");
     assert_eq!(refused(|probe| probe.positions = vec!["middle".into()]).0, "positions");
     assert_eq!(refused(|probe| probe.positions = vec!["99".into()]).0, "positions");
-    assert_eq!(refused(|probe| probe.pairs.n = 0).0, "pairs");
+    assert_eq!(refused(|probe| probe.pairs.n = 0).0, "pairs.n");
     let (field, message) = refused(|probe| {
         (probe.senders, probe.receivers) = (vec!["1.0".into()], vec!["mlp1".into()]);
     });
