@@ -601,6 +601,28 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
 }
 
 #[test]
+fn sequential_blocks_have_a_stream_between_attention_and_mlp() {
+    let folder = place::scratch("causal-sequential");
+    place::copy_folder(&place::fixtures().join("sequential"), &folder.join("tiny"));
+    let probes = [
+        "kind = \"activation_patching\"\nhooks = [\"resid_mid\"]",
+        "kind = \"ablation\"\nhooks = [\"resid_mid\"]\nmethods = [\"mean\"]",
+        // In a sequential block the MLP reads its own layer's heads.
+        "kind = \"path_patching\"\nsenders = [\"0.1\"]\nreceivers = [\"mlp0\"]",
+    ];
+    for engine in ["cone", "naive"] {
+        let text = experiment(probes, &format!("{INDUCTION}\nrun = {{ engine = \"{engine}\" }}"));
+        write(&folder, "experiment.toml", &text);
+        sweep(&folder, engine).ok();
+    }
+    for name in ["activation_patching", "ablation_examples", "path_patching"] {
+        let [cone, naive] = ["cone", "naive"].map(|out| tables::read(&folder.join(out), name));
+        whole(&cone, name);
+        same_numbers(&cone, &naive, name);
+    }
+}
+
+#[test]
 fn the_shipped_experiments_are_valid() {
     let folder = place::scratch("causal-shipped");
     for name in ["patching-nano", "ablation-nano", "paths-nano"] {

@@ -1,14 +1,26 @@
-//! The demo's promise: in nano, trained from nothing, induction heads form, and the sweep shows when.
+//! The demo's promise: in nano, trained from nothing, induction heads form, and the sweep shows when. Interventions then show what they
+//! are made of: a head that carries each token's predecessor into the keys of the heads that look for it.
 //!
 //! Slow, because it trains: `cargo test --release --workspace --test nano -- --include-ignored`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use polars::prelude::*;
-use pythia_tests::{command, place, suite};
+use pythia_tests::{command, place, suite, tables};
+
+/// The folder of the demo, which trains the suite; made once for all tests of this file.
+static DEMO: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = place::scratch("nano");
+    command::run(&folder, &["demo"]).ok();
+    folder
+});
+
+/// The last checkpoint.
+const LAST: (&str, &str) = ("step", "1940");
 
 /// One row of a table: its step, the words in the columns asked for, and the numbers.
 struct Row {
@@ -41,9 +53,7 @@ fn rows_of(path: &Path, words: &[&str], numbers: &[&str]) -> Vec<Row> {
 #[test]
 #[ignore = "trains for a minute or two"]
 fn induction_forms_in_nano() {
-    let folder = place::scratch("nano");
-    command::run(&folder, &["demo"]).ok();
-    let out = folder.join("out/demo");
+    let out = DEMO.join("out/demo");
 
     let scores = rows(&out, "head_scores", &["definition"], &["value", "null"]);
     let strict: Vec<&Row> = scores.iter().filter(|row| row.words[0] == "strict").collect();
@@ -72,4 +82,101 @@ fn induction_forms_in_nano() {
     };
     let (first, second) = (mean("loss_first_half"), mean("loss_second_half"));
     assert!(second < first / 5.0, "{second} on the repeated half, {first} on the first");
+}
+
+/// The head of layer 0 that attends most to the token before each one at the last checkpoint, as `layer.head`.
+fn previous_token_head() -> String {
+    let scores = tables::read(&DEMO.join("out/demo"), "head_scores");
+    let wanted = [LAST, ("layer", "0"), ("score", "previous_token"), ("definition", "mask_mean")];
+    let (heads, values) = (tables::words(&scores, "head"), tables::floats(&scores, "value"));
+    let value = |row: &usize| values[*row].expect("a score");
+    let rows = tables::rows(&scores, &wanted);
+    let best = rows.into_iter().max_by(|a, b| value(a).total_cmp(&value(b))).expect("the layer has heads");
+    assert!(value(&best) > 0.5, "no head looks back by one: {}", value(&best));
+    format!("0.{}", heads[best])
+}
+
+/// Runs a shipped experiment, which is one over all checkpoints, on three of them.
+fn shipped(name: &str, more: &[String]) -> PathBuf {
+    let file = place::root().join(format!("experiments/configs/{name}.toml"));
+    let file = file.to_str().expect("a plain path");
+    let plan = command::run(&DEMO, &["plan", file]).ok();
+    assert!(plan.out.contains("154 cells, 0 done, 0 without a checkpoint"), "{}", plan.out);
+    let out = format!("out/{name}");
+    let mut arguments = vec!["run", file, "--out", &out, "--set", "steps=[0, 700, 1940]"];
+    for set in more {
+        arguments.extend(["--set", set]);
+    }
+    let said = command::run(&DEMO, &arguments).ok();
+    assert!(said.err.contains("3 cells done"), "{}", said.err);
+    for folder in std::fs::read_dir(DEMO.join(&out).join("results")).expect("results") {
+        let folder = folder.expect("a folder").file_name().into_string().expect("a plain name");
+        let steps = tables::read(&DEMO.join(&out), &folder).column("step").expect("a step").n_unique();
+        assert_eq!(steps.expect("steps"), 3, "{folder}");
+    }
+    DEMO.join(out)
+}
+
+#[test]
+#[ignore = "trains for a minute or two"]
+fn the_answer_waits_where_it_stood_until_the_last_layer_fetches_it() {
+    let out = shipped("patching-nano", &[]);
+    let stream = tables::read(&out, "patch_stream");
+    let accuracy = tables::rows(&stream, &[LAST, ("metric", "accuracy"), ("hook", "blocks.0.hook_resid_pre")]);
+    let clean = tables::floats(&stream, "clean");
+    assert!(accuracy.iter().all(|&row| clean[row].expect("a number") >= 0.9), "{:?}", clean[accuracy[0]]);
+    // What is patched into the last layer's input at the token after the match is the answer itself; at the end it is not there yet.
+    let wanted = |hook| [LAST, ("metric", "logit_diff"), ("hook", hook)];
+    let (effects, hook) = (tables::floats(&stream, "effect"), "blocks.1.hook_resid_pre");
+    let rows = tables::rows(&stream, &wanted(hook));
+    let best = rows.iter().map(|&row| effects[row].expect("a number")).fold(f64::NEG_INFINITY, f64::max);
+    let end = effects[*rows.last().expect("positions")].expect("a number");
+    assert!(best > 0.9 && end.abs() < 0.1, "{best} at best, {end} at the end");
+}
+
+#[test]
+#[ignore = "trains for a minute or two"]
+fn the_previous_token_head_costs_far_more_than_its_controls() {
+    let head = previous_token_head();
+    let sets = format!("probe.1.sets.previous_token=[\"{head}\"]");
+    let out = shipped("ablation-nano", &["probe.0.heads=[\"each\", \"all\"]".to_owned(), sets]);
+    let wanted = [LAST, ("metric", "accuracy"), ("method", "zero")];
+    let sets = tables::read(&out, "ablate_sets");
+    let lost = |control| {
+        let wanted = [&wanted[..], &[("set", "previous_token"), ("control", control)]].concat();
+        tables::value(&sets, "delta", &wanted)
+    };
+    let (named, controls) = (lost(""), ["0", "1", "2"].map(lost));
+    assert!(named < -0.25, "without {head}: {named}");
+    assert!(controls.iter().all(|control| *control > named / 2.0), "without {head}: {named}, controls {controls:?}");
+    // The whole last layer: nothing is left that could look back.
+    let each = tables::read(&out, "ablate_each");
+    let whole = [&wanted[..], &[("hook", "blocks.1.attn.hook_z"), ("head", "")]].concat();
+    let (base, changed) = (tables::value(&each, "base", &whole), tables::value(&each, "changed", &whole));
+    assert!(base >= 0.9 && changed <= 0.2, "{base} becomes {changed}");
+}
+
+#[test]
+#[ignore = "trains for a minute or two"]
+fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
+    let out = shipped("paths-nano", &[]);
+    let paths = tables::read(&out, "path_patching");
+    let [senders, receivers, inputs, layers, heads] =
+        ["sender", "receiver_layer", "input", "sender_layer", "sender_head"].map(|name| tables::words(&paths, name));
+    let effects = tables::floats(&paths, "effect");
+    let size = |row: usize| effects[row].expect("the runs differ");
+    let last: Vec<usize> = tables::rows(&paths, &[LAST, ("metric", "logit_diff"), ("receiver_layer", "1")]);
+    let of_heads = last.iter().copied().filter(|&row| layers[row] == "0" && !heads[row].is_empty());
+    let best = of_heads.max_by(|a, b| size(*a).abs().total_cmp(&size(*b).abs())).expect("heads send");
+    let found = (senders[best].as_str(), inputs[best].as_str(), receivers[best].as_str());
+    assert_eq!(found, (previous_token_head().as_str(), "k", "1"), "effect {}", size(best));
+    assert!(size(best) > 0.1, "{}", size(best));
+    // It is the keys that it needs, from whomever.
+    for &row in last.iter().filter(|&&row| ["q", "v"].contains(&inputs[row].as_str())) {
+        assert!(size(row).abs() < size(best), "{} into {}: {}", senders[row], inputs[row], size(row));
+    }
+    let direct = tables::read(&out, "direct_effects");
+    let effects = tables::floats(&direct, "effect");
+    let sum: f64 = tables::rows(&direct, &[LAST]).into_iter().map(|row| effects[row].expect("a number")).sum();
+    assert!((sum - 1.0).abs() < 1e-4, "direct effects add up to {sum}");
 }
