@@ -191,7 +191,10 @@ impl TableBuilder {
             match (column, cell) {
                 (Column::Text(values), Cell::Text(value)) => values.push(value),
                 (Column::Int(values), Cell::Int(value)) => values.push(value),
-                (Column::Float(values), Cell::Float(value)) => values.push(value.filter(|value| value.is_finite())),
+                // Adding zero makes −0 plain.
+                (Column::Float(values), Cell::Float(value)) => {
+                    values.push(value.filter(|value| value.is_finite()).map(|value| value + 0.0));
+                }
                 _ => unreachable!("the kinds were compared above, before anything was added"),
             }
         }

@@ -115,7 +115,7 @@ impl ActivationPatching {
                 let mut merged: BTreeMap<Place, Cell> = BTreeMap::new();
                 for (layer, head) in &heads {
                     let region = Region::all().along(Axis::Head, *head as i64);
-                    let place = Place { part: name.clone(), ..Place::of(site.at(*layer)) };
+                    let place = Place { set: name.clone(), ..Place::of(site.at(*layer)) };
                     for (place, cell) in self.positions_at(place, positions, &region, members) {
                         let place = Place { point: site.at(heads[0].0), ..place };
                         merged.entry(place).or_default().changes.extend(cell.changes);

@@ -43,8 +43,8 @@ pub struct ActivationPatching {
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
     #[serde(default = "each")]
     pub heads: Vec<String>,
-    /// Sets of heads that are patched together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at the hooks of `hooks` that
-    /// have heads.
+    /// Sets of heads that are patched together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at every kind of hook in `hooks`
+    /// that has heads; the layers are those of the set.
     #[serde(default)]
     pub sets: BTreeMap<String, Vec<String>>,
     /// Keys of `hook_pattern`: `all` patches whole rows, `each` one entry after another.

@@ -14,7 +14,7 @@ use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, Pairs};
 use crate::subject::{Context, Subject};
 
-/// Pairs whose runs are in memory at once.
+/// Pairs that go through the model together. What is kept of their runs stays in memory for all pairs, as plans count it.
 pub(crate) const AT_ONCE: usize = 64;
 
 /// One of the two prompts of a pair.

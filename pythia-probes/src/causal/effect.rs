@@ -31,7 +31,8 @@ pub(crate) trait Label: Ord + Clone {
 impl Label for Place {
     fn header() -> Vec<(&'static str, Kind)> {
         let ints = ["layer", "pos", "head", "key"].map(|name| (name, Kind::Int));
-        [("hook", Kind::Text)].into_iter().chain(ints).chain([("part", Kind::Text)]).collect()
+        let texts = ["part", "set"].map(|name| (name, Kind::Text));
+        [("hook", Kind::Text)].into_iter().chain(ints).chain(texts).collect()
     }
 
     fn cells(&self) -> Vec<Cell> {
@@ -42,6 +43,7 @@ impl Label for Place {
             self.head.into(),
             self.key.into(),
             self.part.clone().into(),
+            self.set.clone().into(),
         ]
     }
 }

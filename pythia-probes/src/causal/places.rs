@@ -47,14 +47,16 @@ pub struct Place {
     pub head: Option<usize>,
     /// The key's position, where an entry of a pattern is meant.
     pub key: Option<usize>,
-    /// What else narrows or names the place: a position's name, a block of neurons, a set of heads.
+    /// What else narrows the place: a position's name, a block of neurons.
     pub part: String,
+    /// The named set of heads that it is.
+    pub set: String,
 }
 
 impl Place {
     /// All of a hook.
     pub fn of(point: HookPoint) -> Self {
-        Place { point, pos: None, head: None, key: None, part: String::new() }
+        Place { point, pos: None, head: None, key: None, part: String::new(), set: String::new() }
     }
 }
 
@@ -129,7 +131,7 @@ pub type HeadSet = Vec<(usize, usize)>;
 /// Reads sets of heads by name.
 ///
 /// # Errors
-/// As [`head`]; an empty set.
+/// As [`head`]; an empty set, or one without a name.
 pub fn sets(
     field: &'static str,
     sets: &BTreeMap<String, Vec<String>>,
@@ -139,7 +141,7 @@ pub fn sets(
         let mut heads = words.iter().map(|word| head(field, word, anatomy)).collect::<Result<Vec<_>, _>>()?;
         heads.sort_unstable();
         heads.dedup();
-        if heads.is_empty() { Err(ProbeError::Empty { field }) } else { Ok((name.clone(), heads)) }
+        if heads.is_empty() || name.is_empty() { Err(ProbeError::Empty { field }) } else { Ok((name.clone(), heads)) }
     };
     sets.iter().map(read).collect()
 }
