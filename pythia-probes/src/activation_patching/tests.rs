@@ -1,9 +1,12 @@
 use burn::tensor::DType;
 
 use super::*;
-use crate::causal::testing::Fixture;
+use crate::causal::testing::{Fixture, floats, ints, names, texts};
 use crate::pairs::PairError;
 use crate::spec::ProbeSpec;
+use crate::table::Table;
+
+const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
@@ -75,4 +78,63 @@ fn a_prompt_beyond_the_context_is_named_by_its_line() {
     let error = PairError::TooLong { line: 2, len: n_ctx + 1, n_ctx };
     assert_eq!(told(&fixture, |_| ()), Err(ProbeError::Pairs(error)));
     assert_eq!(told(&Fixture::new(true, DType::F32, &[5, n_ctx]), |_| ()), Ok(()));
+}
+
+fn probe() -> ActivationPatching {
+    ActivationPatching {
+        hooks: words(&["z.1"]),
+        positions: words(&["all"]),
+        ..ActivationPatching::new(Fixture::source())
+    }
+}
+
+fn answer(probe: ActivationPatching) -> Vec<Table> {
+    Fixture::new(true, DType::F32, &LENGTHS).ask(ProbeSpec::ActivationPatching(probe)).expect("the probe runs")
+}
+
+#[test]
+fn what_is_named_twice_is_one_place_with_every_pair_once() {
+    let twice = ActivationPatching {
+        heads: words(&["0", "each", "0"]),
+        positions: words(&["all", "all"]),
+        directions: vec![Direction::Denoising, Direction::Denoising],
+        ..probe()
+    };
+    assert_eq!(answer(twice), answer(probe()));
+}
+
+#[test]
+fn a_set_and_a_position_may_share_a_name() {
+    let both = ActivationPatching {
+        heads: words(&["all"]),
+        positions: words(&["all", "end"]),
+        sets: [("end".to_owned(), words(&["1.0"]))].into(),
+        ..probe()
+    };
+    let table = &answer(both)[0];
+    assert!(ints(table, "n").iter().all(|n| *n == Some(LENGTHS.len() as i64)));
+    let mut found: Vec<(&str, &str)> =
+        texts(table, "part").iter().zip(texts(table, "set")).map(|(part, set)| (part.as_str(), set.as_str())).collect();
+    found.sort_unstable();
+    assert_eq!(found, [("", ""), ("", "end"), ("end", ""), ("end", "end")]);
+    // Head 0 alone is the set, whatever it is called.
+    let head = answer(ActivationPatching { heads: words(&["0"]), ..probe() });
+    let set =
+        texts(table, "set").iter().zip(texts(table, "part")).position(|(set, part)| set == "end" && part.is_empty());
+    assert_eq!(floats(&head[0], "effect")[0], floats(table, "effect")[set.expect("a row")]);
+    let nameless = ActivationPatching { sets: [(String::new(), words(&["1.0"]))].into(), ..probe() };
+    let refused = Fixture::new(true, DType::F32, &LENGTHS).ask(ProbeSpec::ActivationPatching(nameless));
+    assert_eq!(refused, Err(ProbeError::Empty { field: "sets" }));
+}
+
+#[test]
+fn the_tables_have_their_columns() {
+    let place = ["hook", "layer", "pos", "head", "key", "part", "set", "direction", "metric"];
+    let tables = answer(probe());
+    let means = ["n", "clean", "corrupt", "patched", "effect", "effect_low", "effect_high", "effect_mean", "status"];
+    assert_eq!(names(&tables[0]), [&place[..], &means].concat());
+    assert_eq!(
+        names(&tables[1]),
+        [&place[..], &["prompt_id", "clean", "corrupt", "patched", "effect", "status"]].concat()
+    );
 }
