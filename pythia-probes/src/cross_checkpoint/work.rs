@@ -29,11 +29,14 @@ pub struct Put {
 
 impl Label for Put {
     fn header() -> Vec<(&'static str, Kind)> {
-        [("donor_step", Kind::Int), ("what", Kind::Text)].into_iter().chain(Place::header()).collect()
+        // The last column of a place is the set of heads, of which there are none here.
+        let place = Place::header().into_iter().filter(|(name, _)| *name != "set");
+        [("donor_step", Kind::Int), ("what", Kind::Text)].into_iter().chain(place).collect()
     }
 
     fn cells(&self) -> Vec<Entry> {
-        [self.step.into(), self.what.into()].into_iter().chain(self.place.cells()).collect()
+        let place = self.place.cells().into_iter().take(Self::header().len() - 2);
+        [self.step.into(), self.what.into()].into_iter().chain(place).collect()
     }
 }
 
