@@ -6,7 +6,7 @@ use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
 
 use super::{Ablation, Method, controls};
 use crate::causal::effect::Label;
-use crate::causal::places::{self, Heads, Place, Positions};
+use crate::causal::places::{self, Place, Positions};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
 use crate::table::{Cell, Kind};
@@ -67,7 +67,7 @@ impl Ablation {
     ) -> Result<Targets, ProbeError> {
         let mut targets = Targets::new();
         for point in places::points(&self.hooks, anatomy)? {
-            for (head, region) in self.heads_at(point, anatomy)? {
+            for (head, region) in places::head_regions("heads", &self.heads, point, anatomy)? {
                 let target = Target { place: Place { head, ..Place::of(point) }, set: String::new(), control: None };
                 add(&mut targets, &target, point, positions, &region, members);
             }
@@ -98,19 +98,6 @@ impl Ablation {
         points.sort_unstable();
         points.dedup();
         Ok(points)
-    }
-
-    fn heads_at(&self, point: HookPoint, anatomy: &Anatomy) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
-        if point.site().dim_of(Axis::Head).is_none() {
-            return Ok(vec![(None, Region::all())]);
-        }
-        let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
-        let regions = |choice: Heads| match choice {
-            Heads::All => vec![(None, Region::all())],
-            Heads::Each => (0..anatomy.n_heads).map(one).collect(),
-            Heads::At(head) => vec![one(head)],
-        };
-        Ok(places::heads("heads", &self.heads, anatomy)?.into_iter().flat_map(regions).collect())
     }
 
     /// The sites of `hooks` that have heads, at which sets are ablated.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pythia_hooks::{Anatomy, Axis, HookPoint, Region};
 
 use super::ActivationPatching;
-use crate::causal::places::{self, ALL, EACH, Heads, Place, Positions};
+use crate::causal::places::{self, ALL, EACH, Place, Positions};
 use crate::engine::{Cell, Change, Value};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
@@ -23,7 +23,7 @@ impl ActivationPatching {
         let points = places::points(&self.hooks, anatomy)?;
         let mut cells = Vec::new();
         for &point in &points {
-            for (head, region) in self.heads_at(point, anatomy)? {
+            for (head, region) in places::head_regions("heads", &self.heads, point, anatomy)? {
                 for (part, region) in self.neurons_at(point, region, d_mlp) {
                     let place = Place { head, part, ..Place::of(point) };
                     cells.extend(self.positions_at(place, &positions, &region, members));
@@ -32,19 +32,6 @@ impl ActivationPatching {
         }
         cells.extend(self.sets_at(&points, anatomy, &positions, members)?);
         Ok(cells)
-    }
-
-    fn heads_at(&self, point: HookPoint, anatomy: &Anatomy) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
-        if point.site().dim_of(Axis::Head).is_none() {
-            return Ok(vec![(None, Region::all())]);
-        }
-        let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
-        let regions = |choice: Heads| match choice {
-            Heads::All => vec![(None, Region::all())],
-            Heads::Each => (0..anatomy.n_heads).map(one).collect(),
-            Heads::At(head) => vec![one(head)],
-        };
-        Ok(places::heads("heads", &self.heads, anatomy)?.into_iter().flat_map(regions).collect())
     }
 
     fn neurons_at(&self, point: HookPoint, region: Region, d_mlp: usize) -> Vec<(String, Region)> {

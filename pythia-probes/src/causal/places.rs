@@ -111,6 +111,29 @@ pub fn heads(field: &'static str, words: &[String], anatomy: &Anatomy) -> Result
     words.iter().map(read).collect()
 }
 
+/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of the activation
+/// where the hook has no heads.
+///
+/// # Errors
+/// As [`heads`].
+pub fn head_regions(
+    field: &'static str,
+    words: &[String],
+    point: HookPoint,
+    anatomy: &Anatomy,
+) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
+    if point.site().dim_of(Axis::Head).is_none() {
+        return Ok(vec![(None, Region::all())]);
+    }
+    let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
+    let regions = |choice: Heads| match choice {
+        Heads::All => vec![(None, Region::all())],
+        Heads::Each => (0..anatomy.n_heads).map(one).collect(),
+        Heads::At(head) => vec![one(head)],
+    };
+    Ok(heads(field, words, anatomy)?.into_iter().flat_map(regions).collect())
+}
+
 /// Reads a head of the form `layer.head`.
 ///
 /// # Errors

@@ -143,7 +143,8 @@ impl Readout {
     }
 
     fn index_of(&self, place: &Place) -> usize {
-        self.positions(place.example).iter().position(|&p| p == place.position).unwrap_or(0)
+        let index = self.positions(place.example).iter().position(|&p| p == place.position);
+        index.unwrap_or_else(|| unreachable!("a place is one of its prompt's positions"))
     }
 
     /// Where each prompt's rows begin among those of all prompts.
@@ -170,7 +171,8 @@ impl Readout {
         columns.sort_unstable();
         columns.dedup();
         let logits = floats(model.logits_of(rows, &columns))?;
-        let at = |row: usize, id: u32| logits[row * columns.len() + columns.binary_search(&id).unwrap_or(0)];
+        let column = |id: u32| columns.binary_search(&id).unwrap_or_else(|_| unreachable!("every pick has a column"));
+        let at = |row: usize, id: u32| logits[row * columns.len() + column(id)];
         let picked = |(row, place): (usize, &Place)| self.picks(place).into_iter().map(|id| at(row, id)).collect();
         let row = |place| Row { picked: picked(place), ..Row::default() };
         Ok(places.iter().enumerate().map(row).collect())

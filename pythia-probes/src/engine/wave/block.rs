@@ -198,7 +198,8 @@ fn pick(have: &Rows, values: Option<Tensor<2>>, wanted: &Rows) -> Option<Tensor<
     if have == wanted {
         return values;
     }
-    let places: Vec<usize> = wanted.tokens().iter().filter_map(|token| have.find(*token)).collect();
+    let place = |token: &Token| have.find(*token).unwrap_or_else(|| unreachable!("what is picked is among the rows"));
+    let places: Vec<usize> = wanted.tokens().iter().map(place).collect();
     values.map(|values| select(&values, &places))
 }
 

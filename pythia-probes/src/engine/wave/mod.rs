@@ -11,7 +11,6 @@
 
 mod block;
 mod edits;
-mod restart;
 mod rows;
 mod tables;
 
@@ -24,7 +23,7 @@ use pythia_hooks::{Anatomy, HookPoint, Site};
 use self::edits::{Branch, Patches};
 use self::rows::{Own, Rows, Token};
 use self::tables::Tables;
-use super::{Cell, Scores, Sweep};
+use super::{Cell, Scores, Sweep, naive};
 use crate::error::ProbeError;
 
 /// Bytes of a float32.
@@ -86,7 +85,7 @@ pub fn scores(sweep: &Sweep<'_>, cells: &[Cell]) -> Result<(Vec<Scores>, Work), 
     let tables = Tables { model: sweep.model, base: sweep.base, donors: sweep.donors };
     let known = |cell: &Cell| cell.changes.iter().all(|change| knows(change.point.site()));
     for (index, cell) in cells.iter().enumerate().filter(|(_, cell)| !known(cell)) {
-        found[index] = restart::scores(sweep, cell)?;
+        found[index] = naive::restarted(sweep, cell)?;
     }
     let mut wave = Wave::new(sweep, cells, tables)?;
     let branches: Vec<Branch> = (0..cells.len())
