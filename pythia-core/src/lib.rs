@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod hub;
 pub mod model;
 pub mod params;
 pub mod store;
