@@ -7,7 +7,7 @@ use pythia_core::config::NeoxConfig;
 use pythia_core::params::HostParams;
 use pythia_core::store::StoreError;
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, ContentHash, Wanted, WeightError};
+use pythia_core::weights::{self, Hashes, Wanted, WeightError};
 
 use crate::study::{Model, ShapeError, read_config};
 
@@ -17,8 +17,8 @@ pub struct Loaded {
     pub config: NeoxConfig,
     /// Its parameters.
     pub params: HostParams,
-    /// Hash of its weights.
-    pub hash: ContentHash,
+    /// Hashes of its weights.
+    pub hashes: Hashes,
 }
 
 /// A checkpoint that cannot be loaded.
@@ -76,8 +76,8 @@ pub fn load(job: &Job<'_>) -> Result<Loaded, LoadError> {
     if config != job.model.config {
         return Err(LoadError::AnotherShape { model: job.model.label.clone() });
     }
-    let (params, hash) = weights::read(&config, &files.weights, &job.wanted)?;
-    Ok(Loaded { config, params, hash })
+    let (params, hashes) = weights::read(&config, &files.weights, &job.wanted)?;
+    Ok(Loaded { config, params, hashes })
 }
 
 /// Loads the checkpoints in order on a thread of its own. The hand-over has no buffer: while one checkpoint computes

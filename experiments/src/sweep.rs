@@ -141,7 +141,7 @@ impl Sweep<'_> {
             Ok(loaded) => loaded,
             Err(error) => return Ok(Err(vec![error.into()])),
         };
-        let weights_hash = loaded.hash.to_string();
+        let weights_hash = loaded.hashes.content.to_string();
         let (probes, mut errors) = self.ready(cell, lent);
         for (probe, answer) in probes.iter().zip(self.ask(cell, loaded, &probes, lent)) {
             let ran_on = self.ran_on(cell, *probe, &weights_hash, lent);
