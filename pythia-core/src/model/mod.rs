@@ -2,7 +2,8 @@
 //! with [`GptNeoX::resume`], [`GptNeoX::forward`] and [`GptNeoX::observe`] made of them.
 //!
 //! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
-//! `linear`, and `kernels` for the elementwise loops that the CPU backend runs one element at a time.
+//! `linear`, and `kernels` for the elementwise loops that the CPU backend runs one element at a time. Where the weights come from is
+//! the business of `weights`: from memory, or by way of `stream` from their files.
 
 mod attention;
 mod block;
@@ -14,19 +15,22 @@ mod norm;
 mod parameters;
 mod rotary;
 mod rows;
+mod stream;
 mod swap;
+mod weights;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use pythia_hooks::{Anatomy, Hooks, Site, points_of};
 
 use crate::config::NeoxConfig;
-use block::Block;
 use norm::LayerNorm;
+use weights::Weights;
 
 pub use parameters::ParamMut;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub use rotary::RotaryTable;
 pub use rows::{Lookup, RowBlock};
+pub use stream::ReadAhead;
 
 /// The residual stream between two blocks.
 #[derive(Clone, Debug)]
@@ -45,21 +49,9 @@ pub struct Residual {
 #[derive(Clone, Debug)]
 pub struct GptNeoX {
     config: NeoxConfig,
-    /// `[vocab, d_model]`.
-    embed: Tensor<2>,
-    blocks: Vec<Block>,
+    weights: Weights,
     ln_final: LayerNorm,
-    /// Left out where nobody reads logits.
-    unembed: Option<Unembed>,
     rotary: RotaryTable,
-}
-
-#[derive(Clone, Debug)]
-struct Unembed {
-    /// `[d_model, vocab]`.
-    weight: Tensor<2>,
-    /// `[vocab]`; only weights processed as TransformerLens does have one.
-    bias: Option<Tensor<1>>,
 }
 
 impl GptNeoX {
@@ -75,17 +67,12 @@ impl GptNeoX {
 
     /// Where the weights are, and so where inputs belong.
     pub fn device(&self) -> Device {
-        self.embed.device()
+        self.ln_final.weight.device()
     }
 
     /// The number type of weights and activations.
     pub fn dtype(&self) -> DType {
-        self.embed.dtype()
-    }
-
-    /// Whether the model can produce logits.
-    pub fn can_unembed(&self) -> bool {
-        self.unembed.is_some()
+        self.ln_final.weight.dtype()
     }
 
     /// Token ids as a tensor on the model's device, `[batch, pos]`.
@@ -102,7 +89,7 @@ impl GptNeoX {
     /// Looks the tokens up. `tokens`: `[batch, pos]`, ids below `vocab_size`.
     pub fn embed(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) -> Residual {
         let [batch, pos] = tokens.dims();
-        let rows = self.embed.clone().select(0, tokens.reshape([batch * pos]));
+        let rows = self.embeddings(tokens.reshape([batch * pos]));
         let stream = rows.reshape([batch, pos, self.config.d_model]);
         Residual { layer: 0, stream: fire(hooks, Site::Embed.at(0), stream) }
     }
@@ -111,7 +98,7 @@ impl GptNeoX {
     pub fn advance(&self, from: Residual, to: usize, hooks: &mut impl Hooks) -> Residual {
         let mut stream = from.stream;
         for layer in from.layer..to {
-            stream = self.blocks[layer].forward(layer, stream, &self.rotary, hooks);
+            stream = self.block(layer).forward(layer, stream, &self.rotary, hooks);
         }
         Residual { layer: to.max(from.layer), stream }
     }
@@ -122,9 +109,7 @@ impl GptNeoX {
     /// # Panics
     /// If the model was loaded without its unembedding.
     pub fn unembed(&self, from: Residual, hooks: &mut impl Hooks) -> Tensor<3> {
-        let Some(unembed) = &self.unembed else {
-            panic!("the model was loaded without its unembedding");
-        };
+        let unembed = self.unembedding();
         let normalized =
             self.ln_final.forward(from.stream, [Site::FinalScale.at(0), Site::FinalNormalized.at(0)], hooks);
         let [batch, pos, d_model] = normalized.dims();
@@ -158,7 +143,7 @@ impl GptNeoX {
         match last.layer() {
             Some(layer) => {
                 let before = self.advance(start, layer, hooks);
-                self.blocks[layer].observe(layer, before.stream, &self.rotary, last.site(), hooks);
+                self.block(layer).observe(layer, before.stream, &self.rotary, last.site(), hooks);
             }
             None if last.site() == Site::Embed => {}
             None => {

@@ -3,8 +3,14 @@
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::{
-    GptNeoX, Unembed, attention::Attention, block::Block, linear::Linear, mlp::Mlp, norm::LayerNorm,
+    GptNeoX,
+    attention::Attention,
+    block::Block,
+    linear::Linear,
+    mlp::Mlp,
+    norm::LayerNorm,
     rotary::RotaryTable,
+    weights::{Resident, Unembed, Weights},
 };
 use crate::{
     config::NeoxConfig,
@@ -20,23 +26,23 @@ pub enum ParamMut<'a> {
 }
 
 /// Takes host parameters one by one onto the device.
-struct Source<'a> {
-    params: HostParams,
-    device: &'a Device,
-    dtype: DType,
+pub(super) struct Source<'a> {
+    pub params: HostParams,
+    pub device: &'a Device,
+    pub dtype: DType,
 }
 
 impl Source<'_> {
-    fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
+    pub(super) fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
         let host = self.params.remove(&param)?;
         Some(Tensor::from_data(TensorData::new(host.values, host.shape), (self.device, self.dtype)))
     }
 
-    fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {
+    pub(super) fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {
         self.take(param).unwrap_or_else(|| panic!("{param} is missing from a checked set of parameters"))
     }
 
-    fn norm(&mut self, weight: Param, bias: Param, eps: f64) -> LayerNorm {
+    pub(super) fn norm(&mut self, weight: Param, bias: Param, eps: f64) -> LayerNorm {
         LayerNorm { weight: self.need(weight), bias: self.need(bias), eps }
     }
 
@@ -44,7 +50,7 @@ impl Source<'_> {
         Linear { weight: self.need(Param::Layer(layer, weight)), bias: self.take(Param::Layer(layer, bias)) }
     }
 
-    fn block(&mut self, layer: usize, config: &NeoxConfig) -> Block {
+    pub(super) fn block(&mut self, layer: usize, config: &NeoxConfig) -> Block {
         use LayerParam::*;
         let eps = config.layer_norm_eps;
         Block {
@@ -75,21 +81,30 @@ impl GptNeoX {
         let mut source = Source { params, device, dtype };
         let unembed =
             source.take(Param::Unembed).map(|weight| Unembed { weight, bias: source.take(Param::UnembedBias) });
-        GptNeoX {
+        let weights = Resident {
             embed: source.need(Param::Embed),
             blocks: (0..config.n_layers).map(|layer| source.block(layer, &config)).collect(),
-            ln_final: source.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
             unembed,
+        };
+        GptNeoX {
+            weights: Weights::Resident(weights),
+            ln_final: source.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
             rotary: RotaryTable::new(&config, device, dtype),
             config,
         }
     }
 
     /// Every parameter, by name, in the order of [`Param`].
+    ///
+    /// # Panics
+    /// If the model is [streamed](Self::streamed): what is decoded anew for each use cannot be changed in place.
     pub fn params_mut(&mut self) -> Vec<(Param, ParamMut<'_>)> {
         use LayerParam::*;
-        let mut list = vec![(Param::Embed, ParamMut::Matrix(&mut self.embed))];
-        for (layer, block) in self.blocks.iter_mut().enumerate() {
+        let Weights::Resident(weights) = &mut self.weights else {
+            panic!("the parameters of a streamed model are in its files");
+        };
+        let mut list = vec![(Param::Embed, ParamMut::Matrix(&mut weights.embed))];
+        for (layer, block) in weights.blocks.iter_mut().enumerate() {
             let named = |name| Param::Layer(layer, name);
             list.push((named(Ln1Weight), ParamMut::Vector(&mut block.ln1.weight)));
             list.push((named(Ln1Bias), ParamMut::Vector(&mut block.ln1.bias)));
@@ -110,7 +125,7 @@ impl GptNeoX {
         }
         list.push((Param::FinalNormWeight, ParamMut::Vector(&mut self.ln_final.weight)));
         list.push((Param::FinalNormBias, ParamMut::Vector(&mut self.ln_final.bias)));
-        if let Some(unembed) = &mut self.unembed {
+        if let Some(unembed) = &mut weights.unembed {
             list.push((Param::Unembed, ParamMut::Matrix(&mut unembed.weight)));
             list.extend(unembed.bias.as_mut().map(|bias| (Param::UnembedBias, ParamMut::Vector(bias))));
         }
@@ -118,6 +133,9 @@ impl GptNeoX {
     }
 
     /// The parameters as host arrays in float32.
+    ///
+    /// # Panics
+    /// If the model is [streamed](Self::streamed).
     pub fn to_params(&self) -> HostParams {
         // Tensors are handles: cloning the model copies no numbers.
         let mut model = self.clone();

@@ -4,14 +4,25 @@
 //! packs them, of however many runs, into one matrix; the large products then cost what the rows cost, and attention looks
 //! keys and values up in tables in which rows of the unchanged run stand beside recomputed ones.
 
-use burn::tensor::{Tensor, TensorData};
+use std::cell::OnceCell;
 
-use super::{GptNeoX, block::Block, kernels, linear::Linear, rotary::RotaryTable};
+use burn::tensor::Tensor;
+
+use super::{
+    GptNeoX,
+    block::Block,
+    kernels,
+    linear::Linear,
+    rotary::RotaryTable,
+    weights::{Loan, indices},
+};
 
 /// A block that works on rows. Heads are side by side in a row: `n_heads · d_head` numbers, head 0 first.
 pub struct RowBlock<'a> {
-    block: &'a Block,
-    rotary: &'a RotaryTable,
+    model: &'a GptNeoX,
+    layer: usize,
+    /// Borrowed from the model at its first use: a layer that nobody computes in need not be decoded.
+    block: OnceCell<Loan<'a, Block>>,
 }
 
 /// Which rows of the tables a query attends to.
@@ -38,7 +49,7 @@ pub struct Lookup {
 impl GptNeoX {
     /// Block `layer`, on rows.
     pub fn rows(&self, layer: usize) -> RowBlock<'_> {
-        RowBlock { block: &self.blocks[layer], rotary: &self.rotary }
+        RowBlock { model: self, layer, block: OnceCell::new() }
     }
 
     /// Logits of `tokens` alone, `[row, tokens]`, of rows of the stream that leaves the last block: a logit difference needs
@@ -67,83 +78,85 @@ impl GptNeoX {
 
     /// From the final norm's rows before weight and bias to logits of `tokens`.
     fn project_out(&self, normalized: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
-        let Some(unembed) = &self.unembed else {
-            panic!("the model was loaded without its unembedding");
-        };
         let normed = self.ln_final.affine(normalized.unsqueeze()).squeeze_dim::<2>(0);
-        let columns = indices(tokens, &normed);
-        let logits = normed.matmul(unembed.weight.clone().select(1, columns.clone()));
-        match &unembed.bias {
-            Some(bias) => logits + bias.clone().select(0, columns).unsqueeze(),
+        let unembed = self.unembedding_of(tokens);
+        let logits = normed.matmul(unembed.weight);
+        match unembed.bias {
+            Some(bias) => logits + bias.unsqueeze(),
             None => logits,
         }
     }
 }
 
 impl RowBlock<'_> {
+    fn block(&self) -> &Block {
+        self.block.get_or_init(|| self.model.block(self.layer))
+    }
+
     /// The centred and scaled rows, which both norms of a parallel block share. `x`: `[row, d_model]`.
     pub fn normalize(&self, x: Tensor<2>) -> Tensor<2> {
-        self.block.ln1.normalize(x.unsqueeze()).stream.squeeze_dim(0)
+        self.block().ln1.normalize(x.unsqueeze()).stream.squeeze_dim(0)
     }
 
     /// Queries after rotation, `[row, n_heads · d_head]`. `normalized`: of the rows that stand at `positions`.
     pub fn queries(&self, normalized: Tensor<2>, positions: &[u32]) -> Tensor<2> {
-        self.rotate(self.project(&self.block.attention.query, normalized), positions)
+        self.rotate(self.project(&self.block().attention.query, normalized), positions)
     }
 
     /// Keys after rotation, `[row, n_heads · d_head]`.
     pub fn keys(&self, normalized: Tensor<2>, positions: &[u32]) -> Tensor<2> {
-        self.rotate(self.project(&self.block.attention.key, normalized), positions)
+        self.rotate(self.project(&self.block().attention.key, normalized), positions)
     }
 
     /// Values, `[row, n_heads · d_head]`.
     pub fn values(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block.attention.value, normalized)
+        self.project(&self.block().attention.value, normalized)
     }
 
     /// Queries before rotation, `[row, n_heads · d_head]`.
     pub fn raw_queries(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block.attention.query, normalized)
+        self.project(&self.block().attention.query, normalized)
     }
 
     /// Keys before rotation, `[row, n_heads · d_head]`.
     pub fn raw_keys(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block.attention.key, normalized)
+        self.project(&self.block().attention.key, normalized)
     }
 
     fn project(&self, map: &Linear, normalized: Tensor<2>) -> Tensor<2> {
-        map.forward(self.block.ln1.affine(normalized.unsqueeze()).squeeze_dim(0))
+        map.forward(self.block().ln1.affine(normalized.unsqueeze()).squeeze_dim(0))
     }
 
     /// Turns queries or keys `[row, n_heads · d_head]` by the angles of their positions.
     pub fn rotate(&self, x: Tensor<2>, positions: &[u32]) -> Tensor<2> {
         let [rows, width] = x.dims();
-        let heads = self.block.attention.n_heads;
+        let heads = self.model.config.n_heads;
         let at = |table: &Tensor<2>| table.clone().select(0, indices(positions, table));
-        let angles = RotaryTable { cos: at(&self.rotary.cos), sin: at(&self.rotary.sin), ndims: self.rotary.ndims };
+        let rotary = &self.model.rotary;
+        let angles = RotaryTable { cos: at(&rotary.cos), sin: at(&rotary.sin), ndims: rotary.ndims };
         angles.apply(x.reshape([1, rows, heads, width / heads])).reshape([rows, width])
     }
 
     /// Attention patterns, `[query, n_heads · length]`, zero for the keys after the query.
     pub fn pattern(&self, queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup) -> Tensor<2> {
-        kernels::lookup_pattern(queries, keys, lookup, self.block.attention.n_heads)
+        kernels::lookup_pattern(queries, keys, lookup, self.model.config.n_heads)
     }
 
     /// Values weighted by patterns (`hook_z`), `[query, n_heads · d_head]`.
     pub fn mix(&self, pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup) -> Tensor<2> {
-        kernels::lookup_mix(pattern, values, lookup, self.block.attention.n_heads)
+        kernels::lookup_mix(pattern, values, lookup, self.model.config.n_heads)
     }
 
     /// What attention writes to the stream, `[row, d_model]`. `z`: `[row, n_heads · d_head]`.
     pub fn attn_out(&self, z: Tensor<2>) -> Tensor<2> {
-        self.block.attention.out.forward(z)
+        self.block().attention.out.forward(z)
     }
 
     /// What each head writes, `[row, n_heads · d_model]`, without `b_O`.
     pub fn results(&self, z: Tensor<2>) -> Tensor<2> {
         let [rows, width] = z.dims();
-        let heads = self.block.attention.n_heads;
-        let results = self.block.attention.results(z.reshape([1, rows, heads, width / heads]));
+        let heads = self.model.config.n_heads;
+        let results = self.block().attention.results(z.reshape([1, rows, heads, width / heads]));
         let d_model = results.dims()[3];
         results.reshape([rows, heads * d_model])
     }
@@ -151,24 +164,17 @@ impl RowBlock<'_> {
     /// What one head writes, `[row, d_model]`, without `b_O`. `z`: that head's alone, `[row, d_head]`.
     pub fn result(&self, z: Tensor<2>, head: usize) -> Tensor<2> {
         let d_head = z.dims()[1];
-        z.matmul(self.block.attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
+        z.matmul(self.block().attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
     }
 
     /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.
     pub fn neurons(&self, normalized: Tensor<2>) -> Tensor<2> {
-        let input = self.block.ln2.affine(normalized.unsqueeze()).squeeze_dim(0);
-        kernels::gelu(self.block.mlp.up.forward(input))
+        let input = self.block().ln2.affine(normalized.unsqueeze()).squeeze_dim(0);
+        kernels::gelu(self.block().mlp.up.forward(input))
     }
 
     /// What the MLP writes to the stream, `[row, d_model]`. `neurons`: `[row, d_mlp]`.
     pub fn mlp_out(&self, neurons: Tensor<2>) -> Tensor<2> {
-        self.block.mlp.down.forward(neurons)
+        self.block().mlp.down.forward(neurons)
     }
-}
-
-/// Indices as a tensor beside `like`.
-fn indices<const D: usize>(rows: &[u32], like: &Tensor<D>) -> Tensor<1, burn::tensor::Int> {
-    let rows: Vec<i64> = rows.iter().map(|&row| i64::from(row)).collect();
-    let count = rows.len();
-    Tensor::from_data(TensorData::new(rows, [count]), (&like.device().inner(), burn::tensor::DType::I64))
 }

@@ -10,15 +10,16 @@ impl GptNeoX {
     /// # Panics
     /// If the models differ in shape, or have no such layer or head.
     pub fn with_head_of(&self, other: &GptNeoX, layer: usize, head: usize) -> GptNeoX {
-        let mut model = self.clone();
-        let (ours, theirs) = (&mut model.blocks[layer].attention, &other.blocks[layer].attention);
+        let mut block = self.block(layer).clone();
+        let theirs = other.block(layer);
+        let (ours, theirs) = (&mut block.attention, &theirs.attention);
         let d_head = self.config.d_model / self.config.n_heads;
         let part = head * d_head..(head + 1) * d_head;
         ours.query.take_outputs(&theirs.query, part.clone());
         ours.key.take_outputs(&theirs.key, part.clone());
         ours.value.take_outputs(&theirs.value, part.clone());
         ours.out.take_inputs(&theirs.out, part);
-        model
+        self.with_block(layer, block)
     }
 
     /// This model with the MLP of one block of `other`: both matrices and both biases. The norm before it stays.
@@ -26,9 +27,9 @@ impl GptNeoX {
     /// # Panics
     /// If there is no such layer.
     pub fn with_mlp_of(&self, other: &GptNeoX, layer: usize) -> GptNeoX {
-        let mut model = self.clone();
-        model.blocks[layer].mlp = other.blocks[layer].mlp.clone();
-        model
+        let mut block = self.block(layer).clone();
+        block.mlp = other.block(layer).mlp.clone();
+        self.with_block(layer, block)
     }
 
     /// This model with one whole block of `other`, norms included.
@@ -36,9 +37,7 @@ impl GptNeoX {
     /// # Panics
     /// If there is no such layer.
     pub fn with_block_of(&self, other: &GptNeoX, layer: usize) -> GptNeoX {
-        let mut model = self.clone();
-        model.blocks[layer] = other.blocks[layer].clone();
-        model
+        self.with_block(layer, other.block(layer).clone())
     }
 }
 

@@ -40,7 +40,8 @@ impl Kind {
         }
     }
 
-    fn size(self) -> usize {
+    /// Bytes of a value.
+    pub(super) fn size(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
@@ -140,6 +141,57 @@ pub(super) fn decode(
         (Layout::Transposed, _) => unreachable!("only matrices are stored transposed"),
     };
     if finite { Ok(Decoded { tensor: HostTensor { shape, values }, squares }) } else { Err(first_special(kind, bytes)) }
+}
+
+/// Decodes some rows of a matrix that is stored row by row.
+///
+/// # Panics
+/// If there is no such row.
+pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<Vec<f32>, NotFinite> {
+    let mut values = vec![0.0; ids.len() * width];
+    for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
+        let first = id as usize * width;
+        let row = &bytes[first * kind.size()..(first + width) * kind.size()];
+        if !kind.widen(row, to) {
+            let (index, value) = first_special(kind, row);
+            return Err((first + index, value));
+        }
+    }
+    Ok(values)
+}
+
+/// Looks for a value that is not finite, without decoding.
+pub(super) fn check(kind: Kind, bytes: &[u8]) -> Result<(), NotFinite> {
+    let finite = widest(
+        #[inline(always)]
+        || match kind {
+            Kind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
+            Kind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
+            Kind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
+        },
+    );
+    if finite { Ok(()) } else { Err(first_special(kind, bytes)) }
+}
+
+#[inline(always)]
+fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bool) -> bool {
+    // Without leaving early, so that the loop stays free of branches.
+    bytes.as_chunks::<SIZE>().0.iter().fold(true, |all, &value| all & finite(value))
+}
+
+/// Adds the squares of values that begin where a run does, in the very order in which decoding adds them.
+pub(super) fn add_squares(kind: Kind, bytes: &[u8], squares: &mut f64) {
+    let mut values = vec![0.0; RUN];
+    for run in bytes.chunks(RUN * kind.size()) {
+        let values = &mut values[..run.len() / kind.size()];
+        *squares += widest(
+            #[inline(always)]
+            || {
+                kind.widen(run, values);
+                sum_of_squares(values)
+            },
+        );
+    }
 }
 
 fn copy(kind: Kind, bytes: &[u8], values: &mut [f32], squares: &mut f64) -> bool {

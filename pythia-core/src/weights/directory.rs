@@ -64,8 +64,24 @@ impl Directory {
 
     /// The bytes of a tensor.
     pub(super) fn bytes(&self, file: usize, tensor: &StoredTensor) -> Result<Mmap, WeightError> {
-        let map = self.files[file].range(tensor.offset, tensor.len);
+        self.window(file, tensor, 0, tensor.len)
+    }
+
+    /// Some bytes of a tensor.
+    pub(super) fn window(
+        &self,
+        file: usize,
+        tensor: &StoredTensor,
+        from: usize,
+        len: usize,
+    ) -> Result<Mmap, WeightError> {
+        let map = self.files[file].range(tensor.offset + from as u64, len);
         map.map_err(|source| WeightError::Io { path: self.path(file), source })
+    }
+
+    /// Says that a tensor is going to be read.
+    pub(super) fn expect(&self, file: usize, tensor: &StoredTensor) {
+        self.files[file].expect(tensor.offset, tensor.len);
     }
 
     /// Path of a file by index.

@@ -16,11 +16,17 @@ pub(super) fn fold(config: &NeoxConfig, params: &mut HostParams) {
     for layer in 0..config.n_layers {
         fold_block(config, params, layer);
     }
-    center_rows(params.get_mut(&Param::Embed).map(matrix));
+    params.get_mut(&Param::Embed).into_iter().for_each(center_embedding);
     fold_unembed(config, params);
 }
 
-fn fold_block(config: &NeoxConfig, params: &mut HostParams, layer: usize) {
+/// Centres embeddings `[token, d]`, each by itself.
+pub(super) fn center_embedding(rows: &mut HostTensor) {
+    center_rows(Some(matrix(rows)));
+}
+
+/// Folds the parameters of one block, which needs no others.
+pub(super) fn fold_block(config: &NeoxConfig, params: &mut HostParams, layer: usize) {
     use LayerParam::*;
     let at = |part| Param::Layer(layer, part);
     let ln1 = take_norm(config, params, at(Ln1Weight), at(Ln1Bias));
@@ -89,8 +95,9 @@ fn fold_norm(config: &NeoxConfig, params: &mut HostParams, norm: &Norm, weight: 
 }
 
 /// Folds the final norm into the unembedding `[d, V]` and centres it twice: over d, because the norm's output has
-/// mean zero, and over the vocabulary, because a constant added to all logits means nothing.
-fn fold_unembed(config: &NeoxConfig, params: &mut HostParams) {
+/// mean zero, and over the vocabulary, because a constant added to all logits means nothing. Without the unembedding only the norm
+/// is taken out.
+pub(super) fn fold_unembed(config: &NeoxConfig, params: &mut HostParams) {
     let norm = take_norm(config, params, Param::FinalNormWeight, Param::FinalNormBias);
     let Some(tensor) = params.get_mut(&Param::Unembed) else { return };
     let (v, values) = matrix(tensor);

@@ -60,6 +60,18 @@ impl MappedFile {
         // SAFETY: see the head of this module.
         unsafe { MmapOptions::new().offset(offset).len(len).map(&self.file) }
     }
+
+    /// Tells the system that a range is going to be read, so that it can fetch it meanwhile. A hint: that it came to nothing is no error.
+    #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+    pub(super) fn expect(&self, offset: u64, len: usize) {
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(
+            &self.file,
+            offset,
+            std::num::NonZeroU64::new(len as u64),
+            rustix::fs::Advice::WillNeed,
+        );
+    }
 }
 
 fn out_of_range() -> io::Error {

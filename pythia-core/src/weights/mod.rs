@@ -3,7 +3,7 @@
 //! Both published formats are read the same way. `directory` lists a container's tensors (safetensors through its own
 //! library, PyTorch's `.bin` through the small reader in `pytorch`); `plan` holds names, types and shapes against the
 //! configuration; only then does `decode` turn bytes into parameters, straight from the mapped file; `fold` prepares
-//! them where asked to; `write` is the way back. Nothing in a file is executed, and no allocation is larger than the
+//! them where asked to; `stored` does so part by part, when a part is asked for; `write` is the way back. Nothing in a file is executed, and no allocation is larger than the
 //! configuration's shapes and the file's own size call for.
 
 mod decode;
@@ -11,9 +11,11 @@ mod directory;
 mod error;
 mod fold;
 mod hashes;
+mod job;
 mod map;
 mod plan;
 mod pytorch;
+mod stored;
 mod write;
 
 use std::collections::BTreeMap;
@@ -23,16 +25,16 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::{HostParams, HostTensor, Param};
+use crate::params::HostParams;
 
-use self::decode::Kind;
 use self::directory::Directory;
-use self::hashes::{Collector, Fingerprint};
+use self::hashes::Collector;
 use self::plan::Job;
 
 pub use self::error::WeightError;
 pub use self::hashes::{ContentHash, Group, Hashes};
 pub use self::pytorch::{PickleError, ZipError};
+pub use self::stored::StoredWeights;
 pub use self::write::to_safetensors;
 
 /// The files that hold the weights of one checkpoint.
@@ -96,16 +98,10 @@ impl fmt::Display for Profile {
 pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
     let directory = Directory::open(files)?;
     plan::check_tied(config, &directory)?;
-    let mut jobs = plan::jobs(config, &directory, wanted)?;
-    // The large ones first, so that no core is left with the embedding at the end.
-    jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
-    let done: Vec<(&Job, Result<Done, WeightError>)> =
-        jobs.par_iter().with_max_len(1).map(|job| (job, run(job, config, &directory))).collect();
-    // Back in order of names: the fingerprint needs it, and of several faults always the same one is reported.
-    let done: BTreeMap<&str, _> = done.into_iter().map(|(job, done)| (job.name, (job.group, done))).collect();
+    let jobs = plan::jobs(config, &directory, wanted)?;
     let (mut params, mut hashes) = (HostParams::new(), Collector::default());
-    for (group, done) in done.into_values() {
-        let Done { params: decoded, fingerprint } = done?;
+    for (group, done) in in_parallel(jobs, |job| job::read(job, config, &directory)) {
+        let (decoded, fingerprint) = done?;
         hashes.add(group, &fingerprint);
         params.extend(decoded);
     }
@@ -115,35 +111,54 @@ pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result
     Ok((params, hashes.finish()))
 }
 
-/// What one stored tensor came to.
-struct Done {
-    params: Vec<(Param, HostTensor)>,
-    fingerprint: Fingerprint,
+/// Checks a checkpoint as [`read`] does and takes its fingerprints, in one pass over the files that keeps nothing of them.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn hashes(config: &NeoxConfig, files: &WeightFiles) -> Result<Hashes, WeightError> {
+    hashes_of(config, &Directory::open(files)?)
 }
 
-fn run(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Done, WeightError> {
-    let bytes = directory.bytes(job.file, job.stored)?;
-    let path = || directory.path(job.file);
-    let Some(kind) = Kind::of(job.stored.dtype) else {
-        return Err(WeightError::Dtype {
-            tensor: job.name.to_owned(),
-            found: job.stored.dtype.to_string(),
-            path: path(),
-        });
-    };
-    let not_finite =
-        |(index, value)| WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: path() };
-    let decode =
-        |&target: &(Param, _)| Ok((target.0, decode::decode(target, kind, &bytes, config).map_err(not_finite)?));
-    let (digest, decoded) = rayon::join(
-        || hashes::digest(job, &blake3::hash(&bytes)),
-        || job.targets.iter().map(decode).collect::<Result<Vec<_>, WeightError>>(),
-    );
-    let decoded = decoded?;
-    let squares = decoded.iter().map(|(_, decoded)| decoded.squares).sum();
-    let params = decoded.into_iter().map(|(param, decoded)| (param, decoded.tensor)).collect();
-    Ok(Done { params, fingerprint: Fingerprint { digest, squares } })
+/// Opens a checkpoint to be decoded part by part. The files stay open, so it does not matter if their names come to mean other
+/// files. `known`: what [`read`], [`hashes`] or this function has said of the very same files; they are then not read here, neither
+/// for fingerprints nor in search of values that are not finite, which surface when they are decoded.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn open(
+    config: &NeoxConfig,
+    files: &WeightFiles,
+    wanted: &Wanted,
+    known: Option<Hashes>,
+) -> Result<(StoredWeights, Hashes), WeightError> {
+    let directory = Directory::open(files)?;
+    plan::check_tied(config, &directory)?;
+    plan::jobs(config, &directory, wanted)?;
+    let hashes = known.map_or_else(|| hashes_of(config, &directory), Ok)?;
+    Ok((StoredWeights::new(config.clone(), directory, *wanted), hashes))
+}
+
+fn hashes_of(config: &NeoxConfig, directory: &Directory) -> Result<Hashes, WeightError> {
+    plan::check_tied(config, directory)?;
+    let nothing = Wanted { unembed: false, profile: Profile::AsPublished };
+    let mut hashes = Collector::default();
+    for (group, fingerprint) in
+        in_parallel(plan::jobs(config, directory, &nothing)?, |job| job::fingerprint(job, directory))
+    {
+        hashes.add(group, &fingerprint?);
+    }
+    Ok(hashes.finish())
+}
+
+/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of several
+/// faults always the same one is reported.
+fn in_parallel<T: Send>(mut jobs: Vec<Job>, run: impl Fn(&Job) -> T + Send + Sync) -> impl Iterator<Item = (Group, T)> {
+    // The large ones first, so that no core is left with the embedding at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
+    let done: Vec<T> = jobs.par_iter().with_max_len(1).map(run).collect();
+    let by_name = jobs.into_iter().zip(done).map(|(job, done)| (job.name, (job.group, done)));
+    by_name.collect::<BTreeMap<_, _>>().into_values()
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

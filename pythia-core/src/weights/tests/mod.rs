@@ -3,6 +3,7 @@
 mod golden;
 mod hashes;
 mod hostile;
+mod parts;
 mod torch_file;
 
 use std::path::PathBuf;
@@ -13,10 +14,33 @@ use safetensors::tensor::{TensorView, serialize};
 
 use self::torch_file::TorchFile;
 use super::*;
-use crate::params::{LayerParam, Layout};
+use crate::params::{LayerParam, Layout, Param};
 use crate::testing::{TempDir, exact_params, odd_config};
 
 const EVERYTHING: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+
+/// A checkpoint in a form in which it may come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Form {
+    Safetensors,
+    /// Two shards, cut in the middle of a block.
+    Shards,
+    Torch,
+}
+
+/// Writes a checkpoint in float16.
+pub(crate) fn written(dir: &TempDir, config: &NeoxConfig, params: &HostParams, form: Form) -> WeightFiles {
+    let tensors = stored_tensors(config, params, Dtype::F16);
+    let file = |name: &str, tensors: &[Raw]| dir.write(name, safetensors_bytes(tensors));
+    match form {
+        Form::Safetensors => WeightFiles::Safetensors(vec![file("model.safetensors", &tensors)]),
+        Form::Torch => WeightFiles::Pytorch(vec![dir.write("pytorch_model.bin", TorchFile::of(&tensors).bytes())]),
+        Form::Shards => {
+            let (front, back) = tensors.split_at(7);
+            WeightFiles::Safetensors(vec![file("a.safetensors", front), file("b.safetensors", back)])
+        }
+    }
+}
 
 /// A stored tensor as tests make them.
 #[derive(Clone)]

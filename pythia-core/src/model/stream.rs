@@ -1,0 +1,249 @@
+//! Weights that are decoded when they are used and dropped afterwards.
+//!
+//! One part, a block or the unembedding, is kept: consecutive uses decode it once. While block l computes, block l + 1 can be
+//! decoded on a thread of its own, which costs the memory of a second one. What is decoded, and so every result, is the same bit
+//! for bit as with resident weights.
+//!
+//! Forward code has no `Result`. If a file turns out to be shorter than it was, or to hold what is no number, the model goes on with
+//! zeros and [`GptNeoX::fault`] says so afterwards; the results are then to be thrown away.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use super::{
+    GptNeoX,
+    block::Block,
+    parameters::Source,
+    rotary::RotaryTable,
+    weights::{Streamed, Unembed, Weights},
+};
+use crate::{
+    params::{HostParams, HostTensor, Param},
+    weights::{StoredWeights, WeightError},
+};
+
+/// Whether the next block is decoded while one computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadAhead {
+    /// One block in memory, decoded when it is needed.
+    Off,
+    /// Two blocks in memory, the second one decoded on a thread of its own.
+    OneBlock,
+}
+
+/// A model's weights in their files.
+#[derive(Debug)]
+pub(super) struct Stream {
+    decoder: Arc<Decoder>,
+    ahead: ReadAhead,
+    slots: Mutex<Slots>,
+}
+
+/// What turns stored weights into tensors.
+#[derive(Debug)]
+struct Decoder {
+    weights: StoredWeights,
+    device: Device,
+    dtype: DType,
+    fault: Mutex<Option<WeightError>>,
+}
+
+/// The parts in memory.
+#[derive(Debug, Default)]
+struct Slots {
+    held: Option<Part>,
+    /// A block under way, by its layer.
+    ahead: Option<(usize, JoinHandle<Block>)>,
+}
+
+/// A decoded part.
+#[derive(Clone, Debug)]
+enum Part {
+    Block(usize, Arc<Block>),
+    Unembed(Arc<Unembed>),
+}
+
+impl GptNeoX {
+    /// A model whose weights are decoded part by part, whenever they are used: of the embedding the rows of the tokens that occur, of
+    /// the unembedding all of it or the columns that are asked for.
+    ///
+    /// # Errors
+    /// The final norm is decoded here and now.
+    pub fn streamed(
+        weights: StoredWeights,
+        device: &Device,
+        dtype: DType,
+        ahead: ReadAhead,
+    ) -> Result<Self, WeightError> {
+        let config = weights.config().clone();
+        let mut norm = Source { params: weights.final_norm()?, device, dtype };
+        let ln_final = norm.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps);
+        let rotary = RotaryTable::new(&config, device, dtype);
+        let decoder = Arc::new(Decoder { weights, device: device.clone(), dtype, fault: Mutex::default() });
+        let stream = Arc::new(Stream { decoder, ahead, slots: Mutex::default() });
+        let weights = Weights::Streamed(Streamed { stream, exchanged: Default::default() });
+        Ok(GptNeoX { config, weights, ln_final, rotary })
+    }
+
+    /// What went wrong while weights were decoded, if something did, once: what was computed since then is worthless.
+    pub fn fault(&self) -> Option<WeightError> {
+        match &self.weights {
+            Weights::Resident(_) => None,
+            Weights::Streamed(weights) => locked(&weights.stream.decoder.fault).take(),
+        }
+    }
+}
+
+impl Stream {
+    pub(super) fn has_unembed(&self) -> bool {
+        self.decoder.weights.has_unembed()
+    }
+
+    /// A block, decoded now unless it is the one that was used last.
+    pub(super) fn block(&self, layer: usize) -> Arc<Block> {
+        let mut slots = locked(&self.slots);
+        if let Some(Part::Block(held, block)) = &slots.held
+            && *held == layer
+        {
+            return Arc::clone(block);
+        }
+        let Slots { held, ahead } = mem::take(&mut *slots);
+        // Others may go on meanwhile: decoding uses all cores, and a core that waits for it may itself come here.
+        drop(slots);
+        // Before the next one takes up memory.
+        drop(held);
+        let block = Arc::new(self.take(layer, ahead));
+        let mut slots = locked(&self.slots);
+        slots.held = Some(Part::Block(layer, Arc::clone(&block)));
+        if slots.ahead.is_none() {
+            slots.ahead = self.begin(layer + 1);
+        }
+        block
+    }
+
+    /// The block that was decoded ahead if it is this one, else one that is decoded now.
+    fn take(&self, layer: usize, ahead: Option<(usize, JoinHandle<Block>)>) -> Block {
+        // A thread is waited for in any case: two blocks were planned and not three. One that panicked is done over.
+        let ahead = ahead.map(|(of, thread)| (of, thread.join()));
+        match ahead {
+            Some((of, Ok(block))) if of == layer => block,
+            _ => self.decoder.block(layer),
+        }
+    }
+
+    /// Has the next block made ready while this one computes: decoded, or at least read from the disk by the system.
+    fn begin(&self, layer: usize) -> Option<(usize, JoinHandle<Block>)> {
+        if layer >= self.decoder.weights.config().n_layers {
+            return None;
+        }
+        match self.ahead {
+            ReadAhead::Off => {
+                self.decoder.weights.expect_block(layer);
+                None
+            }
+            ReadAhead::OneBlock => {
+                let decoder = Arc::clone(&self.decoder);
+                Some((layer, thread::spawn(move || decoder.block(layer))))
+            }
+        }
+    }
+
+    /// The unembedding, decoded now unless it was used last.
+    pub(super) fn unembed(&self) -> Arc<Unembed> {
+        let mut slots = locked(&self.slots);
+        if let Some(Part::Unembed(unembed)) = &slots.held {
+            return Arc::clone(unembed);
+        }
+        let before = mem::take(&mut *slots);
+        drop(slots);
+        if let Some((_, thread)) = before.ahead {
+            let _ = thread.join();
+        }
+        drop(before.held);
+        let unembed = Arc::new(self.decoder.unembed());
+        locked(&self.slots).held = Some(Part::Unembed(Arc::clone(&unembed)));
+        unembed
+    }
+
+    /// The columns of some tokens; `None` where they cannot be had without the others. The whole unembedding serves as well, where it
+    /// is in memory.
+    pub(super) fn unembed_columns(&self, tokens: &[u32]) -> Option<Unembed> {
+        if matches!(locked(&self.slots).held, Some(Part::Unembed(_))) {
+            return None;
+        }
+        let decoder = &self.decoder;
+        let columns = decoder.weights.unembed_columns(tokens).transpose()?;
+        let zeros = || zeros(vec![decoder.weights.config().d_model, tokens.len()]);
+        let columns = columns.unwrap_or_else(|error| decoder.failed(error, zeros));
+        Some(Unembed { weight: decoder.tensor(columns), bias: None })
+    }
+
+    /// The embeddings of tokens, `[token, d_model]`.
+    pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
+        // Reading back fails only if the device is lost, and nothing sensible can go on then.
+        let ids = tokens.try_into_data().expect("the device answers");
+        let ids: Vec<u32> = ids.iter::<i64>().map(|id| u32::try_from(id).expect("a token id")).collect();
+        let decoder = &self.decoder;
+        let zeros = || zeros(vec![ids.len(), decoder.weights.config().d_model]);
+        decoder.tensor(decoder.weights.embed_rows(&ids).unwrap_or_else(|error| decoder.failed(error, zeros)))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // The block that nobody is going to use takes up memory until its thread has ended.
+        let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, thread)) = slots.ahead.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Decoder {
+    fn block(&self, layer: usize) -> Block {
+        let which = |param| matches!(param, Param::Layer(at, _) if at == layer);
+        let params = self.weights.block(layer).unwrap_or_else(|error| self.failed(error, || self.zeros_of(which)));
+        self.source(params).block(layer, self.weights.config())
+    }
+
+    fn unembed(&self) -> Unembed {
+        let zeros = || self.zeros_of(|param| param == Param::Unembed);
+        let mut source = self.source(self.weights.unembed().unwrap_or_else(|error| self.failed(error, zeros)));
+        Unembed { weight: source.need(Param::Unembed), bias: source.take(Param::UnembedBias) }
+    }
+
+    fn source(&self, params: HostParams) -> Source<'_> {
+        Source { params, device: &self.device, dtype: self.dtype }
+    }
+
+    fn tensor(&self, host: HostTensor) -> Tensor<2> {
+        Tensor::from_data(TensorData::new(host.values, host.shape), (&self.device, self.dtype))
+    }
+
+    /// Notes what went wrong, the first time, and goes on with something of the same shape.
+    fn failed<T>(&self, error: WeightError, instead: impl Fn() -> T) -> T {
+        locked(&self.fault).get_or_insert(error);
+        instead()
+    }
+
+    fn zeros_of(&self, which: impl Fn(Param) -> bool) -> HostParams {
+        let config = self.weights.config();
+        let all = Param::all(config).into_iter().filter(|&param| which(param));
+        all.map(|param| (param, zeros(param.shape(config)))).collect()
+    }
+}
+
+fn zeros(shape: Vec<usize>) -> HostTensor {
+    HostTensor { values: vec![0.0; shape.iter().product()], shape }
+}
+
+/// A lock's content, also after a panic elsewhere: what these locks hold is always whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Where a model's weights are: decoded and resident, or in their files until they are used.
+//!
+//! Everything that computes asks here for a block, for embeddings or for the unembedding, and cannot tell which of the two it is.
+
+use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+use super::{GptNeoX, block::Block, stream::Stream};
+
+/// The large weights: all but the final norm's.
+#[derive(Clone, Debug)]
+pub(super) enum Weights {
+    Resident(Resident),
+    Streamed(Streamed),
+}
+
+/// Weights that are all decoded.
+#[derive(Clone, Debug)]
+pub(super) struct Resident {
+    /// `[vocab, d_model]`.
+    pub embed: Tensor<2>,
+    pub blocks: Vec<Block>,
+    /// Left out where nobody reads logits.
+    pub unembed: Option<Unembed>,
+}
+
+/// Weights that are decoded part by part.
+#[derive(Clone, Debug)]
+pub(super) struct Streamed {
+    /// Shared by all clones of the model.
+    pub stream: Arc<Stream>,
+    /// Blocks that stand in place of those of the files.
+    pub exchanged: BTreeMap<usize, Arc<Block>>,
+}
+
+/// The unembedding, or some of its columns.
+#[derive(Clone, Debug)]
+pub(super) struct Unembed {
+    /// `[d_model, vocab]`.
+    pub weight: Tensor<2>,
+    /// `[vocab]`; only weights processed as TransformerLens does have one.
+    pub bias: Option<Tensor<1>>,
+}
+
+/// A part of the weights, on loan. A streamed one stays in memory as long as this lives.
+pub(super) enum Loan<'a, T> {
+    Resident(&'a T),
+    Streamed(Arc<T>),
+}
+
+impl<T> Deref for Loan<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            Loan::Resident(part) => part,
+            Loan::Streamed(part) => part,
+        }
+    }
+}
+
+impl GptNeoX {
+    /// A block.
+    pub(super) fn block(&self, layer: usize) -> Loan<'_, Block> {
+        match &self.weights {
+            Weights::Resident(weights) => Loan::Resident(&weights.blocks[layer]),
+            Weights::Streamed(weights) => match weights.exchanged.get(&layer) {
+                Some(block) => Loan::Resident(block),
+                None => Loan::Streamed(weights.stream.block(layer)),
+            },
+        }
+    }
+
+    /// This model with another block in one place.
+    pub(super) fn with_block(&self, layer: usize, block: Block) -> GptNeoX {
+        let mut model = self.clone();
+        match &mut model.weights {
+            Weights::Resident(weights) => weights.blocks[layer] = block,
+            Weights::Streamed(weights) => {
+                weights.exchanged.insert(layer, Arc::new(block));
+            }
+        }
+        model
+    }
+
+    /// The embeddings of tokens, `[token, d_model]`.
+    pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
+        match &self.weights {
+            Weights::Resident(weights) => weights.embed.clone().select(0, tokens),
+            Weights::Streamed(weights) => weights.stream.embeddings(tokens),
+        }
+    }
+
+    /// The unembedding.
+    ///
+    /// # Panics
+    /// If the model was loaded without it.
+    pub(super) fn unembedding(&self) -> Loan<'_, Unembed> {
+        assert!(self.can_unembed(), "the model was loaded without its unembedding");
+        match &self.weights {
+            Weights::Resident(Resident { unembed: Some(unembed), .. }) => Loan::Resident(unembed),
+            Weights::Resident(_) => unreachable!("it can unembed"),
+            Weights::Streamed(weights) => Loan::Streamed(weights.stream.unembed()),
+        }
+    }
+
+    /// The columns of the unembedding that belong to some tokens.
+    ///
+    /// # Panics
+    /// If the model was loaded without it.
+    pub(super) fn unembedding_of(&self, tokens: &[u32]) -> Unembed {
+        if let Weights::Streamed(weights) = &self.weights
+            && let Some(columns) = weights.stream.unembed_columns(tokens)
+        {
+            return columns;
+        }
+        let whole = self.unembedding();
+        let columns = indices(tokens, &whole.weight);
+        let bias = whole.bias.clone().map(|bias| bias.select(0, columns.clone()));
+        Unembed { weight: whole.weight.clone().select(1, columns), bias }
+    }
+
+    /// Whether the model can produce logits.
+    pub fn can_unembed(&self) -> bool {
+        match &self.weights {
+            Weights::Resident(weights) => weights.unembed.is_some(),
+            Weights::Streamed(weights) => weights.stream.has_unembed(),
+        }
+    }
+}
+
+/// Indices as a tensor beside `like`.
+pub(super) fn indices<const D: usize>(rows: &[u32], like: &Tensor<D>) -> Tensor<1, Int> {
+    let rows: Vec<i64> = rows.iter().map(|&row| i64::from(row)).collect();
+    let count = rows.len();
+    Tensor::from_data(TensorData::new(rows, [count]), (&like.device().inner(), DType::I64))
+}
