@@ -37,6 +37,7 @@ pub mod exit;
 pub mod failure;
 pub mod folder;
 pub mod inputs;
+pub mod integrity;
 pub mod journal;
 pub mod load;
 pub mod nano;
