@@ -50,6 +50,7 @@ mod say;
 pub mod signals;
 pub mod sink;
 pub mod study;
+pub mod supply;
 pub mod sweep;
 pub mod tally;
 

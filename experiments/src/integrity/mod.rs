@@ -4,7 +4,9 @@
 //! them judged here: a list of [`known`] defects, files of different steps that are equal by their published hashes
 //! ([`twins`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
 
+mod continuity;
 mod known;
+mod row;
 mod seen;
 mod twins;
 
@@ -14,7 +16,9 @@ use pythia_core::suite::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use continuity::{Break, breaks};
 pub use known::{Known, KnownError};
+pub use row::{CHECKPOINTS, Row};
 pub use seen::Seen;
 pub use twins::Twins;
 

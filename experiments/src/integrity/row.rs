@@ -1,0 +1,45 @@
+//! The table of checkpoints: a row for each one that a sweep met, `results/checkpoints/MODEL/step000512.parquet`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
+use pythia_core::suite::Step;
+
+use super::Verdict;
+use crate::cell::{TABLE_VERSION, file_of};
+use crate::sink::{self, Stamp};
+
+/// The folder of the table; no probe can be called so.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// What is known about the checkpoint.
+    pub verdict: &'a Verdict,
+    /// Its weights, where they were read.
+    pub weights: Option<&'a str>,
+}
+
+impl Row<'_> {
+    /// Where the row of a checkpoint goes.
+    pub fn file(label: &str, step: Option<Step>) -> PathBuf {
+        file_of(CHECKPOINTS, label, step)
+    }
+
+    /// The row as a file.
+    ///
+    /// # Panics
+    /// Never: one row of plain columns always makes a table.
+    pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
+        let text = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+        let columns = vec![("reason", text(self.verdict.reason.as_deref())), ("weights_hash", text(self.weights))];
+        let metadata =
+            [("table_version", TABLE_VERSION.to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
+        let metadata: BTreeMap<String, String> =
+            metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        sink::encode(stamp, 1, columns, &metadata).expect("one row of plain columns makes a table")
+    }
+}
