@@ -80,6 +80,7 @@ impl CellConfig {
             (KEY, self.key()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             (WEIGHTS_HASH, ran_on.weights_hash.clone()),
+            ("tensor_hashes", ran_on.tensor_hashes.clone()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
@@ -106,6 +107,8 @@ impl CellConfig {
 pub struct RanOn {
     /// Hash of the weights.
     pub weights_hash: String,
+    /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
+    pub tensor_hashes: String,
     /// Hash of the tokenizer's file, where the model has one.
     pub tokenizer_hash: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.

@@ -119,7 +119,9 @@ impl Hashes {
     /// Weights that cannot be read prove nothing against results that were made when they could.
     fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<String> {
         let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
-        let read = || load(&Job { model, step, wanted }, Brought::default()).ok().map(|loaded| loaded.hash.to_string());
+        let read = || {
+            load(&Job { model, step, wanted }, Brought::default()).ok().map(|loaded| loaded.hashes.content.to_string())
+        };
         self.0.entry((index, step)).or_insert_with(read).clone()
     }
 

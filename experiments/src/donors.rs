@@ -45,8 +45,8 @@ impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
     pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, device: &Device, dtype: DType) {
         match checkpoint {
-            Ok(Loaded { config, params, hash, .. }) => {
-                self.hashes.insert(label, hash.to_string());
+            Ok(Loaded { config, params, hashes, .. }) => {
+                self.hashes.insert(label, hashes.content.to_string());
                 self.models.0.insert(label, GptNeoX::from_params(config, params, device, dtype));
             }
             Err(error) => {
@@ -79,15 +79,15 @@ mod tests {
     use crate::supply::Brought;
     use crate::testing;
     use pythia_core::store::StoreError;
-    use pythia_core::weights::{ContentHash, Profile, Wanted, WeightFiles, read};
+    use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
 
     fn loaded(scratch: &testing::Scratch, seed: u32) -> Loaded {
         let folder = scratch.0.join(seed.to_string());
         testing::model(&folder, seed);
         let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
         let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
-        let (params, hash): (_, ContentHash) = read(&testing::config(), &files, &wanted).expect("weights");
-        Loaded { config: testing::config(), params, hash, brought: Brought::default() }
+        let (params, hashes) = read(&testing::config(), &files, &wanted).expect("weights");
+        Loaded { config: testing::config(), params, hashes, brought: Brought::default() }
     }
 
     #[test]
@@ -104,7 +104,7 @@ mod tests {
         assert!(lent.missing(&[0, 1]).is_some_and(|(label, error)| label == 1 && error.to_string().contains("step1")));
         let hashes: BTreeMap<String, String> =
             serde_json::from_str(&lent.hashes(&[512, 0]).expect("two hashes")).expect("JSON");
-        assert_eq!(hashes["0"], loaded(&scratch, 0).hash.to_string());
+        assert_eq!(hashes["0"], loaded(&scratch, 0).hashes.content.to_string());
         assert_ne!(hashes["0"], hashes["512"]);
         assert_eq!(lent.hashes(&[]), None);
     }

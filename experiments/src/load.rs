@@ -4,7 +4,7 @@ use pythia_core::config::NeoxConfig;
 use pythia_core::params::HostParams;
 use pythia_core::store::StoreError;
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, ContentHash, Wanted, WeightError};
+use pythia_core::weights::{self, Hashes, Wanted, WeightError};
 
 use crate::integrity::{Status, Verdict};
 use crate::study::{Model, ShapeError, read_config};
@@ -16,8 +16,8 @@ pub struct Loaded {
     pub config: NeoxConfig,
     /// Its parameters.
     pub params: HostParams,
-    /// Hash of its weights.
-    pub hash: ContentHash,
+    /// Hashes of its weights.
+    pub hashes: Hashes,
     /// What is known of its files.
     pub brought: Brought,
 }
@@ -109,6 +109,6 @@ pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
     if config != job.model.config {
         return Err(LoadError::AnotherShape { model: job.model.label.clone() });
     }
-    let (params, hash) = weights::read(&config, &files.weights, &job.wanted)?;
-    Ok(Loaded { config, params, hash, brought })
+    let (params, hashes) = weights::read(&config, &files.weights, &job.wanted)?;
+    Ok(Loaded { config, params, hashes, brought })
 }

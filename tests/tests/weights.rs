@@ -17,8 +17,8 @@ fn read(folder: &Path, unembed: bool) -> (NeoxConfig, HostParams, String) {
     let text = std::fs::read_to_string(&files.config).expect("its configuration can be read");
     let config = NeoxConfig::from_json(&text).expect("its configuration is right");
     let wanted = Wanted { unembed, profile: Profile::AsPublished };
-    let (params, hash) = weights::read(&config, &files.weights, &wanted).expect("its weights are right");
-    (config, params, hash.to_string())
+    let (params, hashes) = weights::read(&config, &files.weights, &wanted).expect("its weights are right");
+    (config, params, hashes.content.to_string())
 }
 
 #[test]

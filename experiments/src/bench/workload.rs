@@ -158,8 +158,8 @@ impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
 fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, Failure> {
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
-    let (params, hash) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    Ok(Loaded { config, params, hash, brought: Brought::default() })
+    let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
+    Ok(Loaded { config, params, hashes, brought: Brought::default() })
 }
 
 fn model(loaded: Loaded) -> GptNeoX {

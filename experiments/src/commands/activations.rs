@@ -101,13 +101,13 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     refuse_input(&args.out, &args.input, &files)?;
     let claim = folder::Claim::new(&args.out)?;
     let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
-    let (params, hash) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
+    let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
     let provenance = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": store.model(),
         "step": args.step.map(Step::label),
         "weights": profile.name(),
-        "weights_hash": hash.to_string(),
+        "weights_hash": hashes.content.to_string(),
         "device": args.machine.device,
         "dtype": args.machine.dtype,
         "text": args.input.text,

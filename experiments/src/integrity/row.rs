@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StringArray};
+use arrow::array::{ArrayRef, Float64Array, StringArray};
 use pythia_core::suite::Step;
+use pythia_core::weights::{Group, Hashes};
 
 use super::Verdict;
 use crate::cell::{TABLE_VERSION, file_of};
@@ -20,7 +21,7 @@ pub struct Row<'a> {
     /// What is known about the checkpoint.
     pub verdict: &'a Verdict,
     /// Its weights, where they were read.
-    pub weights: Option<&'a str>,
+    pub weights: Option<&'a Hashes>,
 }
 
 impl Row<'_> {
@@ -34,8 +35,15 @@ impl Row<'_> {
     /// # Panics
     /// Never: one row of plain columns always makes a table.
     pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
-        let text = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
-        let columns = vec![("reason", text(self.verdict.reason.as_deref())), ("weights_hash", text(self.weights))];
+        let text = |value: Option<String>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+        let embed = |hashes: &Hashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
+        let norm = Float64Array::from(vec![self.weights.map(|hashes| hashes.embed_norm)]);
+        let columns = vec![
+            ("reason", text(self.verdict.reason.clone())),
+            ("weights_hash", text(self.weights.map(|hashes| hashes.content.to_string()))),
+            ("embed_hash", text(self.weights.and_then(embed))),
+            ("embed_norm", Arc::new(norm) as ArrayRef),
+        ];
         let metadata =
             [("table_version", TABLE_VERSION.to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
         let metadata: BTreeMap<String, String> =

@@ -16,7 +16,7 @@ use std::thread;
 use burn::tensor::{DType, Device};
 use pythia_core::model::GptNeoX;
 use pythia_core::suite::Step;
-use pythia_core::weights::Wanted;
+use pythia_core::weights::{Hashes, Wanted};
 use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject};
 
 use crate::cell::RanOn;
@@ -146,7 +146,7 @@ impl Sweep<'_> {
     }
 
     fn fate(&self, cell: &Cell, loaded: Loaded, lent: &Lent, seen: &mut Seen) -> Fate {
-        let weights_hash = loaded.hash.to_string();
+        let weights_hash = loaded.hashes.content.to_string();
         let verdict = seen.judge(cell.model, cell.step, &weights_hash, &loaded.verdict(&cell.verdict));
         if let Some(step) = cell.step {
             seen.note(cell.model, step, &weights_hash);
@@ -159,10 +159,10 @@ impl Sweep<'_> {
     }
 
     fn answers(&self, cell: &Cell, loaded: Loaded, lent: &Lent, verdict: Verdict) -> Fate {
-        let weights = loaded.hash;
+        let weights = loaded.hashes.clone();
         let (probes, errors) = self.ready(cell, lent);
         let answers = self.ask(cell, loaded, &probes, lent);
-        let ran_on = |probe| self.ran_on(cell, probe, &weights.to_string(), lent);
+        let ran_on = |probe| self.ran_on(cell, probe, &weights, lent);
         let answers = probes.iter().zip(answers).map(|(probe, answer)| (*probe, answer, ran_on(*probe))).collect();
         Fate::Ran { weights, verdict, answers, errors }
     }
@@ -182,9 +182,10 @@ impl Sweep<'_> {
         (ready, errors)
     }
 
-    fn ran_on(&self, cell: &Cell, probe: usize, weights_hash: &str, lent: &Lent) -> RanOn {
+    fn ran_on(&self, cell: &Cell, probe: usize, weights: &Hashes, lent: &Lent) -> RanOn {
         RanOn {
-            weights_hash: weights_hash.to_owned(),
+            weights_hash: weights.content.to_string(),
+            tensor_hashes: tensor_hashes(weights),
             tokenizer_hash: self.study.models[cell.model].vocabulary.tokenizer_hash.clone(),
             donor_weights_hash: lent.hashes(&self.study.experiment.probes[probe].spec.donors()),
             pairs: self.tallies.counts(cell.model, probe),
@@ -229,6 +230,12 @@ pub fn dtype(name: Precision) -> DType {
         Precision::F32 => DType::F32,
         Precision::F64 => DType::F64,
     }
+}
+
+/// The fingerprints of the parts of a model, a JSON object by their names.
+fn tensor_hashes(weights: &Hashes) -> String {
+    let entries: Vec<String> = weights.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\"")).collect();
+    format!("{{{}}}", entries.join(","))
 }
 
 fn receive(loaded: &Arriving) -> Result<Loaded, LoadError> {

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::Receiver;
 
 use pythia_core::suite::Step;
-use pythia_core::weights::ContentHash;
+use pythia_core::weights::Hashes;
 use pythia_probes::{Answer, ProbeError, Table};
 
 use super::Sweep;
@@ -33,7 +33,7 @@ pub(super) enum Fate {
     /// Its probes were asked.
     Ran {
         /// The weights they ran on.
-        weights: ContentHash,
+        weights: Hashes,
         /// What is known about the checkpoint.
         verdict: Verdict,
         /// Each probe with its answer and what it ran on.
@@ -79,14 +79,14 @@ impl<'a> Writer<'a> {
             Fate::Failed(error) => self.failed(name, vec![error]),
             Fate::Skipped(verdict) => self.skipped(cell, name, verdict),
             Fate::Ran { weights, verdict, answers, errors } => {
-                self.row(cell, &verdict, Some(weights))?;
+                self.row(cell, &verdict, Some(&weights))?;
                 let errors = self.put_all(cell, &verdict, answers, errors)?;
                 if !errors.is_empty() {
                     return self.failed(name, errors);
                 }
                 let seconds = self.sweep.timeline.seconds() - began;
                 self.outcome.done += 1;
-                self.journal.note(&Event::Done { cell: name, seconds, weights: &weights.to_string() })
+                self.journal.note(&Event::Done { cell: name, seconds, weights: &weights.content.to_string() })
             }
         }
     }
@@ -109,10 +109,9 @@ impl<'a> Writer<'a> {
 
     /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are all there
     /// has its row too, however a run ended.
-    fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<ContentHash>) -> Result<(), FolderError> {
+    fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&Hashes>) -> Result<(), FolderError> {
         let model = &self.sweep.study.models[cell.model];
-        let hash = weights.map(|hash| hash.to_string());
-        let row = Row { verdict, weights: hash.as_deref() };
+        let row = Row { verdict, weights };
         self.put(&Row::file(&model.label, cell.step), &row.parquet(&stamp(model, cell.step, verdict)))
     }
 

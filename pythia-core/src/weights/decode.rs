@@ -114,17 +114,24 @@ impl Rows {
     }
 }
 
+/// A parameter, and the sum of the squares of its values where that costs nothing: where it is stored as it is used.
+pub(super) struct Decoded {
+    pub tensor: HostTensor,
+    pub squares: f64,
+}
+
 /// Decodes one parameter from the bytes of its stored tensor, whose length has been checked against its shape.
 pub(super) fn decode(
     (param, layout): (Param, Layout),
     kind: Kind,
     bytes: &[u8],
     config: &NeoxConfig,
-) -> Result<HostTensor, NotFinite> {
+) -> Result<Decoded, NotFinite> {
     let shape = param.shape(config);
     let mut values = vec![0.0; shape.iter().product()];
+    let mut squares = 0.0;
     let finite = match (layout, &shape[..]) {
-        (Layout::AsIs, _) => copy(kind, bytes, &mut values),
+        (Layout::AsIs, _) => copy(kind, bytes, &mut values, &mut squares),
         (Layout::Transposed, &[n_in, n_out]) => transpose(kind, bytes, Rows::all(n_out), n_in, &mut values),
         (Layout::FusedThird(third), &[n_in, _]) => {
             transpose(kind, bytes, Rows::third(third, config), n_in, &mut values)
@@ -132,18 +139,33 @@ pub(super) fn decode(
         (Layout::FusedThird(third), _) => gather(kind, bytes, Rows::third(third, config), &mut values),
         (Layout::Transposed, _) => unreachable!("only matrices are stored transposed"),
     };
-    if finite { Ok(HostTensor { shape, values }) } else { Err(first_special(kind, bytes)) }
+    if finite { Ok(Decoded { tensor: HostTensor { shape, values }, squares }) } else { Err(first_special(kind, bytes)) }
 }
 
-fn copy(kind: Kind, bytes: &[u8], values: &mut [f32]) -> bool {
+fn copy(kind: Kind, bytes: &[u8], values: &mut [f32], squares: &mut f64) -> bool {
     let runs = values.par_chunks_mut(RUN).zip(bytes.par_chunks(RUN * kind.size()));
-    runs.map(|(to, from)| {
+    let one = |(to, from): (&mut [f32], &[u8])| {
         widest(
             #[inline(always)]
-            || kind.widen(from, to),
+            || (kind.widen(from, to), sum_of_squares(to)),
         )
-    })
-    .reduce(|| true, |a, b| a & b)
+    };
+    let runs: Vec<(bool, f64)> = runs.map(one).collect();
+    // In order, so that the sum does not depend on which core was done first.
+    *squares = runs.iter().map(|(_, squares)| squares).sum();
+    runs.iter().all(|(finite, _)| *finite)
+}
+
+/// The sum of squares in an order that does not depend on the width of the machine's vectors.
+#[inline(always)]
+fn sum_of_squares(values: &[f32]) -> f64 {
+    let square = |&value: &f32| f64::from(value) * f64::from(value);
+    let mut lanes = [0.0; 32];
+    let (whole, rest) = values.as_chunks::<32>();
+    for values in whole {
+        lanes.iter_mut().zip(values).for_each(|(sum, value)| *sum += square(value));
+    }
+    lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
 }
 
 /// The rows of a stored vector, a group of neighbours at a time.

@@ -10,6 +10,7 @@ mod decode;
 mod directory;
 mod error;
 mod fold;
+mod hashes;
 mod map;
 mod plan;
 mod pytorch;
@@ -26,9 +27,11 @@ use crate::params::{HostParams, HostTensor, Param};
 
 use self::decode::Kind;
 use self::directory::Directory;
+use self::hashes::{Collector, Fingerprint};
 use self::plan::Job;
 
 pub use self::error::WeightError;
+pub use self::hashes::{ContentHash, Group, Hashes};
 pub use self::pytorch::{PickleError, ZipError};
 pub use self::write::to_safetensors;
 
@@ -86,58 +89,36 @@ impl fmt::Display for Profile {
     }
 }
 
-/// Fingerprint of a checkpoint's weights: the same for the same tensors in either container, sharded or not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct ContentHash(blake3::Hash);
-
-impl fmt::Display for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_hex())
-    }
-}
-
-impl fmt::Debug for ContentHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ContentHash({self})")
-    }
-}
-
 /// Reads a checkpoint.
 ///
 /// # Errors
 /// [`WeightError`] names the file, and the tensor with what was expected and what was found.
-pub fn read(
-    config: &NeoxConfig,
-    files: &WeightFiles,
-    wanted: &Wanted,
-) -> Result<(HostParams, ContentHash), WeightError> {
+pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
     let directory = Directory::open(files)?;
     plan::check_tied(config, &directory)?;
     let mut jobs = plan::jobs(config, &directory, wanted)?;
     // The large ones first, so that no core is left with the embedding at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
-    let done: Vec<(&str, Result<Done, WeightError>)> =
-        jobs.par_iter().with_max_len(1).map(|job| (job.name, run(job, config, &directory))).collect();
+    let done: Vec<(&Job, Result<Done, WeightError>)> =
+        jobs.par_iter().with_max_len(1).map(|job| (job, run(job, config, &directory))).collect();
     // Back in order of names: the fingerprint needs it, and of several faults always the same one is reported.
-    let done: BTreeMap<&str, Result<Done, WeightError>> = done.into_iter().collect();
-    let mut params = HostParams::new();
-    let mut hasher = blake3::Hasher::new();
-    for done in done.into_values() {
-        let done = done?;
-        params.extend(done.params);
-        hasher.update(done.digest.as_bytes());
+    let done: BTreeMap<&str, _> = done.into_iter().map(|(job, done)| (job.name, (job.group, done))).collect();
+    let (mut params, mut hashes) = (HostParams::new(), Collector::default());
+    for (group, done) in done.into_values() {
+        let Done { params: decoded, fingerprint } = done?;
+        hashes.add(group, &fingerprint);
+        params.extend(decoded);
     }
-    let hash = ContentHash(hasher.finalize());
     if wanted.profile == Profile::Tl2 {
         fold::fold(config, &mut params);
     }
-    Ok((params, hash))
+    Ok((params, hashes.finish()))
 }
 
 /// What one stored tensor came to.
 struct Done {
     params: Vec<(Param, HostTensor)>,
-    digest: blake3::Hash,
+    fingerprint: Fingerprint,
 }
 
 fn run(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Done, WeightError> {
@@ -154,24 +135,14 @@ fn run(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Done, We
         |(index, value)| WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: path() };
     let decode =
         |&target: &(Param, _)| Ok((target.0, decode::decode(target, kind, &bytes, config).map_err(not_finite)?));
-    let (digest, params) =
-        rayon::join(|| digest(job, &bytes), || job.targets.iter().map(decode).collect::<Result<Vec<_>, WeightError>>());
-    Ok(Done { params: params?, digest })
-}
-
-/// Fingerprint of one stored tensor: of its name, type, shape, and the fingerprint of its bytes.
-fn digest(job: &Job, bytes: &[u8]) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    for part in [job.name, &job.stored.dtype.to_string()] {
-        // Lengths in front keep neighbouring parts apart.
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
-    }
-    hasher.update(&(job.stored.shape.len() as u64).to_le_bytes());
-    for &extent in &job.stored.shape {
-        hasher.update(&(extent as u64).to_le_bytes());
-    }
-    hasher.update(blake3::hash(bytes).as_bytes());
-    hasher.finalize()
+    let (digest, decoded) = rayon::join(
+        || hashes::digest(job, &blake3::hash(&bytes)),
+        || job.targets.iter().map(decode).collect::<Result<Vec<_>, WeightError>>(),
+    );
+    let decoded = decoded?;
+    let squares = decoded.iter().map(|(_, decoded)| decoded.squares).sum();
+    let params = decoded.into_iter().map(|(param, decoded)| (param, decoded.tensor)).collect();
+    Ok(Done { params, fingerprint: Fingerprint { digest, squares } })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use safetensors::Dtype;
 
 use super::directory::{Directory, StoredTensor};
-use super::{Wanted, WeightError};
+use super::{Group, Wanted, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, Layout, Param, UNEMBED, is_legacy_buffer};
 
@@ -14,6 +14,8 @@ use crate::params::{EMBED, Layout, Param, UNEMBED, is_legacy_buffer};
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     pub name: &'a str,
+    /// What its fingerprint counts towards.
+    pub group: Group,
     pub file: usize,
     pub stored: &'a StoredTensor,
     pub targets: Vec<(Param, Layout)>,
@@ -33,7 +35,7 @@ pub(super) fn jobs<'a>(
             continue;
         }
         let path = || directory.path(*file);
-        let Some((shape, targets)) = expected.remove(name) else {
+        let Some(Expected { shape, group, targets }) = expected.remove(name) else {
             return Err(WeightError::Unexpected { tensor: name.clone(), found: stored.shape.clone(), path: path() });
         };
         if stored.shape != shape {
@@ -44,33 +46,39 @@ pub(super) fn jobs<'a>(
             let found = stored.dtype.to_string();
             return Err(WeightError::Dtype { tensor: name.clone(), found, path: path() });
         }
-        jobs.push(Job { name, file: *file, stored, targets });
+        jobs.push(Job { name, group, file: *file, stored, targets });
     }
     let others = expected.len().saturating_sub(1);
     match expected.into_iter().next() {
         None => Ok(jobs),
-        Some((tensor, (expected, _))) => {
+        Some((tensor, Expected { shape: expected, .. })) => {
             Err(WeightError::Missing { tensor, expected, others, found: directory.tensors.len() })
         }
     }
 }
 
-type Expected = BTreeMap<String, (Vec<usize>, Vec<(Param, Layout)>)>;
+/// A tensor that the configuration calls for.
+struct Expected {
+    shape: Vec<usize>,
+    group: Group,
+    targets: Vec<(Param, Layout)>,
+}
 
-fn expected(config: &NeoxConfig, wanted: &Wanted) -> Expected {
-    let mut expected = Expected::new();
+fn expected(config: &NeoxConfig, wanted: &Wanted) -> BTreeMap<String, Expected> {
+    let mut expected = BTreeMap::new();
     for param in Param::all(config) {
         let Some(stored) = param.stored(config) else { continue };
-        let (_, targets) = expected.entry(stored.name).or_insert((stored.shape, Vec::new()));
+        let new = || Expected { shape: stored.shape, group: Group::of(param), targets: Vec::new() };
+        let of_name = expected.entry(stored.name).or_insert_with(new);
         if param != Param::Unembed || wanted.unembed {
-            targets.push((param, stored.layout));
+            of_name.targets.push((param, stored.layout));
         }
     }
     if config.variant.tied_embeddings
         && wanted.unembed
-        && let Some((_, targets)) = expected.get_mut(EMBED)
+        && let Some(embed) = expected.get_mut(EMBED)
     {
-        targets.push((Param::Unembed, Layout::Transposed));
+        embed.targets.push((Param::Unembed, Layout::Transposed));
     }
     expected
 }

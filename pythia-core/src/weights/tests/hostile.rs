@@ -3,7 +3,7 @@
 use super::torch_file::{Member, Pickle, zip};
 use super::*;
 
-fn read_bytes(torch: bool, bytes: &[u8]) -> Result<(HostParams, ContentHash), WeightError> {
+fn read_bytes(torch: bool, bytes: &[u8]) -> Result<(HostParams, Hashes), WeightError> {
     let dir = TempDir::new();
     let file = dir.write("weights", bytes);
     let files = if torch { WeightFiles::Pytorch(vec![file]) } else { WeightFiles::Safetensors(vec![file]) };
