@@ -14,7 +14,7 @@ use crate::tally::Counts;
 
 /// Version of the tables' schema and of the probes' definitions. It is raised when a column or the meaning of a value
 /// changes, and with it every key changes, so that old and new results never mix in silence.
-pub const TABLE_VERSION: u32 = 1;
+pub const TABLE_VERSION: u32 = 2;
 
 /// Key of the metadata entry that holds the hash of the configuration: the cell's key.
 pub const KEY: &str = "config_hash";
@@ -55,6 +55,11 @@ impl CellConfig {
         if let Some(hashes) = study.inputs.hashes_of(&probe.spec.files()) {
             json["files"] = hashes;
         }
+        // A table of a checkpoint that was not known to be wrong says `ok`; it must not stay beside others that say `known_bad`.
+        let model = study.models.iter().find(|model| model.label == label);
+        if let Some(verdict) = model.and_then(|model| model.listed(&study.known, step)) {
+            json["known_bad"] = json!(verdict.to_string());
+        }
         Self { json }
     }
 
@@ -75,6 +80,7 @@ impl CellConfig {
             (KEY, self.key()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             (WEIGHTS_HASH, ran_on.weights_hash.clone()),
+            ("tensor_hashes", ran_on.tensor_hashes.clone()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
@@ -86,7 +92,6 @@ impl CellConfig {
         metadata.insert("kind".to_owned(), self.json["probe"]["kind"].as_str().unwrap_or_default().to_owned());
         let optional = [
             ("tokenizer_hash", &ran_on.tokenizer_hash),
-            ("known_bad", &ran_on.known_bad),
             (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
             ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
             ("pairs_dropped", &ran_on.pairs.map(|counts| counts.dropped.to_string())),
@@ -102,10 +107,10 @@ impl CellConfig {
 pub struct RanOn {
     /// Hash of the weights.
     pub weights_hash: String,
+    /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
+    pub tensor_hashes: String,
     /// Hash of the tokenizer's file, where the model has one.
     pub tokenizer_hash: Option<String>,
-    /// What is known to be wrong with the published checkpoint, where something is.
-    pub known_bad: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
     pub donor_weights_hash: Option<String>,
     /// How many pairs of prompts the probe used and left out, where it reads pairs.
@@ -131,6 +136,7 @@ mod tests {
     use super::*;
     use crate::config::parse;
     use crate::inputs::Inputs;
+    use crate::integrity::Known;
 
     const FILE: &str = "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['./nano']\nsteps = 'all'\n\
                         [[probe]]\nkind = 'head_scores'";
@@ -138,7 +144,7 @@ mod tests {
     fn study(overrides: &[&str]) -> Study {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
         let experiment = parse("t.toml", FILE, &overrides).expect("good");
-        Study { experiment, models: Vec::new(), inputs: Inputs::default() }
+        Study { experiment, models: Vec::new(), inputs: Inputs::default(), known: Known::default() }
     }
 
     fn config(study: &Study, table: &'static str, step: Option<u32>) -> CellConfig {
@@ -151,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn the_key_of_a_table_is_what_it_always_was() {
-        // From a version of this program in which every probe had one table.
-        let before = "db678a04bebad393ff7eb82f66392b53da77a7cae166396c5aee64b75e699158";
+    fn a_key_changes_only_with_the_version_of_the_tables() {
+        assert_eq!(TABLE_VERSION, 2);
+        let before = "ed45f2e27a74a6cde873f103698e7567327113983c555f675d6b46b78f0c0e9e";
         assert_eq!(key(&["probe.0.half_len=20"], 512), before);
         assert_ne!(config(&study(&[]), "examples", Some(512)).key(), key(&[], 512));
     }

@@ -15,6 +15,7 @@ use crate::load::{Job, load};
 use crate::plan::{Cell, Facts, Part, Plan, State};
 use crate::sink;
 use crate::study::{Model, Study};
+use crate::supply::Brought;
 
 /// The checkpoints where the stores say, and an output folder.
 #[derive(Debug)]
@@ -118,7 +119,9 @@ impl Hashes {
     /// Weights that cannot be read prove nothing against results that were made when they could.
     fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<String> {
         let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
-        let read = || load(&Job { model, step, wanted }).ok().map(|loaded| loaded.hashes.content.to_string());
+        let read = || {
+            load(&Job { model, step, wanted }, Brought::default()).ok().map(|loaded| loaded.hashes.content.to_string())
+        };
         self.0.entry((index, step)).or_insert_with(read).clone()
     }
 
@@ -166,6 +169,10 @@ impl Facts for Disk {
     fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64> {
         let files = model.store.locate(step).ok()?;
         files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
+    }
+
+    fn weights_hash(&self, file: &Path) -> Option<String> {
+        sink::metadata(&self.out.join(file)).ok()??.remove(WEIGHTS_HASH)
     }
 
     fn state(&self, file: &Path, key: &str) -> State {

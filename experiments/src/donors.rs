@@ -45,7 +45,7 @@ impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
     pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, device: &Device, dtype: DType) {
         match checkpoint {
-            Ok(Loaded { config, params, hashes }) => {
+            Ok(Loaded { config, params, hashes, .. }) => {
                 self.hashes.insert(label, hashes.content.to_string());
                 self.models.0.insert(label, GptNeoX::from_params(config, params, device, dtype));
             }
@@ -76,6 +76,7 @@ pub fn hashes_json(labels: &[u32], hash: impl Fn(u32) -> Option<String>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::supply::Brought;
     use crate::testing;
     use pythia_core::store::StoreError;
     use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
@@ -86,7 +87,7 @@ mod tests {
         let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
         let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
         let (params, hashes) = read(&testing::config(), &files, &wanted).expect("weights");
-        Loaded { config: testing::config(), params, hashes }
+        Loaded { config: testing::config(), params, hashes, brought: Brought::default() }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::config::ConfigErrors;
 use crate::difference::Difference;
 use crate::exit::Exit;
 use crate::folder::FolderError;
+use crate::integrity::Verdict;
 use crate::nano::NanoError;
 use crate::sink::SinkError;
 use crate::study::ShapeError;
@@ -58,6 +59,12 @@ pub enum Failure {
         path: PathBuf,
         /// The cell.
         cell: String,
+    },
+    /// Checkpoints are not what their names say.
+    #[error("{}", list_of_bad(bad))]
+    BadCheckpoints {
+        /// Their names, and what is known about each.
+        bad: Vec<(String, Verdict)>,
     },
     /// The plan needs more memory than there is.
     #[error("this needs about {:.1} GB of memory, {:.1} GB are free", *needed as f64 / 1e9, *available as f64 / 1e9)]
@@ -126,6 +133,19 @@ fn more(others: usize) -> String {
     if others == 0 { String::new() } else { format!(" (and {others} more such files)") }
 }
 
+/// The first few bad checkpoints, a line each.
+fn list_of_bad(bad: &[(String, Verdict)]) -> String {
+    const SHOWN: usize = 5;
+    let lines = bad.iter().take(SHOWN).map(|(name, verdict)| format!("\n  {name}: {}: {verdict}", verdict.status));
+    let others = bad.len().saturating_sub(SHOWN);
+    let others = if others > 0 { format!("\n  and {others} more (`pythia plan` lists them)") } else { String::new() };
+    format!(
+        "{} of the chosen checkpoints are not what their names say:{}{others}",
+        bad.len(),
+        lines.collect::<String>()
+    )
+}
+
 impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
@@ -157,6 +177,9 @@ impl Failure {
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }
+            Failure::BadCheckpoints { .. } => Some(
+                "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: the column checkpoint_status then says what each is",
+            ),
             Failure::Unreadable { .. } => Some("remove that file and run the same command again"),
             Failure::Memory { .. } => {
                 Some("lower the probes' batch, for example with --set probe.0.batch=2, or free memory")

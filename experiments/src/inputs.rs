@@ -96,7 +96,7 @@ impl Inputs {
 }
 
 /// The text of a regular file of bounded size.
-fn read(path: &Path) -> Result<String, InputError> {
+pub fn read(path: &Path) -> Result<String, InputError> {
     let failed = |source| InputError::Io { path: path.into(), source };
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !fs::metadata(path).map_err(failed)?.is_file() {

@@ -36,6 +36,13 @@ pub enum Event<'a> {
         /// Hash of the weights it ran on.
         weights: &'a str,
     },
+    /// A cell was left out, because its checkpoint is bad.
+    LeftOut {
+        /// The cell, as in messages.
+        cell: &'a str,
+        /// What is wrong with the checkpoint.
+        reason: &'a str,
+    },
     /// A cell failed.
     Failed {
         /// The cell, as in messages.

@@ -37,6 +37,7 @@ pub mod exit;
 pub mod failure;
 pub mod folder;
 pub mod inputs;
+pub mod integrity;
 pub mod journal;
 pub mod load;
 pub mod nano;
@@ -49,6 +50,7 @@ mod say;
 pub mod signals;
 pub mod sink;
 pub mod study;
+pub mod supply;
 pub mod sweep;
 pub mod tally;
 

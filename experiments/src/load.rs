@@ -1,7 +1,4 @@
-//! Checkpoints from disk to host memory, one ahead of the computation.
-
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::Scope;
+//! Checkpoints from disk to host memory.
 
 use pythia_core::config::NeoxConfig;
 use pythia_core::params::HostParams;
@@ -9,7 +6,9 @@ use pythia_core::store::StoreError;
 use pythia_core::suite::Step;
 use pythia_core::weights::{self, Hashes, Wanted, WeightError};
 
+use crate::integrity::{Status, Verdict};
 use crate::study::{Model, ShapeError, read_config};
+use crate::supply::{Brought, SupplyError};
 
 /// A checkpoint in host memory.
 pub struct Loaded {
@@ -19,6 +18,18 @@ pub struct Loaded {
     pub params: HostParams,
     /// Hashes of its weights.
     pub hashes: Hashes,
+    /// What is known of its files.
+    pub brought: Brought,
+}
+
+impl Loaded {
+    /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
+    pub fn verdict(&self, before: &Verdict) -> Verdict {
+        match before.status {
+            Status::Unverified if self.brought.verified => Verdict { status: Status::Ok, ..before.clone() },
+            _ => before.clone(),
+        }
+    }
 }
 
 /// A checkpoint that cannot be loaded.
@@ -39,12 +50,26 @@ pub enum LoadError {
     /// Its weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Its files cannot be brought here.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
     /// The thread that reads ahead ended.
     #[error("the reading thread ended before this checkpoint")]
     ReaderEnded,
 }
 
 impl LoadError {
+    /// Whether some file is not there (any more).
+    pub fn is_absence(&self) -> bool {
+        match self {
+            LoadError::Store(_) => true,
+            LoadError::Config(ShapeError::Io { source, .. }) | LoadError::Weights(WeightError::Io { source, .. }) => {
+                source.kind() == std::io::ErrorKind::NotFound
+            }
+            _ => false,
+        }
+    }
+
     /// What the user can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
@@ -53,6 +78,7 @@ impl LoadError {
                 "copy the checkpoint's own config.json there again"
             }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
+            LoadError::Supply(error) => error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
         }
     }
@@ -69,31 +95,20 @@ pub struct Job<'a> {
     pub wanted: Wanted,
 }
 
+impl Job<'_> {
+    /// The checkpoint in a person's words.
+    pub fn name(&self) -> String {
+        self.step.map_or(self.model.label.clone(), |step| format!("{} {step}", self.model.label))
+    }
+}
+
 /// Loads one checkpoint.
-pub fn load(job: &Job<'_>) -> Result<Loaded, LoadError> {
+pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
     let files = job.model.store.locate(job.step)?;
     let config = read_config(&files.config)?;
     if config != job.model.config {
         return Err(LoadError::AnotherShape { model: job.model.label.clone() });
     }
     let (params, hashes) = weights::read(&config, &files.weights, &job.wanted)?;
-    Ok(Loaded { config, params, hashes })
-}
-
-/// Loads the checkpoints in order on a thread of its own. The hand-over has no buffer: while one checkpoint computes
-/// exactly one more is in memory, decoded and waiting, which is what bounds the memory of a sweep.
-pub fn ahead<'scope, 'env>(
-    scope: &'scope Scope<'scope, 'env>,
-    jobs: Vec<Job<'scope>>,
-) -> Receiver<Result<Loaded, LoadError>> {
-    let (sender, receiver) = sync_channel(0);
-    scope.spawn(move || {
-        for job in &jobs {
-            // The receiver goes away when the sweep stops early.
-            if sender.send(load(job)).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
+    Ok(Loaded { config, params, hashes, brought })
 }

@@ -2,6 +2,7 @@
 
 use pythia_probes::ProbeError;
 
+use crate::integrity::Verdict;
 use crate::load::LoadError;
 use crate::sink::SinkError;
 
@@ -11,6 +12,12 @@ pub enum CellError {
     /// Its checkpoint cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It is not what its name says.
+    #[error("{}: {verdict}", verdict.status)]
+    Bad {
+        /// What is known about it.
+        verdict: Verdict,
+    },
     /// A probe could not answer.
     #[error("probe `{probe}`: {error}")]
     Probe {
@@ -54,6 +61,7 @@ impl CellError {
     pub fn remedy(&self) -> &'static str {
         match self {
             CellError::Load(error) => error.remedy(),
+            CellError::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             CellError::Probe { .. } => "change the probe's settings, or leave this step out",
             CellError::Donor { remedy, .. } => remedy,
             CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
@@ -75,6 +83,8 @@ pub struct FailedCell {
 pub struct Outcome {
     /// Cells that were done now.
     pub done: usize,
+    /// Cells that were left out, because their checkpoints are bad.
+    pub skipped: usize,
     /// Cells that failed, in the order of the plan.
     pub failed: Vec<FailedCell>,
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pythia_core::suite::{Checkpoint, Step};
+use pythia_core::suite::Step;
 use pythia_probes::ProbeSpec;
 use serde::Serialize;
 
@@ -12,12 +12,15 @@ use crate::cell::{CellConfig, file_of};
 use crate::config::TableOf;
 use crate::cost::{self, Cost};
 use crate::donors::{Donor, asked_for};
+use crate::integrity::{OnBad, Seen, Status, Verdict};
 use crate::study::{Model, Study};
 
 /// What the plan must know of the world.
 pub trait Facts {
     /// Bytes of the weights of a checkpoint; `None` where it is not there.
     fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64>;
+    /// The hash of the weights that a results file was made from, where it says so.
+    fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
     fn state(&self, file: &Path, key: &str) -> State;
 }
@@ -43,6 +46,10 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
     pub donors: Vec<Donor>,
+    /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad ones.
+    pub left_out: Vec<Cell>,
+    /// The weights of the cells that are done: a later cell may turn out to have the same.
+    seen: Seen,
 }
 
 /// One checkpoint under all probes.
@@ -58,8 +65,8 @@ pub struct Cell {
     pub cost: Cost,
     /// One file per table of each probe, in the order of the experiment.
     pub parts: Vec<Part>,
-    /// What is known to be wrong with the published checkpoint.
-    pub known_bad: Option<&'static str>,
+    /// What is known about the checkpoint before it is read.
+    pub verdict: Verdict,
 }
 
 /// One results file.
@@ -88,6 +95,15 @@ impl Cell {
         self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
     }
 
+    /// Whether the checkpoint is too bad to be run: without weights there is nothing to mark either.
+    fn is_left_out(&self, on_bad: OnBad) -> bool {
+        match on_bad {
+            OnBad::Fail => false,
+            OnBad::Mark => self.verdict.status == Status::Missing,
+            OnBad::Skip => self.verdict.status.is_bad(),
+        }
+    }
+
     /// The files that are not there yet.
     pub fn to_do(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| part.state != State::Done)
@@ -114,14 +130,36 @@ impl Plan {
             .enumerate()
             .flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
         let all = all.take(limit.unwrap_or(usize::MAX));
-        let mut cells: Vec<Cell> = all.map(|(index, step)| cell(study, facts, index, step)).collect();
+        let all = all.map(|(index, step)| cell(study, facts, index, step));
+        let on_bad = study.experiment.store.on_bad;
+        let (left_out, mut cells): (Vec<Cell>, Vec<Cell>) = all.partition(|cell| cell.is_left_out(on_bad));
+        let seen = seen(&cells, facts);
         let models = 0..study.models.len();
         let donors: Vec<Donor> = models.flat_map(|model| donors(study, facts, model, &cells)).collect();
         for cell in cells.iter_mut().filter(|cell| !cell.is_done()) {
             let held = donors.iter().filter(|donor| donor.model == cell.model).map(|donor| donor.unembed);
             cell.cost.memory += cost::of_donors(&study.models[cell.model].config, held);
         }
-        Self { cells, donors }
+        Self { cells, donors, left_out, seen }
+    }
+
+    /// The weights of the cells that are done.
+    pub fn seen(&self) -> Seen {
+        self.seen.clone()
+    }
+
+    /// The cells to do whose checkpoints are known to be bad.
+    pub fn bad(&self) -> impl Iterator<Item = &Cell> {
+        self.cells.iter().filter(|cell| !cell.is_done() && cell.verdict.status.is_bad())
+    }
+
+    /// The other checkpoints that cells read which are known to be bad.
+    pub fn bad_donors<'a>(&'a self, study: &'a Study) -> impl Iterator<Item = (String, Verdict)> + 'a {
+        self.donors.iter().filter_map(|donor| {
+            let (model, step) = (&study.models[donor.model], Step::from_label(donor.label));
+            let verdict = model.verdict(&study.known, Some(step));
+            verdict.status.is_bad().then(|| (format!("{} {step}, which probes read besides", model.label), verdict))
+        })
     }
 
     /// Cells that are done.
@@ -171,15 +209,26 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         .flat_map(|(probe, entry)| entry.tables().map(move |table| (probe, table)))
         .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
         .collect();
-    let published = model.store.suite_id().zip(step).and_then(|(id, step)| Checkpoint::new(id, step).ok());
-    let known_bad = published.and_then(Checkpoint::known_bad).map(|entry| entry.problem.as_str());
+    let verdict = model.verdict(&study.known, step);
     let bytes = facts.bytes(model, step);
     let mut cost = cost_of(study, index, &parts);
     if cost.memory > 0 {
         // The file is mapped while it is decoded, and its pages count as the process' own.
         cost.memory += bytes.unwrap_or(0);
     }
-    Cell { model: index, step, bytes, cost, parts, known_bad }
+    Cell { model: index, step, bytes, cost, parts, verdict }
+}
+
+/// The weights of finished cells, by the metadata of their files.
+fn seen(cells: &[Cell], facts: &impl Facts) -> Seen {
+    let mut seen = Seen::default();
+    for cell in cells.iter().filter(|cell| cell.is_done()) {
+        let hash = cell.parts.first().and_then(|part| facts.weights_hash(&part.file));
+        if let (Some(step), Some(hash)) = (cell.step, hash) {
+            seen.note(cell.model, step, &hash);
+        }
+    }
+    seen
 }
 
 fn part(

@@ -30,6 +30,8 @@ pub struct Stamp {
     pub step: Option<i64>,
     /// Value of the column `tokens_seen`; null where it is not known.
     pub tokens_seen: Option<i64>,
+    /// Value of the column `checkpoint_status`.
+    pub checkpoint_status: String,
 }
 
 /// A table that could not be put into, or a key that could not be read from, a Parquet file.
@@ -68,19 +70,33 @@ pub enum SinkError {
 
 /// The bytes of a Parquet file: the stamp's columns, the table's columns, and `metadata` with its keys prefixed.
 pub fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {
-    let batch = batch(stamp, table)?;
+    let columns = table.columns().iter().map(|(name, column)| (*name, array(column))).collect();
+    encode(stamp, table.n_rows(), columns, metadata)
+}
+
+/// As [`parquet`], with the columns as arrays of `rows` values.
+pub fn encode(
+    stamp: &Stamp,
+    rows: usize,
+    columns: Vec<(&'static str, ArrayRef)>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, SinkError> {
+    let batch = batch(stamp, rows, columns)?;
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(&batch, metadata)))?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?)
 }
 
-fn batch(stamp: &Stamp, table: &Table) -> Result<RecordBatch, SinkError> {
-    let rows = table.n_rows();
+fn batch(stamp: &Stamp, rows: usize, own: Vec<(&'static str, ArrayRef)>) -> Result<RecordBatch, SinkError> {
     let text = |value: &str| Arc::new(StringArray::from_iter_values(vec![value; rows])) as ArrayRef;
     let number = |value: Option<i64>| Arc::new(Int64Array::from(vec![value; rows])) as ArrayRef;
-    let mut columns: Vec<(&'static str, ArrayRef)> =
-        vec![("model", text(&stamp.model)), ("step", number(stamp.step)), ("tokens_seen", number(stamp.tokens_seen))];
-    columns.extend(table.columns().iter().map(|(name, column)| (*name, array(column))));
+    let mut columns: Vec<(&'static str, ArrayRef)> = vec![
+        ("model", text(&stamp.model)),
+        ("step", number(stamp.step)),
+        ("tokens_seen", number(stamp.tokens_seen)),
+        ("checkpoint_status", text(&stamp.checkpoint_status)),
+    ];
+    columns.extend(own);
     // Every column is nullable, so that all parts of all versions of a table have one schema.
     let fields: Vec<Field> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
@@ -150,7 +166,7 @@ mod tests {
     }
 
     fn stamp() -> Stamp {
-        Stamp { model: "nano".into(), step: Some(512), tokens_seen: None }
+        Stamp { model: "nano".into(), step: Some(512), tokens_seen: None, checkpoint_status: "ok".into() }
     }
 
     fn bytes() -> Vec<u8> {
@@ -167,12 +183,12 @@ mod tests {
         let mut reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("reader").build().expect("build");
         let batch = reader.next().expect("one batch").expect("batch");
         let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
-        assert_eq!(names, ["model", "step", "tokens_seen", "layer", "definition", "value"]);
+        assert_eq!(names, ["model", "step", "tokens_seen", "checkpoint_status", "layer", "definition", "value"]);
         assert_eq!(batch.column(0).as_string::<i32>().value(1), "nano");
         assert_eq!(batch.column(1).as_primitive::<Int64Type>().value(0), 512);
         assert_eq!(batch.column(2).null_count(), 2);
-        assert_eq!(batch.column(3).as_primitive::<Int64Type>().values(), &[0, 1]);
-        let values = batch.column(5).as_primitive::<Float64Type>();
+        assert_eq!(batch.column(4).as_primitive::<Int64Type>().values(), &[0, 1]);
+        let values = batch.column(6).as_primitive::<Float64Type>();
         assert_eq!((values.value(0), values.is_null(1)), (0.25, true));
         assert_eq!(metadata(&path).expect("read"), Some(BTreeMap::from([("key".into(), "abc".into())])));
     }

@@ -12,7 +12,8 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest};
-use crate::inputs::Inputs;
+use crate::inputs::{self, Inputs};
+use crate::integrity::{Known, Status, Verdict};
 use crate::place;
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
@@ -26,6 +27,8 @@ pub struct Study {
     pub models: Vec<Model>,
     /// The files that its probes name.
     pub inputs: Inputs,
+    /// Defects that are known beyond those that ship with the program.
+    pub known: Known,
 }
 
 /// One model of an experiment.
@@ -86,6 +89,16 @@ pub enum ShapeError {
 }
 
 impl Model {
+    /// What is known about a checkpoint before it is read.
+    pub fn verdict(&self, known: &Known, step: Option<Step>) -> Verdict {
+        self.listed(known, step).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+    }
+
+    /// What the lists of known defects say about a checkpoint.
+    pub fn listed(&self, known: &Known, step: Option<Step>) -> Option<Verdict> {
+        step.and_then(|step| known.verdict(&self.label, self.store.suite_id(), step))
+    }
+
     /// What the probes of an experiment may know of the model before any weights are read.
     pub fn context<'a>(&'a self, experiment: &Experiment, files: &'a Files) -> Context<'a> {
         Context {
@@ -105,6 +118,10 @@ impl Study {
     pub fn open(experiment: Experiment) -> Result<Self, ConfigErrors> {
         let cache = experiment.machine.cache.clone().unwrap_or_else(place::hub_cache);
         let (inputs, mut problems) = Inputs::of(&experiment);
+        let known = known(&experiment).unwrap_or_else(|problem| {
+            problems.push(Located::new(problem, 0..0));
+            Known::default()
+        });
         let mut models = Vec::<Model>::new();
         for reference in &experiment.models {
             match open_model(&experiment, &inputs, reference, &cache) {
@@ -116,11 +133,18 @@ impl Study {
             }
         }
         if problems.is_empty() {
-            Ok(Self { experiment, models, inputs })
+            Ok(Self { experiment, models, inputs, known })
         } else {
             Err(ConfigErrors { sources: experiment.sources, problems })
         }
     }
+}
+
+/// The defects that a file of the experiment adds to the list.
+fn known(experiment: &Experiment) -> Result<Known, Problem> {
+    let Some(path) = &experiment.store.known_bad else { return Ok(Known::default()) };
+    let text = inputs::read(path).map_err(|error| Problem::KnownBadFile { error })?;
+    Known::parse(path.clone(), &text).map_err(Problem::KnownBad)
 }
 
 fn open_model(
@@ -156,10 +180,10 @@ fn grid(store: &dyn Checkpoints) -> Result<Vec<u32>, StoreError> {
 }
 
 fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Option<Step>>, Vec<Located>> {
-    if grid.is_empty() && experiment.steps == crate::config::Steps::All {
+    if grid.is_empty() && *experiment.steps.get_ref() == crate::config::Steps::All {
         return Ok(vec![None]);
     }
-    let chosen = experiment.steps.select(grid, model, &experiment.steps_at)?;
+    let chosen = experiment.steps.get_ref().select(grid, model, &experiment.steps.span())?;
     Ok(chosen.into_iter().map(|label| Some(Step::from_label(label))).collect())
 }
 

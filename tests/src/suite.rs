@@ -77,8 +77,11 @@ tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]
 /// Names of the probes in [`EXPERIMENT`], which are those of their tables, with the column of numbers in each.
 pub const PROBES: [(&str, &str); 3] = [("head_scores", "value"), ("induction_loss", "value"), ("token_loss", "loss")];
 
+/// The folder of the table that every sweep writes besides its probes' own.
+pub const CHECKPOINTS: &str = "checkpoints";
+
 /// What lies in the results folder of `out`: path within it, and bytes.
-pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+pub fn all_results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
     let all = place::contents(&out.join("results"));
     for path in all.keys() {
         assert_eq!(path.extension().and_then(|ending| ending.to_str()), Some("parquet"), "{}", path.display());
@@ -86,13 +89,23 @@ pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
+/// The tables of probes among them.
+pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let mut results = all_results(out);
+    results.retain(|path, _| !path.starts_with(CHECKPOINTS));
+    results
+}
+
 /// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
 pub fn parts(folder: &Path) -> Vec<PathBuf> {
     place::contents(folder).into_keys().map(|path| folder.join(path)).collect()
 }
 
-/// How many result files there are by now.
+/// How many files of probes' tables there are by now.
 pub fn count(out: &Path) -> usize {
     let results = out.join("results");
-    if results.is_dir() { place::contents(&results).len() } else { 0 }
+    if !results.is_dir() {
+        return 0;
+    }
+    place::contents(&results).keys().filter(|path| !path.starts_with(CHECKPOINTS)).count()
 }

@@ -79,6 +79,7 @@ fn a_killed_sweep_resumes_to_the_same_bytes() {
     assert!(kills >= 2, "the sweep was too fast to be killed half-way");
     sweep(&folder, "broken").ok();
     assert_eq!(suite::results(&out), whole);
+    assert_eq!(suite::all_results(&out), suite::all_results(&folder.join("whole")));
 }
 
 #[test]

@@ -298,7 +298,7 @@ fn a_damaged_result_is_named_and_needs_no_fresh_start() {
     let folder = suite::study("damaged-result", 3);
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     let whole = suite::results(&folder.join("out"));
-    let part = suite::parts(&folder.join("out/results")).remove(0);
+    let part = suite::parts(&folder.join("out/results/head_scores")).remove(0);
     std::fs::write(&part, b"PAR1").unwrap();
     let said =
         run(&folder, &["run", "experiment.toml", "--out", "out"]).refused(&["not a whole results file", "remove"]);

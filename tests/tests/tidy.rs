@@ -38,7 +38,7 @@ const EDGE: &[&str] = &[
     "experiments/src/progress.rs",
     "experiments/src/sink.rs",
     "experiments/src/study.rs",
-    "experiments/src/sweep.rs",
+    "experiments/src/sweep/timeline.rs",
 ];
 
 /// Lines a file may have before its unit tests.

@@ -18,6 +18,7 @@ use super::patching::{self, Kind};
 use crate::failure::Failure;
 use crate::load::Loaded;
 use crate::study::{BOS, read_config};
+use crate::supply::Brought;
 
 /// Tokens of the repeated half in the induction workloads.
 const HALF_LEN: usize = 50;
@@ -158,7 +159,7 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    Ok(Loaded { config, params, hashes })
+    Ok(Loaded { config, params, hashes, brought: Brought::default() })
 }
 
 fn model(loaded: Loaded) -> GptNeoX {

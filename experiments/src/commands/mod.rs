@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, DeviceName, Experiment};
 use crate::disk::Disk;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::integrity::OnBad;
 use crate::place;
 
 pub mod activations;
@@ -88,6 +89,9 @@ pub struct ExperimentArgs {
     /// Keep only the first N cells of the plan, for a cheap trial
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub limit: Option<usize>,
+    /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's `on_bad`, else fail]
+    #[arg(long)]
+    pub on_bad: Option<OnBad>,
     /// Where to compute [default: the file's `device`, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
@@ -101,6 +105,10 @@ impl ExperimentArgs {
         let mut overrides = self.set.clone();
         overrides.extend(self.device.map(|name| match name {
             DeviceName::Cpu => "device=cpu".to_owned(),
+        }));
+        overrides.extend(self.on_bad.map(|on_bad| {
+            let word = on_bad.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            format!("on_bad={word}")
         }));
         Ok(config::parse(&self.file.display().to_string(), &text, &overrides)?)
     }

@@ -74,7 +74,8 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
         "bytes": cell.bytes,
         "flops": cell.cost.flops,
         "memory": cell.cost.memory,
-        "known_bad": cell.known_bad,
+        "checkpoint_status": cell.verdict.status.to_string(),
+        "reason": cell.verdict.reason,
         "parts": parts,
     })
 }
@@ -103,9 +104,13 @@ fn line(study: &Study, cell: &Cell) -> String {
         (Some(bytes), state) => (bytes_text(bytes), state),
         (None, _) => ("-".to_owned(), "no checkpoint"),
     };
-    let known_bad = cell.known_bad.map(|problem| format!("; known to be wrong: {problem}")).unwrap_or_default();
+    let bad = if cell.verdict.status.is_bad() {
+        format!("; {}: {}", cell.verdict.status, cell.verdict)
+    } else {
+        String::new()
+    };
     let (compute, memory) = (flops_text(cell.cost.flops), bytes_text(cell.cost.memory));
-    format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{known_bad}", cell.name(study))
+    format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(study))
 }
 
 fn state(cell: &Cell) -> &'static str {

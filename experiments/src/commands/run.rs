@@ -1,6 +1,6 @@
 //! `pythia run`: sweep an experiment's probes over its checkpoints.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExperimentArgs;
@@ -9,12 +9,14 @@ use crate::disk::{Disk, Outdated, pairs};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::folder::Folder;
+use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
 use crate::outcome::Outcome;
-use crate::plan::Plan;
+use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
 use crate::study::Study;
-use crate::sweep::{self, Sweep};
+use crate::supply::OnDisk;
+use crate::sweep::{self, Summary, Sweep, Timeline};
 use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
 
@@ -64,6 +66,7 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     if let Some(Outdated { path, cell }) = disk.outdated(study, &plan) {
         return Err(Failure::OtherWeights { path, cell });
     }
+    refuse_bad(study, &plan)?;
     refuse_too_much(plan.totals().peak_memory, place::available_memory())?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
@@ -77,17 +80,31 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let outcome =
-        Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, writing }.run(&mut journal, &mut progress)?;
-    journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: progress.seconds() })?;
-    let seconds = progress.seconds();
+    let (supply, timeline) = (&OnDisk, Timeline::start());
+    let sweep = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, supply, writing, timeline };
+    let outcome = sweep.run(&mut journal, &mut progress)?;
+    let summary = sweep.timeline.summary();
+    journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: summary.seconds })?;
     progress.finish();
+    folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
+    conclude(&outcome, done, plan.left_out.len(), &summary);
+    Ok(outcome)
+}
+
+fn conclude(outcome: &Outcome, done_before: usize, left_out: usize, summary: &Summary) {
+    let left_out = match left_out + outcome.skipped {
+        0 => String::new(),
+        n => format!(", {n} left out as bad"),
+    };
     crate::say::say!(
-        "{} cells done in {seconds:.1} s, {done} were done before, {} failed",
+        "{} cells done in {:.1} s, {done_before} were done before, {} failed{left_out}",
         outcome.done,
+        summary.seconds,
         outcome.failed.len()
     );
-    Ok(outcome)
+    if outcome.done > 0 {
+        crate::say::say!("{summary}");
+    }
 }
 
 fn remove_results(study: &Study, folder: &Folder) -> Result<(), Failure> {
@@ -120,17 +137,27 @@ fn refuse_too_much(needed: u64, available: Option<u64>) -> Result<(), Failure> {
     }
 }
 
-/// Says which pairs are left out, and warns of published checkpoints that are known to be wrong: a curve through them is false.
+/// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.
+fn refuse_bad(study: &Study, plan: &Plan) -> Result<(), Failure> {
+    let marked = study.experiment.store.on_bad == OnBad::Mark;
+    let cells = plan.bad().map(|cell| (cell.name(study), cell.verdict.clone()));
+    let bad: Vec<(String, Verdict)> = if marked { Vec::new() } else { cells.chain(plan.bad_donors(study)).collect() };
+    if bad.is_empty() { Ok(()) } else { Err(Failure::BadCheckpoints { bad }) }
+}
+
+/// Says which pairs are left out, and which checkpoints that are bad run all the same or are left out.
 fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
     for note in tallies.notes(study) {
         crate::say::say!("{note}");
     }
-    let bad: Vec<_> = plan.cells.iter().filter_map(|cell| Some((cell.name(study), cell.known_bad?))).collect();
-    if let Some((name, problem)) = bad.first() {
-        crate::say::say!(
-            "warning: {} of the checkpoints are known to be wrong as published, first {name}: {problem}",
-            bad.len()
-        );
+    let bad: Vec<&Cell> = plan.bad().collect();
+    for (cells, fate) in
+        [(bad, "run, marked in the column checkpoint_status"), (plan.left_out.iter().collect(), "left out")]
+    {
+        if let Some(first) = cells.first() {
+            let (count, name, verdict) = (cells.len(), first.name(study), &first.verdict);
+            crate::say::say!("warning: {count} bad checkpoints are {fate}; the first is {name}: {verdict}");
+        }
     }
 }
 
@@ -205,8 +232,15 @@ mod tests {
             sweep(&self.study(overrides)?, &self.disk(out), None, false)
         }
 
-        /// Every file under results/ by its path, with its bytes.
+        /// Every table of a probe under results/ by its path, with its bytes.
         fn results(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
+            let mut files = self.all_results(out);
+            files.retain(|path, _| !path.starts_with("results/checkpoints"));
+            files
+        }
+
+        /// Every file under results/ by its path, with its bytes.
+        fn all_results(&self, out: &str) -> BTreeMap<PathBuf, Vec<u8>> {
             let mut files = BTreeMap::new();
             collect(&self.disk(out).out.join("results"), &mut files);
             let base = self.disk(out).out;
@@ -239,6 +273,8 @@ mod tests {
         let metadata = sink::metadata(&setting.disk("out").out.join(&names[0])).expect("read").expect("there");
         assert_eq!((metadata["seed"].as_str(), metadata["weights_hash"].len()), ("3", 64));
         assert!(setting.disk("out").out.join("state/t.json").is_file());
+        let rows = setting.all_results("out").len() - names.len();
+        assert_eq!(rows, 4, "the table of checkpoints has a row for each");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
+use crate::integrity::CHECKPOINTS;
 
 /// One `[[probe]]`.
 #[derive(Clone, Debug)]
@@ -63,10 +64,15 @@ fn folder(probe: &str, table: &str) -> String {
 }
 
 /// The folders of the probes so far, with the probe each belongs to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Folders(BTreeMap<String, String>);
 
 impl Folders {
+    /// Only the folder of every sweep's own table is taken.
+    pub(super) fn new() -> Self {
+        Self(BTreeMap::from([(CHECKPOINTS.to_owned(), "the table of checkpoints".to_owned())]))
+    }
+
     /// Takes the folders of a probe's tables.
     ///
     /// # Errors
@@ -168,7 +174,7 @@ mod tests {
     #[test]
     fn no_two_probes_write_to_one_folder() {
         let claim = |probes: &[(&str, &[&str])]| {
-            let mut folders = Folders::default();
+            let mut folders = Folders::new();
             let claimed: Result<Vec<()>, Problem> =
                 probes.iter().map(|(name, tables)| folders.claim(name, tables)).collect();
             claimed.err().map(|problem| problem.to_string())

@@ -14,7 +14,6 @@ mod sources;
 mod steps;
 mod words;
 
-use std::ops::Range;
 use std::path::PathBuf;
 
 use pythia_core::store::ModelRef;
@@ -22,6 +21,8 @@ use pythia_core::weights::Profile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
+
+use crate::integrity::OnBad;
 
 pub use entry::{ProbeEntry, Settings, TableOf};
 pub use located::{ConfigErrors, Located};
@@ -41,18 +42,27 @@ pub struct Experiment {
     pub prepend_bos: bool,
     /// The models, in the order of the file; never empty.
     pub models: Vec<Spanned<ModelRef>>,
-    /// The choice of checkpoints.
-    pub steps: Steps,
+    /// The choice of checkpoints, and where it stands in the texts.
+    pub steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
     pub probes: Vec<ProbeEntry>,
     /// Where results go, where the file says so.
     pub out: Option<PathBuf>,
     /// What to compute with.
     pub machine: Machine,
+    /// How its checkpoints are had and judged.
+    pub store: StorePolicy,
     /// The texts, for messages about what turns out to be wrong later.
     pub sources: Sources,
-    /// Where `steps` stands in the texts.
-    pub steps_at: Range<usize>,
+}
+
+/// How checkpoints are had and judged. Nothing of it determines a result's bytes but what is known to be bad.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StorePolicy {
+    /// What to do with bad checkpoints.
+    pub on_bad: OnBad,
+    /// A file that adds to the list of known defects.
+    pub known_bad: Option<PathBuf>,
 }
 
 /// What to compute with.
@@ -138,7 +148,7 @@ prepend_bos = false
         assert_eq!(names, ["head_scores", "scores_plain"]);
         let spec = serde_json::to_value(&experiment.probes[0].spec).expect("JSON");
         assert_eq!(spec["head_scores"]["batch"], 2);
-        assert_eq!(experiment.steps, Steps::All);
+        assert_eq!(experiment.steps.get_ref(), &Steps::All);
         assert_eq!(experiment.machine.dtype, Precision::F32);
     }
 

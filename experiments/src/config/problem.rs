@@ -5,6 +5,7 @@ use pythia_probes::ProbeError;
 
 use super::words::plain;
 use crate::inputs::InputError;
+use crate::integrity::KnownError;
 use crate::study::ShapeError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
@@ -67,6 +68,15 @@ pub enum Problem {
         /// The key.
         key: &'static str,
     },
+    /// The file of further known defects cannot be read.
+    #[error("`known_bad`: {error}")]
+    KnownBadFile {
+        /// Why.
+        error: InputError,
+    },
+    /// The file of further known defects is no such list.
+    #[error(transparent)]
+    KnownBad(KnownError),
     /// Two probes would write to one folder.
     #[error("two probes are called `{name}`")]
     DuplicateProbe {

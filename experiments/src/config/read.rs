@@ -18,7 +18,8 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, overrides};
+use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
+use crate::integrity::OnBad;
 
 /// What messages call the table of the whole file.
 const WHOLE: &str = "the experiment";
@@ -50,6 +51,11 @@ pub(super) struct Head {
     weights: WeightProfile,
     /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
     cache: Option<PathBuf>,
+    /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
+    #[serde(default)]
+    on_bad: OnBad,
+    /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
+    known_bad: Option<PathBuf>,
 }
 
 /// A weight profile by name.
@@ -76,14 +82,13 @@ impl From<WeightProfile> for Profile {
 pub(super) struct Parts {
     head: Head,
     models: Vec<Spanned<ModelRef>>,
-    steps: Steps,
-    steps_at: Range<usize>,
+    steps: Spanned<Steps>,
     probes: Vec<ProbeEntry>,
 }
 
 impl Parts {
     pub(super) fn with_sources(self, sources: Sources) -> Experiment {
-        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, .. } = self.head;
+        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, on_bad, known_bad, .. } = self.head;
         let machine = Machine { device, dtype, weights: weights.into(), cache };
         Experiment {
             name: name.into_inner(),
@@ -94,8 +99,8 @@ impl Parts {
             probes: self.probes,
             out,
             machine,
+            store: StorePolicy { on_bad, known_bad },
             sources,
-            steps_at: self.steps_at,
         }
     }
 }
@@ -117,7 +122,7 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let models = take(&mut problems, head.as_ref().map(read_models));
     match (head, models, steps, probes) {
         (Some(head), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
-            Ok(Parts { head, models, steps, steps_at, probes })
+            Ok(Parts { head, models, steps: Spanned::new(steps_at, steps), probes })
         }
         _ => Err(problems),
     }
@@ -199,7 +204,7 @@ fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Locat
         other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, at)]),
     };
     let (mut probes, mut problems) = (Vec::new(), Vec::new());
-    let mut folders = Folders::default();
+    let mut folders = Folders::new();
     for item in items {
         match read_probe(item) {
             Ok(probe) => match folders.claim(&probe.name, probe.spec.tables()) {

@@ -1,8 +1,27 @@
 //! The public model hub: what it lists, what it serves, and the cache on disk that its clients share.
 //!
-//! Nothing a server says is believed before it is parsed: [`name`] holds the types that its answers become, and nothing
-//! else ever turns into part of a path.
+//! Nothing a server says is believed before it is parsed: [`Repo`], [`Commit`], [`FileHash`] and [`RemoteName`] are the types
+//! that its answers become, and nothing else ever turns into part of a path.
+//!
+//! - [`Settings`]: the environment variables of the hub's Python client;
+//! - [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one;
+//! - [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing;
+//! - [`Ring`]: what the cache holds, a budget of disk, and what may go when it is spent.
 
+mod client;
+mod clock;
+mod error;
+mod lock;
 mod name;
+mod ring;
+mod settings;
+mod url;
 
+pub use client::Hub;
+pub use clock::{Clock, Patience, SystemClock};
+pub use error::{AnswerProblem, HubError};
+pub use lock::{Lock, LockError, Pin};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
+pub use ring::{Budget, Cached, Entry, Hold, Pruned, Reservation, Ring, RingError, Usage};
+pub use settings::{Proxies, Settings, SettingsError, Token};
+pub use url::{Endpoint, UrlError};

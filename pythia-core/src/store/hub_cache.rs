@@ -6,11 +6,13 @@
 //!                                      blobs/              the contents
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::layout::{checkpoint_in, looks_like_checkpoint, read_small, steps_in};
 use super::{CheckpointFiles, Checkpoints, Step};
+use crate::hub::Commit;
 use crate::suite::{Checkpoint, ModelId, suite};
 
 /// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.
@@ -22,6 +24,8 @@ pub struct HubCacheStore {
     id: ModelId,
     /// `CACHE/models--ORGANISATION--NAME`.
     dir: PathBuf,
+    /// Branches that are looked up here and not in `refs`.
+    pins: BTreeMap<String, Commit>,
 }
 
 impl HubCacheStore {
@@ -30,21 +34,35 @@ impl HubCacheStore {
     /// # Errors
     /// [`StoreError::NotCached`] when the cache has never seen the model.
     pub fn open(id: ModelId, cache: &Path) -> Result<Self, StoreError> {
-        let dir = cache.join(format!("models--{}--{}", suite().organisation(), id.name()));
+        let dir = dir_of(id, cache);
         if !dir.is_dir() {
             return Err(StoreError::NotCached { model: id, dir });
         }
-        Ok(Self { id, dir })
+        Ok(Self { id, dir, pins: BTreeMap::new() })
+    }
+
+    /// Opens a model in the cache, with branches that are known to be these commits: what `refs` says of them is not asked.
+    /// A cache that has never seen the model is one that lacks all its checkpoints.
+    pub fn open_pinned(id: ModelId, cache: &Path, pins: BTreeMap<String, Commit>) -> Self {
+        Self { id, dir: dir_of(id, cache), pins }
     }
 
     /// The snapshot that a revision points to.
     fn snapshot(&self, revision: &str) -> Result<PathBuf, StoreError> {
+        if let Some(pin) = self.pins.get(revision) {
+            let snapshot = self.pinned(pin);
+            return if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) };
+        }
         let reference = self.dir.join("refs").join(revision);
         if !reference.is_file() {
             return Err(self.not_cached(revision, reference));
         }
         let snapshot = self.dir.join("snapshots").join(commit(&reference)?);
         if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
+    }
+
+    fn pinned(&self, commit: &Commit) -> PathBuf {
+        self.dir.join("snapshots").join(commit.as_str())
     }
 
     fn not_cached(&self, revision: &str, path: PathBuf) -> StoreError {
@@ -59,10 +77,18 @@ impl Checkpoints for HubCacheStore {
     }
 
     fn steps(&self) -> Result<Vec<Step>, StoreError> {
-        steps_in(&self.dir.join("refs"), |step, reference| {
+        let known = |step| Checkpoint::new(self.id, step).is_ok();
+        let unpinned = steps_in(&self.dir.join("refs"), |step, reference| {
             let snapshot = commit(reference).map(|commit| self.dir.join("snapshots").join(commit));
-            Checkpoint::new(self.id, step).is_ok() && snapshot.is_ok_and(|dir| looks_like_checkpoint(&dir))
-        })
+            let pinned = self.pins.contains_key(&step.to_string());
+            !pinned && known(step) && snapshot.is_ok_and(|dir| looks_like_checkpoint(&dir))
+        })?;
+        let present = self.pins.iter().filter(|(_, commit)| looks_like_checkpoint(&self.pinned(commit)));
+        let steps = present.filter(|(branch, _)| branch.starts_with("step"));
+        let pinned = steps.filter_map(|(branch, _)| branch.parse().ok()).filter(|&step| known(step));
+        let mut steps: Vec<Step> = pinned.chain(unpinned).collect();
+        steps.sort_unstable();
+        Ok(steps)
     }
 
     fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
@@ -88,6 +114,10 @@ impl Checkpoints for HubCacheStore {
     fn suite_id(&self) -> Option<ModelId> {
         Some(self.id)
     }
+}
+
+fn dir_of(id: ModelId, cache: &Path) -> PathBuf {
+    cache.join(format!("models--{}--{}", suite().organisation(), id.name()))
 }
 
 /// The commit that a reference holds. It becomes part of a path, so nothing but a hash is accepted.

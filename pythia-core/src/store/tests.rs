@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
@@ -201,4 +202,34 @@ fn a_cache_that_lacks_or_distorts_things_says_so() {
     dir.write(reference, "b".repeat(40));
     assert!(matches!(store.locate(step(1)), Err(StoreError::RevisionNotCached { .. })));
     assert_eq!(store.steps().unwrap(), []);
+}
+
+#[test]
+fn pins_come_before_references() {
+    let dir = cache("pythia-70m", "step512");
+    let other: crate::hub::Commit = "d".repeat(40).parse().unwrap();
+    let root = "models--EleutherAI--pythia-70m";
+    let pins = [("step512", other.clone()), ("step8", COMMIT.parse().unwrap()), ("main", other)];
+    let pins = pins.map(|(branch, commit)| (branch.to_owned(), commit)).into();
+    let store = HubCacheStore::open_pinned(id("pythia-70m"), dir.path(), pins);
+    // The reference says that step512 is there, but as another commit than the pinned one.
+    assert_eq!(store.steps().unwrap(), [Step::from_label(8)]);
+    let error = store.locate(step(512)).unwrap_err();
+    let StoreError::RevisionNotCached { path, .. } = error else { panic!("{error}") };
+    assert!(path.ends_with("d".repeat(40)));
+    assert!(store.locate(step(8)).unwrap().config.parent().unwrap().ends_with(COMMIT));
+    dir.write(&format!("{root}/snapshots/{}/config.json", "d".repeat(40)), "{}");
+    dir.write(&format!("{root}/snapshots/{}/model.safetensors", "d".repeat(40)), "");
+    assert!(store.locate(step(512)).unwrap().config.parent().unwrap().ends_with("d".repeat(40)));
+    assert_eq!(store.steps().unwrap(), [Step::from_label(8), Step::from_label(512)]);
+}
+
+#[test]
+fn a_pinned_model_need_not_be_in_the_cache_yet() {
+    let dir = TempDir::new();
+    let pins = BTreeMap::from([("step1".to_owned(), COMMIT.parse().unwrap())]);
+    let store = HubCacheStore::open_pinned(id("pythia-70m"), &dir.path().join("absent"), pins);
+    assert_eq!(store.steps().unwrap(), []);
+    assert!(matches!(store.locate(step(1)), Err(StoreError::RevisionNotCached { .. })));
+    assert!(matches!(store.locate(step(2)), Err(StoreError::RevisionNotCached { .. })));
 }

@@ -109,6 +109,11 @@ impl Fault {
     pub fn is_defect(self) -> bool {
         matches!(self, Self::WrongWeights | Self::Missing | Self::BrokenLineage)
     }
+
+    /// Whether there is nothing to load.
+    pub fn is_absence(self) -> bool {
+        self == Self::Missing
+    }
 }
 
 /// Something known about published checkpoints that a sweep must not overlook.
@@ -130,7 +135,12 @@ pub struct KnownBad {
 impl KnownBad {
     /// Whether it concerns this checkpoint.
     pub fn concerns(&self, model: ModelId, step: Step) -> bool {
-        let model = self.models.is_empty() || self.models.iter().any(|name| name == model.name());
+        self.concerns_name(model.name(), step)
+    }
+
+    /// Whether it concerns this step of the model of that name, of the suite or not.
+    pub fn concerns_name(&self, model: &str, step: Step) -> bool {
+        let model = self.models.is_empty() || self.models.iter().any(|name| name == model);
         model && self.steps.iter().any(|&(from, to)| (from..=to).contains(&step.label()))
     }
 }

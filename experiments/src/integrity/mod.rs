@@ -1,0 +1,132 @@
+//! Whether a checkpoint is what its name says: the status that stands in every table, and what to do about bad ones.
+//!
+//! Branches of the public hub have served other steps' weights. What is known about that comes from three sides, all of
+//! them judged here: a list of [`known`] defects, files of different steps that are equal by their published hashes
+//! ([`twins`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
+
+mod continuity;
+mod known;
+mod row;
+mod seen;
+mod twins;
+
+use std::fmt;
+
+use pythia_core::suite::Step;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use continuity::{Break, breaks};
+pub use known::{Known, KnownError};
+pub use row::{CHECKPOINTS, Row};
+pub use seen::Seen;
+pub use twins::Twins;
+
+/// What is known about a checkpoint; the column `checkpoint_status` of every table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Its files are those that the hub lists, by hash, and no other step has the same.
+    Ok,
+    /// It is on the list of known defects.
+    KnownBad,
+    /// Its weights are those of another step.
+    DuplicateOf(Step),
+    /// The branch holds no weights.
+    Missing,
+    /// Nothing is known against it, and there was no published hash to compare it with.
+    Unverified,
+}
+
+impl Status {
+    /// Whether a curve through it would be false.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::KnownBad | Self::DuplicateOf(_) | Self::Missing)
+    }
+}
+
+impl fmt::Display for Status {
+    /// As in the tables: `ok`, `known_bad`, `duplicate_of:512`, `missing`, `unverified`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("ok"),
+            Self::KnownBad => f.write_str("known_bad"),
+            Self::DuplicateOf(step) => write!(f, "duplicate_of:{}", step.label()),
+            Self::Missing => f.write_str("missing"),
+            Self::Unverified => f.write_str("unverified"),
+        }
+    }
+}
+
+/// A status and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The status.
+    pub status: Status,
+    /// The reason in a person's words, where the status needs one.
+    pub reason: Option<String>,
+}
+
+impl Verdict {
+    /// A status that speaks for itself.
+    pub fn plain(status: Status) -> Self {
+        Self { status, reason: None }
+    }
+
+    /// A status with its reason.
+    pub fn because(status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: Some(reason.into()) }
+    }
+
+    /// That the weights are those of another step, in a person's words.
+    pub fn duplicate(of: Step) -> Self {
+        Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}"))
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => f.write_str(reason),
+            None => self.status.fmt(f),
+        }
+    }
+}
+
+/// What to do with a checkpoint that is bad.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBad {
+    /// Run nothing and say which ones are bad.
+    #[default]
+    Fail,
+    /// Run them like the others; `checkpoint_status` says what they are.
+    Mark,
+    /// Leave them out.
+    Skip,
+}
+
+/// Whether two steps are equal in every model: the learning rate of the first step is 0, so nothing has changed after it.
+pub fn are_expected_twins(a: Step, b: Step) -> bool {
+    a.label().max(b.label()) == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_have_their_names() {
+        let names = [Status::Ok, Status::KnownBad, Status::DuplicateOf(Step::from_label(512)), Status::Missing]
+            .map(|status| (status.to_string(), status.is_bad()));
+        let expected = [("ok", false), ("known_bad", true), ("duplicate_of:512", true), ("missing", true)];
+        assert_eq!(names, expected.map(|(name, bad)| (name.to_owned(), bad)));
+        assert!(!Status::Unverified.is_bad());
+    }
+
+    #[test]
+    fn only_the_first_two_steps_are_expected_to_be_equal() {
+        let twins = |a, b| are_expected_twins(Step::from_label(a), Step::from_label(b));
+        assert!(twins(0, 1) && twins(1, 0));
+        assert!(!twins(0, 2) && !twins(1, 2) && !twins(512, 1000));
+    }
+}

@@ -1,0 +1,53 @@
+//! The table of checkpoints: a row for each one that a sweep met, `results/checkpoints/MODEL/step000512.parquet`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Float64Array, StringArray};
+use pythia_core::suite::Step;
+use pythia_core::weights::{Group, Hashes};
+
+use super::Verdict;
+use crate::cell::{TABLE_VERSION, file_of};
+use crate::sink::{self, Stamp};
+
+/// The folder of the table; no probe can be called so.
+pub const CHECKPOINTS: &str = "checkpoints";
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// What is known about the checkpoint.
+    pub verdict: &'a Verdict,
+    /// Its weights, where they were read.
+    pub weights: Option<&'a Hashes>,
+}
+
+impl Row<'_> {
+    /// Where the row of a checkpoint goes.
+    pub fn file(label: &str, step: Option<Step>) -> PathBuf {
+        file_of(CHECKPOINTS, label, step)
+    }
+
+    /// The row as a file.
+    ///
+    /// # Panics
+    /// Never: one row of plain columns always makes a table.
+    pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
+        let text = |value: Option<String>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+        let embed = |hashes: &Hashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
+        let norm = Float64Array::from(vec![self.weights.map(|hashes| hashes.embed_norm)]);
+        let columns = vec![
+            ("reason", text(self.verdict.reason.clone())),
+            ("weights_hash", text(self.weights.map(|hashes| hashes.content.to_string()))),
+            ("embed_hash", text(self.weights.and_then(embed))),
+            ("embed_norm", Arc::new(norm) as ArrayRef),
+        ];
+        let metadata =
+            [("table_version", TABLE_VERSION.to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
+        let metadata: BTreeMap<String, String> =
+            metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        sink::encode(stamp, 1, columns, &metadata).expect("one row of plain columns makes a table")
+    }
+}

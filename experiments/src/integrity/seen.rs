@@ -1,0 +1,67 @@
+//! Weights that a sweep has read: equal hashes of different steps show a checkpoint that is not what its name says.
+
+use std::collections::BTreeMap;
+
+use pythia_core::suite::Step;
+
+use super::{Status, Verdict, are_expected_twins};
+
+/// The weights met so far, by model and hash; of equal ones the step that came first.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(BTreeMap<(usize, String), Vec<Step>>);
+
+impl Seen {
+    /// Notes the weights of a step of the model with this index in the study.
+    pub fn note(&mut self, model: usize, step: Step, weights_hash: &str) {
+        let steps = self.0.entry((model, weights_hash.to_owned())).or_default();
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+    }
+
+    /// The first other step with these weights that is no expected twin.
+    pub fn twin(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
+        let steps = self.0.get(&(model, weights_hash.to_owned()))?;
+        steps.iter().copied().find(|&other| other != step && !are_expected_twins(other, step))
+    }
+
+    /// The verdict after the weights were read: what was known before, unless they are those of another step.
+    pub fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
+        match step.and_then(|step| self.twin(model, step, weights_hash)) {
+            Some(twin) if matches!(before.status, Status::Ok | Status::Unverified) => Verdict::duplicate(twin),
+            _ => before.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(label: u32) -> Step {
+        Step::from_label(label)
+    }
+
+    #[test]
+    fn the_later_of_two_equal_checkpoints_is_the_duplicate() {
+        let mut seen = Seen::default();
+        seen.note(0, step(512), "a");
+        let unverified = Verdict::plain(Status::Unverified);
+        assert_eq!(seen.judge(0, Some(step(512)), "a", &unverified), unverified);
+        assert_eq!(seen.judge(0, Some(step(1000)), "a", &unverified).status, Status::DuplicateOf(step(512)));
+        assert_eq!(seen.judge(0, Some(step(1000)), "b", &unverified), unverified);
+        assert_eq!(seen.judge(1, Some(step(1000)), "a", &unverified), unverified, "another model");
+        assert_eq!(seen.judge(0, None, "a", &unverified), unverified);
+        let bad = Verdict::because(Status::KnownBad, "listed");
+        assert_eq!(seen.judge(0, Some(step(1000)), "a", &bad), bad, "what is known says more");
+    }
+
+    #[test]
+    fn the_first_two_steps_may_be_equal_and_a_third_may_not() {
+        let mut seen = Seen::default();
+        seen.note(0, step(0), "a");
+        assert_eq!(seen.twin(0, step(1), "a"), None);
+        seen.note(0, step(1), "a");
+        assert_eq!(seen.twin(0, step(2), "a"), Some(step(0)));
+    }
+}

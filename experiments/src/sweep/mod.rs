@@ -1,0 +1,243 @@
+//! The sweep: checkpoints flow through four stages, each on a thread of its own.
+//!
+//! `fetch` brings files to where stores look for them, `load` hashes and decodes them, `compute` (the calling thread) asks the
+//! probes, `write` encodes tables and puts files in their places. What waits between two stages is bounded: a few fetched
+//! checkpoints on disk, one decoded one in memory, one answer. A cell that fails is noted and the sweep goes on; only what
+//! makes going on pointless, an output folder that cannot be written, stops it.
+
+mod stages;
+mod timeline;
+mod write;
+
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use burn::tensor::{DType, Device};
+use pythia_core::model::GptNeoX;
+use pythia_core::suite::Step;
+use pythia_core::weights::{Hashes, Wanted};
+use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject};
+
+use crate::cell::RanOn;
+use crate::config::{DeviceName, Precision};
+use crate::donors::{Donor, Lent};
+use crate::folder::{Folder, FolderError};
+use crate::integrity::{OnBad, Seen, Verdict};
+use crate::journal::Journal;
+use crate::load::{Job, LoadError, Loaded};
+use crate::outcome::{CellError, Outcome};
+use crate::plan::{Cell, Plan};
+use crate::progress::Progress;
+use crate::signals::WriteLock;
+use crate::study::{BOS, Study};
+use crate::supply::Supply;
+use crate::tally::Tallies;
+
+pub use timeline::{Stage, Summary, Timeline};
+use write::{Answered, Fate, Writer};
+
+/// Everything a sweep needs.
+pub struct Sweep<'a> {
+    /// What to do.
+    pub study: &'a Study,
+    /// In which order, and what is left.
+    pub plan: &'a Plan,
+    /// Where results go.
+    pub folder: &'a Folder,
+    /// Which pairs the probes use.
+    pub tallies: &'a Tallies,
+    /// What brings checkpoints here.
+    pub supply: &'a dyn Supply,
+    /// Held while a file is put in its place.
+    pub writing: WriteLock,
+    /// When which stage worked on what.
+    pub timeline: Timeline,
+}
+
+/// The checkpoints of a sweep, in the order in which they are asked for.
+type Arriving = Receiver<Result<Loaded, LoadError>>;
+
+impl Sweep<'_> {
+    /// Does all cells that are left.
+    pub fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
+        let cells: Vec<&Cell> = self.plan.cells.iter().filter(|cell| !cell.is_done()).collect();
+        thread::scope(|scope| {
+            let jobs = self.jobs(&cells);
+            let brought = stages::fetch(scope, jobs, self.supply, &self.timeline);
+            let loaded = stages::load(scope, brought, self.supply, &self.timeline);
+            let (answers, writer) = stages::write(scope, Writer::new(self, journal, progress));
+            self.compute(&cells, &loaded, |answered| answers.send(answered).is_ok());
+            // The writer ends when nobody can send any more; the other two when nobody receives.
+            drop((answers, loaded));
+            writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Computes cell after cell until `send` says that nobody writes any more.
+    fn compute<'c>(&self, cells: &[&'c Cell], loaded: &Arriving, send: impl Fn(Answered<'c>) -> bool) {
+        let (mut lent, mut model, mut seen) = (Lent::default(), None, self.plan.seen());
+        for cell in cells {
+            if model.replace(cell.model) != Some(cell.model) {
+                // Those of the model before go first: two models' checkpoints at once were not planned.
+                drop(std::mem::take(&mut lent));
+                lent = self.borrow(cell.model, loaded);
+            }
+            let checkpoint = receive(loaded);
+            let name = cell.name(self.study);
+            let answered = self.timeline.time(Stage::Compute, &name, || self.cell(cell, checkpoint, &lent, &mut seen));
+            if !send(answered) {
+                return;
+            }
+        }
+    }
+
+    /// What is to be loaded, in order: the donors of a model stand before its first cell.
+    fn jobs(&self, cells: &[&Cell]) -> Vec<Job<'_>> {
+        let mut jobs = Vec::new();
+        for (at, cell) in cells.iter().enumerate() {
+            if at == 0 || cells[at - 1].model != cell.model {
+                jobs.extend(self.donors(cell.model).map(|donor| self.job_of_donor(donor)));
+            }
+            jobs.push(self.job(cell));
+        }
+        jobs
+    }
+
+    fn job(&self, cell: &Cell) -> Job<'_> {
+        let probes = cell.open_probes();
+        let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
+        let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
+        Job { model: &self.study.models[cell.model], step: cell.step, wanted }
+    }
+
+    fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
+        let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
+        Job { model: &self.study.models[donor.model], step: Some(Step::from_label(donor.label)), wanted }
+    }
+
+    fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
+        self.plan.donors.iter().filter(move |donor| donor.model == model)
+    }
+
+    /// The donors of a model, from the same hands as its cells.
+    fn borrow(&self, model: usize, loaded: &Arriving) -> Lent {
+        let machine = &self.study.experiment.machine;
+        let (device, dtype) = (device(machine.device), dtype(machine.dtype));
+        let mut lent = Lent::default();
+        self.donors(model).for_each(|donor| lent.add(donor.label, receive(loaded), &device, dtype));
+        lent
+    }
+
+    /// Computes what a cell lacks.
+    fn cell<'c>(
+        &self,
+        cell: &'c Cell,
+        checkpoint: Result<Loaded, LoadError>,
+        lent: &Lent,
+        seen: &mut Seen,
+    ) -> Answered<'c> {
+        let began = self.timeline.seconds();
+        let fate = match checkpoint {
+            Ok(loaded) => self.fate(cell, loaded, lent, seen),
+            Err(error) => Fate::Failed(error.into()),
+        };
+        Answered { cell, began, fate }
+    }
+
+    fn fate(&self, cell: &Cell, loaded: Loaded, lent: &Lent, seen: &mut Seen) -> Fate {
+        let weights_hash = loaded.hashes.content.to_string();
+        let verdict = seen.judge(cell.model, cell.step, &weights_hash, &loaded.verdict(&cell.verdict));
+        if let Some(step) = cell.step {
+            seen.note(cell.model, step, &weights_hash);
+        }
+        match self.study.experiment.store.on_bad {
+            OnBad::Fail if verdict.status.is_bad() => Fate::Failed(CellError::Bad { verdict }),
+            OnBad::Skip if verdict.status.is_bad() => Fate::Skipped(verdict),
+            _ => self.answers(cell, loaded, lent, verdict),
+        }
+    }
+
+    fn answers(&self, cell: &Cell, loaded: Loaded, lent: &Lent, verdict: Verdict) -> Fate {
+        let weights = loaded.hashes.clone();
+        let (probes, errors) = self.ready(cell, lent);
+        let answers = self.ask(cell, loaded, &probes, lent);
+        let ran_on = |probe| self.ran_on(cell, probe, &weights, lent);
+        let answers = probes.iter().zip(answers).map(|(probe, answer)| (*probe, answer, ran_on(*probe))).collect();
+        Fate::Ran { weights, verdict, answers, errors }
+    }
+
+    /// The open probes of a cell whose donors are there, and the errors of the others.
+    fn ready(&self, cell: &Cell, lent: &Lent) -> (Vec<usize>, Vec<CellError>) {
+        let (mut ready, mut errors) = (Vec::new(), Vec::new());
+        for probe in cell.open_probes() {
+            match lent.missing(&self.study.experiment.probes[probe].spec.donors()) {
+                None => ready.push(probe),
+                Some((label, error)) => {
+                    let (reason, remedy) = (error.to_string(), error.remedy());
+                    errors.push(CellError::Donor { probe: self.probe_name(probe), label, reason, remedy });
+                }
+            }
+        }
+        (ready, errors)
+    }
+
+    fn ran_on(&self, cell: &Cell, probe: usize, weights: &Hashes, lent: &Lent) -> RanOn {
+        RanOn {
+            weights_hash: weights.content.to_string(),
+            tensor_hashes: tensor_hashes(weights),
+            tokenizer_hash: self.study.models[cell.model].vocabulary.tokenizer_hash.clone(),
+            donor_weights_hash: lent.hashes(&self.study.experiment.probes[probe].spec.donors()),
+            pairs: self.tallies.counts(cell.model, probe),
+        }
+    }
+
+    /// The answers of probes. The model lives in here only, so that its memory is free before the next one comes.
+    fn ask(&self, cell: &Cell, loaded: Loaded, probes: &[usize], lent: &Lent) -> Vec<Result<Answer, ProbeError>> {
+        let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
+        let (device, dtype) = (device(experiment.machine.device), dtype(experiment.machine.dtype));
+        let gpt = GptNeoX::from_params(loaded.config, loaded.params, &device, dtype);
+        let specs: Vec<ProbeSpec> = probes.iter().map(|probe| experiment.probes[*probe].spec.clone()).collect();
+        let subject = Subject {
+            tokenizer: model.tokenizer.as_ref(),
+            files: &self.study.inputs.contents,
+            donors: &lent.models,
+            ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
+        };
+        pythia_probes::run(&specs, &subject, experiment.seed)
+    }
+
+    fn probe_name(&self, probe: usize) -> String {
+        self.study.experiment.probes[probe].name.clone()
+    }
+}
+
+/// A lock for the writes of a sweep.
+pub fn write_lock() -> WriteLock {
+    Arc::new(Mutex::new(()))
+}
+
+/// The device of that name.
+pub fn device(name: DeviceName) -> Device {
+    match name {
+        DeviceName::Cpu => Device::flex(),
+    }
+}
+
+/// The number type of that name.
+pub fn dtype(name: Precision) -> DType {
+    match name {
+        Precision::F32 => DType::F32,
+        Precision::F64 => DType::F64,
+    }
+}
+
+/// The fingerprints of the parts of a model, a JSON object by their names.
+fn tensor_hashes(weights: &Hashes) -> String {
+    let entries: Vec<String> = weights.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\"")).collect();
+    format!("{{{}}}", entries.join(","))
+}
+
+fn receive(loaded: &Arriving) -> Result<Loaded, LoadError> {
+    loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))
+}

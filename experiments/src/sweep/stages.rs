@@ -1,0 +1,73 @@
+//! The threads of a sweep and the bounded queues between them.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use super::Arriving;
+use super::timeline::{Stage, Timeline};
+use super::write::{Answered, Writer};
+use crate::folder::FolderError;
+use crate::load::{self, Job, LoadError, Loaded};
+use crate::outcome::Outcome;
+use crate::supply::{Brought, Supply, SupplyError};
+
+/// A checkpoint whose files are here, or why they are not.
+type Delivery<'a> = (Job<'a>, Result<Brought, SupplyError>);
+
+/// Brings the files of checkpoints here, in order, as many ahead as the supply has room for.
+pub(super) fn fetch<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    jobs: Vec<Job<'scope>>,
+    supply: &'scope dyn Supply,
+    timeline: &'scope Timeline,
+) -> Receiver<Delivery<'scope>> {
+    // One more is under way, and one more is being loaded.
+    let (sender, receiver) = sync_channel(supply.ahead());
+    scope.spawn(move || {
+        for job in jobs {
+            let brought = timeline.time(Stage::Fetch, &job.name(), || supply.bring(&job));
+            // The receiver goes away when the sweep stops early.
+            if sender.send((job, brought)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Loads checkpoints. The hand-over has no buffer: while one checkpoint computes exactly one more is in memory, decoded and
+/// waiting, which is what bounds the memory of a sweep.
+pub(super) fn load<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    brought: Receiver<Delivery<'scope>>,
+    supply: &'scope dyn Supply,
+    timeline: &'scope Timeline,
+) -> Arriving {
+    let (sender, receiver) = sync_channel(0);
+    scope.spawn(move || {
+        for (job, brought) in brought {
+            let loaded = timeline.time(Stage::Load, &job.name(), || take(&job, brought, supply));
+            if sender.send(loaded).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Loads what was brought. Another process that shares the cache may have evicted it meanwhile; then it is brought once more.
+fn take(job: &Job<'_>, brought: Result<Brought, SupplyError>, supply: &dyn Supply) -> Result<Loaded, LoadError> {
+    match load::load(job, brought?) {
+        Err(error) if error.is_absence() && supply.can_bring(job) => load::load(job, supply.bring(job)?),
+        loaded => loaded,
+    }
+}
+
+/// Writes answers. One may wait: the writer is far quicker than what fills it.
+pub(super) fn write<'scope, 'c: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    writer: Writer<'scope>,
+) -> (SyncSender<Answered<'c>>, ScopedJoinHandle<'scope, Result<Outcome, FolderError>>) {
+    let (sender, receiver) = sync_channel(1);
+    (sender, scope.spawn(move || writer.run(receiver)))
+}

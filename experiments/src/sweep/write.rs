@@ -1,0 +1,187 @@
+//! The last stage: tables become bytes, bytes become files, and the world is told how each cell went.
+
+use std::path::Path;
+use std::sync::PoisonError;
+use std::sync::mpsc::Receiver;
+
+use pythia_core::suite::Step;
+use pythia_core::weights::Hashes;
+use pythia_probes::{Answer, ProbeError, Table};
+
+use super::Sweep;
+use super::timeline::Stage;
+use crate::cell::RanOn;
+use crate::folder::FolderError;
+use crate::integrity::{Row, Verdict};
+use crate::journal::{Event, Journal};
+use crate::outcome::{CellError, FailedCell, Outcome};
+use crate::plan::{Cell, Part};
+use crate::progress::Progress;
+use crate::sink::{self, Stamp};
+use crate::study::Model;
+
+/// A cell that went through the computation.
+pub(super) struct Answered<'c> {
+    pub cell: &'c Cell,
+    /// When it began, in seconds of the timeline.
+    pub began: f64,
+    pub fate: Fate,
+}
+
+/// What became of a cell.
+pub(super) enum Fate {
+    /// Its probes were asked.
+    Ran {
+        /// The weights they ran on.
+        weights: Hashes,
+        /// What is known about the checkpoint.
+        verdict: Verdict,
+        /// Each probe with its answer and what it ran on.
+        answers: Vec<(usize, Result<Answer, ProbeError>, RanOn)>,
+        /// Why other probes were not asked.
+        errors: Vec<CellError>,
+    },
+    /// Its checkpoint is bad, and bad ones are left out.
+    Skipped(Verdict),
+    /// It has no checkpoint that can be used.
+    Failed(CellError),
+}
+
+/// Writes what a sweep finds.
+pub(super) struct Writer<'a> {
+    sweep: &'a Sweep<'a>,
+    journal: &'a mut Journal,
+    progress: &'a mut Progress,
+    outcome: Outcome,
+}
+
+impl<'a> Writer<'a> {
+    pub fn new(sweep: &'a Sweep<'_>, journal: &'a mut Journal, progress: &'a mut Progress) -> Self {
+        Self { sweep, journal, progress, outcome: Outcome::default() }
+    }
+
+    /// Writes until nothing comes any more; a folder that cannot be written ends it, and with it the sweep.
+    pub fn run(mut self, answers: Receiver<Answered<'_>>) -> Result<Outcome, FolderError> {
+        for cell in &self.sweep.plan.left_out {
+            self.row(cell, &cell.verdict, None)?;
+        }
+        for Answered { cell, began, fate } in answers {
+            let name = cell.name(self.sweep.study);
+            let timeline = &self.sweep.timeline;
+            timeline.time(Stage::Write, &name, || self.settle(cell, &name, began, fate))?;
+            self.progress.advance(&name);
+        }
+        Ok(self.outcome)
+    }
+
+    fn settle(&mut self, cell: &Cell, name: &str, began: f64, fate: Fate) -> Result<(), FolderError> {
+        match fate {
+            Fate::Failed(error) => self.failed(name, vec![error]),
+            Fate::Skipped(verdict) => self.skipped(cell, name, verdict),
+            Fate::Ran { weights, verdict, answers, errors } => {
+                self.row(cell, &verdict, Some(&weights))?;
+                let errors = self.put_all(cell, &verdict, answers, errors)?;
+                if !errors.is_empty() {
+                    return self.failed(name, errors);
+                }
+                let seconds = self.sweep.timeline.seconds() - began;
+                self.outcome.done += 1;
+                self.journal.note(&Event::Done { cell: name, seconds, weights: &weights.content.to_string() })
+            }
+        }
+    }
+
+    fn failed(&mut self, name: &str, errors: Vec<CellError>) -> Result<(), FolderError> {
+        for error in &errors {
+            self.progress.say(&format!("failed: {name}: {error}"));
+            self.journal.note(&Event::Failed { cell: name, error: &error.to_string() })?;
+        }
+        self.outcome.failed.push(FailedCell { name: name.to_owned(), errors });
+        Ok(())
+    }
+
+    fn skipped(&mut self, cell: &Cell, name: &str, verdict: Verdict) -> Result<(), FolderError> {
+        self.progress.say(&format!("left out: {name}: {verdict}"));
+        self.journal.note(&Event::LeftOut { cell: name, reason: &verdict.to_string() })?;
+        self.outcome.skipped += 1;
+        self.row(cell, &verdict, None)
+    }
+
+    /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are all there
+    /// has its row too, however a run ended.
+    fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&Hashes>) -> Result<(), FolderError> {
+        let model = &self.sweep.study.models[cell.model];
+        let row = Row { verdict, weights };
+        self.put(&Row::file(&model.label, cell.step), &row.parquet(&stamp(model, cell.step, verdict)))
+    }
+
+    /// Writes what the cell lacks; what could not be answered or encoded comes back.
+    fn put_all(
+        &self,
+        cell: &Cell,
+        verdict: &Verdict,
+        answers: Vec<(usize, Result<Answer, ProbeError>, RanOn)>,
+        mut errors: Vec<CellError>,
+    ) -> Result<Vec<CellError>, FolderError> {
+        for (probe, answer, ran_on) in answers {
+            for bytes in self.encode_all(cell, verdict, probe, answer, &ran_on) {
+                match bytes {
+                    Ok((file, bytes)) => self.put(file, &bytes)?,
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        Ok(errors)
+    }
+
+    /// The files of a probe that the cell lacks, as bytes; a probe that failed has one error for all of them.
+    fn encode_all<'c>(
+        &self,
+        cell: &'c Cell,
+        verdict: &Verdict,
+        probe: usize,
+        answer: Result<Answer, ProbeError>,
+        ran_on: &RanOn,
+    ) -> Vec<Result<(&'c Path, Vec<u8>), CellError>> {
+        let name = || self.sweep.probe_name(probe);
+        let tables = match answer {
+            Ok(tables) => tables,
+            Err(error) => return vec![Err(CellError::Probe { probe: name(), error })],
+        };
+        let encode = |part: &'c Part| {
+            let missing = || CellError::NoTable { probe: name(), table: part.table };
+            let table = tables.get(part.table).ok_or_else(missing)?;
+            Ok((part.file.as_path(), self.encode(cell, verdict, part, table, ran_on)?))
+        };
+        cell.to_do().filter(|part| part.probe == probe).map(encode).collect()
+    }
+
+    fn encode(
+        &self,
+        cell: &Cell,
+        verdict: &Verdict,
+        part: &Part,
+        table: &Table,
+        ran_on: &RanOn,
+    ) -> Result<Vec<u8>, CellError> {
+        let stamp = stamp(&self.sweep.study.models[cell.model], cell.step, verdict);
+        sink::parquet(&stamp, table, &part.config.metadata(ran_on))
+            .map_err(|error| CellError::Sink { probe: self.sweep.probe_name(part.probe), error })
+    }
+
+    fn put(&self, file: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+        let _guard = self.sweep.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sweep.folder.write(file, bytes)
+    }
+}
+
+fn stamp(model: &Model, step: Option<Step>, verdict: &Verdict) -> Stamp {
+    let tokens_seen = step.zip(model.store.tokens_per_step()).map(|(step, each)| step.tokens_seen(each));
+    Stamp {
+        model: model.label.clone(),
+        step: step.map(|step| i64::from(step.label())),
+        // A count beyond i64 is beyond any training run.
+        tokens_seen: tokens_seen.and_then(|tokens| i64::try_from(tokens).ok()),
+        checkpoint_status: verdict.status.to_string(),
+    }
+}

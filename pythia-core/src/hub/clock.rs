@@ -1,0 +1,74 @@
+//! Time, so that tests need not wait, and how much of it may be spent on a server that does not answer.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// What the client asks about time. Tests put one in its place that does not wait.
+pub trait Clock: Send + Sync {
+    /// Time since some beginning; never goes back.
+    fn elapsed(&self) -> Duration;
+    /// The calendar's time, for dates that a server names.
+    fn today(&self) -> SystemTime;
+    /// Waits.
+    fn sleep(&self, time: Duration);
+}
+
+/// The machine's own clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self { start: Instant::now() }
+    }
+}
+
+impl Clock for SystemClock {
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn today(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn sleep(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}
+
+/// How long the client puts up with a server. A failure that follows at least [`Patience::PROGRESS`] new bytes counts as the first again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Attempts in a row without progress before an error is given.
+    pub attempts: u32,
+    /// Wait after the first failure; doubled after each one that follows.
+    pub first_wait: Duration,
+    /// The longest wait of one's own accord.
+    pub longest_wait: Duration,
+    /// The longest wait that a server may ask for; one that asks for more is given up at once. The public hub's windows have five minutes.
+    pub longest_asked: Duration,
+    /// Until a connection stands.
+    pub connect: Duration,
+    /// Until a connection that gives nothing, or next to nothing, is given up.
+    pub stall: Duration,
+}
+
+impl Patience {
+    /// Bytes that count as progress.
+    pub const PROGRESS: u64 = 1 << 20;
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            attempts: 6,
+            first_wait: Duration::from_millis(500),
+            longest_wait: Duration::from_secs(30),
+            longest_asked: Duration::from_secs(330),
+            connect: Duration::from_secs(20),
+            stall: Duration::from_secs(30),
+        }
+    }
+}

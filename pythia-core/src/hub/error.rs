@@ -1,0 +1,181 @@
+//! What can go wrong between here and the hub.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::name::NameError;
+use super::{Commit, FileHash, RemoteName, Repo};
+
+/// A question to the hub that has no good answer. URLs stand here without query, credentials and token.
+#[derive(Debug, Error)]
+pub enum HubError {
+    /// Offline, and the cache does not have it.
+    #[error("offline: {url} was not asked for")]
+    Offline {
+        /// What would have been asked for.
+        url: String,
+    },
+    /// [`Hub::stop`](super::Hub::stop) was called.
+    #[error("stopped")]
+    Stopped,
+    /// No connection, or one that broke, as often as it was tried.
+    #[error("{url} cannot be reached: {problem} ({attempts} attempts)")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// The last attempt's problem.
+        problem: String,
+        /// Attempts that were made.
+        attempts: u32,
+    },
+    /// The server has too much to do (429, 5xx), as often as it was asked.
+    #[error("{url} answers {status}{}", after.map_or(String::new(), |after| format!(", asks to wait {} s", after.as_secs())))]
+    Busy {
+        /// What was asked for.
+        url: String,
+        /// Its answer.
+        status: u16,
+        /// The wait that it asks for.
+        after: Option<Duration>,
+    },
+    /// The server refuses.
+    #[error("{url} answers {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// Its answer.
+        status: u16,
+    },
+    /// A redirect that is not followed: too many, no place, or from https to http.
+    #[error("{url} redirects to {to:?}, which is not followed: {why}")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+        /// Where it leads, without query.
+        to: String,
+        /// Why it is not followed.
+        why: &'static str,
+    },
+    /// An answer that is not what was asked for.
+    #[error("{url}: {problem}")]
+    Answer {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with it.
+        problem: AnswerProblem,
+    },
+    /// A file has another size than the hub's list says.
+    #[error("{name} of {repo} has {found} bytes, and the list of commit {commit} says {expected}")]
+    Size {
+        /// The repository.
+        repo: Repo,
+        /// The commit.
+        commit: Commit,
+        /// The file.
+        name: RemoteName,
+        /// Bytes by the list.
+        expected: u64,
+        /// Bytes that the server has or gave; where it gave more than expected, one more than that.
+        found: u64,
+    },
+    /// A file has another hash than the hub's list says.
+    #[error("{name} of {repo} has the hash {found}, and the list of commit {commit} says {expected}")]
+    Hash {
+        /// The repository.
+        repo: Repo,
+        /// The commit.
+        commit: Commit,
+        /// The file.
+        name: RemoteName,
+        /// Hash by the list.
+        expected: FileHash,
+        /// Hash of what arrived.
+        found: FileHash,
+    },
+    /// A range that cannot be read.
+    #[error("bytes {start}..{end} of {name} cannot be read: {why}")]
+    Range {
+        /// The file.
+        name: RemoteName,
+        /// First byte.
+        start: u64,
+        /// One past the last byte.
+        end: u64,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The cache cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Error)]
+pub enum AnswerProblem {
+    /// Not the JSON that the hub's interface promises.
+    #[error("not the expected JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// More than any such answer can be.
+    #[error("the answer goes on after {max} bytes")]
+    TooLarge {
+        /// Bytes that are read.
+        max: u64,
+    },
+    /// A list that never ends.
+    #[error("the list goes on after {max} pages")]
+    TooManyPages {
+        /// Pages that are read.
+        max: usize,
+    },
+    /// A name that could lead somewhere.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A list with the same file twice.
+    #[error("{name} is listed twice")]
+    Twice {
+        /// The file.
+        name: RemoteName,
+    },
+    /// A list that gives a file two sizes.
+    #[error("{name} is listed with {size} bytes and with {other}")]
+    TwoSizes {
+        /// The file.
+        name: RemoteName,
+        /// One size.
+        size: u64,
+        /// The other.
+        other: u64,
+    },
+    /// The answer is of another commit.
+    #[error("the answer is of commit {found}")]
+    OtherCommit {
+        /// Whose it is.
+        found: Commit,
+    },
+    /// The content is encoded in a way that was not asked for.
+    #[error("the content is encoded as {found:?}")]
+    Encoded {
+        /// The encoding.
+        found: String,
+    },
+}
+
+impl HubError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Unreachable { .. } | Self::Busy { .. })
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        todo!()
+    }
+}
