@@ -12,7 +12,7 @@ use crate::cell::{CellConfig, DONOR_WEIGHTS_HASH, KEY, WEIGHTS_HASH, file_of};
 use crate::config::TableOf;
 use crate::donors::hashes_json;
 use crate::load::{Job, load};
-use crate::plan::{Cell, Facts, Part, Plan, State};
+use crate::plan::{Cell, Facts, Part, Plan, Source, State};
 use crate::sink;
 use crate::study::{Model, Study};
 use crate::supply::Brought;
@@ -22,6 +22,8 @@ use crate::supply::Brought;
 pub struct Disk {
     /// The output folder.
     pub out: PathBuf,
+    /// Whether the hub is out of reach.
+    pub offline: bool,
 }
 
 /// A results file that another configuration made.
@@ -166,9 +168,22 @@ fn step_of(name: &str) -> Option<Step> {
 }
 
 impl Facts for Disk {
-    fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64> {
-        let files = model.store.locate(step).ok()?;
-        files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
+    fn source(&self, model: &Model, step: Option<Step>) -> Source {
+        let here = || {
+            let files = model.store.locate(step).ok()?;
+            files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
+        };
+        let pinned = || model.pins.as_ref()?.bytes(step);
+        let usual = || model.store.suite_id().map(|id| id.info().shape.file_bytes);
+        match here() {
+            Some(bytes) => Source::Here { bytes },
+            None if self.offline => Source::Nowhere,
+            None => match (pinned(), usual()) {
+                (Some(bytes), _) => Source::Hub { bytes, pinned: true },
+                (None, Some(bytes)) => Source::Hub { bytes, pinned: false },
+                (None, None) => Source::Nowhere,
+            },
+        }
     }
 
     fn weights_hash(&self, file: &Path) -> Option<String> {

@@ -7,6 +7,7 @@ use pythia_core::model::GptNeoX;
 use pythia_probes::{Donors, ProbeSpec};
 
 use crate::load::{LoadError, Loaded};
+use crate::plan::Source;
 
 /// A checkpoint that some open probes of a model read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +18,8 @@ pub struct Donor {
     pub label: u32,
     /// Whether one of those probes reads logits.
     pub unembed: bool,
-    /// Bytes of its weights; `None` where they are not there.
-    pub bytes: Option<u64>,
+    /// Where its weights are.
+    pub source: Source,
 }
 
 /// The labels that probes ask for, each once, with whether one of the askers reads logits.

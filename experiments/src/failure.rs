@@ -12,10 +12,13 @@ use crate::config::ConfigErrors;
 use crate::difference::Difference;
 use crate::exit::Exit;
 use crate::folder::FolderError;
-use crate::integrity::Verdict;
+use crate::inputs::InputError;
+use crate::integrity::{KnownError, Verdict};
+use crate::library::LibraryError;
 use crate::nano::NanoError;
 use crate::sink::SinkError;
 use crate::study::ShapeError;
+use crate::supply::SupplyError;
 
 /// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +69,18 @@ pub enum Failure {
         /// Their names, and what is known about each.
         bad: Vec<(String, Verdict)>,
     },
+    /// The hub, the cache or the lock file cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A checkpoint cannot be brought here.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
+    /// A file that is read besides cannot be used.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The file of further known defects is no such list.
+    #[error(transparent)]
+    KnownBad(#[from] KnownError),
     /// The plan needs more memory than there is.
     #[error("this needs about {:.1} GB of memory, {:.1} GB are free", *needed as f64 / 1e9, *available as f64 / 1e9)]
     Memory {
@@ -153,6 +168,11 @@ impl Failure {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
+            Failure::Library(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Supply(error) if error.is_full() => Exit::Resources,
+            Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
+            Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
@@ -171,8 +191,10 @@ impl Failure {
         }
     }
 
-    fn remedy(&self) -> Option<&'static str> {
-        match self {
+    fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            Failure::Library(error) => return Some(error.remedy()),
+            Failure::Supply(error) => return Some(error.remedy()),
             Failure::Folder(error) => Some(error.remedy()),
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
@@ -192,6 +214,7 @@ impl Failure {
             Failure::Tokens { .. } => Some("write for example [[0, 5, 9], [0, 7, 2]]"),
             Failure::Weights(_) => Some("copy or download the checkpoint's files again"),
             _ => None,
-        }
+        };
+        remedy.map(str::to_owned)
     }
 }

@@ -39,20 +39,24 @@ pub mod folder;
 pub mod inputs;
 pub mod integrity;
 pub mod journal;
+pub mod library;
 pub mod load;
 pub mod nano;
 pub mod outcome;
+pub mod pins;
 pub mod place;
 pub mod plan;
 pub mod progress;
 pub mod record;
 mod say;
+pub mod scaled;
 pub mod signals;
 pub mod sink;
 pub mod study;
 pub mod supply;
 pub mod sweep;
 pub mod tally;
+pub mod verify;
 
 #[cfg(test)]
 mod testing;

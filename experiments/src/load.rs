@@ -71,16 +71,17 @@ impl LoadError {
     }
 
     /// What the user can do about it.
-    pub fn remedy(&self) -> &'static str {
-        match self {
+    pub fn remedy(&self) -> String {
+        let remedy = match self {
             LoadError::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
             LoadError::Config(_) | LoadError::AnotherShape { .. } => {
                 "copy the checkpoint's own config.json there again"
             }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
-            LoadError::Supply(error) => error.remedy(),
+            LoadError::Supply(error) => return error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
-        }
+        };
+        remedy.to_owned()
     }
 }
 
@@ -104,7 +105,10 @@ impl Job<'_> {
 
 /// Loads one checkpoint.
 pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
-    let files = job.model.store.locate(job.step)?;
+    let files = match &brought.files {
+        Some(files) => files.clone(),
+        None => job.model.store.locate(job.step)?,
+    };
     let config = read_config(&files.config)?;
     if config != job.model.config {
         return Err(LoadError::AnotherShape { model: job.model.label.clone() });

@@ -36,7 +36,7 @@ pub enum CellError {
         /// Why it cannot be loaded.
         reason: String,
         /// What the user can do about it.
-        remedy: &'static str,
+        remedy: String,
     },
     /// A probe answered without one of its tables.
     #[error("probe `{probe}` did not answer with its table {table}")]
@@ -58,14 +58,15 @@ pub enum CellError {
 
 impl CellError {
     /// What the user can do about it.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            CellError::Load(error) => error.remedy(),
+    pub fn remedy(&self) -> String {
+        let remedy = match self {
+            CellError::Load(error) => return error.remedy(),
             CellError::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             CellError::Probe { .. } => "change the probe's settings, or leave this step out",
             CellError::Donor { remedy, .. } => remedy,
             CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
-        }
+        };
+        remedy.to_owned()
     }
 }
 

@@ -17,12 +17,47 @@ use crate::study::{Model, Study};
 
 /// What the plan must know of the world.
 pub trait Facts {
-    /// Bytes of the weights of a checkpoint; `None` where it is not there.
-    fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64>;
+    /// Where the weights of a checkpoint are.
+    fn source(&self, model: &Model, step: Option<Step>) -> Source;
     /// The hash of the weights that a results file was made from, where it says so.
     fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
     fn state(&self, file: &Path, key: &str) -> State;
+}
+
+/// Where the weights of a checkpoint are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Here.
+    Here {
+        /// Bytes of the weights.
+        bytes: u64,
+    },
+    /// On the hub, to be fetched.
+    Hub {
+        /// Bytes to fetch.
+        bytes: u64,
+        /// Whether that is pinned; else it is what the suite's files usually have.
+        pinned: bool,
+    },
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Source {
+    /// Bytes to read, once they are here.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
+            Source::Nowhere => None,
+        }
+    }
+
+    /// Bytes to fetch.
+    pub fn fetch(self) -> u64 {
+        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
+    }
 }
 
 /// What is known about a results file.
@@ -59,8 +94,8 @@ pub struct Cell {
     pub model: usize,
     /// The checkpoint.
     pub step: Option<Step>,
-    /// Bytes of its weights; `None` where they are not there.
-    pub bytes: Option<u64>,
+    /// Where its weights are.
+    pub source: Source,
     /// What it costs to do what is left to do.
     pub cost: Cost,
     /// One file per table of each probe, in the order of the experiment.
@@ -162,6 +197,11 @@ impl Plan {
         })
     }
 
+    /// Bytes of the largest checkpoint that is to be fetched.
+    pub fn largest_fetch(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.source.fetch()).max().unwrap_or(0)
+    }
+
     /// Cells that are done.
     pub fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
@@ -170,13 +210,17 @@ impl Plan {
     /// The sums over the cells that are not done.
     pub fn totals(&self) -> Totals {
         let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
-        let bytes = open.iter().filter_map(|cell| cell.bytes);
+        let sources = || open.iter().map(|cell| cell.source).chain(self.donors.iter().map(|donor| donor.source));
         Totals {
             cells: self.cells.len(),
             done: self.cells.len() - open.len(),
             refused: open.iter().filter(|cell| cell.is_refused()).count(),
-            missing: open.iter().filter(|cell| cell.bytes.is_none()).count(),
-            bytes: bytes.chain(self.donors.iter().filter_map(|donor| donor.bytes)).sum(),
+            missing: open.iter().filter(|cell| cell.source == Source::Nowhere).count(),
+            to_fetch: sources().filter(|source| source.fetch() > 0).count(),
+            fetch_bytes: sources().map(Source::fetch).sum(),
+            largest: sources().filter_map(Source::bytes).max().unwrap_or(0),
+            pinned: !sources().any(|source| matches!(source, Source::Hub { pinned: false, .. })),
+            bytes: sources().filter_map(Source::bytes).sum(),
             flops: open.iter().map(|cell| cell.cost.flops).sum(),
             peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
         }
@@ -194,6 +238,14 @@ pub struct Totals {
     pub refused: usize,
     /// Cells that are not done and whose checkpoint is not there.
     pub missing: usize,
+    /// Checkpoints to fetch from the hub.
+    pub to_fetch: usize,
+    /// Their bytes.
+    pub fetch_bytes: u64,
+    /// Bytes of the largest checkpoint to read.
+    pub largest: u64,
+    /// Whether the sizes of what is to be fetched are pinned, and not what the suite's files usually have.
+    pub pinned: bool,
     /// Bytes of weights to read.
     pub bytes: u64,
     /// Floating-point operations.
@@ -210,13 +262,13 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
         .collect();
     let verdict = model.verdict(&study.known, step);
-    let bytes = facts.bytes(model, step);
+    let source = facts.source(model, step);
     let mut cost = cost_of(study, index, &parts);
     if cost.memory > 0 {
         // The file is mapped while it is decoded, and its pages count as the process' own.
-        cost.memory += bytes.unwrap_or(0);
+        cost.memory += source.bytes().unwrap_or(0);
     }
-    Cell { model: index, step, bytes, cost, parts, verdict }
+    Cell { model: index, step, source, cost, parts, verdict }
 }
 
 /// The weights of finished cells, by the metadata of their files.
@@ -251,8 +303,8 @@ fn donors(study: &Study, facts: &impl Facts, index: usize, cells: &[Cell]) -> Ve
     let probes: BTreeSet<usize> = open.collect();
     let asked = asked_for(probes.into_iter().map(|probe| &study.experiment.probes[probe].spec));
     let donor = |(label, unembed)| {
-        let bytes = facts.bytes(model, Some(Step::from_label(label)));
-        Donor { model: index, label, unembed, bytes }
+        let source = facts.source(model, Some(Step::from_label(label)));
+        Donor { model: index, label, unembed, source }
     };
     asked.into_iter().map(donor).collect()
 }

@@ -4,8 +4,9 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pythia_core::config::{ConfigError, NeoxConfig};
-use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
+use pythia_core::config::{ConfigError, NeoxConfig, Rotary, Variant};
+use pythia_core::hub::Lock;
+use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::{Tokenizer, TokenizerError};
 use pythia_probes::{Context, Files, ProbeError};
@@ -14,7 +15,7 @@ use toml::Spanned;
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest};
 use crate::inputs::{self, Inputs};
 use crate::integrity::{Known, Status, Verdict};
-use crate::place;
+use crate::pins::Pins;
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
 pub const BOS: u32 = 0;
@@ -37,6 +38,8 @@ pub struct Model {
     pub label: String,
     /// Where its checkpoints are.
     pub store: Box<dyn Checkpoints + Send + Sync>,
+    /// What a lock file says of it.
+    pub pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
     pub steps: Vec<Option<Step>>,
     /// Its shape.
@@ -91,7 +94,11 @@ pub enum ShapeError {
 impl Model {
     /// What is known about a checkpoint before it is read.
     pub fn verdict(&self, known: &Known, step: Option<Step>) -> Verdict {
-        self.listed(known, step).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+        let pins = self.pins.as_ref().zip(step);
+        let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
+        let listed = || self.listed(known, step);
+        let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
+        rescued.or_else(listed).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }
 
     /// What the lists of known defects say about a checkpoint.
@@ -115,8 +122,7 @@ impl Model {
 
 impl Study {
     /// Opens the models of an experiment and checks it against them.
-    pub fn open(experiment: Experiment) -> Result<Self, ConfigErrors> {
-        let cache = experiment.machine.cache.clone().unwrap_or_else(place::hub_cache);
+    pub fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
         let known = known(&experiment).unwrap_or_else(|problem| {
             problems.push(Located::new(problem, 0..0));
@@ -124,7 +130,7 @@ impl Study {
         });
         let mut models = Vec::<Model>::new();
         for reference in &experiment.models {
-            match open_model(&experiment, &inputs, reference, &cache) {
+            match open_model(&experiment, &inputs, reference, lock, cache) {
                 Ok(model) if models.iter().any(|other| other.label == model.label) => {
                     problems.push(Located::new(Problem::DuplicateModel { label: model.label }, reference.span()));
                 }
@@ -151,21 +157,34 @@ fn open_model(
     experiment: &Experiment,
     inputs: &Inputs,
     reference: &Spanned<ModelRef>,
+    lock: &Lock,
     cache: &Path,
 ) -> Result<Model, Vec<Located>> {
     let at = reference.span();
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
-    let store = store::open(reference.get_ref(), cache).map_err(|error| one(error.into()))?;
+    let (store, pins) = shelf(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     check_label(&label).map_err(one)?;
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
     let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
-    let model = Model { label, store, steps, config, vocabulary, tokenizer };
+    let model = Model { label, store, pins, steps, config, vocabulary, tokenizer };
     let problems: Vec<Located> =
         experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)).collect();
     if problems.is_empty() { Ok(model) } else { Err(problems) }
+}
+
+/// Where a model's checkpoints are, and its pins. A model of the suite that the cache has never seen is one that lacks all of them.
+fn shelf(
+    reference: &ModelRef,
+    lock: &Lock,
+    cache: &Path,
+) -> Result<(Box<dyn Checkpoints + Send + Sync>, Option<Pins>), StoreError> {
+    let ModelRef::Suite(id) = reference else { return Ok((store::open(reference, cache)?, None)) };
+    let pins = Pins::of(lock, *id);
+    let commits = pins.as_ref().map(Pins::commits).unwrap_or_default();
+    Ok((Box::new(HubCacheStore::open_pinned(*id, cache, commits)), pins))
 }
 
 /// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published checkpoint
@@ -203,7 +222,7 @@ fn check_label(label: &str) -> Result<(), Problem> {
 fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Option<Tokenizer>), ShapeError> {
     let mut first_error = None;
     for step in steps {
-        match store.locate(*step) {
+        match store.describe(*step) {
             Ok(files) => {
                 let config = read_config(&files.config)?;
                 return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
@@ -211,8 +230,27 @@ fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig,
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
+    if let Some(id) = store.suite_id() {
+        return Ok((published_shape(id), None));
+    }
     // A choice of steps is never empty, so some error was met.
     Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
+}
+
+/// The shape that a model of the suite was published with, for a plan before anything is here.
+fn published_shape(id: ModelId) -> NeoxConfig {
+    let shape = id.info().shape;
+    NeoxConfig {
+        n_layers: shape.n_layers,
+        d_model: shape.d_model,
+        n_heads: shape.n_heads,
+        d_mlp: shape.d_mlp,
+        vocab_size: shape.vocab_size,
+        n_ctx: suite().n_ctx(),
+        layer_norm_eps: 1e-5,
+        rotary: Rotary { ndims: shape.rotary_ndims, base: 10_000.0 },
+        variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
+    }
 }
 
 /// Reads a `config.json`.

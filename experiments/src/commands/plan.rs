@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::plan::{Cell, Plan, State, Totals};
+use crate::library::LibraryError;
+use crate::plan::{Cell, Plan, Source, State, Totals};
+use crate::scaled;
 use crate::study::Study;
 use crate::tally::Tallies;
 
@@ -38,7 +40,8 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let study = Study::open(experiment)?;
+    let library = args.experiment.library(&experiment)?;
+    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
     let plan = Plan::make(&study, &disk, args.experiment.limit);
     let tallies = Tallies::of(&study);
     for note in tallies.notes(&study) {
@@ -48,6 +51,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         super::print(&format!("{:#}", json(&study, &plan, &tallies)))?;
     } else {
         super::print(&table(&study, &plan))?;
+        let totals = plan.totals();
+        if totals.to_fetch > 0 {
+            let free = library.ring.usage().map_err(LibraryError::from)?.free;
+            super::print(&fetching(&totals, free, library.ring.budget().max))?;
+        }
     }
     Ok(Exit::Ok)
 }
@@ -71,7 +79,7 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
     json!({
         "model": study.models[cell.model].label,
         "step": cell.step.map(pythia_core::suite::Step::label),
-        "bytes": cell.bytes,
+        "source": cell.source,
         "flops": cell.cost.flops,
         "memory": cell.cost.memory,
         "checkpoint_status": cell.verdict.status.to_string(),
@@ -83,12 +91,12 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
 fn table(study: &Study, plan: &Plan) -> String {
     let mut lines = vec![format!("{:<32} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
     lines.extend(plan.cells.iter().map(|cell| line(study, cell)));
-    let Totals { cells, done, refused, missing, bytes, flops, peak_memory } = plan.totals();
+    let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
-        bytes_text(bytes),
-        flops_text(flops),
-        bytes_text(peak_memory)
+        scaled::bytes(bytes),
+        scaled::flops(flops),
+        scaled::bytes(peak_memory)
     ));
     if refused > 0 {
         lines.push(format!(
@@ -98,18 +106,42 @@ fn table(study: &Study, plan: &Plan) -> String {
     lines.join("\n")
 }
 
+/// Bits per second of the links that times are given for.
+const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s", 1e10)];
+
+/// What fetching takes: bytes, a lower bound of the time, and disk.
+fn fetching(totals: &Totals, free: u64, budget: Option<u64>) -> String {
+    let &Totals { to_fetch, fetch_bytes, largest, pinned, .. } = totals;
+    let times = LINKS.map(|(link, rate)| format!("{} at {link}", scaled::seconds(8.0 * fetch_bytes as f64 / rate)));
+    let known = if pinned { "as pinned" } else { "by the suite's usual sizes; `pythia lock` pins the exact ones" };
+    let budget = budget
+        .map_or("no budget is set (--cache-max)".to_owned(), |max| format!("the budget is {}", scaled::bytes(max)));
+    let [all, one, least, free] = [fetch_bytes, largest, IN_FLIGHT * largest, free].map(scaled::bytes);
+    format!(
+        "fetch: {to_fetch} checkpoints, {all}, {known}; at least {}\n\
+         disk: {all} to keep all of them, {least} to stream them ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); \
+         {free} are free, {budget}",
+        times.join(", ")
+    )
+}
+
+/// Checkpoints on disk while a sweep streams: one computes, one is loaded, one is fetched.
+const IN_FLIGHT: u64 = 3;
+
 fn line(study: &Study, cell: &Cell) -> String {
-    let (read, state) = match (cell.bytes, state(cell)) {
+    let (read, state) = match (cell.source, state(cell)) {
         (_, "done") => ("-".to_owned(), "done"),
-        (Some(bytes), state) => (bytes_text(bytes), state),
-        (None, _) => ("-".to_owned(), "no checkpoint"),
+        (Source::Here { bytes }, state) => (scaled::bytes(bytes), state),
+        (Source::Hub { bytes, .. }, "to do") => (scaled::bytes(bytes), "to fetch"),
+        (Source::Hub { bytes, .. }, state) => (scaled::bytes(bytes), state),
+        (Source::Nowhere, _) => ("-".to_owned(), "no checkpoint"),
     };
     let bad = if cell.verdict.status.is_bad() {
         format!("; {}: {}", cell.verdict.status, cell.verdict)
     } else {
         String::new()
     };
-    let (compute, memory) = (flops_text(cell.cost.flops), bytes_text(cell.cost.memory));
+    let (compute, memory) = (scaled::flops(cell.cost.flops), scaled::bytes(cell.cost.memory));
     format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(study))
 }
 
@@ -123,42 +155,5 @@ fn state(cell: &Cell) -> &'static str {
         false if done == cell.parts.len() => "done",
         false if done > 0 => "partly done",
         false => "to do",
-    }
-}
-
-/// A number of bytes as a person reads it.
-fn bytes_text(bytes: u64) -> String {
-    scaled(bytes as f64, 1e3, &["B", "kB", "MB", "GB", "TB"])
-}
-
-/// A number of operations as a person reads it.
-fn flops_text(flops: u64) -> String {
-    scaled(flops as f64, 1e3, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"])
-}
-
-fn scaled(value: f64, step: f64, units: &[&str]) -> String {
-    let mut value = value;
-    let mut units = units.iter();
-    let mut unit = units.next().copied().unwrap_or_default();
-    for next in units {
-        if value < step {
-            break;
-        }
-        value /= step;
-        unit = next;
-    }
-    if unit == "B" || unit == "FLOP" { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_scaled() {
-        assert_eq!(bytes_text(999), "999 B");
-        assert_eq!(bytes_text(166_019_180), "166.0 MB");
-        assert_eq!(flops_text(2_500_000_000_000), "2.5 TFLOP");
-        assert_eq!(flops_text(u64::MAX), "18446.7 PFLOP");
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExperimentArgs;
+use crate::config::Experiment;
 use crate::difference::Difference;
 use crate::disk::{Disk, Outdated, pairs};
 use crate::exit::{self, Exit};
@@ -11,11 +12,12 @@ use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
+use crate::library::{Library, Wish};
 use crate::outcome::Outcome;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
 use crate::study::Study;
-use crate::supply::OnDisk;
+use crate::supply::FromHub;
 use crate::sweep::{self, Summary, Sweep, Timeline};
 use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
@@ -50,13 +52,33 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let study = Study::open(experiment)?;
-    let outcome = sweep(&study, &disk, args.experiment.limit, args.fresh)?;
+    let library = args.experiment.library(&experiment)?;
+    let (study, library) = prepare(experiment, library)?;
+    let outcome = sweep(&study, &disk, &library, args.experiment.limit, args.fresh)?;
     Ok(report(&study, &disk, &outcome))
 }
 
+/// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
+pub(crate) fn prepare(experiment: Experiment, mut library: Library) -> Result<(Study, Library), Failure> {
+    let wishes = Wish::all(&experiment);
+    if library.pin(&wishes, false, &|line| crate::say::say!("{line}"))? {
+        crate::say::say!("commits and hashes are pinned in {}", library.file.display());
+    }
+    if !library.hub.settings().offline {
+        wishes.iter().try_for_each(|wish| library.describe(wish))?;
+    }
+    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
+    Ok((study, library))
+}
+
 /// Does what is left of a study in a folder.
-pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: bool) -> Result<Outcome, Failure> {
+pub(crate) fn sweep(
+    study: &Study,
+    disk: &Disk,
+    library: &Library,
+    limit: Option<usize>,
+    fresh: bool,
+) -> Result<Outcome, Failure> {
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(study, &folder)?;
@@ -80,7 +102,8 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let (supply, timeline) = (&OnDisk, Timeline::start());
+    let supply = &FromHub { hub: &library.hub, ring: &library.ring, largest: plan.largest_fetch() };
+    let timeline = Timeline::start();
     let sweep = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, supply, writing, timeline };
     let outcome = sweep.run(&mut journal, &mut progress)?;
     let summary = sweep.timeline.summary();
@@ -166,7 +189,7 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
     let mut last_remedy = None;
     for failed in &outcome.failed {
         for error in &failed.errors {
-            if let Some(remedy) = last_remedy.filter(|last| *last != error.remedy()) {
+            if let Some(remedy) = last_remedy.filter(|last: &String| *last != error.remedy()) {
                 crate::say::say!("  remedy: {remedy}");
             }
             crate::say::say!("failed: {}: {error}", failed.name);
@@ -195,6 +218,7 @@ mod tests {
     use crate::config::{self, ConfigErrors};
     use crate::sink;
     use crate::testing::{self, Scratch};
+    use pythia_core::hub::Lock;
     use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
@@ -221,15 +245,21 @@ mod tests {
                 self.scratch.0.display()
             );
             let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-            Study::open(config::parse("t.toml", &text, &overrides).expect("right"))
+            Study::open(config::parse("t.toml", &text, &overrides).expect("right"), &Lock::default(), &self.scratch.0)
         }
 
         fn disk(&self, out: &str) -> Disk {
-            Disk { out: self.scratch.0.join(out) }
+            Disk { out: self.scratch.0.join(out), offline: true }
         }
 
         fn sweep(&self, out: &str, overrides: &[&str]) -> Result<Outcome, Failure> {
-            sweep(&self.study(overrides)?, &self.disk(out), None, false)
+            self.sweep_from(out, overrides, false)
+        }
+
+        fn sweep_from(&self, out: &str, overrides: &[&str], fresh: bool) -> Result<Outcome, Failure> {
+            let study = self.study(overrides)?;
+            let library = Library::open(&study.experiment, &self.scratch.0.join("t.toml"), true)?;
+            sweep(&study, &self.disk(out), &library, None, fresh)
         }
 
         /// Every table of a probe under results/ by its path, with its bytes.
@@ -310,8 +340,7 @@ mod tests {
         assert_eq!(refused.exit(), Exit::BadInput);
         let report = refused.report(false);
         assert!(report.contains("--fresh") && report.contains("seed is 3 there and 4 here"), "{report}");
-        let study = setting.study(&["seed=4", "steps=[1]"]).expect("right");
-        let outcome = sweep(&study, &setting.disk("out"), None, true).expect("fresh");
+        let outcome = setting.sweep_from("out", &["seed=4", "steps=[1]"], true).expect("fresh");
         assert_eq!((outcome.done, setting.results("out").len()), (1, 2));
     }
 

@@ -4,6 +4,7 @@
 //! and keys are compared with the schema; only then is each table read into the struct that its `kind` names. A tagged
 //! enum would read in one phase and lose the place of a mistake.
 
+mod bytes;
 mod entry;
 mod located;
 mod overrides;
@@ -24,6 +25,7 @@ use toml::Spanned;
 
 use crate::integrity::OnBad;
 
+pub use bytes::{Bytes, BytesError};
 pub use entry::{ProbeEntry, Settings, TableOf};
 pub use located::{ConfigErrors, Located};
 pub use problem::Problem;
@@ -63,6 +65,12 @@ pub struct StorePolicy {
     pub on_bad: OnBad,
     /// A file that adds to the list of known defects.
     pub known_bad: Option<PathBuf>,
+    /// The file of pins, where it is not the one beside the experiment.
+    pub lock: Option<PathBuf>,
+    /// Disk that fetched checkpoints may take.
+    pub cache_max: Option<Bytes>,
+    /// Disk that must stay free.
+    pub min_free: Option<Bytes>,
 }
 
 /// What to compute with.

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
+use super::{Bytes, DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
 use crate::integrity::OnBad;
 
 /// What messages call the table of the whole file.
@@ -56,6 +56,12 @@ pub(super) struct Head {
     on_bad: OnBad,
     /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
     known_bad: Option<PathBuf>,
+    /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
+    lock: Option<PathBuf>,
+    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it is left out.
+    cache_max: Option<Bytes>,
+    /// Disk that must stay free, for example "20GB"; 1GB where it is left out.
+    min_free: Option<Bytes>,
 }
 
 /// A weight profile by name.
@@ -88,7 +94,22 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn with_sources(self, sources: Sources) -> Experiment {
-        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, on_bad, known_bad, .. } = self.head;
+        let Head {
+            name,
+            seed,
+            prepend_bos,
+            out,
+            device,
+            dtype,
+            weights,
+            cache,
+            on_bad,
+            known_bad,
+            lock,
+            cache_max,
+            min_free,
+            ..
+        } = self.head;
         let machine = Machine { device, dtype, weights: weights.into(), cache };
         Experiment {
             name: name.into_inner(),
@@ -99,7 +120,7 @@ impl Parts {
             probes: self.probes,
             out,
             machine,
-            store: StorePolicy { on_bad, known_bad },
+            store: StorePolicy { on_bad, known_bad, lock, cache_max, min_free },
             sources,
         }
     }

@@ -1,22 +1,57 @@
 //! What brings checkpoints to where stores look for them.
 
+mod hub;
+
+use pythia_core::hub::{Hold, HubError, LockError, RingError};
+use pythia_core::store::CheckpointFiles;
+
 use crate::load::Job;
+
+pub use hub::FromHub;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
 pub struct Brought {
     /// Whether the files were compared with the hashes that the hub publishes.
     pub verified: bool,
+    /// The very files, where they are not simply those that a store finds.
+    pub files: Option<CheckpointFiles>,
+    /// Keeps them from being evicted.
+    pub hold: Option<Hold>,
 }
 
 /// A checkpoint that cannot be brought here.
 #[derive(Debug, thiserror::Error)]
-pub enum SupplyError {}
+pub enum SupplyError {
+    /// The hub does not give it.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The cache has no room for it.
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    /// The branch does not hold what a run needs.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
 
 impl SupplyError {
     /// What the user can do about it.
-    pub fn remedy(&self) -> &'static str {
-        match *self {}
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
+            Self::Ring(error) => error.remedy(),
+            Self::Lock(_) => "leave the step out".into(),
+        }
+    }
+
+    /// Whether the same command may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Hub(error) | Self::Lock(LockError::Hub(error)) if error.is_temporary())
+    }
+
+    /// Whether the cache is full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Ring(RingError::Budget { .. } | RingError::Disk { .. }))
     }
 }
 
@@ -33,22 +68,4 @@ pub trait Supply: Sync {
     /// # Errors
     /// [`SupplyError`] says what was tried.
     fn bring(&self, job: &Job<'_>) -> Result<Brought, SupplyError>;
-}
-
-/// For checkpoints that lie on disk already.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OnDisk;
-
-impl Supply for OnDisk {
-    fn ahead(&self) -> usize {
-        1
-    }
-
-    fn can_bring(&self, _: &Job<'_>) -> bool {
-        false
-    }
-
-    fn bring(&self, _: &Job<'_>) -> Result<Brought, SupplyError> {
-        Ok(Brought::default())
-    }
 }

@@ -1,0 +1,76 @@
+//! Checkpoints from the hub, through a cache with a budget.
+
+use std::path::{Path, PathBuf};
+
+use pythia_core::hub::{Hub, Ring};
+use pythia_core::store::CheckpointFiles;
+use pythia_core::suite::Step;
+use pythia_core::weights::WeightFiles;
+
+use super::{Brought, Supply, SupplyError};
+use crate::load::Job;
+use crate::pins::{Pins, branch};
+
+/// Checkpoints that are on disk before they are read, at most; beyond a few the queue only costs disk.
+const MOST_AHEAD: u64 = 2;
+
+/// Brings what the models' pins name.
+pub struct FromHub<'a> {
+    /// The hub's client.
+    pub hub: &'a Hub,
+    /// What the cache holds and may hold.
+    pub ring: &'a Ring,
+    /// Bytes of the largest checkpoint of the sweep.
+    pub largest: u64,
+}
+
+impl FromHub<'_> {
+    /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
+    /// fill up half-way.
+    pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, SupplyError> {
+        let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
+        let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
+        let absent = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
+        let reserved = if absent > 0 { Some(self.ring.reserve(absent)?) } else { None };
+        let fetch = |file| Ok(self.hub.fetch(repo, commit, file, &|_| ())?);
+        let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, SupplyError>>()?;
+        self.hub.note_branch(repo, &branch(step), commit)?;
+        drop(reserved);
+        Ok(paths)
+    }
+}
+
+impl Supply for FromHub<'_> {
+    /// As many as the budget has room for beside the one that computes, the one that is loaded and the one under way.
+    fn ahead(&self) -> usize {
+        let room = self.ring.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
+        usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
+    }
+
+    fn can_bring(&self, job: &Job<'_>) -> bool {
+        job.model.pins.as_ref().is_some_and(|pins| pins.pin(job.step).is_some())
+    }
+
+    fn bring(&self, job: &Job<'_>) -> Result<Brought, SupplyError> {
+        let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
+            return Ok(Brought::default());
+        };
+        let paths = self.fetch(pins, job.step)?;
+        let hold = self.ring.hold(&paths)?;
+        Ok(Brought { verified: true, files: checkpoint(&paths), hold: Some(hold) })
+    }
+}
+
+/// The checkpoint that these files make: a cache may hold other forms of it beside them.
+fn checkpoint(paths: &[PathBuf]) -> Option<CheckpointFiles> {
+    let named = |name: &str| paths.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
+    let ending = |end: &str| -> Vec<PathBuf> {
+        let ends = |path: &&PathBuf| path.extension().is_some_and(|found| found == Path::new(end).as_os_str());
+        paths.iter().filter(ends).cloned().collect()
+    };
+    let weights = match (ending("safetensors"), ending("bin")) {
+        (safe, _) if !safe.is_empty() => WeightFiles::Safetensors(safe),
+        (_, bin) => WeightFiles::Pytorch(bin),
+    };
+    Some(CheckpointFiles { config: named("config.json")?, weights, tokenizer: named("tokenizer.json") })
+}
