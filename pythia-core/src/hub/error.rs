@@ -31,6 +31,14 @@ pub enum HubError {
         /// Attempts that were made.
         attempts: u32,
     },
+    /// The server cannot prove that it is who it should be.
+    #[error("{url} is not trusted: {problem}")]
+    Untrusted {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
+        problem: String,
+    },
     /// The server has too much to do (429, 5xx), as often as it was asked.
     #[error("{url} answers {status}{}", after.map_or(String::new(), |after| format!(", asks to wait {} s", after.as_secs())))]
     Busy {
@@ -153,12 +161,6 @@ pub enum AnswerProblem {
         size: u64,
         /// The other.
         other: u64,
-    },
-    /// The answer is of another commit.
-    #[error("the answer is of commit {found}")]
-    OtherCommit {
-        /// Whose it is.
-        found: Commit,
     },
     /// The content is encoded in a way that was not asked for.
     #[error("the content is encoded as {found:?}")]

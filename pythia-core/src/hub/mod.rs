@@ -10,18 +10,27 @@
 
 mod client;
 mod clock;
+mod digest;
 mod error;
+mod http;
+mod ledger;
+mod listing;
 mod lock;
 mod name;
+mod owner;
+mod place;
+mod proxy;
 mod ring;
 mod settings;
 mod url;
+mod wait;
 
 pub use client::Hub;
 pub use clock::{Clock, Patience, SystemClock};
 pub use error::{AnswerProblem, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
+pub use proxy::Proxies;
 pub use ring::{Budget, Cached, Entry, Hold, Pruned, Reservation, Ring, RingError, Usage};
-pub use settings::{Proxies, Settings, SettingsError, Token};
+pub use settings::{Settings, SettingsError, Token};
 pub use url::{Endpoint, UrlError};
