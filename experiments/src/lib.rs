@@ -40,6 +40,7 @@ pub mod inputs;
 pub mod integrity;
 pub mod journal;
 pub mod load;
+mod memory;
 pub mod nano;
 pub mod outcome;
 pub mod place;

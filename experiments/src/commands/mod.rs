@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use pythia_probes::Bytes;
 
 use crate::config::{self, DeviceName, Experiment};
 use crate::disk::Disk;
@@ -92,6 +93,9 @@ pub struct ExperimentArgs {
     /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's `on_bad`, else fail]
     #[arg(long)]
     pub on_bad: Option<OnBad>,
+    /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Bytes>,
     /// Where to compute [default: the file's `device`, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
@@ -106,6 +110,7 @@ impl ExperimentArgs {
         overrides.extend(self.device.map(|name| match name {
             DeviceName::Cpu => "device=cpu".to_owned(),
         }));
+        overrides.extend(self.memory.map(|memory| format!("memory=\"{memory}\"")));
         overrides.extend(self.on_bad.map(|on_bad| {
             let word = on_bad.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
             format!("on_bad={word}")

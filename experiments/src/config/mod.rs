@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
+use pythia_probes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
@@ -76,6 +77,8 @@ pub struct Machine {
     pub weights: Profile,
     /// Root of the hub's cache, where the file says so.
     pub cache: Option<PathBuf>,
+    /// Bytes that the whole process may take, where the file says so. It decides how weights are held, and no result.
+    pub memory: Option<Bytes>,
 }
 
 /// A device by name.

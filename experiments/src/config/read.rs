@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
-use pythia_probes::ProbeSpec;
+use pythia_probes::{Bytes, ProbeSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -51,6 +51,9 @@ pub(super) struct Head {
     weights: WeightProfile,
     /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
     cache: Option<PathBuf>,
+    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their files, which changes
+    /// no result. What the machine has free where it is left out.
+    memory: Option<Bytes>,
     /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
     #[serde(default)]
     on_bad: OnBad,
@@ -88,8 +91,9 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn with_sources(self, sources: Sources) -> Experiment {
-        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, on_bad, known_bad, .. } = self.head;
-        let machine = Machine { device, dtype, weights: weights.into(), cache };
+        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, memory, on_bad, known_bad, .. } =
+            self.head;
+        let machine = Machine { device, dtype, weights: weights.into(), cache, memory };
         Experiment {
             name: name.into_inner(),
             seed,
