@@ -1,35 +1,50 @@
-//! What a cell costs: floating-point operations and memory, from the model's shape and the probes' prompts.
+//! What a cell's probes cost: floating-point operations and activations, from the model's shape and the probes' prompts.
 
 use pythia_core::config::NeoxConfig;
 use pythia_probes::{Context, ProbeSpec};
 
-/// Bytes of a 32-bit float.
-const F32: u64 = 4;
+/// Rows whose logits are made at a time.
+const LOGITS_AT_A_TIME: u64 = 256;
 
 /// The cost of one checkpoint under some probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Floating-point operations.
     pub flops: u64,
-    /// Bytes held at the peak.
+    /// Bytes that the process holds at the peak.
     pub memory: u64,
 }
 
-/// The cost of one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts once.
+/// What probes do with one checkpoint, and what they hold besides its weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Floating-point operations.
+    pub flops: u64,
+    /// Bytes of activations while blocks compute.
+    pub blocks: u64,
+    /// Bytes of logits and what is made of them.
+    pub logits: u64,
+    /// Bytes of activations that wait while logits are read.
+    pub carried: u64,
+}
+
+/// The work of probes on one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts once.
+/// `width`: bytes of a number.
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the float32 weights twice (one checkpoint computes while the next is read), without the unembedding where no
-///   probe reads logits, and the largest activations of one forward pass: two patterns `b h s²`, two MLP activations
-///   `b s m`, six streams `b s d`, and the logits twice where a probe reads them, of at most 256 positions at a time.
+/// - Memory: the largest activations of one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams
+///   `b s d`; or later the logits twice where a probe reads them, of at most 256 positions at a time.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
-pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
+pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
     let mut others = Vec::new();
     for probe in probes {
         if let Some(estimate) = probe.estimate(context) {
-            others.push(Cost { flops: estimate.flops, memory: estimate.memory });
+            // An estimate counts 32-bit floats.
+            let blocks = estimate.memory * width / 4;
+            others.push(Work { flops: estimate.flops, blocks, logits: 0, carried: blocks });
             continue;
         }
         let size = probe.tokens_per_run(context);
@@ -38,38 +53,29 @@ pub fn of(context: &Context, probes: &[&ProbeSpec]) -> Cost {
             None => sizes.push((size, probe.reads_logits())),
         }
     }
-    let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits));
-    let weights = 2 * F32 * params_held(config, probes.iter().any(|probe| probe.reads_logits()));
-    passes.chain(others).fold(Cost { flops: 0, memory: weights }, |sum, pass| Cost {
-        flops: sum.flops + pass.flops,
-        memory: sum.memory.max(weights + pass.memory),
+    let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits, width));
+    passes.chain(others).fold(Work::default(), |sum, work| Work {
+        flops: sum.flops + work.flops,
+        blocks: sum.blocks.max(work.blocks),
+        logits: sum.logits.max(work.logits),
+        carried: sum.carried.max(work.carried),
     })
 }
 
-/// Bytes of the donors of a model: the float32 weights of each, `logits` says whether with the unembedding.
-pub fn of_donors(config: &NeoxConfig, logits: impl IntoIterator<Item = bool>) -> u64 {
-    logits.into_iter().map(|logits| F32 * params_held(config, logits)).sum()
-}
-
-/// Parameters in memory: an unembedding that nobody reads is not decoded, and a tied one is a copy of its own.
-fn params_held(config: &NeoxConfig, logits: bool) -> u64 {
-    let unembedding = (config.d_model * config.vocab_size) as u64;
-    match (logits, config.variant.tied_embeddings) {
-        (true, true) => config.n_params() + unembedding,
-        (false, false) => config.n_params() - unembedding,
-        _ => config.n_params(),
-    }
-}
-
-/// One forward pass over `batch` prompts of `len` tokens; its memory is that of the activations alone.
-fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool) -> Cost {
+/// One forward pass over `batch` prompts of `len` tokens.
+fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> Work {
     let [layers, d, m, heads, vocab] =
         [config.n_layers, config.d_model, config.d_mlp, config.n_heads, config.vocab_size].map(|size| size as u64);
     let unembedding = if logits { 2 * d * vocab } else { 0 };
     let per_token = layers * (2 * (4 * d * d + 2 * d * m) + 4 * len * d) + unembedding;
     let (pattern, mlp, stream) = (batch * heads * len * len, batch * len * m, batch * len * d);
-    let logits_at_once = if logits { (batch * len).min(256) * vocab } else { 0 };
-    Cost { flops: batch * len * per_token, memory: F32 * (2 * pattern + 2 * mlp + 6 * stream + 2 * logits_at_once) }
+    let logits_at_once = if logits { (batch * len).min(LOGITS_AT_A_TIME.max(len)) * vocab } else { 0 };
+    Work {
+        flops: batch * len * per_token,
+        blocks: width * (2 * pattern + 2 * mlp + 6 * stream),
+        logits: width * 2 * logits_at_once,
+        carried: width * stream,
+    }
 }
 
 #[cfg(test)]
@@ -94,10 +100,10 @@ mod tests {
         }
     }
 
-    fn of(probes: &[&ProbeSpec]) -> Cost {
+    fn of(probes: &[&ProbeSpec]) -> Work {
         let (files, config) = (Files::NONE, &config());
         let context = Context { config, vocab: 16, prepend_bos: false, bos: 0, tokenizer: None, files, seed: 0 };
-        super::of(&context, probes)
+        super::of(&context, probes, 4)
     }
 
     fn probe(kind: &str, fields: &str) -> ProbeSpec {
@@ -110,14 +116,7 @@ mod tests {
         let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
         let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
-        assert_eq!(cost.memory, 8 * (config().n_params() - 8 * 16) + 4 * (2 * 200 + 2 * 320 + 6 * 80));
-    }
-
-    #[test]
-    fn every_donor_is_held_once() {
-        let unembedding = 8 * 16;
-        assert_eq!(of_donors(&config(), [true, false]), 4 * (2 * config().n_params() - unembedding));
-        assert_eq!(of_donors(&config(), []), 0);
+        assert_eq!((cost.blocks, cost.logits), (4 * (2 * 200 + 2 * 320 + 6 * 80), 0));
     }
 
     #[test]

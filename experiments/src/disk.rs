@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pythia_core::suite::Step;
-use pythia_core::weights::{Profile, Wanted};
 
 use crate::cell::{CellConfig, DONOR_WEIGHTS_HASH, KEY, WEIGHTS_HASH, file_of};
 use crate::config::TableOf;
 use crate::donors::hashes_json;
-use crate::load::{Job, load};
+use crate::load::hashes;
+use crate::memory::Room;
+use crate::place;
 use crate::plan::{Cell, Facts, Part, Plan, Source, State};
 use crate::sink;
 use crate::study::{Model, Study};
-use crate::supply::Brought;
 
 /// The checkpoints where the stores say, and an output folder.
 #[derive(Debug)]
@@ -120,10 +120,7 @@ struct Hashes(BTreeMap<(usize, Option<Step>), Option<String>>);
 impl Hashes {
     /// Weights that cannot be read prove nothing against results that were made when they could.
     fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<String> {
-        let wanted = Wanted { unembed: false, profile: Profile::AsPublished };
-        let read = || {
-            load(&Job { model, step, wanted }, Brought::default()).ok().map(|loaded| loaded.hashes.content.to_string())
-        };
+        let read = || hashes(model, step).ok().map(|hashes| hashes.content.to_string());
         self.0.entry((index, step)).or_insert_with(read).clone()
     }
 
@@ -168,6 +165,10 @@ fn step_of(name: &str) -> Option<Step> {
 }
 
 impl Facts for Disk {
+    fn room(&self) -> Room {
+        Room { memory: place::available_memory(), cores: place::cores() }
+    }
+
     fn source(&self, model: &Model, step: Option<Step>) -> Source {
         let here = || {
             let files = model.store.locate(step).ok()?;

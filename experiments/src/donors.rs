@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Device};
 use pythia_core::model::GptNeoX;
+use pythia_core::weights::WeightError;
 use pythia_probes::{Donors, ProbeSpec};
 
 use crate::load::{LoadError, Loaded};
@@ -45,15 +46,21 @@ pub struct Lent {
 impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
     pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, device: &Device, dtype: DType) {
-        match checkpoint {
-            Ok(Loaded { config, params, hashes, .. }) => {
-                self.hashes.insert(label, hashes.content.to_string());
-                self.models.0.insert(label, GptNeoX::from_params(config, params, device, dtype));
+        let hash = checkpoint.as_ref().map(|loaded| loaded.hashes.content.to_string()).unwrap_or_default();
+        match checkpoint.and_then(|loaded| Ok(loaded.model(device, dtype)?)) {
+            Ok(model) => {
+                self.hashes.insert(label, hash);
+                self.models.0.insert(label, model);
             }
             Err(error) => {
                 self.failed.insert(label, error);
             }
         }
+    }
+
+    /// What went wrong while the weights of one of the donors were decoded, if something did.
+    pub fn fault(&self) -> Option<WeightError> {
+        self.models.0.values().find_map(GptNeoX::fault)
     }
 
     /// The first of these donors that could not be loaded, and why.
@@ -77,6 +84,7 @@ pub fn hashes_json(labels: &[u32], hash: impl Fn(u32) -> Option<String>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Weights;
     use crate::supply::Brought;
     use crate::testing;
     use pythia_core::store::StoreError;
@@ -88,7 +96,7 @@ mod tests {
         let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
         let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
         let (params, hashes) = read(&testing::config(), &files, &wanted).expect("weights");
-        Loaded { config: testing::config(), params, hashes, brought: Brought::default() }
+        Loaded { config: testing::config(), weights: Weights::Resident(params), hashes, brought: Brought::default() }
     }
 
     #[test]

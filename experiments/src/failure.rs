@@ -81,13 +81,17 @@ pub enum Failure {
     /// The file of further known defects is no such list.
     #[error(transparent)]
     KnownBad(#[from] KnownError),
-    /// The plan needs more memory than there is.
-    #[error("this needs about {:.1} GB of memory, {:.1} GB are free", *needed as f64 / 1e9, *available as f64 / 1e9)]
+    /// The plan needs more memory than there is or than it may take.
+    #[error(
+        "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
+        needed.div_ceil(1 << 20),
+        bound.div_ceil(1 << 20)
+    )]
     Memory {
-        /// Bytes at the peak, as planned.
+        /// Bytes at the peak, as planned for the smallest way to hold weights.
         needed: u64,
-        /// Bytes that are free.
-        available: u64,
+        /// Bytes that are free, or that the experiment allows.
+        bound: u64,
     },
     /// What is to be written would replace what is to be read.
     #[error("--out {} is one of the files that this command reads", .0.display())]
@@ -203,9 +207,9 @@ impl Failure {
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: the column checkpoint_status then says what each is",
             ),
             Failure::Unreadable { .. } => Some("remove that file and run the same command again"),
-            Failure::Memory { .. } => {
-                Some("lower the probes' batch, for example with --set probe.0.batch=2, or free memory")
-            }
+            Failure::Memory { .. } => Some(
+                "allow that much with --memory if the machine has it free, or lower the probes' batch, for example with --set probe.0.batch=2",
+            ),
             Failure::OutIsInput(_) => Some("choose another file with --out FILE"),
             Failure::Read { .. } => Some("check the path, and that the file is text in UTF-8"),
             Failure::NoTokenizer { .. } => {

@@ -41,6 +41,7 @@ pub mod integrity;
 pub mod journal;
 pub mod library;
 pub mod load;
+mod memory;
 pub mod nano;
 pub mod outcome;
 pub mod pins;

@@ -10,7 +10,9 @@ use pythia_core::hub::{
 use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
 use pythia_core::suite::{ModelId, Step};
 
-use crate::config::{Bytes, Experiment};
+use pythia_probes::Bytes;
+
+use crate::config::Experiment;
 use crate::pins::{Pins, branch};
 use crate::place;
 use crate::supply::{FromHub, SupplyError};
@@ -18,7 +20,7 @@ use crate::supply::{FromHub, SupplyError};
 /// How the file of pins beside an experiment ends: `exp.toml` has `exp.lock.json`.
 const LOCK: &str = "lock.json";
 /// Disk that stays free where nobody says how much.
-const MIN_FREE: Bytes = Bytes::new(1_000_000_000);
+const MIN_FREE: Bytes = Bytes::mib(1024);
 /// Commits between two lines of progress.
 const A_LINE_EVERY: usize = 50;
 

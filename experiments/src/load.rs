@@ -1,28 +1,50 @@
-//! Checkpoints from disk to host memory.
+//! Checkpoints from disk to models.
 
+use burn::tensor::{DType, Device};
 use pythia_core::config::NeoxConfig;
+use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
-use pythia_core::store::StoreError;
+use pythia_core::store::{CheckpointFiles, StoreError};
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, Hashes, Wanted, WeightError};
+use pythia_core::weights::{self, Hashes, StoredWeights, Wanted, WeightError, WeightFiles};
 
 use crate::integrity::{Status, Verdict};
+use crate::memory::Residency;
 use crate::study::{Model, ShapeError, read_config};
 use crate::supply::{Brought, SupplyError};
 
-/// A checkpoint in host memory.
+/// A checkpoint that is ready to become a model.
 pub struct Loaded {
     /// Its configuration.
     pub config: NeoxConfig,
-    /// Its parameters.
-    pub params: HostParams,
+    /// Its weights.
+    pub weights: Weights,
     /// Hashes of its weights.
     pub hashes: Hashes,
     /// What is known of its files.
     pub brought: Brought,
 }
 
+/// The weights of a checkpoint.
+pub enum Weights {
+    /// Decoded, in host memory.
+    Resident(HostParams),
+    /// In their files, which are open.
+    Streamed(StoredWeights, ReadAhead),
+}
+
 impl Loaded {
+    /// The model.
+    ///
+    /// # Errors
+    /// Of streamed weights the first ones are decoded here.
+    pub fn model(self, device: &Device, dtype: DType) -> Result<GptNeoX, WeightError> {
+        match self.weights {
+            Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
+            Weights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
+        }
+    }
+
     /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
     pub fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
@@ -94,6 +116,8 @@ pub struct Job<'a> {
     pub step: Option<Step>,
     /// What of it.
     pub wanted: Wanted,
+    /// Where its weights are to be.
+    pub residency: Residency,
 }
 
 impl Job<'_> {
@@ -105,14 +129,36 @@ impl Job<'_> {
 
 /// Loads one checkpoint.
 pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
-    let files = match &brought.files {
-        Some(files) => files.clone(),
-        None => job.model.store.locate(job.step)?,
+    let (config, files) = locate(job.model, job.step, brought.files.as_ref())?;
+    let (weights, hashes) = match job.residency.streamed() {
+        None => {
+            let (params, hashes) = weights::read(&config, &files, &job.wanted)?;
+            (Weights::Resident(params), hashes)
+        }
+        Some(ahead) => {
+            let (stored, hashes) = weights::open(&config, &files, &job.wanted, None)?;
+            (Weights::Streamed(stored, ahead), hashes)
+        }
     };
+    Ok(Loaded { config, weights, hashes, brought })
+}
+
+/// The fingerprints of a checkpoint, without loading it.
+pub fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
+    let (config, files) = locate(model, step, None)?;
+    Ok(weights::hashes(&config, &files)?)
+}
+
+/// The files of a checkpoint whose shape is that of the model: those that were brought, else those that its store finds.
+fn locate(
+    model: &Model,
+    step: Option<Step>,
+    brought: Option<&CheckpointFiles>,
+) -> Result<(NeoxConfig, WeightFiles), LoadError> {
+    let files = brought.map_or_else(|| model.store.locate(step), |files| Ok(files.clone()))?;
     let config = read_config(&files.config)?;
-    if config != job.model.config {
-        return Err(LoadError::AnotherShape { model: job.model.label.clone() });
+    if config != model.config {
+        return Err(LoadError::AnotherShape { model: model.label.clone() });
     }
-    let (params, hashes) = weights::read(&config, &files.weights, &job.wanted)?;
-    Ok(Loaded { config, params, hashes, brought })
+    Ok((config, files.weights))
 }

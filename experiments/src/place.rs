@@ -33,6 +33,11 @@ pub fn available_memory() -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// Whether a person with a colour terminal reads stderr.
 pub fn color() -> bool {
     use std::io::IsTerminal;

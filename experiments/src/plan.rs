@@ -10,15 +10,18 @@ use serde::Serialize;
 
 use crate::cell::{CellConfig, file_of};
 use crate::config::TableOf;
-use crate::cost::{self, Cost};
+use crate::cost::{self, Cost, Work};
 use crate::donors::{Donor, asked_for};
 use crate::integrity::{OnBad, Seen, Status, Verdict};
+use crate::memory::{self, Demand, Residency, Room, Weights};
 use crate::study::{Model, Study};
 
 /// What the plan must know of the world.
 pub trait Facts {
     /// Where the weights of a checkpoint are.
     fn source(&self, model: &Model, step: Option<Step>) -> Source;
+    /// What the machine has to offer now.
+    fn room(&self) -> Room;
     /// The hash of the weights that a results file was made from, where it says so.
     fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
@@ -81,6 +84,10 @@ pub struct Plan {
     pub cells: Vec<Cell>,
     /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
     pub donors: Vec<Donor>,
+    /// Where the weights of all cells are while they compute: what the memory allows.
+    pub residency: Residency,
+    /// Bytes that the process may take, where anybody knows.
+    pub bound: Option<u64>,
     /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad ones.
     pub left_out: Vec<Cell>,
     /// The weights of the cells that are done: a later cell may turn out to have the same.
@@ -171,11 +178,9 @@ impl Plan {
         let seen = seen(&cells, facts);
         let models = 0..study.models.len();
         let donors: Vec<Donor> = models.flat_map(|model| donors(study, facts, model, &cells)).collect();
-        for cell in cells.iter_mut().filter(|cell| !cell.is_done()) {
-            let held = donors.iter().filter(|donor| donor.model == cell.model).map(|donor| donor.unembed);
-            cell.cost.memory += cost::of_donors(&study.models[cell.model].config, held);
-        }
-        Self { cells, donors, left_out, seen }
+        let room = room(study, facts);
+        let residency = reside(study, &room, &mut cells, &donors);
+        Self { cells, donors, residency, bound: room.memory, left_out, seen }
     }
 
     /// The weights of the cells that are done.
@@ -263,12 +268,40 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         .collect();
     let verdict = model.verdict(&study.known, step);
     let source = facts.source(model, step);
-    let mut cost = cost_of(study, index, &parts);
-    if cost.memory > 0 {
-        // The file is mapped while it is decoded, and its pages count as the process' own.
-        cost.memory += source.bytes().unwrap_or(0);
+    Cell { model: index, step, source, cost: Cost::default(), parts, verdict }
+}
+
+/// What the process may take: no more than the experiment says, and no more than there is.
+fn room(study: &Study, facts: &impl Facts) -> Room {
+    let room = facts.room();
+    let asked = study.experiment.machine.memory.map(pythia_probes::Bytes::get);
+    Room { memory: asked.into_iter().chain(room.memory).min(), ..room }
+}
+
+/// Chooses where weights are, and notes what each open cell then costs.
+fn reside(study: &Study, room: &Room, cells: &mut [Cell], donors: &[Donor]) -> Residency {
+    let mut open: Vec<&mut Cell> = cells.iter_mut().filter(|cell| !cell.is_done()).collect();
+    let demands: Vec<Demand> = open.iter().map(|cell| demand(study, room, cell, donors)).collect();
+    let peak = |at: usize, residency| demands[at].peak(residency, demands.get(at + 1).map(|next| &next.weights));
+    let largest = |residency| (0..demands.len()).map(|at| peak(at, residency)).max().unwrap_or(0);
+    let residency = memory::choose(room, largest);
+    for (at, cell) in open.iter_mut().enumerate() {
+        cell.cost = Cost { flops: demands[at].work.flops, memory: peak(at, residency) };
     }
-    Cell { model: index, step, source, cost, parts, verdict }
+    residency
+}
+
+/// What a cell that is left to do asks for.
+fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
+    let (config, dtype) = (&study.models[cell.model].config, study.experiment.machine.dtype);
+    let weights = |logits, bytes| Weights::of(config, logits, bytes, dtype, room.cores);
+    let probes = specs(study, &cell.parts);
+    let donors = donors.iter().filter(|donor| donor.model == cell.model);
+    Demand {
+        weights: weights(probes.iter().any(|probe| probe.reads_logits()), cell.source.bytes()),
+        work: work(study, cell.model, &probes),
+        donors: donors.map(|donor| weights(donor.unembed, donor.source.bytes())).collect(),
+    }
 }
 
 /// The weights of finished cells, by the metadata of their files.
@@ -316,11 +349,12 @@ fn open_probes(parts: &[Part]) -> Vec<usize> {
     probes
 }
 
-fn cost_of(study: &Study, index: usize, parts: &[Part]) -> Cost {
-    let open = open_probes(parts);
-    let probes: Vec<&ProbeSpec> = open.into_iter().map(|probe| &study.experiment.probes[probe].spec).collect();
-    if probes.is_empty() {
-        return Cost::default();
-    }
-    cost::of(&study.models[index].context(&study.experiment, &study.inputs.contents), &probes)
+/// The probes that lack one of their files.
+fn specs<'a>(study: &'a Study, parts: &[Part]) -> Vec<&'a ProbeSpec> {
+    open_probes(parts).into_iter().map(|probe| &study.experiment.probes[probe].spec).collect()
+}
+
+fn work(study: &Study, model: usize, probes: &[&ProbeSpec]) -> Work {
+    let context = study.models[model].context(&study.experiment, &study.inputs.contents);
+    cost::of(&context, probes, memory::width(study.experiment.machine.dtype))
 }

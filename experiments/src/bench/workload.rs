@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::patching::{self, Kind};
 use crate::failure::Failure;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
 use crate::study::{BOS, read_config};
 use crate::supply::Brought;
 
@@ -159,11 +159,11 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    Ok(Loaded { config, params, hashes, brought: Brought::default() })
+    Ok(Loaded { config, weights: load::Weights::Resident(params), hashes, brought: Brought::default() })
 }
 
 fn model(loaded: Loaded) -> GptNeoX {
-    GptNeoX::from_params(loaded.config, loaded.params, &Device::flex(), DType::F32)
+    loaded.model(&Device::flex(), DType::F32).unwrap_or_else(|_| unreachable!("its weights are decoded"))
 }
 
 /// Token ids that vary without a generator: which ones they are changes no time.

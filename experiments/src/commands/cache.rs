@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 use pythia_core::hub::{Budget, Entry, Ring, Usage};
+use pythia_probes::Bytes;
 use serde_json::{Value, json};
 
 use super::ExperimentArgs;
@@ -58,7 +59,7 @@ enum Action {
         model: Option<String>,
         /// Keep this much of what was used last, for example 20GB
         #[arg(long, value_name = "BYTES")]
-        keep: Option<crate::config::Bytes>,
+        keep: Option<Bytes>,
         /// Also what other tools fetched
         #[arg(long)]
         all: bool,

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use pythia_probes::Bytes;
 
-use crate::config::{self, Bytes, DeviceName, Experiment};
+use crate::config::{self, DeviceName, Experiment};
 use crate::disk::Disk;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -108,12 +109,15 @@ pub struct ExperimentArgs {
     /// Disk that fetched checkpoints may take, for example 200GB; the least recently used go first [default: the file's `cache_max`, else no bound]
     #[arg(long, value_name = "BYTES")]
     pub cache_max: Option<Bytes>,
-    /// Disk that must stay free [default: the file's `min_free`, else 1GB]
+    /// Disk that must stay free [default: the file's `min_free`, else 1GiB]
     #[arg(long, value_name = "BYTES")]
     pub min_free: Option<Bytes>,
     /// The file of pins [default: the experiment's own name with .lock.json]
     #[arg(long, value_name = "FILE")]
     pub lock: Option<PathBuf>,
+    /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Bytes>,
     /// Where to compute [default: the file's `device`, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
@@ -128,6 +132,7 @@ impl ExperimentArgs {
         overrides.extend(self.device.map(|name| match name {
             DeviceName::Cpu => "device=cpu".to_owned(),
         }));
+        overrides.extend(self.memory.map(|memory| format!("memory=\"{memory}\"")));
         overrides.extend(self.on_bad.map(|on_bad| {
             let word = on_bad.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
             format!("on_bad={word}")

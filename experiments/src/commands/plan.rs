@@ -14,9 +14,8 @@ use crate::tally::Tallies;
 /// Show an experiment's cells, what they cost, and what is done
 ///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the probes'
-/// prompts: 2 operations per weight and token, plus attention; twice the float32 weights (one checkpoint computes while
-/// the next is read), once those of every other checkpoint that a probe reads, the file being read, and the activations of
-/// one forward pass.
+/// prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights held in the quickest
+/// way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub struct Args {
@@ -63,7 +62,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 fn json(study: &Study, plan: &Plan, tallies: &Tallies) -> Value {
     let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(study, cell)).collect();
     let pairs = tallies.json(study);
-    json!({ "experiment": study.experiment.name, "totals": plan.totals(), "pairs": pairs, "cells": cells })
+    let (residency, bound) = (plan.residency.to_string(), plan.bound);
+    json!({ "experiment": study.experiment.name, "residency": residency, "memory_bound": bound, "totals": plan.totals(), "pairs": pairs, "cells": cells })
 }
 
 fn cell_json(study: &Study, cell: &Cell) -> Value {
@@ -98,6 +98,9 @@ fn table(study: &Study, plan: &Plan) -> String {
         scaled::flops(flops),
         scaled::bytes(peak_memory)
     ));
+    if open(plan) {
+        lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
+    }
     if refused > 0 {
         lines.push(format!(
             "{refused} cells lie there with other settings or damaged: `pythia run` refuses to mix; use --out or --fresh"
@@ -127,6 +130,20 @@ fn fetching(totals: &Totals, free: u64, budget: Option<u64>) -> String {
 
 /// Checkpoints on disk while a sweep streams: one computes, one is loaded, one is fetched.
 const IN_FLIGHT: u64 = 3;
+
+/// Whether anything is left to do.
+fn open(plan: &Plan) -> bool {
+    plan.n_done() < plan.cells.len()
+}
+
+/// How the peak stands to what may be taken.
+fn bound_text(plan: &Plan, peak: u64) -> String {
+    match plan.bound {
+        Some(bound) if peak > bound => format!(", which does not fit {}: `pythia run` refuses", scaled::bytes(bound)),
+        Some(bound) => format!(", within {}", scaled::bytes(bound)),
+        None => String::new(),
+    }
+}
 
 fn line(study: &Study, cell: &Cell) -> String {
     let (read, state) = match (cell.source, state(cell)) {

@@ -4,7 +4,6 @@
 //! and keys are compared with the schema; only then is each table read into the struct that its `kind` names. A tagged
 //! enum would read in one phase and lose the place of a mistake.
 
-mod bytes;
 mod entry;
 mod located;
 mod overrides;
@@ -19,13 +18,13 @@ use std::path::PathBuf;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
+use pythia_probes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::integrity::OnBad;
 
-pub use bytes::{Bytes, BytesError};
 pub use entry::{ProbeEntry, Settings, TableOf};
 pub use located::{ConfigErrors, Located};
 pub use problem::Problem;
@@ -84,6 +83,8 @@ pub struct Machine {
     pub weights: Profile,
     /// Root of the hub's cache, where the file says so.
     pub cache: Option<PathBuf>,
+    /// Bytes that the whole process may take, where the file says so. It decides how weights are held, and no result.
+    pub memory: Option<Bytes>,
 }
 
 /// A device by name.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
-use pythia_probes::ProbeSpec;
+use pythia_probes::{Bytes, ProbeSpec};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{Bytes, DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
+use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
 use crate::integrity::OnBad;
 
 /// What messages call the table of the whole file.
@@ -51,6 +51,9 @@ pub(super) struct Head {
     weights: WeightProfile,
     /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
     cache: Option<PathBuf>,
+    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their files, which changes
+    /// no result. What the machine has free where it is left out.
+    memory: Option<Bytes>,
     /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
     #[serde(default)]
     on_bad: OnBad,
@@ -60,7 +63,7 @@ pub(super) struct Head {
     lock: Option<PathBuf>,
     /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it is left out.
     cache_max: Option<Bytes>,
-    /// Disk that must stay free, for example "20GB"; 1GB where it is left out.
+    /// Disk that must stay free, for example "20GB"; 1GiB where it is left out.
     min_free: Option<Bytes>,
 }
 
@@ -103,6 +106,7 @@ impl Parts {
             dtype,
             weights,
             cache,
+            memory,
             on_bad,
             known_bad,
             lock,
@@ -110,7 +114,7 @@ impl Parts {
             min_free,
             ..
         } = self.head;
-        let machine = Machine { device, dtype, weights: weights.into(), cache };
+        let machine = Machine { device, dtype, weights: weights.into(), cache, memory };
         Experiment {
             name: name.into_inner(),
             seed,

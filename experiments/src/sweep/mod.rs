@@ -9,14 +9,12 @@ mod stages;
 mod timeline;
 mod write;
 
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use burn::tensor::{DType, Device};
-use pythia_core::model::GptNeoX;
 use pythia_core::suite::Step;
-use pythia_core::weights::{Hashes, Wanted};
+use pythia_core::weights::{Hashes, Wanted, WeightError};
 use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject};
 
 use crate::cell::RanOn;
@@ -34,6 +32,7 @@ use crate::study::{BOS, Study};
 use crate::supply::Supply;
 use crate::tally::Tallies;
 
+use stages::Arriving;
 pub use timeline::{Stage, Summary, Timeline};
 use write::{Answered, Fate, Writer};
 
@@ -55,8 +54,8 @@ pub struct Sweep<'a> {
     pub timeline: Timeline,
 }
 
-/// The checkpoints of a sweep, in the order in which they are asked for.
-type Arriving = Receiver<Result<Loaded, LoadError>>;
+/// What probes answered, one after another.
+type Answers = Vec<Result<Answer, ProbeError>>;
 
 impl Sweep<'_> {
     /// Does all cells that are left.
@@ -65,7 +64,8 @@ impl Sweep<'_> {
         thread::scope(|scope| {
             let jobs = self.jobs(&cells);
             let brought = stages::fetch(scope, jobs, self.supply, &self.timeline);
-            let loaded = stages::load(scope, brought, self.supply, &self.timeline);
+            let ahead = self.plan.residency.loads_ahead();
+            let loaded = stages::load(scope, brought, ahead, self.supply, &self.timeline);
             let (answers, writer) = stages::write(scope, Writer::new(self, journal, progress));
             self.compute(&cells, &loaded, |answered| answers.send(answered).is_ok());
             // The writer ends when nobody can send any more; the other two when nobody receives.
@@ -83,7 +83,7 @@ impl Sweep<'_> {
                 drop(std::mem::take(&mut lent));
                 lent = self.borrow(cell.model, loaded);
             }
-            let checkpoint = receive(loaded);
+            let checkpoint = loaded.next();
             let name = cell.name(self.study);
             let answered = self.timeline.time(Stage::Compute, &name, || self.cell(cell, checkpoint, &lent, &mut seen));
             if !send(answered) {
@@ -108,12 +108,13 @@ impl Sweep<'_> {
         let probes = cell.open_probes();
         let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
         let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
-        Job { model: &self.study.models[cell.model], step: cell.step, wanted }
+        Job { model: &self.study.models[cell.model], step: cell.step, wanted, residency: self.plan.residency }
     }
 
     fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
         let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
-        Job { model: &self.study.models[donor.model], step: Some(Step::from_label(donor.label)), wanted }
+        let step = Some(Step::from_label(donor.label));
+        Job { model: &self.study.models[donor.model], step, wanted, residency: self.plan.residency }
     }
 
     fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
@@ -125,7 +126,7 @@ impl Sweep<'_> {
         let machine = &self.study.experiment.machine;
         let (device, dtype) = (device(machine.device), dtype(machine.dtype));
         let mut lent = Lent::default();
-        self.donors(model).for_each(|donor| lent.add(donor.label, receive(loaded), &device, dtype));
+        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), &device, dtype));
         lent
     }
 
@@ -161,7 +162,10 @@ impl Sweep<'_> {
     fn answers(&self, cell: &Cell, loaded: Loaded, lent: &Lent, verdict: Verdict) -> Fate {
         let weights = loaded.hashes.clone();
         let (probes, errors) = self.ready(cell, lent);
-        let answers = self.ask(cell, loaded, &probes, lent);
+        let answers = match self.ask(cell, loaded, &probes, lent) {
+            Ok(answers) => answers,
+            Err(error) => return Fate::Failed(LoadError::from(error).into()),
+        };
         let ran_on = |probe| self.ran_on(cell, probe, &weights, lent);
         let answers = probes.iter().zip(answers).map(|(probe, answer)| (*probe, answer, ran_on(*probe))).collect();
         Fate::Ran { weights, verdict, answers, errors }
@@ -192,11 +196,12 @@ impl Sweep<'_> {
         }
     }
 
-    /// The answers of probes. The model lives in here only, so that its memory is free before the next one comes.
-    fn ask(&self, cell: &Cell, loaded: Loaded, probes: &[usize], lent: &Lent) -> Vec<Result<Answer, ProbeError>> {
+    /// The answers of probes, or what is wrong with the weights. The model lives in here only, so that its memory is free
+    /// before the next one comes.
+    fn ask(&self, cell: &Cell, loaded: Loaded, probes: &[usize], lent: &Lent) -> Result<Answers, WeightError> {
         let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
         let (device, dtype) = (device(experiment.machine.device), dtype(experiment.machine.dtype));
-        let gpt = GptNeoX::from_params(loaded.config, loaded.params, &device, dtype);
+        let gpt = loaded.model(&device, dtype)?;
         let specs: Vec<ProbeSpec> = probes.iter().map(|probe| experiment.probes[*probe].spec.clone()).collect();
         let subject = Subject {
             tokenizer: model.tokenizer.as_ref(),
@@ -204,7 +209,11 @@ impl Sweep<'_> {
             donors: &lent.models,
             ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
         };
-        pythia_probes::run(&specs, &subject, experiment.seed)
+        let answers = pythia_probes::run(&specs, &subject, experiment.seed);
+        match gpt.fault().or_else(|| lent.fault()) {
+            Some(fault) => Err(fault),
+            None => Ok(answers),
+        }
     }
 
     fn probe_name(&self, probe: usize) -> String {
@@ -236,8 +245,4 @@ pub fn dtype(name: Precision) -> DType {
 fn tensor_hashes(weights: &Hashes) -> String {
     let entries: Vec<String> = weights.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\"")).collect();
     format!("{{{}}}", entries.join(","))
-}
-
-fn receive(loaded: &Arriving) -> Result<Loaded, LoadError> {
-    loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))
 }

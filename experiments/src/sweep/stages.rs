@@ -1,9 +1,8 @@
 //! The threads of a sweep and the bounded queues between them.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
-use super::Arriving;
 use super::timeline::{Stage, Timeline};
 use super::write::{Answered, Writer};
 use crate::folder::FolderError;
@@ -35,24 +34,49 @@ pub(super) fn fetch<'scope>(
     receiver
 }
 
-/// Loads checkpoints. The hand-over has no buffer: while one checkpoint computes exactly one more is in memory, decoded and
-/// waiting, which is what bounds the memory of a sweep.
+/// The checkpoints of a sweep, in the order in which they are asked for.
+pub(super) struct Arriving {
+    asking: Sender<()>,
+    loaded: Receiver<Result<Loaded, LoadError>>,
+}
+
+impl Arriving {
+    /// The next checkpoint.
+    pub fn next(&self) -> Result<Loaded, LoadError> {
+        // A loader that has ended is noticed below.
+        let _ = self.asking.send(());
+        self.loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))
+    }
+}
+
+/// Loads checkpoints, each when it is asked for, or one `ahead` of that: then exactly one more is in memory, decoded and waiting,
+/// while one computes, which is what bounds the memory of a sweep.
 pub(super) fn load<'scope>(
     scope: &'scope Scope<'scope, '_>,
     brought: Receiver<Delivery<'scope>>,
+    ahead: bool,
     supply: &'scope dyn Supply,
     timeline: &'scope Timeline,
 ) -> Arriving {
-    let (sender, receiver) = sync_channel(0);
+    let (sender, loaded) = sync_channel(0);
+    let (asking, asked) = channel();
+    if ahead {
+        // As if the first one had been asked for already; the others then come before their time too.
+        let _ = asking.send(());
+    }
     scope.spawn(move || {
         for (job, brought) in brought {
+            // Nobody asks any more when the sweep stops early.
+            if asked.recv().is_err() {
+                return;
+            }
             let loaded = timeline.time(Stage::Load, &job.name(), || take(&job, brought, supply));
             if sender.send(loaded).is_err() {
                 return;
             }
         }
     });
-    receiver
+    Arriving { asking, loaded }
 }
 
 /// Loads what was brought. Another process that shares the cache may have evicted it meanwhile; then it is brought once more.

@@ -1,0 +1,208 @@
+//! Where weights are while a cell computes, and what the process then holds at its peak.
+//!
+//! All of it is arithmetic on the model's shape: the same experiment on the same machine is planned in the same way. What is chosen
+//! changes no bit of a result.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use pythia_core::config::NeoxConfig;
+use pythia_core::model::ReadAhead;
+use pythia_core::params::Param;
+
+use crate::config::Precision;
+use crate::cost::Work;
+
+/// Bytes of a 32-bit float.
+const F32: u64 = 4;
+
+/// What the process has before the first checkpoint: code, the libraries' tables, stacks and the allocator's own. Measured.
+const BASE: u64 = 24 << 20;
+
+/// Bytes of a file that are mapped at a time by each core that looks for fingerprints alone.
+const WINDOW: u64 = 32 << 20;
+
+/// Where the weights of a checkpoint are, and what is read ahead; from the quickest to the smallest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Residency {
+    /// Decoded, and the next checkpoint is decoded while one computes.
+    ResidentAhead,
+    /// Decoded, one checkpoint at a time.
+    Resident,
+    /// In their files, decoded layer by layer; the next layer is decoded while one computes.
+    StreamedAhead,
+    /// In their files, decoded layer by layer.
+    Streamed,
+}
+
+impl Residency {
+    /// All of them, the most wanted first.
+    pub const ALL: [Residency; 4] = [Self::ResidentAhead, Self::Resident, Self::StreamedAhead, Self::Streamed];
+
+    /// Whether the next checkpoint is loaded while one computes.
+    pub fn loads_ahead(self) -> bool {
+        self == Self::ResidentAhead
+    }
+
+    /// How layers are read where weights stay in their files; `None` where they do not.
+    pub fn streamed(self) -> Option<ReadAhead> {
+        match self {
+            Self::ResidentAhead | Self::Resident => None,
+            Self::StreamedAhead => Some(ReadAhead::OneBlock),
+            Self::Streamed => Some(ReadAhead::Off),
+        }
+    }
+}
+
+impl fmt::Display for Residency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ResidentAhead => "resident, one ahead",
+            Self::Resident => "resident",
+            Self::StreamedAhead => "streamed, one layer ahead",
+            Self::Streamed => "streamed",
+        })
+    }
+}
+
+/// What a machine has to offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that the process may take, where anybody knows.
+    pub memory: Option<u64>,
+    /// Tensors that are decoded at the same time.
+    pub cores: usize,
+}
+
+/// What loading something holds while it goes on, and what it leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    /// Bytes at the peak: decoded values, and the pages of the file that they are decoded from.
+    peak: u64,
+    /// Bytes at the end.
+    kept: u64,
+}
+
+/// The weights of one checkpoint in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
+    all: Load,
+    block: Load,
+    unembed: Load,
+    /// Reading once through the files for their fingerprints.
+    fingerprints: u64,
+}
+
+impl Weights {
+    /// The weights of a checkpoint whose files have `bytes`; `logits` says whether its unembedding is read.
+    pub fn of(config: &NeoxConfig, logits: bool, bytes: Option<u64>, dtype: Precision, cores: usize) -> Self {
+        let stored = stored_width(config, bytes);
+        let wanted = |param: &Param| logits || *param != Param::Unembed;
+        let load = |which: &dyn Fn(&Param) -> bool| load(config, which, stored, dtype, cores);
+        let mut all = load(&wanted);
+        if !logits && !config.variant.tied_embeddings {
+            // It is read for its fingerprint, beside the embedding, which is as large.
+            let embedding = (config.d_model * config.vocab_size) as u64;
+            all.peak = all.peak.max(embedding * (2 * stored + F32));
+        }
+        Weights {
+            all,
+            block: load(&|param| matches!(param, Param::Layer(0, _))),
+            unembed: if logits { load(&|param| *param == Param::Unembed) } else { Load::default() },
+            fingerprints: (cores as u64 * WINDOW).min(config.n_params() * stored),
+        }
+    }
+
+    /// Bytes that they take while others compute.
+    pub fn idle(&self, residency: Residency) -> u64 {
+        match residency {
+            Residency::ResidentAhead | Residency::Resident => self.all.kept,
+            Residency::StreamedAhead => 2 * self.block.kept.max(self.unembed.kept),
+            Residency::Streamed => self.block.kept.max(self.unembed.kept),
+        }
+    }
+
+    /// Bytes that they take while they are read.
+    pub fn loading(&self, residency: Residency) -> u64 {
+        match residency {
+            Residency::ResidentAhead | Residency::Resident => self.all.peak,
+            Residency::StreamedAhead | Residency::Streamed => self.fingerprints,
+        }
+    }
+
+    /// Bytes at the peak of a computation on them, its activations included.
+    fn computing(&self, residency: Residency, work: &Work) -> u64 {
+        let stages = |block: u64| {
+            let blocks = self.block.peak.max(block + work.blocks);
+            let logits = self.unembed.peak.max(self.unembed.kept + work.logits);
+            blocks.max(logits + work.carried)
+        };
+        match residency {
+            Residency::ResidentAhead | Residency::Resident => {
+                self.all.kept + work.blocks.max(work.logits + work.carried)
+            }
+            Residency::StreamedAhead => stages(self.block.kept + self.block.peak),
+            Residency::Streamed => stages(self.block.kept),
+        }
+    }
+}
+
+/// What a cell asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Demand {
+    /// Its own weights.
+    pub weights: Weights,
+    /// What its probes hold besides.
+    pub work: Work,
+    /// Bytes of the other checkpoints that they read, by where weights are.
+    pub donors: Vec<Weights>,
+}
+
+impl Demand {
+    /// Bytes of the process at the peak. `next`: the weights of the checkpoint that follows, if one does.
+    pub fn peak(&self, residency: Residency, next: Option<&Weights>) -> u64 {
+        let donors: u64 = self.donors.iter().map(|donor| donor.idle(residency)).sum();
+        let ahead = next.filter(|_| residency.loads_ahead()).map_or(0, |next| next.loading(residency));
+        let computing = self.weights.computing(residency, &self.work) + ahead;
+        BASE + donors + computing.max(self.weights.loading(residency))
+    }
+}
+
+/// The first residency whose peak fits, and the smallest where none does.
+pub fn choose(room: &Room, peak: impl Fn(Residency) -> u64) -> Residency {
+    let fits = |residency: &Residency| room.memory.is_none_or(|memory| peak(*residency) <= memory);
+    Residency::ALL.into_iter().find(fits).unwrap_or(Residency::Streamed)
+}
+
+/// Bytes of a stored value: files hold two or four for each.
+fn stored_width(config: &NeoxConfig, bytes: Option<u64>) -> u64 {
+    if bytes.is_some_and(|bytes| bytes >= 3 * config.n_params()) { 4 } else { 2 }
+}
+
+/// What decoding some parameters takes: the largest stored tensors first, as many at a time as there are cores.
+fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype: Precision, cores: usize) -> Load {
+    let mut tensors: BTreeMap<String, u64> = BTreeMap::new();
+    for param in Param::all(config).into_iter().filter(|param| which(param)) {
+        // A tied unembedding has no tensor of its own; its copy is decoded beside the embedding.
+        let name = param.stored(config).map_or_else(String::new, |stored| stored.name);
+        *tensors.entry(name).or_default() += param.shape(config).iter().product::<usize>() as u64;
+    }
+    let mut sizes: Vec<u64> = tensors.into_values().collect();
+    sizes.sort_unstable_by_key(|&size| std::cmp::Reverse(size));
+    let (mut done, mut peak) = (0, 0);
+    for at in 0..sizes.len() {
+        let under_way: u64 = sizes[at..].iter().take(cores.max(1)).sum();
+        peak = peak.max(F32 * done + (F32 + stored) * under_way);
+        done += sizes[at];
+    }
+    let kept = done * width(dtype);
+    Load { peak: peak.max(kept), kept }
+}
+
+/// Bytes of a number of that precision.
+pub fn width(dtype: Precision) -> u64 {
+    match dtype {
+        Precision::F32 => 4,
+        Precision::F64 => 8,
+    }
+}
