@@ -1,8 +1,9 @@
 //! Checkpoints from the hub, through a cache with a budget.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pythia_core::hub::{Hub, Ring};
+use pythia_core::hub::{Hub, HubError, Ring};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
@@ -22,7 +23,13 @@ pub struct FromHub<'a> {
     pub ring: &'a Ring,
     /// Bytes of the largest checkpoint of the sweep.
     pub largest: u64,
+    /// Checkpoints in a row for which the hub did not answer.
+    pub failures: AtomicUsize,
 }
+
+/// So many checkpoints in a row without an answer, each asked for several times, and the hub is not asked any more: a sweep over a
+/// hundred checkpoints should end, and be resumed, rather than wait for each.
+const MOST_FAILURES: usize = 2;
 
 impl FromHub<'_> {
     /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
@@ -30,13 +37,32 @@ impl FromHub<'_> {
     pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, SupplyError> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
-        let absent = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
+        let absent: u64 = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
+        if absent > 0 && self.failures.load(Ordering::Relaxed) >= MOST_FAILURES {
+            return Err(SupplyError::Unreachable);
+        }
         let reserved = if absent > 0 { Some(self.ring.reserve(absent)?) } else { None };
-        let fetch = |file| Ok(self.hub.fetch(repo, commit, file, &|_| ())?);
-        let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, SupplyError>>()?;
+        let fetch = |file| self.hub.fetch(repo, commit, file, &|_| ());
+        let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, HubError>>();
+        self.count(paths.as_ref().err());
+        let paths = paths?;
         self.hub.note_branch(repo, &branch(step), commit)?;
         drop(reserved);
         Ok(paths)
+    }
+}
+
+impl FromHub<'_> {
+    /// A supply that has not failed yet.
+    pub fn new<'a>(hub: &'a Hub, ring: &'a Ring, largest: u64) -> FromHub<'a> {
+        FromHub { hub, ring, largest, failures: AtomicUsize::new(0) }
+    }
+
+    fn count(&self, error: Option<&HubError>) {
+        match error {
+            Some(error) if error.is_temporary() => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
+            _ => self.failures.store(0, Ordering::Relaxed),
+        }
     }
 }
 

@@ -26,6 +26,9 @@ pub enum SupplyError {
     /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The hub did not answer for several checkpoints in a row; it is not asked any more.
+    #[error("the hub did not answer for the checkpoints before this one, and was not asked again")]
+    Unreachable,
     /// The cache has no room for it.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -40,13 +43,18 @@ impl SupplyError {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
             Self::Ring(error) => error.remedy(),
+            Self::Unreachable => "run the same command again when the hub can be reached".into(),
             Self::Lock(_) => "leave the step out".into(),
         }
     }
 
     /// Whether the same command may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Hub(error) | Self::Lock(LockError::Hub(error)) if error.is_temporary())
+        match self {
+            Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.is_temporary(),
+            Self::Unreachable => true,
+            Self::Ring(_) | Self::Lock(_) => false,
+        }
     }
 
     /// Whether the cache is full.
