@@ -13,7 +13,7 @@ use super::FileHash;
 const BUFFER: usize = 256 << 10;
 
 /// A hash on its way.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Hasher {
     Sha256(Sha256),
     Git(Sha1),

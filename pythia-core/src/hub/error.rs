@@ -115,6 +115,9 @@ pub enum HubError {
         /// Why not.
         why: &'static str,
     },
+    /// A name that could lead somewhere.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The cache cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -178,6 +181,41 @@ impl HubError {
 
     /// What to do about it.
     pub fn remedy(&self) -> String {
-        todo!()
+        match self {
+            Self::Offline { .. } => "unset HF_HUB_OFFLINE, or fetch it where there is a connection".to_owned(),
+            Self::Stopped => "run the same command again: what arrived is kept".to_owned(),
+            Self::Unreachable { .. } => {
+                "check the connection, HF_ENDPOINT and the proxy variables; then run the same command again: what arrived is kept".to_owned()
+            }
+            Self::Untrusted { .. } => "check HF_ENDPOINT, the proxy and this machine's date".to_owned(),
+            Self::Busy { after: Some(after), .. } => {
+                format!("run the same command again in {} s: what arrived is kept", after.as_secs().max(1))
+            }
+            Self::Busy { .. } => "run the same command again later: what arrived is kept".to_owned(),
+            Self::Status { status: 401 | 403, .. } => "check HF_TOKEN, and on the hub's page whether it asks for consent".to_owned(),
+            Self::Status { .. } => "check the name of the model and HF_ENDPOINT; a pinned commit may have been removed from the hub".to_owned(),
+            Self::Redirect { .. } | Self::Answer { .. } => "check HF_ENDPOINT: this is not how the hub answers".to_owned(),
+            Self::Size { .. } | Self::Hash { .. } => {
+                "nothing was kept; if it happens again, the hub or a proxy before it gives other content than it lists".to_owned()
+            }
+            Self::Range { .. } => "fetch the whole file instead".to_owned(),
+            Self::Name(_) => "check the name".to_owned(),
+            Self::Io { source, .. } => io_remedy(source),
+        }
     }
+}
+
+/// What to do when the cache cannot be read or written.
+pub(super) fn io_remedy(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on the disk, or set --cache-max or --min-free"
+        }
+        io::ErrorKind::FileTooLarge => "the system limits the size of files: see `ulimit -f`",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "point HF_HUB_CACHE to a folder that can be written"
+        }
+        _ => "check the disk and HF_HUB_CACHE",
+    };
+    remedy.to_owned()
 }

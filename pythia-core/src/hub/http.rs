@@ -227,6 +227,18 @@ impl Answer {
         self.headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned())
     }
 
+    /// The length of its body, if it says one.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok()
+    }
+
+    /// Where a part of a file begins, and how long the whole is, where that is said: `bytes 5-9/10`.
+    pub(super) fn range(&self) -> Option<(u64, Option<u64>)> {
+        let header = self.header("content-range")?;
+        let (part, total) = header.strip_prefix("bytes ")?.split_once('/')?;
+        Some((part.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
+    }
+
     pub(super) fn problem(&self, problem: AnswerProblem) -> Trouble {
         HubError::Answer { url: self.url.shown(), problem }.into()
     }

@@ -10,7 +10,8 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::owner::Owner;
@@ -107,6 +108,15 @@ pub(super) fn read_small(path: &Path, max: u64) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => file?.take(max).read_to_end(&mut bytes).map(|_| Some(bytes)),
     }
+}
+
+/// Bytes of a file, all of them.
+pub(super) fn read_at(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let (mut bytes, length) = (Vec::new(), range.end - range.start);
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Writes a small file so that its name shows either what stood there before or all of the new.
