@@ -8,6 +8,7 @@ use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
 
+use super::ticker::Ticker;
 use super::{Brought, Supply, SupplyError};
 use crate::load::Job;
 use crate::pins::{Pins, branch};
@@ -42,7 +43,8 @@ impl FromHub<'_> {
             return Err(SupplyError::Unreachable);
         }
         let reserved = if absent > 0 { Some(self.ring.reserve(absent)?) } else { None };
-        let fetch = |file| self.hub.fetch(repo, commit, file, &|_| ());
+        let ticker = Ticker::new(format!("{} {}", repo.short(), branch(step)), absent);
+        let fetch = |file| self.hub.fetch(repo, commit, file, &|bytes| ticker.add(bytes));
         let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, HubError>>();
         self.count(paths.as_ref().err());
         let paths = paths?;

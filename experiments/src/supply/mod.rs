@@ -1,6 +1,7 @@
 //! What brings checkpoints to where stores look for them.
 
 mod hub;
+mod ticker;
 
 use pythia_core::hub::{Hold, HubError, LockError, RingError};
 use pythia_core::store::CheckpointFiles;
