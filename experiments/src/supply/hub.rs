@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pythia_core::hub::{Hub, HubError, Ring};
+use pythia_core::hub::{Hub, HubError, Reservation, Ring, RingError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
 
+use super::kept::Keeper;
 use super::ticker::Ticker;
 use super::{Brought, Supply, SupplyError};
 use crate::load::Job;
@@ -25,7 +26,9 @@ pub struct FromHub<'a> {
     /// Bytes of the largest checkpoint of the sweep.
     pub largest: u64,
     /// Checkpoints in a row for which the hub did not answer.
-    pub failures: AtomicUsize,
+    failures: AtomicUsize,
+    /// Checkpoints that this sweep keeps from being evicted.
+    keeper: Keeper,
 }
 
 /// So many checkpoints in a row without an answer, each asked for several times, and the hub is not asked any more: a sweep over a
@@ -42,7 +45,7 @@ impl FromHub<'_> {
         if absent > 0 && self.failures.load(Ordering::Relaxed) >= MOST_FAILURES {
             return Err(SupplyError::Unreachable);
         }
-        let reserved = if absent > 0 { Some(self.ring.reserve(absent)?) } else { None };
+        let reserved = if absent > 0 { Some(self.reserve(absent)?) } else { None };
         let ticker = Ticker::new(format!("{} {}", repo.short(), branch(step)), absent);
         let fetch = |file| self.hub.fetch(repo, commit, file, &|bytes| ticker.add(bytes));
         let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, HubError>>();
@@ -57,7 +60,17 @@ impl FromHub<'_> {
 impl FromHub<'_> {
     /// A supply that has not failed yet.
     pub fn new<'a>(hub: &'a Hub, ring: &'a Ring, largest: u64) -> FromHub<'a> {
-        FromHub { hub, ring, largest, failures: AtomicUsize::new(0) }
+        FromHub { hub, ring, largest, failures: AtomicUsize::new(0), keeper: Keeper::default() }
+    }
+
+    /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
+    fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+        loop {
+            match self.ring.reserve(bytes) {
+                Err(RingError::Budget { .. } | RingError::Disk { .. }) if self.keeper.wait() => {}
+                result => return result,
+            }
+        }
     }
 
     fn count(&self, error: Option<&HubError>) {
@@ -84,7 +97,7 @@ impl Supply for FromHub<'_> {
             return Ok(Brought::default());
         };
         let paths = self.fetch(pins, job.step)?;
-        let hold = self.ring.hold(&paths)?;
+        let hold = self.keeper.keep(self.ring.hold(&paths)?);
         Ok(Brought { verified: true, files: checkpoint(&paths), hold: Some(hold) })
     }
 }

@@ -1,14 +1,16 @@
 //! What brings checkpoints to where stores look for them.
 
 mod hub;
+mod kept;
 mod ticker;
 
-use pythia_core::hub::{Hold, HubError, LockError, RingError};
+use pythia_core::hub::{HubError, LockError, RingError};
 use pythia_core::store::CheckpointFiles;
 
 use crate::load::Job;
 
 pub use hub::FromHub;
+pub use kept::Kept;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
@@ -18,7 +20,7 @@ pub struct Brought {
     /// The very files, where they are not simply those that a store finds.
     pub files: Option<CheckpointFiles>,
     /// Keeps them from being evicted.
-    pub hold: Option<Hold>,
+    pub hold: Option<Kept>,
 }
 
 /// A checkpoint that cannot be brought here.
