@@ -9,8 +9,10 @@
 //! - [`plan`]: the ordered list of cells with what each costs; pure;
 //! - [`disk`]: what of a plan is there already, and in what it differs ([`difference`]); [`cost`]: what a cell takes;
 //! - [`cell`]: what determines the bytes of a results file, its key, and its metadata;
-//! - [`sweep`]: a cell at a time, the next checkpoint read ([`load`]) while this one computes; [`donors`]: the other
-//!   checkpoints that a cell reads;
+//! - [`library`]: the hub's client, the cache with its budget, and the lock file of an experiment; [`pins`]: what that says of a model;
+//! - [`integrity`]: whether a checkpoint is what its name says; [`verify`](mod@verify): that of a whole model;
+//! - [`sweep`]: four stages side by side: files are fetched ([`supply`]), read ([`load`]), computed with, and results written; [`donors`]:
+//!   the other checkpoints that a cell reads; [`memory`]: where weights are kept, given a bound;
 //! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
 //! - [`outcome`], [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
 //! - [`capture`]: one forward pass → a file of activations; [`curve`]: the demo's table;

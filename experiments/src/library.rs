@@ -198,7 +198,7 @@ impl Library {
 
     /// Brings what a run on a pinned step needs, and keeps it from being evicted.
     pub fn bring(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, SupplyError> {
-        let from = FromHub { hub: &self.hub, ring: &self.ring, largest: 0 };
+        let from = FromHub::new(&self.hub, &self.ring, 0);
         Ok(from.ring.hold(&from.fetch(pins, step)?)?)
     }
 

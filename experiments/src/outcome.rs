@@ -2,6 +2,7 @@
 
 use pythia_probes::ProbeError;
 
+use crate::exit::Exit;
 use crate::integrity::Verdict;
 use crate::load::LoadError;
 use crate::sink::SinkError;
@@ -77,6 +78,20 @@ pub struct FailedCell {
     pub name: String,
     /// Every error of it: a missing checkpoint is one, probes fail one by one.
     pub errors: Vec<CellError>,
+}
+
+impl Outcome {
+    /// The exit that says so: where the hub was out of reach and nothing else failed, the same command may do better later.
+    pub fn exit(&self) -> Exit {
+        let mut errors = self.failed.iter().flat_map(|cell| &cell.errors);
+        let temporary =
+            |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_temporary());
+        match self.failed.len() {
+            0 => Exit::Ok,
+            _ if errors.all(temporary) => Exit::Temporary,
+            _ => Exit::CellsFailed,
+        }
+    }
 }
 
 /// How a sweep went.

@@ -99,6 +99,10 @@ fn table(study: &Study, plan: &Plan) -> String {
         scaled::bytes(peak_memory)
     ));
     if open(plan) {
+        let [read, compute] = [bytes as f64 / DISK, flops as f64 / PROCESSOR].map(scaled::seconds);
+        lines.push(format!(
+            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; the stages overlap, so the longest counts"
+        ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
     }
     if refused > 0 {
@@ -108,6 +112,10 @@ fn table(study: &Study, plan: &Plan) -> String {
     }
     lines.join("\n")
 }
+
+/// Bytes per second of the disk, and operations per second of the processor, that times are given for.
+const DISK: f64 = 1e9;
+const PROCESSOR: f64 = 1e11;
 
 /// Bits per second of the links that times are given for.
 const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s", 1e10)];

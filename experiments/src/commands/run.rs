@@ -102,7 +102,7 @@ pub(crate) fn sweep(
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let supply = &FromHub { hub: &library.hub, ring: &library.ring, largest: plan.largest_fetch() };
+    let supply = &FromHub::new(&library.hub, &library.ring, plan.largest_fetch());
     let timeline = Timeline::start();
     let sweep = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, supply, writing, timeline };
     let outcome = sweep.run(&mut journal, &mut progress)?;
@@ -203,7 +203,7 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
     for table in study.experiment.probes.iter().flat_map(|probe| probe.tables()) {
         crate::say::say!("  {}", polars_call(disk, &table.folder()));
     }
-    if outcome.failed.is_empty() { Exit::Ok } else { Exit::CellsFailed }
+    outcome.exit()
 }
 
 /// The call that reads the table in one folder of results.

@@ -7,6 +7,7 @@
 mod entry;
 mod located;
 mod overrides;
+mod probes;
 mod problem;
 mod read;
 mod schema;

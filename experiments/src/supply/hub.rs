@@ -1,12 +1,15 @@
 //! Checkpoints from the hub, through a cache with a budget.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pythia_core::hub::{Hub, Ring};
+use pythia_core::hub::{Hub, HubError, Reservation, Ring, RingError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
 
+use super::kept::Keeper;
+use super::ticker::Ticker;
 use super::{Brought, Supply, SupplyError};
 use crate::load::Job;
 use crate::pins::{Pins, branch};
@@ -22,7 +25,15 @@ pub struct FromHub<'a> {
     pub ring: &'a Ring,
     /// Bytes of the largest checkpoint of the sweep.
     pub largest: u64,
+    /// Checkpoints in a row for which the hub did not answer.
+    failures: AtomicUsize,
+    /// Checkpoints that this sweep keeps from being evicted.
+    keeper: Keeper,
 }
+
+/// So many checkpoints in a row without an answer, each asked for several times, and the hub is not asked any more: a sweep over a
+/// hundred checkpoints should end, and be resumed, rather than wait for each.
+const MOST_FAILURES: usize = 2;
 
 impl FromHub<'_> {
     /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
@@ -30,13 +41,43 @@ impl FromHub<'_> {
     pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, SupplyError> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
-        let absent = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
-        let reserved = if absent > 0 { Some(self.ring.reserve(absent)?) } else { None };
-        let fetch = |file| Ok(self.hub.fetch(repo, commit, file, &|_| ())?);
-        let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, SupplyError>>()?;
+        let absent: u64 = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
+        if absent > 0 && self.failures.load(Ordering::Relaxed) >= MOST_FAILURES {
+            return Err(SupplyError::Unreachable);
+        }
+        let reserved = if absent > 0 { Some(self.reserve(absent)?) } else { None };
+        let ticker = Ticker::new(format!("{} {}", repo.short(), branch(step)), absent);
+        let fetch = |file| self.hub.fetch(repo, commit, file, &|bytes| ticker.add(bytes));
+        let paths = files.into_iter().map(fetch).collect::<Result<Vec<PathBuf>, HubError>>();
+        self.count(paths.as_ref().err());
+        let paths = paths?;
         self.hub.note_branch(repo, &branch(step), commit)?;
         drop(reserved);
         Ok(paths)
+    }
+}
+
+impl FromHub<'_> {
+    /// A supply that has not failed yet.
+    pub fn new<'a>(hub: &'a Hub, ring: &'a Ring, largest: u64) -> FromHub<'a> {
+        FromHub { hub, ring, largest, failures: AtomicUsize::new(0), keeper: Keeper::default() }
+    }
+
+    /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
+    fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+        loop {
+            match self.ring.reserve(bytes) {
+                Err(RingError::Budget { .. } | RingError::Disk { .. }) if self.keeper.wait() => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn count(&self, error: Option<&HubError>) {
+        match error {
+            Some(error) if error.is_temporary() => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
+            _ => self.failures.store(0, Ordering::Relaxed),
+        }
     }
 }
 
@@ -56,7 +97,7 @@ impl Supply for FromHub<'_> {
             return Ok(Brought::default());
         };
         let paths = self.fetch(pins, job.step)?;
-        let hold = self.ring.hold(&paths)?;
+        let hold = self.keeper.keep(self.ring.hold(&paths)?);
         Ok(Brought { verified: true, files: checkpoint(&paths), hold: Some(hold) })
     }
 }

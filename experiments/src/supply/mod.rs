@@ -1,13 +1,16 @@
 //! What brings checkpoints to where stores look for them.
 
 mod hub;
+mod kept;
+mod ticker;
 
-use pythia_core::hub::{Hold, HubError, LockError, RingError};
+use pythia_core::hub::{HubError, LockError, RingError};
 use pythia_core::store::CheckpointFiles;
 
 use crate::load::Job;
 
 pub use hub::FromHub;
+pub use kept::Kept;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
@@ -17,7 +20,7 @@ pub struct Brought {
     /// The very files, where they are not simply those that a store finds.
     pub files: Option<CheckpointFiles>,
     /// Keeps them from being evicted.
-    pub hold: Option<Hold>,
+    pub hold: Option<Kept>,
 }
 
 /// A checkpoint that cannot be brought here.
@@ -26,6 +29,9 @@ pub enum SupplyError {
     /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The hub did not answer for several checkpoints in a row; it is not asked any more.
+    #[error("the hub did not answer for the checkpoints before this one, and was not asked again")]
+    Unreachable,
     /// The cache has no room for it.
     #[error(transparent)]
     Ring(#[from] RingError),
@@ -40,13 +46,18 @@ impl SupplyError {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
             Self::Ring(error) => error.remedy(),
+            Self::Unreachable => "run the same command again when the hub can be reached".into(),
             Self::Lock(_) => "leave the step out".into(),
         }
     }
 
     /// Whether the same command may succeed later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Hub(error) | Self::Lock(LockError::Hub(error)) if error.is_temporary())
+        match self {
+            Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.is_temporary(),
+            Self::Unreachable => true,
+            Self::Ring(_) | Self::Lock(_) => false,
+        }
     }
 
     /// Whether the cache is full.
