@@ -50,6 +50,7 @@ pub mod pins;
 pub mod place;
 pub mod plan;
 pub mod progress;
+pub mod reads;
 pub mod record;
 mod say;
 pub mod scaled;

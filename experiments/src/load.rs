@@ -6,21 +6,26 @@ use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, Hashes, StoredWeights, Wanted, WeightError, WeightFiles};
+use pythia_core::weights::{
+    self, Hashes, PartHashes, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
+};
 
 use crate::integrity::{Status, Verdict};
 use crate::memory::Residency;
+use crate::reads::Reads;
 use crate::study::{Model, ShapeError, read_config};
 use crate::supply::{Brought, SupplyError};
 
-/// A checkpoint that is ready to become a model.
+/// A checkpoint that is ready to become a model, or to be asked for its weights.
 pub struct Loaded {
     /// Its configuration.
     pub config: NeoxConfig,
-    /// Its weights.
-    pub weights: Weights,
-    /// Hashes of its weights.
-    pub hashes: Hashes,
+    /// Its weights, where a model is run.
+    pub weights: Option<Weights>,
+    /// Its parameters one by one, where probes read weights alone.
+    pub parts: Option<SomeWeights>,
+    /// Hashes of what was read.
+    pub hashes: PartHashes,
     /// What is known of its files.
     pub brought: Brought,
 }
@@ -38,8 +43,11 @@ impl Loaded {
     ///
     /// # Errors
     /// Of streamed weights the first ones are decoded here.
+    ///
+    /// # Panics
+    /// If it was not loaded for one.
     pub fn model(self, device: &Device, dtype: DType) -> Result<GptNeoX, WeightError> {
-        match self.weights {
+        match self.weights.expect("weights are loaded where a model is run") {
             Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
             Weights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
         }
@@ -118,6 +126,8 @@ pub struct Job<'a> {
     pub wanted: Wanted,
     /// Where its weights are to be.
     pub residency: Residency,
+    /// Whether it is to become a model, and which parameters are read by themselves.
+    pub reads: &'a Reads,
 }
 
 impl Job<'_> {
@@ -130,17 +140,29 @@ impl Job<'_> {
 /// Loads one checkpoint.
 pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
     let (config, files) = locate(job.model, job.step, brought.files.as_ref())?;
-    let (weights, hashes) = match job.residency.streamed() {
+    let only = &job.reads.params;
+    if !job.reads.model {
+        let (parts, hashes) = open_some(&config, &files, only, None)?;
+        return Ok(Loaded { config, weights: None, parts: Some(parts), hashes, brought });
+    }
+    let (weights, hashes) = load_all(job, &config, &files)?;
+    let hashes = PartHashes::from(hashes);
+    let parts = if only.is_empty() { None } else { Some(open_some(&config, &files, only, Some(&hashes))?.0) };
+    Ok(Loaded { config, weights: Some(weights), parts, hashes, brought })
+}
+
+/// All weights, where they are to be.
+fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), WeightError> {
+    Ok(match job.residency.streamed() {
         None => {
-            let (params, hashes) = weights::read(&config, &files, &job.wanted)?;
+            let (params, hashes) = weights::read(config, files, &job.wanted)?;
             (Weights::Resident(params), hashes)
         }
         Some(ahead) => {
-            let (stored, hashes) = weights::open(&config, &files, &job.wanted, None)?;
+            let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
             (Weights::Streamed(stored, ahead), hashes)
         }
-    };
-    Ok(Loaded { config, weights, hashes, brought })
+    })
 }
 
 /// The fingerprints of a checkpoint, without loading it.

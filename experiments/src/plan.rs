@@ -14,6 +14,7 @@ use crate::cost::{self, Cost, Work};
 use crate::donors::{Donor, asked_for};
 use crate::integrity::{OnBad, Seen, Status, Verdict};
 use crate::memory::{self, Demand, Residency, Room, Weights};
+use crate::reads::Reads;
 use crate::study::{Model, Study};
 
 /// What the plan must know of the world.
@@ -109,6 +110,8 @@ pub struct Cell {
     pub parts: Vec<Part>,
     /// What is known about the checkpoint before it is read.
     pub verdict: Verdict,
+    /// What the probes that lack a file read of it.
+    pub reads: Reads,
 }
 
 /// One results file.
@@ -267,8 +270,9 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
         .collect();
     let verdict = model.verdict(&study.known, step);
-    let source = facts.source(model, step);
-    Cell { model: index, step, source, cost: Cost::default(), parts, verdict }
+    let reads = Reads::of(&study.experiment, &model.config, &open_probes(&parts));
+    let source = reads.source(model, step, facts.source(model, step));
+    Cell { model: index, step, source, cost: Cost::default(), parts, verdict, reads }
 }
 
 /// What the process may take: no more than the experiment says, and no more than there is.
@@ -297,8 +301,10 @@ fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
     let weights = |logits, bytes| Weights::of(config, logits, bytes, dtype, room.cores);
     let probes = specs(study, &cell.parts);
     let donors = donors.iter().filter(|donor| donor.model == cell.model);
+    let own = || weights(probes.iter().any(|probe| probe.reads_logits()), cell.source.bytes());
     Demand {
-        weights: weights(probes.iter().any(|probe| probe.reads_logits()), cell.source.bytes()),
+        // Parameters that are read one by one count as what their probes hold.
+        weights: if cell.reads.model { own() } else { Weights::default() },
         work: work(study, cell.model, &probes),
         donors: donors.map(|donor| weights(donor.unembed, donor.source.bytes())).collect(),
     }
@@ -308,7 +314,8 @@ fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
 fn seen(cells: &[Cell], facts: &impl Facts) -> Seen {
     let mut seen = Seen::default();
     for cell in cells.iter().filter(|cell| cell.is_done()) {
-        let hash = cell.parts.first().and_then(|part| facts.weights_hash(&part.file));
+        // A probe of weights alone may not have read all of them.
+        let hash = cell.parts.iter().find_map(|part| facts.weights_hash(&part.file));
         if let (Some(step), Some(hash)) = (cell.step, hash) {
             seen.note(cell.model, step, &hash);
         }

@@ -16,6 +16,7 @@ use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, near
 use crate::inputs::{self, Inputs};
 use crate::integrity::{Known, Status, Verdict};
 use crate::pins::Pins;
+use crate::reads::check_profile;
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
 pub const BOS: u32 = 0;
@@ -283,7 +284,10 @@ fn check_probe(
         donors.into_iter().map(|(label, problem)| Located::new(problem, place_of_donor(probe, label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
-        && let Err(error) = probe.spec.check(&context)
+        && let Err(error) = probe.spec.check(&context).and_then(|()| {
+            let weights = experiment.machine.weights;
+            check_profile(&probe.spec, &model.config, weights)
+        })
     {
         let at = probe.place_of(&error);
         let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error: Box::new(error) };

@@ -40,6 +40,7 @@ const EDGE: &[&str] = &[
     "experiments/src/progress.rs",
     "experiments/src/sink.rs",
     "experiments/src/study.rs",
+    "experiments/src/supply/parts.rs",
     "experiments/src/supply/ticker.rs",
     "experiments/src/sweep/timeline.rs",
 ];

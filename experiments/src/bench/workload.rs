@@ -159,7 +159,8 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    Ok(Loaded { config, weights: load::Weights::Resident(params), hashes, brought: Brought::default() })
+    let (weights, hashes) = (Some(load::Weights::Resident(params)), hashes.into());
+    Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
 }
 
 fn model(loaded: Loaded) -> GptNeoX {

@@ -42,8 +42,8 @@ impl FromHub<'_> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
         let absent: u64 = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
-        if absent > 0 && self.failures.load(Ordering::Relaxed) >= MOST_FAILURES {
-            return Err(SupplyError::Unreachable);
+        if absent > 0 {
+            self.refuse_unreachable()?;
         }
         let reserved = if absent > 0 { Some(self.reserve(absent)?) } else { None };
         let ticker = Ticker::new(format!("{} {}", repo.short(), branch(step)), absent);
@@ -64,7 +64,7 @@ impl FromHub<'_> {
     }
 
     /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
-    fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
         loop {
             match self.ring.reserve(bytes) {
                 Err(RingError::Budget { .. } | RingError::Disk { .. }) if self.keeper.wait() => {}
@@ -73,11 +73,34 @@ impl FromHub<'_> {
         }
     }
 
+    /// Refuses to ask a hub that did not answer.
+    pub(super) fn refuse_unreachable(&self) -> Result<(), SupplyError> {
+        let failures = self.failures.load(Ordering::Relaxed);
+        if failures >= MOST_FAILURES { Err(SupplyError::Unreachable) } else { Ok(()) }
+    }
+
     fn count(&self, error: Option<&HubError>) {
         match error {
             Some(error) if error.is_temporary() => drop(self.failures.fetch_add(1, Ordering::Relaxed)),
             _ => self.failures.store(0, Ordering::Relaxed),
         }
+    }
+}
+
+impl FromHub<'_> {
+    /// Single tensors, where they are enough and can be had; their hashes are published nowhere.
+    fn bring_some(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<Brought>, SupplyError> {
+        let parts = self.bring_parts(pins, job);
+        match &parts {
+            Err(SupplyError::Hub(error)) => self.count(Some(error)),
+            Ok(Some(_)) => self.count(None),
+            _ => {}
+        }
+        let Some((paths, parts)) = parts? else { return Ok(None) };
+        let hold = self.keeper.keep(self.ring.hold(&paths)?);
+        let weights = WeightFiles::Safetensors(parts.files.iter().map(|part| part.0.clone()).collect());
+        let files = checkpoint(&paths).map(|files| CheckpointFiles { weights, ..files });
+        Ok(Some(Brought { verified: false, files, parts: Some(parts), hold: Some(hold) }))
     }
 }
 
@@ -96,9 +119,12 @@ impl Supply for FromHub<'_> {
         let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
             return Ok(Brought::default());
         };
+        if let Some(brought) = self.bring_some(pins, job)? {
+            return Ok(brought);
+        }
         let paths = self.fetch(pins, job.step)?;
         let hold = self.keeper.keep(self.ring.hold(&paths)?);
-        Ok(Brought { verified: true, files: checkpoint(&paths), hold: Some(hold) })
+        Ok(Brought { verified: true, files: checkpoint(&paths), parts: None, hold: Some(hold) })
     }
 }
 

@@ -2,15 +2,18 @@
 
 mod hub;
 mod kept;
+mod parts;
 mod ticker;
 
 use pythia_core::hub::{HubError, LockError, RingError};
 use pythia_core::store::CheckpointFiles;
+use pythia_core::weights::WeightError;
 
 use crate::load::Job;
 
 pub use hub::FromHub;
 pub use kept::Kept;
+pub use parts::Parts;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Brought {
     pub verified: bool,
     /// The very files, where they are not simply those that a store finds.
     pub files: Option<CheckpointFiles>,
+    /// Files that hold no more than was asked for. They go before the hold, whose end others wait for.
+    pub parts: Option<Parts>,
     /// Keeps them from being evicted.
     pub hold: Option<Kept>,
 }
@@ -38,6 +43,9 @@ pub enum SupplyError {
     /// The branch does not hold what a run needs.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The header of a file is not that of the model's weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
 }
 
 impl SupplyError {
@@ -47,7 +55,7 @@ impl SupplyError {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
             Self::Ring(error) => error.remedy(),
             Self::Unreachable => "run the same command again when the hub can be reached".into(),
-            Self::Lock(_) => "leave the step out".into(),
+            Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
         }
     }
 
@@ -56,7 +64,7 @@ impl SupplyError {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.is_temporary(),
             Self::Unreachable => true,
-            Self::Ring(_) | Self::Lock(_) => false,
+            Self::Ring(_) | Self::Lock(_) | Self::Weights(_) => false,
         }
     }
 
