@@ -71,7 +71,7 @@ impl Job<'_> {
         let ours = record.is_some_and(|record| record.ours);
         let stamp = Stamp::of(&metadata).ok();
         // A cache that cannot be written to can still be read.
-        let _ = ledger.write(&Record::new(self.repo, self.file, ours, stamp));
+        let _ = ledger.write(&Record::new(self.repo, hash, ours, stamp));
         Ok(Some(blob))
     }
 
@@ -133,7 +133,7 @@ impl Job<'_> {
         }
         let path = partial.path.clone();
         let note = |metadata: &fs::Metadata| {
-            let record = Record::new(self.repo, self.file, true, Some(Stamp::of(metadata)?));
+            let record = Record::new(self.repo, &self.file.hash, true, Some(Stamp::of(metadata)?));
             // Before the name exists: a kill in between leaves a record without content, never content that nobody may remove.
             Ledger(self.place).write(&record)
         };

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body, BodyReader};
 
+use super::tries::{LEAST, Pace, Tries};
 use super::url::{Url, harmless};
 use super::{AnswerProblem, Clock, HubError, Patience, Settings, wait};
 
@@ -17,8 +18,6 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_PAGE: u64 = 64 << 10;
 /// The longest nap; between two it is looked whether somebody wants to stop.
 const NAP: Duration = Duration::from_millis(200);
-/// The least that a connection must give in [`Patience::stall`].
-const LEAST: u64 = 1 << 10;
 
 /// Asks servers, waits between attempts, and knows who may see the token.
 pub(super) struct Http {
@@ -92,7 +91,7 @@ impl Http {
     }
 
     pub(super) fn tries<'a>(&'a self, url: &'a Url) -> Tries<'a> {
-        Tries { http: self, url, failed: 0 }
+        Tries::new(self, url)
     }
 
     /// One attempt: asks for a file or for bytes `range` of it, and for what it redirects to.
@@ -150,7 +149,7 @@ impl Http {
     }
 
     pub(super) fn pace(&self) -> Pace {
-        Pace { since: self.clock.elapsed(), bytes: 0 }
+        Pace::new(self.clock.elapsed())
     }
 
     fn ask(&self, url: &Url, range: Option<&Range<u64>>) -> Result<Answer, Trouble> {
@@ -204,13 +203,13 @@ impl Http {
     }
 
     /// Nobody asks again before this time is over.
-    fn close(&self, time: Duration) {
+    pub(super) fn close(&self, time: Duration) {
         let until = self.clock.elapsed().saturating_add(time);
         let mut closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = (*closed).max(until);
     }
 
-    fn closed_for(&self) -> Duration {
+    pub(super) fn closed_for(&self) -> Duration {
         let closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         closed.saturating_sub(self.clock.elapsed())
     }
@@ -275,70 +274,4 @@ fn broken(url: &Url, error: ureq::Error) -> Trouble {
         ureq::Error::ConnectionFailed => Trouble::Broken("no connection".to_owned()),
         _ => Trouble::Broken("the request failed".to_owned()),
     }
-}
-
-/// How much a connection gave lately.
-pub(super) struct Pace {
-    since: Duration,
-    bytes: u64,
-}
-
-impl Pace {
-    /// Notes bytes that arrived at `now`; tells whether they come so slowly that the connection is as good as dead.
-    fn is_too_slow(&mut self, bytes: u64, now: Duration, stall: Duration) -> bool {
-        self.bytes += bytes;
-        let full = now.saturating_sub(self.since) >= stall;
-        let slow = full && self.bytes < LEAST;
-        if full {
-            *self = Self { since: now, bytes: 0 };
-        }
-        slow
-    }
-}
-
-/// Attempts at one thing.
-pub(super) struct Tries<'a> {
-    http: &'a Http,
-    url: &'a Url,
-    failed: u32,
-}
-
-impl Tries<'_> {
-    /// What must hold before an attempt: nobody wants to stop, and no wait that a server asked for is still running.
-    pub(super) fn before(&self) -> Result<(), HubError> {
-        self.http.unless_stopped()?;
-        self.http.sleep(self.http.closed_for())
-    }
-
-    /// The next failure is the first again.
-    pub(super) fn progress(&mut self) {
-        self.failed = 0;
-    }
-
-    /// After a failed attempt: waits and comes back for the next, or gives the error.
-    pub(super) fn after(&mut self, trouble: Trouble) -> Result<(), HubError> {
-        let patience = self.http.settings.patience;
-        self.failed += 1;
-        let spent = self.failed >= patience.attempts;
-        let own = patience.first_wait.saturating_mul(1 << (self.failed - 1).min(16)).min(patience.longest_wait);
-        let url = self.url.shown();
-        match trouble {
-            Trouble::Final(error) => Err(error),
-            Trouble::Broken(problem) if spent => Err(HubError::Unreachable { url, problem, attempts: self.failed }),
-            Trouble::Busy { status, after } if spent || after.is_some_and(|after| after > patience.longest_asked) => {
-                Err(HubError::Busy { url, status, after })
-            }
-            Trouble::Busy { after: Some(after), .. } => {
-                self.http.close(after);
-                Ok(())
-            }
-            Trouble::Broken(_) | Trouble::Busy { .. } => self.http.sleep(jittered(own, self.failed)),
-        }
-    }
-}
-
-/// Between half and the whole of a wait, so that processes that failed together do not all come back together.
-fn jittered(wait: Duration, attempt: u32) -> Duration {
-    let mixed = (u64::from(std::process::id()) << 8 | u64::from(attempt)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    wait / 2 + (wait / 2).mul_f64((mixed >> 40) as f64 / (1u64 << 24) as f64)
 }

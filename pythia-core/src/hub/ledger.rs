@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::place::{self, Place};
-use super::{FileHash, RemoteFile, Repo};
+use super::{FileHash, Repo};
 
 const VERSION: u32 = 1;
 /// A record has about 300 bytes.
@@ -20,8 +20,7 @@ const MAX_RECORD: u64 = 16 << 10;
 pub(super) struct Record {
     version: u32,
     repo: Repo,
-    pub(super) hash: FileHash,
-    pub(super) size: u64,
+    hash: FileHash,
     /// Whether this store fetched it.
     pub(super) ours: bool,
     /// The file as it was when its hash was right.
@@ -44,9 +43,8 @@ impl Stamp {
 }
 
 impl Record {
-    pub(super) fn new(repo: &Repo, file: &RemoteFile, ours: bool, verified: Option<Stamp>) -> Self {
-        let RemoteFile { hash, size, .. } = file;
-        Self { version: VERSION, repo: repo.clone(), hash: hash.clone(), size: *size, ours, verified }
+    pub(super) fn new(repo: &Repo, hash: &FileHash, ours: bool, verified: Option<Stamp>) -> Self {
+        Self { version: VERSION, repo: repo.clone(), hash: hash.clone(), ours, verified }
     }
 
     /// Whether the file is still what was hashed.
@@ -95,9 +93,10 @@ impl Ledger<'_> {
         }
     }
 
-    /// When a content was used last; `None` where there is no record.
+    /// When a content was used last; `None` where there is no record, or none of a use.
     pub(super) fn used(&self, repo: &Repo, hash: &FileHash) -> Option<SystemTime> {
-        fs::metadata(self.path(repo, hash)).and_then(|metadata| metadata.modified()).ok()
+        let modified = fs::metadata(self.path(repo, hash)).and_then(|metadata| metadata.modified());
+        modified.ok().filter(|&when| when > UNIX_EPOCH)
     }
 
     pub(super) fn forget(&self, repo: &Repo, hash: &FileHash) -> io::Result<()> {
@@ -112,41 +111,41 @@ mod tests {
     use super::*;
     use crate::testing::TempDir;
 
-    fn file(digit: &str) -> RemoteFile {
-        RemoteFile { name: "x".parse().unwrap(), size: 7, hash: digit.repeat(64).parse().unwrap() }
+    fn hash(digit: &str) -> FileHash {
+        digit.repeat(64).parse().unwrap()
     }
 
     #[test]
     fn records_come_back_and_vouch_for_untouched_files_only() {
         let dir = TempDir::new();
         let place = Place::new(dir.path());
-        let (ledger, repo, file) = (Ledger(&place), "a/b".parse().unwrap(), file("a"));
+        let (ledger, repo, hash) = (Ledger(&place), "a/b".parse().unwrap(), hash("a"));
         let path = dir.write("x", "content");
         let metadata = fs::metadata(&path).unwrap();
-        let record = Record::new(&repo, &file, true, Some(Stamp::of(&metadata).unwrap()));
-        assert_eq!(ledger.read(&repo, &file.hash), None);
+        let record = Record::new(&repo, &hash, true, Some(Stamp::of(&metadata).unwrap()));
+        assert_eq!(ledger.read(&repo, &hash), None);
         ledger.write(&record).unwrap();
-        assert_eq!(ledger.read(&repo, &file.hash).as_ref(), Some(&record));
+        assert_eq!(ledger.read(&repo, &hash).as_ref(), Some(&record));
         assert!(record.vouches_for(&metadata));
         File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(5)).unwrap();
         assert!(!record.vouches_for(&fs::metadata(&path).unwrap()));
-        assert!(!Record::new(&repo, &file, true, None).vouches_for(&metadata));
-        ledger.forget(&repo, &file.hash).unwrap();
-        assert_eq!(ledger.read(&repo, &file.hash), None);
+        assert!(!Record::new(&repo, &hash, true, None).vouches_for(&metadata));
+        ledger.forget(&repo, &hash).unwrap();
+        assert_eq!(ledger.read(&repo, &hash), None);
     }
 
     #[test]
     fn damaged_and_borrowed_records_say_nothing() {
         let dir = TempDir::new();
         let place = Place::new(dir.path());
-        let (ledger, repo, file, other): (_, Repo, _, _) =
-            (Ledger(&place), "a/b".parse().unwrap(), file("a"), file("b"));
-        ledger.write(&Record::new(&repo, &file, true, None)).unwrap();
-        fs::copy(ledger.path(&repo, &file.hash), ledger.path(&repo, &other.hash)).unwrap();
-        assert_eq!(ledger.read(&repo, &other.hash), None);
+        let (ledger, repo, hash, other): (_, Repo, _, _) =
+            (Ledger(&place), "a/b".parse().unwrap(), hash("a"), hash("b"));
+        ledger.write(&Record::new(&repo, &hash, true, None)).unwrap();
+        fs::copy(ledger.path(&repo, &hash), ledger.path(&repo, &other)).unwrap();
+        assert_eq!(ledger.read(&repo, &other), None);
         for text in ["", "{}", "[", "{\"version\": 2}"] {
-            fs::write(ledger.path(&repo, &file.hash), text).unwrap();
-            assert_eq!(ledger.read(&repo, &file.hash), None, "{text}");
+            fs::write(ledger.path(&repo, &hash), text).unwrap();
+            assert_eq!(ledger.read(&repo, &hash), None, "{text}");
         }
     }
 
@@ -154,14 +153,14 @@ mod tests {
     fn looking_is_not_using() {
         let dir = TempDir::new();
         let place = Place::new(dir.path());
-        let (ledger, repo, file) = (Ledger(&place), "a/b".parse().unwrap(), file("a"));
-        let record = Record::new(&repo, &file, true, None);
+        let (ledger, repo, hash) = (Ledger(&place), "a/b".parse().unwrap(), hash("a"));
+        let record = Record::new(&repo, &hash, true, None);
         ledger.write(&record).unwrap();
         let then = UNIX_EPOCH + Duration::from_secs(1000);
-        ledger.set_used(&repo, &file.hash, then).unwrap();
+        ledger.set_used(&repo, &hash, then).unwrap();
         ledger.write_quietly(&record).unwrap();
-        assert_eq!(ledger.used(&repo, &file.hash), Some(then));
-        ledger.touch(&repo, &file.hash).unwrap();
-        assert!(ledger.used(&repo, &file.hash).unwrap() > then);
+        assert_eq!(ledger.used(&repo, &hash), Some(then));
+        ledger.touch(&repo, &hash).unwrap();
+        assert!(ledger.used(&repo, &hash).unwrap() > then);
     }
 }

@@ -25,6 +25,7 @@ mod proxy;
 mod receive;
 mod ring;
 mod settings;
+mod tries;
 mod url;
 mod wait;
 

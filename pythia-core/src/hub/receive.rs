@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::HubError;
 use super::digest::Hasher;
-use super::http::{Answer, Http, Pace, Trouble};
+use super::http::{Answer, Http, Trouble};
 use super::partial::Partial;
+use super::tries::Pace;
 
 /// One buffer. Several are under way at once, and together they should stay in the processor's caches.
 const BUFFER: usize = 1 << 20;
