@@ -193,7 +193,16 @@ impl Library {
                 watch(&format!("asking the hub for {repo}: {done} of {all} commits are known"));
             }
         };
-        Lock::resolve(hub, &repo, &wish.branches(), &say).map_err(LibraryError::Resolve)
+        let mut branches = wish.branches();
+        match Lock::resolve(hub, &repo, &branches, &say) {
+            // The main branch is asked for its tokenizer alone, which the steps may have themselves.
+            Err(LockError::NoBranch { branch: absent, .. }) if absent == branch(None) && !wish.steps.is_empty() => {
+                branches.retain(|name| *name != absent);
+                Lock::resolve(hub, &repo, &branches, &say)
+            }
+            resolved => resolved,
+        }
+        .map_err(LibraryError::Resolve)
     }
 
     /// Brings what a run on a pinned step needs, and keeps it from being evicted.

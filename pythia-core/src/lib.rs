@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+mod floats;
 pub mod hub;
 pub mod model;
 pub mod params;

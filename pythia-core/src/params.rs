@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::NeoxConfig;
+pub use crate::floats::Floats;
 
 /// One parameter of the model, in the layout the model computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +73,7 @@ pub struct HostTensor {
     /// Extents, outermost first.
     pub shape: Vec<usize>,
     /// Values, row-major; as many as the product of `shape`.
-    pub values: Vec<f32>,
+    pub values: Floats,
 }
 
 /// Which third of the fused attention projection.

@@ -41,8 +41,10 @@ impl Flat {
 
     /// The inverse of [`Flat::pack`].
     pub fn unpack(&self, values: &[f32]) -> HostParams {
-        let tensor =
-            |piece: &Piece| HostTensor { shape: piece.shape.clone(), values: values[piece.range.clone()].to_vec() };
+        let tensor = |piece: &Piece| HostTensor {
+            shape: piece.shape.clone(),
+            values: values[piece.range.clone()].to_vec().into(),
+        };
         self.0.iter().map(|piece| (piece.param, tensor(piece))).collect()
     }
 

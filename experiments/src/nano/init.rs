@@ -19,7 +19,7 @@ pub fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
                 normals(&mut Random::new(seed, Purpose::Parameters, place as u64), n, role.deviation(config))
             }
         };
-        (param, HostTensor { shape, values })
+        (param, HostTensor { shape, values: values.into() })
     };
     Param::all(config).into_iter().enumerate().map(draw).collect()
 }

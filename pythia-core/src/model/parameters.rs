@@ -1,6 +1,6 @@
 //! A model from its parameters, and back.
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{
     GptNeoX,
@@ -35,7 +35,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     pub(super) fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
         let host = self.params.remove(&param)?;
-        Some(Tensor::from_data(TensorData::new(host.values, host.shape), (self.device, self.dtype)))
+        Some(Tensor::from_data(host.values.into_data(host.shape), (self.device, self.dtype)))
     }
 
     pub(super) fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {
@@ -150,7 +150,7 @@ impl GptNeoX {
 fn host_tensor<const D: usize>(tensor: Tensor<D>) -> HostTensor {
     let shape = tensor.dims().to_vec();
     // Reading back fails only if the device is lost, and nothing sensible can go on then.
-    let values = tensor.inner_values().expect("the device answers");
+    let values = tensor.inner_values().expect("the device answers").into();
     HostTensor { shape, values }
 }
 

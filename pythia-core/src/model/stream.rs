@@ -11,7 +11,7 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor};
 
 use super::{
     GptNeoX,
@@ -21,7 +21,7 @@ use super::{
     weights::{Streamed, Unembed, Weights},
 };
 use crate::{
-    params::{HostParams, HostTensor, Param},
+    params::{Floats, HostParams, HostTensor, Param},
     weights::{StoredWeights, WeightError},
 };
 
@@ -220,7 +220,7 @@ impl Decoder {
     }
 
     fn tensor(&self, host: HostTensor) -> Tensor<2> {
-        Tensor::from_data(TensorData::new(host.values, host.shape), (&self.device, self.dtype))
+        Tensor::from_data(host.values.into_data(host.shape), (&self.device, self.dtype))
     }
 
     /// Notes what went wrong, the first time, and goes on with something of the same shape.
@@ -237,7 +237,7 @@ impl Decoder {
 }
 
 fn zeros(shape: Vec<usize>) -> HostTensor {
-    HostTensor { values: vec![0.0; shape.iter().product()], shape }
+    HostTensor { values: Floats::zeroed(shape.iter().product()), shape }
 }
 
 /// A lock's content, also after a panic elsewhere: what these locks hold is always whole.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use safetensors::Dtype;
 
 use crate::config::NeoxConfig;
-use crate::params::{HostTensor, Layout, Param, Third};
+use crate::params::{Floats, HostTensor, Layout, Param, Third};
 use crate::vectors::widest;
 
 /// Values that one task converts when nothing is transposed: 256 kB of results.
@@ -129,7 +129,7 @@ pub(super) fn decode(
     config: &NeoxConfig,
 ) -> Result<Decoded, NotFinite> {
     let shape = param.shape(config);
-    let mut values = vec![0.0; shape.iter().product()];
+    let mut values = Floats::zeroed(shape.iter().product());
     let mut squares = 0.0;
     let finite = match (layout, &shape[..]) {
         (Layout::AsIs, _) => copy(kind, bytes, &mut values, &mut squares),
@@ -147,8 +147,8 @@ pub(super) fn decode(
 ///
 /// # Panics
 /// If there is no such row.
-pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<Vec<f32>, NotFinite> {
-    let mut values = vec![0.0; ids.len() * width];
+pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<Floats, NotFinite> {
+    let mut values = Floats::zeroed(ids.len() * width);
     for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
         let first = id as usize * width;
         let row = &bytes[first * kind.size()..(first + width) * kind.size()];

@@ -6,7 +6,7 @@ use super::hashes::{self, Fingerprint};
 use super::plan::Job;
 use super::{Group, WeightError};
 use crate::config::NeoxConfig;
-use crate::params::{HostTensor, Param};
+use crate::params::{Floats, HostTensor, Param};
 
 /// Bytes of a tensor that are mapped at a time where it is read from front to back: whole runs of every stored type.
 const WINDOW: usize = 32 << 20;
@@ -53,7 +53,7 @@ fn decode_bytes(
 }
 
 /// Some rows of a tensor that is stored row by row, `[rows, width]`: only their own bytes are read.
-pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<Vec<f32>, WeightError> {
+pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<Floats, WeightError> {
     let width = job.stored.shape.last().copied().unwrap_or(0);
     let bytes = directory.bytes(job.file, job.stored)?;
     let rows = decode::rows(kind(job, directory)?, &bytes, width, ids);

@@ -4,17 +4,22 @@
 //! - [`Body`]: a file's bytes, from memory, from a file on disk, or computed from the offset;
 //! - [`MockRepo`]: branches, commits and files;
 //! - [`Fault`]: everything that can go wrong, one at a time;
-//! - [`MockHub`]: the server, and a second one on another port that it redirects large files to.
+//! - [`MockHub`]: the server, and a second one on another port that it redirects large files to;
+//! - [`QuickClock`]: waits that take no time;
+//! - [`stage`]: a hub and a cache for one test.
 
 mod body;
+mod clock;
 mod fault;
 mod json;
 mod repo;
 mod request;
 mod send;
 mod server;
+pub mod stage;
 
 pub use body::Body;
+pub use clock::QuickClock;
 pub use fault::Fault;
 pub use repo::{MockFile, MockRepo, commit_of};
 pub use request::Seen;

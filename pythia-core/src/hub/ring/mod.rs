@@ -126,13 +126,11 @@ impl Ring {
     /// # Errors
     /// [`RingError::Io`].
     pub fn open(cache: &Path, budget: Budget) -> Result<Self, RingError> {
-        Self::on_disk(cache, budget, free_on_disk)
+        Ok(Self::on_disk(cache, budget, free_on_disk))
     }
 
-    fn on_disk(cache: &Path, budget: Budget, free: fn(&Path) -> io::Result<u64>) -> Result<Self, RingError> {
-        let place = Place::new(cache);
-        fs::create_dir_all(cache).map_err(|source| RingError::Io { path: cache.to_owned(), source })?;
-        Ok(Self { place, budget, free })
+    fn on_disk(cache: &Path, budget: Budget, free: fn(&Path) -> io::Result<u64>) -> Self {
+        Self { place: Place::new(cache), budget, free }
     }
 
     /// Its budget.
@@ -271,6 +269,8 @@ fn used_at(root: &Path, path: &Path) -> Option<Used> {
 }
 
 fn free_on_disk(dir: &Path) -> io::Result<u64> {
-    let disk = rustix::fs::statvfs(dir)?;
+    // A cache that is not there yet will lie on the disk of the folder above it.
+    let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -11,7 +11,7 @@ const REPO: &str = "a/b";
 const DISK: u64 = 1_000;
 
 fn ring(dir: &TempDir, max: Option<u64>, min_free: u64) -> Ring {
-    Ring::on_disk(dir.path(), Budget { max, min_free }, free).unwrap()
+    Ring::on_disk(dir.path(), Budget { max, min_free }, free)
 }
 
 fn free(root: &Path) -> io::Result<u64> {
