@@ -219,6 +219,8 @@ mod tests {
     use crate::sink;
     use crate::testing::{self, Scratch};
     use pythia_core::hub::Lock;
+    use pythia_core::params::Param;
+    use pythia_core::weights::to_safetensors;
     use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
@@ -370,6 +372,105 @@ mod tests {
         testing::model(&step, 77);
         let refused = setting.sweep("out", &[]).expect_err("must refuse");
         assert!(refused.to_string().contains("from other weights than those of tiny step512"), "{refused}");
+    }
+
+    /// A probe that reads weights alone between the two; and that one by itself.
+    const NORMS: &str = "probe=[{ kind = 'head_scores', batch = 2, half_len = 6 }, \
+                         { kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }, \
+                         { kind = 'induction_loss', batch = 2, half_len = 6 }]";
+    const NORMS_ALONE: &str = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }]";
+
+    fn metadata(setting: &Setting, out: &str, file: &str) -> BTreeMap<String, String> {
+        sink::metadata(&setting.disk(out).out.join("results").join(file)).expect("read").expect("there")
+    }
+
+    #[test]
+    fn weights_alone_are_read_without_a_model_and_say_what_was_read() {
+        let setting = Setting::new("norms");
+        assert_eq!(setting.sweep("alone", &[NORMS_ALONE]).expect("runs").done, 4);
+        let found = metadata(&setting, "alone", "weight_norms/tiny/step000512.parquet");
+        assert!(!found.contains_key("weights_hash"));
+        let hashes: BTreeMap<String, String> = serde_json::from_str(&found["tensor_hashes"]).expect("JSON");
+        let fused = "gpt_neox.layers.0.attention.query_key_value.weight";
+        assert_eq!(hashes.keys().collect::<Vec<_>>(), ["embed", fused]);
+        setting.sweep("model", &[]).expect("runs");
+        let whole = metadata(&setting, "model", "head_scores/tiny/step000512.parquet");
+        let groups: BTreeMap<String, String> = serde_json::from_str(&whole["tensor_hashes"]).expect("JSON");
+        assert_eq!((groups["embed"].as_str(), groups.len()), (hashes["embed"].as_str(), 5));
+        assert_eq!(whole["weights_hash"].len(), 64);
+        // All parameters are the whole checkpoint.
+        setting.sweep("all", &["probe=[{ kind = 'weight_norms' }]"]).expect("runs");
+        let all = metadata(&setting, "all", "weight_norms/tiny/step000512.parquet");
+        assert_eq!((&all["weights_hash"], &all["tensor_hashes"]), (&whole["weights_hash"], &whole["tensor_hashes"]));
+        // An infinity elsewhere is not met.
+        let step = setting.scratch.0.join("tiny/step512");
+        let mut params = testing::params(512);
+        params.values_mut().last().expect("an unembedding").values[3] = f32::INFINITY;
+        fs::write(step.join("model.safetensors"), to_safetensors(&testing::config(), &params)).expect("write");
+        assert_eq!(setting.sweep("again", &[NORMS_ALONE]).expect("runs").done, 4);
+        assert_eq!(setting.results("again"), setting.results("alone"));
+    }
+
+    #[test]
+    fn beside_other_probes_weights_alone_are_the_same_and_a_resumed_run_too() {
+        let setting = Setting::new("norms-beside");
+        setting.sweep("whole", &[NORMS]).expect("runs");
+        setting.sweep("cut", &[NORMS]).expect("runs");
+        for lost in ["weight_norms/tiny/step000001.parquet", "head_scores/tiny/step000512.parquet"] {
+            fs::remove_file(setting.disk("cut").out.join("results").join(lost)).expect("remove");
+        }
+        assert_eq!(setting.sweep("cut", &[NORMS]).expect("resumes").done, 2);
+        assert_eq!(setting.all_results("cut"), setting.all_results("whole"), "the table of checkpoints among them");
+        setting.sweep("alone", &[NORMS_ALONE]).expect("runs");
+        let norms = |out: &str| {
+            let mut files = setting.results(out);
+            files.retain(|path, _| path.starts_with("results/weight_norms"));
+            files
+        };
+        assert_eq!((norms("alone"), norms("alone").len()), (norms("whole"), 4));
+    }
+
+    #[test]
+    fn a_change_counts_where_it_was_read() {
+        let setting = Setting::new("norms-retrained");
+        setting.sweep("out", &[NORMS_ALONE]).expect("runs");
+        let change = |param: Param| {
+            let mut params = testing::params(512);
+            params.get_mut(&param).expect("there").values[3] += 0.25;
+            let bytes = to_safetensors(&testing::config(), &params);
+            fs::write(setting.scratch.0.join("tiny/step512/model.safetensors"), bytes).expect("write");
+        };
+        change(Param::Unembed);
+        assert_eq!(setting.sweep("out", &[NORMS_ALONE]).expect("nothing that was read has changed").done, 0);
+        change(Param::Embed);
+        let refused = setting.sweep("out", &[NORMS_ALONE]).expect_err("must refuse");
+        assert!(refused.to_string().contains("from other weights than those of tiny step512"), "{refused}");
+    }
+
+    #[test]
+    fn a_plan_counts_what_is_read_of_weights() {
+        let setting = Setting::new("norms-plan");
+        let plan = |overrides: &[&str]| {
+            let study = setting.study(overrides).expect("right");
+            Plan::make(&study, &setting.disk("out"), None).totals()
+        };
+        // The embedding, 12 × 8, and the fused projection, 24 × 8, of four bytes each, in four checkpoints.
+        assert_eq!(plan(&[NORMS_ALONE]).bytes, 4 * 4 * (12 * 8 + 24 * 8));
+        assert_eq!(plan(&[NORMS]).bytes, plan(&[]).bytes);
+        assert!(plan(&[NORMS_ALONE]).peak_memory < plan(&[]).peak_memory);
+    }
+
+    #[test]
+    fn folded_weights_and_unknown_parameters_are_refused_with_their_places() {
+        let setting = Setting::new("norms-refused");
+        let errors = setting.study(&[NORMS, "weights=tl2"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("weight_norms reads weights as published") && errors.contains("tl2"), "{errors}");
+        let unknown = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.*.attn.W_k'] }]";
+        let errors = setting.study(&[unknown]).err().expect("must refuse").to_string();
+        assert!(
+            errors.contains("no parameter is called `blocks.*.attn.W_k` (did you mean `blocks.*.attn.W_K`"),
+            "{errors}"
+        );
     }
 
     #[test]
