@@ -172,7 +172,7 @@ fn output_bias(model: &GptNeoX, layer: usize) -> Tensor<3> {
     let params = model.to_params();
     let bias = params.get(&Param::Layer(layer, LayerParam::OutBias)).map(|tensor| tensor.values.clone());
     let device = burn::tensor::Device::flex();
-    Tensor::<1>::from_floats(bias.unwrap_or(vec![0.0; width]).as_slice(), &device).reshape([1, 1, width])
+    Tensor::<1>::from_floats(bias.unwrap_or(vec![0.0; width].into()).as_slice(), &device).reshape([1, 1, width])
 }
 
 /// Minus infinity and an exact zero above the diagonal, finite scores below.
