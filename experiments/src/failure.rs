@@ -16,6 +16,7 @@ use crate::inputs::InputError;
 use crate::integrity::{KnownError, Verdict};
 use crate::library::LibraryError;
 use crate::nano::NanoError;
+use crate::scaled;
 use crate::sink::SinkError;
 use crate::study::ShapeError;
 use crate::supply::SupplyError;
@@ -81,6 +82,14 @@ pub enum Failure {
     /// The file of further known defects is no such list.
     #[error(transparent)]
     KnownBad(#[from] KnownError),
+    /// One checkpoint is larger than the cache may be.
+    #[error("a checkpoint of {} does not fit into a cache of {}", scaled::bytes(*largest), scaled::bytes(*max))]
+    SmallBudget {
+        /// Bytes of the largest checkpoint.
+        largest: u64,
+        /// The budget.
+        max: u64,
+    },
     /// The plan needs more memory than there is or than it may take.
     #[error(
         "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
@@ -171,6 +180,7 @@ impl Failure {
         match self {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
+            Failure::SmallBudget { .. } => Exit::Resources,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
             Failure::Library(error) if error.is_temporary() => Exit::Temporary,
             Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
@@ -206,6 +216,9 @@ impl Failure {
             Failure::BadCheckpoints { .. } => Some(
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: the column checkpoint_status then says what each is",
             ),
+            Failure::SmallBudget { .. } => {
+                Some("give more disk with --cache-max; three checkpoints let the stages overlap")
+            }
             Failure::Unreadable { .. } => Some("remove that file and run the same command again"),
             Failure::Memory { .. } => Some(
                 "allow that much with --memory if the machine has it free, or lower the probes' batch, for example with --set probe.0.batch=2",

@@ -86,8 +86,11 @@ mod tests {
         RemoteFile { name: name.parse().expect("a name"), size: 10, hash }
     }
 
-    fn pins(branches: &[(&str, &[(&str, u8)])]) -> Pins {
-        let pin = |(at, (branch, files)): (usize, &(&str, &[(&str, u8)]))| {
+    /// A branch with its weights: names of files, each with what stands for its content.
+    type Branch<'a> = (&'a str, &'a [(&'a str, u8)]);
+
+    fn pins(branches: &[Branch]) -> Pins {
+        let pin = |(at, (branch, files)): (usize, &Branch)| {
             let commit = format!("{at:040x}").parse().expect("a commit");
             let config = std::iter::once(file("config.json", 200));
             let files = config.chain(files.iter().map(|(name, content)| file(name, *content))).collect();

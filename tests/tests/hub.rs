@@ -118,8 +118,8 @@ fn a_flipped_bit_is_found() {
         assert_eq!(stage.mock.count(AT_CDN), 2);
     }
     let (stage, error) = never_arrives("hub-flipped", Fault::Flip(77));
-    let HubError::Hash { expected, found, .. } = &error else { panic!("{error}") };
-    assert!(expected != found && !error.is_temporary());
+    let HubError::Hash { at, found } = &error else { panic!("{error}") };
+    assert!(at.file.hash != *found && !error.is_temporary());
     assert_eq!((stage.mock.count(AT_CDN), stage.unfinished()), (2, 0));
 }
 

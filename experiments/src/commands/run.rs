@@ -89,6 +89,7 @@ pub(crate) fn sweep(
         return Err(Failure::OtherWeights { path, cell });
     }
     refuse_bad(study, &plan)?;
+    refuse_small_budget(plan.largest_fetch(), library.ring.budget().max)?;
     refuse_too_much(plan.totals().peak_memory, plan.bound)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
@@ -156,6 +157,14 @@ fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
 fn refuse_too_much(needed: u64, bound: Option<u64>) -> Result<(), Failure> {
     match bound {
         Some(bound) if needed > bound => Err(Failure::Memory { needed, bound }),
+        _ => Ok(()),
+    }
+}
+
+/// Said once and at the beginning, rather than of every checkpoint.
+fn refuse_small_budget(largest: u64, max: Option<u64>) -> Result<(), Failure> {
+    match max {
+        Some(max) if largest > max => Err(Failure::SmallBudget { largest, max }),
         _ => Ok(()),
     }
 }

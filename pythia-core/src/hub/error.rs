@@ -1,13 +1,14 @@
 //! What can go wrong between here and the hub.
 
+use core::time::Duration;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use thiserror::Error;
 
 use super::name::NameError;
-use super::{Commit, FileHash, RemoteName, Repo};
+use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
 /// A question to the hub that has no good answer. URLs stand here without query, credentials and token.
 #[derive(Debug, Error)]
@@ -76,30 +77,18 @@ pub enum HubError {
         problem: AnswerProblem,
     },
     /// A file has another size than the hub's list says.
-    #[error("{name} of {repo} has {found} bytes, and the list of commit {commit} says {expected}")]
+    #[error("{at} has {found} bytes, and the hub's list says {}", at.file.size)]
     Size {
-        /// The repository.
-        repo: Repo,
-        /// The commit.
-        commit: Commit,
-        /// The file.
-        name: RemoteName,
-        /// Bytes by the list.
-        expected: u64,
-        /// Bytes that the server has or gave; where it gave more than expected, one more than that.
+        /// The file as it is listed.
+        at: Box<FileAt>,
+        /// Bytes that the server has or gave; where it gave more than it should, one more than that.
         found: u64,
     },
     /// A file has another hash than the hub's list says.
-    #[error("{name} of {repo} has the hash {found}, and the list of commit {commit} says {expected}")]
+    #[error("{at} has the hash {found}, and the hub's list says {}", at.file.hash)]
     Hash {
-        /// The repository.
-        repo: Repo,
-        /// The commit.
-        commit: Commit,
-        /// The file.
-        name: RemoteName,
-        /// Hash by the list.
-        expected: FileHash,
+        /// The file as it is listed.
+        at: Box<FileAt>,
         /// Hash of what arrived.
         found: FileHash,
     },
@@ -126,6 +115,23 @@ pub enum HubError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// A file of a commit, as the hub lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAt {
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit: Commit,
+    /// The file.
+    pub file: RemoteFile,
+}
+
+impl fmt::Display for FileAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}, commit {},", self.file.name, self.repo, self.commit)
+    }
 }
 
 /// What is wrong with an answer.

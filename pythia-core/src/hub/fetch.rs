@@ -12,7 +12,7 @@ use super::partial::{Partial, leftovers};
 use super::place::{self, Place};
 use super::receive::{io_at, receive};
 use super::url::Url;
-use super::{Commit, FileHash, HubError, Patience, RemoteFile, Repo};
+use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
 
 /// How often it is looked whether another process has finished.
 const LOOK: Duration = Duration::from_millis(100);
@@ -209,13 +209,15 @@ impl Job<'_> {
     }
 
     fn wrong_size(self, found: u64) -> Trouble {
-        let (repo, commit, name) = (self.repo.clone(), self.commit.clone(), self.file.name.clone());
-        HubError::Size { repo, commit, name, expected: self.file.size, found }.into()
+        HubError::Size { at: self.listed(), found }.into()
     }
 
     fn wrong_hash(self, found: FileHash) -> HubError {
-        let (repo, commit, name) = (self.repo.clone(), self.commit.clone(), self.file.name.clone());
-        HubError::Hash { repo, commit, name, expected: self.file.hash.clone(), found }
+        HubError::Hash { at: self.listed(), found }
+    }
+
+    fn listed(self) -> Box<FileAt> {
+        Box::new(FileAt { repo: self.repo.clone(), commit: self.commit.clone(), file: self.file.clone() })
     }
 }
 

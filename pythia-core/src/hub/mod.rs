@@ -31,7 +31,7 @@ mod wait;
 
 pub use client::Hub;
 pub use clock::{Clock, Patience, SystemClock};
-pub use error::{AnswerProblem, HubError};
+pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
 pub use proxy::Proxies;

@@ -1,6 +1,6 @@
 //! How often a question is asked again, and what happens in between.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use super::HubError;
 use super::http::{Http, Trouble};

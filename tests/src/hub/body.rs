@@ -1,7 +1,7 @@
 //! A file's bytes.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha1::Sha1;
@@ -45,13 +45,13 @@ impl Body {
     }
 
     /// A reader from `offset` to the end.
-    pub fn from(&self, offset: u64) -> io::Result<Box<dyn Read + '_>> {
+    pub fn from(&self, offset: u64) -> io::Result<Box<dyn BufRead + '_>> {
         Ok(match self {
             Self::Bytes(bytes) => Box::new(&bytes[(offset as usize).min(bytes.len())..]),
             Self::File { path, size } => {
                 let mut file = File::open(path)?;
                 file.seek(SeekFrom::Start(offset))?;
-                Box::new(file.take(size.saturating_sub(offset)))
+                Box::new(BufReader::with_capacity(BLOCK as usize, file.take(size.saturating_sub(offset))))
             }
             Self::Pattern { seed, size } => Box::new(Pattern { block: noise(*seed), at: offset, end: *size }),
         })
@@ -95,12 +95,22 @@ struct Pattern {
 
 impl Read for Pattern {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(into)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Pattern {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let (number, start) = (self.at / BLOCK, self.at % BLOCK);
         self.block[..8].copy_from_slice(&number.to_le_bytes());
         let end = BLOCK.min(start + self.end.saturating_sub(self.at));
-        let read = (&self.block[start as usize..end as usize]).read(into)?;
-        self.at += read as u64;
-        Ok(read)
+        Ok(&self.block[start as usize..end as usize])
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.at += bytes as u64;
     }
 }
 

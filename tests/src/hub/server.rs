@@ -147,7 +147,7 @@ fn converse(mut connection: TcpStream, state: &State, at_cdn: bool) -> io::Resul
             return Ok(());
         }
         let fault = state.fault(&seen.path);
-        let reply = state.reply(&seen, fault.as_ref());
+        let reply = Reply { bare: seen.method == "HEAD", ..state.reply(&seen, fault.as_ref()) };
         if !reply.send(&mut connection, fault)? {
             return Ok(());
         }
@@ -226,9 +226,8 @@ fn described(reply: Reply, commit: &str, file: &MockFile) -> Reply {
 /// The file, or the part of it that is asked for.
 fn content(seen: &Seen, file: &MockFile, fault: Option<&Fault>) -> Reply {
     let (body, size) = (file.body.clone(), file.body.size());
-    let bare = seen.method == "HEAD";
     let headers = vec![("Accept-Ranges".to_owned(), "bytes".to_owned())];
-    let whole = Reply { status: 200, headers, body, part: (0, size), bare };
+    let whole = Reply { status: 200, headers, body, part: (0, size), bare: false };
     match seen.range(size).filter(|_| fault != Some(&Fault::IgnoreRange)) {
         None => whole,
         Some((start, end)) if start >= end => Reply::text(416, "").with("Content-Range", &format!("bytes */{size}")),
