@@ -17,8 +17,8 @@ use crate::integrity::{KnownError, Verdict};
 use crate::library::LibraryError;
 use crate::nano::NanoError;
 use crate::scaled;
+use crate::shape::ShapeError;
 use crate::sink::SinkError;
-use crate::study::ShapeError;
 use crate::supply::SupplyError;
 
 /// An error that ends a command.

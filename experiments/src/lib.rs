@@ -4,7 +4,7 @@
 //!
 //! - [`commands`]: one file per command, all of the same shape; what `main` dispatches to;
 //! - [`config`]: the experiment file, read with the place of every mistake;
-//! - [`study`]: an experiment meets its models and files: which checkpoints, does every probe fit; [`inputs`]: those files;
+//! - [`study`]: an experiment meets its models and files: which checkpoints, does every probe fit; [`shape`]: what a model is; [`inputs`]: those files;
 //! - [`tally`]: which pairs of prompts its probes use, and why others are left out;
 //! - [`plan`]: the ordered list of cells with what each costs; pure;
 //! - [`disk`]: what of a plan is there already, and in what it differs ([`difference`]); [`cost`]: what a cell takes;
@@ -54,6 +54,7 @@ pub mod reads;
 pub mod record;
 mod say;
 pub mod scaled;
+pub mod shape;
 pub mod signals;
 pub mod sink;
 pub mod study;

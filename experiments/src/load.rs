@@ -13,7 +13,8 @@ use pythia_core::weights::{
 use crate::integrity::{Status, Verdict};
 use crate::memory::Residency;
 use crate::reads::Reads;
-use crate::study::{Model, ShapeError, read_config};
+use crate::shape::{ShapeError, read_config};
+use crate::study::Model;
 use crate::supply::{Brought, SupplyError};
 
 /// A checkpoint that is ready to become a model, or to be asked for its weights.

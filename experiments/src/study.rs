@@ -1,14 +1,13 @@
 //! An experiment meets its models and its files: where checkpoints are, which of them are chosen, whether every probe fits.
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pythia_core::config::{ConfigError, NeoxConfig, Rotary, Variant};
+use pythia_core::config::NeoxConfig;
 use pythia_core::hub::Lock;
 use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
-use pythia_core::suite::{ModelId, Step, suite};
-use pythia_core::tokenizer::{Tokenizer, TokenizerError};
+use pythia_core::suite::Step;
+use pythia_core::tokenizer::Tokenizer;
 use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
@@ -17,6 +16,7 @@ use crate::inputs::{self, Inputs};
 use crate::integrity::{Known, Status, Verdict};
 use crate::pins::Pins;
 use crate::reads::check_profile;
+use crate::shape::{Vocabulary, shape, vocabulary};
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
 pub const BOS: u32 = 0;
@@ -49,47 +49,6 @@ pub struct Model {
     pub vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.
     pub tokenizer: Option<Tokenizer>,
-}
-
-/// The ids of a model that are tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Vocabulary {
-    /// Number of ids that are not padding.
-    pub size: usize,
-    /// Hash of the tokenizer's file, where the model has one.
-    pub tokenizer_hash: Option<String>,
-}
-
-/// Why a model's shape or vocabulary cannot be learned from its files.
-#[derive(Debug, thiserror::Error)]
-pub enum ShapeError {
-    /// No chosen checkpoint has files.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A configuration cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A configuration is wrong.
-    #[error("{}: {source}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: ConfigError,
-    },
-    /// A tokenizer is wrong.
-    #[error("{}: {source}", path.display())]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: TokenizerError,
-    },
 }
 
 impl Model {
@@ -214,61 +173,6 @@ fn check_label(label: &str) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::BadName { name: label.into(), what: "a model in the results" })
-}
-
-/// The shape and the tokenizer of the first chosen checkpoint that has files.
-///
-/// # Errors
-/// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
-fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Option<Tokenizer>), ShapeError> {
-    let mut first_error = None;
-    for step in steps {
-        match store.describe(*step) {
-            Ok(files) => {
-                let config = read_config(&files.config)?;
-                return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
-            }
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    if let Some(id) = store.suite_id() {
-        return Ok((published_shape(id), None));
-    }
-    // A choice of steps is never empty, so some error was met.
-    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
-}
-
-/// The shape that a model of the suite was published with, for a plan before anything is here.
-fn published_shape(id: ModelId) -> NeoxConfig {
-    let shape = id.info().shape;
-    NeoxConfig {
-        n_layers: shape.n_layers,
-        d_model: shape.d_model,
-        n_heads: shape.n_heads,
-        d_mlp: shape.d_mlp,
-        vocab_size: shape.vocab_size,
-        n_ctx: suite().n_ctx(),
-        layer_norm_eps: 1e-5,
-        rotary: Rotary { ndims: shape.rotary_ndims, base: 10_000.0 },
-        variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
-    }
-}
-
-/// Reads a `config.json`.
-pub fn read_config(path: &Path) -> Result<NeoxConfig, ShapeError> {
-    let text = fs::read_to_string(path).map_err(|source| ShapeError::Io { path: path.into(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| ShapeError::Config { path: path.into(), source })
-}
-
-fn read_tokenizer(path: &Path) -> Result<Tokenizer, ShapeError> {
-    Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source })
-}
-
-/// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
-pub fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
-    let of_suite = suite_id.map(|_| suite().tokenizer_ids());
-    let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
-    Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }
 }
 
 /// What keeps a probe from running on a model. A file that cannot be read was reported already.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::integrity::{Break, Known, Seen, Status, Verdict, are_expected_twins, breaks};
 use crate::load::LoadError;
 use crate::pins::Pins;
-use crate::study::read_config;
+use crate::shape::read_config;
 
 /// What is known of one step.
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ const EDGE: &[&str] = &[
     "experiments/src/place.rs",
     "experiments/src/progress.rs",
     "experiments/src/sink.rs",
-    "experiments/src/study.rs",
+    "experiments/src/shape.rs",
     "experiments/src/supply/parts.rs",
     "experiments/src/supply/ticker.rs",
     "experiments/src/sweep/timeline.rs",

@@ -17,7 +17,8 @@ use serde::Serialize;
 use super::patching::{self, Kind};
 use crate::failure::Failure;
 use crate::load::{self, Loaded};
-use crate::study::{BOS, read_config};
+use crate::shape::read_config;
+use crate::study::BOS;
 use crate::supply::Brought;
 
 /// Tokens of the repeated half in the induction workloads.

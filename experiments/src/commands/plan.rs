@@ -6,7 +6,7 @@ use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::library::LibraryError;
-use crate::plan::{Cell, Plan, Source, State, Totals};
+use crate::plan::{Cell, Fetching, Plan, Source, State, Totals};
 use crate::scaled;
 use crate::study::Study;
 use crate::tally::Tallies;
@@ -51,9 +51,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     } else {
         super::print(&table(&study, &plan))?;
         let totals = plan.totals();
-        if totals.to_fetch > 0 {
+        if totals.fetch.checkpoints > 0 {
             let free = library.ring.usage().map_err(LibraryError::from)?.free;
-            super::print(&fetching(&totals, free, library.ring.budget().max))?;
+            super::print(&fetching(&totals.fetch, free, library.ring.budget().max))?;
         }
     }
     Ok(Exit::Ok)
@@ -121,15 +121,15 @@ const PROCESSOR: f64 = 1e11;
 const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s", 1e10)];
 
 /// What fetching takes: bytes, a lower bound of the time, and disk.
-fn fetching(totals: &Totals, free: u64, budget: Option<u64>) -> String {
-    let &Totals { to_fetch, fetch_bytes, largest, pinned, .. } = totals;
-    let times = LINKS.map(|(link, rate)| format!("{} at {link}", scaled::seconds(8.0 * fetch_bytes as f64 / rate)));
+fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
+    let &Fetching { checkpoints, bytes, largest, pinned } = fetch;
+    let times = LINKS.map(|(link, rate)| format!("{} at {link}", scaled::seconds(8.0 * bytes as f64 / rate)));
     let known = if pinned { "as pinned" } else { "by the suite's usual sizes; `pythia lock` pins the exact ones" };
     let budget = budget
         .map_or("no budget is set (--cache-max)".to_owned(), |max| format!("the budget is {}", scaled::bytes(max)));
-    let [all, one, least, free] = [fetch_bytes, largest, IN_FLIGHT * largest, free].map(scaled::bytes);
+    let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(scaled::bytes);
     format!(
-        "fetch: {to_fetch} checkpoints, {all}, {known}; at least {}\n\
+        "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
          disk: {all} to keep all of them, {least} to stream them ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); \
          {free} are free, {budget}",
         times.join(", ")

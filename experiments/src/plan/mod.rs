@@ -1,21 +1,27 @@
 //! The plan: an ordered list of cells with what each costs and what of it is done. Pure: what lies on the disk is asked of
 //! [`Facts`].
 
+mod cell;
+mod totals;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pythia_core::suite::Step;
 use pythia_probes::ProbeSpec;
-use serde::Serialize;
 
 use crate::cell::{CellConfig, file_of};
 use crate::config::TableOf;
 use crate::cost::{self, Cost, Work};
 use crate::donors::{Donor, asked_for};
-use crate::integrity::{OnBad, Seen, Status, Verdict};
+use crate::integrity::{Seen, Verdict};
 use crate::memory::{self, Demand, Residency, Room, Weights};
 use crate::reads::Reads;
 use crate::study::{Model, Study};
+
+use cell::open_probes;
+pub use cell::{Cell, Part, Source, State};
+pub use totals::{Fetching, Totals};
 
 /// What the plan must know of the world.
 pub trait Facts {
@@ -27,55 +33,6 @@ pub trait Facts {
     fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
     fn state(&self, file: &Path, key: &str) -> State;
-}
-
-/// Where the weights of a checkpoint are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Here.
-    Here {
-        /// Bytes of the weights.
-        bytes: u64,
-    },
-    /// On the hub, to be fetched.
-    Hub {
-        /// Bytes to fetch.
-        bytes: u64,
-        /// Whether that is pinned; else it is what the suite's files usually have.
-        pinned: bool,
-    },
-    /// Nowhere.
-    Nowhere,
-}
-
-impl Source {
-    /// Bytes to read, once they are here.
-    pub fn bytes(self) -> Option<u64> {
-        match self {
-            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
-            Source::Nowhere => None,
-        }
-    }
-
-    /// Bytes to fetch.
-    pub fn fetch(self) -> u64 {
-        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
-    }
-}
-
-/// What is known about a results file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is there, made by this very configuration.
-    Done,
-    /// It is not there.
-    ToDo,
-    /// It is there, made by something else: the configuration it carries.
-    Foreign(String),
-    /// Something is there that is no whole results file: what is wrong with it.
-    Unreadable(String),
 }
 
 /// The cells of a study, in the order in which they run.
@@ -93,77 +50,6 @@ pub struct Plan {
     pub left_out: Vec<Cell>,
     /// The weights of the cells that are done: a later cell may turn out to have the same.
     seen: Seen,
-}
-
-/// One checkpoint under all probes.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    /// Index of the model in the study.
-    pub model: usize,
-    /// The checkpoint.
-    pub step: Option<Step>,
-    /// Where its weights are.
-    pub source: Source,
-    /// What it costs to do what is left to do.
-    pub cost: Cost,
-    /// One file per table of each probe, in the order of the experiment.
-    pub parts: Vec<Part>,
-    /// What is known about the checkpoint before it is read.
-    pub verdict: Verdict,
-    /// What the probes that lack a file read of it.
-    pub reads: Reads,
-}
-
-/// One results file.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// Index of the probe in the experiment.
-    pub probe: usize,
-    /// Index of the table among those of the probe.
-    pub table: usize,
-    /// The file, counted from the output folder.
-    pub file: PathBuf,
-    /// What determines its bytes.
-    pub config: CellConfig,
-    /// Whether it is there.
-    pub state: State,
-}
-
-impl Cell {
-    /// Whether all of its files are there.
-    pub fn is_done(&self) -> bool {
-        self.parts.iter().all(|part| part.state == State::Done)
-    }
-
-    /// Whether something lies in its place that a run refuses to touch.
-    pub fn is_refused(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
-    }
-
-    /// Whether the checkpoint is too bad to be run: without weights there is nothing to mark either.
-    fn is_left_out(&self, on_bad: OnBad) -> bool {
-        match on_bad {
-            OnBad::Fail => false,
-            OnBad::Mark => self.verdict.status == Status::Missing,
-            OnBad::Skip => self.verdict.status.is_bad(),
-        }
-    }
-
-    /// The files that are not there yet.
-    pub fn to_do(&self) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(|part| part.state != State::Done)
-    }
-
-    /// The probes that lack a file, each once, in the order of the experiment.
-    pub fn open_probes(&self) -> Vec<usize> {
-        open_probes(&self.parts)
-    }
-
-    /// The cell in a person's words.
-    pub fn name(&self, study: &Study) -> String {
-        let label = &study.models[self.model].label;
-        self.step.map_or(label.clone(), |step| format!("{label} {step}"))
-    }
 }
 
 impl Plan {
@@ -214,52 +100,6 @@ impl Plan {
     pub fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
     }
-
-    /// The sums over the cells that are not done.
-    pub fn totals(&self) -> Totals {
-        let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
-        let sources = || open.iter().map(|cell| cell.source).chain(self.donors.iter().map(|donor| donor.source));
-        Totals {
-            cells: self.cells.len(),
-            done: self.cells.len() - open.len(),
-            refused: open.iter().filter(|cell| cell.is_refused()).count(),
-            missing: open.iter().filter(|cell| cell.source == Source::Nowhere).count(),
-            to_fetch: sources().filter(|source| source.fetch() > 0).count(),
-            fetch_bytes: sources().map(Source::fetch).sum(),
-            largest: sources().filter_map(Source::bytes).max().unwrap_or(0),
-            pinned: !sources().any(|source| matches!(source, Source::Hub { pinned: false, .. })),
-            bytes: sources().filter_map(Source::bytes).sum(),
-            flops: open.iter().map(|cell| cell.cost.flops).sum(),
-            peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
-        }
-    }
-}
-
-/// What is left of a plan, summed up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Cells of the plan.
-    pub cells: usize,
-    /// Cells that are done.
-    pub done: usize,
-    /// Cells in whose place lie results of other settings, or a damaged file: a run refuses to begin.
-    pub refused: usize,
-    /// Cells that are not done and whose checkpoint is not there.
-    pub missing: usize,
-    /// Checkpoints to fetch from the hub.
-    pub to_fetch: usize,
-    /// Their bytes.
-    pub fetch_bytes: u64,
-    /// Bytes of the largest checkpoint to read.
-    pub largest: u64,
-    /// Whether the sizes of what is to be fetched are pinned, and not what the suite's files usually have.
-    pub pinned: bool,
-    /// Bytes of weights to read.
-    pub bytes: u64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes of memory at the peak.
-    pub peak_memory: u64,
 }
 
 fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
@@ -347,13 +187,6 @@ fn donors(study: &Study, facts: &impl Facts, index: usize, cells: &[Cell]) -> Ve
         Donor { model: index, label, unembed, source }
     };
     asked.into_iter().map(donor).collect()
-}
-
-fn open_probes(parts: &[Part]) -> Vec<usize> {
-    // The parts of a probe stand side by side.
-    let mut probes: Vec<usize> = parts.iter().filter(|part| part.state != State::Done).map(|part| part.probe).collect();
-    probes.dedup();
-    probes
 }
 
 /// The probes that lack one of their files.
