@@ -20,6 +20,22 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// The files that may touch disk, environment, network or clock.
 const EDGE: &[&str] = &[
+    "pythia-core/src/hub/clock.rs",
+    "pythia-core/src/hub/digest.rs",
+    "pythia-core/src/hub/fetch.rs",
+    "pythia-core/src/hub/http.rs",
+    "pythia-core/src/hub/ledger.rs",
+    "pythia-core/src/hub/owner.rs",
+    "pythia-core/src/hub/partial.rs",
+    "pythia-core/src/hub/place.rs",
+    "pythia-core/src/hub/receive.rs",
+    "pythia-core/src/hub/ring/claim.rs",
+    "pythia-core/src/hub/ring/evict.rs",
+    "pythia-core/src/hub/ring/mod.rs",
+    "pythia-core/src/hub/ring/room.rs",
+    "pythia-core/src/hub/ring/scan.rs",
+    "pythia-core/src/hub/settings.rs",
+    "pythia-core/src/hub/wait.rs",
     "pythia-core/src/store/folder.rs",
     "pythia-core/src/store/layout.rs",
     "pythia-core/src/tokenizer.rs",

@@ -250,3 +250,16 @@ fn entries_say_what_is_there() {
     assert_eq!(ring.usage().unwrap(), Usage { ours: 108, foreign: 0, held: 100, reserved: 0, free: DISK - 108 });
     assert!(Ring::open(&dir.path().join("new"), Budget::default()).unwrap().usage().unwrap().free > 0);
 }
+
+#[test]
+fn a_commit_of_two_tools_loses_only_our_part() {
+    let dir = TempDir::new();
+    let ours = checkpoint(&dir, 0, 10, 100);
+    let theirs = put(&dir, "theirs", false, 0, &[(0, "README.md")]);
+    let ring = ring(&dir, None, 0);
+    assert_eq!(ring.prune(false, &|_| true).unwrap(), Pruned { files: 2, bytes: 102 });
+    assert!(!ours.exists() && ours.with_file_name("README.md").exists());
+    assert!(Place::new(dir.path()).blob(&repo(), &theirs).exists());
+    // The commit is still there, so its branch still leads to it.
+    assert_eq!(ring.entries().unwrap()[0].branches, ["step0"]);
+}
