@@ -64,7 +64,7 @@ impl Http {
         let config = config.timeout_resolve(Some(connect)).timeout_connect(Some(connect));
         let config = config.timeout_recv_response(Some(stall)).timeout_per_read(Some(stall));
         let agent =
-            config.input_buffer_size(256 << 10).user_agent(concat!("pythia/", env!("CARGO_PKG_VERSION"))).build();
+            config.input_buffer_size(512 << 10).user_agent(concat!("pythia/", env!("CARGO_PKG_VERSION"))).build();
         let (agent, closed_until, stopped) = (agent.into(), Mutex::default(), AtomicBool::new(false));
         Self { settings, agent, clock, closed_until, stopped }
     }

@@ -1,5 +1,5 @@
-//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, and a few large buffers go round
-//! between them, so that nothing is copied twice and hashing costs no time of its own.
+//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, a third brings it to the disk. A few
+//! large buffers go round between the first two, so that nothing is copied twice and hashing costs no time of its own.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,11 +13,13 @@ use super::http::{Answer, Http, Trouble};
 use super::partial::Partial;
 use super::tries::Pace;
 
-/// One buffer. Several are under way at once, and together they should stay in the processor's caches.
-const BUFFER: usize = 1 << 20;
+/// One buffer. Measured: larger ones give nothing, smaller ones make the two threads wait for one another.
+const BUFFER: usize = 2 << 20;
 const BUFFERS: usize = 4;
 /// Files up to this size are not worth a thread.
 const SMALL: u64 = 1 << 20;
+/// So many bytes at a time are brought to the disk while more arrive, so that there is little left to wait for at the end.
+const SYNC: u64 = 64 << 20;
 /// A slow connection's bytes are on the disk after this time, so that a kill loses little.
 const FLUSH: Duration = Duration::from_millis(500);
 
@@ -37,19 +39,23 @@ pub(super) fn receive(
         return trouble;
     }
     let hasher = partial.take_hasher();
-    let (outcome, hasher) = thread::scope(|scope| {
+    let (pumped, hasher, synced) = thread::scope(|scope| {
         let (full, hashed) = sync_channel(BUFFERS);
         let (free, empty) = sync_channel(BUFFERS);
+        let (due, dues) = sync_channel(1);
         for _ in 0..BUFFERS {
             let _ = free.send(vec![0; BUFFER]);
         }
+        let file = &partial.file;
         let hashing = scope.spawn(move || hash_all(hasher, &hashed, &free));
-        let outcome = pump(&mut source, &partial.file, &mut partial.written, &full, &empty);
-        drop(full);
-        (outcome, hashing.join())
+        let syncing = scope.spawn(move || dues.iter().try_for_each(|()| file.sync_data()));
+        let pumped = Pump { file, full, empty, due }.run(&mut source, &mut partial.written);
+        (pumped, hashing.join(), syncing.join())
     });
     partial.give_hasher(hasher.map_err(|_| Trouble::Broken("hashing failed".to_owned()))?);
-    match outcome {
+    // An error of the disk is told once: what syncing heard here the last sync would not hear again.
+    synced.unwrap_or(Ok(())).map_err(|error| io_at(partial, error))?;
+    match pumped {
         Pumped::Ended(trouble) => trouble,
         Pumped::Disk(error) => Err(io_at(partial, error)),
     }
@@ -96,26 +102,35 @@ enum Pumped {
 
 type Buffer = Vec<u8>;
 
-/// Reads, writes, and passes on to be hashed.
-fn pump(
-    source: &mut Source,
-    mut file: &File,
-    written: &mut u64,
-    full: &SyncSender<(Buffer, usize)>,
-    empty: &Receiver<Buffer>,
-) -> Pumped {
-    while source.left > 0 {
-        let Ok(mut buffer) = empty.recv() else { break };
-        let (filled, trouble) = source.fill(&mut buffer);
-        if let Err(error) = file.write_all(&buffer[..filled]) {
-            return Pumped::Disk(error);
+/// Where bytes go.
+struct Pump<'a> {
+    file: &'a File,
+    full: SyncSender<(Buffer, usize)>,
+    empty: Receiver<Buffer>,
+    /// Tells that there is enough new in the file to begin to bring it to the disk.
+    due: SyncSender<()>,
+}
+
+impl Pump<'_> {
+    /// Reads, writes, and passes on to be hashed.
+    fn run(mut self, source: &mut Source, written: &mut u64) -> Pumped {
+        let mut synced = *written;
+        while source.left > 0 {
+            let Ok(mut buffer) = self.empty.recv() else { break };
+            let (filled, trouble) = source.fill(&mut buffer);
+            if let Err(error) = self.file.write_all(&buffer[..filled]) {
+                return Pumped::Disk(error);
+            }
+            *written += filled as u64;
+            if *written - synced >= SYNC && self.due.try_send(()).is_ok() {
+                synced = *written;
+            }
+            if self.full.send((buffer, filled)).is_err() || trouble.is_err() {
+                return Pumped::Ended(trouble);
+            }
         }
-        *written += filled as u64;
-        if full.send((buffer, filled)).is_err() || trouble.is_err() {
-            return Pumped::Ended(trouble);
-        }
+        Pumped::Ended(Ok(()))
     }
-    Pumped::Ended(Ok(()))
 }
 
 fn hash_all(mut hasher: Hasher, full: &Receiver<(Buffer, usize)>, free: &SyncSender<Buffer>) -> Hasher {

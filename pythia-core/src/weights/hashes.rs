@@ -113,8 +113,9 @@ impl PartHashes {
         config: &NeoxConfig,
     ) -> Self {
         let (mut content, mut groups) = (Some(blake3::Hasher::new()), BTreeMap::<Group, Option<blake3::Hasher>>::new());
+        // A tied unembedding has no tensor of its own and counts towards nothing.
         let all =
-            Param::all(config).into_iter().filter_map(|param| Some((stored_name(param, config)?, Group::of(param))));
+            Param::all(config).into_iter().filter_map(|param| Some((param.stored(config)?.name, Group::of(param))));
         for (name, group) in all.collect::<BTreeMap<_, _>>() {
             let read = tensors.get(&name).map(|(_, digest)| digest);
             extend(&mut content, read);
