@@ -60,6 +60,11 @@ impl Pins {
         }
     }
 
+    /// The steps with the same weights as this one, itself among them; the main branch counts as the last step.
+    pub fn family(&self, step: Step) -> BTreeSet<Step> {
+        self.needed(Some(step)).and_then(Result::ok).map(|files| self.twins.family(&files)).unwrap_or_default()
+    }
+
     /// What speaks for a step although one form of its weights is that of another step: the other form, which is read, is not.
     pub fn rescue(&self, step: Step) -> Option<Verdict> {
         let files = self.needed(Some(step))?.ok()?;

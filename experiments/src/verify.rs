@@ -50,9 +50,9 @@ pub fn by_listing(pins: &Pins, id: ModelId, known: &Known, steps: &[Step]) -> Fi
     let finding = |step: &Step| {
         let listed = known.verdict(id.name(), Some(id), *step);
         let verdict = match (listed, pins.verdict(*step)) {
-            (Some(listed), Some(hashes)) => agreed(listed, &hashes),
+            (Some(listed), Some(hashes)) => agreed(listed, &named(pins, *step, hashes)),
             (Some(listed), None) => doubted(listed),
-            (None, Some(hashes)) => hashes,
+            (None, Some(hashes)) => named(pins, *step, hashes),
             (None, None) => Verdict::plain(Status::Ok),
         };
         Finding { step: *step, verdict, hashes: None }
@@ -60,8 +60,20 @@ pub fn by_listing(pins: &Pins, id: ModelId, known: &Known, steps: &[Step]) -> Fi
     Findings { steps: steps.iter().map(finding).collect(), ..Findings::default() }
 }
 
+/// A verdict in words that are the same for all steps with the same weights, so that they stand together in a report.
+fn named(pins: &Pins, step: Step, verdict: Verdict) -> Verdict {
+    let family = pins.family(step);
+    match (family.first(), family.len()) {
+        (Some(first), 2..) => {
+            let reason = format!("{} steps have the same weights by their hashes, the first is {first}", family.len());
+            Verdict::because(verdict.status, reason)
+        }
+        _ => verdict,
+    }
+}
+
 fn agreed(listed: Verdict, hashes: &Verdict) -> Verdict {
-    Verdict::because(listed.status, format!("{listed}; by the listed hashes {hashes}"))
+    Verdict::because(listed.status, format!("{listed}; {hashes}"))
 }
 
 /// A defect on the list that the hashes do not show: repaired since, or of another kind.
@@ -171,7 +183,10 @@ impl Findings {
     fn bad_by_reason(&self) -> BTreeMap<(String, String), Vec<Step>> {
         let mut groups: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
         for Finding { step, verdict, .. } in self.steps.iter().filter(|found| found.verdict.status.is_bad()) {
-            groups.entry((verdict.status.to_string(), verdict.to_string())).or_default().push(*step);
+            let status = verdict.status.to_string();
+            // The same words for every duplicate: of which step each is, the JSON says.
+            let kind = status.split(':').next().unwrap_or_default().to_owned();
+            groups.entry((kind, verdict.to_string())).or_default().push(*step);
         }
         groups
     }

@@ -29,6 +29,12 @@ impl Twins {
         self.0.iter().filter(|(_, steps)| shared(steps)).map(|(hash, _)| hash.clone()).collect()
     }
 
+    /// The steps that have the same weights as this one, itself among them: all files of them, of which `files` are its own.
+    pub fn family(&self, files: &[&RemoteFile]) -> BTreeSet<Step> {
+        let owners = files.iter().filter(|file| is_weights(file)).filter_map(|file| self.0.get(&file.hash).cloned());
+        owners.reduce(|all, more| &all & &more).unwrap_or_default()
+    }
+
     /// The verdict on a step that is to be read from these files: `None` where no other step has any of them.
     pub fn verdict(&self, step: Step, files: &[&RemoteFile]) -> Option<Verdict> {
         let weights: Vec<&&RemoteFile> = files.iter().filter(|file| is_weights(file)).collect();
