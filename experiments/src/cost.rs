@@ -34,7 +34,8 @@ pub struct Work {
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
 /// - Memory: the largest activations of one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams
-///   `b s d`; or later the logits twice where a probe reads them, of at most 256 positions at a time.
+///   `b s d`; or later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding
+///   and with the probabilities.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
 pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
     let config = context.config;
@@ -73,7 +74,7 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> 
     Work {
         flops: batch * len * per_token,
         blocks: width * (2 * pattern + 2 * mlp + 6 * stream),
-        logits: width * 2 * logits_at_once,
+        logits: width * 3 * logits_at_once,
         carried: width * stream,
     }
 }

@@ -16,10 +16,10 @@ use crate::cost::Work;
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
 
-/// What the process has before the first checkpoint: code, the libraries' tables, stacks and the allocator's own. Measured.
-const BASE: u64 = 24 << 20;
+/// What the process has besides: code, the libraries' tables, stacks, and what the allocator rounds up. Measured.
+const BASE: u64 = 40 << 20;
 
-/// Bytes of a file that are mapped at a time by each core that looks for fingerprints alone.
+/// Bytes of a stored tensor that are mapped at a time.
 const WINDOW: u64 = 32 << 20;
 
 /// Where the weights of a checkpoint are, and what is read ahead; from the quickest to the smallest.
@@ -99,14 +99,8 @@ impl Weights {
         let stored = stored_width(config, bytes);
         let wanted = |param: &Param| logits || *param != Param::Unembed;
         let load = |which: &dyn Fn(&Param) -> bool| load(config, which, stored, dtype, cores);
-        let mut all = load(&wanted);
-        if !logits && !config.variant.tied_embeddings {
-            // It is read for its fingerprint, beside the embedding, which is as large.
-            let embedding = (config.d_model * config.vocab_size) as u64;
-            all.peak = all.peak.max(embedding * (2 * stored + F32));
-        }
         Weights {
-            all,
+            all: load(&wanted),
             block: load(&|param| matches!(param, Param::Layer(0, _))),
             unembed: if logits { load(&|param| *param == Param::Unembed) } else { Load::default() },
             fingerprints: (cores as u64 * WINDOW).min(config.n_params() * stored),
@@ -191,8 +185,8 @@ fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype:
     sizes.sort_unstable_by_key(|&size| std::cmp::Reverse(size));
     let (mut done, mut peak) = (0, 0);
     for at in 0..sizes.len() {
-        let under_way: u64 = sizes[at..].iter().take(cores.max(1)).sum();
-        peak = peak.max(F32 * done + (F32 + stored) * under_way);
+        let under_way = sizes[at..].iter().take(cores.max(1));
+        peak = under_way.fold(F32 * done, |sum, size| sum + F32 * size + (stored * size).min(WINDOW)).max(peak);
         done += sizes[at];
     }
     let kept = done * width(dtype);

@@ -111,12 +111,13 @@ pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result
     Ok((params, hashes.finish()))
 }
 
-/// Checks a checkpoint as [`read`] does and takes its fingerprints, in one pass over the files that keeps nothing of them.
+/// Checks a whole checkpoint as [`read`] does and takes its fingerprints, in one pass over the files that keeps nothing of them.
 ///
 /// # Errors
 /// Those of [`read`].
 pub fn hashes(config: &NeoxConfig, files: &WeightFiles) -> Result<Hashes, WeightError> {
-    hashes_of(config, &Directory::open(files)?)
+    let everything = Wanted { unembed: true, profile: Profile::AsPublished };
+    hashes_of(config, &Directory::open(files)?, &everything)
 }
 
 /// Opens a checkpoint to be decoded part by part. The files stay open, so it does not matter if their names come to mean other
@@ -134,17 +135,15 @@ pub fn open(
     let directory = Directory::open(files)?;
     plan::check_tied(config, &directory)?;
     plan::jobs(config, &directory, wanted)?;
-    let hashes = known.map_or_else(|| hashes_of(config, &directory), Ok)?;
+    let hashes = known.map_or_else(|| hashes_of(config, &directory, wanted), Ok)?;
     Ok((StoredWeights::new(config.clone(), directory, *wanted), hashes))
 }
 
-fn hashes_of(config: &NeoxConfig, directory: &Directory) -> Result<Hashes, WeightError> {
+fn hashes_of(config: &NeoxConfig, directory: &Directory, wanted: &Wanted) -> Result<Hashes, WeightError> {
     plan::check_tied(config, directory)?;
-    let nothing = Wanted { unembed: false, profile: Profile::AsPublished };
     let mut hashes = Collector::default();
-    for (group, fingerprint) in
-        in_parallel(plan::jobs(config, directory, &nothing)?, |job| job::fingerprint(job, directory))
-    {
+    let jobs = plan::jobs(config, directory, wanted)?;
+    for (group, fingerprint) in in_parallel(jobs, |job| job::fingerprint(job, config, directory)) {
         hashes.add(group, &fingerprint?);
     }
     Ok(hashes.finish())
