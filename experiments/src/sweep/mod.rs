@@ -246,3 +246,6 @@ fn tensor_hashes(weights: &Hashes) -> String {
     let entries: Vec<String> = weights.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\"")).collect();
     format!("{{{}}}", entries.join(","))
 }
+
+#[cfg(test)]
+mod tests;
