@@ -33,8 +33,9 @@ pub struct Work {
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the largest activations of one forward pass: two patterns `b h s²`, two MLP activations `b s m`, six streams
-///   `b s d`; or later the logits twice where a probe reads them, of at most 256 positions at a time.
+/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`, attention's
+///   and the MLP's together, since the allocator keeps the ones for a while when the others are made; or later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding
+///   and with the probabilities.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
 pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
     let config = context.config;
@@ -72,8 +73,8 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> 
     let logits_at_once = if logits { (batch * len).min(LOGITS_AT_A_TIME.max(len)) * vocab } else { 0 };
     Work {
         flops: batch * len * per_token,
-        blocks: width * (2 * pattern + 2 * mlp + 6 * stream),
-        logits: width * 2 * logits_at_once,
+        blocks: width * (3 * pattern + 2 * mlp + 8 * stream),
+        logits: width * 3 * logits_at_once,
         carried: width * stream,
     }
 }
@@ -116,7 +117,7 @@ mod tests {
         let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
         let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
-        assert_eq!((cost.blocks, cost.logits), (4 * (2 * 200 + 2 * 320 + 6 * 80), 0));
+        assert_eq!((cost.blocks, cost.logits), (4 * (3 * 200 + 2 * 320 + 8 * 80), 0));
     }
 
     #[test]

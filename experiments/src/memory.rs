@@ -16,10 +16,10 @@ use crate::cost::Work;
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
 
-/// What the process has before the first checkpoint: code, the libraries' tables, stacks and the allocator's own. Measured.
-const BASE: u64 = 24 << 20;
+/// What the process has besides: code, the libraries' tables, stacks, and what the allocator rounds up. Measured.
+const BASE: u64 = 40 << 20;
 
-/// Bytes of a file that are mapped at a time by each core that looks for fingerprints alone.
+/// Bytes of a stored tensor that are mapped at a time.
 const WINDOW: u64 = 32 << 20;
 
 /// Where the weights of a checkpoint are, and what is read ahead; from the quickest to the smallest.
@@ -99,17 +99,11 @@ impl Weights {
         let stored = stored_width(config, bytes);
         let wanted = |param: &Param| logits || *param != Param::Unembed;
         let load = |which: &dyn Fn(&Param) -> bool| load(config, which, stored, dtype, cores);
-        let mut all = load(&wanted);
-        if !logits && !config.variant.tied_embeddings {
-            // It is read for its fingerprint, beside the embedding, which is as large.
-            let embedding = (config.d_model * config.vocab_size) as u64;
-            all.peak = all.peak.max(embedding * (2 * stored + F32));
-        }
         Weights {
-            all,
+            all: load(&wanted),
             block: load(&|param| matches!(param, Param::Layer(0, _))),
             unembed: if logits { load(&|param| *param == Param::Unembed) } else { Load::default() },
-            fingerprints: (cores as u64 * WINDOW).min(config.n_params() * stored),
+            fingerprints: mapped(sizes(config, &|_| true).iter().take(cores.max(1)), stored),
         }
     }
 
@@ -132,17 +126,18 @@ impl Weights {
 
     /// Bytes at the peak of a computation on them, its activations included.
     fn computing(&self, residency: Residency, work: &Work) -> u64 {
-        let stages = |block: u64| {
-            let blocks = self.block.peak.max(block + work.blocks);
-            let logits = self.unembed.peak.max(self.unembed.kept + work.logits);
-            blocks.max(logits + work.carried)
+        // A part is decoded beside the activations of the block before: the allocator has not given them back yet.
+        let stages = |other_block: u64| {
+            let blocks = other_block + self.block.peak + work.blocks;
+            let unembed = (self.unembed.peak + work.blocks).max(self.unembed.kept + work.logits + work.carried);
+            blocks.max(unembed)
         };
         match residency {
             Residency::ResidentAhead | Residency::Resident => {
                 self.all.kept + work.blocks.max(work.logits + work.carried)
             }
-            Residency::StreamedAhead => stages(self.block.kept + self.block.peak),
-            Residency::Streamed => stages(self.block.kept),
+            Residency::StreamedAhead => stages(self.block.kept),
+            Residency::Streamed => stages(0),
         }
     }
 }
@@ -181,6 +176,24 @@ fn stored_width(config: &NeoxConfig, bytes: Option<u64>) -> u64 {
 
 /// What decoding some parameters takes: the largest stored tensors first, as many at a time as there are cores.
 fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype: Precision, cores: usize) -> Load {
+    let sizes = sizes(config, which);
+    let (mut done, mut peak) = (0, 0);
+    for at in 0..sizes.len() {
+        let under_way = || sizes[at..].iter().take(cores.max(1));
+        peak = peak.max(F32 * (done + under_way().sum::<u64>()) + mapped(under_way(), stored));
+        done += sizes[at];
+    }
+    let kept = done * width(dtype);
+    Load { peak: peak.max(kept), kept }
+}
+
+/// Bytes of the file that are mapped while some tensors are read side by side.
+fn mapped<'a>(sizes: impl Iterator<Item = &'a u64>, stored: u64) -> u64 {
+    sizes.map(|size| (stored * size).min(WINDOW)).sum()
+}
+
+/// Values of the stored tensors that make up some parameters, largest first.
+fn sizes(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool) -> Vec<u64> {
     let mut tensors: BTreeMap<String, u64> = BTreeMap::new();
     for param in Param::all(config).into_iter().filter(|param| which(param)) {
         // A tied unembedding has no tensor of its own; its copy is decoded beside the embedding.
@@ -189,14 +202,7 @@ fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype:
     }
     let mut sizes: Vec<u64> = tensors.into_values().collect();
     sizes.sort_unstable_by_key(|&size| std::cmp::Reverse(size));
-    let (mut done, mut peak) = (0, 0);
-    for at in 0..sizes.len() {
-        let under_way: u64 = sizes[at..].iter().take(cores.max(1)).sum();
-        peak = peak.max(F32 * done + (F32 + stored) * under_way);
-        done += sizes[at];
-    }
-    let kept = done * width(dtype);
-    Load { peak: peak.max(kept), kept }
+    sizes
 }
 
 /// Bytes of a number of that precision.
@@ -204,5 +210,73 @@ pub fn width(dtype: Precision) -> u64 {
     match dtype {
         Precision::F32 => 4,
         Precision::F64 => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    const CORES: usize = 2;
+
+    fn demand(logits: bool) -> Demand {
+        let mut config = testing::config();
+        (config.n_layers, config.d_model, config.d_mlp, config.vocab_size) = (10, 256, 1024, 2000);
+        let bytes = Some(2 * config.n_params());
+        let weights = Weights::of(&config, logits, bytes, Precision::F32, CORES);
+        let work = Work { flops: 1, blocks: 1000, logits: if logits { 500 } else { 0 }, carried: 10 };
+        Demand { weights, work, donors: Vec::new() }
+    }
+
+    #[test]
+    fn weights_are_counted_to_the_byte() {
+        let Demand { weights, .. } = demand(true);
+        let (d, m, v) = (256, 1024, 2000);
+        let block = 4 * (4 * d * d + 2 * d * m + m + 9 * d);
+        assert_eq!(weights.block.kept, block);
+        assert_eq!(weights.unembed, Load { kept: 4 * d * v, peak: 6 * d * v });
+        assert_eq!(weights.all.kept, 10 * block + 4 * (2 * d * v + 2 * d));
+        // The last two under way are small, the first two are embedding and unembedding with their bytes in float16.
+        assert!(weights.all.peak > weights.all.kept && weights.all.peak < weights.all.kept + 4 * d * v);
+        assert_eq!(demand(false).weights.all.kept, weights.all.kept - 4 * d * v);
+        let config = testing::config();
+        let wide = Weights::of(&config, true, Some(4 * config.n_params()), Precision::F64, CORES);
+        let narrow = Weights::of(&config, true, None, Precision::F32, CORES);
+        assert_eq!(wide.all.kept, 2 * narrow.all.kept);
+        assert_eq!(wide.fingerprints, 2 * narrow.fingerprints);
+    }
+
+    #[test]
+    fn a_peak_is_made_of_what_is_held() {
+        let demand = demand(true);
+        let Weights { all, block, unembed, .. } = demand.weights;
+        let alone = |residency| demand.peak(residency, None) - BASE;
+        assert_eq!(alone(Residency::ResidentAhead), alone(Residency::Resident));
+        assert_eq!(alone(Residency::Resident), all.peak.max(all.kept + 1000));
+        assert_eq!(alone(Residency::Streamed), (block.peak + 1000).max(unembed.peak + 1000));
+        assert_eq!(alone(Residency::StreamedAhead), (block.kept + block.peak + 1000).max(unembed.peak + 1000));
+        let ahead = demand.peak(Residency::ResidentAhead, Some(&demand.weights)) - BASE;
+        assert_eq!(ahead, all.kept + 1000 + all.peak);
+        assert_eq!(demand.peak(Residency::Resident, Some(&demand.weights)) - BASE, alone(Residency::Resident));
+        let lent = Demand { donors: vec![demand.weights, demand.weights], ..demand.clone() };
+        assert_eq!(lent.peak(Residency::Resident, None), demand.peak(Residency::Resident, None) + 2 * all.kept);
+        let part = block.kept.max(unembed.kept);
+        assert_eq!(lent.peak(Residency::Streamed, None), demand.peak(Residency::Streamed, None) + 2 * part);
+    }
+
+    #[test]
+    fn the_quickest_that_fits_is_chosen() {
+        let demand = demand(false);
+        let peak = |residency| demand.peak(residency, Some(&demand.weights));
+        let peaks = Residency::ALL.map(peak);
+        assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
+        for (residency, least) in Residency::ALL.into_iter().zip(peaks) {
+            let chosen = |memory| choose(&Room { memory: Some(memory), cores: CORES }, peak);
+            assert_eq!(chosen(least), residency);
+            assert_ne!(chosen(least - 1), residency.min(Residency::StreamedAhead));
+        }
+        assert_eq!(choose(&Room { memory: None, cores: CORES }, peak), Residency::ResidentAhead);
+        assert_eq!(choose(&Room { memory: Some(0), cores: CORES }, peak), Residency::Streamed);
     }
 }

@@ -231,3 +231,6 @@ pub fn dtype(name: Precision) -> DType {
         Precision::F64 => DType::F64,
     }
 }
+
+#[cfg(test)]
+mod tests;

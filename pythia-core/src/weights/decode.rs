@@ -113,34 +113,64 @@ impl Rows {
     fn stored(self, row: usize) -> usize {
         row / self.group * self.stride + self.skip + row % self.group
     }
+
+    /// Those of some whole groups, counted from the first of them.
+    fn part(self, n_stored: usize) -> Self {
+        Self { n: n_stored / self.stride.max(1) * self.group, ..self }
+    }
 }
 
-/// A parameter, and the sum of the squares of its values where that costs nothing: where it is stored as it is used.
-pub(super) struct Decoded {
-    pub tensor: HostTensor,
+/// A parameter on its way from the bytes of its stored tensor, whose length has been checked against its shape. The bytes come a few
+/// rows at a time, in order.
+pub(super) struct Decoding {
+    pub param: Param,
+    layout: Layout,
+    shape: Vec<usize>,
+    values: Floats,
+    /// The sum of the squares of the values, where they are stored as they are used: there it costs nothing.
     pub squares: f64,
 }
 
-/// Decodes one parameter from the bytes of its stored tensor, whose length has been checked against its shape.
-pub(super) fn decode(
-    (param, layout): (Param, Layout),
-    kind: Kind,
-    bytes: &[u8],
-    config: &NeoxConfig,
-) -> Result<Decoded, NotFinite> {
-    let shape = param.shape(config);
-    let mut values = Floats::zeroed(shape.iter().product());
-    let mut squares = 0.0;
-    let finite = match (layout, &shape[..]) {
-        (Layout::AsIs, _) => copy(kind, bytes, &mut values, &mut squares),
-        (Layout::Transposed, &[n_in, n_out]) => transpose(kind, bytes, Rows::all(n_out), n_in, &mut values),
-        (Layout::FusedThird(third), &[n_in, _]) => {
-            transpose(kind, bytes, Rows::third(third, config), n_in, &mut values)
+impl Decoding {
+    /// Nothing of it yet.
+    pub(super) fn new((param, layout): (Param, Layout), config: &NeoxConfig) -> Self {
+        let shape = param.shape(config);
+        Self { param, layout, values: Floats::zeroed(shape.iter().product()), shape, squares: 0.0 }
+    }
+
+    /// Rows that have to come together: those of one head in the fused projection.
+    pub(super) fn unit(layout: Layout, config: &NeoxConfig) -> usize {
+        match layout {
+            Layout::FusedThird(_) => 3 * config.d_head(),
+            Layout::AsIs | Layout::Transposed => 1,
         }
-        (Layout::FusedThird(third), _) => gather(kind, bytes, Rows::third(third, config), &mut values),
-        (Layout::Transposed, _) => unreachable!("only matrices are stored transposed"),
-    };
-    if finite { Ok(Decoded { tensor: HostTensor { shape, values }, squares }) } else { Err(first_special(kind, bytes)) }
+    }
+
+    /// Takes stored rows from `first` on; says whether all of their values are finite. A vector is one row.
+    pub(super) fn take(&mut self, kind: Kind, bytes: &[u8], first: usize, config: &NeoxConfig) -> bool {
+        let n = bytes.len() / kind.size();
+        match (self.layout, &self.shape[..]) {
+            (Layout::AsIs, shape) => {
+                let width = shape[shape.len() - 1];
+                copy(kind, bytes, width, &mut self.values[first * width..][..n], &mut self.squares)
+            }
+            (Layout::FusedThird(third), [_]) => gather(kind, bytes, Rows::third(third, config), &mut self.values),
+            (Layout::Transposed, &[n_in, n_out]) => {
+                let window = Window { rows: Rows::all(n / n_in), at: first, of: n_out };
+                transpose(kind, bytes, window, n_in, &mut self.values)
+            }
+            (Layout::FusedThird(third), &[n_in, n_out]) => {
+                let window = Window { rows: Rows::third(third, config).part(n / n_in), at: first / 3, of: n_out };
+                transpose(kind, bytes, window, n_in, &mut self.values)
+            }
+            _ => unreachable!("parameters are vectors and matrices, and vectors are not stored transposed"),
+        }
+    }
+
+    /// The parameter, once all rows have come.
+    pub(super) fn finish(self) -> (Param, HostTensor) {
+        (self.param, HostTensor { shape: self.shape, values: self.values })
+    }
 }
 
 /// Decodes some rows of a matrix that is stored row by row.
@@ -151,7 +181,7 @@ pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Resul
     let mut values = Floats::zeroed(ids.len() * width);
     for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
         let first = id as usize * width;
-        let row = &bytes[first * kind.size()..(first + width) * kind.size()];
+        let row = &bytes[first * kind.size()..][..width * kind.size()];
         if !kind.widen(row, to) {
             let (index, value) = first_special(kind, row);
             return Err((first + index, value));
@@ -160,17 +190,16 @@ pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Resul
     Ok(values)
 }
 
-/// Looks for a value that is not finite, without decoding.
-pub(super) fn check(kind: Kind, bytes: &[u8]) -> Result<(), NotFinite> {
-    let finite = widest(
+/// Whether all values are finite, found out without decoding them.
+pub(super) fn is_finite(kind: Kind, bytes: &[u8]) -> bool {
+    widest(
         #[inline(always)]
         || match kind {
             Kind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
             Kind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
             Kind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
         },
-    );
-    if finite { Ok(()) } else { Err(first_special(kind, bytes)) }
+    )
 }
 
 #[inline(always)]
@@ -179,33 +208,42 @@ fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bo
     bytes.as_chunks::<SIZE>().0.iter().fold(true, |all, &value| all & finite(value))
 }
 
-/// Adds the squares of values that begin where a run does, in the very order in which decoding adds them.
-pub(super) fn add_squares(kind: Kind, bytes: &[u8], squares: &mut f64) {
-    let mut values = vec![0.0; RUN];
-    for run in bytes.chunks(RUN * kind.size()) {
-        let values = &mut values[..run.len() / kind.size()];
+/// Adds the squares of the values of whole rows, in the very order in which decoding adds them.
+pub(super) fn add_squares(kind: Kind, bytes: &[u8], width: usize, squares: &mut f64) {
+    let mut values = vec![0.0; width];
+    for row in bytes.chunks_exact((width * kind.size()).max(1)) {
         *squares += widest(
             #[inline(always)]
             || {
-                kind.widen(run, values);
-                sum_of_squares(values)
+                kind.widen(row, &mut values);
+                sum_of_squares(&values)
             },
         );
     }
 }
 
-fn copy(kind: Kind, bytes: &[u8], values: &mut [f32], squares: &mut f64) -> bool {
-    let runs = values.par_chunks_mut(RUN).zip(bytes.par_chunks(RUN * kind.size()));
-    let one = |(to, from): (&mut [f32], &[u8])| {
+/// Widens whole rows as they are, and adds the squares of their values.
+fn copy(kind: Kind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mut f64) -> bool {
+    let at_a_time = (RUN / width).max(1);
+    let mut sums = vec![0.0; values.len() / width];
+    let runs = values
+        .par_chunks_mut(at_a_time * width)
+        .zip(bytes.par_chunks(at_a_time * width * kind.size()))
+        .zip(sums.par_chunks_mut(at_a_time));
+    let one = |((to, from), sums): ((&mut [f32], &[u8]), &mut [f64])| {
         widest(
             #[inline(always)]
-            || (kind.widen(from, to), sum_of_squares(to)),
+            || {
+                let finite = kind.widen(from, to);
+                to.chunks_exact(width).zip(&mut *sums).for_each(|(row, sum)| *sum = sum_of_squares(row));
+                finite
+            },
         )
     };
-    let runs: Vec<(bool, f64)> = runs.map(one).collect();
+    let finite = runs.map(one).reduce(|| true, |a, b| a & b);
     // In order, so that the sum does not depend on which core was done first.
-    *squares = runs.iter().map(|(_, squares)| squares).sum();
-    runs.iter().all(|(finite, _)| *finite)
+    *squares = sums.iter().fold(*squares, |sum, row| sum + row);
+    finite
 }
 
 /// The sum of squares in an order that does not depend on the width of the machine's vectors.
@@ -229,18 +267,29 @@ fn gather(kind: Kind, bytes: &[u8], rows: Rows, values: &mut [f32]) -> bool {
     })
 }
 
+/// Some rows of a stored matrix that are at hand, and where they go.
+#[derive(Clone, Copy)]
+struct Window {
+    rows: Rows,
+    /// The place of the first of them among all rows of the parameter.
+    at: usize,
+    /// The number of all of them.
+    of: usize,
+}
+
 /// `values[column][row] = stored[row][column]`; each task makes `BAND` rows of the result.
-fn transpose(kind: Kind, bytes: &[u8], rows: Rows, n_columns: usize, values: &mut [f32]) -> bool {
-    let bands = values.par_chunks_mut(BAND * rows.n).enumerate();
-    let one = |(band, to): (usize, &mut [f32])| transpose_band(kind, bytes, rows, n_columns, band * BAND, to);
+fn transpose(kind: Kind, bytes: &[u8], window: Window, n_columns: usize, values: &mut [f32]) -> bool {
+    let bands = values.par_chunks_mut(BAND * window.of).enumerate();
+    let one = |(band, to): (usize, &mut [f32])| transpose_band(kind, bytes, window, n_columns, band * BAND, to);
     bands.map(one).reduce(|| true, |a, b| a & b)
 }
 
 /// Stored values, widened; one row of the tile is `BAND` stored neighbours.
 type Tile = [[f32; BAND]; TILE_ROWS];
 
-fn transpose_band(kind: Kind, bytes: &[u8], rows: Rows, n_columns: usize, column: usize, to: &mut [f32]) -> bool {
-    let width = to.len() / rows.n;
+fn transpose_band(kind: Kind, bytes: &[u8], window: Window, n_columns: usize, column: usize, to: &mut [f32]) -> bool {
+    let Window { rows, at, of } = window;
+    let width = to.len() / of;
     let size = kind.size();
     let mut tile: Tile = [[0.0; BAND]; TILE_ROWS];
     let mut finite = true;
@@ -258,10 +307,10 @@ fn transpose_band(kind: Kind, bytes: &[u8], rows: Rows, n_columns: usize, column
             },
         );
         if height == TILE_ROWS && width == BAND {
-            write_whole_tile(&tile, rows.n, first, to);
+            write_whole_tile(&tile, of, at + first, to);
         } else {
-            for (column, to) in to.chunks_exact_mut(rows.n).enumerate() {
-                to[first..first + height].iter_mut().zip(&tile).for_each(|(to, line)| *to = line[column]);
+            for (column, to) in to.chunks_exact_mut(of).enumerate() {
+                to[at + first..at + first + height].iter_mut().zip(&tile).for_each(|(to, line)| *to = line[column]);
             }
         }
     }
@@ -288,7 +337,7 @@ fn write_whole_tile(tile: &Tile, n_rows: usize, first: usize, to: &mut [f32]) {
 }
 
 /// Looks again, slowly, for what a fast pass has noticed.
-fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
+pub(super) fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
     let mut value = [0.0];
     let values = bytes.chunks_exact(kind.size()).map(|bytes| {
         kind.widen(bytes, &mut value);

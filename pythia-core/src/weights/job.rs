@@ -1,6 +1,6 @@
 //! One stored tensor: decoded, fingerprinted, or both.
 
-use super::decode::{self, Decoded, Kind, NotFinite};
+use super::decode::{self, Decoding, Kind, NotFinite};
 use super::directory::Directory;
 use super::hashes::{self, Fingerprint};
 use super::plan::Job;
@@ -8,10 +8,14 @@ use super::{Group, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{Floats, HostTensor, Param};
 
-/// Bytes of a tensor that are mapped at a time where it is read from front to back: whole runs of every stored type.
-const WINDOW: usize = 32 << 20;
+/// Bytes of a tensor that are mapped at a time, more or less: pages of a file count as the process' own while they are. In tests the
+/// small tensors come in many windows too.
+const WINDOW: usize = if cfg!(test) { 4096 } else { 32 << 20 };
 
-/// What one stored tensor came to.
+/// Rows that a window has a multiple of, where nothing else decides.
+const ROWS: usize = 32;
+
+/// The parameters that one stored tensor came to.
 type Params = Vec<(Param, HostTensor)>;
 
 /// Decodes a tensor and takes its fingerprint.
@@ -20,61 +24,85 @@ pub(super) fn read(
     config: &NeoxConfig,
     directory: &Directory,
 ) -> Result<(Params, Fingerprint), WeightError> {
-    let bytes = directory.bytes(job.file, job.stored)?;
-    let (digest, decoded) =
-        rayon::join(|| hashes::digest(job, &blake3::hash(&bytes)), || decode_bytes(job, &bytes, config, directory));
-    let decoded = decoded?;
-    let squares = decoded.iter().map(|(_, decoded)| decoded.squares).sum();
-    Ok((tensors(decoded), Fingerprint { digest, squares }))
+    let mut hasher = blake3::Hasher::new();
+    let targets = decode_with(job, config, directory, Some(&mut hasher))?;
+    let squares = targets.iter().map(|target| target.squares).sum();
+    let digest = hashes::digest(job, &hasher.finalize());
+    Ok((targets.into_iter().map(Decoding::finish).collect(), Fingerprint { digest, squares }))
 }
 
 /// Decodes a tensor.
 pub(super) fn decode(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Params, WeightError> {
-    let bytes = directory.bytes(job.file, job.stored)?;
-    Ok(tensors(decode_bytes(job, &bytes, config, directory)?))
+    let targets = decode_with(job, config, directory, None)?;
+    Ok(targets.into_iter().map(Decoding::finish).collect())
 }
 
-fn tensors(decoded: Vec<(Param, Decoded)>) -> Params {
-    decoded.into_iter().map(|(param, decoded)| (param, decoded.tensor)).collect()
-}
-
-fn decode_bytes(
+/// Decodes a tensor, and shows its bytes to a hasher where there is one.
+fn decode_with(
     job: &Job,
-    bytes: &[u8],
     config: &NeoxConfig,
     directory: &Directory,
-) -> Result<Vec<(Param, Decoded)>, WeightError> {
+    mut hasher: Option<&mut blake3::Hasher>,
+) -> Result<Vec<Decoding>, WeightError> {
+    let mut targets: Vec<Decoding> = job.targets.iter().map(|&target| Decoding::new(target, config)).collect();
+    windows(job, config, directory, |kind, bytes, first| {
+        let take = |target: &mut Decoding| target.take(kind, bytes, first, config);
+        let (_, finite) = rayon::join(
+            || hasher.iter_mut().for_each(|hasher| _ = hasher.update(bytes)),
+            || targets.iter_mut().map(take).fold(true, |a, b| a & b),
+        );
+        finite
+    })?;
+    Ok(targets)
+}
+
+/// Takes a tensor's fingerprint without decoding it. Where it is wanted, a value that is not finite is an error, as it is where
+/// tensors are decoded.
+pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Fingerprint, WeightError> {
+    let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
+    windows(job, config, directory, |kind, bytes, _| {
+        hasher.update(bytes);
+        if job.group == Group::Embed {
+            decode::add_squares(kind, bytes, width(job), &mut squares);
+        }
+        job.targets.is_empty() || decode::is_finite(kind, bytes)
+    })?;
+    Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
+}
+
+/// Shows a tensor from front to back: its type, some whole rows, and which of its rows is the first of them. `take` says whether all
+/// values there are finite.
+fn windows(
+    job: &Job,
+    config: &NeoxConfig,
+    directory: &Directory,
+    mut take: impl FnMut(Kind, &[u8], usize) -> bool,
+) -> Result<(), WeightError> {
     let kind = kind(job, directory)?;
-    let decode = |&target: &(Param, _)| {
-        let decoded = decode::decode(target, kind, bytes, config);
-        Ok((target.0, decoded.map_err(|found| not_finite(job, directory, found))?))
-    };
-    job.targets.iter().map(decode).collect()
+    let row = width(job) * kind.size();
+    let unit = job.targets.iter().map(|&(_, layout)| Decoding::unit(layout, config)).max().unwrap_or(1);
+    let unit = row * if unit == 1 { ROWS } else { unit };
+    let window = (WINDOW / unit.max(1)).max(1) * unit;
+    for start in (0..job.stored.len).step_by(window.max(1)) {
+        let bytes = directory.window(job.file, job.stored, start, window.min(job.stored.len - start))?;
+        if !take(kind, &bytes, start / row) {
+            let (index, value) = decode::first_special(kind, &bytes);
+            return Err(not_finite(job, directory, (start / kind.size() + index, value)));
+        }
+    }
+    Ok(())
+}
+
+/// Values of a row; a vector is one row.
+fn width(job: &Job) -> usize {
+    job.stored.shape.last().copied().unwrap_or(1)
 }
 
 /// Some rows of a tensor that is stored row by row, `[rows, width]`: only their own bytes are read.
 pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<Floats, WeightError> {
-    let width = job.stored.shape.last().copied().unwrap_or(0);
     let bytes = directory.bytes(job.file, job.stored)?;
-    let rows = decode::rows(kind(job, directory)?, &bytes, width, ids);
+    let rows = decode::rows(kind(job, directory)?, &bytes, width(job), ids);
     rows.map_err(|found| not_finite(job, directory, found))
-}
-
-/// Takes a tensor's fingerprint, a window at a time, so that little of the file is mapped. A value that is not finite is an error, as
-/// it is where tensors are decoded.
-pub(super) fn fingerprint(job: &Job, directory: &Directory) -> Result<Fingerprint, WeightError> {
-    let kind = kind(job, directory)?;
-    let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
-    for start in (0..job.stored.len).step_by(WINDOW) {
-        let bytes = directory.window(job.file, job.stored, start, WINDOW.min(job.stored.len - start))?;
-        hasher.update(&bytes);
-        let finite = decode::check(kind, &bytes);
-        finite.map_err(|(index, value)| not_finite(job, directory, (start / kind.size() + index, value)))?;
-        if job.group == Group::Embed {
-            decode::add_squares(kind, &bytes, &mut squares);
-        }
-    }
-    Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
 
 fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError> {

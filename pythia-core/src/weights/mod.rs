@@ -114,12 +114,13 @@ pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result
     Ok((params, hashes.finish()))
 }
 
-/// Checks a checkpoint as [`read`] does and takes its fingerprints, in one pass over the files that keeps nothing of them.
+/// Checks a whole checkpoint as [`read`] does and takes its fingerprints, in one pass over the files that keeps nothing of them.
 ///
 /// # Errors
 /// Those of [`read`].
 pub fn hashes(config: &NeoxConfig, files: &WeightFiles) -> Result<Hashes, WeightError> {
-    hashes_of(config, &Directory::open(files)?)
+    let everything = Wanted { unembed: true, profile: Profile::AsPublished };
+    hashes_of(config, &Directory::open(files)?, &everything)
 }
 
 /// Opens a checkpoint to be decoded part by part. The files stay open, so it does not matter if their names come to mean other
@@ -137,20 +138,19 @@ pub fn open(
     let directory = Directory::open(files)?;
     plan::check_tied(config, &directory)?;
     plan::jobs(config, &directory, wanted)?;
-    let hashes = known.map_or_else(|| hashes_of(config, &directory), Ok)?;
+    let hashes = known.map_or_else(|| hashes_of(config, &directory, wanted), Ok)?;
     Ok((StoredWeights::new(config.clone(), directory, *wanted), hashes))
 }
 
-fn hashes_of(config: &NeoxConfig, directory: &Directory) -> Result<Hashes, WeightError> {
+fn hashes_of(config: &NeoxConfig, directory: &Directory, wanted: &Wanted) -> Result<Hashes, WeightError> {
     plan::check_tied(config, directory)?;
-    let nothing = Wanted { unembed: false, profile: Profile::AsPublished };
-    Ok(fingerprints(plan::jobs(config, directory, &nothing)?, directory)?.finish())
+    Ok(fingerprints(config, plan::jobs(config, directory, wanted)?, directory)?.finish())
 }
 
 /// The fingerprints of some stored tensors.
-fn fingerprints(jobs: Vec<Job>, directory: &Directory) -> Result<Collector, WeightError> {
+fn fingerprints(config: &NeoxConfig, jobs: Vec<Job>, directory: &Directory) -> Result<Collector, WeightError> {
     let mut hashes = Collector::default();
-    for (name, group, fingerprint) in in_parallel(jobs, |job| job::fingerprint(job, directory)) {
+    for (name, group, fingerprint) in in_parallel(jobs, |job| job::fingerprint(job, config, directory)) {
         hashes.add(name, group, &fingerprint?);
     }
     Ok(hashes)

@@ -41,7 +41,7 @@ pub fn open_some(
     }
     let hashes = match known {
         Some(known) => known.of(config, only),
-        None => fingerprints(jobs, &directory)?.finish_part(config),
+        None => fingerprints(config, jobs, &directory)?.finish_part(config),
     };
     Ok((SomeWeights { config: config.clone(), directory, only: only.clone() }, hashes))
 }

@@ -1,0 +1,111 @@
+//! Where weights are changes no byte of a result.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use pythia_core::hub::Lock;
+
+use super::*;
+use crate::config;
+use crate::disk::Disk;
+use crate::library::Library;
+use crate::memory::Residency;
+use crate::supply::FromHub;
+use crate::testing::{self, Scratch};
+
+const PROBES: &str = "
+[[probe]]
+kind = 'head_scores'
+batch = 2
+half_len = 6
+[[probe]]
+kind = 'induction_loss'
+batch = 2
+half_len = 6
+[[probe]]
+kind = 'activation_patching'
+pairs = { task = 'induction', n = 3, half_len = 5 }
+hooks = ['resid_pre', 'z', 'mlp_out']
+[[probe]]
+kind = 'path_patching'
+pairs = { task = 'induction', n = 3, half_len = 5 }
+[[probe]]
+kind = 'ablation'
+pairs = { task = 'induction', n = 3, half_len = 5 }
+metrics = ['logit_diff', 'loss', 'kl']
+[[probe]]
+kind = 'cross_checkpoint'
+pairs = { task = 'induction', n = 3, half_len = 5 }
+donor = 512
+weights = ['heads', 'mlps', 'blocks']
+";
+
+fn study(scratch: &Scratch, overrides: &[&str]) -> Study {
+    let models = scratch.0.display();
+    let head = format!("name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{models}/tiny']\nsteps = [1, 1000]\n");
+    let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+    let experiment = config::parse("t.toml", &(head + PROBES), &overrides).expect("right");
+    Study::open(experiment, &Lock::default(), &scratch.0).expect("right")
+}
+
+/// Runs the study with its weights in one place, and returns the outcome and every results file.
+fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
+    let disk = Disk { out, offline: true };
+    let library = Library::open(&study.experiment, &disk.out.join("t.toml"), true).expect("a library");
+    let folder = Folder::create(&disk.out).expect("folder");
+    let mut plan = Plan::make(study, &disk, None);
+    plan.residency = residency;
+    let (tallies, timeline) = (Tallies::of(study), Timeline::start());
+    let sweep = Sweep {
+        study,
+        plan: &plan,
+        folder: &folder,
+        tallies: &tallies,
+        supply: &FromHub::new(&library.hub, &library.ring, 0),
+        writing: write_lock(),
+        timeline,
+    };
+    let mut progress = Progress::new("t", plan.cells.len());
+    let outcome = sweep.run(&mut Journal::open(&folder).expect("journal"), &mut progress).expect("runs");
+    let files = plan.cells.iter().flat_map(|cell| &cell.parts).map(|part| &part.file);
+    let read = |file: &PathBuf| Some((file.clone(), fs::read(disk.out.join(file)).ok()?));
+    (outcome, files.filter_map(read).collect())
+}
+
+#[test]
+fn results_do_not_depend_on_where_the_weights_are() {
+    let scratch = Scratch::new("residency");
+    testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
+    for profile in ["weights=as_published", "weights=tl2"] {
+        let study = study(&scratch, &[profile]);
+        let of = |residency: Residency| run(&study, scratch.0.join(format!("{profile} {residency}")), residency);
+        let (outcome, expected) = of(Residency::ResidentAhead);
+        assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{:?}", outcome.failed);
+        assert_eq!(expected.len(), 2 * (2 + 4 * 2), "every table of every probe: {:?}", expected.keys());
+        for residency in &Residency::ALL[1..] {
+            let (outcome, found) = of(*residency);
+            assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{residency}: {:?}", outcome.failed);
+            assert!(found == expected, "{profile}, {residency}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_that_breaks_while_it_is_open_fails_alone() {
+    let scratch = Scratch::new("residency-broken");
+    testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
+    let study = study(&scratch, &[]);
+    let weights = scratch.0.join("tiny/step1/model.safetensors");
+    let whole = fs::read(&weights).expect("read");
+    // A value that is no number, in the last tensor of the last block.
+    let mut bytes = whole.clone();
+    let at = bytes.len() - 4 * (12 * 8 + 2 * 8) - 2;
+    bytes[at..at + 2].copy_from_slice(&[0x80, 0x7F]);
+    fs::write(&weights, bytes).expect("write");
+    for residency in Residency::ALL {
+        let (outcome, _) = run(&study, scratch.0.join(format!("{residency}")), residency);
+        assert_eq!((outcome.done, outcome.failed.len()), (1, 1), "{residency}: {:?}", outcome.failed);
+        assert_eq!(outcome.failed[0].name, "tiny step1");
+    }
+}
