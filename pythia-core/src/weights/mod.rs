@@ -13,6 +13,7 @@ mod error;
 mod fold;
 mod hashes;
 mod job;
+mod kind;
 mod map;
 mod plan;
 mod pytorch;
