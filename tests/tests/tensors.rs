@@ -216,8 +216,8 @@ fn a_plan_counts_tensors_where_they_can_be_fetched() {
     run(&folder, &hub, &["lock", "exp.toml"]).ok();
     let said = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!(plan["totals"]["fetch_bytes"], 3 * 2 * EMBED);
-    assert_eq!(plan["totals"]["to_fetch"], 3);
+    assert_eq!(plan["totals"]["fetch"]["bytes"], 3 * 2 * EMBED);
+    assert_eq!(plan["totals"]["fetch"]["checkpoints"], 3);
 }
 
 #[test]

@@ -57,6 +57,7 @@ const EDGE: &[&str] = &[
     "experiments/src/sink.rs",
     "experiments/src/shape.rs",
     "experiments/src/supply/parts.rs",
+    "experiments/src/supply/kept.rs",
     "experiments/src/supply/ticker.rs",
     "experiments/src/sweep/timeline.rs",
 ];
