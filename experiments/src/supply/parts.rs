@@ -109,7 +109,8 @@ impl From<'_> {
     fn header(&self, file: &RemoteFile, folder: &Path) -> Result<PartFile, SupplyError> {
         let first = self.read(file, 0..file.size.min(8))?;
         let length = first.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        let end = length.min(MAX_HEADER).saturating_add(8).min(file.size);
+        // Of a header that says it is longer than any, nothing is fetched: its reader refuses it by its first eight bytes.
+        let end = if length > MAX_HEADER { 8 } else { length + 8 }.min(file.size);
         let rest = self.read(file, first.len() as u64..end.max(first.len() as u64))?;
         let (part, mut opened) = create(folder)?;
         let written = opened.set_len(file.size).and_then(|()| opened.write_all(&[first, rest].concat()));
