@@ -63,6 +63,10 @@ impl CellConfig {
         if let Some(verdict) = model.and_then(|model| model.listed(&study.known, step)) {
             json["known_bad"] = json!(verdict.to_string());
         }
+        // Results of a branch as it was do not stay beside those of the branch as it is.
+        if let Some(hashes) = model.and_then(|model| model.pinned_weights(step)) {
+            json["weights_files"] = json!(hashes);
+        }
         Self { json }
     }
 

@@ -191,6 +191,10 @@ impl Facts for Disk {
         match here() {
             Some(bytes) => Source::Here { bytes },
             None if self.offline => Source::Nowhere,
+            // Pinned, and the branch holds no weights.
+            None if model.pins.as_ref().is_some_and(|pins| pins.pin(step).is_some() && pins.bytes(step).is_none()) => {
+                Source::Nowhere
+            }
             None => match (pinned(), usual()) {
                 (Some(bytes), _) => Source::Hub { bytes, pinned: true },
                 (None, Some(bytes)) => Source::Hub { bytes, pinned: false },

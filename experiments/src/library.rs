@@ -13,7 +13,7 @@ use pythia_core::suite::{ModelId, Step};
 use pythia_probes::Bytes;
 
 use crate::config::Experiment;
-use crate::pins::{Pins, branch};
+use crate::pins::{self, Pins, branch};
 use crate::place;
 use crate::supply::{FromHub, SupplyError};
 
@@ -34,6 +34,17 @@ pub struct Library {
     pub lock: Lock,
     /// Where the lock file lies, or goes.
     pub file: PathBuf,
+}
+
+/// Which branches are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that a run cannot do without: neither pinned nor all of them in the cache.
+    Needed,
+    /// Those that are not pinned.
+    Unpinned,
+    /// All, again.
+    All,
 }
 
 /// A library that cannot be opened, or does not give what is asked of it.
@@ -59,6 +70,9 @@ pub enum LibraryError {
         /// What is wrong with it.
         source: LockError,
     },
+    /// The hub is to be asked and must not be.
+    #[error("nothing can be pinned offline")]
+    Offline,
     /// The lock file does not name the model.
     #[error("the lock file does not name {model}")]
     NotPinned {
@@ -86,6 +100,7 @@ impl LibraryError {
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
             Self::Resolve(_) => "choose other steps; `pythia list steps MODEL` shows what was published".into(),
             Self::Lock { .. } => "remove the file; `pythia lock FILE` makes it anew".into(),
+            Self::Offline => "leave --offline out and unset HF_HUB_OFFLINE".into(),
             Self::NotPinned { .. } => "leave --lock out, or make the file with `pythia lock FILE`".into(),
             Self::Io { .. } => "choose another place with --lock FILE".into(),
         }
@@ -164,45 +179,55 @@ impl Library {
         Ok(Self { hub, ring, lock, file: path })
     }
 
-    /// Pins what an experiment reads and is neither pinned nor in the cache; with `renew` everything it reads. Says whether the lock
-    /// has changed. Offline nothing is pinned.
-    pub fn pin(&mut self, wishes: &[Wish], renew: bool, watch: &(dyn Fn(&str) + Sync)) -> Result<bool, LibraryError> {
-        let cache = self.hub.cache().to_owned();
-        let open = |wish: &&Wish| renew || !(wish.is_pinned(&self.lock) || wish.is_cached(&cache));
-        let open: Vec<&Wish> = wishes.iter().filter(open).collect();
-        if open.is_empty() || self.hub.settings().offline {
+    /// Pins branches that an experiment reads. What is pinned stays as it is, unless all of it is asked for. Says whether the lock has
+    /// changed. Offline nothing is pinned.
+    pub fn pin(&mut self, wishes: &[Wish], which: Which, watch: &(dyn Fn(&str) + Sync)) -> Result<bool, LibraryError> {
+        if self.hub.settings().offline {
             return Ok(false);
         }
-        for wish in open {
-            let branches = Self::resolve(&self.hub, wish, watch)?;
-            self.lock.repos.entry(wish.repo()).or_default().extend(branches);
+        let before = self.lock.clone();
+        for wish in wishes {
+            let cached = which == Which::Needed && wish.is_cached(self.hub.cache());
+            if cached && !wish.is_pinned(&self.lock) {
+                let id = wish.id;
+                watch(&format!(
+                    "{id}: the cache has every step, so the hub is not asked; `pythia lock` pins and verifies them"
+                ));
+            }
+            let mut branches = wish.branches();
+            let repo = wish.repo();
+            branches.retain(|branch| which == Which::All || self.lock.pin(&repo, branch).is_none());
+            if !cached && !branches.is_empty() && (which != Which::Needed || !wish.is_pinned(&self.lock)) {
+                let pins = Self::resolve(&self.hub, &repo, branches, watch)?;
+                self.lock.repos.entry(repo).or_default().extend(pins);
+            }
         }
-        self.write()?;
-        Ok(true)
+        let changed = self.lock != before;
+        if changed {
+            self.write()?;
+        }
+        Ok(changed)
     }
 
-    /// Asks the hub what the branches of a wish are now.
+    /// Asks the hub what branches are now. One that it does not have is pinned as absent: to git's null commit, without a file.
     pub fn resolve(
         hub: &Hub,
-        wish: &Wish,
+        repo: &Repo,
+        mut branches: Vec<String>,
         watch: &(dyn Fn(&str) + Sync),
     ) -> Result<BTreeMap<String, Pin>, LibraryError> {
-        let repo = wish.repo();
         let say = |done: usize, all: usize| {
             if done.is_multiple_of(A_LINE_EVERY) || done == all {
                 watch(&format!("asking the hub for {repo}: {done} of {all} commits are known"));
             }
         };
-        let mut branches = wish.branches();
-        match Lock::resolve(hub, &repo, &branches, &say) {
-            // The main branch is asked for its tokenizer alone, which the steps may have themselves.
-            Err(LockError::NoBranch { branch: absent, .. }) if absent == branch(None) && !wish.steps.is_empty() => {
-                branches.retain(|name| *name != absent);
-                Lock::resolve(hub, &repo, &branches, &say)
-            }
-            resolved => resolved,
-        }
-        .map_err(LibraryError::Resolve)
+        let known = hub.branches(repo)?;
+        let absent: Vec<String> = branches.extract_if(.., |branch| !known.contains_key(branch)).collect();
+        let mut pins = Lock::resolve(hub, repo, &branches, &say).map_err(LibraryError::Resolve)?;
+        // The main branch is asked for its tokenizer alone, which the steps may have themselves.
+        let steps = absent.into_iter().filter(|name| *name != branch(None));
+        pins.extend(steps.map(|name| (name, Pin { commit: pins::absent(), files: Vec::new() })));
+        Ok(pins)
     }
 
     /// Brings what a run on a pinned step needs, and keeps it from being evicted.

@@ -57,7 +57,10 @@ impl Loaded {
     /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
     pub fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
-            Status::Unverified if self.brought.verified => Verdict { status: Status::Ok, ..before.clone() },
+            // One that is doubted for a reason stays so.
+            Status::Unverified if self.brought.verified && before.reason.is_none() => {
+                Verdict { status: Status::Ok, ..before.clone() }
+            }
             _ => before.clone(),
         }
     }

@@ -86,9 +86,11 @@ impl Outcome {
         let mut errors = self.failed.iter().flat_map(|cell| &cell.errors);
         let temporary =
             |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_temporary());
+        let full = |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_full());
         match self.failed.len() {
             0 => Exit::Ok,
-            _ if errors.all(temporary) => Exit::Temporary,
+            _ if errors.clone().all(temporary) => Exit::Temporary,
+            _ if errors.all(full) => Exit::Resources,
             _ => Exit::CellsFailed,
         }
     }

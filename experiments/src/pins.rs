@@ -54,6 +54,9 @@ impl Pins {
     /// What the published hashes say against a step; `None` where they say nothing, or the step is not pinned.
     pub fn verdict(&self, step: Step) -> Option<Verdict> {
         match self.needed(Some(step))? {
+            Err(_) if self.pin(Some(step)).is_some_and(|pin| pin.commit == absent()) => {
+                Some(Verdict::because(Status::Missing, "the hub has no such branch"))
+            }
             Err(LockError::NoWeights { .. }) => Some(Verdict::because(Status::Missing, "the branch holds no weights")),
             Err(error) => Some(Verdict::because(Status::Missing, error.to_string())),
             Ok(files) => self.twins.verdict(step, &files),
@@ -71,10 +74,15 @@ impl Pins {
         let pin = self.pin(Some(step))?;
         let bad = pin.files.iter().find(|file| self.shared.contains(&file.hash))?;
         let good = files.iter().find(|file| file.name.as_str().starts_with("pytorch_model"))?;
-        let reason = format!("{} is that of another step; {}, which is not, was read instead", bad.name, good.name);
+        let reason = format!("{} is that of another step; {}, another file, was read instead", bad.name, good.name);
         (!files.iter().any(|file| self.shared.contains(&file.hash)))
             .then(|| Verdict::because(Status::Unverified, reason))
     }
+}
+
+/// Git's null commit, to which a branch is pinned that the hub does not have.
+pub fn absent() -> Commit {
+    "0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty zeros are the digits of a commit"))
 }
 
 /// The branch of a step; `main` for the model without one.
@@ -138,7 +146,7 @@ mod tests {
         let reason = pins.rescue(step(512)).expect("rescued").to_string();
         assert_eq!(
             reason,
-            "model.safetensors is that of another step; pytorch_model.bin, which is not, was read instead"
+            "model.safetensors is that of another step; pytorch_model.bin, another file, was read instead"
         );
         // Neither form of this one is its own.
         assert_eq!(pins.verdict(step(1000)).expect("bad").status, Status::DuplicateOf(step(512)));

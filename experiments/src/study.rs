@@ -57,8 +57,16 @@ impl Model {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
+        // A listed defect stands also where the other form of the weights is read: nobody has said that it is the right one.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
-        rescued.or_else(listed).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+        listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+    }
+
+    /// The hashes of the weights that a step is pinned to.
+    pub fn pinned_weights(&self, step: Option<Step>) -> Option<Vec<String>> {
+        let files = self.pins.as_ref()?.needed(step)?.ok()?;
+        let weights = files.iter().filter(|file| file.is_weights());
+        Some(weights.map(|file| file.hash.to_string()).collect())
     }
 
     /// What the lists of known defects say about a checkpoint.

@@ -53,6 +53,9 @@ pub fn by_listing(pins: &Pins, id: ModelId, known: &Known, steps: &[Step]) -> Fi
             (Some(listed), Some(hashes)) => agreed(listed, &named(pins, *step, hashes)),
             (Some(listed), None) => doubted(listed),
             (None, Some(hashes)) => named(pins, *step, hashes),
+            (None, None) if pins.pin(Some(*step)).is_none() => {
+                Verdict::because(Status::Unverified, "the lock file does not pin it")
+            }
             (None, None) => Verdict::plain(Status::Ok),
         };
         Finding { step: *step, verdict, hashes: None }
@@ -130,7 +133,8 @@ fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
     let mut owners: BTreeMap<(Group, String), (Step, ContentHash)> = BTreeMap::new();
     let mut shared = Vec::new();
     for (step, hashes) in findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?))) {
-        for (&group, hash) in &hashes.groups {
+        // The final norm alone says nothing: its weights may simply not have moved yet.
+        for (&group, hash) in hashes.groups.iter().filter(|(group, _)| **group != Group::FinalNorm) {
             match owners.get(&(group, hash.to_string())) {
                 None => drop(owners.insert((group, hash.to_string()), (step, hashes.content))),
                 Some((first, content)) if *content != hashes.content && !are_expected_twins(*first, step) => {

@@ -207,7 +207,7 @@ fn a_branch_without_weights_is_missing_and_the_other_form_of_a_duplicate_is_read
     let statuses = checkpoints(&folder.join("out"), "checkpoint_status");
     assert_eq!(statuses[1], "missing");
     let reasons = checkpoints(&folder.join("out"), "reason");
-    assert!(reasons[2].contains("pytorch_model.bin, which is not, was read instead"), "{reasons:?}");
+    assert!(reasons[2].contains("pytorch_model.bin, another file, was read instead"), "{reasons:?}");
 }
 
 /// The same file with one value changed a little, in the middle of the weights.
@@ -282,6 +282,48 @@ fn a_byte_that_arrives_wrong_is_fetched_again() {
         run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
     }
     assert_eq!(checkpoints(&folder.join("out"), "checkpoint_status"), ["ok", "ok"]);
+}
+
+#[test]
+fn what_is_pinned_stays_so_until_told_otherwise() {
+    let folder = experiment("hub-moved", &[0, 512]);
+    let hub = MockHub::start(vec![model(&[(0, 1), (512, 2), (1000, 3)])]);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
+    let lock = || std::fs::read_to_string(folder.join("exp.lock.json")).unwrap();
+    let before = lock();
+    // Another commit with other weights takes the branch's name.
+    let other = model(&[(0, 1), (512, 9), (1000, 3)]);
+    drop(hub);
+    let files = other.commits[&other.branches["step512"]].clone();
+    let mut moved = model(&[(0, 1), (512, 2), (1000, 3)]);
+    let commit = "ab".repeat(20);
+    moved.commits.insert(commit.clone(), files);
+    moved.branches.insert("step512".to_owned(), commit.clone());
+    let hub = MockHub::start(vec![moved]);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
+    assert_eq!(lock(), before);
+    // A further step is pinned beside the others.
+    run(&folder, &hub, &["lock", "exp.toml", "--set", "steps=[0, 512, 1000]"]).ok();
+    assert!(!lock().contains(&commit) && lock().contains("step1000"));
+    // Only the update moves it, and results of the old weights are not mixed with those of the new.
+    let said = run(&folder, &hub, &["lock", "exp.toml", "--update"]).ok();
+    assert!(said.out.contains("step512 has moved from") && lock().contains(&commit), "{}", said.out);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).refused(&["was made with other settings", "weights_files"]);
+    run(&folder, &hub, &["lock", "exp.toml", "--offline"]).refused(&["nothing can be pinned offline"]);
+}
+
+#[test]
+fn a_branch_that_the_hub_lacks_is_missing_and_steps_without_pins_are_not_called_good() {
+    let folder = experiment("hub-absent", &[0, 2, 512]);
+    let hub = MockHub::start(vec![model(&[(0, 1), (512, 2)])]);
+    run(&folder, &hub, &["run", "exp.toml"]).refused(&["pythia-14m step2: missing: the hub has no such branch"]);
+    run(&folder, &hub, &["run", "exp.toml", "--on-bad", "skip", "--out", "out"]).ok();
+    assert_eq!(checkpoints(&folder.join("out"), "checkpoint_status"), ["ok", "missing", "ok"]);
+    let said = run(&folder, &hub, &["plan", "exp.toml"]);
+    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    let said = run(&folder, &hub, &["verify", "pythia-14m", "--lock", "exp.lock.json", "--steps", "0,1000"]).ok();
+    assert!(said.out.contains("1 with no published hash"), "{}", said.out);
+    run(&folder, &hub, &["verify", "pythia-14m", "--steps", "3"]).refused(&["pythia-14m has no step3"]);
 }
 
 /// The defects of pythia-2.8b as they were found: 76 branches with the weights of main, ten with one other file.

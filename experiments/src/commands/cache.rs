@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::library::{LibraryError, Wish};
+use crate::library::{LibraryError, Which, Wish};
 use crate::pins::Pins;
 use crate::place;
 use crate::scaled;
@@ -148,7 +148,7 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let experiment = args.experiment()?;
     let mut library = args.library(&experiment)?;
     let wishes = Wish::all(&experiment);
-    library.pin(&wishes, false, &|line| crate::say::say!("{line}"))?;
+    library.pin(&wishes, Which::Needed, &|line| crate::say::say!("{line}"))?;
     let mut holds = Vec::new();
     for wish in &wishes {
         let Some(pins) = Pins::of(&library.lock, wish.id) else { continue };
@@ -172,10 +172,20 @@ fn of_model(entry: &Entry, model: Option<&str>) -> bool {
     model.is_none_or(|model| entry.repo.short() == model || entry.repo.as_str() == model)
 }
 
+/// Says so where a name matches nothing: it may be a mistake in writing.
+fn none_of(model: Option<&str>, empty: bool) {
+    if let (Some(model), true) = (model, empty) {
+        crate::say::say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
+    }
+}
+
 fn verify(model: Option<&str>) -> Result<Exit, Failure> {
     let ring = ring()?;
     let (mut files, mut bad) = (0, 0);
-    for entry in entries(&ring)?.iter().filter(|entry| of_model(entry, model)) {
+    let mut entries = entries(&ring)?;
+    entries.retain(|entry| of_model(entry, model));
+    none_of(model, entries.is_empty());
+    for entry in &entries {
         files += entry.files.len();
         for file in ring.verify(entry).map_err(LibraryError::from)? {
             bad += 1;
@@ -196,7 +206,8 @@ fn verify(model: Option<&str>) -> Result<Exit, Failure> {
 fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Failure> {
     let ring = ring()?;
     let mut entries = entries(&ring)?;
-    entries.retain(|entry| of_model(entry, model));
+    entries.retain(|entry| of_model(entry, model) && (all || entry.files.iter().any(|file| file.ours)));
+    none_of(model, entries.is_empty());
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.last_used));
     let mut kept = 0;
     let doomed: Vec<_> = entries

@@ -5,7 +5,7 @@ use pythia_core::hub::Lock;
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::library::{Library, Wish};
+use crate::library::{Library, LibraryError, Which, Wish};
 use crate::pins::{Pins, branch};
 use crate::scaled;
 
@@ -38,7 +38,15 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let mut library = args.experiment.library(&experiment)?;
     let wishes = Wish::all(&experiment);
     let before = library.lock.clone();
-    library.pin(&wishes, args.update, &|line| crate::say::say!("{line}"))?;
+    if wishes.is_empty() {
+        super::print("the experiment names no model of the suite: there is nothing to pin")?;
+        return Ok(Exit::Ok);
+    }
+    if library.hub.settings().offline {
+        return Err(LibraryError::Offline.into());
+    }
+    let which = if args.update { Which::All } else { Which::Unpinned };
+    library.pin(&wishes, which, &|line| crate::say::say!("{line}"))?;
     for line in wishes.iter().flat_map(|wish| lines(wish, &before, &library)) {
         super::print(&line)?;
     }
@@ -49,7 +57,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 /// What is pinned of a model, and what has changed.
 fn lines(wish: &Wish, before: &Lock, library: &Library) -> Vec<String> {
     let Some(pins) = Pins::of(&library.lock, wish.id) else {
-        return vec![format!("{}: nothing is pinned, all of it lies in the cache", wish.id)];
+        return vec![format!("{}: nothing is pinned", wish.id)];
     };
     let steps: Vec<_> = wish.steps.iter().filter(|step| pins.pin(Some(**step)).is_some()).collect();
     let bytes = steps.iter().filter_map(|step| pins.bytes(Some(**step))).sum();
@@ -59,7 +67,11 @@ fn lines(wish: &Wish, before: &Lock, library: &Library) -> Vec<String> {
         if let (Some(then), Some(now)) = (then, pins.pin(step))
             && then != now
         {
-            lines.push(format!("  {} has moved from {} to {}", branch(step), then.commit, now.commit));
+            let name = branch(step);
+            lines.push(match then.commit == now.commit {
+                true => format!("  {name} lists other files under the same commit {}: do not trust it", now.commit),
+                false => format!("  {name} has moved from {} to {}", then.commit, now.commit),
+            });
         }
     }
     lines

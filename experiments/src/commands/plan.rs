@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::integrity::OnBad;
 use crate::library::LibraryError;
 use crate::plan::{Cell, Fetching, Plan, Source, State, Totals};
 use crate::scaled;
@@ -56,7 +57,14 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             super::print(&fetching(&totals.fetch, free, library.ring.budget().max))?;
         }
     }
-    Ok(Exit::Ok)
+    let bad = plan.bad().count();
+    if bad == 0 || study.experiment.store.on_bad != OnBad::Fail {
+        return Ok(Exit::Ok);
+    }
+    crate::say::say!(
+        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, or mark them with --on-bad mark"
+    );
+    Ok(Exit::BadInput)
 }
 
 fn json(study: &Study, plan: &Plan, tallies: &Tallies) -> Value {

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
-use crate::library::{Library, Wish};
+use crate::library::{Library, Which, Wish};
 use crate::outcome::Outcome;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 /// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
 pub(crate) fn prepare(experiment: Experiment, mut library: Library) -> Result<(Study, Library), Failure> {
     let wishes = Wish::all(&experiment);
-    if library.pin(&wishes, false, &|line| crate::say::say!("{line}"))? {
+    if library.pin(&wishes, Which::Needed, &|line| crate::say::say!("{line}"))? {
         crate::say::say!("commits and hashes are pinned in {}", library.file.display());
     }
     if !library.hub.settings().offline {
@@ -193,10 +193,13 @@ fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
     }
 }
 
+/// Failed cells that are repeated at the end of a run; when they happened, all were named.
+const SHOWN: usize = 10;
+
 /// Says what failed and how to read what there is.
 pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
     let mut last_remedy = None;
-    for failed in &outcome.failed {
+    for failed in outcome.failed.iter().take(SHOWN) {
         for error in &failed.errors {
             if let Some(remedy) = last_remedy.filter(|last: &String| *last != error.remedy()) {
                 crate::say::say!("  remedy: {remedy}");
@@ -205,8 +208,12 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
             last_remedy = Some(error.remedy());
         }
     }
+    if outcome.failed.len() > SHOWN {
+        crate::say::say!("and {} more, which stand in state/journal.jsonl", outcome.failed.len() - SHOWN);
+    }
     if let Some(remedy) = last_remedy {
-        crate::say::say!("  remedy: {remedy}; then run the same command again");
+        let again = if remedy.contains("same command") { "" } else { "; then run the same command again" };
+        crate::say::say!("  remedy: {remedy}{again}");
     }
     crate::say::say!("results lie in {}; read them with", disk.out.join("results").display());
     for table in study.experiment.probes.iter().flat_map(|probe| probe.tables()) {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use pythia_core::hub::Lock;
-use pythia_core::store::{self, Checkpoints, ModelRef};
-use pythia_core::suite::{ModelId, Step};
+use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
+use pythia_core::suite::{Checkpoint, ModelId, Step};
 use serde_json::json;
 
 use crate::exit::{self, Exit};
@@ -79,6 +79,7 @@ fn known(args: &Args) -> Result<Known, Failure> {
 /// By the hashes that the hub lists.
 fn listing(args: &Args, id: ModelId, known: &Known) -> Result<Findings, Failure> {
     let steps = chosen(args, id.info().grid());
+    steps.iter().try_for_each(|step| Checkpoint::new(id, *step).map(drop)).map_err(StoreError::from)?;
     let wish = Wish { id, steps: steps.iter().copied().collect() };
     let lock = match &args.lock {
         Some(path) => Library::lock_in(path)?,
@@ -92,7 +93,7 @@ fn ask(args: &Args, wish: &Wish) -> Result<Lock, Failure> {
     let hub = Library::client(None, args.offline)?;
     let repo = wish.repo();
     let mut last = 0;
-    let pins = Library::resolve(&hub, wish, &|line| crate::say::say!("{line}"))?;
+    let pins = Library::resolve(&hub, &repo, wish.branches(), &|line| crate::say::say!("{line}"))?;
     last += pins.len();
     crate::say::say!("{repo}: {last} branches listed");
     Ok(Lock { repos: [(repo, pins)].into() })

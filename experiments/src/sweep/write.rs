@@ -76,7 +76,12 @@ impl<'a> Writer<'a> {
 
     fn settle(&mut self, cell: &Cell, name: &str, began: f64, fate: Fate) -> Result<(), FolderError> {
         match fate {
-            Fate::Failed(error) => self.failed(name, vec![error]),
+            Fate::Failed(error) => {
+                if let CellError::Bad { verdict } = &error {
+                    self.row(cell, verdict, None)?;
+                }
+                self.failed(name, vec![error])
+            }
             Fate::Skipped(verdict) => self.skipped(cell, name, verdict),
             Fate::Ran { weights, verdict, answers, errors } => {
                 self.row(cell, &verdict, Some(&weights))?;
