@@ -213,7 +213,8 @@ fn a_header_that_lies_ends_its_cell_and_leaves_nothing() {
 fn a_plan_counts_tensors_where_they_can_be_fetched() {
     let folder = experiment("tensors-plan");
     let hub = MockHub::start(vec![model(whole)]);
-    run(&folder, &hub, &["lock", "exp.toml"]).ok();
+    // A first run pins the steps and brings the configuration: these models have not the shape that their name was published with.
+    run(&folder, &hub, &["run", "exp.toml", "--limit", "1", "--out", "one"]).ok();
     let said = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(plan["totals"]["fetch"]["bytes"], 3 * 2 * EMBED);
