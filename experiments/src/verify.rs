@@ -68,7 +68,8 @@ fn named(pins: &Pins, step: Step, verdict: Verdict) -> Verdict {
     let family = pins.family(step);
     match (family.first(), family.len()) {
         (Some(first), 2..) => {
-            let reason = format!("{} steps have the same weights by their hashes, the first is {first}", family.len());
+            let reason =
+                format!("{} branches have the same weights by their hashes, the first is {first}", family.len());
             Verdict::because(verdict.status, reason)
         }
         _ => verdict,

@@ -308,7 +308,8 @@ fn what_is_pinned_stays_so_until_told_otherwise() {
     // Only the update moves it, and results of the old weights are not mixed with those of the new.
     let said = run(&folder, &hub, &["lock", "exp.toml", "--update"]).ok();
     assert!(said.out.contains("step512 has moved from") && lock().contains(&commit), "{}", said.out);
-    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).refused(&["was made with other settings", "weights_files"]);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"])
+        .refused(&["was made with other settings", "weights_files"]);
     run(&folder, &hub, &["lock", "exp.toml", "--offline"]).refused(&["nothing can be pinned offline"]);
 }
 

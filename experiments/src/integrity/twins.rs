@@ -80,8 +80,14 @@ mod tests {
         let steps = [(0, of(1)), (1, of(1)), (512, of(2)), (1000, of(3)), (2000, of(2))];
         assert_eq!(verdict(&steps, 0), None, "steps 0 and 1 are expected to be equal");
         assert_eq!(verdict(&steps, 3), None);
-        assert_eq!(verdict(&steps, 2), Some("duplicate_of:2000: its weights are those of step2000, so one of the two is wrong".into()));
-        assert_eq!(verdict(&steps, 4), Some("duplicate_of:512: its weights are those of step512, so one of the two is wrong".into()));
+        assert_eq!(
+            verdict(&steps, 2),
+            Some("duplicate_of:2000: its weights are those of step2000, so one of the two is wrong".into())
+        );
+        assert_eq!(
+            verdict(&steps, 4),
+            Some("duplicate_of:512: its weights are those of step512, so one of the two is wrong".into())
+        );
         let twins = Twins::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
         assert_eq!(twins.shared(), BTreeSet::from([file("x", 2).hash]));
     }
