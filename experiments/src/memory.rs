@@ -111,12 +111,12 @@ impl Weights {
     pub fn idle(&self, residency: Residency) -> u64 {
         match residency {
             Residency::ResidentAhead | Residency::Resident => self.all.kept,
-            Residency::StreamedAhead => 2 * self.block.kept.max(self.unembed.kept),
+            Residency::StreamedAhead => (2 * self.block.kept).max(self.unembed.kept),
             Residency::Streamed => self.block.kept.max(self.unembed.kept),
         }
     }
 
-    /// Bytes that they take while they are read.
+    /// Bytes that they take while they are read for the first time.
     pub fn loading(&self, residency: Residency) -> u64 {
         match residency {
             Residency::ResidentAhead | Residency::Resident => self.all.peak,
@@ -154,12 +154,14 @@ pub struct Demand {
 }
 
 impl Demand {
-    /// Bytes of the process at the peak. `next`: the weights of the checkpoint that follows, if one does.
-    pub fn peak(&self, residency: Residency, next: Option<&Weights>) -> u64 {
+    /// Bytes of the process at the peak. `follows`: another checkpoint has computed before, and the allocator has not yet given back
+    /// its activations. `next`: the weights of the checkpoint that comes after it, if one does.
+    pub fn peak(&self, residency: Residency, follows: bool, next: Option<&Weights>) -> u64 {
         let donors: u64 = self.donors.iter().map(|donor| donor.idle(residency)).sum();
         let ahead = next.filter(|_| residency.loads_ahead()).map_or(0, |next| next.loading(residency));
         let computing = self.weights.computing(residency, &self.work) + ahead;
-        BASE + donors + computing.max(self.weights.loading(residency))
+        let left = if follows { self.work.blocks } else { 0 };
+        BASE + donors + computing.max(self.weights.loading(residency) + left)
     }
 }
 
@@ -251,24 +253,32 @@ mod tests {
     fn a_peak_is_made_of_what_is_held() {
         let demand = demand(true);
         let Weights { all, block, unembed, .. } = demand.weights;
-        let alone = |residency| demand.peak(residency, None) - BASE;
+        let alone = |residency| demand.peak(residency, false, None) - BASE;
         assert_eq!(alone(Residency::ResidentAhead), alone(Residency::Resident));
         assert_eq!(alone(Residency::Resident), all.peak.max(all.kept + 1000));
         assert_eq!(alone(Residency::Streamed), (block.peak + 1000).max(unembed.peak + 1000));
         assert_eq!(alone(Residency::StreamedAhead), (block.kept + block.peak + 1000).max(unembed.peak + 1000));
-        let ahead = demand.peak(Residency::ResidentAhead, Some(&demand.weights)) - BASE;
+        let ahead = demand.peak(Residency::ResidentAhead, false, Some(&demand.weights)) - BASE;
         assert_eq!(ahead, all.kept + 1000 + all.peak);
-        assert_eq!(demand.peak(Residency::Resident, Some(&demand.weights)) - BASE, alone(Residency::Resident));
+        assert_eq!(demand.peak(Residency::Resident, false, Some(&demand.weights)) - BASE, alone(Residency::Resident));
+        let after = demand.peak(Residency::Streamed, true, None) - BASE;
+        assert_eq!(after, alone(Residency::Streamed).max(demand.weights.fingerprints + 1000));
         let lent = Demand { donors: vec![demand.weights, demand.weights], ..demand.clone() };
-        assert_eq!(lent.peak(Residency::Resident, None), demand.peak(Residency::Resident, None) + 2 * all.kept);
+        assert_eq!(
+            lent.peak(Residency::Resident, false, None),
+            demand.peak(Residency::Resident, false, None) + 2 * all.kept
+        );
         let part = block.kept.max(unembed.kept);
-        assert_eq!(lent.peak(Residency::Streamed, None), demand.peak(Residency::Streamed, None) + 2 * part);
+        assert_eq!(
+            lent.peak(Residency::Streamed, false, None),
+            demand.peak(Residency::Streamed, false, None) + 2 * part
+        );
     }
 
     #[test]
     fn the_quickest_that_fits_is_chosen() {
         let demand = demand(false);
-        let peak = |residency| demand.peak(residency, Some(&demand.weights));
+        let peak = |residency| demand.peak(residency, false, Some(&demand.weights));
         let peaks = Residency::ALL.map(peak);
         assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
         for (residency, least) in Residency::ALL.into_iter().zip(peaks) {

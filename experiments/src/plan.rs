@@ -230,7 +230,8 @@ fn room(study: &Study, facts: &impl Facts) -> Room {
 fn reside(study: &Study, room: &Room, cells: &mut [Cell], donors: &[Donor]) -> Residency {
     let mut open: Vec<&mut Cell> = cells.iter_mut().filter(|cell| !cell.is_done()).collect();
     let demands: Vec<Demand> = open.iter().map(|cell| demand(study, room, cell, donors)).collect();
-    let peak = |at: usize, residency| demands[at].peak(residency, demands.get(at + 1).map(|next| &next.weights));
+    let peak =
+        |at: usize, residency| demands[at].peak(residency, at > 0, demands.get(at + 1).map(|next| &next.weights));
     let largest = |residency| (0..demands.len()).map(|at| peak(at, residency)).max().unwrap_or(0);
     let residency = memory::choose(room, largest);
     for (at, cell) in open.iter_mut().enumerate() {

@@ -35,7 +35,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     pub(super) fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
         let host = self.params.remove(&param)?;
-        Some(Tensor::from_data(host.values.into_data(host.shape), (self.device, self.dtype)))
+        Some(Tensor::from_data(host.values.into_data(host.shape, self.dtype), (self.device, self.dtype)))
     }
 
     pub(super) fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {

@@ -220,7 +220,7 @@ impl Decoder {
     }
 
     fn tensor(&self, host: HostTensor) -> Tensor<2> {
-        Tensor::from_data(host.values.into_data(host.shape), (&self.device, self.dtype))
+        Tensor::from_data(host.values.into_data(host.shape, self.dtype), (&self.device, self.dtype))
     }
 
     /// Notes what went wrong, the first time, and goes on with something of the same shape.

@@ -135,7 +135,7 @@ impl Decoding {
     /// Nothing of it yet.
     pub(super) fn new((param, layout): (Param, Layout), config: &NeoxConfig) -> Self {
         let shape = param.shape(config);
-        Self { param, layout, values: Floats::zeroed(shape.iter().product()), shape, squares: 0.0 }
+        Self { param, layout, values: Floats::to_fill(shape.iter().product()), shape, squares: 0.0 }
     }
 
     /// Rows that have to come together: those of one head in the fused projection.
@@ -178,7 +178,7 @@ impl Decoding {
 /// # Panics
 /// If there is no such row.
 pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<Floats, NotFinite> {
-    let mut values = Floats::zeroed(ids.len() * width);
+    let mut values = Floats::to_fill(ids.len() * width);
     for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
         let first = id as usize * width;
         let row = &bytes[first * kind.size()..][..width * kind.size()];

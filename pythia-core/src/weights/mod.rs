@@ -25,7 +25,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::HostParams;
+use crate::params::{Floats, HostParams};
 
 use self::directory::Directory;
 use self::hashes::Collector;
@@ -135,6 +135,8 @@ pub fn open(
     let directory = Directory::open(files)?;
     plan::check_tied(config, &directory)?;
     plan::jobs(config, &directory, wanted)?;
+    // Nothing of the kind comes now that was dropped before.
+    Floats::release();
     let hashes = known.map_or_else(|| hashes_of(config, &directory, wanted), Ok)?;
     Ok((StoredWeights::new(config.clone(), directory, *wanted), hashes))
 }
