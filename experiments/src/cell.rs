@@ -22,6 +22,9 @@ pub const KEY: &str = "config_hash";
 /// Key of the metadata entry that holds the hash of the weights.
 pub const WEIGHTS_HASH: &str = "weights_hash";
 
+/// Key of the metadata entry that holds the hashes of parts of the weights.
+pub const TENSOR_HASHES: &str = "tensor_hashes";
+
 /// Key of the metadata entry that holds the hashes of the weights of the other checkpoints that were read.
 pub const DONOR_WEIGHTS_HASH: &str = "donor_weights_hash";
 
@@ -60,6 +63,10 @@ impl CellConfig {
         if let Some(verdict) = model.and_then(|model| model.listed(&study.known, step)) {
             json["known_bad"] = json!(verdict.to_string());
         }
+        // Results of a branch as it was do not stay beside those of the branch as it is.
+        if let Some(hashes) = model.and_then(|model| model.pinned_weights(step)) {
+            json["weights_files"] = json!(hashes);
+        }
         Self { json }
     }
 
@@ -79,8 +86,7 @@ impl CellConfig {
             ("config", self.text()),
             (KEY, self.key()),
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
-            (WEIGHTS_HASH, ran_on.weights_hash.clone()),
-            ("tensor_hashes", ran_on.tensor_hashes.clone()),
+            (TENSOR_HASHES, ran_on.tensor_hashes.clone()),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
@@ -91,6 +97,7 @@ impl CellConfig {
         }
         metadata.insert("kind".to_owned(), self.json["probe"]["kind"].as_str().unwrap_or_default().to_owned());
         let optional = [
+            (WEIGHTS_HASH, &ran_on.weights_hash),
             ("tokenizer_hash", &ran_on.tokenizer_hash),
             (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
             ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
@@ -105,9 +112,10 @@ impl CellConfig {
 /// What a cell turned out to run on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RanOn {
-    /// Hash of the weights.
-    pub weights_hash: String,
+    /// Hash of the weights, where all of them were read.
+    pub weights_hash: Option<String>,
     /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
+    /// Where of one of them only some tensors were read, those stand there by their own names.
     pub tensor_hashes: String,
     /// Hash of the tokenizer's file, where the model has one.
     pub tokenizer_hash: Option<String>,
@@ -181,8 +189,12 @@ mod tests {
     #[test]
     fn metadata_says_how_the_table_came_to_be() {
         let config = config(&study(&[]), "", None);
-        let ran_on = RanOn { weights_hash: "w".into(), ..RanOn::default() };
+        let ran_on = RanOn { weights_hash: Some("w".into()), ..RanOn::default() };
         let metadata = config.metadata(&ran_on);
+        assert_eq!(metadata[WEIGHTS_HASH], "w");
+        let parts = RanOn { weights_hash: None, tensor_hashes: "{}".into(), ..ran_on.clone() };
+        assert!(!config.metadata(&parts).contains_key(WEIGHTS_HASH));
+        assert_eq!(config.metadata(&parts)[TENSOR_HASHES], "{}");
         assert_eq!(metadata["seed"], "3");
         assert_eq!(metadata["dtype"], "f32");
         assert_eq!(metadata["kind"], "head_scores");

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pythia_core::suite::Step;
+use pythia_core::weights::PartHashes;
 
-use crate::cell::{CellConfig, DONOR_WEIGHTS_HASH, KEY, WEIGHTS_HASH, file_of};
+use crate::cell::{CellConfig, DONOR_WEIGHTS_HASH, KEY, TENSOR_HASHES, WEIGHTS_HASH, file_of};
 use crate::config::TableOf;
 use crate::donors::hashes_json;
 use crate::load::hashes;
 use crate::memory::Room;
 use crate::place;
-use crate::plan::{Cell, Facts, Part, Plan, State};
+use crate::plan::{Cell, Facts, Part, Plan, Source, State};
+use crate::reads::weights_read;
 use crate::sink;
 use crate::study::{Model, Study};
 
@@ -22,6 +24,8 @@ use crate::study::{Model, Study};
 pub struct Disk {
     /// The output folder.
     pub out: PathBuf,
+    /// Whether the hub is out of reach.
+    pub offline: bool,
 }
 
 /// A results file that another configuration made.
@@ -100,10 +104,18 @@ impl Disk {
             let metadata = sink::metadata(&path).ok().flatten();
             metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
         };
-        if newer(cell.step) && differs(WEIGHTS_HASH, hashes.of(cell.model, model, cell.step)) {
-            return Some(cell.name(study));
-        }
         let probe = &study.experiment.probes[part.probe];
+        if newer(cell.step) {
+            // What was made of some tensors alone says nothing of the others.
+            let now = hashes.of(cell.model, model, cell.step).map(|now| weights_read(&probe.spec, &model.config, &now));
+            let changed = match now {
+                Some(PartHashes { content: Some(content), .. }) => differs(WEIGHTS_HASH, Some(content.to_string())),
+                now => differs(TENSOR_HASHES, now.map(|now| now.to_string())),
+            };
+            if changed {
+                return Some(cell.name(study));
+            }
+        }
         let donors = probe.spec.donors();
         let suspected = donors.iter().any(|label| newer(Some(Step::from_label(*label))));
         let changed = suspected && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors));
@@ -113,17 +125,19 @@ impl Disk {
 
 /// Hashes of the weights that lie there now, each computed once.
 #[derive(Default)]
-struct Hashes(BTreeMap<(usize, Option<Step>), Option<String>>);
+struct Hashes(BTreeMap<(usize, Option<Step>), Option<PartHashes>>);
 
 impl Hashes {
     /// Weights that cannot be read prove nothing against results that were made when they could.
-    fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<String> {
-        let read = || hashes(model, step).ok().map(|hashes| hashes.content.to_string());
-        self.0.entry((index, step)).or_insert_with(read).clone()
+    fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<PartHashes> {
+        self.0.entry((index, step)).or_insert_with(|| hashes(model, step).ok().map(PartHashes::from)).clone()
     }
 
     fn of_donors(&mut self, index: usize, model: &Model, labels: &[u32]) -> Option<String> {
-        let hash = |label: &u32| Some((*label, self.of(index, model, Some(Step::from_label(*label)))?));
+        let hash = |label: &u32| {
+            let hashes = self.of(index, model, Some(Step::from_label(*label)))?;
+            Some((*label, hashes.content?.to_string()))
+        };
         let hashes: BTreeMap<u32, String> = labels.iter().map(hash).collect::<Option<_>>()?;
         hashes_json(labels, |label| hashes.get(&label).cloned())
     }
@@ -167,9 +181,26 @@ impl Facts for Disk {
         Room { memory: place::available_memory(), cores: place::cores() }
     }
 
-    fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64> {
-        let files = model.store.locate(step).ok()?;
-        files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
+    fn source(&self, model: &Model, step: Option<Step>) -> Source {
+        let here = || {
+            let files = model.store.locate(step).ok()?;
+            files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
+        };
+        let pinned = || model.pins.as_ref()?.bytes(step);
+        let usual = || model.store.suite_id().map(|id| id.info().shape.file_bytes);
+        match here() {
+            Some(bytes) => Source::Here { bytes },
+            None if self.offline => Source::Nowhere,
+            // Pinned, and the branch holds no weights.
+            None if model.pins.as_ref().is_some_and(|pins| pins.pin(step).is_some() && pins.bytes(step).is_none()) => {
+                Source::Nowhere
+            }
+            None => match (pinned(), usual()) {
+                (Some(bytes), _) => Source::Hub { bytes, pinned: true },
+                (None, Some(bytes)) => Source::Hub { bytes, pinned: false },
+                (None, None) => Source::Nowhere,
+            },
+        }
     }
 
     fn weights_hash(&self, file: &Path) -> Option<String> {

@@ -8,6 +8,7 @@ use pythia_core::weights::WeightError;
 use pythia_probes::{Donors, ProbeSpec};
 
 use crate::load::{LoadError, Loaded};
+use crate::plan::Source;
 
 /// A checkpoint that some open probes of a model read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub struct Donor {
     pub label: u32,
     /// Whether one of those probes reads logits.
     pub unembed: bool,
-    /// Bytes of its weights; `None` where they are not there.
-    pub bytes: Option<u64>,
+    /// Where its weights are.
+    pub source: Source,
 }
 
 /// The labels that probes ask for, each once, with whether one of the askers reads logits.
@@ -45,7 +46,8 @@ pub struct Lent {
 impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
     pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, device: &Device, dtype: DType) {
-        let hash = checkpoint.as_ref().map(|loaded| loaded.hashes.content.to_string()).unwrap_or_default();
+        let hash =
+            checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
         match checkpoint.and_then(|loaded| Ok(loaded.model(device, dtype)?)) {
             Ok(model) => {
                 self.hashes.insert(label, hash);
@@ -95,7 +97,8 @@ mod tests {
         let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
         let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
         let (params, hashes) = read(&testing::config(), &files, &wanted).expect("weights");
-        Loaded { config: testing::config(), weights: Weights::Resident(params), hashes, brought: Brought::default() }
+        let (weights, hashes) = (Some(Weights::Resident(params)), hashes.into());
+        Loaded { config: testing::config(), weights, parts: None, hashes, brought: Brought::default() }
     }
 
     #[test]
@@ -112,7 +115,7 @@ mod tests {
         assert!(lent.missing(&[0, 1]).is_some_and(|(label, error)| label == 1 && error.to_string().contains("step1")));
         let hashes: BTreeMap<String, String> =
             serde_json::from_str(&lent.hashes(&[512, 0]).expect("two hashes")).expect("JSON");
-        assert_eq!(hashes["0"], loaded(&scratch, 0).hashes.content.to_string());
+        assert_eq!(hashes["0"], loaded(&scratch, 0).hashes.content.expect("all was read").to_string());
         assert_ne!(hashes["0"], hashes["512"]);
         assert_eq!(lent.hashes(&[]), None);
     }

@@ -12,10 +12,14 @@ use crate::config::ConfigErrors;
 use crate::difference::Difference;
 use crate::exit::Exit;
 use crate::folder::FolderError;
-use crate::integrity::Verdict;
+use crate::inputs::InputError;
+use crate::integrity::{KnownError, Verdict};
+use crate::library::LibraryError;
 use crate::nano::NanoError;
+use crate::scaled;
+use crate::shape::ShapeError;
 use crate::sink::SinkError;
-use crate::study::ShapeError;
+use crate::supply::SupplyError;
 
 /// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,26 @@ pub enum Failure {
     BadCheckpoints {
         /// Their names, and what is known about each.
         bad: Vec<(String, Verdict)>,
+    },
+    /// The hub, the cache or the lock file cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A checkpoint cannot be brought here.
+    #[error(transparent)]
+    Supply(#[from] SupplyError),
+    /// A file that is read besides cannot be used.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The file of further known defects is no such list.
+    #[error(transparent)]
+    KnownBad(#[from] KnownError),
+    /// One checkpoint is larger than the cache may be.
+    #[error("a checkpoint of {} does not fit into a cache of {}", scaled::bytes(*largest), scaled::bytes(*max))]
+    SmallBudget {
+        /// Bytes of the largest checkpoint.
+        largest: u64,
+        /// The budget.
+        max: u64,
     },
     /// The plan needs more memory than there is or than it may take.
     #[error(
@@ -156,7 +180,13 @@ impl Failure {
         match self {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
+            Failure::SmallBudget { .. } => Exit::Resources,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
+            Failure::Library(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Supply(error) if error.is_full() => Exit::Resources,
+            Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
+            Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
@@ -175,8 +205,10 @@ impl Failure {
         }
     }
 
-    fn remedy(&self) -> Option<&'static str> {
-        match self {
+    fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            Failure::Library(error) => return Some(error.remedy()),
+            Failure::Supply(error) => return Some(error.remedy()),
             Failure::Folder(error) => Some(error.remedy()),
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
@@ -184,6 +216,9 @@ impl Failure {
             Failure::BadCheckpoints { .. } => Some(
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: the column checkpoint_status then says what each is",
             ),
+            Failure::SmallBudget { .. } => {
+                Some("give more disk with --cache-max; three checkpoints let the stages overlap")
+            }
             Failure::Unreadable { .. } => Some("remove that file and run the same command again"),
             Failure::Memory { .. } => Some(
                 "allow that much with --memory if the machine has it free, or lower the probes' batch, for example with --set probe.0.batch=2",
@@ -196,6 +231,7 @@ impl Failure {
             Failure::Tokens { .. } => Some("write for example [[0, 5, 9], [0, 7, 2]]"),
             Failure::Weights(_) => Some("copy or download the checkpoint's files again"),
             _ => None,
-        }
+        };
+        remedy.map(str::to_owned)
     }
 }

@@ -96,6 +96,11 @@ impl Folder {
         File::open(parent).and_then(|folder| folder.sync_all()).map_err(tried("sync", parent))
     }
 
+    /// Whether a file is there.
+    pub fn has(&self, relative: &Path) -> bool {
+        self.root.join(relative).is_file()
+    }
+
     /// Removes a folder with all that is in it, for a fresh start; one that is not there is fine.
     pub fn remove(&self, relative: &Path) -> Result<(), FolderError> {
         let path = self.root.join(relative);
@@ -172,21 +177,23 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
 
 /// The process that an unfinished file belongs to. Several machines may share one folder, so the host is part of it.
 #[derive(Debug, PartialEq)]
-struct Owner {
+pub(crate) struct Owner {
     host: String,
     pid: u32,
 }
 
 impl Owner {
-    fn this_process() -> Self {
+    pub(crate) fn this_process() -> Self {
         Self { host: host_name(), pid: std::process::id() }
     }
 
-    fn file_name(&self, number: u64) -> String {
+    /// A name for an unfinished file of the process.
+    pub(crate) fn file_name(&self, number: u64) -> String {
         format!("{}.{}.{number}.tmp", self.host, self.pid)
     }
 
-    fn of_file_name(name: &str) -> Option<Self> {
+    /// The owner of the file of that name.
+    pub(crate) fn of_file_name(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".tmp")?.rsplitn(3, '.');
         let (_number, pid, host) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { host: host.into(), pid: pid.parse().ok()? })
@@ -198,7 +205,7 @@ impl Owner {
 
     /// Whether the owner may still be writing. Another machine's process is taken for alive: its files are not ours to judge.
     /// An earlier process with this one's number is dead.
-    fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         let elsewhere = self.host != host_name();
         elsewhere || (self.pid != std::process::id() && Path::new("/proc").join(self.pid.to_string()).exists())
     }

@@ -33,8 +33,8 @@ pub enum Event<'a> {
         cell: &'a str,
         /// Seconds from the start of its computation to its last file.
         seconds: f64,
-        /// Hash of the weights it ran on.
-        weights: &'a str,
+        /// Hash of the weights it ran on; null where only some of them were read.
+        weights: Option<&'a str>,
     },
     /// A cell was left out, because its checkpoint is bad.
     LeftOut {

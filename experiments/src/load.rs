@@ -4,23 +4,29 @@ use burn::tensor::{DType, Device};
 use pythia_core::config::NeoxConfig;
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
-use pythia_core::store::StoreError;
+use pythia_core::store::{CheckpointFiles, StoreError};
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, Hashes, StoredWeights, Wanted, WeightError, WeightFiles};
+use pythia_core::weights::{
+    self, Hashes, PartHashes, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
+};
 
 use crate::integrity::{Status, Verdict};
 use crate::memory::Residency;
-use crate::study::{Model, ShapeError, read_config};
+use crate::reads::Reads;
+use crate::shape::{ShapeError, read_config};
+use crate::study::Model;
 use crate::supply::{Brought, SupplyError};
 
-/// A checkpoint that is ready to become a model.
+/// A checkpoint that is ready to become a model, or to be asked for its weights.
 pub struct Loaded {
     /// Its configuration.
     pub config: NeoxConfig,
-    /// Its weights.
-    pub weights: Weights,
-    /// Hashes of its weights.
-    pub hashes: Hashes,
+    /// Its weights, where a model is run.
+    pub weights: Option<Weights>,
+    /// Its parameters one by one, where probes read weights alone.
+    pub parts: Option<SomeWeights>,
+    /// Hashes of what was read.
+    pub hashes: PartHashes,
     /// What is known of its files.
     pub brought: Brought,
 }
@@ -38,8 +44,11 @@ impl Loaded {
     ///
     /// # Errors
     /// Of streamed weights the first ones are decoded here.
+    ///
+    /// # Panics
+    /// If it was not loaded for one.
     pub fn model(self, device: &Device, dtype: DType) -> Result<GptNeoX, WeightError> {
-        match self.weights {
+        match self.weights.expect("weights are loaded where a model is run") {
             Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
             Weights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
         }
@@ -48,7 +57,10 @@ impl Loaded {
     /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
     pub fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
-            Status::Unverified if self.brought.verified => Verdict { status: Status::Ok, ..before.clone() },
+            // One that is doubted for a reason stays so.
+            Status::Unverified if self.brought.verified && before.reason.is_none() => {
+                Verdict { status: Status::Ok, ..before.clone() }
+            }
             _ => before.clone(),
         }
     }
@@ -93,16 +105,17 @@ impl LoadError {
     }
 
     /// What the user can do about it.
-    pub fn remedy(&self) -> &'static str {
-        match self {
+    pub fn remedy(&self) -> String {
+        let remedy = match self {
             LoadError::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
             LoadError::Config(_) | LoadError::AnotherShape { .. } => {
                 "copy the checkpoint's own config.json there again"
             }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
-            LoadError::Supply(error) => error.remedy(),
+            LoadError::Supply(error) => return error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
-        }
+        };
+        remedy.to_owned()
     }
 }
 
@@ -117,6 +130,8 @@ pub struct Job<'a> {
     pub wanted: Wanted,
     /// Where its weights are to be.
     pub residency: Residency,
+    /// Whether it is to become a model, and which parameters are read by themselves.
+    pub reads: &'a Reads,
 }
 
 impl Job<'_> {
@@ -128,29 +143,45 @@ impl Job<'_> {
 
 /// Loads one checkpoint.
 pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
-    let (config, files) = locate(job.model, job.step)?;
-    let (weights, hashes) = match job.residency.streamed() {
+    let (config, files) = locate(job.model, job.step, brought.files.as_ref())?;
+    let only = &job.reads.params;
+    if !job.reads.model {
+        let (parts, hashes) = open_some(&config, &files, only, None)?;
+        return Ok(Loaded { config, weights: None, parts: Some(parts), hashes, brought });
+    }
+    let (weights, hashes) = load_all(job, &config, &files)?;
+    let hashes = PartHashes::from(hashes);
+    let parts = if only.is_empty() { None } else { Some(open_some(&config, &files, only, Some(&hashes))?.0) };
+    Ok(Loaded { config, weights: Some(weights), parts, hashes, brought })
+}
+
+/// All weights, where they are to be.
+fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), WeightError> {
+    Ok(match job.residency.streamed() {
         None => {
-            let (params, hashes) = weights::read(&config, &files, &job.wanted)?;
+            let (params, hashes) = weights::read(config, files, &job.wanted)?;
             (Weights::Resident(params), hashes)
         }
         Some(ahead) => {
-            let (stored, hashes) = weights::open(&config, &files, &job.wanted, None)?;
+            let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
             (Weights::Streamed(stored, ahead), hashes)
         }
-    };
-    Ok(Loaded { config, weights, hashes, brought })
+    })
 }
 
 /// The fingerprints of a checkpoint, without loading it.
 pub fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
-    let (config, files) = locate(model, step)?;
+    let (config, files) = locate(model, step, None)?;
     Ok(weights::hashes(&config, &files)?)
 }
 
-/// The files of a checkpoint whose shape is that of the model.
-fn locate(model: &Model, step: Option<Step>) -> Result<(NeoxConfig, WeightFiles), LoadError> {
-    let files = model.store.locate(step)?;
+/// The files of a checkpoint whose shape is that of the model: those that were brought, else those that its store finds.
+fn locate(
+    model: &Model,
+    step: Option<Step>,
+    brought: Option<&CheckpointFiles>,
+) -> Result<(NeoxConfig, WeightFiles), LoadError> {
+    let files = brought.map_or_else(|| model.store.locate(step), |files| Ok(files.clone()))?;
     let config = read_config(&files.config)?;
     if config != model.config {
         return Err(LoadError::AnotherShape { model: model.label.clone() });

@@ -2,6 +2,7 @@
 
 use pythia_probes::ProbeError;
 
+use crate::exit::Exit;
 use crate::integrity::Verdict;
 use crate::load::LoadError;
 use crate::sink::SinkError;
@@ -36,7 +37,7 @@ pub enum CellError {
         /// Why it cannot be loaded.
         reason: String,
         /// What the user can do about it.
-        remedy: &'static str,
+        remedy: String,
     },
     /// A probe answered without one of its tables.
     #[error("probe `{probe}` did not answer with its table {table}")]
@@ -58,14 +59,15 @@ pub enum CellError {
 
 impl CellError {
     /// What the user can do about it.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            CellError::Load(error) => error.remedy(),
+    pub fn remedy(&self) -> String {
+        let remedy = match self {
+            CellError::Load(error) => return error.remedy(),
             CellError::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             CellError::Probe { .. } => "change the probe's settings, or leave this step out",
             CellError::Donor { remedy, .. } => remedy,
             CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
-        }
+        };
+        remedy.to_owned()
     }
 }
 
@@ -76,6 +78,22 @@ pub struct FailedCell {
     pub name: String,
     /// Every error of it: a missing checkpoint is one, probes fail one by one.
     pub errors: Vec<CellError>,
+}
+
+impl Outcome {
+    /// The exit that says so: where the hub was out of reach and nothing else failed, the same command may do better later.
+    pub fn exit(&self) -> Exit {
+        let mut errors = self.failed.iter().flat_map(|cell| &cell.errors);
+        let temporary =
+            |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_temporary());
+        let full = |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_full());
+        match self.failed.len() {
+            0 => Exit::Ok,
+            _ if errors.clone().all(temporary) => Exit::Temporary,
+            _ if errors.all(full) => Exit::Resources,
+            _ => Exit::CellsFailed,
+        }
+    }
 }
 
 /// How a sweep went.

@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use pythia_core::hub::{Settings, SettingsError};
+
 /// The output folder where neither the command line nor the file names one.
 pub const OUT: &str = "out";
 
@@ -11,6 +13,11 @@ pub fn hub_cache() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || env::home_dir().unwrap_or_default().join(".cache/huggingface");
     set("HF_HUB_CACHE").unwrap_or_else(|| set("HF_HOME").unwrap_or_else(home).join("hub"))
+}
+
+/// What the environment says about the public hub.
+pub fn hub_settings() -> Result<Settings, SettingsError> {
+    Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
 }
 
 /// The command as it was typed, for "run this again".

@@ -1,20 +1,22 @@
 //! An experiment meets its models and its files: where checkpoints are, which of them are chosen, whether every probe fits.
 
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pythia_core::config::{ConfigError, NeoxConfig};
-use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
-use pythia_core::suite::{ModelId, Step, suite};
-use pythia_core::tokenizer::{Tokenizer, TokenizerError};
+use pythia_core::config::NeoxConfig;
+use pythia_core::hub::Lock;
+use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
+use pythia_core::suite::Step;
+use pythia_core::tokenizer::Tokenizer;
 use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest};
 use crate::inputs::{self, Inputs};
 use crate::integrity::{Known, Status, Verdict};
-use crate::place;
+use crate::pins::Pins;
+use crate::reads::check_profile;
+use crate::shape::{Vocabulary, shape, vocabulary};
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
 pub const BOS: u32 = 0;
@@ -37,6 +39,8 @@ pub struct Model {
     pub label: String,
     /// Where its checkpoints are.
     pub store: Box<dyn Checkpoints + Send + Sync>,
+    /// What a lock file says of it.
+    pub pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
     pub steps: Vec<Option<Step>>,
     /// Its shape.
@@ -47,51 +51,22 @@ pub struct Model {
     pub tokenizer: Option<Tokenizer>,
 }
 
-/// The ids of a model that are tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Vocabulary {
-    /// Number of ids that are not padding.
-    pub size: usize,
-    /// Hash of the tokenizer's file, where the model has one.
-    pub tokenizer_hash: Option<String>,
-}
-
-/// Why a model's shape or vocabulary cannot be learned from its files.
-#[derive(Debug, thiserror::Error)]
-pub enum ShapeError {
-    /// No chosen checkpoint has files.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A configuration cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A configuration is wrong.
-    #[error("{}: {source}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: ConfigError,
-    },
-    /// A tokenizer is wrong.
-    #[error("{}: {source}", path.display())]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: TokenizerError,
-    },
-}
-
 impl Model {
     /// What is known about a checkpoint before it is read.
     pub fn verdict(&self, known: &Known, step: Option<Step>) -> Verdict {
-        self.listed(known, step).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+        let pins = self.pins.as_ref().zip(step);
+        let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
+        let listed = || self.listed(known, step);
+        // A listed defect stands also where the other form of the weights is read: nobody has said that it is the right one.
+        let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
+        listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+    }
+
+    /// The hashes of the weights that a step is pinned to.
+    pub fn pinned_weights(&self, step: Option<Step>) -> Option<Vec<String>> {
+        let files = self.pins.as_ref()?.needed(step)?.ok()?;
+        let weights = files.iter().filter(|file| file.is_weights());
+        Some(weights.map(|file| file.hash.to_string()).collect())
     }
 
     /// What the lists of known defects say about a checkpoint.
@@ -115,8 +90,7 @@ impl Model {
 
 impl Study {
     /// Opens the models of an experiment and checks it against them.
-    pub fn open(experiment: Experiment) -> Result<Self, ConfigErrors> {
-        let cache = experiment.machine.cache.clone().unwrap_or_else(place::hub_cache);
+    pub fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
         let known = known(&experiment).unwrap_or_else(|problem| {
             problems.push(Located::new(problem, 0..0));
@@ -124,7 +98,7 @@ impl Study {
         });
         let mut models = Vec::<Model>::new();
         for reference in &experiment.models {
-            match open_model(&experiment, &inputs, reference, &cache) {
+            match open_model(&experiment, &inputs, reference, lock, cache) {
                 Ok(model) if models.iter().any(|other| other.label == model.label) => {
                     problems.push(Located::new(Problem::DuplicateModel { label: model.label }, reference.span()));
                 }
@@ -151,21 +125,34 @@ fn open_model(
     experiment: &Experiment,
     inputs: &Inputs,
     reference: &Spanned<ModelRef>,
+    lock: &Lock,
     cache: &Path,
 ) -> Result<Model, Vec<Located>> {
     let at = reference.span();
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
-    let store = store::open(reference.get_ref(), cache).map_err(|error| one(error.into()))?;
+    let (store, pins) = shelf(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     check_label(&label).map_err(one)?;
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
     let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
-    let model = Model { label, store, steps, config, vocabulary, tokenizer };
+    let model = Model { label, store, pins, steps, config, vocabulary, tokenizer };
     let problems: Vec<Located> =
         experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)).collect();
     if problems.is_empty() { Ok(model) } else { Err(problems) }
+}
+
+/// Where a model's checkpoints are, and its pins. A model of the suite that the cache has never seen is one that lacks all of them.
+fn shelf(
+    reference: &ModelRef,
+    lock: &Lock,
+    cache: &Path,
+) -> Result<(Box<dyn Checkpoints + Send + Sync>, Option<Pins>), StoreError> {
+    let ModelRef::Suite(id) = reference else { return Ok((store::open(reference, cache)?, None)) };
+    let pins = Pins::of(lock, *id);
+    let commits = pins.as_ref().map(Pins::commits).unwrap_or_default();
+    Ok((Box::new(HubCacheStore::open_pinned(*id, cache, commits)), pins))
 }
 
 /// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published checkpoint
@@ -196,42 +183,6 @@ fn check_label(label: &str) -> Result<(), Problem> {
     Err(Problem::BadName { name: label.into(), what: "a model in the results" })
 }
 
-/// The shape and the tokenizer of the first chosen checkpoint that has files.
-///
-/// # Errors
-/// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
-fn shape(store: &dyn Checkpoints, steps: &[Option<Step>]) -> Result<(NeoxConfig, Option<Tokenizer>), ShapeError> {
-    let mut first_error = None;
-    for step in steps {
-        match store.locate(*step) {
-            Ok(files) => {
-                let config = read_config(&files.config)?;
-                return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
-            }
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    // A choice of steps is never empty, so some error was met.
-    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
-}
-
-/// Reads a `config.json`.
-pub fn read_config(path: &Path) -> Result<NeoxConfig, ShapeError> {
-    let text = fs::read_to_string(path).map_err(|source| ShapeError::Io { path: path.into(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| ShapeError::Config { path: path.into(), source })
-}
-
-fn read_tokenizer(path: &Path) -> Result<Tokenizer, ShapeError> {
-    Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source })
-}
-
-/// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
-pub fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
-    let of_suite = suite_id.map(|_| suite().tokenizer_ids());
-    let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
-    Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }
-}
-
 /// What keeps a probe from running on a model. A file that cannot be read was reported already.
 fn check_probe(
     experiment: &Experiment,
@@ -245,7 +196,10 @@ fn check_probe(
         donors.into_iter().map(|(label, problem)| Located::new(problem, place_of_donor(probe, label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
-        && let Err(error) = probe.spec.check(&context)
+        && let Err(error) = probe.spec.check(&context).and_then(|()| {
+            let weights = experiment.machine.weights;
+            check_profile(&probe.spec, &model.config, weights)
+        })
     {
         let at = probe.place_of(&error);
         let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error: Box::new(error) };

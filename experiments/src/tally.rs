@@ -93,6 +93,8 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::testing::{self, Scratch};
+    use pythia_core::hub::Lock;
+    use std::path::Path;
 
     /// A study of two models over pairs of which five cannot be used.
     fn study(scratch: &Scratch) -> Study {
@@ -112,7 +114,8 @@ mod tests {
              [[probe]]\nkind = 'steering'\npairs = {{ task = 'induction', n = 2, half_len = 4 }}\n",
             file.display()
         );
-        Study::open(config::parse("t.toml", &text, &[]).expect("right")).unwrap_or_else(|errors| panic!("{errors}"))
+        let experiment = config::parse("t.toml", &text, &[]).expect("right");
+        Study::open(experiment, &Lock::default(), Path::new("none")).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     #[test]

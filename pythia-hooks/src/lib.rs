@@ -50,5 +50,5 @@ pub use intervention::{Edit, Intervention, Interventions};
 pub use nearest::nearest;
 pub use point::HookPoint;
 pub use region::{Region, Span};
-pub use select::{Anatomy, points_of, select};
+pub use select::{Anatomy, glob_matches, points_of, select};
 pub use site::{Axis, Presence, SITES, Site, SiteRow};

@@ -77,6 +77,10 @@ fn nothing_matches(pattern: &str, resolved: &str, model: &Anatomy) -> HookError 
 }
 
 /// Whether `text` matches `pattern`, in which `*` stands for any run of characters.
+pub fn glob_matches(pattern: &str, text: &str) -> bool {
+    matches(pattern.as_bytes(), text.as_bytes())
+}
+
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // The classic two-pointer walk: linear memory, no recursion, so a hostile pattern costs little.
     let (mut p, mut t, mut star) = (0, 0, None);

@@ -171,6 +171,39 @@ pub enum ProbeError {
         /// Why.
         error: Box<ProbeError>,
     },
+    /// A parameter that the model lacks.
+    #[error(
+        "no parameter is called `{name}`{}; names are those of TransformerLens, and * stands for any characters",
+        meant(nearest)
+    )]
+    NoSuchParam {
+        /// The name or pattern.
+        name: String,
+        /// The nearest names.
+        nearest: Vec<String>,
+    },
+    /// A probe of weights alone was asked of a model.
+    #[error("{probe} reads weights alone, so it is not asked of a model")]
+    WeightsAlone {
+        /// The probe.
+        probe: &'static str,
+    },
+    /// A probe that runs a model was asked of weights alone.
+    #[error("{probe} runs the model, but there are weights alone")]
+    NeedsModel {
+        /// The probe.
+        probe: &'static str,
+    },
+    /// A probe of published weights in an experiment that folds them.
+    #[error(
+        "{probe} reads weights as published, but this experiment sets weights = \"{weights}\": give it an experiment of its own"
+    )]
+    AsPublished {
+        /// The probe.
+        probe: &'static str,
+        /// How the experiment prepares weights.
+        weights: &'static str,
+    },
     /// A file that the probe names was not read.
     #[error("the file {} was not read", path.display())]
     NoFile {
@@ -200,9 +233,14 @@ impl ProbeError {
             ProbeError::Hook(_) => Some("hooks"),
             ProbeError::NoDonor { .. } => Some("donor"),
             ProbeError::Vector { .. } => Some("vector"),
+            ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),
             _ => None,
         }
     }
+}
+
+fn meant(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
 }

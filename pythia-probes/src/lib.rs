@@ -20,6 +20,7 @@
 //! - [`ablation`]: activations replaced by ones that carry nothing of the prompt, with random sets of heads beside named ones;
 //! - [`steering`]: a multiple of a vector added to a place of the stream;
 //! - [`interventions`]: edits of runs as an experiment file lists them;
+//! - [`weights`]: what probes of weights alone share; [`weight_norms`]: sizes of parameters and of what heads have of them;
 //! - `reading`: probes that read the same tokens share one forward pass;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
@@ -54,6 +55,8 @@ pub mod steering;
 pub mod subject;
 pub mod table;
 pub mod token_loss;
+pub mod weight_norms;
+pub mod weights;
 
 pub use bytes::Bytes;
 pub use error::ProbeError;
@@ -61,3 +64,4 @@ pub use run::{Answer, run};
 pub use spec::{Estimate, ProbeKind, ProbeSpec};
 pub use subject::{Context, Donors, Files, Subject};
 pub use table::{Column, Kind, Table};
+pub use weights::{ParamSource, WeightSubject, run_on_weights};

@@ -27,6 +27,9 @@ pub fn run(probes: &[ProbeSpec], subject: &Subject, seed: u64) -> Vec<Result<Ans
             Ok(()) => match probe.family() {
                 Family::Reading(probe) => reading.push((index, probe)),
                 Family::Causal(probe) => causal.push((index, probe)),
+                Family::Weights(_) => {
+                    drop(answers.insert(index, Err(ProbeError::WeightsAlone { probe: probe.kind() })))
+                }
             },
         }
     }
@@ -161,7 +164,7 @@ mod tests {
                     let prompts = probe.prompts(&subject.context(0)).expect("the probe can run");
                     probe.observer(&prompts, &subject)
                 }
-                Family::Causal(_) => panic!("these read"),
+                _ => panic!("these read"),
             })
             .into();
         let wanted = |point: &HookPoint| observers.wants(*point);

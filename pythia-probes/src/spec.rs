@@ -1,7 +1,10 @@
 //! The closed list of probes, and what the outside must know of one before it runs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use pythia_core::config::NeoxConfig;
+use pythia_core::params::Param;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -19,6 +22,8 @@ use crate::reading::Reading;
 use crate::steering::Steering;
 use crate::subject::Context;
 use crate::token_loss::TokenLoss;
+use crate::weight_norms::WeightNorms;
+use crate::weights::WeightProbe;
 
 /// What every probe answers about itself before it runs, whichever its family.
 pub(crate) trait Probe {
@@ -71,6 +76,8 @@ pub(crate) enum Family<'a> {
     Reading(&'a dyn Reading),
     /// Pairs of prompts → base runs, shared with other probes → intervened runs → tables.
     Causal(&'a dyn Causal),
+    /// Parameters, one by one and without a model → tables.
+    Weights(&'a dyn WeightProbe),
 }
 
 impl<'a> Family<'a> {
@@ -78,6 +85,7 @@ impl<'a> Family<'a> {
         match self {
             Family::Reading(probe) => probe,
             Family::Causal(probe) => probe,
+            Family::Weights(probe) => probe,
         }
     }
 }
@@ -154,6 +162,8 @@ probes! {
         "a multiple of a vector, of a file or a difference of means, added to a place of the stream";
     Interventions(Interventions): Causal, "interventions",
         "edits of runs as the experiment file lists them: zero, scale, mean, other prompt, vector";
+    WeightNorms(WeightNorms): Weights, "weight_norms",
+        "size of parameters and of what each head has of them; reads weights alone, and of the files no others";
 }
 
 impl ProbeSpec {
@@ -201,8 +211,20 @@ impl ProbeSpec {
     /// What [`check`](Self::check) says of the pairs.
     pub fn pairs(&self, context: &Context) -> Option<Result<Pairs, ProbeError>> {
         match self.family() {
-            Family::Reading(_) => None,
+            Family::Reading(_) | Family::Weights(_) => None,
             Family::Causal(probe) => Some(causal::bench::make_pairs(probe, context)),
+        }
+    }
+
+    /// The parameters that the probe reads, where it reads weights alone and is asked by [`run_on_weights`](crate::run_on_weights);
+    /// `None` for one that a model is run for.
+    ///
+    /// # Errors
+    /// What [`check`](Self::check) says of them.
+    pub fn weights_only(&self, config: &NeoxConfig) -> Option<Result<BTreeSet<Param>, ProbeError>> {
+        match self.family() {
+            Family::Reading(_) | Family::Causal(_) => None,
+            Family::Weights(probe) => Some(probe.params(config)),
         }
     }
 
@@ -217,7 +239,6 @@ impl ProbeSpec {
 mod tests {
     use super::*;
     use crate::subject::Files;
-    use pythia_core::config::NeoxConfig;
 
     fn specs() -> [ProbeSpec; 3] {
         [
@@ -262,7 +283,7 @@ mod tests {
         let context = context(&config);
         let [first, second, third] = specs().map(|spec| match spec.family() {
             Family::Reading(probe) => probe.prompts(&context).expect("there are ids"),
-            Family::Causal(_) => panic!("these three read"),
+            _ => panic!("these three read"),
         });
         assert_eq!(first, second);
         assert_eq!(first, third);

@@ -90,7 +90,7 @@ fn half_checkpoint(config: &NeoxConfig) -> Vec<u8> {
     let host = |param: Param| {
         let shape = param.shape(config);
         let values = vec![0.0123; shape.iter().product()];
-        (param, HostTensor { shape, values })
+        (param, HostTensor { shape, values: values.into() })
     };
     let full = weights::to_safetensors(config, &Param::all(config).into_iter().map(host).collect());
     let full = safetensors::SafeTensors::deserialize(&full).expect("our own file");

@@ -12,7 +12,14 @@ use crate::place;
 /// Path of the release binary, built once per test process. The whole workspace is named so that its crates get the
 /// features they were tested with; otherwise Cargo would build the tensor library a second time.
 pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| {
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What Cargo tells a test about its package is not for the Cargo that the test starts: build scripts of dependencies watch
+    // these variables, and would be run again, with everything that is built on them.
+    let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_test)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .current_dir(place::root())
         .args(["build", "--release", "--workspace", "--bin", "pythia", "--message-format", "json"])
         .stderr(Stdio::inherit())
@@ -39,7 +46,8 @@ pub struct Said {
 }
 
 impl Said {
-    fn of(output: Output) -> Self {
+    /// What it said.
+    pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }

@@ -6,14 +6,17 @@
 //! - [`random`]: random configurations and parameters for property tests;
 //! - [`recorder`]: hooks that note what fired;
 //! - [`command`]: the `pythia` binary, built once, and what it printed;
+//! - [`hub`]: a hub on the loopback interface that misbehaves on demand;
 //! - [`suite`]: a folder of tiny checkpoints, experiments over it, and their results;
 //! - [`tables`]: those results as a reader of Parquet sees them;
+//! - [`hub`]: a model hub on the loopback interface, with every fault a network has;
 //! - [`sources`]: the source files of the workspace, for the tests that read them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod cases;
 pub mod command;
+pub mod hub;
 pub mod place;
 pub mod random;
 pub mod recorder;

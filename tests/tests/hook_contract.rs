@@ -170,7 +170,7 @@ fn output_bias(model: &GptNeoX, layer: usize) -> Tensor<3> {
     use pythia_core::params::{LayerParam, Param};
     let width = model.config().d_model;
     let params = model.to_params();
-    let bias = params.get(&Param::Layer(layer, LayerParam::OutBias)).map(|tensor| tensor.values.clone());
+    let bias = params.get(&Param::Layer(layer, LayerParam::OutBias)).map(|tensor| tensor.values.to_vec());
     let device = burn::tensor::Device::flex();
     Tensor::<1>::from_floats(bias.unwrap_or(vec![0.0; width]).as_slice(), &device).reshape([1, 1, width])
 }

@@ -17,7 +17,8 @@ use serde::Serialize;
 use super::patching::{self, Kind};
 use crate::failure::Failure;
 use crate::load::{self, Loaded};
-use crate::study::{BOS, read_config};
+use crate::shape::read_config;
+use crate::study::BOS;
 use crate::supply::Brought;
 
 /// Tokens of the repeated half in the induction workloads.
@@ -159,7 +160,8 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    Ok(Loaded { config, weights: load::Weights::Resident(params), hashes, brought: Brought::default() })
+    let (weights, hashes) = (Some(load::Weights::Resident(params)), hashes.into());
+    Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
 }
 
 fn model(loaded: Loaded) -> GptNeoX {

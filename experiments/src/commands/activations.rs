@@ -15,7 +15,8 @@ use crate::capture::{self, Request};
 use crate::config::{DeviceName, Precision};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::study::{BOS, read_config};
+use crate::shape::read_config;
+use crate::study::BOS;
 use crate::{folder, place, sweep};
 
 /// Store a model's activations on some tokens

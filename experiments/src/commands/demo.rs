@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use super::run::{report, sweep};
+use super::run::{prepare, report, sweep};
 use super::train::{NANO, train_nano};
 use crate::config;
 use crate::curve;
 use crate::disk::Disk;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::study::Study;
+use crate::library::Library;
 
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///
@@ -27,9 +27,11 @@ const OUT: &str = "out/demo";
 pub fn run(_: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
     train_nano(&nano, 0)?;
-    let study = Study::open(config::parse("induction-nano.toml", EXPERIMENT, &[])?)?;
-    let disk = Disk { out: OUT.into() };
-    let outcome = sweep(&study, &disk, None, false)?;
+    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[])?;
+    let library = Library::open(&experiment, "induction-nano.toml".as_ref(), true)?;
+    let (study, library) = prepare(experiment, library)?;
+    let disk = Disk { out: OUT.into(), offline: true };
+    let outcome = sweep(&study, &disk, &library, None, false)?;
     super::print(&curve::of(&study, &disk)?)?;
     Ok(report(&study, &disk, &outcome))
 }

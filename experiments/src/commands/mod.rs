@@ -11,17 +11,21 @@ use crate::disk::Disk;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::integrity::OnBad;
+use crate::library::{Library, LibraryError};
 use crate::place;
 
 pub mod activations;
 pub mod bench;
+pub mod cache;
 pub mod completions;
 pub mod demo;
 pub mod list;
+pub mod lock;
 pub mod plan;
 pub mod run;
 pub mod train;
 pub mod validate;
+pub mod verify;
 
 /// Interpretability probes over the checkpoints of the Pythia suite.
 ///
@@ -51,6 +55,9 @@ enum Command {
     Run(run::Args),
     Plan(plan::Args),
     Validate(validate::Args),
+    Verify(verify::Args),
+    Lock(lock::Args),
+    Cache(cache::Args),
     Demo(demo::Args),
     Train(train::Args),
     List(list::Args),
@@ -66,6 +73,9 @@ impl Cli {
             Command::Run(args) => run::run(args),
             Command::Plan(args) => plan::run(args),
             Command::Validate(args) => validate::run(args),
+            Command::Verify(args) => verify::run(args),
+            Command::Lock(args) => lock::run(args),
+            Command::Cache(args) => cache::run(args),
             Command::Demo(args) => demo::run(args),
             Command::Train(args) => train::run(args),
             Command::List(args) => list::run(args),
@@ -93,6 +103,18 @@ pub struct ExperimentArgs {
     /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's `on_bad`, else fail]
     #[arg(long)]
     pub on_bad: Option<OnBad>,
+    /// Open no connection: use what is in the cache
+    #[arg(long)]
+    pub offline: bool,
+    /// Disk that fetched checkpoints may take, for example 200GB; the least recently used go first [default: the file's `cache_max`, else no bound]
+    #[arg(long, value_name = "BYTES")]
+    pub cache_max: Option<Bytes>,
+    /// Disk that must stay free [default: the file's `min_free`, else 1GiB]
+    #[arg(long, value_name = "BYTES")]
+    pub min_free: Option<Bytes>,
+    /// The file of pins [default: the experiment's own name with .lock.json]
+    #[arg(long, value_name = "FILE")]
+    pub lock: Option<PathBuf>,
     /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Bytes>,
@@ -115,13 +137,23 @@ impl ExperimentArgs {
             let word = on_bad.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
             format!("on_bad={word}")
         }));
-        Ok(config::parse(&self.file.display().to_string(), &text, &overrides)?)
+        let mut experiment = config::parse(&self.file.display().to_string(), &text, &overrides)?;
+        let store = &mut experiment.store;
+        store.cache_max = self.cache_max.or(store.cache_max);
+        store.min_free = self.min_free.or(store.min_free);
+        store.lock = self.lock.clone().or(store.lock.take());
+        Ok(experiment)
+    }
+
+    /// Where its checkpoints come from.
+    fn library(&self, experiment: &Experiment) -> Result<Library, LibraryError> {
+        Library::open(experiment, &self.file, self.offline)
     }
 
     /// The output folder: the command line's, the file's, or the default.
     fn disk(&self, experiment: &Experiment) -> Disk {
         let out = self.out.clone().or_else(|| experiment.out.clone());
-        Disk { out: out.unwrap_or_else(|| place::OUT.into()) }
+        Disk { out: out.unwrap_or_else(|| place::OUT.into()), offline: self.offline }
     }
 }
 

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::plan::{Cell, Plan, State, Totals};
+use crate::integrity::OnBad;
+use crate::library::LibraryError;
+use crate::plan::{Cell, Fetching, Plan, Source, State, Totals};
+use crate::scaled;
 use crate::study::Study;
 use crate::tally::Tallies;
 
@@ -37,7 +40,8 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let study = Study::open(experiment)?;
+    let library = args.experiment.library(&experiment)?;
+    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
     let plan = Plan::make(&study, &disk, args.experiment.limit);
     let tallies = Tallies::of(&study);
     for note in tallies.notes(&study) {
@@ -47,8 +51,20 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         super::print(&format!("{:#}", json(&study, &plan, &tallies)))?;
     } else {
         super::print(&table(&study, &plan))?;
+        let totals = plan.totals();
+        if totals.fetch.checkpoints > 0 {
+            let free = library.ring.usage().map_err(LibraryError::from)?.free;
+            super::print(&fetching(&totals.fetch, free, library.ring.budget().max))?;
+        }
     }
-    Ok(Exit::Ok)
+    let bad = plan.bad().count();
+    if bad == 0 || study.experiment.store.on_bad != OnBad::Fail {
+        return Ok(Exit::Ok);
+    }
+    crate::say::say!(
+        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, or mark them with --on-bad mark"
+    );
+    Ok(Exit::BadInput)
 }
 
 fn json(study: &Study, plan: &Plan, tallies: &Tallies) -> Value {
@@ -71,7 +87,7 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
     json!({
         "model": study.models[cell.model].label,
         "step": cell.step.map(pythia_core::suite::Step::label),
-        "bytes": cell.bytes,
+        "source": cell.source,
         "flops": cell.cost.flops,
         "memory": cell.cost.memory,
         "checkpoint_status": cell.verdict.status.to_string(),
@@ -83,14 +99,18 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
 fn table(study: &Study, plan: &Plan) -> String {
     let mut lines = vec![format!("{:<32} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
     lines.extend(plan.cells.iter().map(|cell| line(study, cell)));
-    let Totals { cells, done, refused, missing, bytes, flops, peak_memory } = plan.totals();
+    let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
-        bytes_text(bytes),
-        flops_text(flops),
-        bytes_text(peak_memory)
+        scaled::bytes(bytes),
+        scaled::flops(flops),
+        scaled::bytes(peak_memory)
     ));
     if open(plan) {
+        let [read, compute] = [bytes as f64 / DISK, flops as f64 / PROCESSOR].map(scaled::seconds);
+        lines.push(format!(
+            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; the stages overlap, so the longest counts"
+        ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
     }
     if refused > 0 {
@@ -101,6 +121,32 @@ fn table(study: &Study, plan: &Plan) -> String {
     lines.join("\n")
 }
 
+/// Bytes per second of the disk, and operations per second of the processor, that times are given for.
+const DISK: f64 = 1e9;
+const PROCESSOR: f64 = 1e11;
+
+/// Bits per second of the links that times are given for.
+const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s", 1e10)];
+
+/// What fetching takes: bytes, a lower bound of the time, and disk.
+fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
+    let &Fetching { checkpoints, bytes, largest, pinned } = fetch;
+    let times = LINKS.map(|(link, rate)| format!("{} at {link}", scaled::seconds(8.0 * bytes as f64 / rate)));
+    let known = if pinned { "as pinned" } else { "by the suite's usual sizes; `pythia lock` pins the exact ones" };
+    let budget = budget
+        .map_or("no budget is set (--cache-max)".to_owned(), |max| format!("the budget is {}", scaled::bytes(max)));
+    let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(scaled::bytes);
+    format!(
+        "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
+         disk: {all} to keep all of them, {least} to stream them ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); \
+         {free} are free, {budget}",
+        times.join(", ")
+    )
+}
+
+/// Checkpoints on disk while a sweep streams: one computes, one is loaded, one is fetched.
+const IN_FLIGHT: u64 = 3;
+
 /// Whether anything is left to do.
 fn open(plan: &Plan) -> bool {
     plan.n_done() < plan.cells.len()
@@ -109,24 +155,26 @@ fn open(plan: &Plan) -> bool {
 /// How the peak stands to what may be taken.
 fn bound_text(plan: &Plan, peak: u64) -> String {
     match plan.bound {
-        Some(bound) if peak > bound => format!(", which does not fit {}: `pythia run` refuses", bytes_text(bound)),
-        Some(bound) => format!(", within {}", bytes_text(bound)),
+        Some(bound) if peak > bound => format!(", which does not fit {}: `pythia run` refuses", scaled::bytes(bound)),
+        Some(bound) => format!(", within {}", scaled::bytes(bound)),
         None => String::new(),
     }
 }
 
 fn line(study: &Study, cell: &Cell) -> String {
-    let (read, state) = match (cell.bytes, state(cell)) {
+    let (read, state) = match (cell.source, state(cell)) {
         (_, "done") => ("-".to_owned(), "done"),
-        (Some(bytes), state) => (bytes_text(bytes), state),
-        (None, _) => ("-".to_owned(), "no checkpoint"),
+        (Source::Here { bytes }, state) => (scaled::bytes(bytes), state),
+        (Source::Hub { bytes, .. }, "to do") => (scaled::bytes(bytes), "to fetch"),
+        (Source::Hub { bytes, .. }, state) => (scaled::bytes(bytes), state),
+        (Source::Nowhere, _) => ("-".to_owned(), "no checkpoint"),
     };
     let bad = if cell.verdict.status.is_bad() {
         format!("; {}: {}", cell.verdict.status, cell.verdict)
     } else {
         String::new()
     };
-    let (compute, memory) = (flops_text(cell.cost.flops), bytes_text(cell.cost.memory));
+    let (compute, memory) = (scaled::flops(cell.cost.flops), scaled::bytes(cell.cost.memory));
     format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(study))
 }
 
@@ -140,42 +188,5 @@ fn state(cell: &Cell) -> &'static str {
         false if done == cell.parts.len() => "done",
         false if done > 0 => "partly done",
         false => "to do",
-    }
-}
-
-/// A number of bytes as a person reads it.
-fn bytes_text(bytes: u64) -> String {
-    scaled(bytes as f64, 1e3, &["B", "kB", "MB", "GB", "TB"])
-}
-
-/// A number of operations as a person reads it.
-fn flops_text(flops: u64) -> String {
-    scaled(flops as f64, 1e3, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"])
-}
-
-fn scaled(value: f64, step: f64, units: &[&str]) -> String {
-    let mut value = value;
-    let mut units = units.iter();
-    let mut unit = units.next().copied().unwrap_or_default();
-    for next in units {
-        if value < step {
-            break;
-        }
-        value /= step;
-        unit = next;
-    }
-    if unit == "B" || unit == "FLOP" { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_scaled() {
-        assert_eq!(bytes_text(999), "999 B");
-        assert_eq!(bytes_text(166_019_180), "166.0 MB");
-        assert_eq!(flops_text(2_500_000_000_000), "2.5 TFLOP");
-        assert_eq!(flops_text(u64::MAX), "18446.7 PFLOP");
     }
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExperimentArgs;
+use crate::config::Experiment;
 use crate::difference::Difference;
 use crate::disk::{Disk, Outdated, pairs};
 use crate::exit::{self, Exit};
@@ -11,11 +12,12 @@ use crate::failure::Failure;
 use crate::folder::Folder;
 use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
+use crate::library::{Library, Which, Wish};
 use crate::outcome::Outcome;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
 use crate::study::Study;
-use crate::supply::OnDisk;
+use crate::supply::FromHub;
 use crate::sweep::{self, Summary, Sweep, Timeline};
 use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
@@ -50,13 +52,33 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let study = Study::open(experiment)?;
-    let outcome = sweep(&study, &disk, args.experiment.limit, args.fresh)?;
+    let library = args.experiment.library(&experiment)?;
+    let (study, library) = prepare(experiment, library)?;
+    let outcome = sweep(&study, &disk, &library, args.experiment.limit, args.fresh)?;
     Ok(report(&study, &disk, &outcome))
 }
 
+/// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
+pub(crate) fn prepare(experiment: Experiment, mut library: Library) -> Result<(Study, Library), Failure> {
+    let wishes = Wish::all(&experiment);
+    if library.pin(&wishes, Which::Needed, &|line| crate::say::say!("{line}"))? {
+        crate::say::say!("commits and hashes are pinned in {}", library.file.display());
+    }
+    if !library.hub.settings().offline {
+        wishes.iter().try_for_each(|wish| library.describe(wish))?;
+    }
+    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
+    Ok((study, library))
+}
+
 /// Does what is left of a study in a folder.
-pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: bool) -> Result<Outcome, Failure> {
+pub(crate) fn sweep(
+    study: &Study,
+    disk: &Disk,
+    library: &Library,
+    limit: Option<usize>,
+    fresh: bool,
+) -> Result<Outcome, Failure> {
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(study, &folder)?;
@@ -67,6 +89,7 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
         return Err(Failure::OtherWeights { path, cell });
     }
     refuse_bad(study, &plan)?;
+    refuse_small_budget(plan.largest_fetch(), library.ring.budget().max)?;
     refuse_too_much(plan.totals().peak_memory, plan.bound)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
@@ -80,7 +103,8 @@ pub(crate) fn sweep(study: &Study, disk: &Disk, limit: Option<usize>, fresh: boo
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let (supply, timeline) = (&OnDisk, Timeline::start());
+    let supply = &FromHub::new(&library.hub, &library.ring, plan.largest_fetch());
+    let timeline = Timeline::start();
     let sweep = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, supply, writing, timeline };
     let outcome = sweep.run(&mut journal, &mut progress)?;
     let summary = sweep.timeline.summary();
@@ -137,6 +161,14 @@ fn refuse_too_much(needed: u64, bound: Option<u64>) -> Result<(), Failure> {
     }
 }
 
+/// Said once and at the beginning, rather than of every checkpoint.
+fn refuse_small_budget(largest: u64, max: Option<u64>) -> Result<(), Failure> {
+    match max {
+        Some(max) if largest > max => Err(Failure::SmallBudget { largest, max }),
+        _ => Ok(()),
+    }
+}
+
 /// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.
 fn refuse_bad(study: &Study, plan: &Plan) -> Result<(), Failure> {
     let marked = study.experiment.store.on_bad == OnBad::Mark;
@@ -161,26 +193,33 @@ fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
     }
 }
 
+/// Failed cells that are repeated at the end of a run; when they happened, all were named.
+const SHOWN: usize = 10;
+
 /// Says what failed and how to read what there is.
 pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
     let mut last_remedy = None;
-    for failed in &outcome.failed {
+    for failed in outcome.failed.iter().take(SHOWN) {
         for error in &failed.errors {
-            if let Some(remedy) = last_remedy.filter(|last| *last != error.remedy()) {
+            if let Some(remedy) = last_remedy.filter(|last: &String| *last != error.remedy()) {
                 crate::say::say!("  remedy: {remedy}");
             }
             crate::say::say!("failed: {}: {error}", failed.name);
             last_remedy = Some(error.remedy());
         }
     }
+    if outcome.failed.len() > SHOWN {
+        crate::say::say!("and {} more, which stand in state/journal.jsonl", outcome.failed.len() - SHOWN);
+    }
     if let Some(remedy) = last_remedy {
-        crate::say::say!("  remedy: {remedy}; then run the same command again");
+        let again = if remedy.contains("same command") { "" } else { "; then run the same command again" };
+        crate::say::say!("  remedy: {remedy}{again}");
     }
     crate::say::say!("results lie in {}; read them with", disk.out.join("results").display());
     for table in study.experiment.probes.iter().flat_map(|probe| probe.tables()) {
         crate::say::say!("  {}", polars_call(disk, &table.folder()));
     }
-    if outcome.failed.is_empty() { Exit::Ok } else { Exit::CellsFailed }
+    outcome.exit()
 }
 
 /// The call that reads the table in one folder of results.
@@ -195,6 +234,9 @@ mod tests {
     use crate::config::{self, ConfigErrors};
     use crate::sink;
     use crate::testing::{self, Scratch};
+    use pythia_core::hub::Lock;
+    use pythia_core::params::Param;
+    use pythia_core::weights::to_safetensors;
     use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;
@@ -221,15 +263,21 @@ mod tests {
                 self.scratch.0.display()
             );
             let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-            Study::open(config::parse("t.toml", &text, &overrides).expect("right"))
+            Study::open(config::parse("t.toml", &text, &overrides).expect("right"), &Lock::default(), &self.scratch.0)
         }
 
         fn disk(&self, out: &str) -> Disk {
-            Disk { out: self.scratch.0.join(out) }
+            Disk { out: self.scratch.0.join(out), offline: true }
         }
 
         fn sweep(&self, out: &str, overrides: &[&str]) -> Result<Outcome, Failure> {
-            sweep(&self.study(overrides)?, &self.disk(out), None, false)
+            self.sweep_from(out, overrides, false)
+        }
+
+        fn sweep_from(&self, out: &str, overrides: &[&str], fresh: bool) -> Result<Outcome, Failure> {
+            let study = self.study(overrides)?;
+            let library = Library::open(&study.experiment, &self.scratch.0.join("t.toml"), true)?;
+            sweep(&study, &self.disk(out), &library, None, fresh)
         }
 
         /// Every table of a probe under results/ by its path, with its bytes.
@@ -310,8 +358,7 @@ mod tests {
         assert_eq!(refused.exit(), Exit::BadInput);
         let report = refused.report(false);
         assert!(report.contains("--fresh") && report.contains("seed is 3 there and 4 here"), "{report}");
-        let study = setting.study(&["seed=4", "steps=[1]"]).expect("right");
-        let outcome = sweep(&study, &setting.disk("out"), None, true).expect("fresh");
+        let outcome = setting.sweep_from("out", &["seed=4", "steps=[1]"], true).expect("fresh");
         assert_eq!((outcome.done, setting.results("out").len()), (1, 2));
     }
 
@@ -341,6 +388,105 @@ mod tests {
         testing::model(&step, 77);
         let refused = setting.sweep("out", &[]).expect_err("must refuse");
         assert!(refused.to_string().contains("from other weights than those of tiny step512"), "{refused}");
+    }
+
+    /// A probe that reads weights alone between the two; and that one by itself.
+    const NORMS: &str = "probe=[{ kind = 'head_scores', batch = 2, half_len = 6 }, \
+                         { kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }, \
+                         { kind = 'induction_loss', batch = 2, half_len = 6 }]";
+    const NORMS_ALONE: &str = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }]";
+
+    fn metadata(setting: &Setting, out: &str, file: &str) -> BTreeMap<String, String> {
+        sink::metadata(&setting.disk(out).out.join("results").join(file)).expect("read").expect("there")
+    }
+
+    #[test]
+    fn weights_alone_are_read_without_a_model_and_say_what_was_read() {
+        let setting = Setting::new("norms");
+        assert_eq!(setting.sweep("alone", &[NORMS_ALONE]).expect("runs").done, 4);
+        let found = metadata(&setting, "alone", "weight_norms/tiny/step000512.parquet");
+        assert!(!found.contains_key("weights_hash"));
+        let hashes: BTreeMap<String, String> = serde_json::from_str(&found["tensor_hashes"]).expect("JSON");
+        let fused = "gpt_neox.layers.0.attention.query_key_value.weight";
+        assert_eq!(hashes.keys().collect::<Vec<_>>(), ["embed", fused]);
+        setting.sweep("model", &[]).expect("runs");
+        let whole = metadata(&setting, "model", "head_scores/tiny/step000512.parquet");
+        let groups: BTreeMap<String, String> = serde_json::from_str(&whole["tensor_hashes"]).expect("JSON");
+        assert_eq!((groups["embed"].as_str(), groups.len()), (hashes["embed"].as_str(), 5));
+        assert_eq!(whole["weights_hash"].len(), 64);
+        // All parameters are the whole checkpoint.
+        setting.sweep("all", &["probe=[{ kind = 'weight_norms' }]"]).expect("runs");
+        let all = metadata(&setting, "all", "weight_norms/tiny/step000512.parquet");
+        assert_eq!((&all["weights_hash"], &all["tensor_hashes"]), (&whole["weights_hash"], &whole["tensor_hashes"]));
+        // An infinity elsewhere is not met.
+        let step = setting.scratch.0.join("tiny/step512");
+        let mut params = testing::params(512);
+        params.values_mut().last().expect("an unembedding").values[3] = f32::INFINITY;
+        fs::write(step.join("model.safetensors"), to_safetensors(&testing::config(), &params)).expect("write");
+        assert_eq!(setting.sweep("again", &[NORMS_ALONE]).expect("runs").done, 4);
+        assert_eq!(setting.results("again"), setting.results("alone"));
+    }
+
+    #[test]
+    fn beside_other_probes_weights_alone_are_the_same_and_a_resumed_run_too() {
+        let setting = Setting::new("norms-beside");
+        setting.sweep("whole", &[NORMS]).expect("runs");
+        setting.sweep("cut", &[NORMS]).expect("runs");
+        for lost in ["weight_norms/tiny/step000001.parquet", "head_scores/tiny/step000512.parquet"] {
+            fs::remove_file(setting.disk("cut").out.join("results").join(lost)).expect("remove");
+        }
+        assert_eq!(setting.sweep("cut", &[NORMS]).expect("resumes").done, 2);
+        assert_eq!(setting.all_results("cut"), setting.all_results("whole"), "the table of checkpoints among them");
+        setting.sweep("alone", &[NORMS_ALONE]).expect("runs");
+        let norms = |out: &str| {
+            let mut files = setting.results(out);
+            files.retain(|path, _| path.starts_with("results/weight_norms"));
+            files
+        };
+        assert_eq!((norms("alone"), norms("alone").len()), (norms("whole"), 4));
+    }
+
+    #[test]
+    fn a_change_counts_where_it_was_read() {
+        let setting = Setting::new("norms-retrained");
+        setting.sweep("out", &[NORMS_ALONE]).expect("runs");
+        let change = |param: Param| {
+            let mut params = testing::params(512);
+            params.get_mut(&param).expect("there").values[3] += 0.25;
+            let bytes = to_safetensors(&testing::config(), &params);
+            fs::write(setting.scratch.0.join("tiny/step512/model.safetensors"), bytes).expect("write");
+        };
+        change(Param::Unembed);
+        assert_eq!(setting.sweep("out", &[NORMS_ALONE]).expect("nothing that was read has changed").done, 0);
+        change(Param::Embed);
+        let refused = setting.sweep("out", &[NORMS_ALONE]).expect_err("must refuse");
+        assert!(refused.to_string().contains("from other weights than those of tiny step512"), "{refused}");
+    }
+
+    #[test]
+    fn a_plan_counts_what_is_read_of_weights() {
+        let setting = Setting::new("norms-plan");
+        let plan = |overrides: &[&str]| {
+            let study = setting.study(overrides).expect("right");
+            Plan::make(&study, &setting.disk("out"), None).totals()
+        };
+        // The embedding, 12 × 8, and the fused projection, 24 × 8, of four bytes each, in four checkpoints.
+        assert_eq!(plan(&[NORMS_ALONE]).bytes, 4 * 4 * (12 * 8 + 24 * 8));
+        assert_eq!(plan(&[NORMS]).bytes, plan(&[]).bytes);
+        assert!(plan(&[NORMS_ALONE]).peak_memory < plan(&[]).peak_memory);
+    }
+
+    #[test]
+    fn folded_weights_and_unknown_parameters_are_refused_with_their_places() {
+        let setting = Setting::new("norms-refused");
+        let errors = setting.study(&[NORMS, "weights=tl2"]).err().expect("must refuse").to_string();
+        assert!(errors.contains("weight_norms reads weights as published") && errors.contains("tl2"), "{errors}");
+        let unknown = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.*.attn.W_k'] }]";
+        let errors = setting.study(&[unknown]).err().expect("must refuse").to_string();
+        assert!(
+            errors.contains("no parameter is called `blocks.*.attn.W_k` (did you mean `blocks.*.attn.W_K`"),
+            "{errors}"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::library::Library;
 use crate::place;
 use crate::study::Study;
 use crate::tally::Tallies;
@@ -42,7 +43,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 /// What there is to note about a good file.
 fn validate(file: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Read { path: file.into(), source })?;
-    match Study::open(config::parse(&file.display().to_string(), &text, &[])?) {
+    let experiment = config::parse(&file.display().to_string(), &text, &[])?;
+    let library = Library::open(&experiment, file, true)?;
+    match Study::open(experiment, &library.lock, library.hub.cache()) {
         Ok(study) => {
             let checkpoints: usize = study.models.iter().map(|model| model.steps.len()).sum();
             let notes = Tallies::of(&study).notes(&study);

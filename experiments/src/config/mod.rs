@@ -7,6 +7,7 @@
 mod entry;
 mod located;
 mod overrides;
+mod probes;
 mod problem;
 mod read;
 mod schema;
@@ -64,6 +65,12 @@ pub struct StorePolicy {
     pub on_bad: OnBad,
     /// A file that adds to the list of known defects.
     pub known_bad: Option<PathBuf>,
+    /// The file of pins, where it is not the one beside the experiment.
+    pub lock: Option<PathBuf>,
+    /// Disk that fetched checkpoints may take.
+    pub cache_max: Option<Bytes>,
+    /// Disk that must stay free.
+    pub min_free: Option<Bytes>,
 }
 
 /// What to compute with.

@@ -6,7 +6,7 @@ use pythia_probes::ProbeError;
 use super::words::plain;
 use crate::inputs::InputError;
 use crate::integrity::KnownError;
-use crate::study::ShapeError;
+use crate::shape::ShapeError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]

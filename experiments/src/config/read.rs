@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
-use pythia_probes::{Bytes, ProbeSpec};
+use pythia_probes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::entry::{Folders, Settings};
 use super::located::Located;
+use super::probes;
 use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
@@ -59,6 +59,12 @@ pub(super) struct Head {
     on_bad: OnBad,
     /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
     known_bad: Option<PathBuf>,
+    /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
+    lock: Option<PathBuf>,
+    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it is left out.
+    cache_max: Option<Bytes>,
+    /// Disk that must stay free, for example "20GB"; 1GiB where it is left out.
+    min_free: Option<Bytes>,
 }
 
 /// A weight profile by name.
@@ -91,8 +97,23 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn with_sources(self, sources: Sources) -> Experiment {
-        let Head { name, seed, prepend_bos, out, device, dtype, weights, cache, memory, on_bad, known_bad, .. } =
-            self.head;
+        let Head {
+            name,
+            seed,
+            prepend_bos,
+            out,
+            device,
+            dtype,
+            weights,
+            cache,
+            memory,
+            on_bad,
+            known_bad,
+            lock,
+            cache_max,
+            min_free,
+            ..
+        } = self.head;
         let machine = Machine { device, dtype, weights: weights.into(), cache, memory };
         Experiment {
             name: name.into_inner(),
@@ -103,7 +124,7 @@ impl Parts {
             probes: self.probes,
             out,
             machine,
-            store: StorePolicy { on_bad, known_bad },
+            store: StorePolicy { on_bad, known_bad, lock, cache_max, min_free },
             sources,
         }
     }
@@ -116,10 +137,10 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let mut problems = Vec::new();
     problems.extend(wrong_keys(&root, WHOLE, &schema::experiment_keys(), &top));
     let steps = root.remove_entry("steps");
-    let probes = root.remove("probe");
+    let listed = root.remove("probe");
     let steps_at = steps.as_ref().map_or(top.clone(), |(_, value)| value.span());
     let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
-    let probes = take(&mut problems, probes.map(read_probes));
+    let probes = take(&mut problems, listed.map(probes::read_probes));
     let comparable = keys_are_right(&problems);
     let head = take(&mut problems, comparable.then(|| read_head(root, &top)));
     take(&mut problems, head.as_ref().map(|head| check_name(&head.name, "an experiment")));
@@ -162,7 +183,7 @@ fn document<'s>(sources: &'s Sources, ranges: &[Range<usize>]) -> Result<DeTable
 }
 
 /// Keys that the table has and the schema does not, and those that the schema requires and the table lacks.
-fn wrong_keys(table: &DeTable<'_>, what: &str, keys: &[KeyDoc], at: &Range<usize>) -> Vec<Located> {
+pub(super) fn wrong_keys(table: &DeTable<'_>, what: &str, keys: &[KeyDoc], at: &Range<usize>) -> Vec<Located> {
     let unknown = table.keys().filter(|key| !keys.iter().any(|known| known.name == key.get_ref().as_ref()));
     let mut problems: Vec<Located> = unknown
         .map(|key| {
@@ -198,93 +219,8 @@ fn read_models(head: &Head) -> Result<Vec<Spanned<ModelRef>>, Vec<Located>> {
     if problems.is_empty() { Ok(models) } else { Err(problems) }
 }
 
-fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Located>> {
-    let at = value.span();
-    let items = match value.into_inner() {
-        DeValue::Array(items) if items.is_empty() => {
-            return Err(vec![Located::new(Problem::Empty { key: "probe" }, at)]);
-        }
-        DeValue::Array(items) => items,
-        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, at)]),
-    };
-    let (mut probes, mut problems) = (Vec::new(), Vec::new());
-    let mut folders = Folders::new();
-    for item in items {
-        match read_probe(item) {
-            Ok(probe) => match folders.claim(&probe.name, probe.spec.tables()) {
-                Ok(()) => probes.push(probe),
-                Err(problem) => problems.push(Located::new(problem, probe.at)),
-            },
-            Err(more) => problems.extend(more),
-        }
-    }
-    if problems.is_empty() { Ok(probes) } else { Err(problems) }
-}
-
-fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>, at: Range<usize>) -> Located {
-    Located::new(Problem::WrongType { key: key.into(), expected, found: found.type_str() }, at)
-}
-
-/// Phase one reads `kind` and `name`; phase two reads the rest into the struct of that kind.
-fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
-    let header = item.span();
-    let mut table = match item.into_inner() {
-        DeValue::Table(table) => table,
-        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, header)]),
-    };
-    let Some(kind) = word(&mut table, "kind")? else {
-        let doc = schema::probe_keys("").into_iter().find(|key| key.name == "kind").map(|key| key.doc);
-        let problem =
-            Problem::MissingKey { key: "kind".into(), table: "the probe".into(), meaning: doc.unwrap_or_default() };
-        return Err(vec![Located::new(problem, header)]);
-    };
-    let keys = known_kind(&kind)?;
-    let name = word(&mut table, "name")?;
-    let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
-    let problems: Vec<Located> = problems.into_iter().filter(|one| !is_read_already(one)).collect();
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    let named = name.unwrap_or_else(|| kind.clone());
-    check_name(&named, "a probe")?;
-    let settings = Settings::of(&table);
-    let rest = Spanned::new(header.clone(), DeValue::Table(table));
-    match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
-        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings }),
-        Ok(None) => Err(vec![unknown_kind(&kind)]),
-        Err(error) => Err(vec![Located::toml(error, header)]),
-    }
-}
-
-/// `kind` is required by the schema and was taken out of the table in phase one.
-fn is_read_already(located: &Located) -> bool {
-    matches!(&*located.problem, Problem::MissingKey { key, .. } if key == "kind")
-}
-
-/// Takes a string out of the table.
-fn word(table: &mut DeTable<'_>, key: &'static str) -> Result<Option<Spanned<String>>, Vec<Located>> {
-    let Some(value) = table.remove(key) else {
-        return Ok(None);
-    };
-    let at = value.span();
-    match value.into_inner() {
-        DeValue::String(text) => Ok(Some(Spanned::new(at, text.into_owned()))),
-        other => Err(vec![wrong_type(key, "a string", &other, at)]),
-    }
-}
-
-fn known_kind(kind: &Spanned<String>) -> Result<Vec<KeyDoc>, Vec<Located>> {
-    let known = ProbeSpec::KINDS.iter().any(|row| row.name == kind.get_ref());
-    if known { Ok(schema::probe_keys(kind.get_ref())) } else { Err(vec![unknown_kind(kind)]) }
-}
-
-fn unknown_kind(kind: &Spanned<String>) -> Located {
-    let allowed = ProbeSpec::KINDS.iter().map(|row| row.name.to_owned()).collect();
-    Located::new(Problem::UnknownKind { kind: kind.get_ref().clone(), allowed }, kind.span())
-}
-
 /// Names become those of files and folders, on every file system and in every shell.
-fn check_name(name: &Spanned<String>, what: &'static str) -> Result<(), Vec<Located>> {
+pub(super) fn check_name(name: &Spanned<String>, what: &'static str) -> Result<(), Vec<Located>> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     if !name.get_ref().is_empty() && name.get_ref().chars().all(allowed) {
         return Ok(());

@@ -79,7 +79,7 @@ impl Verdict {
 
     /// That the weights are those of another step, in a person's words.
     pub fn duplicate(of: Step) -> Self {
-        Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}"))
+        Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}, so one of the two is wrong"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, StringArray};
 use pythia_core::suite::Step;
-use pythia_core::weights::{Group, Hashes};
+use pythia_core::weights::{Group, PartHashes};
 
 use super::Verdict;
 use crate::cell::{TABLE_VERSION, file_of};
@@ -20,8 +20,8 @@ pub const CHECKPOINTS: &str = "checkpoints";
 pub struct Row<'a> {
     /// What is known about the checkpoint.
     pub verdict: &'a Verdict,
-    /// Its weights, where they were read.
-    pub weights: Option<&'a Hashes>,
+    /// Its weights, as far as they were read.
+    pub weights: Option<&'a PartHashes>,
 }
 
 impl Row<'_> {
@@ -36,11 +36,11 @@ impl Row<'_> {
     /// Never: one row of plain columns always makes a table.
     pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
         let text = |value: Option<String>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
-        let embed = |hashes: &Hashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
-        let norm = Float64Array::from(vec![self.weights.map(|hashes| hashes.embed_norm)]);
+        let embed = |hashes: &PartHashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
+        let norm = Float64Array::from(vec![self.weights.and_then(|hashes| hashes.embed_norm)]);
         let columns = vec![
             ("reason", text(self.verdict.reason.clone())),
-            ("weights_hash", text(self.weights.map(|hashes| hashes.content.to_string()))),
+            ("weights_hash", text(self.weights.and_then(|hashes| Some(hashes.content?.to_string())))),
             ("embed_hash", text(self.weights.and_then(embed))),
             ("embed_norm", Arc::new(norm) as ArrayRef),
         ];

@@ -16,7 +16,7 @@ impl Twins {
     pub fn of<'a>(steps: impl IntoIterator<Item = (Step, &'a [RemoteFile])>) -> Self {
         let mut owners: BTreeMap<FileHash, BTreeSet<Step>> = BTreeMap::new();
         for (step, files) in steps {
-            for file in files.iter().filter(|file| is_weights(file)) {
+            for file in files.iter().filter(|file| file.is_weights()) {
                 owners.entry(file.hash.clone()).or_default().insert(step);
             }
         }
@@ -29,9 +29,15 @@ impl Twins {
         self.0.iter().filter(|(_, steps)| shared(steps)).map(|(hash, _)| hash.clone()).collect()
     }
 
+    /// The steps that have the same weights as this one, itself among them: all files of them, of which `files` are its own.
+    pub fn family(&self, files: &[&RemoteFile]) -> BTreeSet<Step> {
+        let owners = files.iter().filter(|file| file.is_weights()).filter_map(|file| self.0.get(&file.hash).cloned());
+        owners.reduce(|all, more| &all & &more).unwrap_or_default()
+    }
+
     /// The verdict on a step that is to be read from these files: `None` where no other step has any of them.
     pub fn verdict(&self, step: Step, files: &[&RemoteFile]) -> Option<Verdict> {
-        let weights: Vec<&&RemoteFile> = files.iter().filter(|file| is_weights(file)).collect();
+        let weights: Vec<&&RemoteFile> = files.iter().filter(|file| file.is_weights()).collect();
         let twins: Vec<(&str, Step)> = weights
             .iter()
             .filter_map(|file| Some((file.name.as_str(), twin(self.0.get(&file.hash)?, step)?)))
@@ -47,12 +53,6 @@ impl Twins {
 /// The first other step that is no expected twin.
 fn twin(steps: &BTreeSet<Step>, step: Step) -> Option<Step> {
     steps.iter().copied().find(|&other| other != step && !are_expected_twins(other, step))
-}
-
-/// Whether a file holds weights: both forms, whole or in shards, and no index.
-fn is_weights(file: &RemoteFile) -> bool {
-    let name = file.name.as_str();
-    name.ends_with(".safetensors") || name.ends_with(".bin")
 }
 
 #[cfg(test)]
@@ -80,8 +80,14 @@ mod tests {
         let steps = [(0, of(1)), (1, of(1)), (512, of(2)), (1000, of(3)), (2000, of(2))];
         assert_eq!(verdict(&steps, 0), None, "steps 0 and 1 are expected to be equal");
         assert_eq!(verdict(&steps, 3), None);
-        assert_eq!(verdict(&steps, 2), Some("duplicate_of:2000: its weights are those of step2000".into()));
-        assert_eq!(verdict(&steps, 4), Some("duplicate_of:512: its weights are those of step512".into()));
+        assert_eq!(
+            verdict(&steps, 2),
+            Some("duplicate_of:2000: its weights are those of step2000, so one of the two is wrong".into())
+        );
+        assert_eq!(
+            verdict(&steps, 4),
+            Some("duplicate_of:512: its weights are those of step512, so one of the two is wrong".into())
+        );
         let twins = Twins::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
         assert_eq!(twins.shared(), BTreeSet::from([file("x", 2).hash]));
     }

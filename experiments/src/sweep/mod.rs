@@ -5,6 +5,7 @@
 //! checkpoints on disk, one decoded one in memory, one answer. A cell that fails is noted and the sweep goes on; only what
 //! makes going on pointless, an output folder that cannot be written, stops it.
 
+mod ask;
 mod stages;
 mod timeline;
 mod write;
@@ -14,8 +15,7 @@ use std::thread;
 
 use burn::tensor::{DType, Device};
 use pythia_core::suite::Step;
-use pythia_core::weights::{Hashes, Wanted, WeightError};
-use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject};
+use pythia_core::weights::{PartHashes, Wanted};
 
 use crate::cell::RanOn;
 use crate::config::{DeviceName, Precision};
@@ -27,8 +27,9 @@ use crate::load::{Job, LoadError, Loaded};
 use crate::outcome::{CellError, Outcome};
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
+use crate::reads::{Reads, weights_read};
 use crate::signals::WriteLock;
-use crate::study::{BOS, Study};
+use crate::study::Study;
 use crate::supply::Supply;
 use crate::tally::Tallies;
 
@@ -53,9 +54,6 @@ pub struct Sweep<'a> {
     /// When which stage worked on what.
     pub timeline: Timeline,
 }
-
-/// What probes answered, one after another.
-type Answers = Vec<Result<Answer, ProbeError>>;
 
 impl Sweep<'_> {
     /// Does all cells that are left.
@@ -93,7 +91,7 @@ impl Sweep<'_> {
     }
 
     /// What is to be loaded, in order: the donors of a model stand before its first cell.
-    fn jobs(&self, cells: &[&Cell]) -> Vec<Job<'_>> {
+    fn jobs<'c>(&'c self, cells: &[&'c Cell]) -> Vec<Job<'c>> {
         let mut jobs = Vec::new();
         for (at, cell) in cells.iter().enumerate() {
             if at == 0 || cells[at - 1].model != cell.model {
@@ -104,17 +102,19 @@ impl Sweep<'_> {
         jobs
     }
 
-    fn job(&self, cell: &Cell) -> Job<'_> {
+    fn job<'c>(&'c self, cell: &'c Cell) -> Job<'c> {
         let probes = cell.open_probes();
         let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
         let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
-        Job { model: &self.study.models[cell.model], step: cell.step, wanted, residency: self.plan.residency }
+        let (model, residency) = (&self.study.models[cell.model], self.plan.residency);
+        Job { model, step: cell.step, wanted, residency, reads: &cell.reads }
     }
 
     fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
         let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
         let step = Some(Step::from_label(donor.label));
-        Job { model: &self.study.models[donor.model], step, wanted, residency: self.plan.residency }
+        let (model, residency) = (&self.study.models[donor.model], self.plan.residency);
+        Job { model, step, wanted, residency, reads: Reads::MODEL }
     }
 
     fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
@@ -147,11 +147,7 @@ impl Sweep<'_> {
     }
 
     fn fate(&self, cell: &Cell, loaded: Loaded, lent: &Lent, seen: &mut Seen) -> Fate {
-        let weights_hash = loaded.hashes.content.to_string();
-        let verdict = seen.judge(cell.model, cell.step, &weights_hash, &loaded.verdict(&cell.verdict));
-        if let Some(step) = cell.step {
-            seen.note(cell.model, step, &weights_hash);
-        }
+        let verdict = judge(cell, &loaded, seen);
         match self.study.experiment.store.on_bad {
             OnBad::Fail if verdict.status.is_bad() => Fate::Failed(CellError::Bad { verdict }),
             OnBad::Skip if verdict.status.is_bad() => Fate::Skipped(verdict),
@@ -186,39 +182,34 @@ impl Sweep<'_> {
         (ready, errors)
     }
 
-    fn ran_on(&self, cell: &Cell, probe: usize, weights: &Hashes, lent: &Lent) -> RanOn {
+    /// A probe of weights alone ran on what it reads and nothing else, also where more was read for other probes.
+    fn ran_on(&self, cell: &Cell, probe: usize, weights: &PartHashes, lent: &Lent) -> RanOn {
+        let (model, spec) = (&self.study.models[cell.model], self.spec(probe));
+        let read = weights_read(spec, &model.config, weights);
         RanOn {
-            weights_hash: weights.content.to_string(),
-            tensor_hashes: tensor_hashes(weights),
-            tokenizer_hash: self.study.models[cell.model].vocabulary.tokenizer_hash.clone(),
-            donor_weights_hash: lent.hashes(&self.study.experiment.probes[probe].spec.donors()),
+            weights_hash: read.content.map(|hash| hash.to_string()),
+            tensor_hashes: read.to_string(),
+            tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
+            donor_weights_hash: lent.hashes(&spec.donors()),
             pairs: self.tallies.counts(cell.model, probe),
-        }
-    }
-
-    /// The answers of probes, or what is wrong with the weights. The model lives in here only, so that its memory is free
-    /// before the next one comes.
-    fn ask(&self, cell: &Cell, loaded: Loaded, probes: &[usize], lent: &Lent) -> Result<Answers, WeightError> {
-        let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
-        let (device, dtype) = (device(experiment.machine.device), dtype(experiment.machine.dtype));
-        let gpt = loaded.model(&device, dtype)?;
-        let specs: Vec<ProbeSpec> = probes.iter().map(|probe| experiment.probes[*probe].spec.clone()).collect();
-        let subject = Subject {
-            tokenizer: model.tokenizer.as_ref(),
-            files: &self.study.inputs.contents,
-            donors: &lent.models,
-            ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
-        };
-        let answers = pythia_probes::run(&specs, &subject, experiment.seed);
-        match gpt.fault().or_else(|| lent.fault()) {
-            Some(fault) => Err(fault),
-            None => Ok(answers),
         }
     }
 
     fn probe_name(&self, probe: usize) -> String {
         self.study.experiment.probes[probe].name.clone()
     }
+}
+
+/// What is known of a checkpoint once it was read. Parts of two checkpoints may be equal without saying anything, a norm's weights that
+/// have not moved yet, so only whole ones are compared.
+fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
+    let before = loaded.verdict(&cell.verdict);
+    let Some(weights_hash) = loaded.hashes.content.map(|hash| hash.to_string()) else { return before };
+    let verdict = seen.judge(cell.model, cell.step, &weights_hash, &before);
+    if let Some(step) = cell.step {
+        seen.note(cell.model, step, &weights_hash);
+    }
+    verdict
 }
 
 /// A lock for the writes of a sweep.
@@ -239,12 +230,6 @@ pub fn dtype(name: Precision) -> DType {
         Precision::F32 => DType::F32,
         Precision::F64 => DType::F64,
     }
-}
-
-/// The fingerprints of the parts of a model, a JSON object by their names.
-fn tensor_hashes(weights: &Hashes) -> String {
-    let entries: Vec<String> = weights.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\"")).collect();
-    format!("{{{}}}", entries.join(","))
 }
 
 #[cfg(test)]

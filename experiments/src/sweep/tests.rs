@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use pythia_core::hub::Lock;
+
 use super::*;
 use crate::config;
 use crate::disk::Disk;
+use crate::library::Library;
 use crate::memory::Residency;
-use crate::supply::OnDisk;
+use crate::supply::FromHub;
 use crate::testing::{self, Scratch};
 
 const PROBES: &str = "
@@ -42,12 +45,14 @@ fn study(scratch: &Scratch, overrides: &[&str]) -> Study {
     let models = scratch.0.display();
     let head = format!("name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{models}/tiny']\nsteps = [1, 1000]\n");
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    Study::open(config::parse("t.toml", &(head + PROBES), &overrides).expect("right")).expect("right")
+    let experiment = config::parse("t.toml", &(head + PROBES), &overrides).expect("right");
+    Study::open(experiment, &Lock::default(), &scratch.0).expect("right")
 }
 
 /// Runs the study with its weights in one place, and returns the outcome and every results file.
 fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
-    let disk = Disk { out };
+    let disk = Disk { out, offline: true };
+    let library = Library::open(&study.experiment, &disk.out.join("t.toml"), true).expect("a library");
     let folder = Folder::create(&disk.out).expect("folder");
     let mut plan = Plan::make(study, &disk, None);
     plan.residency = residency;
@@ -57,7 +62,7 @@ fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<
         plan: &plan,
         folder: &folder,
         tallies: &tallies,
-        supply: &OnDisk,
+        supply: &FromHub::new(&library.hub, &library.ring, 0),
         writing: write_lock(),
         timeline,
     };

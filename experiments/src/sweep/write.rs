@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::Receiver;
 
 use pythia_core::suite::Step;
-use pythia_core::weights::Hashes;
+use pythia_core::weights::PartHashes;
 use pythia_probes::{Answer, ProbeError, Table};
 
 use super::Sweep;
@@ -33,7 +33,7 @@ pub(super) enum Fate {
     /// Its probes were asked.
     Ran {
         /// The weights they ran on.
-        weights: Hashes,
+        weights: PartHashes,
         /// What is known about the checkpoint.
         verdict: Verdict,
         /// Each probe with its answer and what it ran on.
@@ -76,7 +76,12 @@ impl<'a> Writer<'a> {
 
     fn settle(&mut self, cell: &Cell, name: &str, began: f64, fate: Fate) -> Result<(), FolderError> {
         match fate {
-            Fate::Failed(error) => self.failed(name, vec![error]),
+            Fate::Failed(error) => {
+                if let CellError::Bad { verdict } = &error {
+                    self.row(cell, verdict, None)?;
+                }
+                self.failed(name, vec![error])
+            }
             Fate::Skipped(verdict) => self.skipped(cell, name, verdict),
             Fate::Ran { weights, verdict, answers, errors } => {
                 self.row(cell, &verdict, Some(&weights))?;
@@ -86,7 +91,8 @@ impl<'a> Writer<'a> {
                 }
                 let seconds = self.sweep.timeline.seconds() - began;
                 self.outcome.done += 1;
-                self.journal.note(&Event::Done { cell: name, seconds, weights: &weights.content.to_string() })
+                let hash = weights.content.map(|hash| hash.to_string());
+                self.journal.note(&Event::Done { cell: name, seconds, weights: hash.as_deref() })
             }
         }
     }
@@ -109,10 +115,14 @@ impl<'a> Writer<'a> {
 
     /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are all there
     /// has its row too, however a run ended.
-    fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&Hashes>) -> Result<(), FolderError> {
+    fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&PartHashes>) -> Result<(), FolderError> {
         let model = &self.sweep.study.models[cell.model];
-        let row = Row { verdict, weights };
-        self.put(&Row::file(&model.label, cell.step), &row.parquet(&stamp(model, cell.step, verdict)))
+        let (row, file) = (Row { verdict, weights }, Row::file(&model.label, cell.step));
+        // A cell of which only some tensors were read now may have been read whole before, and its row then says more.
+        if weights.is_some_and(|weights| weights.content.is_none()) && self.sweep.folder.has(&file) {
+            return Ok(());
+        }
+        self.put(&file, &row.parquet(&stamp(model, cell.step, verdict)))
     }
 
     /// Writes what the cell lacks; what could not be answered or encoded comes back.

@@ -4,39 +4,51 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::{Clock, Commit, HubError, RemoteFile, Repo, Settings};
+use super::clock::{Clock, SystemClock};
+use super::fetch::{Job, at};
+use super::http::{Http, Trouble};
+use super::place::{self, Place};
+use super::{AnswerProblem, Commit, HubError, RemoteFile, RemoteName, Repo, Settings, listing};
+
+/// No list of the suite has more than 200 kB.
+const MAX_LIST: u64 = 16 << 20;
+/// A page has up to 1,000 files.
+const MAX_PAGES: usize = 100;
+/// The longest range that is read: four times the largest tensor of the suite.
+const MAX_RANGE: u64 = 2 << 30;
 
 /// A client of the hub. Cheap to make; threads may share one.
 pub struct Hub {
-    settings: Settings,
+    http: Http,
+    place: Place,
 }
 
 impl Hub {
     /// A client with these settings. Opens no connection.
     pub fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self::with_clock(settings, Box::new(SystemClock::default()))
     }
 
     /// The same with another clock.
     pub fn with_clock(settings: Settings, clock: Box<dyn Clock>) -> Self {
-        let _ = clock;
-        Self { settings }
+        let place = Place::new(&settings.cache);
+        Self { http: Http::new(settings, clock), place }
     }
 
     /// What it was made with.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        self.http.settings()
     }
 
     /// Root of the cache.
     pub fn cache(&self) -> &Path {
-        &self.settings.cache
+        self.place.root()
     }
 
     /// Makes every call that is under way, and every later one, end with [`HubError::Stopped`]; bytes that arrived are kept for
-    /// the next time. For signal handlers' threads.
+    /// the next time. For the thread that hears signals.
     pub fn stop(&self) {
-        todo!()
+        self.http.stop();
     }
 
     /// The branches of a repository and the commit each is now. Branches whose names could not be file names are left out.
@@ -44,7 +56,9 @@ impl Hub {
     /// # Errors
     /// [`HubError`].
     pub fn branches(&self, repo: &Repo) -> Result<BTreeMap<String, Commit>, HubError> {
-        todo!("{repo}")
+        let url = self.settings().endpoint.url(&format!("/api/models/{repo}/refs"));
+        let (text, _) = self.http.small(&url, MAX_LIST)?;
+        listing::branches(&text).map_err(|problem| HubError::Answer { url: url.shown(), problem })
     }
 
     /// The files of a commit, sorted by name.
@@ -52,14 +66,25 @@ impl Hub {
     /// # Errors
     /// [`HubError`]; [`HubError::Answer`] when any file has a name or hash that is not clean.
     pub fn files(&self, repo: &Repo, commit: &Commit) -> Result<Vec<RemoteFile>, HubError> {
-        todo!("{repo} {commit}")
+        let first = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}?recursive=true"));
+        let bad = |problem| HubError::Answer { url: first.shown(), problem };
+        let (mut url, mut files) = (first.clone(), BTreeMap::new());
+        for _ in 0..MAX_PAGES {
+            let (text, link) = self.http.small(&url, MAX_LIST)?;
+            listing::add_files(&text, &mut files).map_err(bad)?;
+            match link.as_deref().and_then(listing::next_page) {
+                Some(query) => url = first.with_query(query),
+                None => return Ok(files.into_values().collect()),
+            }
+        }
+        Err(bad(AnswerProblem::TooManyPages { max: MAX_PAGES }))
     }
 
     /// The file in the cache, fetched and verified if it is not there, under `snapshots/COMMIT/`. `watch` is told how many bytes have
     /// arrived, each time some do; bytes that were there already are not told. A file that is there needs no connection, also offline.
     ///
     /// # Errors
-    /// [`HubError`]. Whatever happens, the cache never holds content that is not what `file` says.
+    /// [`HubError`]. Whatever happens, the cache never gets content that is not what `file` says.
     pub fn fetch(
         &self,
         repo: &Repo,
@@ -67,21 +92,21 @@ impl Hub {
         file: &RemoteFile,
         watch: &(dyn Fn(u64) + Sync),
     ) -> Result<PathBuf, HubError> {
-        watch(0);
-        todo!("{repo} {commit} {file:?}")
+        self.job(repo, commit, file).run(watch)
     }
 
     /// Where [`Hub::fetch`] puts a file; whether it is there is another question.
     pub fn snapshot_path(&self, repo: &Repo, commit: &Commit, file: &RemoteFile) -> PathBuf {
-        todo!("{repo} {commit} {file:?}")
+        self.place.snapshot(repo, commit, &file.name)
     }
 
-    /// Whether the cache holds the file with the size and (as far as the journal knows) the hash it should have.
+    /// Whether the cache holds content of this name and size, so that [`Hub::fetch`] would need no connection. Cheap: nothing is hashed.
     pub fn has(&self, repo: &Repo, commit: &Commit, file: &RemoteFile) -> bool {
-        todo!("{repo} {commit} {file:?}")
+        self.job(repo, commit, file).seems_present()
     }
 
-    /// Bytes `range` of a file, exactly those, from the cache where it holds the file, else from the hub. Their hash cannot be checked.
+    /// Bytes `range` of a file, exactly those, from the cache where it holds the file, else from the hub. A part has no hash of
+    /// its own, so what the hub gives is not checked.
     ///
     /// # Errors
     /// [`HubError`]; [`HubError::Range`] for a range that does not lie within the file or is longer than 2 GiB.
@@ -92,14 +117,56 @@ impl Hub {
         file: &RemoteFile,
         range: Range<u64>,
     ) -> Result<Vec<u8>, HubError> {
-        todo!("{repo} {commit} {file:?} {range:?}")
+        let Range { start, end } = range;
+        let refused = |why| HubError::Range { name: file.name.clone(), start, end, why };
+        if start > end || end > file.size {
+            return Err(refused("it does not lie within the file"));
+        }
+        if end - start > MAX_RANGE {
+            return Err(refused("it is longer than 2 GiB"));
+        }
+        let job = self.job(repo, commit, file);
+        match job.present()? {
+            _ if start == end => Ok(Vec::new()),
+            Some(blob) => place::read_at(&blob, start..end).map_err(|source| at(&blob, source)),
+            None => self.ask_range(&job, start..end),
+        }
+    }
+
+    /// Asks until the range is whole, each time for what is missing.
+    fn ask_range(&self, job: &Job, range: Range<u64>) -> Result<Vec<u8>, HubError> {
+        let (url, length) = (job.url(), range.end - range.start);
+        let mut bytes = Vec::new();
+        self.http.insist(&url, || {
+            let next = range.start + bytes.len() as u64;
+            let mut answer = self.http.get(&url, Some(next..range.end))?;
+            if answer.status != 206 || answer.range().map(|(start, _)| start) != Some(next) {
+                let (name, why) = (job.file.name.clone(), "the server does not give parts of files");
+                return Err(HubError::Range { name, start: range.start, end: range.end, why }.into());
+            }
+            let missing = length - bytes.len() as u64;
+            self.http.pour(&mut answer, missing, &mut |part| bytes.extend_from_slice(part))?;
+            let got = bytes.len() as u64;
+            if got < length { Err(Trouble::Broken(format!("it ended after {got} of {length} bytes"))) } else { Ok(()) }
+        })?;
+        Ok(bytes)
     }
 
     /// Notes in the cache that a branch is this commit, as the Python client does, so that other tools find it by name.
     ///
     /// # Errors
-    /// [`HubError::Io`], or [`HubError::Answer`] for a branch whose name cannot be a file name.
+    /// [`HubError::Io`], or [`HubError::Name`] for a branch whose name cannot be a file name.
     pub fn note_branch(&self, repo: &Repo, branch: &str, commit: &Commit) -> Result<(), HubError> {
-        todo!("{repo} {branch} {commit}")
+        let name: RemoteName = branch.parse()?;
+        let path = self.place.refs(repo).join(name.to_path());
+        let known = place::read_small(&path, 64).ok().flatten();
+        if known.is_some_and(|known| known == commit.as_str().as_bytes()) {
+            return Ok(());
+        }
+        place::write_small(&path, commit.as_str().as_bytes()).map_err(|source| at(&path, source))
+    }
+
+    fn job<'a>(&'a self, repo: &'a Repo, commit: &'a Commit, file: &'a RemoteFile) -> Job<'a> {
+        Job { http: &self.http, place: &self.place, repo, commit, file }
     }
 }

@@ -1,13 +1,14 @@
 //! What can go wrong between here and the hub.
 
+use core::time::Duration;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use thiserror::Error;
 
 use super::name::NameError;
-use super::{Commit, FileHash, RemoteName, Repo};
+use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
 /// A question to the hub that has no good answer. URLs stand here without query, credentials and token.
 #[derive(Debug, Error)]
@@ -30,6 +31,14 @@ pub enum HubError {
         problem: String,
         /// Attempts that were made.
         attempts: u32,
+    },
+    /// The server cannot prove that it is who it should be.
+    #[error("{url} is not trusted: {problem}")]
+    Untrusted {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with its certificate.
+        problem: String,
     },
     /// The server has too much to do (429, 5xx), as often as it was asked.
     #[error("{url} answers {status}{}", after.map_or(String::new(), |after| format!(", asks to wait {} s", after.as_secs())))]
@@ -68,30 +77,18 @@ pub enum HubError {
         problem: AnswerProblem,
     },
     /// A file has another size than the hub's list says.
-    #[error("{name} of {repo} has {found} bytes, and the list of commit {commit} says {expected}")]
+    #[error("{at} has {found} bytes, and the hub's list says {}", at.file.size)]
     Size {
-        /// The repository.
-        repo: Repo,
-        /// The commit.
-        commit: Commit,
-        /// The file.
-        name: RemoteName,
-        /// Bytes by the list.
-        expected: u64,
-        /// Bytes that the server has or gave; where it gave more than expected, one more than that.
+        /// The file as it is listed.
+        at: Box<FileAt>,
+        /// Bytes that the server has or gave; where it gave more than it should, one more than that.
         found: u64,
     },
     /// A file has another hash than the hub's list says.
-    #[error("{name} of {repo} has the hash {found}, and the list of commit {commit} says {expected}")]
+    #[error("{at} has the hash {found}, and the hub's list says {}", at.file.hash)]
     Hash {
-        /// The repository.
-        repo: Repo,
-        /// The commit.
-        commit: Commit,
-        /// The file.
-        name: RemoteName,
-        /// Hash by the list.
-        expected: FileHash,
+        /// The file as it is listed.
+        at: Box<FileAt>,
         /// Hash of what arrived.
         found: FileHash,
     },
@@ -107,6 +104,9 @@ pub enum HubError {
         /// Why not.
         why: &'static str,
     },
+    /// A name that could lead somewhere.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// The cache cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -115,6 +115,23 @@ pub enum HubError {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// A file of a commit, as the hub lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileAt {
+    /// The repository.
+    pub repo: Repo,
+    /// The commit.
+    pub commit: Commit,
+    /// The file.
+    pub file: RemoteFile,
+}
+
+impl fmt::Display for FileAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}, commit {},", self.file.name, self.repo, self.commit)
+    }
 }
 
 /// What is wrong with an answer.
@@ -154,12 +171,6 @@ pub enum AnswerProblem {
         /// The other.
         other: u64,
     },
-    /// The answer is of another commit.
-    #[error("the answer is of commit {found}")]
-    OtherCommit {
-        /// Whose it is.
-        found: Commit,
-    },
     /// The content is encoded in a way that was not asked for.
     #[error("the content is encoded as {found:?}")]
     Encoded {
@@ -176,6 +187,41 @@ impl HubError {
 
     /// What to do about it.
     pub fn remedy(&self) -> String {
-        todo!()
+        match self {
+            Self::Offline { .. } => "unset HF_HUB_OFFLINE, or fetch it where there is a connection".to_owned(),
+            Self::Stopped => "run the same command again: what arrived is kept".to_owned(),
+            Self::Unreachable { .. } => {
+                "check the connection, HF_ENDPOINT and the proxy variables; then run the same command again: what arrived is kept".to_owned()
+            }
+            Self::Untrusted { .. } => "check HF_ENDPOINT, the proxy and this machine's date".to_owned(),
+            Self::Busy { after: Some(after), .. } => {
+                format!("run the same command again in {} s: what arrived is kept", after.as_secs().max(1))
+            }
+            Self::Busy { .. } => "run the same command again later: what arrived is kept".to_owned(),
+            Self::Status { status: 401 | 403, .. } => "check HF_TOKEN, and on the hub's page whether it asks for consent".to_owned(),
+            Self::Status { .. } => "check the name of the model and HF_ENDPOINT; a pinned commit may have been removed from the hub".to_owned(),
+            Self::Redirect { .. } | Self::Answer { .. } => "check HF_ENDPOINT: this is not how the hub answers".to_owned(),
+            Self::Size { .. } | Self::Hash { .. } => {
+                "nothing was kept; if it happens again, the hub or a proxy before it gives other content than it lists".to_owned()
+            }
+            Self::Range { .. } => "fetch the whole file instead".to_owned(),
+            Self::Name(_) => "check the name".to_owned(),
+            Self::Io { source, .. } => io_remedy(source),
+        }
     }
+}
+
+/// What to do when the cache cannot be read or written.
+pub(super) fn io_remedy(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on the disk, or set --cache-max or --min-free"
+        }
+        io::ErrorKind::FileTooLarge => "the system limits the size of files: see `ulimit -f`",
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "point HF_HUB_CACHE to a folder that can be written"
+        }
+        _ => "check the disk and HF_HUB_CACHE",
+    };
+    remedy.to_owned()
 }

@@ -10,18 +10,31 @@
 
 mod client;
 mod clock;
+mod digest;
 mod error;
+mod fetch;
+mod http;
+mod ledger;
+mod listing;
 mod lock;
 mod name;
+mod owner;
+mod partial;
+mod place;
+mod proxy;
+mod receive;
 mod ring;
 mod settings;
+mod tries;
 mod url;
+mod wait;
 
 pub use client::Hub;
 pub use clock::{Clock, Patience, SystemClock};
-pub use error::{AnswerProblem, HubError};
+pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
+pub use proxy::Proxies;
 pub use ring::{Budget, Cached, Entry, Hold, Pruned, Reservation, Ring, RingError, Usage};
-pub use settings::{Proxies, Settings, SettingsError, Token};
+pub use settings::{Settings, SettingsError, Token};
 pub use url::{Endpoint, UrlError};

@@ -166,6 +166,14 @@ pub struct RemoteFile {
     pub hash: FileHash,
 }
 
+impl RemoteFile {
+    /// Whether it holds weights: both forms, whole or in shards, and no index.
+    pub fn is_weights(&self) -> bool {
+        let name = self.name.as_str();
+        name.ends_with(".safetensors") || name.ends_with(".bin")
+    }
+}
+
 macro_rules! text_of {
     ($($name:ident),*) => {$(
         impl fmt::Display for $name {

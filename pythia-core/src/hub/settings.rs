@@ -1,16 +1,34 @@
-//! The settings of the hub's Python client, from the same variables with the same defaults.
+//! The settings of the hub's Python client, from the same variables with the same defaults and the same precedence.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::proxy::Proxies;
 use super::{Endpoint, Patience, UrlError};
+
+/// A token has about 40 characters; a file with more than this holds something else.
+const MAX_TOKEN_FILE: u64 = 64 << 10;
 
 /// A secret that says who asks. Printed as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
+
+impl Token {
+    /// A token without the white space around it. `None` when nothing is left, or when it holds what no header can carry.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
+    }
+
+    /// The header that carries it.
+    pub(super) fn header(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,16 +36,12 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Which proxy stands before which server.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Proxies {}
-
 /// How the hub is reached and where its files are kept.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The hub.
     pub endpoint: Endpoint,
-    /// Who asks; sent to the endpoint's own host and port only.
+    /// Who asks; sent to the endpoint's own scheme, host and port only.
     pub token: Option<Token>,
     /// Root of the cache, the folder that holds `models--ORGANISATION--NAME`.
     pub cache: PathBuf,
@@ -49,7 +63,7 @@ pub enum SettingsError {
     #[error("{variable} is not the address of a proxy that can be used (http:// or https://)")]
     Proxy {
         /// The variable.
-        variable: String,
+        variable: &'static str,
     },
     /// A token holds characters that no header can carry. It is not shown.
     #[error("the token of {from} holds characters that no token has")]
@@ -68,25 +82,179 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// The public client's defaults, with this hub and cache; no token, no proxy.
+    /// This hub and this cache, for the rest the defaults; no token, no proxy.
     pub fn new(endpoint: Endpoint, cache: PathBuf) -> Self {
         let (token, proxies, patience) = (None, Proxies::default(), Patience::default());
         Self { endpoint, token, cache, offline: false, proxies, patience }
     }
 
     /// From variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `XDG_CACHE_HOME`, `HF_HUB_OFFLINE`,
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies. `get` reads a variable, `home` is the user's folder.
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies, besides the older names that the Python client still knows. `get`
+    /// reads a variable, `home` is the user's folder. A variable that is set to nothing counts as not set.
     ///
     /// # Errors
     /// [`SettingsError`] names the variable or file.
     pub fn from_vars(get: impl Fn(&str) -> Option<String>, home: &Path) -> Result<Self, SettingsError> {
-        let _ = (get("HF_ENDPOINT"), home);
-        todo!()
+        let vars = Vars { get: &|name| get(name).filter(|value| !value.is_empty()), home };
+        let endpoint = match (vars.get)("HF_ENDPOINT") {
+            Some(text) => text.parse()?,
+            None => Endpoint::default(),
+        };
+        let token = if vars.says("HF_HUB_DISABLE_IMPLICIT_TOKEN") { None } else { vars.token()? };
+        let offline = vars.first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]).is_some_and(|value| is_true(&value));
+        let (cache, proxies) = (vars.cache(), Proxies::from_vars(vars.get)?);
+        Ok(Self { endpoint, token, cache, offline, proxies, patience: Patience::default() })
     }
 }
 
-impl fmt::Debug for Proxies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Proxies")
+/// The variables, and what `~` stands for in them.
+struct Vars<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+    home: &'a Path,
+}
+
+impl Vars<'_> {
+    /// The value of the first of these variables that has one.
+    fn first(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| (self.get)(name))
+    }
+
+    fn says(&self, name: &str) -> bool {
+        (self.get)(name).is_some_and(|value| is_true(&value))
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        (self.get)(name).map(|text| self.expanded(&text))
+    }
+
+    /// The folder of everything that belongs to the hub's tools.
+    fn hub_home(&self) -> PathBuf {
+        let caches = || self.path("XDG_CACHE_HOME").unwrap_or_else(|| self.home.join(".cache"));
+        self.path("HF_HOME").unwrap_or_else(|| caches().join("huggingface"))
+    }
+
+    fn cache(&self) -> PathBuf {
+        let older = || self.path("HUGGINGFACE_HUB_CACHE");
+        self.path("HF_HUB_CACHE").or_else(older).unwrap_or_else(|| self.hub_home().join("hub"))
+    }
+
+    fn token(&self) -> Result<Option<Token>, SettingsError> {
+        for name in ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"] {
+            if let Some(text) = (self.get)(name) {
+                return token(&text, name.to_owned());
+            }
+        }
+        let path = self.path("HF_TOKEN_PATH").unwrap_or_else(|| self.hub_home().join("token"));
+        match read_token(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SettingsError::Io { path, source }),
+            Ok(text) => token(&text, path.display().to_string()),
+        }
+    }
+
+    /// `~` at the beginning, `$NAME` and `${NAME}`, as Python's `expanduser` and `expandvars` read them; unknown names stay as they are.
+    fn expanded(&self, text: &str) -> PathBuf {
+        let text = match text.strip_prefix('~') {
+            Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.home.display()),
+            _ => text.to_owned(),
+        };
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let (name, length) = variable(after);
+            match (self.get)(name).filter(|_| !name.is_empty()) {
+                Some(value) => out.push_str(&value),
+                None => out.push_str(&rest[before.len()..before.len() + 1 + length]),
+            }
+            rest = &after[length..];
+        }
+        PathBuf::from(out + rest)
+    }
+}
+
+/// The name of the variable at the beginning of what follows a `$`, and how much of it that is.
+fn variable(text: &str) -> (&str, usize) {
+    if let Some((name, _)) = text.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+        return (name, name.len() + 2);
+    }
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    (&text[..end], end)
+}
+
+fn token(text: &str, from: String) -> Result<Option<Token>, SettingsError> {
+    match Token::new(text) {
+        None if !text.trim().is_empty() => Err(SettingsError::Token { from }),
+        token => Ok(token),
+    }
+}
+
+fn read_token(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn is_true(value: &str) -> bool {
+    ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+
+    fn settings(vars: &[(&str, &str)], home: &Path) -> Result<Settings, SettingsError> {
+        let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        Settings::from_vars(get, home)
+    }
+
+    #[test]
+    fn the_cache_is_where_the_python_client_has_it() {
+        let home = Path::new("/h");
+        let cache = |vars: &[(&str, &str)]| settings(vars, home).unwrap().cache;
+        assert_eq!(cache(&[]), Path::new("/h/.cache/huggingface/hub"));
+        assert_eq!(cache(&[("XDG_CACHE_HOME", "/x")]), Path::new("/x/huggingface/hub"));
+        assert_eq!(cache(&[("XDG_CACHE_HOME", "/x"), ("HF_HOME", "~/hf")]), Path::new("/h/hf/hub"));
+        assert_eq!(cache(&[("HF_HOME", "/hf"), ("HUGGINGFACE_HUB_CACHE", "/old")]), Path::new("/old"));
+        let both =
+            [("HUGGINGFACE_HUB_CACHE", "/old"), ("HF_HUB_CACHE", "$ROOT/${SUB}/$NONE"), ("ROOT", "/r"), ("SUB", "s")];
+        assert_eq!(cache(&both), Path::new("/r/s/$NONE"));
+        assert_eq!(cache(&[("HF_HUB_CACHE", "")]), Path::new("/h/.cache/huggingface/hub"));
+    }
+
+    #[test]
+    fn the_token_comes_from_the_variable_or_the_file_and_is_never_shown() {
+        let dir = TempDir::new();
+        let file = dir.write("hf/token", "  hf_file\n");
+        let hf_home = dir.path().join("hf");
+        let hf_home = ("HF_HOME", hf_home.to_str().unwrap());
+        let token = |vars: &[(&str, &str)]| settings(vars, dir.path()).unwrap().token.map(|token| token.header());
+        assert_eq!(token(&[]), None);
+        assert_eq!(token(&[hf_home]).as_deref(), Some("Bearer hf_file"));
+        assert_eq!(token(&[("HF_TOKEN_PATH", file.to_str().unwrap())]).as_deref(), Some("Bearer hf_file"));
+        assert_eq!(token(&[hf_home, ("HF_TOKEN", "hf_var")]).as_deref(), Some("Bearer hf_var"));
+        assert_eq!(token(&[hf_home, ("HF_TOKEN", "hf_var"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "yes")]), None);
+        let shown = format!("{:?}", settings(&[("HF_TOKEN", "hf_var")], dir.path()).unwrap());
+        assert!(shown.contains("***") && !shown.contains("hf_var"), "{shown}");
+        let error = settings(&[("HF_TOKEN", "two\nlines")], dir.path()).unwrap_err().to_string();
+        assert!(error.contains("HF_TOKEN") && !error.contains("two"), "{error}");
+    }
+
+    #[test]
+    fn offline_is_said_in_four_words() {
+        for (value, expected) in [("1", true), ("on", true), ("Yes", true), ("TRUE", true), ("0", false), ("2", false)]
+        {
+            assert_eq!(settings(&[("HF_HUB_OFFLINE", value)], Path::new("/h")).unwrap().offline, expected, "{value}");
+        }
+        assert!(settings(&[("TRANSFORMERS_OFFLINE", "1")], Path::new("/h")).unwrap().offline);
+    }
+
+    #[test]
+    fn the_endpoint_is_the_public_one_unless_said() {
+        let endpoint = |vars: &[(&str, &str)]| settings(vars, Path::new("/h")).map(|settings| settings.endpoint);
+        assert_eq!(endpoint(&[]).unwrap(), Endpoint::default());
+        assert_eq!(endpoint(&[("HF_ENDPOINT", "http://127.0.0.1:1/")]).unwrap().to_string(), "http://127.0.0.1:1");
+        assert!(matches!(endpoint(&[("HF_ENDPOINT", "nowhere")]), Err(SettingsError::Endpoint(_))));
     }
 }

@@ -87,7 +87,7 @@ impl GptNeoX {
             unembed,
         };
         GptNeoX {
-            weights: Weights::Resident(weights),
+            weights: Weights::Resident(Box::new(weights)),
             ln_final: source.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
             rotary: RotaryTable::new(&config, device, dtype),
             config,

@@ -13,7 +13,7 @@ use super::{GptNeoX, block::Block, stream::Stream};
 /// The large weights: all but the final norm's.
 #[derive(Clone, Debug)]
 pub(super) enum Weights {
-    Resident(Resident),
+    Resident(Box<Resident>),
     Streamed(Streamed),
 }
 
@@ -101,8 +101,10 @@ impl GptNeoX {
     pub(super) fn unembedding(&self) -> Loan<'_, Unembed> {
         assert!(self.can_unembed(), "the model was loaded without its unembedding");
         match &self.weights {
-            Weights::Resident(Resident { unembed: Some(unembed), .. }) => Loan::Resident(unembed),
-            Weights::Resident(_) => unreachable!("it can unembed"),
+            Weights::Resident(weights) => match &weights.unembed {
+                Some(unembed) => Loan::Resident(unembed),
+                None => unreachable!("it can unembed"),
+            },
             Weights::Streamed(weights) => Loan::Streamed(weights.stream.unembed()),
         }
     }

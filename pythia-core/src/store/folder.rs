@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::StoreError;
-use super::layout::{checkpoint_in, looks_like_checkpoint, read_small, steps_in};
-use super::{CheckpointFiles, Checkpoints, Step};
+use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
+use super::{CheckpointFiles, Checkpoints, Description, Step};
 use crate::suite::ModelId;
 
 /// The optional description beside the steps.
@@ -24,7 +24,7 @@ pub struct FolderStore {
 
 /// What `suite.json` may say; other keys are for others.
 #[derive(Default, Deserialize)]
-struct Description {
+struct Facts {
     model: Option<String>,
     tokens_per_step: Option<u64>,
 }
@@ -47,6 +47,13 @@ impl FolderStore {
         }
         Ok(store)
     }
+
+    /// The folder of a step, or of the model itself.
+    fn dir_of(&self, step: Option<Step>) -> Result<PathBuf, StoreError> {
+        let dir = step.map_or(self.dir.clone(), |step| self.dir.join(step.to_string()));
+        let there = if step.is_some() { dir.is_dir() } else { dir.join("config.json").is_file() };
+        if there { Ok(dir) } else { Err(StoreError::NoSuchStep { dir: self.dir.clone(), step, steps: self.steps()? }) }
+    }
 }
 
 impl Checkpoints for FolderStore {
@@ -59,18 +66,11 @@ impl Checkpoints for FolderStore {
     }
 
     fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
-        let missing = |steps| StoreError::NoSuchStep { dir: self.dir.clone(), step, steps };
-        match step {
-            Some(step) => {
-                let dir = self.dir.join(step.to_string());
-                if !dir.is_dir() {
-                    return Err(missing(self.steps()?));
-                }
-                checkpoint_in(&dir, &[&self.dir])
-            }
-            None if self.dir.join("config.json").is_file() => checkpoint_in(&self.dir, &[]),
-            None => Err(missing(self.steps()?)),
-        }
+        checkpoint_in(&self.dir_of(step)?, &[&self.dir])
+    }
+
+    fn describe(&self, step: Option<Step>) -> Result<Description, StoreError> {
+        description_in(&self.dir_of(step)?, &[&self.dir])
     }
 
     fn tokens_per_step(&self) -> Option<u64> {
@@ -82,9 +82,9 @@ impl Checkpoints for FolderStore {
     }
 }
 
-fn describe(path: &Path) -> Result<Description, StoreError> {
+fn describe(path: &Path) -> Result<Facts, StoreError> {
     if !path.is_file() {
-        return Ok(Description::default());
+        return Ok(Facts::default());
     }
     let text = read_small(path, MAX_DESCRIPTION)?;
     serde_json::from_slice(&text).map_err(|source| StoreError::BadDescription { path: path.to_owned(), source })

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
-use super::layout::{checkpoint_in, looks_like_checkpoint, read_small, steps_in};
-use super::{CheckpointFiles, Checkpoints, Step};
+use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
+use super::{CheckpointFiles, Checkpoints, Description, Step};
 use crate::hub::Commit;
 use crate::suite::{Checkpoint, ModelId, suite};
 
@@ -61,6 +61,21 @@ impl HubCacheStore {
         if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
     }
 
+    /// The snapshot of a step, or of the model itself, and that of the main branch where it is there.
+    fn snapshots(&self, step: Option<Step>) -> Result<Vec<PathBuf>, StoreError> {
+        let info = self.id.info();
+        let revision = match (step, info.grid()) {
+            (Some(step), _) => Checkpoint::new(self.id, step)?.step().to_string(),
+            (None, &[first, .., last]) if !info.has_main => {
+                return Err(StoreError::StepRequired { model: self.id, first, last });
+            }
+            (None, _) => "main".to_owned(),
+        };
+        let snapshot = self.snapshot(&revision)?;
+        // All models and steps share one tokenizer, and some branches leave it out.
+        Ok([snapshot].into_iter().chain(self.snapshot("main").ok()).collect())
+    }
+
     fn pinned(&self, commit: &Commit) -> PathBuf {
         self.dir.join("snapshots").join(commit.as_str())
     }
@@ -92,19 +107,13 @@ impl Checkpoints for HubCacheStore {
     }
 
     fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
-        let info = self.id.info();
-        let revision = match (step, info.grid()) {
-            (Some(step), _) => Checkpoint::new(self.id, step)?.step().to_string(),
-            (None, &[first, .., last]) if !info.has_main => {
-                return Err(StoreError::StepRequired { model: self.id, first, last });
-            }
-            (None, _) => "main".to_owned(),
-        };
-        let snapshot = self.snapshot(&revision)?;
-        // All models and steps share one tokenizer, and some branches leave it out.
-        let main = self.snapshot("main").ok();
-        let homes: Vec<&Path> = main.iter().map(PathBuf::as_path).collect();
-        checkpoint_in(&snapshot, &homes)
+        let snapshots = self.snapshots(step)?;
+        checkpoint_in(&snapshots[0], &snapshots.iter().map(PathBuf::as_path).collect::<Vec<_>>())
+    }
+
+    fn describe(&self, step: Option<Step>) -> Result<Description, StoreError> {
+        let snapshots = self.snapshots(step)?;
+        description_in(&snapshots[0], &snapshots.iter().map(PathBuf::as_path).collect::<Vec<_>>())
     }
 
     fn tokens_per_step(&self) -> Option<u64> {

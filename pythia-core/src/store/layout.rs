@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{IndexProblem, StoreError};
-use super::{CheckpointFiles, Step};
+use super::{CheckpointFiles, Description, Step};
 use crate::weights::WeightFiles;
 
 const CONFIG: &str = "config.json";
@@ -45,13 +45,19 @@ const MAX_INDEX: u64 = 16 << 20;
 /// The checkpoint in a folder; its tokenizer is taken from the first of `tokenizer_homes` that has one when the
 /// folder itself has none.
 pub(super) fn checkpoint_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<CheckpointFiles, StoreError> {
+    let Description { config, tokenizer } = description_in(dir, tokenizer_homes)?;
+    Ok(CheckpointFiles { config, weights: weights_in(dir)?, tokenizer })
+}
+
+/// The checkpoint without its weights.
+pub(super) fn description_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<Description, StoreError> {
     let config = dir.join(CONFIG);
     if !config.is_file() {
         return Err(StoreError::NoConfig { dir: dir.to_owned() });
     }
     let homes = [dir].into_iter().chain(tokenizer_homes.iter().copied());
     let tokenizer = homes.map(|home| home.join(TOKENIZER)).find(|file| file.is_file());
-    Ok(CheckpointFiles { config, weights: weights_in(dir)?, tokenizer })
+    Ok(Description { config, tokenizer })
 }
 
 /// Whether a folder holds a configuration and something that says where weights are. Cheap: nothing is opened.

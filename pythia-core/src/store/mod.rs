@@ -28,6 +28,15 @@ pub struct CheckpointFiles {
     pub tokenizer: Option<PathBuf>,
 }
 
+/// The files that say what a model is, without its weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// `config.json`.
+    pub config: PathBuf,
+    /// `tokenizer.json`, where there is one.
+    pub tokenizer: Option<PathBuf>,
+}
+
 /// The checkpoints of one model, wherever they are kept.
 pub trait Checkpoints {
     /// What result tables call the model.
@@ -44,6 +53,12 @@ pub trait Checkpoints {
     /// # Errors
     /// [`StoreError`] says what was looked for, where, and what to do.
     fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError>;
+
+    /// The same without the weights, which may be absent.
+    ///
+    /// # Errors
+    /// As [`locate`](Self::locate).
+    fn describe(&self, step: Option<Step>) -> Result<Description, StoreError>;
 
     /// Training tokens that one step of a label stands for, where that is known.
     fn tokens_per_step(&self) -> Option<u64>;

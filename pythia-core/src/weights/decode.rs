@@ -5,11 +5,12 @@
 //! touched a cache line at a time; how wide the tiles are does not change the result.
 
 use rayon::prelude::*;
-use safetensors::Dtype;
 
 use crate::config::NeoxConfig;
 use crate::params::{Floats, HostTensor, Layout, Param, Third};
 use crate::vectors::widest;
+
+use super::kind::{Kind, NotFinite, first_special, sum_of_squares};
 
 /// Values that one task converts when nothing is transposed: 256 kB of results.
 const RUN: usize = 1 << 16;
@@ -17,78 +18,6 @@ const RUN: usize = 1 << 16;
 const BAND: usize = 64;
 /// Stored rows in a tile.
 const TILE_ROWS: usize = 32;
-
-/// A type that weights are stored in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    F16,
-    Bf16,
-    F32,
-}
-
-/// The place of the first value that is infinite or not a number, and the value.
-pub(super) type NotFinite = (usize, f32);
-
-impl Kind {
-    /// The kind of a stored type; `None` for those that weights do not come in.
-    pub(super) fn of(dtype: Dtype) -> Option<Self> {
-        match dtype {
-            Dtype::F16 => Some(Self::F16),
-            Dtype::BF16 => Some(Self::Bf16),
-            Dtype::F32 => Some(Self::F32),
-            _ => None,
-        }
-    }
-
-    /// Bytes of a value.
-    pub(super) fn size(self) -> usize {
-        match self {
-            Self::F16 | Self::Bf16 => 2,
-            Self::F32 => 4,
-        }
-    }
-
-    /// Widens as many values as `to` holds; says whether all of them are finite.
-    #[inline(always)]
-    fn widen(self, from: &[u8], to: &mut [f32]) -> bool {
-        match self {
-            Self::F16 => widen(from, to, |bytes| widen_f16(u16::from_le_bytes(bytes))),
-            Self::Bf16 => widen(from, to, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
-            Self::F32 => widen(from, to, f32::from_le_bytes),
-        }
-    }
-}
-
-#[inline(always)]
-fn widen<const SIZE: usize>(from: &[u8], to: &mut [f32], widen: impl Fn([u8; SIZE]) -> f32) -> bool {
-    const EXPONENT: u32 = 0x7F80_0000;
-    let mut special = 0;
-    for (to, &bytes) in to.iter_mut().zip(from.as_chunks::<SIZE>().0) {
-        *to = widen(bytes);
-        // Kept as a number, so that the loop stays free of branches.
-        special |= u32::from(to.to_bits() & EXPONENT == EXPONENT);
-    }
-    special == 0
-}
-
-/// IEEE half precision to single, exactly. Written without branches and without subnormal singles, so that it is
-/// vectorised, and right also where a thread flushes subnormals to zero.
-#[inline(always)]
-fn widen_f16(half: u16) -> f32 {
-    /// A half's fraction has 10 bits, a single's 23.
-    const SHIFT: u32 = 13;
-    /// Difference of the biases of the exponents, 127 - 15, in place.
-    const REBIAS: u32 = 112 << 23;
-    let half = u32::from(half);
-    let (sign, magnitude) = ((half & 0x8000) << 16, half & 0x7FFF);
-    let normal = (magnitude << SHIFT) + REBIAS;
-    // Infinities and NaNs have the largest exponent, here too.
-    let special = (magnitude << SHIFT) | 0x7F80_0000;
-    // A subnormal counts in steps of 2^-24.
-    let subnormal = (magnitude as f32 * (1.0 / 16_777_216.0)).to_bits();
-    let finite = if magnitude < 0x0400 { subnormal } else { normal };
-    f32::from_bits(sign | if magnitude < 0x7C00 { finite } else { special })
-}
 
 /// The rows of a stored matrix that make up a parameter: rows `skip + group * stride ..` of `group` each.
 #[derive(Clone, Copy)]
@@ -190,38 +119,6 @@ pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Resul
     Ok(values)
 }
 
-/// Whether all values are finite, found out without decoding them.
-pub(super) fn is_finite(kind: Kind, bytes: &[u8]) -> bool {
-    widest(
-        #[inline(always)]
-        || match kind {
-            Kind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
-            Kind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
-            Kind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
-        },
-    )
-}
-
-#[inline(always)]
-fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bool) -> bool {
-    // Without leaving early, so that the loop stays free of branches.
-    bytes.as_chunks::<SIZE>().0.iter().fold(true, |all, &value| all & finite(value))
-}
-
-/// Adds the squares of the values of whole rows, in the very order in which decoding adds them.
-pub(super) fn add_squares(kind: Kind, bytes: &[u8], width: usize, squares: &mut f64) {
-    let mut values = vec![0.0; width];
-    for row in bytes.chunks_exact((width * kind.size()).max(1)) {
-        *squares += widest(
-            #[inline(always)]
-            || {
-                kind.widen(row, &mut values);
-                sum_of_squares(&values)
-            },
-        );
-    }
-}
-
 /// Widens whole rows as they are, and adds the squares of their values.
 fn copy(kind: Kind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mut f64) -> bool {
     let at_a_time = (RUN / width).max(1);
@@ -244,18 +141,6 @@ fn copy(kind: Kind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mu
     // In order, so that the sum does not depend on which core was done first.
     *squares = sums.iter().fold(*squares, |sum, row| sum + row);
     finite
-}
-
-/// The sum of squares in an order that does not depend on the width of the machine's vectors.
-#[inline(always)]
-fn sum_of_squares(values: &[f32]) -> f64 {
-    let square = |&value: &f32| f64::from(value) * f64::from(value);
-    let mut lanes = [0.0; 32];
-    let (whole, rest) = values.as_chunks::<32>();
-    for values in whole {
-        lanes.iter_mut().zip(values).for_each(|(sum, value)| *sum += square(value));
-    }
-    lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
 }
 
 /// The rows of a stored vector, a group of neighbours at a time.
@@ -332,41 +217,6 @@ fn write_whole_tile(tile: &Tile, n_rows: usize, first: usize, to: &mut [f32]) {
             b[at..at + 4].copy_from_slice(&[p[1], q[1], r[1], s[1]]);
             c[at..at + 4].copy_from_slice(&[p[2], q[2], r[2], s[2]]);
             d[at..at + 4].copy_from_slice(&[p[3], q[3], r[3], s[3]]);
-        }
-    }
-}
-
-/// Looks again, slowly, for what a fast pass has noticed.
-pub(super) fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
-    let mut value = [0.0];
-    let values = bytes.chunks_exact(kind.size()).map(|bytes| {
-        kind.widen(bytes, &mut value);
-        value[0]
-    });
-    values.enumerate().find(|(_, value)| !value.is_finite()).unwrap_or((0, f32::NAN))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_half_widens_to_the_same_number() {
-        for bits in 0..=u16::MAX {
-            let (found, expected) = (widen_f16(bits), half::f16::from_bits(bits).to_f32());
-            assert_eq!(found.is_nan(), expected.is_nan(), "{bits:#06x}");
-            assert!(expected.is_nan() || found.to_bits() == expected.to_bits(), "{bits:#06x}: {found}, {expected}");
-        }
-    }
-
-    #[test]
-    fn vectors_of_every_length_widen_alike() {
-        let halves: Vec<u16> = (0..200u16).map(|i| i.wrapping_mul(331) & 0x7BFF).collect();
-        let bytes: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-        for n in 0..halves.len() {
-            let mut values = vec![0.0; n];
-            assert!(widest(|| Kind::F16.widen(&bytes[..2 * n], &mut values)));
-            assert!(values.iter().zip(&halves).all(|(&value, &bits)| value == widen_f16(bits)));
         }
     }
 }

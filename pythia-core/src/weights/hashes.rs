@@ -1,10 +1,11 @@
 //! Fingerprints of a checkpoint: of all of its weights, of each group of tensors, and the size of its embedding.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::plan::Job;
-use crate::params::Param;
+use crate::config::NeoxConfig;
+use crate::params::{EMBED, Param};
 
 /// Fingerprint of weights: the same for the same tensors in either container, sharded or not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,32 +69,124 @@ pub struct Hashes {
     pub content: ContentHash,
     /// The same of each group: BLAKE3 over the fingerprints of its tensors in order of their names.
     pub groups: BTreeMap<Group, ContentHash>,
+    /// Fingerprint of each stored tensor by its name, with the group it counts towards.
+    pub tensors: BTreeMap<String, (Group, ContentHash)>,
     /// Frobenius norm of the embedding as published. It moves slowly and smoothly over training, so a jump says that a checkpoint
     /// is not the one its name promises.
     pub embed_norm: f64,
 }
 
-/// Puts the fingerprints of tensors, which must come in order of the tensors' names, together.
+/// The same of a checkpoint of which only some tensors were read: what was not read has no fingerprint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartHashes {
+    /// Fingerprint of all weights, where all were read.
+    pub content: Option<ContentHash>,
+    /// Fingerprints of the groups that were read whole; the same as those of the whole checkpoint.
+    pub groups: BTreeMap<Group, ContentHash>,
+    /// Fingerprint of each stored tensor that was read.
+    pub tensors: BTreeMap<String, (Group, ContentHash)>,
+    /// Frobenius norm of the embedding, where it was read.
+    pub embed_norm: Option<f64>,
+}
+
+impl From<Hashes> for PartHashes {
+    fn from(hashes: Hashes) -> Self {
+        let Hashes { content, groups, tensors, embed_norm } = hashes;
+        Self { content: Some(content), groups, tensors, embed_norm: Some(embed_norm) }
+    }
+}
+
+impl PartHashes {
+    /// What of it stands for some parameters alone, as if nothing else had been read.
+    pub fn of(&self, config: &NeoxConfig, only: &BTreeSet<Param>) -> Self {
+        let names: BTreeSet<String> = only.iter().filter_map(|param| stored_name(*param, config)).collect();
+        let tensors = self.tensors.iter().filter(|(name, _)| names.contains(*name));
+        let tensors: BTreeMap<_, _> = tensors.map(|(name, tensor)| (name.clone(), *tensor)).collect();
+        let embed_norm = self.embed_norm.filter(|_| tensors.contains_key(EMBED));
+        Self::put_together(tensors, embed_norm, config)
+    }
+
+    /// Adds to the fingerprints of single tensors those of what they make up.
+    fn put_together(
+        tensors: BTreeMap<String, (Group, ContentHash)>,
+        embed_norm: Option<f64>,
+        config: &NeoxConfig,
+    ) -> Self {
+        let (mut content, mut groups) = (Some(blake3::Hasher::new()), BTreeMap::<Group, Option<blake3::Hasher>>::new());
+        // A tied unembedding has no tensor of its own and counts towards nothing.
+        let all =
+            Param::all(config).into_iter().filter_map(|param| Some((param.stored(config)?.name, Group::of(param))));
+        for (name, group) in all.collect::<BTreeMap<_, _>>() {
+            let read = tensors.get(&name).map(|(_, digest)| digest);
+            extend(&mut content, read);
+            extend(groups.entry(group).or_insert_with(|| Some(blake3::Hasher::new())), read);
+        }
+        let groups = groups.into_iter().filter_map(|(group, hasher)| Some((group, finish(&hasher?))));
+        Self { content: content.as_ref().map(finish), groups: groups.collect(), tensors, embed_norm }
+    }
+}
+
+impl fmt::Display for PartHashes {
+    /// A JSON object: the groups by their names, and by their own names those tensors whose group was not read whole.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups = self.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\""));
+        let loose = self.tensors.iter().filter(|(_, (group, _))| !self.groups.contains_key(group));
+        // Names of the configuration's tensors, which need no escapes.
+        let loose = loose.map(|(name, (_, hash))| format!("\"{name}\":\"{hash}\""));
+        write!(f, "{{{}}}", groups.chain(loose).collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Adds a tensor; one that was not read leaves nothing that could be a fingerprint of the whole.
+fn extend(hasher: &mut Option<blake3::Hasher>, tensor: Option<&ContentHash>) {
+    match tensor {
+        None => *hasher = None,
+        Some(tensor) => hasher.iter_mut().for_each(|hasher| {
+            hasher.update(tensor.0.as_bytes());
+        }),
+    }
+}
+
+fn finish(hasher: &blake3::Hasher) -> ContentHash {
+    ContentHash(hasher.finalize())
+}
+
+/// The stored tensor that a parameter is made of; a tied unembedding is made of the embedding.
+fn stored_name(param: Param, config: &NeoxConfig) -> Option<String> {
+    let source = if param == Param::Unembed && config.variant.tied_embeddings { Param::Embed } else { param };
+    source.stored(config).map(|stored| stored.name)
+}
+
+/// Puts the fingerprints of tensors together.
 #[derive(Default)]
 pub(super) struct Collector {
-    all: blake3::Hasher,
-    groups: BTreeMap<Group, blake3::Hasher>,
-    embed_squares: f64,
+    tensors: BTreeMap<String, (Group, ContentHash)>,
+    embed_squares: Option<f64>,
 }
 
 impl Collector {
-    pub(super) fn add(&mut self, group: Group, tensor: &Fingerprint) {
-        self.all.update(tensor.digest.as_bytes());
-        self.groups.entry(group).or_default().update(tensor.digest.as_bytes());
+    pub(super) fn add(&mut self, name: &str, group: Group, tensor: &Fingerprint) {
+        self.tensors.insert(name.to_owned(), (group, ContentHash(tensor.digest)));
         if group == Group::Embed {
-            self.embed_squares = tensor.squares;
+            self.embed_squares = Some(tensor.squares);
         }
     }
 
+    /// The hashes of a checkpoint every tensor of which was added.
     pub(super) fn finish(self) -> Hashes {
-        let finish = |hasher: blake3::Hasher| ContentHash(hasher.finalize());
-        let groups = self.groups.into_iter().map(|(group, hasher)| (group, finish(hasher))).collect();
-        Hashes { content: finish(self.all), groups, embed_norm: self.embed_squares.sqrt() }
+        let (mut all, mut groups) = (blake3::Hasher::new(), BTreeMap::<Group, blake3::Hasher>::new());
+        for (group, digest) in self.tensors.values() {
+            all.update(digest.0.as_bytes());
+            groups.entry(*group).or_default().update(digest.0.as_bytes());
+        }
+        let groups = groups.iter().map(|(group, hasher)| (*group, finish(hasher))).collect();
+        let embed_norm = self.embed_squares.unwrap_or(0.0).sqrt();
+        Hashes { content: finish(&all), groups, tensors: self.tensors, embed_norm }
+    }
+
+    /// The hashes of what was added.
+    pub(super) fn finish_part(self, config: &NeoxConfig) -> PartHashes {
+        PartHashes::put_together(self.tensors, self.embed_squares.map(f64::sqrt), config)
     }
 }
 

@@ -1,8 +1,9 @@
 //! One stored tensor: decoded, fingerprinted, or both.
 
-use super::decode::{self, Decoding, Kind, NotFinite};
+use super::decode::{self, Decoding};
 use super::directory::Directory;
 use super::hashes::{self, Fingerprint};
+use super::kind::{self, Kind, NotFinite};
 use super::plan::Job;
 use super::{Group, WeightError};
 use crate::config::NeoxConfig;
@@ -63,9 +64,9 @@ pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory)
     windows(job, config, directory, |kind, bytes, _| {
         hasher.update(bytes);
         if job.group == Group::Embed {
-            decode::add_squares(kind, bytes, width(job), &mut squares);
+            kind::add_squares(kind, bytes, width(job), &mut squares);
         }
-        job.targets.is_empty() || decode::is_finite(kind, bytes)
+        job.targets.is_empty() || kind::is_finite(kind, bytes)
     })?;
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
@@ -86,7 +87,7 @@ fn windows(
     for start in (0..job.stored.len).step_by(window.max(1)) {
         let bytes = directory.window(job.file, job.stored, start, window.min(job.stored.len - start))?;
         if !take(kind, &bytes, start / row) {
-            let (index, value) = decode::first_special(kind, &bytes);
+            let (index, value) = kind::first_special(kind, &bytes);
             return Err(not_finite(job, directory, (start / kind.size() + index, value)));
         }
     }

@@ -3,8 +3,9 @@
 //! Both published formats are read the same way. `directory` lists a container's tensors (safetensors through its own
 //! library, PyTorch's `.bin` through the small reader in `pytorch`); `plan` holds names, types and shapes against the
 //! configuration; only then does `decode` turn bytes into parameters, straight from the mapped file; `fold` prepares
-//! them where asked to; `stored` does so part by part, when a part is asked for; `write` is the way back. Nothing in a file is executed, and no allocation is larger than the
-//! configuration's shapes and the file's own size call for.
+//! them where asked to; `stored` does so part by part, when a part is asked for, and `some` tensor by tensor without reading the others;
+//! `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's shapes and the file's
+//! own size call for.
 
 mod decode;
 mod directory;
@@ -12,9 +13,11 @@ mod error;
 mod fold;
 mod hashes;
 mod job;
+mod kind;
 mod map;
 mod plan;
 mod pytorch;
+mod some;
 mod stored;
 mod write;
 
@@ -32,8 +35,9 @@ use self::hashes::Collector;
 use self::plan::Job;
 
 pub use self::error::WeightError;
-pub use self::hashes::{ContentHash, Group, Hashes};
+pub use self::hashes::{ContentHash, Group, Hashes, PartHashes};
 pub use self::pytorch::{PickleError, ZipError};
+pub use self::some::{SomeWeights, open_some, ranges, stored_bytes};
 pub use self::stored::StoredWeights;
 pub use self::write::to_safetensors;
 
@@ -100,9 +104,9 @@ pub fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result
     plan::check_tied(config, &directory)?;
     let jobs = plan::jobs(config, &directory, wanted)?;
     let (mut params, mut hashes) = (HostParams::new(), Collector::default());
-    for (group, done) in in_parallel(jobs, |job| job::read(job, config, &directory)) {
+    for (name, group, done) in in_parallel(jobs, |job| job::read(job, config, &directory)) {
         let (decoded, fingerprint) = done?;
-        hashes.add(group, &fingerprint);
+        hashes.add(name, group, &fingerprint);
         params.extend(decoded);
     }
     if wanted.profile == Profile::Tl2 {
@@ -143,22 +147,29 @@ pub fn open(
 
 fn hashes_of(config: &NeoxConfig, directory: &Directory, wanted: &Wanted) -> Result<Hashes, WeightError> {
     plan::check_tied(config, directory)?;
+    Ok(fingerprints(config, plan::jobs(config, directory, wanted)?, directory)?.finish())
+}
+
+/// The fingerprints of some stored tensors.
+fn fingerprints(config: &NeoxConfig, jobs: Vec<Job>, directory: &Directory) -> Result<Collector, WeightError> {
     let mut hashes = Collector::default();
-    let jobs = plan::jobs(config, directory, wanted)?;
-    for (group, fingerprint) in in_parallel(jobs, |job| job::fingerprint(job, config, directory)) {
-        hashes.add(group, &fingerprint?);
+    for (name, group, fingerprint) in in_parallel(jobs, |job| job::fingerprint(job, config, directory)) {
+        hashes.add(name, group, &fingerprint?);
     }
-    Ok(hashes.finish())
+    Ok(hashes)
 }
 
 /// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of several
 /// faults always the same one is reported.
-fn in_parallel<T: Send>(mut jobs: Vec<Job>, run: impl Fn(&Job) -> T + Send + Sync) -> impl Iterator<Item = (Group, T)> {
+fn in_parallel<'a, T: Send>(
+    mut jobs: Vec<Job<'a>>,
+    run: impl Fn(&Job) -> T + Send + Sync,
+) -> impl Iterator<Item = (&'a str, Group, T)> {
     // The large ones first, so that no core is left with the embedding at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
     let done: Vec<T> = jobs.par_iter().with_max_len(1).map(run).collect();
     let by_name = jobs.into_iter().zip(done).map(|(job, done)| (job.name, (job.group, done)));
-    by_name.collect::<BTreeMap<_, _>>().into_values()
+    by_name.collect::<BTreeMap<_, _>>().into_iter().map(|(name, (group, done))| (name, group, done))
 }
 
 #[cfg(test)]

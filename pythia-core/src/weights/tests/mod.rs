@@ -4,6 +4,7 @@ mod golden;
 mod hashes;
 mod hostile;
 mod parts;
+mod some;
 mod torch_file;
 
 use std::path::PathBuf;

@@ -1,45 +1,38 @@
 //! The plan: an ordered list of cells with what each costs and what of it is done. Pure: what lies on the disk is asked of
 //! [`Facts`].
 
+mod cell;
+mod totals;
+
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pythia_core::suite::Step;
 use pythia_probes::ProbeSpec;
-use serde::Serialize;
 
 use crate::cell::{CellConfig, file_of};
 use crate::config::TableOf;
 use crate::cost::{self, Cost, Work};
 use crate::donors::{Donor, asked_for};
-use crate::integrity::{OnBad, Seen, Status, Verdict};
+use crate::integrity::{Seen, Verdict};
 use crate::memory::{self, Demand, Residency, Room, Weights};
+use crate::reads::Reads;
 use crate::study::{Model, Study};
+
+use cell::open_probes;
+pub use cell::{Cell, Part, Source, State};
+pub use totals::{Fetching, Totals};
 
 /// What the plan must know of the world.
 pub trait Facts {
-    /// Bytes of the weights of a checkpoint; `None` where it is not there.
-    fn bytes(&self, model: &Model, step: Option<Step>) -> Option<u64>;
+    /// Where the weights of a checkpoint are.
+    fn source(&self, model: &Model, step: Option<Step>) -> Source;
     /// What the machine has to offer now.
     fn room(&self) -> Room;
     /// The hash of the weights that a results file was made from, where it says so.
     fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
     fn state(&self, file: &Path, key: &str) -> State;
-}
-
-/// What is known about a results file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It is there, made by this very configuration.
-    Done,
-    /// It is not there.
-    ToDo,
-    /// It is there, made by something else: the configuration it carries.
-    Foreign(String),
-    /// Something is there that is no whole results file: what is wrong with it.
-    Unreadable(String),
 }
 
 /// The cells of a study, in the order in which they run.
@@ -57,75 +50,6 @@ pub struct Plan {
     pub left_out: Vec<Cell>,
     /// The weights of the cells that are done: a later cell may turn out to have the same.
     seen: Seen,
-}
-
-/// One checkpoint under all probes.
-#[derive(Clone, Debug)]
-pub struct Cell {
-    /// Index of the model in the study.
-    pub model: usize,
-    /// The checkpoint.
-    pub step: Option<Step>,
-    /// Bytes of its weights; `None` where they are not there.
-    pub bytes: Option<u64>,
-    /// What it costs to do what is left to do.
-    pub cost: Cost,
-    /// One file per table of each probe, in the order of the experiment.
-    pub parts: Vec<Part>,
-    /// What is known about the checkpoint before it is read.
-    pub verdict: Verdict,
-}
-
-/// One results file.
-#[derive(Clone, Debug)]
-pub struct Part {
-    /// Index of the probe in the experiment.
-    pub probe: usize,
-    /// Index of the table among those of the probe.
-    pub table: usize,
-    /// The file, counted from the output folder.
-    pub file: PathBuf,
-    /// What determines its bytes.
-    pub config: CellConfig,
-    /// Whether it is there.
-    pub state: State,
-}
-
-impl Cell {
-    /// Whether all of its files are there.
-    pub fn is_done(&self) -> bool {
-        self.parts.iter().all(|part| part.state == State::Done)
-    }
-
-    /// Whether something lies in its place that a run refuses to touch.
-    pub fn is_refused(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
-    }
-
-    /// Whether the checkpoint is too bad to be run: without weights there is nothing to mark either.
-    fn is_left_out(&self, on_bad: OnBad) -> bool {
-        match on_bad {
-            OnBad::Fail => false,
-            OnBad::Mark => self.verdict.status == Status::Missing,
-            OnBad::Skip => self.verdict.status.is_bad(),
-        }
-    }
-
-    /// The files that are not there yet.
-    pub fn to_do(&self) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(|part| part.state != State::Done)
-    }
-
-    /// The probes that lack a file, each once, in the order of the experiment.
-    pub fn open_probes(&self) -> Vec<usize> {
-        open_probes(&self.parts)
-    }
-
-    /// The cell in a person's words.
-    pub fn name(&self, study: &Study) -> String {
-        let label = &study.models[self.model].label;
-        self.step.map_or(label.clone(), |step| format!("{label} {step}"))
-    }
 }
 
 impl Plan {
@@ -167,44 +91,15 @@ impl Plan {
         })
     }
 
+    /// Bytes of the largest checkpoint that is to be fetched.
+    pub fn largest_fetch(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.source.fetch()).max().unwrap_or(0)
+    }
+
     /// Cells that are done.
     pub fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
     }
-
-    /// The sums over the cells that are not done.
-    pub fn totals(&self) -> Totals {
-        let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
-        let bytes = open.iter().filter_map(|cell| cell.bytes);
-        Totals {
-            cells: self.cells.len(),
-            done: self.cells.len() - open.len(),
-            refused: open.iter().filter(|cell| cell.is_refused()).count(),
-            missing: open.iter().filter(|cell| cell.bytes.is_none()).count(),
-            bytes: bytes.chain(self.donors.iter().filter_map(|donor| donor.bytes)).sum(),
-            flops: open.iter().map(|cell| cell.cost.flops).sum(),
-            peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
-        }
-    }
-}
-
-/// What is left of a plan, summed up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Cells of the plan.
-    pub cells: usize,
-    /// Cells that are done.
-    pub done: usize,
-    /// Cells in whose place lie results of other settings, or a damaged file: a run refuses to begin.
-    pub refused: usize,
-    /// Cells that are not done and whose checkpoint is not there.
-    pub missing: usize,
-    /// Bytes of weights to read.
-    pub bytes: u64,
-    /// Floating-point operations.
-    pub flops: u64,
-    /// Bytes of memory at the peak.
-    pub peak_memory: u64,
 }
 
 fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
@@ -215,8 +110,9 @@ fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> 
         .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
         .collect();
     let verdict = model.verdict(&study.known, step);
-    let bytes = facts.bytes(model, step);
-    Cell { model: index, step, bytes, cost: Cost::default(), parts, verdict }
+    let reads = Reads::of(&study.experiment, &model.config, &open_probes(&parts));
+    let source = reads.source(model, step, facts.source(model, step));
+    Cell { model: index, step, source, cost: Cost::default(), parts, verdict, reads }
 }
 
 /// What the process may take: no more than the experiment says, and no more than there is.
@@ -246,10 +142,12 @@ fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
     let weights = |logits, bytes| Weights::of(config, logits, bytes, dtype, room.cores);
     let probes = specs(study, &cell.parts);
     let donors = donors.iter().filter(|donor| donor.model == cell.model);
+    let own = || weights(probes.iter().any(|probe| probe.reads_logits()), cell.source.bytes());
     Demand {
-        weights: weights(probes.iter().any(|probe| probe.reads_logits()), cell.bytes),
+        // Parameters that are read one by one count as what their probes hold.
+        weights: if cell.reads.model { own() } else { Weights::default() },
         work: work(study, cell.model, &probes),
-        donors: donors.map(|donor| weights(donor.unembed, donor.bytes)).collect(),
+        donors: donors.map(|donor| weights(donor.unembed, donor.source.bytes())).collect(),
     }
 }
 
@@ -257,7 +155,8 @@ fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
 fn seen(cells: &[Cell], facts: &impl Facts) -> Seen {
     let mut seen = Seen::default();
     for cell in cells.iter().filter(|cell| cell.is_done()) {
-        let hash = cell.parts.first().and_then(|part| facts.weights_hash(&part.file));
+        // A probe of weights alone may not have read all of them.
+        let hash = cell.parts.iter().find_map(|part| facts.weights_hash(&part.file));
         if let (Some(step), Some(hash)) = (cell.step, hash) {
             seen.note(cell.model, step, &hash);
         }
@@ -285,17 +184,10 @@ fn donors(study: &Study, facts: &impl Facts, index: usize, cells: &[Cell]) -> Ve
     let probes: BTreeSet<usize> = open.collect();
     let asked = asked_for(probes.into_iter().map(|probe| &study.experiment.probes[probe].spec));
     let donor = |(label, unembed)| {
-        let bytes = facts.bytes(model, Some(Step::from_label(label)));
-        Donor { model: index, label, unembed, bytes }
+        let source = facts.source(model, Some(Step::from_label(label)));
+        Donor { model: index, label, unembed, source }
     };
     asked.into_iter().map(donor).collect()
-}
-
-fn open_probes(parts: &[Part]) -> Vec<usize> {
-    // The parts of a probe stand side by side.
-    let mut probes: Vec<usize> = parts.iter().filter(|part| part.state != State::Done).map(|part| part.probe).collect();
-    probes.dedup();
-    probes
 }
 
 /// The probes that lack one of their files.

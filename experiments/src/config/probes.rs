@@ -1,0 +1,99 @@
+//! The list of `[[probe]]`: kinds first, then each table into the struct of its kind.
+
+use std::ops::Range;
+
+use pythia_probes::ProbeSpec;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::ProbeEntry;
+use super::entry::{Folders, Settings};
+use super::located::Located;
+use super::problem::Problem;
+use super::read::{check_name, wrong_keys};
+use super::schema::{self, KeyDoc};
+
+pub(super) fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Located>> {
+    let at = value.span();
+    let items = match value.into_inner() {
+        DeValue::Array(items) if items.is_empty() => {
+            return Err(vec![Located::new(Problem::Empty { key: "probe" }, at)]);
+        }
+        DeValue::Array(items) => items,
+        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, at)]),
+    };
+    let (mut probes, mut problems) = (Vec::new(), Vec::new());
+    let mut folders = Folders::new();
+    for item in items {
+        match read_probe(item) {
+            Ok(probe) => match folders.claim(&probe.name, probe.spec.tables()) {
+                Ok(()) => probes.push(probe),
+                Err(problem) => problems.push(Located::new(problem, probe.at)),
+            },
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(probes) } else { Err(problems) }
+}
+
+fn wrong_type(key: &str, expected: &'static str, found: &DeValue<'_>, at: Range<usize>) -> Located {
+    Located::new(Problem::WrongType { key: key.into(), expected, found: found.type_str() }, at)
+}
+
+/// Phase one reads `kind` and `name`; phase two reads the rest into the struct of that kind.
+fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
+    let header = item.span();
+    let mut table = match item.into_inner() {
+        DeValue::Table(table) => table,
+        other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, header)]),
+    };
+    let Some(kind) = word(&mut table, "kind")? else {
+        let doc = schema::probe_keys("").into_iter().find(|key| key.name == "kind").map(|key| key.doc);
+        let problem =
+            Problem::MissingKey { key: "kind".into(), table: "the probe".into(), meaning: doc.unwrap_or_default() };
+        return Err(vec![Located::new(problem, header)]);
+    };
+    let keys = known_kind(&kind)?;
+    let name = word(&mut table, "name")?;
+    let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
+    let problems: Vec<Located> = problems.into_iter().filter(|one| !is_read_already(one)).collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let named = name.unwrap_or_else(|| kind.clone());
+    check_name(&named, "a probe")?;
+    let settings = Settings::of(&table);
+    let rest = Spanned::new(header.clone(), DeValue::Table(table));
+    match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
+        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings }),
+        Ok(None) => Err(vec![unknown_kind(&kind)]),
+        Err(error) => Err(vec![Located::toml(error, header)]),
+    }
+}
+
+/// `kind` is required by the schema and was taken out of the table in phase one.
+fn is_read_already(located: &Located) -> bool {
+    matches!(&*located.problem, Problem::MissingKey { key, .. } if key == "kind")
+}
+
+/// Takes a string out of the table.
+fn word(table: &mut DeTable<'_>, key: &'static str) -> Result<Option<Spanned<String>>, Vec<Located>> {
+    let Some(value) = table.remove(key) else {
+        return Ok(None);
+    };
+    let at = value.span();
+    match value.into_inner() {
+        DeValue::String(text) => Ok(Some(Spanned::new(at, text.into_owned()))),
+        other => Err(vec![wrong_type(key, "a string", &other, at)]),
+    }
+}
+
+fn known_kind(kind: &Spanned<String>) -> Result<Vec<KeyDoc>, Vec<Located>> {
+    let known = ProbeSpec::KINDS.iter().any(|row| row.name == kind.get_ref());
+    if known { Ok(schema::probe_keys(kind.get_ref())) } else { Err(vec![unknown_kind(kind)]) }
+}
+
+fn unknown_kind(kind: &Spanned<String>) -> Located {
+    let allowed = ProbeSpec::KINDS.iter().map(|row| row.name.to_owned()).collect();
+    Located::new(Problem::UnknownKind { kind: kind.get_ref().clone(), allowed }, kind.span())
+}

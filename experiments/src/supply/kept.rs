@@ -1,0 +1,49 @@
+//! Files that are kept while a cell needs them, and waiting for one of them to be let go.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use pythia_core::hub::Hold;
+
+/// Looked at again this often, in case another process let something go.
+const NAP: Duration = Duration::from_millis(500);
+
+/// How many checkpoints this sweep keeps from being evicted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Keeper(Arc<(Mutex<usize>, Condvar)>);
+
+/// A checkpoint that is not evicted until this is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    // Before the keeper's count, so that whoever is woken finds it gone.
+    hold: Option<Hold>,
+    keeper: Keeper,
+}
+
+impl Keeper {
+    /// Keeps a checkpoint.
+    pub fn keep(&self, hold: Hold) -> Kept {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Kept { hold: Some(hold), keeper: self.clone() }
+    }
+
+    /// Waits until something was let go, or a moment; `false` where nothing is kept that could be.
+    pub fn wait(&self) -> bool {
+        let (count, changed) = &*self.0;
+        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        if *count == 0 {
+            return false;
+        }
+        drop(changed.wait_timeout(count, NAP));
+        true
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        drop(self.hold.take());
+        let (count, changed) = &*self.keeper.0;
+        *count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        changed.notify_all();
+    }
+}

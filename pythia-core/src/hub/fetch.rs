@@ -1,0 +1,226 @@
+//! One file from the hub into the cache.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::digest::hash_of;
+use super::http::{Answer, Http, Trouble};
+use super::ledger::{Ledger, Record, Stamp};
+use super::partial::{Partial, leftovers};
+use super::place::{self, Place};
+use super::receive::{io_at, receive};
+use super::url::Url;
+use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
+
+/// How often it is looked whether another process has finished.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What is fetched, and everything that is needed for it.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub(super) http: &'a Http,
+    pub(super) place: &'a Place,
+    pub(super) repo: &'a Repo,
+    pub(super) commit: &'a Commit,
+    pub(super) file: &'a RemoteFile,
+}
+
+impl Job<'_> {
+    /// The file in its snapshot, fetched if the cache does not have it.
+    pub(super) fn run(self, watch: &(dyn Fn(u64) + Sync)) -> Result<PathBuf, HubError> {
+        if let Some(blob) = self.present()? {
+            return self.linked(&blob);
+        }
+        let _turn = if self.http.settings().offline { None } else { self.turn()? };
+        let blob = match self.present()? {
+            Some(blob) => blob,
+            None => self.download(watch)?,
+        };
+        self.linked(&blob)
+    }
+
+    pub(super) fn url(self) -> Url {
+        let Self { repo, commit, file, .. } = self;
+        self.http.settings().endpoint.url(&format!("/{repo}/resolve/{commit}/{}", file.name))
+    }
+
+    fn blob(self) -> PathBuf {
+        self.place.blob(self.repo, &self.file.hash)
+    }
+
+    /// The content, if the cache holds it and it is what it should be. What another tool put there is hashed once and noted.
+    pub(super) fn present(self) -> Result<Option<PathBuf>, HubError> {
+        let blob = self.blob();
+        let metadata = match fs::metadata(&blob) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.map_err(|source| at(&blob, source))?,
+        };
+        if metadata.len() != self.file.size {
+            return Ok(None);
+        }
+        let (ledger, hash) = (Ledger(self.place), &self.file.hash);
+        let record = ledger.read(self.repo, hash);
+        if record.as_ref().is_some_and(|record| record.vouches_for(&metadata)) {
+            return Ok(Some(blob));
+        }
+        if hash_of(&blob, hash).map_err(|source| at(&blob, source))? != *hash {
+            return Ok(None);
+        }
+        let ours = record.is_some_and(|record| record.ours);
+        let stamp = Stamp::of(&metadata).ok();
+        // A cache that cannot be written to can still be read.
+        let _ = ledger.write(&Record::new(self.repo, hash, ours, stamp));
+        Ok(Some(blob))
+    }
+
+    /// Whether the cache holds the file, as far as can be told without hashing.
+    pub(super) fn seems_present(self) -> bool {
+        fs::metadata(self.blob()).is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.file.size)
+    }
+
+    fn linked(self, blob: &Path) -> Result<PathBuf, HubError> {
+        let Self { file, place, repo, commit, .. } = self;
+        let snapshot = place.snapshot(repo, commit, &file.name);
+        place::link(blob, &file.hash, &snapshot, &file.name).map_err(|source| at(&snapshot, source))?;
+        let _ = Ledger(place).touch(repo, &file.hash);
+        Ok(snapshot)
+    }
+
+    /// Waits while another process fetches the same content, so that eight do not fetch it eight times. The lock is the one that the
+    /// Python client takes. Where locks do nothing, or their holder does nothing, it is fetched all the same: right is what has the
+    /// right hash, not who had the lock.
+    fn turn(self) -> Result<Option<File>, HubError> {
+        let path = self.place.lock(self.repo, &self.file.hash);
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let open = || File::options().read(true).append(true).create(true).open(&path);
+        let Ok(lock) = fs::create_dir_all(dir).and_then(|()| open()) else { return Ok(None) };
+        let patience = self.http.settings().patience.stall * 4;
+        let (mut waited, mut seen) = (Duration::ZERO, 0);
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Some(lock)),
+                Err(TryLockError::Error(_)) => return Ok(None),
+                Err(TryLockError::WouldBlock) if waited > patience || self.seems_present() => return Ok(None),
+                Err(TryLockError::WouldBlock) => self.http.sleep(LOOK)?,
+            }
+            let now = self.bytes_under_way();
+            waited = if now == seen { waited + LOOK } else { Duration::ZERO };
+            seen = now;
+        }
+    }
+
+    /// Bytes of this content that anybody has so far.
+    fn bytes_under_way(self) -> u64 {
+        let all = leftovers(&self.place.blobs(self.repo)).unwrap_or_default();
+        all.iter().filter(|left| left.hash == self.file.hash).map(|left| left.size).sum()
+    }
+
+    fn download(self, watch: &(dyn Fn(u64) + Sync)) -> Result<PathBuf, HubError> {
+        let url = self.url();
+        if self.http.settings().offline {
+            return Err(HubError::Offline { url: url.shown() });
+        }
+        let blobs = self.place.blobs(self.repo);
+        let mut partial = Partial::begin(self.place, self.repo, self.file).map_err(|source| at(&blobs, source))?;
+        if let Err(error) = self.complete(&url, &mut partial, watch) {
+            // What arrived is worth keeping when only the connection failed. After a wrong size or hash, or on a full disk, it is not.
+            if !error.is_temporary() {
+                partial.discard();
+            }
+            return Err(error);
+        }
+        let path = partial.path.clone();
+        let note = |metadata: &fs::Metadata| {
+            let record = Record::new(self.repo, &self.file.hash, true, Some(Stamp::of(metadata)?));
+            // Before the name exists: a kill in between leaves a record without content, never content that nobody may remove.
+            Ledger(self.place).write(&record)
+        };
+        partial.commit(note).map_err(|source| at(&path, source))
+    }
+
+    /// Asks until everything is there and has the right hash. A wrong one gets a second chance from the beginning: what was taken
+    /// over may have been damaged when its machine died, and a connection may flip a bit once.
+    fn complete(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), HubError> {
+        let mut tries = self.http.tries(url);
+        let mut second_chance = true;
+        loop {
+            tries.before()?;
+            let before = partial.written;
+            if let Err(trouble) = self.ask(url, partial, watch) {
+                if partial.written >= before + Patience::PROGRESS {
+                    tries.progress();
+                }
+                tries.after(trouble)?;
+                continue;
+            }
+            match partial.hash() {
+                hash if hash == self.file.hash => return Ok(()),
+                found if !second_chance => return Err(self.wrong_hash(found)),
+                _ => partial.restart().map_err(|source| at(&partial.path, source))?,
+            }
+            second_chance = false;
+        }
+    }
+
+    /// One attempt at what is missing.
+    fn ask(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), Trouble> {
+        let size = self.file.size;
+        if partial.written == size && size > 0 {
+            return Ok(());
+        }
+        let range = (partial.written > 0).then_some(partial.written..size);
+        let mut answer = self.http.get(url, range)?;
+        let length = self.place_in(&answer, partial)?;
+        let missing = size - partial.written;
+        receive(self.http, &mut answer, partial, missing, watch)?;
+        if partial.written < size {
+            return Err(Trouble::Broken(format!("it ended after {} of {size} bytes", partial.written)));
+        }
+        // A body of unknown length may go on. One that breaks instead has given what was wanted.
+        let beyond = length.is_none() && self.http.pour(&mut answer, 1, &mut |_| ()).is_ok_and(|more| more > 0);
+        if beyond { Err(self.wrong_size(size + 1)) } else { Ok(()) }
+    }
+
+    /// Looks at which part of the file an answer is, and makes the unfinished file end where it begins. Gives the answer's length.
+    fn place_in(self, answer: &Answer, partial: &mut Partial) -> Result<Option<u64>, Trouble> {
+        let size = self.file.size;
+        let length = answer.length();
+        if answer.status == 206 && partial.written > 0 {
+            let (start, total) = answer.range().unwrap_or((u64::MAX, None));
+            if total.is_some_and(|total| total != size) {
+                return Err(self.wrong_size(total.unwrap_or(0)));
+            }
+            if start == partial.written {
+                return Ok(length);
+            }
+        }
+        if partial.written > 0 {
+            partial.restart().map_err(|error| io_at(partial, error))?;
+        }
+        match (answer.status, length) {
+            (200, Some(length)) if length != size => Err(self.wrong_size(length)),
+            (200, length) => Ok(length),
+            (status, _) => {
+                Err(Trouble::Broken(format!("status {status} for another part of the file than was asked for")))
+            }
+        }
+    }
+
+    fn wrong_size(self, found: u64) -> Trouble {
+        HubError::Size { at: self.listed(), found }.into()
+    }
+
+    fn wrong_hash(self, found: FileHash) -> HubError {
+        HubError::Hash { at: self.listed(), found }
+    }
+
+    fn listed(self) -> Box<FileAt> {
+        Box::new(FileAt { repo: self.repo.clone(), commit: self.commit.clone(), file: self.file.clone() })
+    }
+}
+
+pub(super) fn at(path: &Path, source: io::Error) -> HubError {
+    HubError::Io { path: path.to_owned(), source }
+}

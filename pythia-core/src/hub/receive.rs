@@ -1,0 +1,146 @@
+//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, a third brings it to the disk. A few
+//! large buffers go round between the first two, so that nothing is copied twice and hashing costs no time of its own.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::HubError;
+use super::digest::Hasher;
+use super::http::{Answer, Http, Trouble};
+use super::partial::Partial;
+use super::tries::Pace;
+
+/// One buffer. Measured: larger ones give nothing, smaller ones make the two threads wait for one another.
+const BUFFER: usize = 2 << 20;
+const BUFFERS: usize = 4;
+/// Files up to this size are not worth a thread.
+const SMALL: u64 = 1 << 20;
+/// So many bytes at a time are brought to the disk while more arrive, so that there is little left to wait for at the end.
+const SYNC: u64 = 64 << 20;
+/// A slow connection's bytes are on the disk after this time, so that a kill loses little.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Appends up to `max` bytes of a body to a file; fewer when the body ends or breaks.
+pub(super) fn receive(
+    http: &Http,
+    answer: &mut Answer,
+    partial: &mut Partial,
+    max: u64,
+    watch: &(dyn Fn(u64) + Sync),
+) -> Result<(), Trouble> {
+    let mut source = Source { http, answer, pace: http.pace(), left: max, watch };
+    if max <= SMALL {
+        let mut buffer = vec![0; max as usize];
+        let (filled, trouble) = source.fill(&mut buffer);
+        partial.write(&buffer[..filled]).map_err(|error| io_at(partial, error))?;
+        return trouble;
+    }
+    let hasher = partial.take_hasher();
+    let (pumped, hasher, synced) = thread::scope(|scope| {
+        let (full, hashed) = sync_channel(BUFFERS);
+        let (free, empty) = sync_channel(BUFFERS);
+        let (due, dues) = sync_channel(1);
+        for _ in 0..BUFFERS {
+            let _ = free.send(vec![0; BUFFER]);
+        }
+        let file = &partial.file;
+        let hashing = scope.spawn(move || hash_all(hasher, &hashed, &free));
+        let syncing = scope.spawn(move || dues.iter().try_for_each(|()| file.sync_data()));
+        let pumped = Pump { file, full, empty, due }.run(&mut source, &mut partial.written);
+        (pumped, hashing.join(), syncing.join())
+    });
+    partial.give_hasher(hasher.map_err(|_| Trouble::Broken("hashing failed".to_owned()))?);
+    // An error of the disk is told once: what syncing heard here the last sync would not hear again.
+    synced.unwrap_or(Ok(())).map_err(|error| io_at(partial, error))?;
+    match pumped {
+        Pumped::Ended(trouble) => trouble,
+        Pumped::Disk(error) => Err(io_at(partial, error)),
+    }
+}
+
+/// A body as it comes.
+struct Source<'a> {
+    http: &'a Http,
+    answer: &'a mut Answer,
+    pace: Pace,
+    left: u64,
+    watch: &'a (dyn Fn(u64) + Sync),
+}
+
+impl Source<'_> {
+    /// Fills a buffer, or as much of it as comes before the end, a failure, or the time after which bytes should be on the disk.
+    fn fill(&mut self, buffer: &mut [u8]) -> (usize, Result<(), Trouble>) {
+        let (mut filled, since) = (0, Instant::now());
+        let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        while filled < room && (filled == 0 || since.elapsed() < FLUSH) {
+            match self.http.read(self.answer, &mut buffer[filled..room], &mut self.pace) {
+                Ok(0) => {
+                    self.left = 0;
+                    break;
+                }
+                Ok(read) => {
+                    filled += read;
+                    self.left -= read as u64;
+                    (self.watch)(read as u64);
+                }
+                Err(trouble) => return (filled, Err(trouble)),
+            }
+        }
+        (filled, Ok(()))
+    }
+}
+
+enum Pumped {
+    /// The body's end, or what broke it.
+    Ended(Result<(), Trouble>),
+    /// The file could not be written.
+    Disk(io::Error),
+}
+
+type Buffer = Vec<u8>;
+
+/// Where bytes go.
+struct Pump<'a> {
+    file: &'a File,
+    full: SyncSender<(Buffer, usize)>,
+    empty: Receiver<Buffer>,
+    /// Tells that there is enough new in the file to begin to bring it to the disk.
+    due: SyncSender<()>,
+}
+
+impl Pump<'_> {
+    /// Reads, writes, and passes on to be hashed.
+    fn run(mut self, source: &mut Source, written: &mut u64) -> Pumped {
+        let mut synced = *written;
+        while source.left > 0 {
+            let Ok(mut buffer) = self.empty.recv() else { break };
+            let (filled, trouble) = source.fill(&mut buffer);
+            if let Err(error) = self.file.write_all(&buffer[..filled]) {
+                return Pumped::Disk(error);
+            }
+            *written += filled as u64;
+            if *written - synced >= SYNC && self.due.try_send(()).is_ok() {
+                synced = *written;
+            }
+            if self.full.send((buffer, filled)).is_err() || trouble.is_err() {
+                return Pumped::Ended(trouble);
+            }
+        }
+        Pumped::Ended(Ok(()))
+    }
+}
+
+fn hash_all(mut hasher: Hasher, full: &Receiver<(Buffer, usize)>, free: &SyncSender<Buffer>) -> Hasher {
+    while let Ok((buffer, filled)) = full.recv() {
+        hasher.update(&buffer[..filled]);
+        let _ = free.send(buffer);
+    }
+    hasher
+}
+
+pub(super) fn io_at(partial: &Partial, source: io::Error) -> Trouble {
+    HubError::Io { path: partial.path.clone(), source }.into()
+}

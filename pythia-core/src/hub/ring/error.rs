@@ -1,0 +1,73 @@
+//! What can go wrong with the cache.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::hub::error::io_remedy;
+
+/// A cache that cannot hold what it should.
+#[derive(Debug, Error)]
+pub enum RingError {
+    /// More than the budget, with everything gone that may go.
+    #[error("{needed} bytes do not fit into a cache of {max}: {held} are in use and {reserved} reserved")]
+    Budget {
+        /// Bytes that were asked for.
+        needed: u64,
+        /// The budget.
+        max: u64,
+        /// Bytes in use.
+        held: u64,
+        /// Bytes that others reserved.
+        reserved: u64,
+    },
+    /// Too little free space, with everything gone that may go.
+    #[error(
+        "{needed} bytes do not fit on the disk: {free} are free, of which {min_free} must stay so and {reserved} are reserved; \
+         {held} are in use, {foreign} belong to other tools"
+    )]
+    Disk {
+        /// Bytes that were asked for.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+        /// Bytes that must stay free.
+        min_free: u64,
+        /// Bytes that others reserved.
+        reserved: u64,
+        /// Bytes in use.
+        held: u64,
+        /// Bytes that other tools fetched.
+        foreign: u64,
+    },
+    /// A file that should be held is not there (any more). Fetch it again.
+    #[error("{} is not in the cache any more", path.display())]
+    Vanished {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The cache cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl RingError {
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Budget { needed, max, .. } if needed > max => format!("set --cache-max to {needed} at least"),
+            Self::Budget { .. } => "set --cache-max higher, or wait for the other runs on this cache".to_owned(),
+            Self::Disk { .. } => {
+                "make room on the disk, set --min-free lower, or point HF_HUB_CACHE to another disk".to_owned()
+            }
+            Self::Vanished { .. } => "fetch it again".to_owned(),
+            Self::Io { source, .. } => io_remedy(source),
+        }
+    }
+}

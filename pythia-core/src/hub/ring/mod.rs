@@ -1,0 +1,276 @@
+//! What the cache holds, how much it may hold, and what goes when that is spent.
+//!
+//! The cache is a ring, not an archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this store
+//! fetched, that nobody uses and that were used longest ago make room. What other tools fetched is never touched unless somebody says so.
+
+mod claim;
+mod error;
+mod evict;
+mod room;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use claim::{Note, Used};
+pub use error::RingError;
+use evict::Whose;
+use scan::Scan;
+
+use super::digest::hash_of;
+use super::ledger::{Ledger, Record, Stamp};
+use super::place::{self, Place};
+use super::{Commit, FileHash, RemoteName, Repo};
+
+/// How much of a disk may be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// Bytes that what this store fetched may have together; what other tools fetched does not count.
+    pub max: Option<u64>,
+    /// Bytes that must stay free on the disk.
+    pub min_free: u64,
+}
+
+/// A cache with a budget. Threads and processes may have several on one cache.
+#[derive(Debug)]
+pub struct Ring {
+    place: Place,
+    budget: Budget,
+    /// Bytes free on the disk of a folder.
+    free: fn(&Path) -> io::Result<u64>,
+}
+
+/// One commit in the cache, or what no commit links to.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The repository.
+    pub repo: Repo,
+    /// The commit; `None` for content that no snapshot links to.
+    pub commit: Option<Commit>,
+    /// Branches that the cache knows to be this commit.
+    pub branches: Vec<String>,
+    /// Its files.
+    pub files: Vec<Cached>,
+    /// When this store used it last; `None` where it never did.
+    pub last_used: Option<SystemTime>,
+    /// Whether somebody uses it now.
+    pub held: bool,
+}
+
+/// One file in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cached {
+    /// Its name in the commit; `None` for content that no snapshot links to.
+    pub name: Option<RemoteName>,
+    /// The hash it should have.
+    pub hash: FileHash,
+    /// Its bytes.
+    pub size: u64,
+    /// Whether this store fetched it.
+    pub ours: bool,
+    /// Whether it was hashed since it was written last.
+    pub verified: bool,
+}
+
+impl Entry {
+    /// Bytes of its files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// What the cache holds in all. A file that several commits share counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes that this store fetched, unfinished files included.
+    pub ours: u64,
+    /// Bytes that other tools fetched.
+    pub foreign: u64,
+    /// Of ours, bytes in use now.
+    pub held: u64,
+    /// Bytes that are reserved for files under way, by all processes.
+    pub reserved: u64,
+    /// Bytes free on the disk.
+    pub free: u64,
+}
+
+/// Bytes set aside for a fetch, until dropped. Other processes see them.
+#[derive(Debug)]
+pub struct Reservation {
+    note: Note,
+    bytes: u64,
+}
+
+/// Files in use, until dropped: they are not evicted. Other processes see them.
+#[derive(Debug)]
+pub struct Hold {
+    _note: Option<Note>,
+}
+
+/// What [`Ring::prune`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Files.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Ring {
+    /// The cache rooted at `cache`, which need not exist yet, with a budget.
+    ///
+    /// # Errors
+    /// [`RingError::Io`].
+    pub fn open(cache: &Path, budget: Budget) -> Result<Self, RingError> {
+        Ok(Self::on_disk(cache, budget, free_on_disk))
+    }
+
+    fn on_disk(cache: &Path, budget: Budget, free: fn(&Path) -> io::Result<u64>) -> Self {
+        Self { place: Place::new(cache), budget, free }
+    }
+
+    /// Its budget.
+    pub fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// Sets bytes aside for a fetch. Where they do not fit, checkpoints go that this store fetched and nobody uses, least recently
+    /// used first, until they do. Nothing goes when that would not be enough.
+    ///
+    /// # Errors
+    /// [`RingError::Budget`], [`RingError::Disk`], [`RingError::Io`].
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+        // A note first and a look afterwards: of two that reserve at once, at least one sees the other.
+        let note = Note::leave(&self.place.reservations(), bytes.to_string().as_bytes()).map_err(|e| self.io(e))?;
+        self.make_room(&note, bytes)?;
+        Ok(Reservation { note, bytes })
+    }
+
+    /// Notes that files of snapshots are used from now on. Paths outside the cache need no note and are passed over.
+    ///
+    /// # Errors
+    /// [`RingError::Vanished`] when one of them is gone (fetch it again), [`RingError::Io`].
+    pub fn hold(&self, paths: &[PathBuf]) -> Result<Hold, RingError> {
+        let root = fs::canonicalize(self.place.root()).map_err(|source| self.io(source))?;
+        let used: Vec<Used> = paths.iter().filter_map(|path| used_at(&root, path)).collect();
+        for Used { repo, hash, .. } in &used {
+            Ledger(&self.place).touch(repo, hash).map_err(|source| self.io(source))?;
+        }
+        let text = serde_json::to_vec(&used).map_err(|error| self.io(error.into()))?;
+        let leave = || Note::leave(&self.place.holds(), &text).map_err(|source| self.io(source));
+        let note = if used.is_empty() { None } else { Some(leave()?) };
+        match paths.iter().find(|path| !path.exists()) {
+            Some(path) => Err(RingError::Vanished { path: path.clone() }),
+            None => Ok(Hold { _note: note }),
+        }
+    }
+
+    /// What the cache holds, by repository and commit.
+    ///
+    /// # Errors
+    /// [`RingError::Io`].
+    pub fn entries(&self) -> Result<Vec<Entry>, RingError> {
+        let scan = self.scan(None)?;
+        let mut entries = Vec::new();
+        for shelf in &scan.shelves {
+            let branches = scan::branches(&self.place, &shelf.repo).map_err(|source| self.io(source))?;
+            entries.extend(shelf.entries(&scan, &branches));
+        }
+        Ok(entries)
+    }
+
+    /// How much the cache holds.
+    ///
+    /// # Errors
+    /// [`RingError::Io`].
+    pub fn usage(&self) -> Result<Usage, RingError> {
+        let scan = self.scan(None)?;
+        self.usage_of(&scan)
+    }
+
+    fn usage_of(&self, scan: &Scan) -> Result<Usage, RingError> {
+        let ours = scan.bytes(|_, _, blob| blob.ours) + scan.unfinished(true) + scan.unfinished(false);
+        let foreign = scan.bytes(|_, _, blob| !blob.ours);
+        let held = scan.bytes(|shelf, hash, blob| blob.ours && scan.is_used(&shelf.repo, hash));
+        let free = (self.free)(self.place.root()).map_err(|source| self.io(source))?;
+        Ok(Usage { ours, foreign, held, reserved: scan.reserved.0 + scan.reserved.1, free })
+    }
+
+    /// Hashes every file of an entry and notes the outcome; gives those whose content is not what their name says.
+    ///
+    /// # Errors
+    /// [`RingError::Io`].
+    pub fn verify(&self, entry: &Entry) -> Result<Vec<Cached>, RingError> {
+        let mut bad = Vec::new();
+        for cached in &entry.files {
+            if !self.is_right(&entry.repo, cached)? {
+                bad.push(cached.clone());
+            }
+        }
+        Ok(bad)
+    }
+
+    fn is_right(&self, repo: &Repo, cached: &Cached) -> Result<bool, RingError> {
+        let path = self.place.blob(repo, &cached.hash);
+        let io = |source| RingError::Io { path: path.clone(), source };
+        let metadata = fs::metadata(&path).map_err(io)?;
+        let right = hash_of(&path, &cached.hash).map_err(io)? == cached.hash;
+        let stamp = if right { Some(Stamp::of(&metadata).map_err(io)?) } else { None };
+        let record = Record::new(repo, &cached.hash, cached.ours, stamp);
+        Ledger(&self.place).write_quietly(&record).map_err(io)?;
+        Ok(right)
+    }
+
+    /// Removes every entry for which `wanted` holds and that nobody uses, least recently used first, and what was left unfinished by processes
+    /// that are gone. What other tools fetched stays unless `foreign` is set.
+    ///
+    /// # Errors
+    /// [`RingError::Io`].
+    pub fn prune(&self, foreign: bool, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, RingError> {
+        self.sweep(if foreign { Whose::Anybodys } else { Whose::Ours }, wanted)
+    }
+
+    fn scan(&self, own: Option<&Note>) -> Result<Scan, RingError> {
+        Scan::of(&self.place, own).map_err(|source| self.io(source))
+    }
+
+    fn io(&self, source: io::Error) -> RingError {
+        RingError::Io { path: self.place.root().to_owned(), source }
+    }
+}
+
+impl Reservation {
+    /// Its bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives back part of it, as a file under way is finished.
+    pub fn shrink(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        // A note that says too much keeps others waiting and does no other harm.
+        let _ = self.note.rewrite(self.bytes.to_string().as_bytes());
+    }
+}
+
+/// The file of a snapshot as others must know it; `None` for what does not lie in a snapshot of the cache.
+fn used_at(root: &Path, path: &Path) -> Option<Used> {
+    let hash = scan::name_of(&fs::read_link(path).ok()?)?;
+    let dir = fs::canonicalize(path.parent()?).ok()?;
+    let mut parts = dir.strip_prefix(root).ok()?.iter().map(|part| part.to_str());
+    let repo = place::repo_of(parts.next()??)?;
+    let is_snapshot = parts.next()?? == "snapshots";
+    let commit = parts.next()??.parse().ok().filter(|_| is_snapshot)?;
+    Some(Used { repo, commit, hash })
+}
+
+fn free_on_disk(dir: &Path) -> io::Result<u64> {
+    // A cache that is not there yet will lie on the disk of the folder above it.
+    let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(there)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}

@@ -1,0 +1,166 @@
+//! Who has to go when there is no room.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use super::claim::Note;
+use super::evict::{self, Whose};
+use super::scan::{self, Scan};
+use super::{Entry, Pruned, Ring, RingError, Usage};
+use crate::hub::partial::Leftover;
+use crate::hub::place;
+
+/// Somebody who makes room for longer than this is not waited for.
+const TURN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Something that may go.
+struct Victim {
+    what: What,
+    used: SystemTime,
+}
+
+enum What {
+    /// A commit, or a content without one, of the repository at this place of the scan.
+    Entry(usize, Entry),
+    /// An unfinished file.
+    Leftover(Leftover),
+}
+
+impl Victim {
+    /// What it is called, to know it again in another scan.
+    fn key(&self) -> PathBuf {
+        match &self.what {
+            What::Leftover(left) => left.path.clone(),
+            What::Entry(_, Entry { repo, commit, files, .. }) => {
+                let first = files.first().map(|file| file.hash.as_str());
+                let name = commit.as_ref().map(|commit| commit.as_str()).or(first);
+                PathBuf::from(repo.folder()).join(name.unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl Ring {
+    /// Lets victims go until what is reserved fits. `own` is the note of the caller's `needed` bytes.
+    pub(super) fn make_room(&self, own: &Note, needed: u64) -> Result<(), RingError> {
+        let _turn = self.turn();
+        let mut tried = BTreeSet::new();
+        loop {
+            let scan = self.scan(Some(own))?;
+            let short = self.shortage(&scan)?;
+            if short == 0 {
+                return Ok(());
+            }
+            let victims = self.victims(&scan, Whose::Ours)?;
+            // One that stayed, because somebody had begun to use it, is not tried again.
+            let victim = victims.iter().find(|victim| !tried.contains(&victim.key()));
+            match victim.filter(|_| spare(&scan) >= short) {
+                Some(victim) => {
+                    tried.insert(victim.key());
+                    self.remove(&scan, victim, Whose::Ours)?;
+                }
+                None => return Err(self.too_full(&scan, needed)?),
+            }
+        }
+    }
+
+    /// Lets every victim go that is wanted away.
+    pub(super) fn sweep(&self, whose: Whose, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, RingError> {
+        let (mut pruned, mut tried) = (Pruned::default(), BTreeSet::new());
+        loop {
+            // What a commit shared with one that has just gone is now its own, so it is looked again after each.
+            let scan = self.scan(None)?;
+            let victims = self.victims(&scan, whose)?;
+            let is_wanted = |victim: &&Victim| match &victim.what {
+                What::Entry(_, entry) => wanted(entry),
+                What::Leftover(_) => true,
+            };
+            let mut left = victims.iter().filter(is_wanted).filter(|victim| !tried.contains(&victim.key()));
+            let Some(victim) = left.next() else { return Ok(pruned) };
+            let removed = self.remove(&scan, victim, whose)?;
+            tried.insert(victim.key());
+            pruned = Pruned { files: pruned.files + removed.files, bytes: pruned.bytes + removed.bytes };
+        }
+    }
+
+    /// What may go, least recently used first.
+    fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, RingError> {
+        let mut victims = Vec::new();
+        for (at, shelf) in scan.shelves.iter().enumerate() {
+            let branches = scan::branches(&self.place, &shelf.repo).map_err(|source| self.io(source))?;
+            for entry in shelf.entries(scan, &branches) {
+                let may = entry.files.iter().any(|file| file.ours) || whose == Whose::Anybodys;
+                if may && !entry.held {
+                    let used = entry.last_used.unwrap_or(SystemTime::UNIX_EPOCH);
+                    victims.push(Victim { what: What::Entry(at, entry), used });
+                }
+            }
+            let idle = shelf.leftovers.iter().filter(|left| left.is_idle());
+            victims.extend(idle.map(|left| Victim { used: left.modified, what: What::Leftover(left.clone()) }));
+        }
+        victims.sort_by_key(|victim| victim.used);
+        Ok(victims)
+    }
+
+    fn remove(&self, scan: &Scan, victim: &Victim, whose: Whose) -> Result<Pruned, RingError> {
+        let removed = match &victim.what {
+            What::Entry(at, entry) => evict::evict(&self.place, scan, &scan.shelves[*at], entry, whose),
+            What::Leftover(left) => place::remove(&left.path).map(|_| Pruned { files: 1, bytes: left.size }),
+        };
+        removed.map_err(|source| self.io(source))
+    }
+
+    /// Bytes by which the cache is too full for what is reserved.
+    fn shortage(&self, scan: &Scan) -> Result<u64, RingError> {
+        let reserved = scan.reserved.0.saturating_add(scan.reserved.1);
+        // What is under way already lies on the disk in part.
+        let (live, idle) = (scan.unfinished(false), scan.unfinished(true));
+        let total = (scan.bytes(|_, _, blob| blob.ours) + idle).saturating_add(reserved.max(live));
+        let over = self.budget.max.map_or(0, |max| total.saturating_sub(max));
+        let free = (self.free)(self.place.root()).map_err(|source| self.io(source))?;
+        let needed = self.budget.min_free.saturating_add(reserved.saturating_sub(live));
+        Ok(over.max(needed.saturating_sub(free)))
+    }
+
+    /// Why there is no room.
+    fn too_full(&self, scan: &Scan, needed: u64) -> Result<RingError, RingError> {
+        let Usage { held, foreign, free, .. } = self.usage_of(scan)?;
+        let (reserved, min_free) = (scan.reserved.0, self.budget.min_free);
+        let live = scan.unfinished(false);
+        let kept = (scan.bytes(|_, _, blob| blob.ours) + scan.unfinished(true)).saturating_sub(spare(scan));
+        let total = kept.saturating_add((reserved + needed).max(live));
+        Ok(match self.budget.max.filter(|&max| total > max) {
+            Some(max) => RingError::Budget { needed, max, held, reserved },
+            None => RingError::Disk { needed, free, min_free, reserved, held, foreign },
+        })
+    }
+
+    /// Waits while another process makes room, so that two do not evict for each other what would have been enough for one. Not
+    /// relied on: notes are left before it is looked.
+    fn turn(&self) -> Option<File> {
+        let path = self.place.reservations().with_extension("lock");
+        fs::create_dir_all(path.parent()?).ok()?;
+        let lock = File::options().append(true).create(true).open(path).ok()?;
+        for _ in 0..TURN.as_millis() / LOOK.as_millis() {
+            match lock.try_lock() {
+                Ok(()) => return Some(lock),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOOK),
+                Err(fs::TryLockError::Error(_)) => return None,
+            }
+        }
+        None
+    }
+}
+
+/// Bytes that could go: contents of ours that nobody uses and no commit in use links to, and what is left unfinished.
+fn spare(scan: &Scan) -> u64 {
+    let held = |shelf: &scan::Shelf, hash: &_| {
+        let held = shelf.snapshots.iter().filter(|(commit, _)| scan.is_held(&shelf.repo, commit));
+        scan.is_used(&shelf.repo, hash) || held.flat_map(|(_, links)| links).any(|link| link.hash == *hash)
+    };
+    scan.bytes(|shelf, hash, blob| blob.ours && !held(shelf, hash)) + scan.unfinished(true)
+}

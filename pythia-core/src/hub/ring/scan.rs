@@ -1,0 +1,216 @@
+//! What lies in a cache at one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::claim::{self, Note, Used};
+use super::{Cached, Entry};
+use crate::hub::ledger::{Ledger, Record};
+use crate::hub::partial::{Leftover, leftovers};
+use crate::hub::place::{self, Place};
+use crate::hub::{Commit, FileHash, RemoteName, Repo};
+
+/// Folders within a snapshot go no deeper than this.
+const MAX_DEPTH: usize = 8;
+
+/// One content of a repository.
+#[derive(Clone, Debug)]
+pub(super) struct Blob {
+    pub(super) size: u64,
+    pub(super) ours: bool,
+    pub(super) verified: bool,
+    pub(super) used: Option<SystemTime>,
+}
+
+/// A link of a snapshot.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) name: RemoteName,
+    pub(super) hash: FileHash,
+}
+
+/// A repository in the cache.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf {
+    pub(super) repo: Repo,
+    pub(super) blobs: BTreeMap<FileHash, Blob>,
+    pub(super) snapshots: BTreeMap<Commit, Vec<Link>>,
+    pub(super) leftovers: Vec<Leftover>,
+}
+
+/// A cache at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Scan {
+    pub(super) shelves: Vec<Shelf>,
+    pub(super) used: BTreeSet<Used>,
+    /// Bytes that others reserved, and that the caller did.
+    pub(super) reserved: (u64, u64),
+}
+
+impl Scan {
+    pub(super) fn of(place: &Place, own: Option<&Note>) -> io::Result<Self> {
+        let shelves = place.repos()?.into_iter().map(|repo| Shelf::of(place, repo)).collect::<io::Result<_>>()?;
+        let (used, reserved) = (claim::used(&place.holds())?, claim::reserved(&place.reservations(), own)?);
+        Ok(Self { shelves, used, reserved })
+    }
+
+    /// Whether anybody uses a commit.
+    pub(super) fn is_held(&self, repo: &Repo, commit: &Commit) -> bool {
+        self.used.iter().any(|used| used.repo == *repo && used.commit == *commit)
+    }
+
+    /// Whether anybody uses a content.
+    pub(super) fn is_used(&self, repo: &Repo, hash: &FileHash) -> bool {
+        self.used.iter().any(|used| used.repo == *repo && used.hash == *hash)
+    }
+
+    /// Bytes of the contents for which `wanted` holds.
+    pub(super) fn bytes(&self, wanted: impl Fn(&Shelf, &FileHash, &Blob) -> bool) -> u64 {
+        let of = |shelf: &Shelf| -> u64 {
+            let wanted = shelf.blobs.iter().filter(|(hash, blob)| wanted(shelf, hash, blob));
+            wanted.map(|(_, blob)| blob.size).sum()
+        };
+        self.shelves.iter().map(of).sum()
+    }
+
+    /// Bytes of unfinished files, those that somebody works on or the others.
+    pub(super) fn unfinished(&self, idle: bool) -> u64 {
+        let all = self.shelves.iter().flat_map(|shelf| &shelf.leftovers);
+        all.filter(|left| left.is_idle() == idle).map(|left| left.size).sum()
+    }
+}
+
+impl Shelf {
+    fn of(place: &Place, repo: Repo) -> io::Result<Self> {
+        let (mut blobs, ledger) = (BTreeMap::new(), Ledger(place));
+        for path in place::entries(&place.blobs(&repo))? {
+            let Some(hash) = name_of(&path) else { continue };
+            // Whatever is removed meanwhile is not there any more.
+            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let record = ledger.read(&repo, &hash);
+            let verified = record.as_ref().is_some_and(|record: &Record| record.vouches_for(&metadata));
+            let ours = record.is_some_and(|record| record.ours);
+            let blob = Blob { size: metadata.len(), ours, verified, used: ledger.used(&repo, &hash) };
+            blobs.insert(hash, blob);
+        }
+        let mut snapshots = BTreeMap::new();
+        for path in place::entries(&place.snapshots(&repo))? {
+            let Some(commit) = name_of::<Commit>(&path) else { continue };
+            let mut links = Vec::new();
+            walk(&path, "", MAX_DEPTH, &mut links)?;
+            links.sort_by(|a, b| a.name.cmp(&b.name));
+            snapshots.insert(commit, links);
+        }
+        let leftovers = leftovers(&place.blobs(&repo))?;
+        let mut shelf = Self { repo, blobs, snapshots, leftovers };
+        shelf.add_ghosts(ledger);
+        Ok(shelf)
+    }
+
+    /// Contents of ours that are gone while links still lead to them, because an eviction was killed. They have no bytes, and evicting
+    /// them clears up.
+    fn add_ghosts(&mut self, ledger: Ledger) {
+        for link in self
+            .snapshots
+            .values()
+            .flatten()
+            .filter(|link| !self.blobs.contains_key(&link.hash))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
+            if ledger.read(&self.repo, &link.hash).is_some_and(|record| record.ours) {
+                let used = ledger.used(&self.repo, &link.hash);
+                self.blobs.insert(link.hash, Blob { size: 0, ours: true, verified: false, used });
+            }
+        }
+    }
+
+    /// Whether another commit than this one links to a content.
+    pub(super) fn is_shared(&self, commit: Option<&Commit>, hash: &FileHash) -> bool {
+        let others = self.snapshots.iter().filter(|(other, _)| Some(*other) != commit);
+        others.flat_map(|(_, links)| links).any(|link| link.hash == *hash)
+    }
+
+    /// The contents that no snapshot links to.
+    pub(super) fn orphans(&self) -> Vec<FileHash> {
+        let linked: BTreeSet<&FileHash> = self.snapshots.values().flatten().map(|link| &link.hash).collect();
+        self.blobs.keys().filter(|hash| !linked.contains(hash)).cloned().collect()
+    }
+
+    /// The entries of this repository: its commits, then what belongs to none.
+    pub(super) fn entries(&self, scan: &Scan, branches: &BTreeMap<Commit, Vec<String>>) -> Vec<Entry> {
+        let of = |(commit, links): (&Commit, &Vec<Link>)| {
+            let files = links.iter().filter_map(|link| self.cached(Some(&link.name), &link.hash)).collect();
+            let held = scan.is_held(&self.repo, commit);
+            self.entry(Some(commit.clone()), branches.get(commit).cloned().unwrap_or_default(), files, held)
+        };
+        let orphan = |hash: FileHash| {
+            let held = scan.is_used(&self.repo, &hash);
+            self.entry(None, Vec::new(), self.cached(None, &hash).into_iter().collect(), held)
+        };
+        self.snapshots.iter().map(of).chain(self.orphans().into_iter().map(orphan)).collect()
+    }
+
+    fn entry(&self, commit: Option<Commit>, branches: Vec<String>, files: Vec<Cached>, held: bool) -> Entry {
+        // A tokenizer that many commits share is used whenever one of them is; what a commit has to itself tells when it was used.
+        let used = files.iter().filter_map(|file| self.blobs.get(&file.hash)?.used);
+        Entry { repo: self.repo.clone(), commit, branches, last_used: used.min(), files, held }
+    }
+
+    fn cached(&self, name: Option<&RemoteName>, hash: &FileHash) -> Option<Cached> {
+        let Blob { size, ours, verified, .. } = *self.blobs.get(hash)?;
+        Some(Cached { name: name.cloned(), hash: hash.clone(), size, ours, verified })
+    }
+}
+
+/// The branches that the cache knows, by their commits.
+pub(super) fn branches(place: &Place, repo: &Repo) -> io::Result<BTreeMap<Commit, Vec<String>>> {
+    let mut branches: BTreeMap<Commit, Vec<String>> = BTreeMap::new();
+    for (path, name) in files_below(&place.refs(repo), "", MAX_DEPTH)? {
+        let text = place::read_small(&path, 64)?.unwrap_or_default();
+        let commit = std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
+        if let Some(commit) = commit {
+            branches.entry(commit).or_default().push(name);
+        }
+    }
+    branches.values_mut().for_each(|names| names.sort());
+    Ok(branches)
+}
+
+/// Files in a folder and those below it, with their names relative to it.
+pub(super) fn files_below(dir: &Path, prefix: &str, depth: usize) -> io::Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    for path in place::entries(dir)? {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()).map(|name| format!("{prefix}{name}")) else {
+            continue;
+        };
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_dir() && depth > 0 => {
+                files.extend(files_below(&path, &format!("{name}/"), depth - 1)?);
+            }
+            Ok(metadata) if !metadata.is_dir() => files.push((path, name)),
+            _ => {}
+        }
+    }
+    Ok(files)
+}
+
+/// The links of a snapshot that lead to a content.
+fn walk(dir: &Path, prefix: &str, depth: usize, links: &mut Vec<Link>) -> io::Result<()> {
+    for (path, name) in files_below(dir, prefix, depth)? {
+        let target = fs::read_link(&path).ok();
+        let hash = target.as_deref().and_then(name_of::<FileHash>);
+        if let (Some(hash), Ok(name)) = (hash, name.parse()) {
+            links.push(Link { name, hash });
+        }
+    }
+    Ok(())
+}
+
+/// The last part of a path, if it is a clean one of its kind.
+pub(super) fn name_of<T: std::str::FromStr>(path: &Path) -> Option<T> {
+    path.file_name()?.to_str()?.parse().ok()
+}

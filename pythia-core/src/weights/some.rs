@@ -1,0 +1,123 @@
+//! Some tensors of a checkpoint: the headers of its files are checked whole, and of the rest only what is asked for is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::directory::{Directory, StoredTensor};
+use super::hashes::PartHashes;
+use super::plan::{self, Job};
+use super::{Profile, Wanted, WeightError, WeightFiles, fingerprints, job};
+use crate::config::NeoxConfig;
+use crate::params::{EMBED, HostTensor, Param, UNEMBED};
+
+/// Some parameters of an opened checkpoint, as published, decoded one by one when they are asked for. The files stay open: what happens
+/// to their names does not matter any more.
+#[derive(Debug)]
+pub struct SomeWeights {
+    config: NeoxConfig,
+    directory: Directory,
+    only: BTreeSet<Param>,
+}
+
+/// Everything that a file can hold; what of it is needed is sorted out later.
+const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+
+/// Opens some parameters of a checkpoint. Names, types and shapes of all tensors are checked, but only those that make up `only` are
+/// read and hashed: where the files have nothing else to offer than these (see [`ranges`]), they do as well as whole ones.
+/// `known`: hashes of the very same files, at least of these tensors; they are then not read here.
+///
+/// # Errors
+/// Those of [`read`](super::read), as far as they show.
+pub fn open_some(
+    config: &NeoxConfig,
+    files: &WeightFiles,
+    only: &BTreeSet<Param>,
+    known: Option<&PartHashes>,
+) -> Result<(SomeWeights, PartHashes), WeightError> {
+    let directory = Directory::open(files)?;
+    let jobs = needed(config, &directory, |param| only.contains(&param))?;
+    if copy_of_embedding(config, &directory, &jobs).is_some() {
+        plan::check_tied(config, &directory)?;
+    }
+    let hashes = match known {
+        Some(known) => known.of(config, only),
+        None => fingerprints(config, jobs, &directory)?.finish_part(config),
+    };
+    Ok((SomeWeights { config: config.clone(), directory, only: only.clone() }, hashes))
+}
+
+/// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers of safetensors files
+/// are looked at, so a file may have a header, its full length, and nothing else yet.
+///
+/// # Errors
+/// Those of [`read`](super::read), as far as they show in a header.
+pub fn ranges(
+    config: &NeoxConfig,
+    files: &WeightFiles,
+    only: &BTreeSet<Param>,
+) -> Result<Vec<(usize, Range<u64>)>, WeightError> {
+    let directory = Directory::open(files)?;
+    let jobs = needed(config, &directory, |param| only.contains(&param))?;
+    let copy = copy_of_embedding(config, &directory, &jobs);
+    let tensors = jobs.iter().map(|job| (job.file, job.stored)).chain(copy);
+    let range = |(file, stored): (usize, &StoredTensor)| (file, stored.offset..stored.offset + stored.len as u64);
+    let mut ranges: Vec<_> = tensors.map(range).collect();
+    ranges.sort_by_key(|(file, range)| (*file, range.start));
+    Ok(ranges)
+}
+
+/// Bytes of the stored tensors that make up some parameters, with values of `width` bytes.
+pub fn stored_bytes(config: &NeoxConfig, only: &BTreeSet<Param>, width: u64) -> u64 {
+    let stored = only.iter().filter_map(|param| match param {
+        Param::Unembed if config.variant.tied_embeddings => Param::Embed.stored(config),
+        param => param.stored(config),
+    });
+    // Query, key and value are in one tensor, which counts once.
+    let sizes: BTreeMap<String, u64> =
+        stored.map(|stored| (stored.name, stored.shape.iter().product::<usize>() as u64)).collect();
+    sizes.values().sum::<u64>() * width
+}
+
+impl SomeWeights {
+    /// The model's configuration.
+    pub fn config(&self) -> &NeoxConfig {
+        &self.config
+    }
+
+    /// One of the parameters that were opened, in the layout the model computes with.
+    ///
+    /// # Errors
+    /// A file that became shorter, and a value that is not finite.
+    ///
+    /// # Panics
+    /// If the parameter was not opened: its bytes may not be there.
+    pub fn param(&self, param: Param) -> Result<HostTensor, WeightError> {
+        assert!(self.only.contains(&param), "{param} was not opened");
+        let jobs = needed(&self.config, &self.directory, |other| other == param)?;
+        let decoded = jobs.first().map(|job| job::decode(job, &self.config, &self.directory)).transpose()?;
+        let tensor = decoded.and_then(|tensors| tensors.into_iter().next());
+        Ok(tensor.unwrap_or_else(|| unreachable!("{param} is stored nowhere")).1)
+    }
+}
+
+/// The stored tensors that make up some parameters, and of the targets of each those parameters alone.
+fn needed<'a>(
+    config: &NeoxConfig,
+    directory: &'a Directory,
+    wanted: impl Fn(Param) -> bool,
+) -> Result<Vec<Job<'a>>, WeightError> {
+    let mut jobs = plan::jobs(config, directory, &ALL)?;
+    jobs.iter_mut().for_each(|job| job.targets.retain(|(param, _)| wanted(*param)));
+    jobs.retain(|job| !job.targets.is_empty());
+    Ok(jobs)
+}
+
+/// The copy of the embedding that a tied model may come with, where the embedding is read: the two are compared.
+fn copy_of_embedding<'a>(
+    config: &NeoxConfig,
+    directory: &'a Directory,
+    jobs: &[Job],
+) -> Option<(usize, &'a StoredTensor)> {
+    let read = config.variant.tied_embeddings && jobs.iter().any(|job| job.name == EMBED);
+    directory.tensors.get(UNEMBED).filter(|_| read).map(|(file, stored)| (*file, stored))
+}

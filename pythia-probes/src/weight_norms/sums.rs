@@ -1,0 +1,71 @@
+//! Sums over values in an order that is always the same.
+
+/// Sums that go on side by side, so that one need not wait for the other.
+const LANES: usize = 8;
+
+/// What norms and means are made of. All sums are of 64-bit floats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Sums {
+    n: usize,
+    sum: f64,
+    squares: f64,
+    max_abs: f32,
+}
+
+impl Sums {
+    /// Of some values.
+    pub fn of(values: &[f32]) -> Self {
+        let (mut sums, mut squares, mut largest) = ([0.0; LANES], [0.0; LANES], [0f32; LANES]);
+        let (whole, rest) = values.as_chunks::<LANES>();
+        for values in whole {
+            for lane in 0..LANES {
+                let value = f64::from(values[lane]);
+                sums[lane] += value;
+                squares[lane] += value * value;
+                largest[lane] = largest[lane].max(values[lane].abs());
+            }
+        }
+        let lanes = (0..LANES).map(|lane| Self {
+            n: whole.len(),
+            sum: sums[lane],
+            squares: squares[lane],
+            max_abs: largest[lane],
+        });
+        lanes.chain(rest.iter().map(|value| Self::one(*value))).fold(Self::default(), Self::and)
+    }
+
+    fn one(value: f32) -> Self {
+        let wide = f64::from(value);
+        Self { n: 1, sum: wide, squares: wide * wide, max_abs: value.abs() }
+    }
+
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            sum: self.sum + other.sum,
+            squares: self.squares + other.squares,
+            max_abs: self.max_abs.max(other.max_abs),
+        }
+    }
+
+    /// Frobenius norm.
+    pub fn norm(&self) -> f64 {
+        self.squares.sqrt()
+    }
+
+    /// Root of the mean square.
+    pub fn rms(&self) -> f64 {
+        (self.squares / self.n as f64).sqrt()
+    }
+
+    /// Mean.
+    pub fn mean(&self) -> f64 {
+        self.sum / self.n as f64
+    }
+
+    /// Largest magnitude.
+    pub fn max_abs(&self) -> f64 {
+        f64::from(self.max_abs)
+    }
+}

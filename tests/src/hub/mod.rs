@@ -1,0 +1,26 @@
+//! A hub of our own on the loopback interface: it serves repositories as the public one does, counts what it is asked, and misbehaves
+//! on demand. Plain sockets and threads, since half-closed bodies, slow drips and lying headers are what no framework will send.
+//!
+//! - [`Body`]: a file's bytes, from memory, from a file on disk, or computed from the offset;
+//! - [`MockRepo`]: branches, commits and files;
+//! - [`Fault`]: everything that can go wrong, one at a time;
+//! - [`MockHub`]: the server, and a second one on another port that it redirects large files to;
+//! - [`QuickClock`]: waits that take no time;
+//! - [`stage`]: a hub and a cache for one test.
+
+mod body;
+mod clock;
+mod fault;
+mod json;
+mod repo;
+mod request;
+mod send;
+mod server;
+pub mod stage;
+
+pub use body::Body;
+pub use clock::QuickClock;
+pub use fault::Fault;
+pub use repo::{MockFile, MockRepo, commit_of};
+pub use request::Seen;
+pub use server::MockHub;

@@ -1,0 +1,314 @@
+//! The cache that the hub's client fills: several processes at once, kills, a full disk, a small budget, and the Python client.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use pythia_core::hub::{Budget, Lock, Ring, RingError};
+use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, repo, weights, weights_body};
+use pythia_tests::hub::{Fault, MockRepo, commit_of};
+
+const HELPER: &str = env!("CARGO_BIN_EXE_mock-hub");
+const AT_CDN: &str = "model.safetensors?X-";
+
+fn start(stage: &Stage) -> Child {
+    let mut command = stage.command(HELPER, &["fetch", "org/model", "step0"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn succeed(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !ready() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Bytes in unfinished files.
+fn unfinished_bytes(stage: &Stage) -> u64 {
+    let blobs = stage.cache().join("models--org--model/blobs");
+    let entries = fs::read_dir(blobs).into_iter().flatten().flatten();
+    let parts = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
+    parts.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+#[test]
+fn processes_that_fetch_the_same_do_it_once() {
+    for count in [2, 8] {
+        let stage = Stage::new(&format!("hub-processes-{count}"));
+        // Slow enough that all of them meet.
+        stage.mock.fault(AT_CDN, usize::MAX, Fault::Drip(1 << 18, Duration::from_millis(30)));
+        let children: Vec<Child> = (0..count).map(|_| start(&stage)).collect();
+        children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
+        assert_eq!((stage.blobs(), stage.unfinished(), stage.mock.count(AT_CDN)), (3, 0, 1), "{count}");
+        stage.assert_clean();
+    }
+}
+
+#[test]
+fn processes_are_right_without_locks() {
+    let stage = Stage::new("hub-lockless");
+    // Where the lock should be there is a folder: no process gets one.
+    let lock = stage.cache().join(format!(".locks/models--org--model/{}.lock", weights("step0").hash));
+    fs::create_dir_all(&lock).unwrap();
+    stage.mock.fault(AT_CDN, usize::MAX, Fault::Drip(1 << 18, Duration::from_millis(20)));
+    let children: Vec<Child> = (0..8).map(|_| start(&stage)).collect();
+    children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
+    assert!(stage.mock.count(AT_CDN) > 1, "this test is about processes that do the same twice");
+    assert_eq!((stage.blobs(), stage.unfinished()), (3, 0));
+    stage.assert_clean();
+}
+
+#[test]
+fn a_killed_fetch_is_continued_where_it_was() {
+    let stage = Stage::new("hub-killed");
+    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(20)));
+    let mut child = start(&stage);
+    wait_until("a megabyte arrives", || unfinished_bytes(&stage) > 1 << 20);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stage.assert_clean();
+    assert_eq!(stage.unfinished(), 1);
+    let kept = unfinished_bytes(&stage);
+    succeed(&start(&stage).wait_with_output().unwrap());
+    let asked: Vec<String> = stage.mock.seen().iter().filter_map(|seen| seen.headers.get("range").cloned()).collect();
+    assert_eq!(asked, vec![format!("bytes={kept}-{}", WEIGHTS - 1); 2], "once at the hub, once where it redirects to");
+    assert_eq!((stage.blobs(), stage.unfinished()), (3, 0));
+    stage.assert_clean();
+}
+
+#[test]
+fn a_killed_fetch_whose_bytes_were_damaged_begins_again() {
+    let stage = Stage::new("hub-killed-damaged");
+    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(20)));
+    let mut child = start(&stage);
+    wait_until("something arrives", || unfinished_bytes(&stage) > 1 << 18);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let blobs = stage.cache().join("models--org--model/blobs");
+    let entries = fs::read_dir(blobs).unwrap().flatten();
+    let part =
+        entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "part")).unwrap();
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[1000] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    stage.fetch().unwrap();
+    stage.assert_clean();
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
+    let steps: Vec<String> = (0..20).map(|step| format!("step{step}")).collect();
+    let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
+    let stage = Stage::with("hub-sweep", vec![model]);
+    let hub = stage.hub();
+    let pins = Lock::resolve(&hub, &repo(), &steps, &|_, _| ()).unwrap();
+    stage.mock.die_after(25);
+    let sweep = || {
+        for pin in pins.values() {
+            for file in pin.needed(&BTreeSet::new()).unwrap() {
+                hub.fetch(&repo(), &pin.commit, file, &|_| ())?;
+            }
+        }
+        Ok::<(), pythia_core::hub::HubError>(())
+    };
+    let error = sweep().unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    stage.assert_clean();
+    stage.mock.heal();
+    sweep().unwrap();
+    stage.assert_clean();
+    // Every content arrived once: 20 weights, and what all steps share.
+    let distinct: BTreeSet<String> =
+        pins.values().flat_map(|pin| &pin.files).map(|file| file.hash.to_string()).collect();
+    assert_eq!(stage.blobs(), distinct.len());
+}
+
+#[test]
+fn a_full_disk_is_a_clean_error() {
+    // A limit on the size of files fails as a full disk does, in the middle of a write, and needs no rights.
+    for (name, kilobytes) in [("late", 2000), ("early", 64)] {
+        let stage = Stage::new(&format!("hub-full-{name}"));
+        let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash", HELPER, "fetch", "org/model", "step0"]).env_clear();
+        command.env("HF_ENDPOINT", stage.mock.endpoint()).env("HF_HUB_CACHE", stage.cache()).env("HOME", &stage.dir);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("too large") && said.contains("ulimit") && !said.contains("panicked"), "{said}");
+        stage.assert_clean();
+        assert_eq!(stage.unfinished(), 0, "what cannot be finished must not fill the disk");
+        stage.fetch().unwrap();
+        stage.assert_clean();
+    }
+}
+
+/// Needs the right to mount.
+#[test]
+#[ignore = "mounts a small file system"]
+fn a_small_disk_is_a_clean_error() {
+    let stage = Stage::new("hub-small-disk");
+    fs::create_dir_all(stage.cache()).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=2m", "tmpfs"];
+    let mounted =
+        Command::new("mount").args(mount).arg(stage.cache()).output().is_ok_and(|output| output.status.success());
+    if !mounted {
+        println!("mounting is not allowed here");
+        return;
+    }
+    let fetched = stage.fetch();
+    let reserved = Ring::open(&stage.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
+    let unfinished = stage.unfinished();
+    assert!(Command::new("umount").arg(stage.cache()).status().unwrap().success());
+    let error = fetched.unwrap_err();
+    assert!(!error.is_temporary() && error.remedy().contains("make room"), "{error}: {}", error.remedy());
+    assert!(matches!(reserved, Err(RingError::Disk { needed: WEIGHTS, .. })), "{reserved:?}");
+    assert_eq!(unfinished, 0);
+}
+
+#[test]
+fn a_ring_of_two_lets_a_model_of_many_steps_through() {
+    let steps: Vec<String> = (0..10).map(|step| format!("step{step}")).collect();
+    let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
+    let stage = Stage::with("hub-ring", vec![model]);
+    let hub = stage.hub();
+    let ring = Ring::open(&stage.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
+    for step in &steps {
+        let reservation = ring.reserve(WEIGHTS + 1000).unwrap();
+        let path = hub.fetch(&repo(), &commit(step), &weights(step), &|_| ()).unwrap();
+        let hold = ring.hold(std::slice::from_ref(&path)).unwrap();
+        drop(reservation);
+        assert!(ring.usage().unwrap().ours <= 2 * WEIGHTS + 10_000);
+        assert_eq!(fs::read(&path).unwrap(), weights_body(step).bytes());
+        drop(hold);
+    }
+    let left: Vec<_> = ring.entries().unwrap();
+    assert!((1..=2).contains(&left.len()), "{left:?}");
+    assert!(left.iter().any(|entry| entry.commit == Some(commit("step9"))));
+    stage.assert_clean();
+}
+
+#[test]
+fn what_a_process_uses_another_does_not_evict() {
+    let stage = Stage::new("hub-holder");
+    let hub = stage.hub();
+    let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
+    let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
+    // Two rings are to one another what those of two processes are: they know each other by what lies in the cache.
+    let (one, two) = (Ring::open(&stage.cache(), budget).unwrap(), Ring::open(&stage.cache(), budget).unwrap());
+    let hold = one.hold(std::slice::from_ref(&path)).unwrap();
+    let error = two.reserve(WEIGHTS).unwrap_err();
+    assert!(matches!(error, RingError::Budget { held: WEIGHTS, .. }), "{error}");
+    let mut open = fs::File::open(&path).unwrap();
+    drop(hold);
+    let _room = two.reserve(WEIGHTS).unwrap();
+    assert!(!path.exists());
+    // Whoever has the file open reads on.
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut open, &mut bytes).unwrap();
+    assert_eq!(bytes, weights_body("step0").bytes());
+    assert!(matches!(one.hold(std::slice::from_ref(&path)), Err(RingError::Vanished { .. })));
+    assert_eq!(hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap(), path);
+    stage.assert_clean();
+}
+
+#[test]
+fn an_eviction_that_was_killed_costs_no_second_fetch() {
+    let stage = Stage::new("hub-evict-killed");
+    let path = stage.fetch().unwrap();
+    let blob = fs::canonicalize(&path).unwrap();
+    // As `evict` leaves it when it is killed after the first of its steps: the content has a name that says it is free.
+    let name = format!("{}.free-0123456789abcdef-1-1-0.part", weights("step0").hash);
+    fs::rename(&blob, blob.with_file_name(name)).unwrap();
+    let before = stage.mock.seen().len();
+    stage.fetch().unwrap();
+    assert_eq!(stage.mock.seen().len(), before);
+    assert_eq!((stage.blobs(), stage.unfinished()), (1, 0));
+    stage.assert_clean();
+}
+
+/// The Python with the hub's client, from `PYTHIA_PYTHON`.
+fn python(stage: &Stage, script: &str) -> Option<String> {
+    let Some(python) = std::env::var_os("PYTHIA_PYTHON") else {
+        println!("PYTHIA_PYTHON is not set");
+        return None;
+    };
+    let mut command = Command::new(python);
+    command.args(["-c", script]).env("HF_ENDPOINT", stage.mock.endpoint()).env("HF_HUB_CACHE", stage.cache());
+    command
+        .env("HF_HUB_DISABLE_TELEMETRY", "1")
+        .env("HF_HUB_DISABLE_XET", "1")
+        .env("HOME", &stage.dir)
+        .env("HF_HUB_DISABLE_UPDATE_CHECK", "1");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+#[ignore = "needs PYTHIA_PYTHON, a Python with huggingface_hub"]
+fn the_python_client_opens_our_cache() {
+    let stage = Stage::new("hub-python-reads");
+    let mut stage_outside = stage.command(HELPER, &["fetch", "org/model", "step0"]);
+    succeed(&stage_outside.output().unwrap());
+    stage.command(HELPER, &["fetch", "org/model", "step1"]).output().unwrap();
+    let before = stage.mock.accepted();
+    let script = "
+from huggingface_hub import hf_hub_download, snapshot_download, scan_cache_dir
+print(hf_hub_download('org/model', 'model.safetensors', revision='step0', local_files_only=True))
+print(snapshot_download('org/model', revision='step1', local_files_only=True))
+info = scan_cache_dir()
+[repo] = info.repos
+print(repo.repo_id, len(repo.revisions), repo.size_on_disk, sorted(repo.refs))
+";
+    let Some(said) = python(&stage, script) else { return };
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(fs::read(said[0]).unwrap(), weights_body("step0").bytes());
+    assert!(Path::new(said[1]).ends_with(commit("step1").as_str()));
+    assert_eq!(said[2], format!("org/model 2 {} ['step0', 'step1']", 2 * WEIGHTS + 18 + 2));
+    assert_eq!(stage.mock.accepted(), before);
+    // An eviction leaves a cache that Python can still list.
+    let ring = Ring::open(&stage.cache(), Budget::default()).unwrap();
+    ring.prune(false, &|entry| entry.branches == ["step0"]).unwrap();
+    let script = "
+from huggingface_hub import scan_cache_dir
+[repo] = scan_cache_dir().repos
+print(sorted(repo.refs))
+";
+    assert_eq!(python(&stage, script).unwrap().trim(), "['step1']");
+}
+
+#[test]
+#[ignore = "needs PYTHIA_PYTHON, a Python with huggingface_hub"]
+fn we_open_the_python_clients_cache() {
+    let stage = Stage::new("hub-python-writes");
+    let script = "
+from huggingface_hub import hf_hub_download
+for name in ['config.json', 'model.safetensors', 'tokenizer.json']:
+    print(hf_hub_download('org/model', name, revision='step0'))
+";
+    let Some(said) = python(&stage, script) else { return };
+    let before = stage.mock.count("model.safetensors");
+    let path = stage.fetch().unwrap();
+    assert_eq!(path.canonicalize().unwrap(), Path::new(said.lines().nth(1).unwrap()).canonicalize().unwrap());
+    assert_eq!(stage.mock.count("model.safetensors"), before, "what Python fetched is hashed, not fetched again");
+    let ring = Ring::open(&stage.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
+    let [entry] = &ring.entries().unwrap()[..] else { panic!("one commit") };
+    assert_eq!(
+        (entry.branches.as_slice(), entry.files.iter().any(|file| file.ours)),
+        (&["step0".to_owned()][..], false)
+    );
+    assert_eq!(entry.commit.as_ref().map(|c| c.as_str()), Some(commit_of("org/model", "step0").as_str()));
+    assert!(matches!(ring.reserve(2), Err(RingError::Budget { .. })));
+    ring.prune(false, &|_| true).unwrap();
+    assert!(path.exists(), "what other tools fetched stays");
+    ring.prune(true, &|_| true).unwrap();
+    assert!(!path.exists());
+}

@@ -1,0 +1,238 @@
+//! Probes of weights alone over a hub: they fetch the tensors they name and little else.
+
+use std::path::{Path, PathBuf};
+
+use pythia_core::weights;
+use pythia_tests::{
+    command::{self, Said},
+    hub::{Body, Fault, MockFile, MockHub, MockRepo},
+    place, random, suite, tables,
+};
+
+const MODEL: &str = "EleutherAI/pythia-14m";
+const STEPS: [u32; 3] = [0, 512, 1000];
+
+/// Bytes of a tensor of 61 × 32 values: the embedding, and the unembedding.
+const EMBED: u64 = 61 * 32 * 4;
+
+/// The embeddings of the suite's tiny shape.
+const EXPERIMENT: &str = r#"
+name = "norms"
+seed = 0
+prepend_bos = false
+models = ["pythia-14m"]
+steps = [0, 512, 1000]
+
+[[probe]]
+kind = "weight_norms"
+params = ["embed.W_E", "unembed.W_U"]
+"#;
+
+fn file(name: &str, bytes: impl Into<Vec<u8>>) -> MockFile {
+    MockFile::new(name, Body::Bytes(bytes.into()))
+}
+
+fn weights_of(step: u32) -> Vec<u8> {
+    let config = suite::config();
+    weights::to_safetensors(&config, &random::params(&config, u64::from(step) + 1))
+}
+
+/// A model whose steps have these files for weights.
+fn model(files: impl Fn(u32) -> Vec<MockFile>) -> MockRepo {
+    STEPS.iter().fold(MockRepo::new(MODEL), |repo, &step| {
+        let config = vec![file("config.json", suite::config().to_json())];
+        repo.branch(&format!("step{step}"), [config, files(step)].concat())
+    })
+}
+
+fn whole(step: u32) -> Vec<MockFile> {
+    vec![file("model.safetensors", weights_of(step))]
+}
+
+/// The tensors of a checkpoint in two files with their index, as the large models come.
+fn shards(step: u32) -> Vec<MockFile> {
+    let bytes = weights_of(step);
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut views = tensors.tensors();
+    views.sort_by(|a, b| a.0.cmp(&b.0));
+    let (front, back) = views.split_at(9);
+    let shard = |number: usize, tensors: &[(String, safetensors::tensor::TensorView)]| {
+        let tensors = tensors.iter().map(|(name, view)| (name, view.clone()));
+        file(&format!("model-0000{number}-of-00002.safetensors"), safetensors::serialize(tensors, None).unwrap())
+    };
+    let name =
+        |number, (tensor, _): &(String, _)| (tensor.clone(), format!("model-0000{number}-of-00002.safetensors").into());
+    let map = front.iter().map(|view| name(1, view)).chain(back.iter().map(|view| name(2, view)));
+    let index = serde_json::json!({ "metadata": {}, "weight_map": map.collect::<serde_json::Map<_, _>>() });
+    vec![shard(1, front), shard(2, back), file("model.safetensors.index.json", index.to_string())]
+}
+
+fn experiment(name: &str) -> PathBuf {
+    let folder = place::scratch(name);
+    std::fs::write(folder.join("exp.toml"), EXPERIMENT).unwrap();
+    folder
+}
+
+fn run(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Said {
+    let mut command = command::pythia(folder);
+    command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_HUB_CACHE", folder.join("cache"));
+    Said::of(command.args(arguments).output().unwrap())
+}
+
+/// Bytes of weights that were asked for; a question without a range asks for a whole file.
+fn served(hub: &MockHub) -> u64 {
+    let asked = hub.seen().into_iter().filter(|seen| seen.at_cdn);
+    let bytes = asked.map(|seen| {
+        let range = seen.headers.get("range").map(|range| range.trim_start_matches("bytes=").to_owned());
+        let Some(range) = range.filter(|range| !range.ends_with('-')) else { return weights_of(0).len() as u64 };
+        let (first, last) = range.split_once('-').unwrap();
+        last.parse::<u64>().unwrap() + 1 - first.parse::<u64>().unwrap()
+    });
+    bytes.sum()
+}
+
+/// The numbers of the table by step and parameter, from the same checkpoints in a folder.
+fn of_folder(folder: &Path) -> Vec<Option<f64>> {
+    for step in STEPS {
+        let at = folder.join(format!("local/step{step}"));
+        std::fs::create_dir_all(&at).unwrap();
+        std::fs::write(at.join("config.json"), suite::config().to_json()).unwrap();
+        std::fs::write(at.join("model.safetensors"), weights_of(step)).unwrap();
+    }
+    command::run(folder, &["run", "exp.toml", "--out", "here", "--set", "models=['./local']"]).ok();
+    norms(folder, "here")
+}
+
+fn norms(folder: &Path, out: &str) -> Vec<Option<f64>> {
+    tables::floats(&tables::read(&folder.join(out), "weight_norms"), "norm")
+}
+
+fn checkpoints(folder: &Path, out: &str, column: &str) -> Vec<String> {
+    tables::words(&tables::read(&folder.join(out), "checkpoints"), column)
+}
+
+/// Everything of parts of files that lies in the cache.
+fn leftovers(folder: &Path) -> Vec<PathBuf> {
+    place::contents(&folder.join("cache")).into_keys().filter(|path| path.starts_with(".pythia/parts")).collect()
+}
+
+#[test]
+fn a_sweep_of_embeddings_fetches_the_embeddings() {
+    for (name, files) in [("tensors-whole", whole as fn(u32) -> Vec<MockFile>), ("tensors-shards", shards)] {
+        let folder = experiment(name);
+        let hub = MockHub::start(vec![model(files)]);
+        run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
+        assert_eq!(norms(&folder, "out"), of_folder(&folder), "{name}");
+        let (bytes, least, all) = (served(&hub), 3 * 2 * EMBED, 3 * weights_of(0).len() as u64);
+        // Headers are a few kilobytes; here that is not little beside the tensors.
+        assert!(least < bytes && bytes < least + 3 * 8000 && bytes < all / 2, "{bytes} of {all}, at least {least}");
+        let blobs = place::contents(&folder.join("cache"));
+        assert!(!blobs.values().any(|bytes| bytes.len() > 8000), "no weights are in the cache: {:?}", blobs.keys());
+        assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
+        // A part of a file has no published hash, and what was not read has no hash at all.
+        assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["unverified"; 3]);
+        assert_eq!(checkpoints(&folder, "out", "weights_hash"), [""; 3]);
+        assert_eq!(checkpoints(&folder, "out", "embed_hash"), checkpoints(&folder, "here", "embed_hash"));
+        assert!(checkpoints(&folder, "out", "embed_hash").iter().all(|hash| hash.len() == 64));
+        // Done is done.
+        let asked = hub.accepted();
+        assert!(run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok().err.contains("0 cells done"));
+        assert_eq!(hub.accepted(), asked);
+    }
+}
+
+#[test]
+fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
+    let folder = experiment("tensors-no-ranges");
+    let hub = MockHub::start(vec![model(whole)]);
+    hub.fault("model.safetensors", usize::MAX, Fault::IgnoreRange);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
+    assert_eq!(norms(&folder, "out"), of_folder(&folder));
+    assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["ok"; 3]);
+    assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
+
+    // A probe that runs the model needs everything, and then so does a resumed run without it.
+    let norms_and_losses = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'unembed.W_U'] }, { kind = 'token_loss', tokens = [[1, 2, 3]] }]";
+    let mixed = ["--set", norms_and_losses];
+    let folder = experiment("tensors-mixed");
+    let hub = MockHub::start(vec![model(whole)]);
+    run(&folder, &hub, &[&["run", "exp.toml", "--out", "out"], &mixed[..]].concat()).ok();
+    assert!(served(&hub) >= 3 * weights_of(0).len() as u64);
+    let before = suite::all_results(&folder.join("out"));
+    std::fs::remove_dir_all(folder.join("out/results/weight_norms")).unwrap();
+    std::fs::remove_dir_all(folder.join("cache")).unwrap();
+    run(&folder, &hub, &[&["run", "exp.toml", "--out", "out"], &mixed[..]].concat()).ok();
+    assert_eq!(suite::all_results(&folder.join("out")), before);
+    assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["ok"; 3]);
+
+    // What is in the cache whole is not fetched again, and is what its hash says.
+    let asked = served(&hub);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "alone"]).ok();
+    assert_eq!((served(&hub), checkpoints(&folder, "alone", "checkpoint_status")), (asked, vec!["ok".to_owned(); 3]));
+}
+
+#[test]
+fn a_pytorch_file_is_fetched_whole() {
+    let folder = experiment("tensors-bin");
+    let read = |name: &str| std::fs::read(place::fixtures().join("parallel-bin").join(name)).unwrap();
+    let repo = MockRepo::new(MODEL).branch(
+        "step512",
+        vec![file("config.json", read("config.json")), file("pytorch_model.bin", read("pytorch_model.bin"))],
+    );
+    let hub = MockHub::start(vec![repo]);
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out", "--set", "steps=[512]"]).ok();
+    assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["ok"]);
+    assert_eq!(norms(&folder, "out").len(), 2);
+}
+
+#[test]
+fn a_header_that_lies_ends_its_cell_and_leaves_nothing() {
+    let folder = experiment("tensors-hostile");
+    let hostile = |step: u32| {
+        let mut bytes = weights_of(step);
+        match step {
+            // A header of 2^63 bytes, one that ends in the middle, and one of another shape.
+            0 => bytes[..8].copy_from_slice(&(1u64 << 63).to_le_bytes()),
+            512 => bytes.truncate(100),
+            _ => {
+                let at = bytes.windows(7).position(|window| window == b"[61,32]").unwrap();
+                bytes[at..at + 7].copy_from_slice(b"[32,61]");
+            }
+        }
+        vec![file("model.safetensors", bytes)]
+    };
+    let hub = MockHub::start(vec![model(hostile)]);
+    let said =
+        run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).refused(&["step0", "step512", "step1000", "[32, 61]"]);
+    assert!(said.err.contains("3 failed"), "{}", said.err);
+    assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
+    assert!(served(&hub) < 3 * 2 * EMBED, "no tensor is fetched on the word of such a header");
+}
+
+#[test]
+fn a_plan_counts_tensors_where_they_can_be_fetched() {
+    let folder = experiment("tensors-plan");
+    let hub = MockHub::start(vec![model(whole)]);
+    // A first run pins the steps and brings the configuration: these models have not the shape that their name was published with.
+    run(&folder, &hub, &["run", "exp.toml", "--limit", "1", "--out", "one"]).ok();
+    let said = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(plan["totals"]["fetch"]["bytes"], 3 * 2 * EMBED);
+    assert_eq!(plan["totals"]["fetch"]["checkpoints"], 3);
+}
+
+#[test]
+fn a_connection_that_breaks_is_taken_up_and_a_killed_run_leaves_nothing_for_long() {
+    let folder = experiment("tensors-broken");
+    let hub = MockHub::start(vec![model(whole)]);
+    let dead = folder.join("cache/.pythia/parts");
+    std::fs::create_dir_all(&dead).unwrap();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let host = if host.is_empty() { "host".to_owned() } else { host };
+    std::fs::write(dead.join(format!("{host}.4294967295.0.tmp")), b"half").unwrap();
+    hub.fault("model.safetensors", 2, Fault::Status(503, vec![]));
+    run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
+    assert_eq!(norms(&folder, "out"), of_folder(&folder));
+    assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
+}
