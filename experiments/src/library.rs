@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pythia_core::hub::{
@@ -257,8 +258,7 @@ impl Library {
         let Some(pins) = Pins::of(&self.lock, wish.id) else { return Ok(()) };
         let steps = wish.steps.iter().map(|step| Some(*step)).chain([None]);
         let mut wanted = BTreeSet::from(["config.json", "tokenizer.json"]);
-        for step in steps.filter(|step| pins.pin(*step).is_some()) {
-            let Some(pin) = pins.pin(step) else { continue };
+        for pin in steps.filter_map(|step| pins.pin(step)) {
             let files: Vec<&RemoteFile> = wanted.iter().filter_map(|name| pin.file(name)).collect();
             for file in files {
                 self.hub.fetch(&pins.repo, &pin.commit, file, &|_| ())?;
@@ -269,10 +269,18 @@ impl Library {
     }
 
     fn write(&self) -> Result<(), LibraryError> {
-        let io = |what| move |source| LibraryError::Io { what, path: self.file.clone(), source };
         let partial = self.file.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&partial, self.lock.to_json()).map_err(io("write"))?;
-        fs::rename(&partial, &self.file).map_err(io("write"))
+        let written = fs::File::create(&partial).and_then(|mut file| {
+            file.write_all(self.lock.to_json().as_bytes())?;
+            // On the disk before it has its name: a lock file that a loss of power leaves empty would pin nothing.
+            file.sync_all()?;
+            fs::rename(&partial, &self.file)
+        });
+        written.map_err(|source| {
+            // What could not be finished is nobody's; that it cannot be removed either is the same trouble.
+            let _ = fs::remove_file(&partial);
+            LibraryError::Io { what: "write", path: self.file.clone(), source }
+        })
     }
 }
 

@@ -51,6 +51,7 @@ pub fn by_listing(pins: &Pins, id: ModelId, known: &Known, steps: &[Step]) -> Fi
         let listed = known.verdict(id.name(), Some(id), *step);
         let verdict = match (listed, pins.verdict(*step)) {
             (Some(listed), Some(hashes)) => agreed(listed, &named(pins, *step, hashes)),
+            (Some(listed), None) if pins.pin(Some(*step)).is_none() => listed,
             (Some(listed), None) => doubted(listed),
             (None, Some(hashes)) => named(pins, *step, hashes),
             (None, None) if pins.pin(Some(*step)).is_none() => {

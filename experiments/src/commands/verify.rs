@@ -92,17 +92,15 @@ fn listing(args: &Args, id: ModelId, known: &Known) -> Result<Findings, Failure>
 fn ask(args: &Args, wish: &Wish) -> Result<Lock, Failure> {
     let hub = Library::client(None, args.offline)?;
     let repo = wish.repo();
-    let mut last = 0;
     let pins = Library::resolve(&hub, &repo, wish.branches(), &|line| crate::say::say!("{line}"))?;
-    last += pins.len();
-    crate::say::say!("{repo}: {last} branches listed");
+    crate::say::say!("{repo}: {} branches listed", pins.len());
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 
 /// By the weights that are here.
 fn contents(args: &Args, model: &ModelRef, known: &Known) -> Result<Findings, Failure> {
-    let settings = Library::client(None, true)?;
-    let store = store::open(model, settings.cache())?;
+    let hub = Library::client(None, true)?;
+    let store = store::open(model, hub.cache())?;
     let there = store.steps()?;
     let steps = chosen(args, &there);
     let mut progress = Progress::new(format!("reading {}", store.model()), steps.len());

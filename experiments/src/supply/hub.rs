@@ -55,9 +55,7 @@ impl FromHub<'_> {
         drop(reserved);
         Ok(paths)
     }
-}
 
-impl FromHub<'_> {
     /// A supply that has not failed yet.
     pub fn new<'a>(hub: &'a Hub, ring: &'a Ring, largest: u64) -> FromHub<'a> {
         FromHub { hub, ring, largest, failures: AtomicUsize::new(0), keeper: Keeper::default() }
@@ -85,9 +83,7 @@ impl FromHub<'_> {
             _ => self.failures.store(0, Ordering::Relaxed),
         }
     }
-}
 
-impl FromHub<'_> {
     /// Single tensors, where they are enough and can be had; their hashes are published nowhere.
     fn bring_some(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<Brought>, SupplyError> {
         let parts = self.bring_parts(pins, job);
