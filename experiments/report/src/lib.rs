@@ -1,0 +1,9 @@
+//! What people look at: a folder of results → frames → summaries, figures, one HTML report.
+//!
+//! Nothing here knows models, hooks or probes as code. The Parquet files are all there is between a sweep and its report, so
+//! a report can be made years later, on another machine, and what it shows is what any reader of the files would see.
+#![forbid(unsafe_code)]
+
+pub mod chart;
+pub mod listing;
+pub mod page;
