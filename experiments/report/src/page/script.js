@@ -1,404 +1,316 @@
 // What a reader can turn and point at: sliders, values under the pointer, the attention viewer. The page is whole without it.
-// Texts from data only ever become text nodes and attributes, never markup.
+// Texts arrive as they are to be shown, and only ever become text nodes and attributes, never markup.
 'use strict';
 (() => {
-  const fill = (node, attributes, children) => {
-    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  const fill = (node, attributes, ...children) => {
+    for (const name in attributes) node.setAttribute(name, attributes[name]);
     node.append(...children);
     return node;
   };
-  const make = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
-  const draw = (tag, attributes) => fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, []);
+  const make = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, ...children);
+  const draw = (tag, attributes) => fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes);
+  const bdi = (text) => make('bdi', {}, text);
+  const on = (node, kinds, act) => kinds.split(' ').forEach((kind) => node.addEventListener(kind, act));
   const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
   const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const number = (value) => String(value).replace('-', '−');
 
-  // A text with what cannot be seen made visible, kept from turning its neighbours around.
-  const HIDDEN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff]/gu;
-  const code = (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`;
-  const visible = (text) => text
-    .replace(/^ +| +$/g, (spaces) => '·'.repeat(spaces.length))
-    .replace(/\n/g, '⏎').replace(/\t/g, '⇥').replace(HIDDEN, code);
-  const bdi = (text) => make('bdi', {}, visible(text));
-  const short = (value) => String(Number(value.toPrecision(4))).replace('-', '−');
-
-  // A colour scale of 255 levels; level 0 is no value.
+  // A colour scale: level 0 is no value, 1 to 255 lead from `low` to `high`.
   const scaleOf = ({ palette, low, high }) => {
     const rgb = bytes(palette);
-    const packed = new Uint32Array(256);
-    for (let i = 0; i < 256; i++) packed[i] = (255 << 24) | (rgb[3 * i + 2] << 16) | (rgb[3 * i + 1] << 8) | rgb[3 * i];
-    const digits = clamp(Math.ceil(Math.log10(254 / (high - low))), 0, 12);
+    const part = (level, i) => rgb[3 * level + i];
+    const digits = clamp(Math.ceil(Math.log10(100 / (high - low))), 0, 12);
     return {
-      packed,
-      css: (level) => `rgb(${rgb.subarray(3 * level, 3 * level + 3).join()})`,
-      // The ink that reads on a level, by its luma.
-      ink: (level) => (rgb[3 * level] * 0.299 + rgb[3 * level + 1] * 0.587 + rgb[3 * level + 2] * 0.114 > 140 ? '#111417' : '#ffffff'),
-      value: (level) => (level ? (low + ((level - 1) / 254) * (high - low)).toFixed(digits).replace('-', '−') : 'no value'),
+      packed: Uint32Array.from({ length: 256 }, (_, i) => (255 << 24) | (part(i, 2) << 16) | (part(i, 1) << 8) | part(i, 0)),
+      css: (level) => `rgb(${part(level, 0)},${part(level, 1)},${part(level, 2)})`,
+      value: (level) => (level ? number((low + ((level - 1) / 254) * (high - low)).toFixed(digits)) : 'no value'),
     };
   };
 
   // Cells as a picture of one pixel each.
-  const picture = (cells, offset, rows, columns, packed) => {
+  const picture = (cells, rows, columns, packed) => {
     const canvas = make('canvas', { width: columns, height: rows });
-    if (!rows || !columns) return canvas;
+    if (!cells.length) return canvas;
     const context = canvas.getContext('2d');
     const image = context.createImageData(columns, rows);
-    const pixels = new Uint32Array(image.data.buffer);
-    for (let i = 0; i < pixels.length; i++) pixels[i] = packed[cells[offset + i]];
+    new Uint32Array(image.data.buffer).set(Uint32Array.from(cells, (level) => packed[level]));
     context.putImageData(image, 0, 0);
     return canvas;
   };
+  const repaint = (image, ...cells) => image.setAttribute('href', picture(...cells).toDataURL());
 
-  const controls = (figure) => {
-    const found = figure.querySelector('.turn');
-    if (found) return found;
-    const line = make('div', { class: 'turn' });
+  const titleOf = (figure) => figure.querySelector('h3').textContent;
+  const controls = (figure, ...parts) => {
+    const line = figure.querySelector('.turn') || make('div', { class: 'turn' });
+    line.append(...parts);
     figure.querySelector('.plot').before(line);
-    return line;
   };
 
   // A slider over frames; `turn` is called with the frame that is wanted.
   const slider = (figure, { frames, shown }, turn) => {
     if (frames.length < 2) return;
-    const name = `Frame of ${figure.querySelector('h3').textContent}`;
-    const input = make('input', { type: 'range', min: 0, max: frames.length - 1, step: 1, value: shown, 'aria-label': name, autocomplete: 'off' });
-    const output = make('output');
-    const tell = (frame) => {
-      input.setAttribute('aria-valuetext', frames[frame]);
-      output.replaceChildren(bdi(frames[frame]));
+    const output = make('output', {});
+    const input = make('input', {
+      type: 'range', min: 0, max: frames.length - 1, value: shown, autocomplete: 'off', 'aria-label': `Frame of ${titleOf(figure)}`,
+    });
+    const tell = () => {
+      const name = frames[input.value];
+      input.setAttribute('aria-valuetext', name);
+      output.replaceChildren(bdi(name));
+      for (const text of figure.querySelectorAll('.frame')) text.textContent = name;
     };
-    tell(shown);
-    input.addEventListener('input', () => {
-      tell(Number(input.value));
+    tell();
+    on(input, 'input', () => {
+      tell();
       turn(Number(input.value));
     });
-    controls(figure).append(input, output);
+    controls(figure, input, output);
   };
 
-  // Values under the pointer, or under a cursor that the arrow keys move. A reader finds a place (`at`, `first`), moves it, and
-  // reads it: where it is, what marks it, what it says. Returns what reads the place again after the picture has changed.
-  const readable = (figure, reader) => {
+  // Values under the pointer, or under a cursor that the arrow keys move. A place is a panel, a column, and a row in it. A panel
+  // has a number of `columns` and of `rows(column)`; it finds a place (`at`) and reads it: where it is, what marks it, what it
+  // says. Returns what reads the place again in a new frame.
+  const readable = (figure, panels) => {
     const plot = figure.querySelector('.plot');
     const svg = plot.querySelector('svg');
-    const mark = draw('g', { class: 'mark' });
-    const tip = make('div', { class: 'tip', role: 'status' });
-    svg.append(mark);
-    plot.append(tip);
-    fill(plot, {
-      tabindex: 0, role: 'application', 'aria-describedby': `${figure.id}-desc`,
-      'aria-label': `${figure.querySelector('h3').textContent}: arrow keys read values`,
-    }, []);
+    const mark = svg.appendChild(draw('g', { class: 'mark' }));
+    const tip = plot.appendChild(make('div', { class: 'tip', role: 'status' }));
+    const name = `${titleOf(figure)}: arrow keys read values`;
+    fill(plot, { tabindex: 0, role: 'application', 'aria-label': name, 'aria-describedby': `${figure.id}-desc` });
     let place = null;
     const show = (next) => {
       place = next;
-      const found = place && reader.read(place);
-      mark.replaceChildren(...(found ? found.marks : []));
-      tip.replaceChildren(...(found ? found.says : []));
-      if (!found) return;
+      const { x, y, marks, says } = place ? panels[place[0]].read(place[1], place[2]) : { marks: [], says: [] };
+      mark.replaceChildren(...marks);
+      tip.replaceChildren(...says);
+      if (!place) return;
       const [inner, outer] = [svg.getBoundingClientRect(), plot.getBoundingClientRect()];
       const scale = inner.width / svg.viewBox.baseVal.width;
-      const [x, y] = [inner.left - outer.left + found.x * scale, inner.top - outer.top + found.y * scale];
-      const room = outer.width - tip.offsetWidth;
-      const left = x + 16 <= room ? x + 16 : x - 16 - tip.offsetWidth;
-      tip.style.left = `${clamp(left, 0, Math.max(0, room))}px`;
-      tip.style.top = `${y + 16 + tip.offsetHeight > outer.height ? Math.max(0, y - 12 - tip.offsetHeight) : y + 16}px`;
+      const [left, top] = [inner.left - outer.left + x * scale, inner.top - outer.top + y * scale];
+      const [width, height] = [tip.offsetWidth, tip.offsetHeight];
+      const room = Math.max(0, outer.width - width);
+      tip.style.left = `${clamp(left + 16 > room ? left - 16 - width : left + 16, 0, room)}px`;
+      tip.style.top = `${top + 16 + height > outer.height ? Math.max(0, top - 12 - height) : top + 16}px`;
     };
-    const point = (event) => {
+    const move = (dx, dy, dp) => {
+      const [p, row, column] = place ? [clamp(place[0] + dp, 0, panels.length - 1), place[1] + dy, place[2] + dx] : [0, 0, 0];
+      const within = clamp(column, 0, panels[p].columns - 1);
+      if (panels[p].rows(within)) show([p, clamp(row, 0, panels[p].rows(within) - 1), within]);
+    };
+    on(svg, 'pointermove pointerdown', (event) => {
       const box = svg.getBoundingClientRect();
       const scale = svg.viewBox.baseVal.width / box.width;
-      show(reader.at((event.clientX - box.left) * scale, (event.clientY - box.top) * scale));
-    };
-    svg.addEventListener('pointermove', point);
-    svg.addEventListener('pointerdown', point);
-    svg.addEventListener('pointerleave', () => show(null));
-    plot.addEventListener('blur', () => show(null));
-    plot.addEventListener('focus', () => plot.matches(':focus-visible') && show(place || reader.first()));
+      const found = panels.map(({ at }) => at((event.clientX - box.left) * scale, (event.clientY - box.top) * scale));
+      const p = found.findIndex(Boolean);
+      show(p < 0 ? null : [p, ...found[p]]);
+    });
+    on(svg, 'pointerleave', () => show(null));
+    on(plot, 'blur', () => show(null));
+    on(plot, 'focus', () => plot.matches(':focus-visible') && move(0, 0, 0));
     const moves = {
-      ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, -1, 0], ArrowDown: [0, 1, 0],
-      PageUp: [0, 0, -1], PageDown: [0, 0, 1],
+      ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, -1, 0], ArrowDown: [0, 1, 0], PageUp: [0, 0, -1], PageDown: [0, 0, 1],
     };
-    plot.addEventListener('keydown', (event) => {
+    on(plot, 'keydown', (event) => {
       if (event.key === 'Escape') show(null);
-      const move = moves[event.key];
-      if (!move || event.ctrlKey || event.altKey || event.metaKey || (move[2] && reader.panels < 2)) return;
+      const way = moves[event.key];
+      if (!way || event.ctrlKey || event.altKey || event.metaKey || (way[2] && panels.length < 2)) return;
       event.preventDefault();
-      show(place ? reader.move(place, ...move) : reader.first());
+      move(...way);
     });
     return () => show(place);
   };
 
-  // Reads grids. A panel has names of rows and columns, `cell(row, column)` as [x, y, width, height], and what a cell says.
-  const grids = (panels) => {
-    const inside = (value, begin, length) => value >= begin && value < begin + length;
-    const bounded = (p, row, column) => {
-      const panel = panels[p];
-      if (!panel.rows.length || !panel.columns.length) return null;
-      return { p, row: clamp(row, 0, panel.rows.length - 1), column: clamp(column, 0, panel.columns.length - 1) };
-    };
-    return {
-      panels: panels.length,
-      at: (x, y) => {
-        for (const [p, { rows, columns, cell }] of panels.entries()) {
-          const row = rows.findIndex((_, i) => inside(y, cell(i, 0)[1], cell(i, 0)[3]));
-          const column = row < 0 ? -1 : columns.findIndex((_, i) => inside(x, cell(row, i)[0], cell(row, i)[2]));
-          if (column >= 0) return { p, row, column };
-        }
-        return null;
-      },
-      first: () => bounded(0, 0, 0),
-      move: ({ p, row, column }, dx, dy, dp) => bounded(clamp(p + dp, 0, panels.length - 1), row + dy, column + dx),
-      read: ({ p, row, column }) => {
-        const panel = panels[p];
-        const [x, y, width, height] = panel.cell(row, column);
-        const frame = { x, y, width, height, fill: 'none' };
-        return {
-          x: x + width / 2,
-          y: y + height / 2,
-          marks: [draw('rect', { ...frame, stroke: '#ffffff', 'stroke-width': 3 }), draw('rect', { ...frame, stroke: '#000000' })],
-          says: [
-            make('div', {}, bdi(panel.rows[row]), ' · ', bdi(panel.columns[column])),
-            make('b', {}, ...panel.says(row, column)),
-          ],
-        };
-      },
-    };
-  };
+  // A panel of cells with names of rows and columns; `cell(row, column)` is [x, y, width, height], `says` what stands in it.
+  const grid = (rows, columns, cell, says) => ({
+    columns: columns.length,
+    rows: (column) => (column < 0 ? 0 : rows.length),
+    at: (x, y) => {
+      const holds = (value, box, side) => value >= box[side] && value < box[side] + box[side + 2];
+      const row = rows.findIndex((_, i) => holds(y, cell(i, 0), 1));
+      const column = row < 0 ? -1 : columns.findIndex((_, i) => holds(x, cell(row, i), 0));
+      return column < 0 ? null : [row, column];
+    },
+    read: (row, column) => {
+      const [x, y, width, height] = cell(row, column);
+      const frame = (stroke, wide) => draw('rect', { x, y, width, height, fill: 'none', stroke, 'stroke-width': wide });
+      const where = make('div', {}, bdi(rows[row]), ' · ', bdi(columns[column]));
+      const what = make('b', {}, ...says(row * columns.length + column));
+      return { x: x + width / 2, y: y + height / 2, marks: [frame('#fff', 3), frame('#000', 1)], says: [where, what] };
+    },
+  });
 
   const map = (figure, data) => {
-    const scale = scaleOf(data);
-    const images = figure.querySelectorAll('image.cells');
-    let frame = data.shown;
-    const panels = data.panels.map(({ rows, columns, box: [x, y, width, height], cells: text }) => {
-      const [cells, w, h] = [bytes(text), width / columns.length, height / rows.length];
-      return {
-        rows, columns, cells,
-        cell: (row, column) => [x + column * w, y + row * h, w, h],
-        says: (row, column) => [scale.value(cells[(frame * rows.length + row) * columns.length + column])],
+    const { packed, value } = scaleOf(data);
+    const images = [...figure.querySelectorAll('image.cells')];
+    const panels = data.panels.map(({ rows, columns, box: [x, y, w, h], cells: text }) => {
+      const [all, size] = [bytes(text), rows.length * columns.length];
+      const image = size ? images.shift() : null;
+      let cells;
+      const turn = (frame) => {
+        cells = all.subarray(frame * size, (frame + 1) * size);
+        if (image && cells.length) repaint(image, cells, rows.length, columns.length, packed);
       };
+      const [wide, high] = [w / columns.length, h / rows.length];
+      const cell = (row, column) => [x + column * wide, y + row * high, wide, high];
+      return { turn, ...grid(rows, columns, cell, (i) => [value(cells[i])]) };
     });
-    const again = readable(figure, grids(panels));
-    slider(figure, data, (next) => {
-      frame = next;
-      panels.forEach(({ rows, columns, cells }, p) => {
-        const size = rows.length * columns.length;
-        if (!size || !images[p]) return;
-        images[p].setAttribute('href', picture(cells, frame * size, rows.length, columns.length, scale.packed).toDataURL());
-      });
+    const turn = (frame) => panels.forEach((panel) => panel.turn(frame));
+    turn(data.shown);
+    const again = readable(figure, panels);
+    slider(figure, data, (frame) => {
+      turn(frame);
       again();
     });
   };
 
   const words = (figure, data) => {
-    const { rows, columns, texts } = data;
-    const scale = scaleOf(data);
-    const levels = bytes(data.levels);
-    const pairs = bytes(data.cells);
+    const { css, value } = scaleOf(data);
+    const [levels, cells] = [bytes(data.levels), new Uint16Array(bytes(data.cells).buffer)];
     const places = [...figure.querySelectorAll('g.word')].map((word) => {
       const rect = word.querySelector('rect');
-      return { rect, text: word.querySelector('text'), box: ['x', 'y', 'width', 'height'].map((name) => Number(rect.getAttribute(name))) };
+      return { rect, text: word.querySelector('text'), box: ['x', 'y', 'width', 'height'].map((side) => Number(rect.getAttribute(side))) };
     });
-    let frame = data.shown;
-    const index = (i) => frame * rows.length * columns.length + i;
-    const textOf = (i) => texts[pairs[2 * index(i)] | (pairs[2 * index(i) + 1] << 8)];
-    const again = readable(figure, grids([{
-      rows, columns,
-      cell: (row, column) => places[row * columns.length + column].box,
-      says: (row, column) => {
-        const i = row * columns.length + column;
-        return [bdi(textOf(i)), ` ${scale.value(levels[index(i)])}`];
-      },
-    }]));
-    slider(figure, data, (next) => {
-      frame = next;
+    let first = data.shown * places.length;
+    const word = (i) => data.texts[cells[first + i]];
+    const cell = (row, column) => places[row * data.columns.length + column].box;
+    const again = readable(figure, [grid(data.rows, data.columns, cell, (i) => [bdi(word(i)), ` ${value(levels[first + i])}`])]);
+    slider(figure, data, (frame) => {
+      first = frame * places.length;
       places.forEach(({ rect, text, box }, i) => {
-        const level = levels[index(i)];
-        const letters = [...visible(textOf(i))];
-        const room = Math.max(1, Math.floor((box[2] - 4) / 6.5));
-        rect.setAttribute('fill', scale.css(level));
-        text.setAttribute('fill', scale.ink(level));
-        text.textContent = `\u2068${letters.length > room ? letters.slice(0, room - 1).join('') + '…' : letters.join('')}\u2069`;
+        const [whole, room] = [[...word(i)], Math.floor((box[2] - 4) / 6.5)];
+        rect.setAttribute('fill', css(levels[first + i]));
+        text.textContent = whole.length > room ? `${whole.slice(0, room - 1).join('')}…` : word(i);
       });
       again();
     });
   };
 
-  // The curves nearest to the pointer at the nearest place along x.
+  // A row of such a panel is a curve that has a value at that place along x, counted from the top.
   const NEAREST = 6;
-  const lines = (figure, data) => {
-    const groups = [...figure.querySelectorAll('g.panel')];
-    const panels = data.panels.map((panel, p) => {
-      const curves = groups[p] ? groups[p].querySelectorAll('path.line') : [];
-      const series = panel.series.map(({ name, y, points }, s) => {
-        const values = y || panel.xs.map(() => null);
-        if (points) for (const [index, value] of points) values[index] = value;
-        return { name, values, color: curves[s] ? curves[s].getAttribute('stroke') : 'currentColor' };
-      });
-      return { ...panel, series };
-    });
-    const bounded = (p, index, y) => {
-      const { px, box } = panels[p];
-      return px.length ? { p, index: clamp(index, 0, px.length - 1), y: clamp(y, box[1], box[1] + box[3]) } : null;
-    };
-    readable(figure, {
-      panels: panels.length,
+  const lines = (figure, data) => readable(figure, data.panels.map(({ box: [left, top, width, height], y: [low, high], xs, px, series }) => {
+    const level = (value) => top + height * (1 - (value - low) / (high - low || 1));
+    const places = xs.map(() => []);
+    for (const { name, color, y, points } of series) {
+      const put = (i, value) => value !== null && places[i].push({ name, color: color || 'currentColor', value, at: level(value) });
+      if (y) y.forEach((value, i) => put(i, value));
+      else for (const [i, value] of points) put(i, value);
+    }
+    for (const place of places) place.sort((a, b) => a.at - b.at);
+    const nearest = (all, far) => all.reduce((best, one, i) => (far(one) < far(all[best]) ? i : best), 0);
+    return {
+      columns: xs.length,
+      rows: (column) => (places[column] || []).length,
       at: (x, y) => {
-        const p = panels.findIndex(({ box }) => x >= box[0] - 6 && x <= box[0] + box[2] + 6 && y >= box[1] && y <= box[1] + box[3]);
-        if (p < 0) return null;
-        const { px } = panels[p];
-        return bounded(p, px.reduce((best, at, i) => (Math.abs(at - x) < Math.abs(px[best] - x) ? i : best), 0), y);
+        if (x < left - 6 || x > left + width + 6 || y < top || y > top + height) return null;
+        const column = nearest(px, (one) => Math.abs(one - x));
+        return rows(column) ? [nearest(places[column], (one) => Math.abs(one.at - y)), column] : null;
       },
-      first: () => bounded(0, 0, panels[0].box[1]),
-      move: ({ p, index, y }, dx, dy, dp) => {
-        const next = clamp(p + dp, 0, panels.length - 1);
-        const [from, to] = [panels[p].box, panels[next].box];
-        return bounded(next, index + dx, to[1] + (y - from[1]) + (dy * to[3]) / 20);
-      },
-      read: ({ p, index, y }) => {
-        const { box, y: [low, high], xs, px, series } = panels[p];
-        const near = series.filter(({ values }) => values[index] !== null && values[index] !== undefined)
-          .map((one) => ({ ...one, value: one.values[index], at: box[1] + box[3] * (1 - (one.values[index] - low) / (high - low)) }))
-          .sort((a, b) => Math.abs(a.at - y) - Math.abs(b.at - y)).slice(0, NEAREST);
-        const first = near[0];
-        near.sort((a, b) => a.at - b.at);
-        const guide = { x1: px[index], x2: px[index], y1: box[1], y2: box[1] + box[3], stroke: 'currentColor', 'stroke-opacity': 0.5 };
-        const row = (one) => {
-          const swatch = make('i');
-          swatch.style.background = one.color;
-          return make('tr', one === first ? { class: 'near' } : {}, make('th', { scope: 'row' }, swatch, bdi(one.name)), make('td', {}, short(one.value)));
+      read: (row, column) => {
+        const x = px[column];
+        const begin = clamp(row - NEAREST / 2, 0, Math.max(0, places[column].length - NEAREST));
+        const near = places[column].slice(begin, begin + NEAREST);
+        const line = ({ name, color, value }, i) => {
+          const swatch = make('i', {});
+          swatch.style.background = color;
+          return make('tr', { class: begin + i === row ? 'near' : '' }, make('th', { scope: 'row' }, swatch, bdi(name)), make('td', {}, number(value)));
         };
-        return {
-          x: px[index],
-          y,
-          marks: [draw('line', guide), ...near.map(({ at, color }) => draw('circle', { cx: px[index], cy: at, r: 3.5, fill: color }))],
-          says: [make('div', {}, bdi(`${data.x} ${short(xs[index])}`)), make('table', {}, make('tbody', {}, ...near.map(row)))],
-        };
+        const guide = draw('line', { x1: x, x2: x, y1: top, y2: top + height, stroke: 'currentColor', 'stroke-opacity': 0.5 });
+        const dots = near.map(({ at, color }) => draw('circle', { cx: x, cy: at, r: 3.5, fill: color }));
+        const where = make('div', {}, bdi(data.x), ` ${number(xs[column])}`);
+        return { x, y: near[row - begin].at, marks: [guide, ...dots], says: [where, make('table', {}, make('tbody', {}, ...near.map(line)))] };
       },
-    });
-  };
+    };
+  }));
 
-  // One of several has the focus; the arrow keys move it, in rows of `columns`.
-  const rove = (items, columns) => {
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
-    items.forEach((item, i) => {
-      item.setAttribute('tabindex', i ? -1 : 0);
-      item.addEventListener('focus', () => items.forEach((other) => other.setAttribute('tabindex', other === item ? 0 : -1)));
-      item.addEventListener('keydown', (event) => {
-        const next = items[i + (steps[event.key] || 0)];
-        if (!steps[event.key] || !next) return;
-        event.preventDefault();
-        next.focus();
-      });
+  // Of many, one is reached by the tabulator; the arrow keys move on, in rows of `columns`.
+  const rove = (items, columns, choose) => items.forEach((item, i) => {
+    item.setAttribute('tabindex', i ? -1 : 0);
+    on(item, 'focus', () => {
+      for (const other of items) other.setAttribute('tabindex', other === item ? 0 : -1);
+      choose(i);
     });
-  };
+    on(item, 'keydown', (event) => {
+      const next = items[i + { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key]];
+      if (!next) return;
+      event.preventDefault();
+      next.focus();
+    });
+  });
 
   const attention = (figure, data) => {
     const { layers, heads, prompts } = data;
-    const { packed } = scaleOf({ ...data, low: 0, high: 1 });
-    const thumbs = [...figure.querySelectorAll('image.cells')].slice(0, layers * heads);
-    if (!thumbs.length || !prompts.length) return;
-    const decoded = prompts.map(() => null);
-    const now = { frame: data.shown, prompt: 0, head: 0, query: 0 };
-    const title = make('h4');
-    const large = make('div');
+    const { packed } = scaleOf(data);
+    const thumbs = [...figure.querySelectorAll('image.cells')];
+    if (!thumbs.length) return;
+    const nameOf = (head) => `Layer ${Math.floor(head / heads)}, head ${head % heads}`;
+    const press = (items, chosen) => items.forEach((item, i) => item.setAttribute('aria-pressed', i === chosen));
+    const [title, large, told] = [make('h4', {}), make('div', {}), make('p', { role: 'status' })];
     const row = make('p', { class: 'tokens', role: 'group', 'aria-label': 'Tokens: choose the one that attends' });
-    const told = make('p', { role: 'status' });
-    let tokens = [];
+    let [frame, head, query, names, tokens, cells] = [data.shown, 0, 0, [], [], []];
 
-    const pattern = () => {
-      const size = prompts[now.prompt].tokens.length;
-      const cells = (decoded[now.prompt] ||= bytes(prompts[now.prompt].cells));
-      const offset = (head) => (now.frame * layers * heads + head) * size * size;
-      return { size, cells, offset, weight: (key) => cells[offset(now.head) + now.query * size + key] / 255 };
+    const pattern = (which) => {
+      const size = names.length ** 2;
+      return cells.subarray((frame * layers * heads + which) * size, (frame * layers * heads + which + 1) * size);
     };
-    const attend = () => {
-      const { weight } = pattern();
-      const names = prompts[now.prompt].tokens;
-      const best = names.map((name, key) => [name, weight(key)]).filter(([, w]) => w >= 0.005).sort((a, b) => b[1] - a[1]).slice(0, 4);
-      tokens.forEach((token, key) => {
-        token.style.setProperty('--weight', weight(key));
-        token.setAttribute('aria-pressed', key === now.query);
-      });
-      told.replaceChildren(bdi(names[now.query] || ''), ' attends to ', ...best.flatMap(([name, w], i) => [i ? ', ' : '', bdi(name), ` ${w.toFixed(2)}`]));
+    const attend = (next) => {
+      query = next;
+      const weights = Array.from(pattern(head).subarray(query * names.length, (query + 1) * names.length), (level) => level / 255);
+      tokens.forEach((token, key) => token.style.setProperty('--weight', weights[key]));
+      press(tokens, query);
+      const best = weights.map((weight, key) => [weight, names[key]]).filter(([weight]) => weight > 0.005).sort((a, b) => b[0] - a[0]);
+      const list = best.slice(0, 4).flatMap(([weight, name]) => [make('br', {}), weight.toFixed(2), ' ', bdi(name)]);
+      told.replaceChildren(bdi(names[query]), ' attends to', ...list);
     };
-    const choose = (query) => {
-      now.query = query;
-      attend();
-    };
-    const enlarge = () => {
-      const { size, cells, offset } = pattern();
-      const canvas = picture(cells, offset(now.head), size, size, packed);
-      canvas.addEventListener('pointermove', (event) => {
+    const enlarge = (next) => {
+      head = next;
+      const canvas = picture(pattern(head), names.length, names.length, packed);
+      fill(canvas, { role: 'img', 'aria-label': `${nameOf(head)}: queries from the top, keys from the left` });
+      on(canvas, 'pointermove', (event) => {
         const box = canvas.getBoundingClientRect();
-        choose(clamp(Math.floor(((event.clientY - box.top) / box.height) * size), 0, size - 1));
+        attend(clamp(Math.floor(((event.clientY - box.top) / box.height) * names.length), 0, names.length - 1));
       });
-      const name = `Layer ${Math.floor(now.head / heads)}, head ${now.head % heads}`;
-      fill(canvas, { role: 'img', 'aria-label': `${name}: queries from the top, keys from the left` }, []);
-      title.textContent = name;
+      title.textContent = nameOf(head);
       large.replaceChildren(canvas);
-      thumbs.forEach((thumb, head) => thumb.setAttribute('aria-pressed', head === now.head));
-      attend();
+      press(thumbs, head);
+      attend(query);
     };
-    const sheet = () => {
-      const { size, cells, offset } = pattern();
-      if (size) thumbs.forEach((thumb, head) => thumb.setAttribute('href', picture(cells, offset(head), size, size, packed).toDataURL()));
-      enlarge();
+    const turn = (next) => {
+      frame = next;
+      thumbs.forEach((thumb, i) => repaint(thumb, pattern(i), names.length, names.length, packed));
+      enlarge(head);
     };
-    const spell = () => {
-      const names = prompts[now.prompt].tokens;
+    const spell = (prompt) => {
+      names = prompt.tokens;
+      cells = bytes(prompt.cells);
+      query = names.length - 1;
       tokens = names.map((name) => make('button', { type: 'button', class: 'token' }, bdi(name)));
-      tokens.forEach((token, query) => ['pointerenter', 'focus', 'click'].forEach((kind) => token.addEventListener(kind, () => choose(query))));
-      rove(tokens, 1);
+      tokens.forEach((token, i) => on(token, 'pointerenter', () => attend(i)));
+      rove(tokens, 1, attend);
       row.replaceChildren(...tokens);
-      now.query = Math.max(0, names.length - 1);
+      turn(frame);
     };
 
     figure.querySelector('svg').setAttribute('role', 'group');
-    thumbs.forEach((thumb, head) => {
-      const pick = () => {
-        now.head = head;
-        enlarge();
-      };
-      fill(thumb, { class: 'cells thumb', role: 'button', 'aria-label': `Layer ${Math.floor(head / heads)}, head ${head % heads}` }, []);
-      thumb.addEventListener('click', pick);
-      thumb.addEventListener('focus', pick);
-    });
-    rove(thumbs, heads);
+    thumbs.forEach((thumb, i) => fill(thumb, { class: 'cells thumb', role: 'button', 'aria-label': nameOf(i) }));
+    rove(thumbs, heads, enlarge);
     if (prompts.length > 1) {
-      const options = prompts.map((prompt, i) => make('option', { value: i }, visible(prompt.tokens.join('')).slice(0, 60) || `prompt ${i}`));
+      const options = prompts.map(({ tokens: all }, i) => make('option', { value: i }, all.join('').slice(0, 60)));
       const select = make('select', { 'aria-label': 'Prompt', autocomplete: 'off' }, ...options);
-      select.addEventListener('change', () => {
-        now.prompt = Number(select.value);
-        spell();
-        sheet();
-      });
-      controls(figure).append(select);
+      on(select, 'change', () => spell(prompts[select.value]));
+      controls(figure, select);
     }
-    slider(figure, data, (frame) => {
-      now.frame = frame;
-      sheet();
-    });
-    spell();
+    slider(figure, data, turn);
     figure.querySelector('.plot').after(make('div', { class: 'viewer' }, make('div', {}, title, large), make('div', {}, row, told)));
-    enlarge();
+    spell(prompts[0]);
   };
 
   const kinds = { map, words, lines, attention };
-  for (const script of document.querySelectorAll('figure > script[type="application/json"]')) {
+  for (const script of document.querySelectorAll('figure > script')) {
     try {
       const data = JSON.parse(script.textContent);
-      if (Object.hasOwn(kinds, data.type)) kinds[data.type](script.parentElement, data);
+      kinds[data.type](script.parentElement, data);
     } catch (error) {
       console.error(script.id, error); // One figure that cannot be turned must not stop the others.
     }
   }
-
-  // The place in the table of contents.
-  const links = new Map([...document.querySelectorAll('nav a')].map((link) => [link.hash.slice(1), link]));
-  const targets = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
-  const seen = new Set();
-  const spy = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) seen[isIntersecting ? 'add' : 'delete'](target);
-    const current = targets.filter((target) => seen.has(target)).pop();
-    if (current) links.forEach((link, id) => (id === current.id ? link.setAttribute('aria-current', 'location') : link.removeAttribute('aria-current')));
-  }, { rootMargin: '0px 0px -65% 0px' });
-  targets.forEach((target) => spy.observe(target));
 })();
