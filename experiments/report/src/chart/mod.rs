@@ -270,13 +270,3 @@ pub struct AttendedPrompt {
     /// `frames × layers × heads × query × key` weights in 255ths, 0 to 255.
     pub patterns: Vec<u8>,
 }
-
-impl Chart {
-    /// Draws it: `id` begins every id inside, `title` and `alt` name it.
-    pub fn draw(&self, id: &str, _title: &str, _alt: &str) -> Drawing {
-        Drawing {
-            svg: format!("<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"chart\" id=\"{id}-svg\"></svg>"),
-            data: None,
-        }
-    }
-}

@@ -203,7 +203,7 @@
       at: (x, y) => {
         if (x < left - 6 || x > left + width + 6 || y < top || y > top + height) return null;
         const column = nearest(px, (one) => Math.abs(one - x));
-        return rows(column) ? [nearest(places[column], (one) => Math.abs(one.at - y)), column] : null;
+        return places[column].length ? [nearest(places[column], (one) => Math.abs(one.at - y)), column] : null;
       },
       read: (row, column) => {
         const x = px[column];
