@@ -27,7 +27,7 @@ pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
             .attr("stroke", series_color(index))
             .num("stroke-width", 1.7)
             .maybe("stroke-dasharray", series_dash(index)),
-        Tone::Muted => tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.2),
+        Tone::Muted => tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.5),
         Tone::Baseline => {
             let tag = tag.attr("stroke", "currentColor").num("stroke-width", 1.3).num("stroke-opacity", 0.6);
             tag.attr("stroke-dasharray", "4 3")

@@ -271,9 +271,12 @@ fn draw_series(svg: &mut Svg, axes: &Axes, series: &[Series]) {
     };
     let mut ordered: Vec<&Series> = series.iter().collect();
     ordered.sort_by_key(rank);
-    for series in ordered {
-        draw_curve(svg, axes, series);
-    }
+    let (muted, named) = ordered.split_at(ordered.partition_point(|series| series.tone == Tone::Muted));
+    // The group's own opacity keeps a crowd of grey curves grey where they lie on each other.
+    svg.tag("g").attr("class", "muted").num("opacity", 0.45).open();
+    muted.iter().for_each(|series| draw_curve(svg, axes, series));
+    svg.end();
+    named.iter().for_each(|series| draw_curve(svg, axes, series));
 }
 
 fn fill(tone: Tone) -> &'static str {
@@ -306,7 +309,7 @@ fn draw_curve(svg: &mut Svg, axes: &Axes, series: &Series) {
         tag.attr("stroke-linejoin", "round").attr("d", &drawn.path).empty();
     }
     for (x, y) in drawn.lone {
-        let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.35) } else { (2.2, 1.0) };
+        let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.6) } else { (2.2, 1.0) };
         let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", radius);
         tag.attr("fill", fill(series.tone)).num("fill-opacity", opacity).empty();
     }

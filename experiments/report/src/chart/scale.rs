@@ -29,13 +29,25 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// An axis around all values, with about `count` ticks of which one is at each end. It is laid between the places `from`
-    /// and `to`; from 0 to 1 where there is no value.
+    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
+    /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
+    /// there is no value.
     pub fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
-        let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
-        let step = round_step((high - low) / count.max(1) as f64);
-        let (low, high) = ((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
-        Self { low, high, step, from: 0.0, to: 1.0 }
+        let tight = Self::tight(values, count);
+        let Self { low, high, step, .. } = tight;
+        let end = |value: f64, outward: f64| {
+            let inner = (value * outward / step + 1e-9).floor();
+            let beyond = value * outward / step - inner;
+            let steps = if beyond < 1e-6 {
+                inner
+            } else if beyond < 0.5 {
+                inner + beyond + 0.04
+            } else {
+                inner + 1.0
+            };
+            steps * step * outward
+        };
+        Self { low: end(low, -1.0), high: end(high, 1.0), ..tight }
     }
 
     /// As [`Linear::around`], but the axis ends where the values end.
