@@ -54,7 +54,7 @@ const slider = (figure, { frames, shown }, turn) => {
   if (frames.length < 2) return;
   const output = make('output', {});
   const input = make('input', {
-    type: 'range', min: 0, max: frames.length - 1, value: shown, autocomplete: 'off', 'aria-label': `Frame of ${titleOf(figure)}`,
+    type: 'range', min: 0, max: frames.length - 1, value: shown, name: 'frame', autocomplete: 'off', 'aria-label': `Frame of ${titleOf(figure)}`,
   });
   const tell = () => {
     const name = frames[input.value];
@@ -178,7 +178,7 @@ const words = (figure, { rows, columns, texts, names, ...data }) => {
 // A column of a panel of curves is a place along x that has values, and its rows are those curves from the top.
 const NEAREST = 6;
 const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low, high], xs, px, series }) => {
-  const [, top,, height] = box;
+  const [left, top, width, height] = box;
   const all = xs.map((x, i) => ({ name: number(x), x: px[i], curves: [] }));
   for (const { name, color, y, points } of series) {
     for (const [i, value] of points || y.entries()) {
@@ -193,7 +193,7 @@ const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low
     columns: places.length,
     rows: (column) => places[column]?.curves.length,
     at: (x, y) => {
-      if (!places.length || !inside(x, y, box)) return null;
+      if (!places.length || !inside(x, y, [left - 7, top, width + 14, height])) return null;
       const column = nearest(places, (place) => Math.abs(place.x - x));
       return [nearest(places[column].curves, ({ at }) => Math.abs(at - y)), column];
     },
@@ -279,7 +279,7 @@ const attention = (figure, data) => {
   rove(thumbs, heads, enlarge);
   if (prompts.length > 1) {
     const options = prompts.map(({ tokens: all }, i) => make('option', { value: i }, all.join('').slice(0, 60)));
-    const select = make('select', { 'aria-label': 'Prompt', autocomplete: 'off' }, ...options);
+    const select = make('select', { name: 'prompt', autocomplete: 'off', 'aria-label': 'Prompt' }, ...options);
     on(select, 'change', () => {
       spell(prompts[select.value]);
       turn(frame);
