@@ -1,5 +1,5 @@
 // What a reader can turn and point at: sliders, values under the pointer, the attention viewer. The page is whole without it.
-// Texts arrive as they are to be shown, and only ever become text nodes and attributes, never markup.
+// Texts arrive as they are to be shown and become text nodes and attributes, never markup.
 const fill = (node, attributes, ...children) => {
   for (const name in attributes) node.setAttribute(name, attributes[name]);
   node.append(...children);
@@ -43,11 +43,7 @@ const picture = (cells, columns, pixels) => {
 };
 
 const titleOf = (figure) => figure.querySelector('h3').textContent;
-const controls = (figure, ...parts) => {
-  const line = figure.querySelector('.turn') || make('div', { class: 'turn' });
-  line.append(...parts);
-  figure.querySelector('.plot').before(line);
-};
+const control = (figure, ...parts) => figure.querySelector('.plot').before(make('div', { class: 'turn' }, ...parts));
 
 // A slider over frames; `turn` is called with the frame that is wanted.
 const slider = (figure, { frames, shown }, turn) => {
@@ -60,14 +56,14 @@ const slider = (figure, { frames, shown }, turn) => {
     const name = frames[input.value];
     input.setAttribute('aria-valuetext', name);
     output.replaceChildren(bdi(name));
-    for (const text of figure.querySelectorAll('.frame')) text.textContent = name;
+    figure.querySelector('.frame')?.replaceChildren(name);
   };
   tell();
   on(input, 'input', () => {
     tell();
     turn(Number(input.value));
   });
-  controls(figure, input, output);
+  control(figure, input, output);
 };
 
 // Values under the pointer, or under a cursor that the arrow keys move. A panel has `columns`, and `rows(column)` in each; it
@@ -77,7 +73,8 @@ const readable = (figure, panels) => {
   const svg = plot.querySelector('svg');
   const mark = svg.appendChild(draw('g', { class: 'mark' }));
   const tip = plot.appendChild(make('div', { class: 'tip', role: 'status' }));
-  fill(plot, { tabindex: 0, role: 'application', 'aria-label': `${titleOf(figure)}: arrow keys read values` });
+  const name = `${titleOf(figure)}: arrow keys read values`;
+  fill(plot, { tabindex: 0, role: 'application', 'aria-label': name, 'aria-describedby': `${figure.id}-desc` });
   let place = null;
   // Where the picture is on the screen, and how many of its units a pixel is.
   const screen = () => {
@@ -92,10 +89,9 @@ const readable = (figure, panels) => {
     if (!place) return;
     const [outer, [svgLeft, svgTop, units]] = [plot.getBoundingClientRect(), screen()];
     const [left, top] = [svgLeft - outer.left + x / units, svgTop - outer.top + y / units];
-    const [width, height] = [tip.offsetWidth, tip.offsetHeight];
-    const room = Math.max(0, outer.width - width);
-    tip.style.left = `${clamp(left + 16 > room ? left - 16 - width : left + 16, 0, room)}px`;
-    tip.style.top = `${top + 16 + height > outer.height ? Math.max(0, top - 12 - height) : top + 16}px`;
+    const beside = (at, size, room) => `${at + 16 + size > room ? Math.max(0, at - 16 - size) : at + 16}px`;
+    tip.style.left = beside(left, tip.offsetWidth, outer.width);
+    tip.style.top = beside(top, tip.offsetHeight, outer.height);
   };
   const move = (dx, dy, dp) => {
     const [p, row, column] = place ? [clamp(place[0] + dp, 0, panels.length - 1), place[1] + dy, place[2] + dx] : [0, 0, 0];
@@ -108,28 +104,25 @@ const readable = (figure, panels) => {
     const p = found.findIndex(Boolean);
     show(p < 0 ? null : [p, ...found[p]]);
   });
-  on(svg, 'pointerleave', () => show(null));
+  on(svg, 'pointerleave', ({ pointerType }) => pointerType === 'mouse' && show(null));
   on(plot, 'blur', () => show(null));
   on(plot, 'focus', () => plot.matches(':focus-visible') && move(0, 0, 0));
   keys(plot, { ...ARROWS, PageUp: [0, 0, -1], PageDown: [0, 0, 1], Escape: [] }, (way) => (way.length ? move(...way) : show(null)));
   return () => show(place);
 };
 
-// A panel of cells with names of rows and columns. `find(x, y)` is an index of a cell, `box(index)` its [x, y, width, height],
+// A panel of cells with names of rows and columns. `at(x, y)` finds a cell, `box(row, column)` is its [x, y, width, height],
 // `says(index)` what stands in it.
-const grid = (rows, columns, find, box, says) => ({
+const grid = (rows, columns, at, box, says) => ({
+  at,
   columns: columns.length,
-  rows: () => (columns.length ? rows.length : 0),
-  at: (x, y) => {
-    const index = find(x, y);
-    return index < 0 ? null : [Math.floor(index / columns.length), index % columns.length];
-  },
+  rows: () => columns.length && rows.length,
   read: (row, column) => {
-    const index = row * columns.length + column;
-    const [x, y, width, height] = box(index);
-    const frame = (stroke, wide) => draw('rect', { x, y, width, height, fill: 'none', stroke, 'stroke-width': wide });
+    const [x, y, width, height] = box(row, column);
+    const frame = () => draw('rect', { x, y, width, height });
     const where = make('div', {}, bdi(rows[row]), ' · ', bdi(columns[column]));
-    return { x: x + width / 2, y: y + height / 2, marks: [frame('#fff', 3), frame('#000', 1)], says: [where, make('b', {}, ...says(index))] };
+    const what = make('b', {}, ...says(row * columns.length + column));
+    return { x: x + width / 2, y: y + height / 2, marks: [frame(), frame()], says: [where, what] };
   },
 });
 
@@ -137,16 +130,17 @@ const map = (figure, data) => {
   const { pixels, value } = scaleOf(data);
   const images = [...figure.querySelectorAll('image.cells')];
   let frame = data.shown;
-  const panels = data.panels.map(({ rows, columns, box, cells: text }) => {
-    const [all, size, wide, high] = [bytes(text), rows.length * columns.length, box[2] / columns.length, box[3] / rows.length];
-    const image = size && images.shift();
+  const panels = data.panels.map(({ rows, columns, box, cells }) => {
+    const [left, top, width, height] = box;
+    const [all, size, wide, high] = [bytes(cells), rows.length * columns.length, width / columns.length, height / rows.length];
+    const image = size && images.shift(); // What is empty has no image.
     const repaint = () => {
-      const cells = all.subarray(frame * size, (frame + 1) * size);
-      if (image) image.setAttribute('href', picture(cells, columns.length, pixels).toDataURL());
+      const now = all.subarray(frame * size, (frame + 1) * size);
+      if (image) image.setAttribute('href', picture(now, columns.length, pixels).toDataURL());
     };
-    const find = (x, y) => (size && inside(x, y, box) ? Math.floor((y - box[1]) / high) * columns.length + Math.floor((x - box[0]) / wide) : -1);
-    const cell = (i) => [box[0] + (i % columns.length) * wide, box[1] + Math.floor(i / columns.length) * high, wide, high];
-    return { repaint, ...grid(rows, columns, find, cell, (i) => [value(all[frame * size + i])]) };
+    const at = (x, y) => size && inside(x, y, box) && [Math.floor((y - top) / high), Math.floor((x - left) / wide)];
+    const cell = (row, column) => [left + column * wide, top + row * high, wide, high];
+    return { repaint, ...grid(rows, columns, at, cell, (i) => [value(all[frame * size + i])]) };
   });
   const again = readable(figure, panels);
   slider(figure, data, (next) => {
@@ -159,15 +153,18 @@ const map = (figure, data) => {
 const words = (figure, { rows, columns, texts, names, ...data }) => {
   const { css, value } = scaleOf(data);
   const [levels, cells] = [bytes(data.levels), new Uint16Array(bytes(data.cells).buffer)];
-  const places = [...figure.querySelectorAll('.word')].map(({ children: [rect, text] }) => ({ rect, text }));
-  const boxes = places.map(({ rect }) => ['x', 'y', 'width', 'height'].map((side) => rect[side].baseVal.value));
+  const places = [...figure.querySelectorAll('.word')].map((word) => [...word.children]);
+  const boxes = places.map(([rect]) => ['x', 'y', 'width', 'height'].map((side) => rect[side].baseVal.value));
   let first = data.shown * places.length;
-  const find = (x, y) => boxes.findIndex((box) => inside(x, y, box));
+  const at = (x, y) => {
+    const i = boxes.findIndex((box) => inside(x, y, box));
+    return i >= 0 && [Math.floor(i / columns.length), i % columns.length];
+  };
   const says = (i) => [bdi(names[cells[first + i]]), ` ${value(levels[first + i])}`];
-  const again = readable(figure, [grid(rows, columns, find, (i) => boxes[i], says)]);
+  const again = readable(figure, [grid(rows, columns, at, (row, column) => boxes[row * columns.length + column], says)]);
   slider(figure, data, (frame) => {
     first = frame * places.length;
-    places.forEach(({ rect, text }, i) => {
+    places.forEach(([rect, text], i) => {
       rect.setAttribute('fill', css(levels[first + i]));
       text.textContent = texts[cells[first + i]];
     });
@@ -193,7 +190,7 @@ const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low
     columns: places.length,
     rows: (column) => places[column]?.curves.length,
     at: (x, y) => {
-      if (!places.length || !inside(x, y, [left - 7, top, width + 14, height])) return null;
+      if (!places.length || !inside(x, y, [left - 7, top, width + 14, height])) return false;
       const column = nearest(places, (place) => Math.abs(place.x - x));
       return [nearest(places[column].curves, ({ at }) => Math.abs(at - y)), column];
     },
@@ -207,7 +204,7 @@ const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low
         const name = make('th', { scope: 'row' }, swatch, bdi(curve.name));
         return make('tr', { class: curve === curves[row] ? 'near' : '' }, name, make('td', {}, number(curve.value)));
       };
-      const guide = draw('line', { x1: x, x2: x, y1: top, y2: top + height, stroke: 'currentColor', 'stroke-opacity': 0.5 });
+      const guide = draw('line', { x1: x, x2: x, y1: top, y2: top + height });
       const dots = near.map(({ at, color }) => draw('circle', { cx: x, cy: at, r: 3.5, fill: color }));
       const says = [make('div', {}, bdi(data.x), ` ${where}`), make('table', {}, make('tbody', {}, ...near.map(line)))];
       return { x, y: curves[row].at, marks: [guide, ...dots], says };
@@ -226,14 +223,15 @@ const rove = (items, columns, choose) => items.forEach((item, i) => {
 });
 
 const attention = (figure, data) => {
-  const { layers, heads, prompts } = data;
+  const { layers, heads } = data;
   const { pixels } = scaleOf(data);
+  const prompts = data.prompts.filter(({ tokens: some }) => some.length);
   const thumbs = [...figure.querySelectorAll('image.cells')];
   if (!thumbs.length) return;
   const nameOf = (head) => `Layer ${Math.floor(head / heads)}, head ${head % heads}`;
   const press = (items, chosen) => items.forEach((item, i) => item.setAttribute('aria-pressed', i === chosen));
   const [title, large, told] = [make('h4', {}), make('div', {}), make('p', { role: 'status' })];
-  const row = make('p', { class: 'tokens', role: 'group', 'aria-label': 'Tokens: choose a query' });
+  const row = make('p', { class: 'tokens', role: 'group', 'aria-label': 'Tokens' });
   let [frame, head, query, names, tokens, cells] = [data.shown, 0, 0];
 
   const pattern = (which) => {
@@ -243,17 +241,16 @@ const attention = (figure, data) => {
   const attend = (next) => {
     query = next;
     const begin = ((frame * layers * heads + head) * names.length + query) * names.length;
-    const weights = Array.from(cells.subarray(begin, begin + names.length), (level) => level / 255);
-    tokens.forEach((token, key) => token.style.setProperty('--weight', weights[key]));
+    const weights = names.map((name, key) => [cells[begin + key] / 255, name]);
+    tokens.forEach((token, key) => token.style.setProperty('--weight', weights[key][0]));
     press(tokens, query);
-    const best = weights.map((weight, key) => [weight, names[key]]).filter(([weight]) => weight > 0.01).sort((a, b) => b[0] - a[0]);
-    const list = best.slice(0, 5).flatMap(([weight, name]) => [make('br', {}), weight.toFixed(2), ' ', bdi(name)]);
-    told.replaceChildren(bdi(names[query]), ' attends to', ...list);
+    const best = weights.filter(([weight]) => weight > 0.01).sort((a, b) => b[0] - a[0]).slice(0, 5);
+    told.replaceChildren(bdi(names[query]), ' attends to', ...best.flatMap(([weight, name]) => [make('br', {}), weight.toFixed(2), ' ', bdi(name)]));
   };
   const enlarge = (next) => {
     head = next;
     const canvas = pattern(head);
-    on(canvas, 'pointermove', ({ offsetY: y }) => attend(clamp(Math.floor((y / canvas.clientHeight) * names.length), 0, names.length - 1)));
+    on(canvas, 'pointermove', ({ offsetY }) => attend(clamp(Math.floor((offsetY * names.length) / canvas.clientHeight), 0, names.length - 1)));
     title.textContent = `${nameOf(head)}: queries down, keys across`;
     large.replaceChildren(canvas);
     press(thumbs, head);
@@ -268,7 +265,7 @@ const attention = (figure, data) => {
     names = prompt.tokens;
     cells = bytes(prompt.cells);
     query = names.length - 1;
-    tokens = names.map((name) => make('button', { type: 'button', class: 'token' }, bdi(name)));
+    tokens = names.map((name) => make('button', { class: 'token' }, bdi(name)));
     tokens.forEach((token, i) => on(token, 'pointerenter', () => attend(i)));
     rove(tokens, 1, attend);
     row.replaceChildren(...tokens);
@@ -279,12 +276,12 @@ const attention = (figure, data) => {
   rove(thumbs, heads, enlarge);
   if (prompts.length > 1) {
     const options = prompts.map(({ tokens: all }, i) => make('option', { value: i }, all.join('').slice(0, 60)));
-    const select = make('select', { name: 'prompt', autocomplete: 'off', 'aria-label': 'Prompt' }, ...options);
+    const select = make('select', { name: 'prompt', 'aria-label': 'Prompt' }, ...options);
     on(select, 'change', () => {
       spell(prompts[select.value]);
       turn(frame);
     });
-    controls(figure, select);
+    control(figure, select);
   }
   slider(figure, data, turn);
   figure.querySelector('.plot').after(make('div', { class: 'viewer' }, make('div', {}, title, large), make('div', {}, row, told)));
@@ -292,11 +289,10 @@ const attention = (figure, data) => {
   enlarge(0);
 };
 
-const kinds = { map, words, lines, attention };
 for (const script of document.querySelectorAll('figure > script')) {
   try {
     const data = JSON.parse(script.textContent);
-    kinds[data.type](script.parentElement, data);
+    ({ map, words, lines, attention })[data.type](script.parentElement, data);
   } catch (error) {
     console.error(script.id, error); // One figure that cannot be turned must not stop the others.
   }
