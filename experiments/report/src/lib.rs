@@ -5,5 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod chart;
+pub mod emergence;
+pub mod frame;
 pub mod listing;
 pub mod page;
+pub mod pick;
+pub mod query;
+pub mod results;
+pub mod summary;
+pub mod words;
