@@ -1,6 +1,6 @@
 //! Columns of a frame as plain vectors, and the curves that stand in a frame.
 
-use polars::prelude::{Column, DataFrame, DataType, IntoLazy, LazyFrame, col};
+use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
 
 use crate::results::{ResultsError, Table};
 
@@ -34,6 +34,16 @@ impl<'a> Rows<'a> {
     /// Whether the frame has a column of that name.
     pub fn has(&self, name: &str) -> bool {
         self.frame.column(name).is_ok()
+    }
+
+    /// The frame as CSV.
+    ///
+    /// # Errors
+    /// [`ResultsError::Polars`].
+    pub fn csv(&self) -> Result<String, ResultsError> {
+        let mut bytes = Vec::new();
+        CsvWriter::new(&mut bytes).finish(&mut self.frame.clone()).map_err(self.table.failed())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// A column of text; a null is empty.

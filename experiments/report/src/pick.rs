@@ -12,6 +12,7 @@ use crate::results::{ResultsError, Table};
 pub struct Pick {
     filters: Vec<Filter>,
     mean: Option<&'static str>,
+    max: Option<&'static str>,
     columns: Vec<&'static str>,
 }
 
@@ -28,6 +29,17 @@ pub enum Filter {
     Null(&'static str),
     /// The column is not null.
     NotNull(&'static str),
+    /// The column is at least this far from 0 at one step, among the rows that agree in `by`: the curves that end highest or lowest.
+    End {
+        /// What says which rows belong together.
+        by: Vec<&'static str>,
+        /// The column.
+        value: &'static str,
+        /// The step.
+        step: i64,
+        /// The bound.
+        least: f64,
+    },
     /// The column is at least this large somewhere among the rows that agree in `by`: the curves with the highest peaks.
     Peak {
         /// What says which rows belong together.
@@ -42,7 +54,7 @@ pub enum Filter {
 impl Pick {
     /// These columns of the rows that meet every condition.
     pub fn new(columns: &[&'static str], filters: Vec<Filter>) -> Self {
-        Self { filters, mean: None, columns: columns.to_vec() }
+        Self { filters, mean: None, max: None, columns: columns.to_vec() }
     }
 
     /// Only those rows of the model.
@@ -67,6 +79,13 @@ impl Pick {
         self
     }
 
+    /// The largest value of a column over the rows that agree in all the other columns.
+    #[must_use]
+    pub fn max(mut self, value: &'static str) -> Self {
+        self.max = Some(value);
+        self
+    }
+
     /// The rows, computed.
     ///
     /// # Errors
@@ -87,9 +106,11 @@ impl Pick {
     fn on(&self, frame: LazyFrame) -> PolarsResult<LazyFrame> {
         let narrow = |frame: LazyFrame, filter: &Filter| PolarsResult::Ok(frame.filter(filter.expr()?));
         let frame = self.filters.iter().try_fold(frame, narrow)?;
-        let frame = match self.mean {
-            None => frame.select(self.columns.iter().map(|name| col(*name)).collect::<Vec<_>>()),
-            Some(value) => frame.group_by(self.keys().map(col).collect::<Vec<_>>()).agg([
+        let keys = || self.keys().map(col).collect::<Vec<_>>();
+        let frame = match (self.mean, self.max) {
+            (None, None) => frame.select(self.columns.iter().map(|name| col(*name)).collect::<Vec<_>>()),
+            (None, Some(value)) => frame.group_by(keys()).agg([col(value).max()]),
+            (Some(value), _) => frame.group_by(keys()).agg([
                 col(value).mean(),
                 (col(value).std(1) / col(value).count().cast(DataType::Float64).sqrt()).alias(format!("{value}_se")),
                 col(value).count().alias("n"),
@@ -101,7 +122,7 @@ impl Pick {
 
     /// The columns that rows are told apart by: all but the numbers.
     fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.columns.iter().copied().filter(|name| !VALUES.contains(name) && Some(*name) != self.mean)
+        self.columns.iter().copied().filter(|name| !VALUES.contains(name))
     }
 
     /// The lines of Polars that give the same rows; `glob` names the table's files.
@@ -114,9 +135,12 @@ impl Pick {
         let mut lines = vec!["import polars as pl".to_owned(), String::new(), "(".into()];
         lines.push(format!("    pl.scan_parquet({})", quoted(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.python())));
-        match self.mean {
-            None => lines.push(format!("    .select({})", list(self.columns.iter().copied()))),
-            Some(value) => lines.extend([
+        match (self.mean, self.max) {
+            (None, None) => lines.push(format!("    .select({})", list(self.columns.iter().copied()))),
+            (None, Some(value)) => {
+                lines.push(format!("    .group_by({}).agg(pl.col(\"{value}\").max())", list(self.keys())));
+            }
+            (Some(value), _) => lines.extend([
                 format!("    .group_by({})", list(self.keys())),
                 "    .agg(".into(),
                 format!("        pl.col(\"{value}\").mean(),"),
@@ -136,9 +160,12 @@ impl Pick {
         let mut lines = vec!["use polars::prelude::*;".to_owned(), String::new()];
         lines.push(format!("LazyFrame::scan_parquet(PlRefPath::new({}), Default::default())?", quoted(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.rust())));
-        match self.mean {
-            None => lines.push(format!("    .select([{}])", cols(self.columns.iter().copied()))),
-            Some(value) => lines.extend([
+        match (self.mean, self.max) {
+            (None, None) => lines.push(format!("    .select([{}])", cols(self.columns.iter().copied()))),
+            (None, Some(value)) => {
+                lines.push(format!("    .group_by([{}]).agg([col(\"{value}\").max()])", cols(self.keys())));
+            }
+            (Some(value), _) => lines.extend([
                 format!("    .group_by([{}])", cols(self.keys())),
                 "    .agg([".into(),
                 format!("        col(\"{value}\").mean(),"),
@@ -199,6 +226,10 @@ impl Filter {
             }
             Self::Null(name) => col(*name).is_null(),
             Self::NotNull(name) => col(*name).is_not_null(),
+            Self::End { by, value, step, least } => {
+                let end = col(*value).filter(col("step").eq(lit(*step))).abs().max();
+                end.over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
+            }
             Self::Peak { by, value, least } => {
                 col(*value).max().over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
             }
@@ -212,6 +243,10 @@ impl Filter {
             Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
             Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
             Self::NotNull(name) => format!("pl.col(\"{name}\").is_not_null()"),
+            Self::End { by, value, step, least } => {
+                let end = format!("pl.col(\"{value}\").filter(pl.col(\"step\") == {step}).abs().max()");
+                format!("{end}.over({}) >= {least:?}", list(by.iter().copied()))
+            }
             Self::Peak { by, value, least } => {
                 format!("pl.col(\"{value}\").max().over({}) >= {least:?}", list(by.iter().copied()))
             }
@@ -229,6 +264,10 @@ impl Filter {
             }
             Self::Null(name) => format!("col(\"{name}\").is_null()"),
             Self::NotNull(name) => format!("col(\"{name}\").is_not_null()"),
+            Self::End { by, value, step, least } => {
+                let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
+                format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
+            }
             Self::Peak { by, value, least } => {
                 format!("col(\"{value}\").max().over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
             }

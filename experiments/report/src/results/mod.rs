@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
+use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, col};
+
+use crate::frame::Rows;
 
 mod error;
 mod holes;
@@ -74,6 +76,26 @@ impl Results {
 }
 
 impl Table {
+    /// Its models, sorted as people count.
+    pub fn models(&self) -> Vec<&str> {
+        let mut models: Vec<&str> = self.parts.keys().map(String::as_str).collect();
+        models.sort_by(|a, b| crate::words::by_size(a, b));
+        models
+    }
+
+    /// Tokens in one step of a model; none for a single model, or where the rows do not say.
+    ///
+    /// # Errors
+    /// [`ResultsError::Polars`] where the last part cannot be read.
+    pub fn tokens_per_step(&self, model: &str) -> Result<Option<f64>, ResultsError> {
+        let last = self.parts.get(model).and_then(|parts| parts.last());
+        let frame = self.scan(last.into_iter())?.select([col("step"), col("tokens_seen")]).tail(1);
+        let rows = Rows::collect(self, frame)?;
+        let (steps, tokens) = (rows.ints("step")?, rows.ints("tokens_seen")?);
+        let pair = steps.first().copied().flatten().zip(tokens.first().copied().flatten());
+        Ok(pair.filter(|(step, _)| *step > 0).map(|(step, tokens)| tokens as f64 / step as f64))
+    }
+
     /// All rows of the table, lazily.
     ///
     /// # Errors

@@ -59,6 +59,20 @@ const PLACE: [&str; 16] = [
 /// Columns that say how a place was changed, and what was measured.
 const SETTING: [&str; 3] = ["method", "direction", "metric"];
 
+/// The columns of a causal table that tell one curve from another.
+///
+/// # Errors
+/// [`ResultsError`] where the table cannot be read.
+pub fn keys(table: &Table) -> Result<Vec<&'static str>, ResultsError> {
+    let schema = table.frame()?.collect_schema().map_err(table.failed())?;
+    Ok(PLACE.iter().chain(&SETTING).copied().filter(|name| schema.contains(name)).collect())
+}
+
+/// The columns of the interval of an effect.
+pub fn bounds_of(table: &Table) -> [&'static str; 2] {
+    if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
+}
+
 /// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 1 are undefined.
 ///
 /// # Errors
@@ -67,14 +81,19 @@ pub fn places(table: &Table, model: &str) -> Result<Vec<PlaceCurve>, ResultsErro
     let Some(frame) = table.frame_of(model)? else {
         return Ok(Vec::new());
     };
-    let schema = frame.clone().collect_schema().map_err(table.failed())?;
-    let keys: Vec<&str> = PLACE.iter().chain(&SETTING).copied().filter(|name| schema.contains(name)).collect();
+    let keys = keys(table)?;
+    let columns = keys.iter().copied().chain(["step", value_of(table)]).chain(bounds_of(table));
+    let rows = Rows::collect(table, frame.select(columns.map(col).collect::<Vec<Expr>>()))?;
+    places_in(table, &rows, &keys)
+}
+
+/// As [`places`], of rows that were chosen already.
+///
+/// # Errors
+/// [`ResultsError`] where a column is missing.
+pub fn places_in(table: &Table, rows: &Rows<'_>, keys: &[&str]) -> Result<Vec<PlaceCurve>, ResultsError> {
     let value = value_of(table);
-    let bounds = [format!("{value}_low"), format!("{value}_high")];
-    let bounds = [bounds[0].as_str(), bounds[1].as_str()];
-    let columns: Vec<Expr> = keys.iter().copied().chain(["step", value]).chain(bounds).map(col).collect();
-    let rows = Rows::collect(table, frame.select(columns))?;
-    let curves = rows.curves(&keys, value, Some(bounds))?;
+    let curves = rows.curves(keys, value, Some(bounds_of(table)))?;
     let places = (0..curves.points.len()).map(|row| place(&curves.keys, row)).collect::<Result<Vec<_>, _>>()?;
     let points = curves.points.into_iter().map(|points| if value == "effect" { sure(points) } else { points });
     Ok(places.into_iter().zip(points).map(|(place, points)| PlaceCurve { place, points }).collect())
@@ -119,7 +138,7 @@ fn name(texts: &impl Fn(&str) -> Option<String>) -> String {
 /// The places of every model with the largest effects at its last checkpoint, for each method or direction and metric.
 pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
     let mut rows = Vec::new();
-    for model in table.parts.keys() {
+    for model in table.models() {
         let curves = places(table, model)?;
         let mut settings: Vec<&Vec<String>> = curves.iter().map(|curve| &curve.place.setting).collect();
         settings.sort();
@@ -154,12 +173,13 @@ pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on th
                           than 1 are left out, because there the two prompts differ too little to divide by.";
 
 /// The widest interval of an effect that says something.
-const WIDEST: f64 = 1.0;
+pub const WIDEST: f64 = 1.0;
 
-/// Takes away what is too uncertain to draw a curve through.
+/// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a narrow one.
 fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {
+    let measured = points.iter().any(|point| point.band.is_some());
     for point in &mut points {
-        if point.band.is_some_and(|(low, high)| high - low > WIDEST) {
+        if measured && point.band.is_none_or(|(low, high)| high - low > WIDEST) {
             (point.value, point.band) = (None, None);
         }
     }
@@ -171,12 +191,12 @@ fn size(curve: &PlaceCurve) -> f64 {
 }
 
 /// The point of the last checkpoint, defined or not: an effect that became undefined is not replaced by an older one.
-pub(crate) fn at_end(curve: &PlaceCurve) -> Option<&CurvePoint> {
+pub fn at_end(curve: &PlaceCurve) -> Option<&CurvePoint> {
     curve.points.last()
 }
 
 /// The range of the random controls of the place at the last checkpoint.
-pub(crate) fn control_range(curve: &PlaceCurve, controls: &[&PlaceCurve]) -> Option<(f64, f64)> {
+pub fn control_range(curve: &PlaceCurve, controls: &[&PlaceCurve]) -> Option<(f64, f64)> {
     let same =
         |control: &&&PlaceCurve| control.place.name == curve.place.name && control.place.setting == curve.place.setting;
     let values: Vec<f64> = controls.iter().filter(same).filter_map(|control| at_end(control)?.value).collect();

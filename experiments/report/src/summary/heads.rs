@@ -1,5 +1,7 @@
 //! Scores of attention heads: which heads are highest, and when they got there.
 
+use std::collections::BTreeMap;
+
 use polars::prelude::{Expr, col, lit};
 
 use super::{numeric, text, when, when_columns};
@@ -51,50 +53,79 @@ pub fn definition(table: &Table) -> Result<Vec<(String, String)>, ResultsError> 
     Ok(pairs)
 }
 
-/// The curves of a model's heads under one score, the highest peak first.
+/// The curves of a model's heads under one score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scored {
+    /// The score.
+    pub score: String,
+    /// The definition that stands for it.
+    pub definition: String,
+    /// The heads, the highest peak first.
+    pub heads: Vec<HeadCurve>,
+}
+
+/// The curves of a model's heads under every score of the table, in one reading.
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
-pub fn head_curves(table: &Table, model: &str, score: &str, definition: &str) -> Result<Vec<HeadCurve>, ResultsError> {
+pub fn scored(table: &Table, model: &str) -> Result<Vec<Scored>, ResultsError> {
     let Some(frame) = table.frame_of(model)? else {
         return Ok(Vec::new());
     };
-    let columns: Vec<Expr> = ["step", "layer", "head", "value", "null"].map(col).to_vec();
-    let chosen = frame.filter(col("score").eq(lit(score)).and(col("definition").eq(lit(definition)))).select(columns);
-    let rows = Rows::collect(table, chosen)?;
-    let curves = rows.curves(&["layer", "head"], "value", None)?;
-    let nulls = rows.curves(&["layer", "head"], "null", None)?;
-    let (layers, heads) = (curves.keys.ints("layer")?, curves.keys.ints("head")?);
-    let nulls = nulls.points.iter().map(|points| last(points));
-    let curve = |(((points, layer), head), null): (((Vec<CurvePoint>, _), _), _)| -> Option<HeadCurve> {
-        Some(HeadCurve { layer: layer?, head: head?, points, null })
+    let pairs = definition(table)?;
+    let is = |(score, definition): &(String, String)| {
+        col("score").eq(lit(score.as_str())).and(col("definition").eq(lit(definition.as_str())))
     };
-    let zipped = curves.points.into_iter().zip(layers).zip(heads).zip(nulls);
-    let mut curves: Vec<HeadCurve> = zipped.filter_map(curve).collect();
-    let height = |curve: &HeadCurve| peak(&curve.points).unwrap_or(f64::NEG_INFINITY);
-    curves.sort_by(|a, b| height(b).total_cmp(&height(a)).then((a.layer, a.head).cmp(&(b.layer, b.head))));
-    Ok(curves)
+    let chosen = pairs.iter().map(is).reduce(Expr::or).unwrap_or_else(|| lit(false));
+    let columns: Vec<Expr> = ["score", "step", "layer", "head", "value", "null"].map(col).to_vec();
+    let rows = Rows::collect(table, frame.filter(chosen).select(columns))?;
+    let mut by_score = curves(&rows)?;
+    let sorted = pairs.into_iter().map(|(score, definition)| {
+        let mut heads = by_score.remove(&score).unwrap_or_default();
+        let height = |curve: &HeadCurve| peak(&curve.points).unwrap_or(f64::NEG_INFINITY);
+        heads.sort_by(|a, b| height(b).total_cmp(&height(a)).then((a.layer, a.head).cmp(&(b.layer, b.head))));
+        Scored { score, definition, heads }
+    });
+    Ok(sorted.collect())
+}
+
+fn curves(rows: &Rows<'_>) -> Result<BTreeMap<String, Vec<HeadCurve>>, ResultsError> {
+    let keys = ["score", "layer", "head"];
+    let (curves, nulls) = (rows.curves(&keys, "value", None)?, rows.curves(&keys, "null", None)?);
+    let (scores, layers, heads) = (curves.keys.texts("score")?, curves.keys.ints("layer")?, curves.keys.ints("head")?);
+    let mut by_score: BTreeMap<String, Vec<HeadCurve>> = BTreeMap::new();
+    for (row, points) in curves.points.into_iter().enumerate() {
+        // A row without a layer or a head is not of a head.
+        if let Some((layer, head)) = layers[row].zip(heads[row]) {
+            let curve = HeadCurve { layer, head, points, null: last(&nulls.points[row]) };
+            by_score.entry(scores[row].clone()).or_default().push(curve);
+        }
+    }
+    Ok(by_score)
 }
 
 /// The highest heads of every model under every score.
 pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
+    let models = table.models().into_iter().map(|model| Ok((model, scored(table, model)?)));
+    Ok(listing_of(table, &models.collect::<Result<Vec<_>, ResultsError>>()?, top))
+}
+
+/// As the summary has it, of curves that were read already.
+pub fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> Listing {
     let mut rows = Vec::new();
-    for model in table.parts.keys() {
-        for (score, definition) in definition(table)? {
-            for curve in head_curves(table, model, &score, &definition)?.iter().take(top) {
-                rows.push(row(model, &score, &definition, curve));
-            }
+    for (model, scores) in models {
+        for Scored { score, definition, heads } in scores {
+            rows.extend(heads.iter().take(top).map(|curve| row(model, score, definition, curve)));
         }
     }
     let columns = [text("model"), text("score"), text("definition"), text("head")].into_iter();
     let numbers = [numeric("peak"), numeric("last"), numeric("null")];
     let columns = columns.chain(numbers).chain(when_columns()).collect();
-    let id = words::slug(&table.name);
-    let note = format!(
-        "The {} with the highest peak under each score. \"null\" is the formula under uniform attention.",
-        words::plural(top, "head")
-    );
-    Ok(Listing { id, title: format!("{}: the highest heads", table.name), note, columns, rows })
+    let shown = words::plural(top, "head");
+    let note =
+        format!("The {shown} with the highest peak under each score. \"null\" is the formula under uniform attention.");
+    let title = format!("{}: the highest heads", table.name);
+    Listing { id: words::slug(&table.name), title, note, columns, rows }
 }
 
 fn row(model: &str, score: &str, definition: &str, curve: &HeadCurve) -> Vec<String> {

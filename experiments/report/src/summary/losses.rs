@@ -34,7 +34,7 @@ fn first_and_last(
     narrow: impl Fn(LazyFrame) -> LazyFrame,
 ) -> Result<Listing, ResultsError> {
     let mut rows = Vec::new();
-    for model in table.parts.keys() {
+    for model in table.models() {
         let Some(frame) = table.frame_of(model)? else { continue };
         let by: Vec<Expr> = keys.iter().copied().chain(["step"]).map(col).collect();
         let means = narrow(frame).group_by_stable(by).agg([col(value).mean().alias("value")]);

@@ -12,8 +12,10 @@ mod integrity;
 mod losses;
 mod weights;
 
-pub use effects::{Place, PlaceCurve, places};
-pub use heads::{HeadCurve, definition, head_curves};
+pub use effects::{
+    Place, PlaceCurve, UNSURE, WIDEST, at_end, bounds_of, control_range, keys, places, places_in, value_of,
+};
+pub use heads::{HeadCurve, Scored, definition, listing_of, scored};
 pub use integrity::{bad_checkpoints, checkpoints, missing};
 
 /// The summary of a folder: listings in the order in which they are read.

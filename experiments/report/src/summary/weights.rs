@@ -11,7 +11,7 @@ use crate::words;
 /// The parameters of every model whose norms changed most, as a ratio.
 pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
     let mut rows = Vec::new();
-    for model in table.parts.keys() {
+    for model in table.models() {
         let Some(frame) = table.frame_of(model)? else { continue };
         let whole = frame.filter(col("head").is_null()).select(["step", "param", "norm"].map(col));
         let curves = Rows::collect(table, whole)?.curves(&["param"], "norm", None)?;
