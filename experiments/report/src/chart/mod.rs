@@ -3,6 +3,23 @@
 //! What is drawn is readable without a script. Charts that a reader can turn (frames of a slider, values under the pointer)
 //! carry what the page's script needs as JSON beside the picture ([`Drawing::data`]).
 
+mod color;
+mod curve;
+mod events;
+mod frame;
+mod labels;
+mod legend;
+mod lines;
+mod map;
+mod png;
+mod scale;
+mod scalebar;
+mod series;
+mod svg;
+mod text;
+
+pub use color::series_color;
+
 /// A picture of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chart {
@@ -16,6 +33,20 @@ pub enum Chart {
     Words(Words),
     /// Attention patterns: a thumbnail for each head.
     Attention(Attention),
+}
+
+impl Chart {
+    /// Draws the chart. `id` is a word of lower case letters, digits and hyphens with which every id in the document begins;
+    /// `title` and `alt` name and describe it to those who do not see it.
+    pub fn draw(&self, id: &str, title: &str, alt: &str) -> Drawing {
+        let picture = match self {
+            Self::Lines(lines) => lines::draw(lines),
+            Self::Map(map) => map::draw(map, id),
+            Self::Bars(_) | Self::Words(_) | Self::Attention(_) => frame::blank(),
+        };
+        let heading = svg::Heading { id, title, alt };
+        Drawing { svg: picture.body.document(&heading, frame::WIDTH, picture.height), data: picture.data }
+    }
 }
 
 /// What a chart looks like.

@@ -1,0 +1,169 @@
+//! Paths: curves with gaps and bands around them, as short texts.
+
+use super::Point;
+use super::scale::{Across, Linear, drawable};
+
+/// A place in tenths of a unit, which is finer than can be seen.
+type Place = (i64, i64);
+
+/// Where values lie in a panel.
+#[derive(Clone, Copy, Debug)]
+pub struct Axes {
+    /// The axis along x.
+    pub x: Across,
+    /// The axis along y.
+    pub y: Linear,
+}
+
+impl Axes {
+    fn place(&self, x: f64, y: f64) -> Option<Place> {
+        let tenths = |place: f64| (place * 10.0).round() as i64;
+        Some((tenths(self.x.at(drawable(x)?)), tenths(self.y.at(drawable(y)?))))
+    }
+
+    fn end(&self, x: f64, end: f64) -> Option<Place> {
+        // An interval that is open on one side reaches to the end of the axis.
+        self.place(x, if end.is_infinite() { end.clamp(self.y.low, self.y.high) } else { end })
+    }
+}
+
+/// A curve.
+#[derive(Debug, Default, PartialEq)]
+pub struct Curve {
+    /// The path through the points that have neighbours.
+    pub path: String,
+    /// The points that have none, in units.
+    pub lone: Vec<(f64, f64)>,
+}
+
+/// The curve through points; what has no value breaks it.
+pub fn curve(axes: &Axes, points: &[Point]) -> Curve {
+    let places: Vec<Option<Place>> = points.iter().map(|point| axes.place(point.x, point.y?)).collect();
+    let mut curve = Curve::default();
+    for run in places.split(Option::is_none) {
+        let run: Vec<Place> = run.iter().flatten().copied().collect();
+        match run.as_slice() {
+            [] => {}
+            [(x, y)] => curve.lone.push((*x as f64 / 10.0, *y as f64 / 10.0)),
+            _ => trace(&run, &mut curve.path),
+        }
+    }
+    curve
+}
+
+/// The path around the intervals of points; empty where there is none.
+pub fn band(axes: &Axes, points: &[Point]) -> String {
+    let side = |point: &Point| {
+        let (low, high) = point.band?;
+        Some((axes.end(point.x, low)?, axes.end(point.x, high)?))
+    };
+    let sides: Vec<Option<(Place, Place)>> = points.iter().map(side).collect();
+    let mut path = String::new();
+    for run in sides.split(Option::is_none) {
+        let lower = run.iter().flatten().map(|(low, _)| *low);
+        let around: Vec<Place> = lower.chain(run.iter().rev().flatten().map(|(_, high)| *high)).collect();
+        if run.len() > 1 {
+            trace(&around, &mut path);
+            path.push('z');
+        }
+    }
+    path
+}
+
+/// The areas of bands that are one point wide, which a path does not show: its place and both ends.
+pub fn whiskers(axes: &Axes, points: &[Point]) -> Vec<(f64, f64, f64)> {
+    let has =
+        |index: Option<usize>| index.and_then(|index| points.get(index)).is_some_and(|point| point.band.is_some());
+    let lone = |(index, point): (usize, &Point)| {
+        let (low, high) = point.band?;
+        let alone = !has(index.checked_sub(1)) && !has(index.checked_add(1));
+        let ((x, low), (_, high)) = (axes.end(point.x, low)?, axes.end(point.x, high)?);
+        alone.then_some((x as f64 / 10.0, low as f64 / 10.0, high as f64 / 10.0))
+    };
+    points.iter().enumerate().filter_map(lone).collect()
+}
+
+/// Appends a path through places: the first one absolute, the others relative to their predecessor.
+fn trace(places: &[Place], path: &mut String) {
+    let mut last = None;
+    for place in places {
+        let (x, y) = *place;
+        match last {
+            None => {
+                path.push('M');
+                number(x, path);
+                number(y, path);
+                path.push('l');
+            }
+            Some((before_x, before_y)) if place != &(before_x, before_y) => {
+                number(x - before_x, path);
+                number(y - before_y, path);
+            }
+            Some(_) => {}
+        }
+        last = Some((x, y));
+    }
+    if path.ends_with('l') {
+        path.push_str("0 0");
+    }
+}
+
+/// Appends tenths as a number, after a space only where it would run into the one before.
+fn number(tenths: i64, path: &mut String) {
+    let (whole, part) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
+    if tenths < 0 {
+        path.push('-');
+    } else if path.ends_with(|last: char| last.is_ascii_digit()) {
+        path.push(' ');
+    }
+    if whole > 0 || part == 0 {
+        path.push_str(&whole.to_string());
+    }
+    if part > 0 {
+        path.push('.');
+        path.push_str(&part.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::X;
+
+    fn axes() -> Axes {
+        let x = Across::around(&X::Linear { label: String::new() }, [0.0, 10.0], 5).between(0.0, 100.0);
+        Axes { x, y: Linear::around([0.0, 1.0], 5).between(50.0, 0.0) }
+    }
+
+    fn points(values: &[(f64, Option<f64>)]) -> Vec<Point> {
+        values.iter().map(|(x, y)| Point { x: *x, y: *y, band: y.map(|y| (y - 0.1, y + 0.1)) }).collect()
+    }
+
+    #[test]
+    fn a_curve_is_relative_and_breaks_at_gaps() {
+        let values = [
+            (0.0, Some(0.0)),
+            (1.0, Some(0.5)),
+            (2.0, Some(0.25)),
+            (3.0, None),
+            (4.0, Some(1.0)),
+            (5.0, Some(f64::NAN)),
+        ];
+        let drawn = curve(&axes(), &points(&values));
+        assert_eq!(drawn, Curve { path: "M0 50l10-25 10 12.5".into(), lone: vec![(40.0, 0.0)] });
+    }
+
+    #[test]
+    fn a_band_goes_there_and_back() {
+        let drawn = band(&axes(), &points(&[(0.0, Some(0.5)), (2.0, Some(0.5))]));
+        assert_eq!(drawn, "M0 30l20 0 0-10-20 0z");
+        let lone = points(&[(0.0, None), (2.0, Some(0.5)), (3.0, None)]);
+        assert_eq!((band(&axes(), &lone), whiskers(&axes(), &lone)), (String::new(), vec![(20.0, 30.0, 20.0)]));
+    }
+
+    #[test]
+    fn points_at_one_place_are_one() {
+        let drawn = curve(&axes(), &points(&[(1.0, Some(0.5)), (1.0, Some(0.5))]));
+        assert_eq!(drawn.path, "M10 25l0 0");
+    }
+}

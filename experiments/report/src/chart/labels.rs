@@ -1,0 +1,202 @@
+//! Names along the sides of a grid: all of them where there is room, else those that help most.
+
+use super::frame::{AXIS, Anchor, Area, QUIET, SMALL, uncrowded, word};
+use super::svg::{Svg, coord};
+use super::text;
+
+/// The longest name beside a row or under a column.
+const LONGEST: f64 = 90.0;
+/// The least distance of two lines of names.
+const PITCH: f64 = 11.0;
+
+/// How names stand under their columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Flat,
+    Slanted,
+    Upright,
+}
+
+/// The names under columns, settled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Under {
+    turn: Turn,
+    /// Indices of the columns whose names are written, with what is written.
+    kept: Vec<(usize, String)>,
+    thinned: bool,
+    /// How much room they take below the grid.
+    pub height: f64,
+}
+
+/// Settles the names under columns that are `pitch` wide; those slanted have `overhang` at their left.
+pub fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
+    let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
+    let (turn, kept) = match numbers {
+        Some(numbers) => (Turn::Flat, round_ones(&numbers, pitch)),
+        None => words(names, pitch, overhang),
+    };
+    let longest = kept.iter().map(|(_, name)| text::width(name, SMALL)).fold(0.0, f64::max);
+    let height = match turn {
+        Turn::Flat => 16.0,
+        Turn::Slanted => 16.0 + longest * std::f64::consts::FRAC_1_SQRT_2,
+        Turn::Upright => 10.0 + longest,
+    };
+    Under { turn, thinned: kept.len() < names.len(), kept, height: if names.is_empty() { 0.0 } else { height } }
+}
+
+fn words(names: &[String], pitch: f64, overhang: f64) -> (Turn, Vec<(usize, String)>) {
+    let widest = names.iter().map(|name| text::width(&text::shown(name), SMALL)).fold(0.0, f64::max);
+    let (turn, room) = match pitch {
+        pitch if widest + 4.0 <= pitch => (Turn::Flat, pitch),
+        pitch if pitch >= 14.0 => (Turn::Slanted, LONGEST.min(overhang * std::f64::consts::SQRT_2)),
+        _ => (Turn::Upright, LONGEST),
+    };
+    let kept = every(names, pitch).into_iter().map(|index| (index, text::fitted(&names[index], SMALL, room)));
+    (turn, kept.collect())
+}
+
+/// Numbers, such as steps: first and last, powers of ten and other round ones before the rest.
+fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
+    let names: Vec<String> = numbers.iter().map(|number| thousands(*number)).collect();
+    let places: Vec<f64> = (0..numbers.len()).map(|index| index as f64 * pitch).collect();
+    let half: Vec<f64> = names.iter().map(|name| text::width(name, SMALL) / 2.0 + 3.0).collect();
+    let last = numbers.len().saturating_sub(1);
+    let ranks: Vec<usize> = numbers
+        .iter()
+        .enumerate()
+        .map(|(index, number)| if index == 0 || index == last { 0 } else { roundness(*number) })
+        .collect();
+    uncrowded(&places, &half, &ranks).into_iter().map(|index| (index, names[index].clone())).collect()
+}
+
+fn thousands(number: u64) -> String {
+    if number > 0 && number.is_multiple_of(1000) { format!("{}k", number / 1000) } else { number.to_string() }
+}
+
+/// How far from round a number is.
+fn roundness(number: u64) -> usize {
+    let mut digits = number;
+    while digits > 0 && digits.is_multiple_of(10) {
+        digits /= 10;
+    }
+    match digits {
+        0 | 1 => 1,
+        5 => 2,
+        2 => 3,
+        3..=9 => 4,
+        digits if digits < 100 && number >= 1000 => 5,
+        _ if number.is_power_of_two() => 6,
+        _ => 7,
+    }
+}
+
+/// Indices of names `pitch` apart of which each has room for a line. Names that count in rounds (heads within layers) are
+/// thinned by whole parts of a round or by whole rounds.
+fn every(names: &[String], pitch: f64) -> Vec<usize> {
+    let least = if pitch > 0.0 { (PITCH / pitch).ceil().clamp(1.0, 1e6) as usize } else { names.len().max(1) };
+    let round = round_length(names);
+    let steps =
+        (least..=least.saturating_mul(12)).find(|step| round.is_multiple_of(*step) || step.is_multiple_of(round));
+    let plain = || [1, 2, 5, 10, 20, 25, 50, 100, 200, 500, 1000, 2000].into_iter().find(|step| *step >= least);
+    let step = if round > 1 { steps } else { plain() }.unwrap_or(least);
+    (0..names.len()).step_by(step).collect()
+}
+
+/// After how many names the number at their ends comes again; 1 where it does not, or not regularly.
+fn round_length(names: &[String]) -> usize {
+    let ending = |name: &String| {
+        let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        name[name.len() - digits..].parse::<u32>().ok()
+    };
+    let endings: Option<Vec<u32>> = names.iter().map(ending).collect();
+    let Some(endings) = endings else { return 1 };
+    let again = endings.iter().skip(1).position(|ending| Some(ending) == endings.first()).map_or(1, |index| index + 1);
+    let regular = endings.iter().enumerate().all(|(index, ending)| endings[index % again] == *ending);
+    if regular { again } else { 1 }
+}
+
+/// How much room the names beside rows take.
+pub fn beside_width(names: &[String]) -> f64 {
+    names.iter().map(|name| text::width(&text::shown(name), SMALL)).fold(0.0, f64::max).min(LONGEST)
+}
+
+/// Writes names beside the rows of a grid, as many as fit.
+pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
+    let pitch = area.h / names.len().max(1) as f64;
+    for index in every(names, pitch) {
+        let y = area.y + (index as f64 + 0.5) * pitch;
+        word(svg, (area.x - 6.0, y + 3.5), Anchor::End, &names[index], LONGEST);
+        if pitch < PITCH {
+            svg.rule((area.x - 4.0, y), (area.x, y), AXIS);
+        }
+    }
+}
+
+/// Writes names under the columns of a grid.
+pub fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
+    let pitch = area.w / names.len().max(1) as f64;
+    for (index, shown) in &under.kept {
+        let (x, y) = (area.x + (*index as f64 + 0.5) * pitch, area.bottom());
+        if under.thinned {
+            svg.rule((x, y), (x, y + 3.0), AXIS);
+        }
+        let (anchor, down, angle) = match under.turn {
+            Turn::Flat => ("middle", 13.0, None),
+            Turn::Slanted => ("end", 11.0, Some(-45)),
+            Turn::Upright => ("end", 6.0, Some(-90)),
+        };
+        // Turned names are moved by a third of their size, so that their middle and not their foot is under the column.
+        let x = if angle.is_some() { x + 3.5 } else { x };
+        let turn = angle.map(|angle| format!("rotate({angle} {} {})", coord(x), coord(y + down)));
+        let tag = svg.tag("text").at(x, y + down).attr("text-anchor", anchor).num("font-size", SMALL);
+        let tag = tag.maybe("transform", turn.as_deref()).attr("fill", "currentColor").num("fill-opacity", QUIET);
+        let whole = text::shown(&names[*index]);
+        if under.turn == Turn::Flat { tag.text(shown) } else { tag.label(shown, &whole) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+        names.into_iter().map(|name| name.to_string()).collect()
+    }
+
+    fn heads(layers: usize, heads: usize) -> Vec<String> {
+        (0..layers).flat_map(|layer| (0..heads).map(move |head| format!("L{layer}H{head}"))).collect()
+    }
+
+    #[test]
+    fn heads_are_thinned_by_rounds() {
+        assert_eq!(round_length(&heads(3, 8)), 8);
+        assert_eq!(round_length(&names(["a", "b"])), 1);
+        assert_eq!(every(&heads(3, 8), 3.0), [0, 4, 8, 12, 16, 20]);
+        assert_eq!(every(&heads(24, 16), 1.3), (0..24).map(|layer| layer * 16).collect::<Vec<_>>());
+        assert_eq!(every(&names(0..30), 5.0), [0, 5, 10, 15, 20, 25]);
+        assert_eq!(every(&names(0..3), 12.0), [0, 1, 2]);
+    }
+
+    #[test]
+    fn steps_keep_round_numbers() {
+        let steps = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512].into_iter().chain((1..=143).map(|step| step * 1000));
+        let under = under(&names(steps), 4.6, 50.0);
+        let shown: Vec<&str> = under.kept.iter().map(|(_, name)| name.as_str()).collect();
+        assert!(shown.starts_with(&["0", "8"]) || shown.starts_with(&["0", "4"]), "{shown:?}");
+        for expected in ["1k", "10k", "50k", "100k", "143k"] {
+            assert!(shown.contains(&expected), "{expected} in {shown:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_turn_before_they_are_thinned() {
+        let tokens = names(["<|endoftext|>", "When", " Mary", " and"]);
+        assert_eq!(under(&tokens, 120.0, 60.0).turn, Turn::Flat);
+        assert_eq!(under(&tokens, 20.0, 60.0).turn, Turn::Slanted);
+        assert_eq!(under(&tokens, 11.0, 60.0).turn, Turn::Upright);
+        let many = names((0..10_000).map(|index| format!("t{index}")));
+        let crowd = under(&many, 0.07, 60.0);
+        assert!(crowd.kept.len() < 70 && crowd.thinned, "{}", crowd.kept.len());
+        assert_eq!(under(&[], 0.0, 0.0).height, 0.0);
+    }
+}

@@ -1,0 +1,172 @@
+//! Colours on grids: an image of one pixel for each cell, with names at its sides.
+
+use super::color::{Palette, ends, level};
+use super::frame::{AXIS, Anchor, Area, Grid, Picture, WIDTH, nothing, title, upright, word};
+use super::labels::{Under, beside_width, draw_beside, draw_under, under};
+use super::scalebar::{self, Bar};
+use super::svg::Svg;
+use super::{Map, MapPanel, png, text};
+use serde_json::{Value, json};
+
+const GAP: f64 = 22.0;
+const TITLE: f64 = 20.0;
+
+/// Draws the chart.
+pub fn draw(map: &Map, id: &str) -> Picture {
+    let palette = Palette::of(map.scale.kind);
+    let levels = Levels::new(map);
+    let plan = Plan::new(map);
+    let mut svg = Svg::default();
+    let bar = Bar { id, label: &map.scale.label, ends: ends(&map.scale), palette: &palette, missing: levels.missing };
+    scalebar::draw(&mut svg, &bar, plan.grid.left - plan.names);
+    scalebar::frame_name(&mut svg, id, &map.frames, levels.shown);
+    for (index, panel) in map.panels.iter().enumerate() {
+        svg.group("panel");
+        plan.draw_panel(&mut svg, panel, index, levels.frame(panel, index), &palette);
+        svg.end();
+    }
+    plan.draw_axes(&mut svg, map);
+    let panels =
+        map.panels.iter().enumerate().map(|(index, panel)| panel_data(panel, &plan.areas[index], &levels.cells[index]));
+    let mut data = scalebar::data(&map.scale, &palette);
+    data.insert("type".to_owned(), json!("map"));
+    data.insert("frames".to_owned(), map.frames.iter().map(|name| text::shown(name)).collect());
+    data.insert("shown".to_owned(), json!(levels.shown));
+    data.insert("panels".to_owned(), panels.collect());
+    Picture { body: svg, height: plan.height, data: Some(data.into()) }
+}
+
+fn panel_data(panel: &MapPanel, area: &Area, cells: &[u8]) -> Value {
+    let names = |names: &[String]| names.iter().map(|name| text::shown(name)).collect::<Value>();
+    json!({
+        "title": text::shown(&panel.title), "rows": names(&panel.rows), "columns": names(&panel.columns),
+        "box": area.sides(), "cells": png::base64(cells),
+    })
+}
+
+/// The values as levels of the palette, `frames × rows × columns` of them for each panel whatever its values' number is.
+struct Levels {
+    cells: Vec<Vec<u8>>,
+    shown: usize,
+    missing: bool,
+}
+
+impl Levels {
+    fn new(map: &Map) -> Self {
+        let (ends, frames) = (ends(&map.scale), map.frames.len().max(1));
+        let of = |panel: &MapPanel| {
+            let values = panel.values.iter().copied().chain(std::iter::repeat(None));
+            values.take(frames * panel.rows.len() * panel.columns.len()).map(|value| level(ends, value)).collect()
+        };
+        let cells: Vec<Vec<u8>> = map.panels.iter().map(of).collect();
+        let missing = cells.iter().flatten().any(|level| *level == 0);
+        Self { cells, shown: map.shown.min(frames - 1), missing }
+    }
+
+    fn frame(&self, panel: &MapPanel, index: usize) -> &[u8] {
+        let size = panel.rows.len() * panel.columns.len();
+        self.cells.get(index).and_then(|cells| cells.get(self.shown * size..(self.shown + 1) * size)).unwrap_or(&[])
+    }
+}
+
+/// Everything that is settled before the first element is written.
+struct Plan {
+    grid: Grid,
+    areas: Vec<Area>,
+    unders: Vec<Under>,
+    /// The room that names beside rows take, and whether only the first panel of a row has them.
+    names: f64,
+    shared: bool,
+    height: f64,
+}
+
+impl Plan {
+    fn new(map: &Map) -> Self {
+        let panels = &map.panels;
+        let names = panels.iter().map(|panel| beside_width(&panel.rows)).fold(0.0, f64::max) + 8.0;
+        let shared = panels.windows(2).all(|pair| pair[0].rows == pair[1].rows);
+        let left = 24.0 + names;
+        let gap = if shared { GAP } else { GAP + names };
+        let grid = Grid::new(panels.len(), side_by_side(panels), (left, WIDTH - 12.0), gap);
+        let mut plan = Self { grid, areas: Vec::new(), unders: Vec::new(), names, shared, height: 0.0 };
+        plan.stack(map);
+        plan
+    }
+
+    /// Places the panels under each other, each row of them as high as its highest.
+    fn stack(&mut self, map: &Map) {
+        let titled = if map.panels.iter().any(|panel| !panel.title.is_empty()) { TITLE } else { 0.0 };
+        let mut y = scalebar::HEIGHT + 8.0;
+        for (row, panels) in map.panels.chunks(self.grid.columns).enumerate() {
+            let mut lowest: f64 = y;
+            for (column, panel) in panels.iter().enumerate() {
+                let x = self.grid.x(row * self.grid.columns + column);
+                let (w, h) = self.size(panel);
+                let area = Area { x, y: y + titled, w, h };
+                let under = under(&panel.columns, w / panel.columns.len().max(1) as f64, x - 4.0);
+                lowest = lowest.max(area.bottom() + under.height);
+                self.areas.push(area);
+                self.unders.push(under);
+            }
+            y = lowest + GAP * 0.6;
+        }
+        self.height = y + if map.axes.1.is_empty() { 0.0 } else { 12.0 };
+    }
+
+    fn size(&self, panel: &MapPanel) -> (f64, f64) {
+        let (rows, columns) = (panel.rows.len(), panel.columns.len());
+        let target = if self.grid.columns == 1 { 480.0 } else { 320.0 };
+        let width = self.grid.width.min(columns.max(1) as f64 * 36.0);
+        let height = match rows {
+            0 => 40.0,
+            rows => (rows as f64 * (target / rows as f64).clamp(1.0, 22.0)).min(1600.0),
+        };
+        (if columns == 0 { self.grid.width.min(200.0) } else { width }, height)
+    }
+
+    fn draw_panel(&self, svg: &mut Svg, panel: &MapPanel, index: usize, levels: &[u8], palette: &Palette) {
+        let area = self.areas[index];
+        title(svg, (area.x, area.y - 7.0), &panel.title, self.grid.width);
+        draw_cells(svg, &area, (panel.rows.len(), panel.columns.len()), levels, palette.bytes());
+        if self.grid.is_first(index) || !self.shared {
+            draw_beside(svg, &panel.rows, &area);
+        }
+        draw_under(svg, &self.unders[index], &panel.columns, &area);
+    }
+
+    fn draw_axes(&self, svg: &mut Svg, map: &Map) {
+        let (Some(first), Some(last)) = (self.areas.first(), self.areas.last()) else { return };
+        let right = self.areas.iter().map(Area::right).fold(first.right(), f64::max);
+        upright(svg, 13.0, (first.y, last.bottom()), &map.axes.0);
+        let middle = ((first.x + right) / 2.0, self.height - 6.0);
+        word(svg, middle, Anchor::Middle, &map.axes.1, WIDTH - 2.0 * (WIDTH / 2.0 - middle.0).abs());
+    }
+}
+
+/// How many grids stand side by side, so that a cell is some units wide.
+fn side_by_side(panels: &[MapPanel]) -> usize {
+    let widest = panels.iter().map(|panel| panel.columns.len()).max().unwrap_or(0);
+    let most = match widest {
+        0..=40 => 3,
+        41..=200 => 2,
+        _ => 1,
+    };
+    super::frame::columns(panels.len()).min(most)
+}
+
+/// Draws levels as an image that fills an area, with a thin frame: on paper the middle of a scale may be next to white.
+pub fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
+    match png::image(columns, rows, levels, palette) {
+        Some(address) => {
+            // Where a cell is smaller than a pixel, the mean of several shows more than one of them.
+            let crowded = area.w < columns as f64 || area.h < rows as f64;
+            let tag =
+                svg.tag("image").attr("class", "cells").at(area.x, area.y).num("width", area.w).num("height", area.h);
+            let tag = tag.attr("preserveAspectRatio", "none");
+            tag.attr("image-rendering", if crowded { "auto" } else { "pixelated" }).attr("href", &address).empty();
+        }
+        None => nothing(svg, area),
+    }
+    let tag = svg.tag("rect").at(area.x, area.y).num("width", area.w).num("height", area.h).attr("fill", "none");
+    tag.attr("stroke", "currentColor").num("stroke-opacity", AXIS * 0.7).num("stroke-width", 0.5).empty();
+}

@@ -1,0 +1,365 @@
+//! From values to places along an axis, and where its ticks are.
+
+use super::X;
+
+/// The value, where it can be drawn: finite and not absurd.
+pub fn drawable(value: f64) -> Option<f64> {
+    (value.abs() <= 1e100).then_some(value)
+}
+
+/// A mark at an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    /// Where it is.
+    pub value: f64,
+    /// What is written at it.
+    pub label: String,
+}
+
+/// A linear axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Linear {
+    /// The value at the beginning.
+    pub low: f64,
+    /// The value at the end.
+    pub high: f64,
+    step: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Linear {
+    /// An axis around all values, with about `count` ticks of which one is at each end. It is laid between the places `from`
+    /// and `to`; from 0 to 1 where there is no value.
+    pub fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+        let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
+        let step = round_step((high - low) / count.max(1) as f64);
+        let (low, high) = ((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
+        Self { low, high, step, from: 0.0, to: 1.0 }
+    }
+
+    /// As [`Linear::around`], but the axis ends where the values end.
+    pub fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+        let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
+        Self { low, high, step: round_step((high - low) / count.max(1) as f64), from: 0.0, to: 1.0 }
+    }
+
+    /// The same axis between two places.
+    pub fn between(mut self, from: f64, to: f64) -> Self {
+        (self.from, self.to) = (from, to);
+        self
+    }
+
+    /// The place of a value.
+    pub fn at(&self, value: f64) -> f64 {
+        let part = (value - self.low) / (self.high - self.low);
+        self.from + part.clamp(0.0, 1.0) * (self.to - self.from)
+    }
+
+    /// Its ticks, in order.
+    pub fn ticks(&self) -> Vec<Tick> {
+        let first = (self.low / self.step - 1e-6).ceil();
+        let count = ((self.high / self.step + 1e-6).floor() - first).clamp(-1.0, 50.0);
+        let values: Vec<f64> = (0..=count as i64).map(|i| (first + i as f64) * self.step).collect();
+        let unit = Unit::of(values.iter().fold(0.0, |most: f64, value| most.max(value.abs())), self.step);
+        values.into_iter().map(|value| Tick { value, label: unit.write(value) }).collect()
+    }
+}
+
+/// The ends of all drawable values.
+fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
+    let widen = |ends: Option<(f64, f64)>, value: f64| match ends {
+        Some((low, high)) => Some((low.min(value), high.max(value))),
+        None => Some((value, value)),
+    };
+    values.into_iter().filter_map(drawable).fold(None, widen)
+}
+
+/// Ends far enough apart for ticks between them.
+fn apart((low, high): (f64, f64)) -> (f64, f64) {
+    let size = low.abs().max(high.abs());
+    if high - low > size * 1e-6 {
+        (low, high)
+    } else if size == 0.0 {
+        (0.0, 1.0)
+    } else {
+        (low - size * 0.1, high + size * 0.1)
+    }
+}
+
+/// The least of 1, 2 or 5 times a power of ten that is not below.
+fn round_step(least: f64) -> f64 {
+    let power = 10f64.powf(least.abs().max(1e-300).log10().floor());
+    let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= least * (1.0 - 1e-9)).unwrap_or(10.0);
+    times * power
+}
+
+/// How the numbers of one axis are written: all in the same unit, with as many decimals as tell them apart.
+struct Unit {
+    divisor: f64,
+    suffix: &'static str,
+    decimals: usize,
+    scientific: bool,
+}
+
+impl Unit {
+    fn of(most: f64, step: f64) -> Self {
+        let (divisor, suffix) = match most {
+            most if most >= 1e12 => (1e12, "T"),
+            most if most >= 1e9 => (1e9, "B"),
+            most if most >= 1e6 => (1e6, "M"),
+            most if most >= 1e4 => (1e3, "k"),
+            _ => (1.0, ""),
+        };
+        let decimals = (-(step / divisor).log10() - 1e-9).ceil().clamp(0.0, 9.0) as usize;
+        Self { divisor, suffix, decimals, scientific: most >= 1e15 || (most > 0.0 && most < 1e-3) }
+    }
+
+    fn write(&self, value: f64) -> String {
+        if value == 0.0 {
+            return "0".to_owned();
+        }
+        let text = match self.scientific {
+            true => format!("{value:.1e}").replace(".0e", "e"),
+            false => format!("{:.*}{}", self.decimals, value / self.divisor, self.suffix),
+        };
+        text.replace('-', "−")
+    }
+}
+
+/// A number as it stands at a bar or in a title: three digits that count.
+pub fn brief(value: f64) -> String {
+    let Some(value) = drawable(value) else {
+        return if value.is_nan() {
+            "not a number".to_owned()
+        } else {
+            format!("{}∞", if value < 0.0 { "−" } else { "" })
+        };
+    };
+    let size = value.abs();
+    let text = if size != 0.0 && !(1e-3..1e5).contains(&size) {
+        format!("{value:.2e}")
+    } else {
+        let digits = if size == 0.0 { 0.0 } else { 2.0 - size.log10().floor() };
+        trimmed(&format!("{value:.*}", digits.max(0.0) as usize)).to_owned()
+    };
+    text.replace('-', "−")
+}
+
+/// A count such as 1, 512, 1k, 2.1M or 300B: two digits that count below 100 of a unit.
+pub fn count(value: f64) -> String {
+    let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
+    let Some((unit, suffix)) = units.into_iter().find(|(unit, _)| value >= *unit * 0.9995) else {
+        return trimmed(&format!("{value:.1}")).to_owned();
+    };
+    let value = value / unit;
+    let text = if value < 99.5 { format!("{value:.1}") } else { format!("{value:.0}") };
+    let text = if value >= 9.95 { format!("{value:.0}") } else { text };
+    format!("{}{suffix}", trimmed(&text))
+}
+
+fn trimmed(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
+/// How much of the axis step 0 has for itself, left of the others.
+const ZERO: f64 = 0.07;
+
+/// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    zero: bool,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Steps {
+    /// An axis around all steps.
+    pub fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
+        let zero = steps.clone().into_iter().any(|step| step < 1.0);
+        let trained = steps.into_iter().filter(|step| *step >= 1.0);
+        let (low, high) = range(trained).unwrap_or((1.0, 10.0));
+        let high = if high > low { high } else { low * 2.0 };
+        Self { zero, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
+    }
+
+    /// The place of the break between step 0 and the others, if there is one.
+    pub fn gap(&self) -> Option<f64> {
+        self.zero.then(|| self.from + (self.to - self.from) * ZERO * 0.6)
+    }
+
+    fn at(&self, step: f64) -> f64 {
+        let width = self.to - self.from;
+        if step < 1.0 {
+            return if self.zero { self.from + width * ZERO * 0.2 } else { self.from };
+        }
+        let first = if self.zero { width * ZERO } else { 0.0 };
+        let part = ((step.log10() - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
+        self.from + first + part * (width - first)
+    }
+
+    fn inside(&self, step: f64) -> bool {
+        step.log10() >= self.low - 1e-9 && step.log10() <= self.high + 1e-9
+    }
+
+    /// Powers of ten times each of `times` that are on the axis.
+    fn powers<'a>(&'a self, times: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
+        let decades = self.low.floor() as i32..=self.high.floor() as i32;
+        decades
+            .flat_map(move |power| times.iter().map(move |times| times * 10f64.powi(power)))
+            .filter(|s| self.inside(*s))
+    }
+
+    fn majors(&self) -> Vec<f64> {
+        let steps = |times: &[f64]| {
+            let zero = self.zero.then_some(0.0);
+            zero.into_iter().chain(self.powers(times)).collect::<Vec<_>>()
+        };
+        let decades = steps(&[1.0]);
+        if decades.len() > 2 { decades } else { steps(&[1.0, 2.0, 5.0]) }
+    }
+}
+
+/// The x axis.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Across {
+    /// Training steps.
+    Steps(Steps),
+    /// Any other quantity.
+    Linear(Linear),
+}
+
+impl Across {
+    /// The axis of this kind around all values.
+    pub fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
+        match x {
+            X::Steps { .. } => Self::Steps(Steps::around(values)),
+            X::Linear { .. } => Self::Linear(Linear::around(values, count)),
+        }
+    }
+
+    /// The same axis between two places.
+    pub fn between(self, from: f64, to: f64) -> Self {
+        match self {
+            Self::Steps(steps) => Self::Steps(Steps { from, to, ..steps }),
+            Self::Linear(linear) => Self::Linear(linear.between(from, to)),
+        }
+    }
+
+    /// The place of a value.
+    pub fn at(&self, value: f64) -> f64 {
+        match self {
+            Self::Steps(steps) => steps.at(value),
+            Self::Linear(linear) => linear.at(value),
+        }
+    }
+
+    /// The ticks with labels.
+    pub fn ticks(&self) -> Vec<Tick> {
+        match self {
+            Self::Steps(steps) => steps.majors().into_iter().map(|value| Tick { value, label: count(value) }).collect(),
+            Self::Linear(linear) => linear.ticks(),
+        }
+    }
+
+    /// The places of ticks without labels.
+    pub fn minor(&self) -> Vec<f64> {
+        match self {
+            Self::Steps(steps) => steps.powers(&[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]).collect(),
+            Self::Linear(_) => Vec::new(),
+        }
+    }
+
+    /// The last value.
+    pub fn end(&self) -> f64 {
+        match self {
+            Self::Steps(steps) => 10f64.powf(steps.high),
+            Self::Linear(linear) => linear.high,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(ticks: &[Tick]) -> Vec<&str> {
+        ticks.iter().map(|tick| tick.label.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_and_at_both_ends() {
+        let axis = Linear::around([0.013, 0.97], 5);
+        assert_eq!((axis.low, axis.high), (0.0, 1.0));
+        assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert_eq!(labels(&Linear::around([-1.2, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
+        assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+    }
+
+    #[test]
+    fn no_values_the_same_value_and_absurd_values_have_an_axis() {
+        let strange: [&[f64]; 7] =
+            [&[], &[0.0], &[3.0, 3.0], &[f64::NAN, f64::INFINITY], &[1e100, -1e100], &[1e308], &[1.0, 1.0 + 1e-15]];
+        for values in strange {
+            let axis = Linear::around(values.iter().copied(), 5).between(10.0, 20.0);
+            assert!(axis.low < axis.high, "{values:?}");
+            assert!((2..20).contains(&axis.ticks().len()), "{values:?} {:?}", axis.ticks());
+            for value in [f64::MIN, 0.0, 3.0, f64::MAX] {
+                assert!((10.0..=20.0).contains(&axis.at(value)), "{values:?} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_have_a_place_for_zero() {
+        let axis = Across::Steps(Steps::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
+        assert_eq!(labels(&axis.ticks()), ["0", "1", "10", "100", "1k", "10k", "100k"]);
+        let places: Vec<f64> = [0.0, 1.0, 10.0, 100.0].map(|step| axis.at(step)).to_vec();
+        assert!(places.is_sorted() && places[0] > 100.0, "{places:?}");
+        assert!((places[2] - places[1] - (places[3] - places[2])).abs() < 1e-9, "decades are of one width");
+        assert_eq!(axis.at(143_000.0), 800.0);
+        assert_eq!(axis.minor().len(), 5 * 8);
+    }
+
+    #[test]
+    fn few_decades_have_ticks_between() {
+        let axis = Across::Steps(Steps::around([1000.0, 3000.0]));
+        assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
+        for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {
+            let axis = Across::Steps(Steps::around(steps.clone())).between(0.0, 1.0);
+            assert!((0.0..=1.0).contains(&axis.at(0.0)) && (0.0..=1.0).contains(&axis.at(7.0)), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let counts = [
+            (0.0, "0"),
+            (1.0, "1"),
+            (512.0, "512"),
+            (1000.0, "1k"),
+            (2_097_152.0, "2.1M"),
+            (2.99892736e11, "300B"),
+            (2.0971520e10, "21B"),
+            (999.9, "1k"),
+        ];
+        for (value, text) in counts {
+            assert_eq!(count(value), text);
+        }
+        let briefs = [
+            (0.0, "0"),
+            (0.51234, "0.512"),
+            (-12.345, "−12.3"),
+            (1234.5, "1234"),
+            (1e-5, "1.00e−5"),
+            (0.5, "0.5"),
+            (f64::INFINITY, "∞"),
+        ];
+        for (value, text) in briefs {
+            assert_eq!(brief(value), text);
+        }
+    }
+}
