@@ -1,6 +1,15 @@
 //! One self-contained HTML page: no request, no frame, a strict content policy, readable without its script.
+//!
+//! Ids of the page's own carry an underscore, which the ids of sections, figures and listings cannot: they never meet.
 
-use crate::chart::Chart;
+mod csv;
+mod figure;
+mod html;
+mod policy;
+mod table;
+
+use self::html::Html;
+use crate::chart::{Chart, Drawing};
 use crate::listing::Listing;
 
 /// A page.
@@ -14,6 +23,82 @@ pub struct Page {
     pub sections: Vec<Section>,
 }
 
+impl Page {
+    /// The whole page as one file. The same page is the same text, on every machine.
+    pub fn html(&self) -> String {
+        let mut html = Html::default();
+        html.raw("<!doctype html>\n");
+        html.element("html", &[("lang", "en")], |html| {
+            html.element("head", &[], |html| self.head(html));
+            html.element("body", &[], |html| self.body(html));
+        });
+        html.raw("\n");
+        html.into_string()
+    }
+
+    /// Its figures in the order of reading; the first is figure 1.
+    pub fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.sections.iter().flat_map(Section::figures)
+    }
+
+    fn head(&self, html: &mut Html) {
+        let policy = policy::policy(policy::STYLE, policy::SCRIPT);
+        html.start("meta", &[("charset", "utf-8")]);
+        html.start("meta", &[("http-equiv", "Content-Security-Policy"), ("content", &policy)]);
+        html.start("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
+        html.start("meta", &[("name", "color-scheme"), ("content", "light dark")]);
+        html.start("meta", &[("name", "referrer"), ("content", "no-referrer")]);
+        // An icon of nothing, or a browser would ask a server for one.
+        html.start("link", &[("rel", "icon"), ("href", "data:,")]);
+        html.leaf("title", &[], &self.title);
+        html.element("style", &[], |html| html.raw(policy::STYLE));
+    }
+
+    fn body(&self, html: &mut Html) {
+        html.leaf("a", &[("class", "skip"), ("href", "#_main")], "Skip to the results");
+        html.element("header", &[], |html| {
+            html.leaf("h1", &[], &self.title);
+            for paragraph in &self.lead {
+                html.leaf("p", &[], paragraph);
+            }
+        });
+        html.element("nav", &[("aria-labelledby", "_contents")], |html| self.contents(html));
+        html.element("main", &[("id", "_main"), ("tabindex", "-1")], |html| {
+            let mut number = 0;
+            for section in &self.sections {
+                section.write(html, &mut number);
+            }
+        });
+        html.element("script", &[], |html| html.raw(policy::SCRIPT));
+    }
+
+    /// The table of contents: sections, and what can be linked to inside of them.
+    fn contents(&self, html: &mut Html) {
+        html.leaf("h2", &[("id", "_contents")], "Contents");
+        html.element("ol", &[], |html| {
+            for section in &self.sections {
+                html.element("li", &[], |html| {
+                    link(html, &section.id, &section.title);
+                    let entries: Vec<_> = section.blocks.iter().filter_map(Block::entry).collect();
+                    if !entries.is_empty() {
+                        html.element("ol", &[], |html| {
+                            for (id, title) in entries {
+                                html.element("li", &[], |html| link(html, id, title));
+                            }
+                        });
+                    }
+                });
+                html.raw("\n");
+            }
+        });
+    }
+}
+
+/// A link to a place in the page.
+fn link(html: &mut Html, id: &str, title: &str) {
+    html.leaf("a", &[("href", &format!("#{id}"))], title);
+}
+
 /// A section with a place in the table of contents.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Section {
@@ -23,6 +108,28 @@ pub struct Section {
     pub title: String,
     /// What it holds.
     pub blocks: Vec<Block>,
+}
+
+impl Section {
+    /// Its figures.
+    pub fn figures(&self) -> impl Iterator<Item = &Figure> {
+        self.blocks.iter().filter_map(|block| match block {
+            Block::Figure(figure) => Some(figure),
+            _ => None,
+        })
+    }
+
+    /// Writes it; `number` counts the figures of the page.
+    fn write(&self, html: &mut Html, number: &mut usize) {
+        let heading = format!("{}_heading", self.id);
+        html.element("section", &[("id", &self.id), ("aria-labelledby", &heading)], |html| {
+            html.leaf("h2", &[("id", &heading)], &self.title);
+            for block in &self.blocks {
+                block.write(html, number);
+            }
+        });
+        html.raw("\n");
+    }
 }
 
 /// A part of a section.
@@ -45,6 +152,40 @@ pub enum Block {
     },
 }
 
+impl Block {
+    /// Its id and title in the table of contents, if it has a place there.
+    fn entry(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Listing(listing) => Some((&listing.id, &listing.title)),
+            Self::Figure(figure) => Some((&figure.id, &figure.title)),
+            Self::Text(_) | Self::Pairs(_) | Self::Folded { .. } => None,
+        }
+    }
+
+    fn write(&self, html: &mut Html, number: &mut usize) {
+        match self {
+            Self::Text(text) => html.leaf("p", &[], text),
+            Self::Listing(listing) => table::listing(html, listing),
+            Self::Figure(figure) => {
+                *number += 1;
+                figure::figure(html, *number, figure, &figure.draw());
+            }
+            Self::Pairs(pairs) => html.element("dl", &[], |html| {
+                for (name, value) in pairs {
+                    html.element("div", &[], |html| {
+                        html.leaf("dt", &[], name);
+                        html.leaf("dd", &[], value);
+                    });
+                }
+            }),
+            Self::Folded { title, text } => html.element("details", &[("class", "folded")], |html| {
+                html.leaf("summary", &[], title);
+                html.leaf("pre", &[("tabindex", "0")], text);
+            }),
+        }
+    }
+}
+
 /// A chart with everything that belongs under it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
@@ -62,6 +203,13 @@ pub struct Figure {
     pub csv: String,
     /// The lines that make its data from the results.
     pub code: Code,
+}
+
+impl Figure {
+    /// Its picture, the same in the page as in its file.
+    pub fn draw(&self) -> Drawing {
+        self.chart.draw(&self.id, &self.title, &self.alt)
+    }
 }
 
 /// Lines of Polars that reproduce a figure's data.
