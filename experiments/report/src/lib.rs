@@ -5,5 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod chart;
+pub mod emergence;
+pub mod figures;
+pub mod frame;
 pub mod listing;
 pub mod page;
+pub mod pick;
+pub mod query;
+pub mod report;
+pub mod results;
+pub mod summary;
+pub mod words;

@@ -1,5 +1,7 @@
 //! A small table as people read it: in a terminal, in the page, as CSV and as JSON.
 
+use serde_json::Value;
+
 /// A table of texts with what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
@@ -22,4 +24,106 @@ pub struct ListingColumn {
     pub name: String,
     /// Whether it holds numbers, which stand at the right.
     pub numeric: bool,
+}
+
+impl Listing {
+    /// The table for a terminal: title, aligned columns, note.
+    pub fn terminal(&self) -> String {
+        let mut table = comfy_table::Table::new();
+        table.load_preset(comfy_table::presets::NOTHING);
+        table.set_header(self.columns.iter().map(|column| column.name.as_str()));
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| visible(cell)));
+        }
+        for (column, layout) in self.columns.iter().zip(table.column_iter_mut()) {
+            let right = comfy_table::CellAlignment::Right;
+            layout.set_cell_alignment(if column.numeric { right } else { comfy_table::CellAlignment::Left });
+        }
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        let note = if self.note.is_empty() { String::new() } else { format!("\n  {}", self.note) };
+        format!("{}\n{}{note}", self.title, lines.join("\n"))
+    }
+
+    /// The rows as CSV with a header line, by RFC 4180.
+    pub fn csv(&self) -> String {
+        let names = self.columns.iter().map(|column| column.name.as_str());
+        let rows = self.rows.iter().map(|row| csv_line(row.iter().map(String::as_str)));
+        [csv_line(names)].into_iter().chain(rows).collect()
+    }
+
+    /// `{"id", "title", "note", "rows": [{column: text or number}]}`; a cell without a value is null.
+    pub fn json(&self) -> Value {
+        let cell = |column: &ListingColumn, text: &String| match text.parse::<f64>() {
+            _ if text.is_empty() => Value::Null,
+            Ok(number) if column.numeric && number.is_finite() => {
+                text.parse::<i64>().map_or_else(|_| number.into(), Value::from)
+            }
+            _ => Value::from(text.as_str()),
+        };
+        let row = |row: &Vec<String>| -> Value {
+            let cells = self.columns.iter().zip(row);
+            cells
+                .map(|(column, text)| (column.name.clone(), cell(column, text)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        let rows: Vec<Value> = self.rows.iter().map(row).collect();
+        serde_json::json!({ "id": self.id, "title": self.title, "note": self.note, "rows": rows })
+    }
+}
+
+/// A text without characters that would steer a terminal.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// One line of CSV; cells with a comma, a quote or a line break stand between quotes.
+pub fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+    let quoted = |cell: &str| match cell.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", cell.replace('"', "\"\"")),
+        false => cell.to_owned(),
+    };
+    cells.map(quoted).collect::<Vec<_>>().join(",") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing() -> Listing {
+        let column = |name: &str, numeric| ListingColumn { name: name.into(), numeric };
+        Listing {
+            id: "heads".into(),
+            title: "the highest heads".into(),
+            note: "A note.".into(),
+            columns: vec![column("model", false), column("peak", true), column("changes at", true)],
+            rows: vec![
+                vec!["pythia-70m".into(), "0.850".into(), "512".into()],
+                vec!["a, \"b\"\u{1b}[31m".into(), "-0.5".into(), String::new()],
+            ],
+        }
+    }
+
+    #[test]
+    fn a_terminal_shows_aligned_columns_and_obeys_no_escape() {
+        insta::assert_snapshot!(listing().terminal(), @r#"
+        the highest heads
+         model         peak  changes at
+         pythia-70m   0.850         512
+         a, "b"�[31m   -0.5
+          A note.
+        "#);
+    }
+
+    #[test]
+    fn csv_quotes_what_must_be_quoted() {
+        assert_eq!(listing().csv(), "model,peak,changes at\npythia-70m,0.850,512\n\"a, \"\"b\"\"\u{1b}[31m\",-0.5,\n");
+    }
+
+    #[test]
+    fn json_has_numbers_where_there_are_numbers() {
+        let json = listing().json();
+        assert_eq!(json["rows"][0], serde_json::json!({ "model": "pythia-70m", "peak": 0.85, "changes at": 512 }));
+        assert_eq!(json["rows"][1]["changes at"], Value::Null);
+    }
 }

@@ -1,0 +1,244 @@
+//! Curves that others published, beside one's own: evaluations of the same checkpoints from a CSV file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+
+use polars::prelude::{CsvReadOptions, DataFrame, DataType, SerReader};
+
+use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
+use crate::listing::csv_line;
+use crate::page::{Block, Code, Figure};
+use crate::words;
+
+/// Half the width of a 95 % interval in standard errors.
+const Z95: f64 = 1.96;
+/// Models in a figure where none of one's own is among those published.
+const MODELS: usize = 8;
+/// Tasks in a figure.
+const TASKS: usize = 12;
+
+/// A file of published curves that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishedError {
+    /// It is no CSV.
+    #[error("it is no CSV: {problem}")]
+    Csv {
+        /// What Polars said.
+        problem: String,
+    },
+    /// It lacks a column.
+    #[error(
+        "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
+    )]
+    Column {
+        /// The column.
+        column: &'static str,
+    },
+    /// It has no row with a step and a value.
+    #[error("none of its rows has a step from 0 on and a value")]
+    Empty,
+}
+
+/// One published number.
+#[derive(Clone, Debug, PartialEq)]
+struct Row {
+    model: String,
+    step: i64,
+    shots: i64,
+    task: String,
+    metric: String,
+    value: f64,
+    error: Option<f64>,
+}
+
+/// Published evaluations of checkpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// What the report calls the file.
+    pub name: String,
+    rows: Vec<Row>,
+}
+
+impl Published {
+    /// Reads `model, step, task, metric, value` and, where they are there, `stderr` and `num_fewshot`; other columns are left alone.
+    ///
+    /// # Errors
+    /// [`PublishedError`] with what is wrong.
+    pub fn parse(name: &str, text: &str) -> Result<Self, PublishedError> {
+        let options = CsvReadOptions::default().with_infer_schema_length(None);
+        let frame = options.into_reader_with_file_handle(Cursor::new(text.as_bytes())).finish();
+        let frame = frame.map_err(|error| PublishedError::Csv { problem: error.to_string() })?;
+        let rows = rows(&frame)?;
+        if rows.is_empty() { Err(PublishedError::Empty) } else { Ok(Self { name: name.into(), rows }) }
+    }
+
+    /// A figure of all tasks: the models among `own` where there are some, else the best known sizes.
+    pub(super) fn blocks(&self, own: &[&str]) -> Vec<Block> {
+        let models = self.models(own);
+        let chosen: Vec<&Row> = self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
+        let shots = chosen.iter().map(|row| row.shots).min().unwrap_or(0);
+        let chosen: Vec<&Row> = chosen.into_iter().filter(|row| row.shots == shots).collect();
+        let tasks: BTreeSet<&str> = chosen.iter().map(|row| row.task.as_str()).collect();
+        let panels: Vec<LinePanel> = tasks.iter().take(TASKS).map(|task| panel(task, &chosen, &models)).collect();
+        let common = own.iter().any(|model| models.contains(model));
+        let whose =
+            if common { "the models of this report" } else { "models of the file, as none of this report's is in it" };
+        let figure = Figure {
+            id: "published".into(),
+            title: format!("Published evaluations ({})", self.name),
+            caption: format!(
+                "{shots}-shot results of {whose}; accuracy where there is one. Bands are 1.96 published standard errors on each side."
+            ),
+            alt: format!(
+                "Published curves of {} on {}.",
+                words::plural(models.len(), "model"),
+                words::plural(panels.len(), "task")
+            ),
+            chart: Chart::Lines(Lines {
+                x: X::Steps { tokens_per_step: None },
+                y: Y { label: "value".into(), include: vec![] },
+                panels,
+            }),
+            csv: csv(&chosen),
+            code: self.code(&models, shots),
+        };
+        vec![Block::Figure(figure)]
+    }
+
+    fn models<'a>(&'a self, own: &[&'a str]) -> Vec<&'a str> {
+        let mut counts: BTreeMap<&str, BTreeSet<i64>> = BTreeMap::new();
+        for row in &self.rows {
+            counts.entry(&row.model).or_default().insert(row.step);
+        }
+        let mut models: Vec<&str> = own.iter().copied().filter(|model| counts.contains_key(model)).collect();
+        if models.is_empty() {
+            // The shortest names are those of the plain models; variants have longer ones.
+            let mut known: Vec<(usize, &str)> =
+                counts.iter().filter(|(_, steps)| steps.len() > 1).map(|(model, _)| (model.len(), *model)).collect();
+            known.sort_unstable();
+            models = known.into_iter().take(MODELS).map(|(_, model)| model).collect();
+        }
+        models.sort_by(|a, b| words::by_size(a, b));
+        models
+    }
+
+    fn code(&self, models: &[&str], shots: i64) -> Code {
+        let (file, list) = (serde_json::Value::from(self.name.as_str()), serde_json::json!(models));
+        let python = format!(
+            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    .filter(pl.col(\"model\").is_in({list}), pl.col(\"num_fewshot\") == {shots}, pl.col(\"step\") >= 0)\n    .select(\"task\", \"metric\", \"model\", \"step\", \"value\", \"stderr\")\n    .collect()\n)"
+        );
+        let any = models
+            .iter()
+            .map(|model| format!("col(\"model\").eq(lit({}))", serde_json::Value::from(*model)))
+            .collect::<Vec<_>>();
+        let any = any.join(".or(") + &")".repeat(models.len().saturating_sub(1));
+        let rust = format!(
+            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    .with_infer_schema_length(None)\n    .finish()?\n    .filter({any})\n    .filter(col(\"num_fewshot\").eq(lit({shots})).and(col(\"step\").gt_eq(lit(0))))\n    .select([col(\"task\"), col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\"), col(\"stderr\")])\n    .collect()?"
+        );
+        Code { python, rust }
+    }
+}
+
+fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
+    let column = |name: &'static str, wanted: DataType| {
+        let column = frame.column(name).map_err(|_| PublishedError::Column { column: name })?;
+        column.cast(&wanted).map_err(|error| PublishedError::Csv { problem: error.to_string() })
+    };
+    let texts = |name: &'static str| -> Result<Vec<String>, PublishedError> {
+        let column = column(name, DataType::String)?;
+        let values = column.str().map_err(|_| PublishedError::Column { column: name })?;
+        Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    };
+    let numbers = |name: &'static str| -> Result<Vec<Option<f64>>, PublishedError> {
+        let column = column(name, DataType::Float64)?;
+        let values = column.f64().map_err(|_| PublishedError::Column { column: name })?;
+        Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
+    };
+    let optional = |name: &'static str| numbers(name).unwrap_or_else(|_| vec![None; frame.height()]);
+    let (models, tasks, metrics) = (texts("model")?, texts("task")?, texts("metric")?);
+    let (steps, values) = (numbers("step")?, numbers("value")?);
+    let (shots, errors) = (optional("num_fewshot"), optional("stderr"));
+    let row = |row: usize| {
+        let step = steps[row].filter(|step| *step >= 0.0)?;
+        let (model, task, metric) = (models[row].clone(), tasks[row].clone(), metrics[row].clone());
+        let shots = shots[row].unwrap_or(0.0) as i64;
+        Some(Row { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
+    };
+    Ok((0..frame.height()).filter_map(row).collect())
+}
+
+/// One task: accuracy where there is one, else its first metric.
+fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
+    let own: Vec<&&Row> = rows.iter().filter(|row| row.task == task).collect();
+    let metrics: BTreeSet<&str> = own.iter().map(|row| row.metric.as_str()).collect();
+    let metric = metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default();
+    let series = models.iter().enumerate().map(|(index, model)| {
+        let by_step: BTreeMap<i64, &Row> =
+            own.iter().filter(|row| row.model == *model && row.metric == metric).map(|row| (row.step, **row)).collect();
+        let point = |(step, row): (&i64, &&Row)| Point {
+            x: *step as f64,
+            y: Some(row.value),
+            band: row.error.map(|error| (row.value - Z95 * error, row.value + Z95 * error)),
+        };
+        Series {
+            name: (*model).to_owned(),
+            tone: Tone::Color(index),
+            points: by_step.iter().map(point).collect(),
+            event: None,
+        }
+    });
+    LinePanel {
+        title: format!("{task} ({metric})"),
+        series: series.filter(|series| !series.points.is_empty()).collect(),
+    }
+}
+
+fn csv(rows: &[&Row]) -> String {
+    let header = csv_line(["task", "metric", "model", "step", "value", "stderr"].into_iter());
+    let line = |row: &&Row| {
+        let error = row.error.map_or(String::new(), |error| error.to_string());
+        csv_line(
+            [&row.task, &row.metric, &row.model, &row.step.to_string(), &row.value.to_string(), &error]
+                .map(String::as_str)
+                .into_iter(),
+        )
+    };
+    [header].into_iter().chain(rows.iter().map(line)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "suite,model,step,num_fewshot,task,metric,value,stderr\n\
+                        v1,pythia-70m,0,0,piqa,acc,0.5,0.01\nv1,pythia-70m,512,0,piqa,acc,0.55,\n\
+                        v1,pythia-70m,512,5,piqa,acc,0.7,0.01\nv1,pythia-160m,512,0,piqa,acc_norm,0.6,0.01\n\
+                        opt,opt-1b,-1,0,piqa,acc,0.9,0.01\n";
+
+    #[test]
+    fn own_models_come_first_and_rows_without_a_step_are_left_out() {
+        let published = Published::parse("evals.csv", TEXT).expect("a file");
+        assert_eq!(published.rows.len(), 4);
+        assert_eq!(published.models(&["pythia-160m", "nano"]), ["pythia-160m"]);
+        assert_eq!(published.models(&["nano"]), ["pythia-70m"]);
+        let blocks = published.blocks(&["pythia-70m"]);
+        let [Block::Figure(figure)] = blocks.as_slice() else { panic!("{blocks:?}") };
+        let Chart::Lines(lines) = &figure.chart else { panic!("{figure:?}") };
+        assert_eq!(lines.panels[0].title, "piqa (acc)");
+        let points: Vec<(f64, Option<f64>)> =
+            lines.panels[0].series[0].points.iter().map(|point| (point.x, point.y)).collect();
+        assert_eq!(points, [(0.0, Some(0.5)), (512.0, Some(0.55))]);
+        assert_eq!(lines.panels[0].series[0].points[1].band, None);
+    }
+
+    #[test]
+    fn what_is_no_such_file_says_why() {
+        let error =
+            |text: &str| Published::parse("x", text).map_err(|error| error.to_string()).expect_err("no such file");
+        assert!(error("model,step,task,metric\na,1,b,c\n").starts_with("it has no column `value`"));
+        assert_eq!(
+            error("model,step,task,metric,value\na,-1,b,c,0.5\n"),
+            "none of its rows has a step from 0 on and a value"
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! Which checkpoints become the frames of a slider.
+
+/// At most `most` steps of a sorted list, half of them even in number and half even in the logarithm, so that neither the
+/// beginning nor the long middle of a training is lost; the first and the last are among them.
+pub fn spread(steps: &[i64], most: usize) -> Vec<i64> {
+    if steps.len() <= most || most < 2 {
+        return steps.to_vec();
+    }
+    let last = steps.len() - 1;
+    let half = (most / 2).max(2);
+    let even = (0..half).map(|i| last * i / (half - 1));
+    let top = ((steps[last].max(0) + 1) as f64).ln();
+    let logarithmic = (0..most - half).map(|i| {
+        let goal = (top * (i + 1) as f64 / (most - half + 1) as f64).exp() - 1.0;
+        (0..=last)
+            .min_by(|a, b| (steps[*a] as f64 - goal).abs().total_cmp(&(steps[*b] as f64 - goal).abs()))
+            .unwrap_or(last)
+    });
+    let mut chosen: Vec<usize> = even.chain(logarithmic).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen.into_iter().map(|index| steps[index]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_and_the_beginning_are_kept() {
+        let steps: Vec<i64> =
+            [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512].into_iter().chain((1..=143).map(|k| k * 1000)).collect();
+        let chosen = spread(&steps, 16);
+        assert!(chosen.len() <= 16 && chosen.len() >= 12, "{chosen:?}");
+        assert_eq!((chosen[0], chosen[chosen.len() - 1]), (0, 143_000));
+        assert!(chosen.iter().filter(|step| **step < 1000).count() >= 4, "{chosen:?}");
+        assert_eq!(spread(&steps[..5], 16), steps[..5]);
+        assert_eq!(spread(&[], 16), [0; 0]);
+    }
+}

@@ -1,0 +1,164 @@
+//! Columns of a frame as plain vectors, and the curves that stand in a frame.
+
+use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
+
+use crate::results::{ResultsError, Table};
+
+/// A frame of a table, whose name stands in every error.
+#[derive(Clone, Debug)]
+pub struct Rows<'a> {
+    table: &'a Table,
+    /// The frame.
+    pub frame: DataFrame,
+}
+
+impl<'a> Rows<'a> {
+    /// Computes a lazy frame of the table.
+    ///
+    /// # Errors
+    /// [`ResultsError::Polars`].
+    pub fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
+        Ok(Self { table, frame: frame.collect().map_err(table.failed())? })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.frame.height()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether the frame has a column of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.frame.column(name).is_ok()
+    }
+
+    /// The frame as CSV.
+    ///
+    /// # Errors
+    /// [`ResultsError::Polars`].
+    pub fn csv(&self) -> Result<String, ResultsError> {
+        let mut bytes = Vec::new();
+        CsvWriter::new(&mut bytes).finish(&mut self.frame.clone()).map_err(self.table.failed())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// A column of text; a null is empty.
+    ///
+    /// # Errors
+    /// [`ResultsError::Column`] where there is none.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
+        let column = self.column(name, &DataType::String, "text")?;
+        let values = column.str().map_err(self.table.failed())?;
+        Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    }
+
+    /// A column of whole numbers.
+    ///
+    /// # Errors
+    /// [`ResultsError::Column`] where there is none.
+    pub fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
+        let column = self.column(name, &DataType::Int64, "whole numbers")?;
+        Ok(column.i64().map_err(self.table.failed())?.iter().collect())
+    }
+
+    /// A column of numbers; what is not finite is as good as undefined.
+    ///
+    /// # Errors
+    /// [`ResultsError::Column`] where there is none.
+    pub fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
+        let column = self.column(name, &DataType::Float64, "numbers")?;
+        let values = column.f64().map_err(self.table.failed())?;
+        Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
+    }
+
+    fn column(&self, name: &str, wanted: &DataType, word: &'static str) -> Result<Column, ResultsError> {
+        let missing = || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: word };
+        let column = self.frame.column(name).map_err(|_| missing())?;
+        // A column of nulls may have lost its type on the way; a number may have been counted in 32 bits.
+        let castable =
+            column.dtype() == wanted || column.dtype() == &DataType::Null || column.dtype().is_primitive_numeric();
+        if !castable || (wanted == &DataType::String && column.dtype().is_primitive_numeric()) {
+            return Err(missing());
+        }
+        column.cast(wanted).map_err(self.table.failed())
+    }
+
+    /// The rows with equal `keys`, in the order of their first rows, as curves over steps.
+    ///
+    /// # Errors
+    /// [`ResultsError::Polars`] where a column is missing or of another type.
+    pub fn curves(&self, keys: &[&str], value: &str, bounds: Option<[&str; 2]>) -> Result<Curves<'a>, ResultsError> {
+        let lists: Vec<&str> = ["step", value].into_iter().chain(bounds.into_iter().flatten()).collect();
+        let grouped = self.frame.clone().lazy();
+        let grouped = grouped.group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<_>>());
+        let grouped = grouped.agg(lists.iter().map(|name| col(*name)).collect::<Vec<_>>());
+        let keys = Rows::collect(self.table, grouped)?;
+        let points = (0..keys.len()).map(|row| keys.points(row, value, bounds)).collect::<Result<_, _>>()?;
+        Ok(Curves { keys, points })
+    }
+
+    /// The points of the curve in one row of a grouped frame.
+    fn points(&self, row: usize, value: &str, bounds: Option<[&str; 2]>) -> Result<Vec<CurvePoint>, ResultsError> {
+        let list = |name: &str, wanted: DataType| {
+            let series = self.frame.column(name)?.list()?.get_as_series(row).unwrap_or_default();
+            series.cast(&wanted)
+        };
+        let numbers = |name: &str| -> Result<Vec<Option<f64>>, ResultsError> {
+            let series = list(name, DataType::Float64).map_err(self.table.failed())?;
+            let values = series.f64().map_err(self.table.failed())?;
+            Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
+        };
+        let steps = list("step", DataType::Int64).map_err(self.table.failed())?;
+        let steps = steps.i64().map_err(self.table.failed())?;
+        let values = numbers(value)?;
+        let bands = match bounds {
+            None => vec![None; values.len()],
+            Some([low, high]) => {
+                numbers(low)?.into_iter().zip(numbers(high)?).map(|(low, high)| low.zip(high)).collect()
+            }
+        };
+        let point = |((step, value), band)| CurvePoint { step, value, band };
+        let mut points: Vec<CurvePoint> = steps.iter().zip(values).zip(bands).map(point).collect();
+        points.sort_by_key(|point| point.step);
+        Ok(points)
+    }
+}
+
+/// Curves over steps, each with the values of the columns by which it was put together.
+#[derive(Clone, Debug)]
+pub struct Curves<'a> {
+    /// A row for each curve.
+    pub keys: Rows<'a>,
+    /// The points of each curve, in the order of steps.
+    pub points: Vec<Vec<CurvePoint>>,
+}
+
+/// A point of a curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The step; none for a single model.
+    pub step: Option<i64>,
+    /// The value, finite or none.
+    pub value: Option<f64>,
+    /// Its interval.
+    pub band: Option<(f64, f64)>,
+}
+
+/// The defined points of a curve.
+pub fn defined(points: &[CurvePoint]) -> Vec<(i64, f64)> {
+    points.iter().filter_map(|point| point.step.zip(point.value)).collect()
+}
+
+/// The largest value of a curve.
+pub fn peak(points: &[CurvePoint]) -> Option<f64> {
+    points.iter().filter_map(|point| point.value).max_by(f64::total_cmp)
+}
+
+/// The last value of a curve.
+pub fn last(points: &[CurvePoint]) -> Option<f64> {
+    points.iter().rev().find_map(|point| point.value)
+}

@@ -1,0 +1,327 @@
+//! Which rows and columns of a table a figure shows, said once: the frame behind the figure and the lines of Polars below it are
+//! made of the same description.
+
+use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col, lit};
+
+use crate::frame::Rows;
+use crate::page::Code;
+use crate::results::{ResultsError, Table};
+
+/// A choice of rows and columns, sorted by them from the left.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pick {
+    filters: Vec<Filter>,
+    mean: Option<&'static str>,
+    max: Option<&'static str>,
+    columns: Vec<&'static str>,
+}
+
+/// A condition on rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Filter {
+    /// The column has this text.
+    Text(&'static str, String),
+    /// The column has this whole number.
+    Int(&'static str, i64),
+    /// The column has one of these whole numbers.
+    Ints(&'static str, Vec<i64>),
+    /// The column is null.
+    Null(&'static str),
+    /// The column is not null.
+    NotNull(&'static str),
+    /// The column is at least this far from 0 at one step, among the rows that agree in `by`: the curves that end highest or lowest.
+    End {
+        /// What says which rows belong together.
+        by: Vec<&'static str>,
+        /// The column.
+        value: &'static str,
+        /// The step.
+        step: i64,
+        /// The bound.
+        least: f64,
+    },
+    /// The column is at least this large somewhere among the rows that agree in `by`: the curves with the highest peaks.
+    Peak {
+        /// What says which rows belong together.
+        by: &'static [&'static str],
+        /// The column.
+        value: &'static str,
+        /// The bound.
+        least: f64,
+    },
+}
+
+impl Pick {
+    /// These columns of the rows that meet every condition.
+    pub fn new(columns: &[&'static str], filters: Vec<Filter>) -> Self {
+        Self { filters, mean: None, max: None, columns: columns.to_vec() }
+    }
+
+    /// Only those rows of the model.
+    #[must_use]
+    pub fn of(mut self, model: &str) -> Self {
+        self.filters.insert(0, Filter::Text("model", model.to_owned()));
+        self
+    }
+
+    /// One more condition.
+    #[must_use]
+    pub fn and(mut self, filter: Filter) -> Self {
+        self.filters.push(filter);
+        self
+    }
+
+    /// The mean of a column, its standard error (`NAME_se`) and the number of its defined values (`n`) over the rows that agree
+    /// in all the other columns.
+    #[must_use]
+    pub fn mean(mut self, value: &'static str) -> Self {
+        self.mean = Some(value);
+        self
+    }
+
+    /// The largest value of a column over the rows that agree in all the other columns.
+    #[must_use]
+    pub fn max(mut self, value: &'static str) -> Self {
+        self.max = Some(value);
+        self
+    }
+
+    /// The rows, computed.
+    ///
+    /// # Errors
+    /// As [`Rows::collect`].
+    pub fn rows<'a>(&self, table: &'a Table) -> Result<Rows<'a>, ResultsError> {
+        let only = self.filters.iter().find_map(|filter| match filter {
+            Filter::Text("model", model) => Some(model),
+            _ => None,
+        });
+        // The parts of one model are files of their own: the others need not be opened.
+        let frame = match only {
+            Some(model) => table.frame_of(model)?.map_or_else(|| table.frame(), Ok)?,
+            None => table.frame()?,
+        };
+        Rows::collect(table, self.on(frame).map_err(table.failed())?)
+    }
+
+    fn on(&self, frame: LazyFrame) -> PolarsResult<LazyFrame> {
+        let narrow = |frame: LazyFrame, filter: &Filter| PolarsResult::Ok(frame.filter(filter.expr()?));
+        let frame = self.filters.iter().try_fold(frame, narrow)?;
+        let keys = || self.keys().map(col).collect::<Vec<_>>();
+        let frame = match (self.mean, self.max) {
+            (None, None) => frame.select(self.columns.iter().map(|name| col(*name)).collect::<Vec<_>>()),
+            (None, Some(value)) => frame.group_by(keys()).agg([col(value).max()]),
+            (Some(value), _) => frame.group_by(keys()).agg([
+                col(value).mean(),
+                (col(value).std(1) / col(value).count().cast(DataType::Float64).sqrt()).alias(format!("{value}_se")),
+                col(value).count().alias("n"),
+            ]),
+        };
+        let keys: Vec<&str> = self.keys().collect();
+        Ok(frame.sort(keys, SortMultipleOptions::default().with_maintain_order(true)))
+    }
+
+    /// The columns that rows are told apart by: all but the numbers.
+    fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.columns.iter().copied().filter(|name| !VALUES.contains(name))
+    }
+
+    /// The lines of Polars that give the same rows; `glob` names the table's files.
+    pub fn code(&self, table: &Table) -> Code {
+        let glob = format!("results/{}/**/*.parquet", table.name);
+        Code { python: self.python(&glob), rust: self.rust(&glob) }
+    }
+
+    fn python(&self, glob: &str) -> String {
+        let mut lines = vec!["import polars as pl".to_owned(), String::new(), "(".into()];
+        lines.push(format!("    pl.scan_parquet({})", quoted(glob)));
+        lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.python())));
+        match (self.mean, self.max) {
+            (None, None) => lines.push(format!("    .select({})", list(self.columns.iter().copied()))),
+            (None, Some(value)) => {
+                lines.push(format!("    .group_by({}).agg(pl.col(\"{value}\").max())", list(self.keys())));
+            }
+            (Some(value), _) => lines.extend([
+                format!("    .group_by({})", list(self.keys())),
+                "    .agg(".into(),
+                format!("        pl.col(\"{value}\").mean(),"),
+                format!(
+                    "        (pl.col(\"{value}\").std() / pl.col(\"{value}\").count().sqrt()).alias(\"{value}_se\"),"
+                ),
+                format!("        pl.col(\"{value}\").count().alias(\"n\"),"),
+                "    )".into(),
+            ]),
+        }
+        lines.push(format!("    .sort({}, maintain_order=True)", list(self.keys())));
+        lines.extend(["    .collect()".into(), ")".into()]);
+        lines.join("\n")
+    }
+
+    fn rust(&self, glob: &str) -> String {
+        let mut lines = vec!["use polars::prelude::*;".to_owned(), String::new()];
+        lines.push(format!("LazyFrame::scan_parquet(PlRefPath::new({}), Default::default())?", quoted(glob)));
+        lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.rust())));
+        match (self.mean, self.max) {
+            (None, None) => lines.push(format!("    .select([{}])", cols(self.columns.iter().copied()))),
+            (None, Some(value)) => {
+                lines.push(format!("    .group_by([{}]).agg([col(\"{value}\").max()])", cols(self.keys())));
+            }
+            (Some(value), _) => lines.extend([
+                format!("    .group_by([{}])", cols(self.keys())),
+                "    .agg([".into(),
+                format!("        col(\"{value}\").mean(),"),
+                format!(
+                    "        (col(\"{value}\").std(1) / col(\"{value}\").count().cast(DataType::Float64).sqrt()).alias(\"{value}_se\"),"
+                ),
+                format!("        col(\"{value}\").count().alias(\"n\"),"),
+                "    ])".into(),
+            ]),
+        }
+        let order = "SortMultipleOptions::default().with_maintain_order(true)";
+        lines.push(format!("    .sort([{}], {order})", list(self.keys())));
+        lines.push("    .collect()?".into());
+        lines.join("\n")
+    }
+}
+
+/// Columns that are measured: rows are not sorted by them.
+const VALUES: &[&str] = &[
+    "value",
+    "null",
+    "loss",
+    "effect",
+    "effect_low",
+    "effect_high",
+    "delta",
+    "delta_low",
+    "delta_high",
+    "base",
+    "changed",
+    "clean",
+    "corrupt",
+    "patched",
+    "n",
+    "norm",
+    "rms",
+    "weight",
+    "top_token",
+    "top_prob",
+    "token",
+    "target_token",
+    "target_prob",
+    "query_token",
+    "key_token",
+    "stderr",
+    "entropy",
+    "target_rank",
+];
+
+impl Filter {
+    fn expr(&self) -> PolarsResult<Expr> {
+        Ok(match self {
+            Self::Text(name, text) => col(*name).eq(lit(text.as_str())),
+            Self::Int(name, number) => col(*name).eq(lit(*number)),
+            Self::Ints(name, numbers) => {
+                let any = numbers.iter().map(|number| col(*name).eq(lit(*number))).reduce(Expr::or);
+                any.unwrap_or_else(|| lit(false))
+            }
+            Self::Null(name) => col(*name).is_null(),
+            Self::NotNull(name) => col(*name).is_not_null(),
+            Self::End { by, value, step, least } => {
+                let end = col(*value).filter(col("step").eq(lit(*step))).abs().max();
+                end.over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
+            }
+            Self::Peak { by, value, least } => {
+                col(*value).max().over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
+            }
+        })
+    }
+
+    fn python(&self) -> String {
+        match self {
+            Self::Text(name, text) => format!("pl.col(\"{name}\") == {}", quoted(text)),
+            Self::Int(name, number) => format!("pl.col(\"{name}\") == {number}"),
+            Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
+            Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
+            Self::NotNull(name) => format!("pl.col(\"{name}\").is_not_null()"),
+            Self::End { by, value, step, least } => {
+                let end = format!("pl.col(\"{value}\").filter(pl.col(\"step\") == {step}).abs().max()");
+                format!("{end}.over({}) >= {least:?}", list(by.iter().copied()))
+            }
+            Self::Peak { by, value, least } => {
+                format!("pl.col(\"{value}\").max().over({}) >= {least:?}", list(by.iter().copied()))
+            }
+        }
+    }
+
+    fn rust(&self) -> String {
+        match self {
+            Self::Text(name, text) => format!("col(\"{name}\").eq(lit({}))", quoted(text)),
+            Self::Int(name, number) => format!("col(\"{name}\").eq(lit({number}))"),
+            Self::Ints(name, numbers) => {
+                let each: Vec<String> =
+                    numbers.iter().map(|number| format!("col(\"{name}\").eq(lit({number}))")).collect();
+                each.join(".or(") + &")".repeat(each.len().saturating_sub(1))
+            }
+            Self::Null(name) => format!("col(\"{name}\").is_null()"),
+            Self::NotNull(name) => format!("col(\"{name}\").is_not_null()"),
+            Self::End { by, value, step, least } => {
+                let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
+                format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
+            }
+            Self::Peak { by, value, least } => {
+                format!("col(\"{value}\").max().over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
+            }
+        }
+    }
+}
+
+/// A text between quotes, as Python and Rust both read it.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+fn cols<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("col(\"{name}\")")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_say_what_the_frame_is() {
+        let pick = Pick::new(&["step", "layer", "value"], vec![Filter::Text("score", "induction".into())]).of("na\"no");
+        let python = pick.python("results/t/**/*.parquet");
+        insta::assert_snapshot!(python, @r#"
+        import polars as pl
+
+        (
+            pl.scan_parquet("results/t/**/*.parquet")
+            .filter(pl.col("model") == "na\"no")
+            .filter(pl.col("score") == "induction")
+            .select("step", "layer", "value")
+            .sort("step", "layer", maintain_order=True)
+            .collect()
+        )
+        "#);
+        let rust = Pick::new(&["step", "value"], vec![Filter::Ints("step", vec![0, 512])]).mean("value").rust("r");
+        insta::assert_snapshot!(rust, @r#"
+        use polars::prelude::*;
+
+        LazyFrame::scan_parquet(PlRefPath::new("r"), Default::default())?
+            .filter(col("step").eq(lit(0)).or(col("step").eq(lit(512))))
+            .group_by([col("step")])
+            .agg([
+                col("value").mean(),
+                (col("value").std(1) / col("value").count().cast(DataType::Float64).sqrt()).alias("value_se"),
+                col("value").count().alias("n"),
+            ])
+            .sort(["step"], SortMultipleOptions::default().with_maintain_order(true))
+            .collect()?
+        "#);
+    }
+}

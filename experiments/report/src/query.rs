@@ -1,0 +1,99 @@
+//! SQL over the tables of a folder, by Polars.
+
+use polars::prelude::{AnyValue, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, SerWriter};
+use polars::sql::SQLContext;
+
+use crate::listing::{Listing, ListingColumn};
+use crate::results::{Results, ResultsError};
+
+/// A query without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// A table cannot be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// The query is wrong, or cannot be computed.
+    #[error("{problem}")]
+    Sql {
+        /// What Polars said.
+        problem: String,
+        /// The tables that can be asked.
+        tables: Vec<String>,
+    },
+    /// The answer cannot be written in that form.
+    #[error("the answer cannot be written: {problem}")]
+    Encode {
+        /// What Polars said.
+        problem: String,
+    },
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// An array of objects.
+    Json,
+}
+
+/// The answer to a query; every table of the folder is called by its name.
+///
+/// # Errors
+/// [`QueryError::Sql`] with what is wrong and which tables there are.
+pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
+    let mut context = SQLContext::new();
+    let mut tables = Vec::new();
+    for table in results.tables.values().chain(&results.checkpoints) {
+        context.register(&table.name, table.frame()?);
+        tables.push(table.name.clone());
+    }
+    let failed =
+        |error: polars::error::PolarsError| QueryError::Sql { problem: error.to_string(), tables: tables.clone() };
+    context.execute(sql).and_then(|frame| frame.collect()).map_err(failed)
+}
+
+/// The answer as a file's bytes.
+///
+/// # Errors
+/// [`QueryError::Encode`], for example of nested columns as CSV.
+pub fn encode(frame: &DataFrame, format: Format) -> Result<Vec<u8>, QueryError> {
+    let (mut bytes, mut frame) = (Vec::new(), frame.clone());
+    let written = match format {
+        Format::Parquet => ParquetWriter::new(&mut bytes).finish(&mut frame).map(|_| ()),
+        Format::Csv => CsvWriter::new(&mut bytes).finish(&mut frame),
+        Format::Json => JsonWriter::new(&mut bytes).with_json_format(JsonFormat::Json).finish(&mut frame),
+    };
+    written.map(|()| bytes).map_err(|error| QueryError::Encode { problem: error.to_string() })
+}
+
+/// The first rows of an answer for a terminal, and how many there are in all.
+pub fn listing(frame: &DataFrame, most: usize) -> Listing {
+    let columns = frame.columns();
+    let named = columns.iter().map(|column| ListingColumn {
+        name: column.name().to_string(),
+        numeric: column.dtype().is_primitive_numeric(),
+    });
+    let cell = |value: AnyValue<'_>| match &value {
+        AnyValue::Null => String::new(),
+        AnyValue::Float64(number) => crate::words::float(*number),
+        AnyValue::Float32(number) => crate::words::float(f64::from(*number)),
+        other => other.get_str().map_or_else(|| other.to_string(), str::to_owned),
+    };
+    let shown = frame.height().min(most);
+    let row = |row| columns.iter().map(|column| column.get(row).map(cell).unwrap_or_default()).collect();
+    let hidden = frame.height() - shown;
+    let title = match hidden {
+        0 => crate::words::plural(shown, "row"),
+        _ => format!("{} of {}", shown, crate::words::plural(frame.height(), "row")),
+    };
+    Listing {
+        id: "answer".into(),
+        title,
+        note: String::new(),
+        columns: named.collect(),
+        rows: (0..shown).map(row).collect(),
+    }
+}

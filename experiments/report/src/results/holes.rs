@@ -1,0 +1,57 @@
+//! What the records promise and the folder lacks.
+
+use std::collections::BTreeSet;
+
+use super::{Results, Table};
+
+/// Tables of one model that lack checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// The experiment that promises them.
+    pub experiment: String,
+    /// The table.
+    pub table: String,
+    /// The model.
+    pub model: String,
+    /// The labels of the steps; none for a single model.
+    pub steps: Vec<Option<u32>>,
+}
+
+/// Every hole, in the order of experiments, tables and models. Merged tables have no names of steps to compare, so only their
+/// absence counts.
+pub fn holes(results: &Results) -> Vec<Hole> {
+    let mut holes = Vec::new();
+    for record in &results.records {
+        for table in record.probes.iter().flat_map(|probe| &probe.tables) {
+            for model in &record.models {
+                let have = present(results.tables.get(table), &model.label);
+                let lacks = |step: &&Option<u32>| !have.all && !have.names.contains(&name(**step));
+                let steps: Vec<Option<u32>> = model.steps.iter().filter(lacks).copied().collect();
+                if !steps.is_empty() {
+                    let (experiment, table, model) = (record.name.clone(), table.clone(), model.label.clone());
+                    holes.push(Hole { experiment, table, model, steps });
+                }
+            }
+        }
+    }
+    holes
+}
+
+/// The parts of a table that one model has.
+struct Present {
+    all: bool,
+    names: BTreeSet<String>,
+}
+
+fn present(table: Option<&Table>, model: &str) -> Present {
+    let parts = table.and_then(|table| table.parts.get(model)).map(Vec::as_slice).unwrap_or_default();
+    let stem = |path: &std::path::PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let names: BTreeSet<String> = parts.iter().filter_map(stem).collect();
+    let merged = format!("{model}.parquet");
+    Present { all: parts.iter().any(|path| path.ends_with(&merged)), names }
+}
+
+/// The name that a checkpoint's part has, without its ending.
+fn name(step: Option<u32>) -> String {
+    step.map_or("model".into(), |step| format!("step{step:06}"))
+}

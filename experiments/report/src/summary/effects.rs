@@ -1,0 +1,218 @@
+//! Causal probes: which places matter most at the last checkpoint, and since when.
+
+use polars::prelude::{Expr, col};
+
+use super::{numeric, text, when, when_columns};
+use crate::frame::{CurvePoint, Rows};
+use crate::listing::Listing;
+use crate::results::{ResultsError, Table};
+use crate::words;
+
+/// What tells one curve of a causal table from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What was changed, such as `z L1H3` or `resid_pre L0 pos 7`.
+    pub name: String,
+    /// What stays apart from the place: method or direction, and the metric.
+    pub setting: Vec<String>,
+    /// The number of the random control that it is; none for a place that was chosen.
+    pub control: Option<i64>,
+}
+
+/// The curve of one place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlaceCurve {
+    /// The place.
+    pub place: Place,
+    /// Its effect over checkpoints, with the interval over pairs.
+    pub points: Vec<CurvePoint>,
+}
+
+/// The column of a causal table that holds its effect: `effect` of patching, `delta` of edits.
+pub fn value_of(table: &Table) -> &'static str {
+    match table.origin.kind.as_str() {
+        "ablation" | "steering" | "interventions" => "delta",
+        _ => "effect",
+    }
+}
+
+/// Columns that name a place, in the order in which they are said.
+const PLACE: [&str; 16] = [
+    "run",
+    "donor_step",
+    "what",
+    "sender",
+    "receiver",
+    "hook",
+    "layer",
+    "pos",
+    "head",
+    "key",
+    "part",
+    "set",
+    "coefficient",
+    "input",
+    "control",
+    "param",
+];
+
+/// Columns that say how a place was changed, and what was measured.
+const SETTING: [&str; 3] = ["method", "direction", "metric"];
+
+/// The columns of a causal table that tell one curve from another.
+///
+/// # Errors
+/// [`ResultsError`] where the table cannot be read.
+pub fn keys(table: &Table) -> Result<Vec<&'static str>, ResultsError> {
+    let schema = table.frame()?.collect_schema().map_err(table.failed())?;
+    Ok(PLACE.iter().chain(&SETTING).copied().filter(|name| schema.contains(name)).collect())
+}
+
+/// The columns of the interval of an effect.
+pub fn bounds_of(table: &Table) -> [&'static str; 2] {
+    if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
+}
+
+/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 1 are undefined.
+///
+/// # Errors
+/// [`ResultsError`] where the table cannot be read.
+pub fn places(table: &Table, model: &str) -> Result<Vec<PlaceCurve>, ResultsError> {
+    let Some(frame) = table.frame_of(model)? else {
+        return Ok(Vec::new());
+    };
+    let keys = keys(table)?;
+    let columns = keys.iter().copied().chain(["step", value_of(table)]).chain(bounds_of(table));
+    let rows = Rows::collect(table, frame.select(columns.map(col).collect::<Vec<Expr>>()))?;
+    places_in(table, &rows, &keys)
+}
+
+/// As [`places`], of rows that were chosen already.
+///
+/// # Errors
+/// [`ResultsError`] where a column is missing.
+pub fn places_in(table: &Table, rows: &Rows<'_>, keys: &[&str]) -> Result<Vec<PlaceCurve>, ResultsError> {
+    let value = value_of(table);
+    let curves = rows.curves(keys, value, Some(bounds_of(table)))?;
+    let places = (0..curves.points.len()).map(|row| place(&curves.keys, row)).collect::<Result<Vec<_>, _>>()?;
+    let points = curves.points.into_iter().map(|points| if value == "effect" { sure(points) } else { points });
+    Ok(places.into_iter().zip(points).map(|(place, points)| PlaceCurve { place, points }).collect())
+}
+
+fn place(keys: &Rows<'_>, row: usize) -> Result<Place, ResultsError> {
+    let cell = |name: &str| keys.frame.column(name).ok().and_then(|column| column.get(row).ok());
+    let texts = |name: &str| {
+        let value = cell(name).filter(|value| !value.is_null())?;
+        Some(value.get_str().map_or_else(|| value.to_string(), str::to_owned)).filter(|text| !text.is_empty())
+    };
+    let setting = SETTING.iter().filter_map(|name| texts(name)).collect();
+    let control = cell("control").and_then(|value| value.extract::<i64>());
+    Ok(Place { name: name(&texts), setting, control })
+}
+
+/// `z L1H3`, `resid_pre L0 pos 7`, `0.1 → 1.3.k`, `donor 512: …`.
+fn name(texts: &impl Fn(&str) -> Option<String>) -> String {
+    let mut words = Vec::new();
+    words.extend(texts("run"));
+    words.extend(texts("donor_step").map(|step| format!("from step {step}:")));
+    words.extend(texts("what").filter(|what| what != "activation"));
+    match (texts("sender"), texts("receiver")) {
+        (Some(sender), Some(receiver)) => words.push(format!("{sender} → {receiver}")),
+        (sender, receiver) => words.extend(sender.into_iter().chain(receiver)),
+    }
+    let set = texts("set");
+    words.extend(texts("hook").map(|hook| crate::words::site(&hook).to_owned()));
+    match (texts("layer"), texts("head"), &set) {
+        (_, _, Some(set)) => words.push(set.clone()),
+        (Some(layer), Some(head), _) => words.push(format!("L{layer}H{head}")),
+        (Some(layer), None, _) => words.push(format!("L{layer}")),
+        (None, head, _) => words.extend(head.map(|head| format!("H{head}"))),
+    }
+    words.extend(texts("pos").map(|pos| format!("pos {pos}")));
+    words.extend(texts("key").map(|key| format!("key {key}")));
+    words.extend(texts("part"));
+    words.extend(texts("coefficient").map(|factor| format!("× {factor}")));
+    words.join(" ")
+}
+
+/// The places of every model with the largest effects at its last checkpoint, for each method or direction and metric.
+pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
+    let mut rows = Vec::new();
+    for model in table.models() {
+        let curves = places(table, model)?;
+        let mut settings: Vec<&Vec<String>> = curves.iter().map(|curve| &curve.place.setting).collect();
+        settings.sort();
+        settings.dedup();
+        for setting in settings {
+            let mut own: Vec<&PlaceCurve> = curves.iter().filter(|curve| &curve.place.setting == setting).collect();
+            let controls: Vec<&PlaceCurve> =
+                own.iter().copied().filter(|curve| curve.place.control.is_some()).collect();
+            own.retain(|curve| curve.place.control.is_none());
+            own.sort_by(|a, b| size(b).total_cmp(&size(a)).then_with(|| a.place.cmp(&b.place)));
+            rows.extend(own.into_iter().take(top).map(|curve| row(model, curve, &controls)));
+        }
+    }
+    let columns = [text("model"), text("how"), text("place")].into_iter();
+    let numbers = [numeric(value_of(table)), numeric("95 % interval of it"), numeric("random controls")];
+    let columns = columns.chain(numbers).chain(when_columns()).collect();
+    let title = format!("{}: the largest effects at the last checkpoint", table.name);
+    let note = note(table);
+    Ok(Listing { id: words::slug(&table.name), title, note, columns, rows })
+}
+
+/// How the listing is read, in a sentence.
+fn note(table: &Table) -> String {
+    match value_of(table) {
+        "effect" => UNSURE.into(),
+        _ => "\"random controls\" is the range of what random sets of the same size do.".into(),
+    }
+}
+
+/// A patched effect is a ratio. Where the two prompts of a pair hardly differ yet, it is noise over nothing.
+pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on the other prompt. Checkpoints at which the interval is wider \
+                          than 1 are left out, because there the two prompts differ too little to divide by.";
+
+/// The widest interval of an effect that says something.
+pub const WIDEST: f64 = 1.0;
+
+/// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a narrow one.
+fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {
+    let measured = points.iter().any(|point| point.band.is_some());
+    for point in &mut points {
+        if measured && point.band.is_none_or(|(low, high)| high - low > WIDEST) {
+            (point.value, point.band) = (None, None);
+        }
+    }
+    points
+}
+
+fn size(curve: &PlaceCurve) -> f64 {
+    at_end(curve).and_then(|point| point.value).map_or(f64::NEG_INFINITY, f64::abs)
+}
+
+/// The point of the last checkpoint, defined or not: an effect that became undefined is not replaced by an older one.
+pub fn at_end(curve: &PlaceCurve) -> Option<&CurvePoint> {
+    curve.points.last()
+}
+
+/// The range of the random controls of the place at the last checkpoint.
+pub fn control_range(curve: &PlaceCurve, controls: &[&PlaceCurve]) -> Option<(f64, f64)> {
+    let same =
+        |control: &&&PlaceCurve| control.place.name == curve.place.name && control.place.setting == curve.place.setting;
+    let values: Vec<f64> = controls.iter().filter(same).filter_map(|control| at_end(control)?.value).collect();
+    let low = values.iter().copied().min_by(f64::total_cmp)?;
+    Some((low, values.iter().copied().max_by(f64::total_cmp)?))
+}
+
+fn row(model: &str, curve: &PlaceCurve, controls: &[&PlaceCurve]) -> Vec<String> {
+    let range = |range: Option<(f64, f64)>| {
+        range.map_or(String::new(), |(low, high)| {
+            format!("{} … {}", words::number(Some(low)), words::number(Some(high)))
+        })
+    };
+    let end = at_end(curve);
+    let value = words::number(end.and_then(|point| point.value));
+    let texts = [model.to_owned(), curve.place.setting.join(" · "), curve.place.name.clone(), value];
+    let ranges = [range(end.and_then(|point| point.band)), range(control_range(curve, controls))];
+    texts.into_iter().chain(ranges).chain(when(&curve.points)).collect()
+}

@@ -1,0 +1,103 @@
+//! What is known of the checkpoints that curves run through, and what the folder lacks.
+
+use std::collections::BTreeMap;
+
+use polars::prelude::{Expr, col};
+
+use super::{numeric, text};
+use crate::frame::Rows;
+use crate::listing::Listing;
+use crate::results::{Hole, Results, ResultsError, holes};
+use crate::words;
+
+/// Holes that are named one by one.
+const STEPS_NAMED: usize = 6;
+
+/// How many checkpoints of each model have which status.
+///
+/// # Errors
+/// [`ResultsError`] where the table of checkpoints cannot be read.
+pub fn checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
+    let Some(table) = &results.checkpoints else {
+        return Ok(None);
+    };
+    let rows = Rows::collect(table, table.frame()?.select([col("model"), col("checkpoint_status")]))?;
+    let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for (model, status) in rows.texts("model")?.into_iter().zip(rows.texts("checkpoint_status")?) {
+        // Which step a checkpoint is a duplicate of is said one by one, below.
+        let status = status.split(':').next().unwrap_or_default().to_owned();
+        *counts.entry((model, status)).or_default() += 1;
+    }
+    let mut rows: Vec<((String, String), u64)> = counts.into_iter().collect();
+    rows.sort_by(|a, b| words::by_size(&a.0.0, &b.0.0).then_with(|| a.0.1.cmp(&b.0.1)));
+    let rows = rows.into_iter().map(|((model, status), count)| vec![model, status, words::count(count)]).collect();
+    Ok(Some(Listing {
+        id: "checkpoints".into(),
+        title: "checkpoints by status".into(),
+        note: "ok: its files are those that the hub lists, and no other step has the same. unverified: nothing is known against it, \
+               and there was no published hash to compare it with."
+            .into(),
+        columns: vec![text("model"), text("status"), numeric("checkpoints")],
+        rows,
+    }))
+}
+
+/// The checkpoints that are not what their names say, one by one.
+///
+/// # Errors
+/// [`ResultsError`] where the table of checkpoints cannot be read.
+pub fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
+    let Some(table) = &results.checkpoints else {
+        return Ok(None);
+    };
+    let columns: Vec<Expr> = ["model", "step", "checkpoint_status", "reason"].map(col).to_vec();
+    let rows = Rows::collect(table, table.frame()?.select(columns))?;
+    let (models, steps) = (rows.texts("model")?, rows.ints("step")?);
+    let (statuses, reasons) = (rows.texts("checkpoint_status")?, rows.texts("reason")?);
+    let good = |status: &str| status == "ok" || status == "unverified";
+    let bad = (0..rows.len()).filter(|row| !good(&statuses[*row]));
+    let step = |row: usize| steps[row].map_or(String::new(), |step| step.to_string());
+    let rows: Vec<Vec<String>> =
+        bad.map(|row| vec![models[row].clone(), step(row), statuses[row].clone(), reasons[row].clone()]).collect();
+    let listing = Listing {
+        id: "bad-checkpoints".into(),
+        title: "bad checkpoints".into(),
+        note:
+            "Curves run through these only where the experiment said so; every row of every table carries the status."
+                .into(),
+        columns: vec![text("model"), numeric("step"), text("status"), text("why")],
+        rows,
+    };
+    Ok(Some(listing).filter(|listing| !listing.rows.is_empty()))
+}
+
+/// Tables that lack checkpoints which the experiments of the folder promise.
+pub fn missing(results: &Results) -> Option<Listing> {
+    let row = |hole: Hole| {
+        vec![
+            hole.experiment.clone(),
+            hole.table.clone(),
+            hole.model.clone(),
+            words::count(hole.steps.len() as u64),
+            named(&hole),
+        ]
+    };
+    let rows: Vec<Vec<String>> = holes(results).into_iter().map(row).collect();
+    let listing = Listing {
+        id: "missing".into(),
+        title: "missing cells".into(),
+        note: "`pythia run` with the same experiment computes them.".into(),
+        columns: vec![text("experiment"), text("table"), text("model"), numeric("cells"), text("steps")],
+        rows,
+    };
+    Some(listing).filter(|listing| !listing.rows.is_empty())
+}
+
+fn named(hole: &Hole) -> String {
+    let step = |step: &Option<u32>| step.map_or("the model".to_owned(), |step| step.to_string());
+    let mut names: Vec<String> = hole.steps.iter().take(STEPS_NAMED).map(step).collect();
+    if hole.steps.len() > STEPS_NAMED {
+        names.push("…".into());
+    }
+    names.join(", ")
+}

@@ -1,0 +1,84 @@
+//! The few numbers that a researcher asks first, probe by probe.
+
+use crate::emergence::{Emergence, emergence};
+use crate::frame::{CurvePoint, defined};
+use crate::listing::{Listing, ListingColumn};
+use crate::results::{Results, ResultsError, Table};
+use crate::words;
+
+mod effects;
+mod heads;
+mod integrity;
+mod losses;
+mod weights;
+
+pub use effects::{
+    Place, PlaceCurve, UNSURE, WIDEST, at_end, bounds_of, control_range, keys, places, places_in, value_of,
+};
+pub use heads::{HeadCurve, Scored, definition, listing_of, scored};
+pub use integrity::{bad_checkpoints, checkpoints, missing};
+
+/// The summary of a folder: listings in the order in which they are read.
+///
+/// `top` is the number of rows for each model and score, set or metric.
+///
+/// # Errors
+/// [`ResultsError`] where a table cannot be read.
+pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsError> {
+    let mut listings = Vec::new();
+    for table in results.tables.values().filter(|table| table.origin.table.is_empty()) {
+        listings.extend(of_table(table, top)?);
+    }
+    listings.extend(checkpoints(results)?);
+    listings.extend(bad_checkpoints(results)?);
+    listings.extend(missing(results));
+    Ok(listings)
+}
+
+/// What the summary says of one table; nothing of a kind that has no short answer.
+///
+/// # Errors
+/// [`ResultsError`] where the table cannot be read.
+pub fn of_table(table: &Table, top: usize) -> Result<Option<Listing>, ResultsError> {
+    match table.origin.kind.as_str() {
+        "head_scores" => heads::listing(table, top).map(Some),
+        "induction_loss" => losses::induction(table).map(Some),
+        "token_loss" => losses::tokens(table).map(Some),
+        "logit_lens" => losses::lens(table).map(Some),
+        "weight_norms" => weights::listing(table, top).map(Some),
+        "activation_patching" | "path_patching" | "cross_checkpoint" | "ablation" | "steering" | "interventions" => {
+            effects::listing(table, top).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// A column of text.
+fn text(name: &str) -> ListingColumn {
+    ListingColumn { name: name.into(), numeric: false }
+}
+
+/// A column of numbers.
+fn numeric(name: &str) -> ListingColumn {
+    ListingColumn { name: name.into(), numeric: true }
+}
+
+/// The cells that tell when a curve changed: step, interval, level before and after. Empty where it did not.
+fn when(points: &[CurvePoint]) -> [String; 3] {
+    match emergence(&defined(points)) {
+        None => Default::default(),
+        Some(Emergence { step, low, high, before, after }) => {
+            let levels = format!("{} → {}", words::number(Some(before)), words::number(Some(after)));
+            [step.to_string(), format!("{low}–{high}"), levels]
+        }
+    }
+}
+
+/// The names of the columns of [`when`].
+fn when_columns() -> [ListingColumn; 3] {
+    [numeric("changes at"), numeric("95 % interval"), numeric("level")]
+}
+
+/// How the columns of [`when`] are read; said once for all listings.
+pub const WHEN: &str = "\"changes at\" is the change point of the curve over checkpoints (two means, least squares), with the interval of its \
+                    profile likelihood; \"level\" has the means before and after.";

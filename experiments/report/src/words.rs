@@ -1,0 +1,122 @@
+//! Numbers and names as people read them.
+
+use std::cmp::Ordering;
+
+/// The order in which people list models: by the number of parameters in the name where both have one, else by name.
+pub fn by_size(a: &str, b: &str) -> Ordering {
+    let key = |name: &str| parameters(name).unwrap_or(f64::INFINITY);
+    key(a).total_cmp(&key(b)).then_with(|| a.cmp(b))
+}
+
+/// The number of parameters that a name tells, such as 7e7 for `pythia-70m-deduped`.
+pub fn parameters(name: &str) -> Option<f64> {
+    name.split('-').find_map(|word| {
+        let (digits, factor) = match word.strip_suffix(['m', 'M']) {
+            Some(digits) => (digits, 1e6),
+            None => (word.strip_suffix(['b', 'B'])?, 1e9),
+        };
+        digits.parse::<f64>().ok().filter(|number| *number > 0.0).map(|number| number * factor)
+    })
+}
+
+/// The model without its seed: runs of `pythia-70m-seed3` and `pythia-70m-seed1` are one family.
+pub fn family(model: &str) -> &str {
+    let (name, seed) = model.rsplit_once("-seed").unwrap_or((model, ""));
+    if !seed.is_empty() && seed.bytes().all(|byte| byte.is_ascii_digit()) { name } else { model }
+}
+
+/// A value with three digits after the point, in scientific form where these would hide it; empty where there is none.
+pub fn number(value: Option<f64>) -> String {
+    match value {
+        None => String::new(),
+        Some(value) if value != 0.0 && (value.abs() < 0.001 || value.abs() >= 1e6) => format!("{value:.2e}"),
+        Some(value) => format!("{value:.3}"),
+    }
+}
+
+/// A value as short as it can be with six digits that count.
+pub fn float(value: f64) -> String {
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    if rounded != 0.0 && !(1e-5..1e15).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
+}
+
+/// A whole number with of three: 143,000.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `one thing`, `2 things`.
+pub fn plural(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number as u64)) }
+}
+
+/// A step as a label; `the model` where there is none.
+pub fn step(step: Option<i64>) -> String {
+    step.map_or("the model".into(), |step| format!("step {step}"))
+}
+
+/// A head as the field writes it: `L5H1`.
+pub fn head(layer: i64, head: i64) -> String {
+    format!("L{layer}H{head}")
+}
+
+/// The site in a hook's full name: `z` of `blocks.3.attn.hook_z`, `resid_pre` of `blocks.0.hook_resid_pre`.
+pub fn site(hook: &str) -> &str {
+    let last = hook.rsplit('.').next().unwrap_or(hook);
+    last.strip_prefix("hook_").unwrap_or(last)
+}
+
+/// A word for files and links: lower case letters, digits and single hyphens.
+pub fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.ends_with('-') && !slug.is_empty() {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_stand_in_the_order_of_their_sizes() {
+        let mut models = vec!["pythia-1b", "nano", "pythia-70m-deduped", "pythia-1.4b", "pythia-70m", "pythia-160m"];
+        models.sort_by(|a, b| by_size(a, b));
+        assert_eq!(models, ["pythia-70m", "pythia-70m-deduped", "pythia-160m", "pythia-1b", "pythia-1.4b", "nano"]);
+    }
+
+    #[test]
+    fn seeds_of_one_model_are_a_family() {
+        assert_eq!(family("pythia-70m-seed3"), "pythia-70m");
+        assert_eq!(family("pythia-70m"), "pythia-70m");
+        assert_eq!(family("my-seedling"), "my-seedling");
+    }
+
+    #[test]
+    fn numbers_are_short_and_hide_nothing() {
+        assert_eq!(number(Some(0.8504)), "0.850");
+        assert_eq!(number(Some(-0.0000021)), "-2.10e-6");
+        assert_eq!((number(Some(0.0)).as_str(), number(None).as_str()), ("0.000", ""));
+        assert_eq!((count(143_000).as_str(), count(12).as_str()), ("143,000", "12"));
+        assert_eq!((plural(1, "head"), plural(2400, "head")), ("1 head".into(), "2,400 heads".into()));
+    }
+
+    #[test]
+    fn slugs_are_words() {
+        assert_eq!(slug("head_scores · pythia-1.4b"), "head-scores-pythia-1-4b");
+        assert_eq!(slug("../<x>"), "x");
+    }
+}
