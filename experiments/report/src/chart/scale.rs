@@ -174,8 +174,9 @@ fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
-/// How much of the axis step 0 has for itself, left of the others.
-const ZERO: f64 = 0.07;
+/// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
+const ZERO: f64 = 0.06;
+const ZERO_LEAST: f64 = 26.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,15 +200,20 @@ impl Steps {
 
     /// The place of the break between step 0 and the others, if there is one.
     pub fn gap(&self) -> Option<f64> {
-        self.zero.then(|| self.from + (self.to - self.from) * ZERO * 0.6)
+        self.zero.then(|| self.from + self.first() * 0.62)
+    }
+
+    /// How wide the place of step 0 is.
+    fn first(&self) -> f64 {
+        let width = self.to - self.from;
+        if self.zero { (width * ZERO).max(ZERO_LEAST).min(width * 0.4) } else { 0.0 }
     }
 
     fn at(&self, step: f64) -> f64 {
-        let width = self.to - self.from;
+        let (width, first) = (self.to - self.from, self.first());
         if step < 1.0 {
-            return if self.zero { self.from + width * ZERO * 0.2 } else { self.from };
+            return self.from + first * 0.2;
         }
-        let first = if self.zero { width * ZERO } else { 0.0 };
         let part = ((step.log10() - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.from + first + part * (width - first)
     }
@@ -306,9 +312,16 @@ mod tests {
         let axis = Linear::around([0.013, 0.97], 5);
         assert_eq!((axis.low, axis.high), (0.0, 1.0));
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Linear::around([-1.2, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
         assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
         assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+    }
+
+    #[test]
+    fn an_axis_ends_with_values_that_are_just_beyond_a_tick() {
+        let axis = Linear::around([-0.01, 1.03], 5);
+        assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert!(-0.03 < axis.low && axis.low <= -0.01 && (1.03..1.05).contains(&axis.high), "{axis:?}");
     }
 
     #[test]
