@@ -10,13 +10,19 @@ const TALL: usize = 30;
 /// What is shown of a figure's data.
 const WINDOW: Window = Window { rows: 12, columns: 12, characters: 80 };
 
+/// The id of a listing's element.
+pub fn anchor(listing: &Listing) -> String {
+    format!("table_{}", listing.id)
+}
+
 /// A listing under its heading.
 pub fn listing(html: &mut Html, listing: &Listing) {
-    let (heading, note) = (format!("{}_heading", listing.id), format!("{}_note", listing.id));
-    html.element("div", &[("class", "listing"), ("id", &listing.id)], |html| {
+    let anchor = anchor(listing);
+    let (heading, note) = (format!("{anchor}_heading"), format!("{anchor}_note"));
+    html.element("div", &[("class", "listing"), ("id", &anchor)], |html| {
         html.leaf("h3", &[("id", &heading)], &listing.title);
         if !listing.note.is_empty() {
-            html.leaf("p", &[("id", &note)], &listing.note);
+            html.element("p", &[("id", &note)], |html| html.prose(&listing.note));
         }
         if listing.rows.is_empty() {
             html.leaf("p", &[("class", "quiet")], "No rows.");
@@ -149,8 +155,8 @@ mod tests {
     #[test]
     fn a_note_describes_its_table() {
         let html = written(|html| listing(html, &Listing { note: "By score.".to_owned(), ..heads() }));
-        assert!(html.contains(r#"<p id="heads_note">By score.</p>"#));
-        assert!(html.contains(r#"aria-describedby="heads_note""#));
+        assert!(html.contains(r#"<p id="table_heads_note">By score.</p>"#));
+        assert!(html.contains(r#"aria-describedby="table_heads_note""#));
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn hostile_texts_stay_texts() {
     let scripts = "document.querySelectorAll('script[type=module]').length";
     assert_eq!(tab.value(scripts), 1);
     assert_eq!(
-        tab.text("[...document.querySelectorAll('#numbers tbody td')].pop().textContent"),
+        tab.text("[...document.querySelectorAll('#section_numbers tbody td')].pop().textContent"),
         r#"</script><img src=x onerror="document.title='broken'"><!--\u{202e}"#.to_owned() + "\u{fffd}"
     );
     let shown = tab.text("document.querySelectorAll('.token')[2].textContent");
