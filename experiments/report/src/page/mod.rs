@@ -140,6 +140,7 @@ impl Section {
 }
 
 /// A part of a section.
+#[expect(clippy::large_enum_variant, reason = "a page has some dozens of them, most of them figures")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
     /// A paragraph of plain text, in which a piece between backticks is code.
