@@ -49,6 +49,7 @@ pub mod outcome;
 pub mod pins;
 pub mod place;
 pub mod plan;
+pub mod positions;
 pub mod progress;
 pub mod reads;
 pub mod record;

@@ -57,7 +57,7 @@ fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result
     let Scored { score, definition, .. } = main;
     let (id, name) = (format!("{}-{}-emergence", words::slug(&table.name), words::slug(model)), title_of(score));
     Ok(Figure {
-        title: format!("{model}: how {name} emerges"),
+        title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
             "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the change point of \
              the highest head with its 95 % interval; dashed, what uniform attention scores.",
@@ -140,7 +140,7 @@ fn map(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
     };
     Figure {
         id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
-        title: format!("{model}: {name} of heads × checkpoints"),
+        title: format!("{model}: {} of heads × checkpoints", name.to_lowercase()),
         caption: format!(
             "{name} score ({}) of {which} (rows, by layer) at every checkpoint (columns, in order).",
             main.definition
@@ -257,5 +257,5 @@ pub(super) fn finding(model: &str, scored: &Scored) -> String {
         None => String::new(),
     };
     let name = title_of(&scored.score);
-    format!("{name} of {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
+    format!("{name} in {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
 }

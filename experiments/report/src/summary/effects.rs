@@ -73,7 +73,7 @@ pub fn bounds_of(table: &Table) -> [&'static str; 2] {
     if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
 }
 
-/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 1 are undefined.
+/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 0.5 are undefined.
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
@@ -170,10 +170,10 @@ fn note(table: &Table) -> String {
 
 /// A patched effect is a ratio. Where the two prompts of a pair hardly differ yet, it is noise over nothing.
 pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on the other prompt. Checkpoints at which the interval is wider \
-                          than 1 are left out, because there the two prompts differ too little to divide by.";
+                          than 0.5 are left out: there the two prompts differ too little to divide by.";
 
 /// The widest interval of an effect that says something.
-pub const WIDEST: f64 = 1.0;
+pub const WIDEST: f64 = 0.5;
 
 /// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a narrow one.
 fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {

@@ -118,7 +118,7 @@ pub fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> 
             rows.extend(heads.iter().take(top).map(|curve| row(model, score, definition, curve)));
         }
     }
-    let columns = [text("model"), text("score"), text("definition"), text("head")].into_iter();
+    let columns = [text("model"), text("score"), text("head")].into_iter();
     let numbers = [numeric("peak"), numeric("last"), numeric("null")];
     let columns = columns.chain(numbers).chain(when_columns()).collect();
     let shown = words::plural(top, "head");
@@ -130,6 +130,6 @@ pub fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> 
 
 fn row(model: &str, score: &str, definition: &str, curve: &HeadCurve) -> Vec<String> {
     let numbers = [peak(&curve.points), last(&curve.points), curve.null].map(words::number);
-    let texts = [model.to_owned(), score.to_owned(), definition.to_owned(), curve.name()];
+    let texts = [model.to_owned(), format!("{score} ({definition})"), curve.name()];
     texts.into_iter().chain(numbers).chain(when(&curve.points)).collect()
 }

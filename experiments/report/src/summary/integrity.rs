@@ -84,7 +84,7 @@ pub fn missing(results: &Results) -> Option<Listing> {
     };
     let rows: Vec<Vec<String>> = holes(results).into_iter().map(row).collect();
     let listing = Listing {
-        id: "missing".into(),
+        id: "missing-cells".into(),
         title: "missing cells".into(),
         note: "`pythia run` with the same experiment computes them.".into(),
         columns: vec![text("experiment"), text("table"), text("model"), numeric("cells"), text("steps")],
