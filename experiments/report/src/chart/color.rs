@@ -32,9 +32,10 @@ const RED_BLUE: [u32; 11] =
 /// Anchors of attention weights: next to nothing is next to paper, so that a sheet of patterns is calm.
 const WEIGHTS: [u32; 9] = [0xf3f4f6, 0xdbe7f3, 0xb9d4ea, 0x8bbbde, 0x5a9dce, 0x3480bb, 0x1a62a3, 0x0b4583, 0x08295c];
 
-/// Light grey is unlike every colour of viridis; the diverging scale holds it, so there it is a middle grey.
+/// Light grey is unlike every colour of viridis; the diverging scale's middle is next to it, so there it is a
+/// darker one.
 const MISSING_SEQUENTIAL: u32 = 0xd9d9d9;
-const MISSING_DIVERGING: u32 = 0x8c8c8c;
+const MISSING_DIVERGING: u32 = 0xbcbcbc;
 
 /// 256 colours: the first stands for no value, the others go from low to high.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,13 +23,6 @@ pub struct Picture {
     pub data: Option<serde_json::Value>,
 }
 
-/// A picture without a value.
-pub fn blank() -> Picture {
-    let mut body = Svg::default();
-    nothing(&mut body, &Area { x: 0.0, y: 0.0, w: WIDTH, h: 40.0 });
-    Picture { body, height: 40.0, data: None }
-}
-
 /// A rectangle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Area {

@@ -38,7 +38,7 @@ pub fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
     let longest = kept.iter().map(|(_, name)| text::width(name, SMALL)).fold(0.0, f64::max);
     let height = match turn {
         Turn::Flat => 16.0,
-        Turn::Slanted => 16.0 + longest * std::f64::consts::FRAC_1_SQRT_2,
+        Turn::Slanted => 12.0 + longest * std::f64::consts::FRAC_1_SQRT_2,
         Turn::Upright => 10.0 + longest,
     };
     Under { turn, thinned: kept.len() < names.len(), kept, height: if names.is_empty() { 0.0 } else { height } }

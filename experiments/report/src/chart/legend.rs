@@ -7,7 +7,8 @@ use super::text;
 use super::{LinePanel, Series, Tone};
 
 const SIZE: f64 = 11.0;
-const SWATCH: f64 = 18.0;
+const SWATCH: f64 = 16.0;
+const BETWEEN: f64 = 12.0;
 /// The height of a line of a legend.
 pub const LINE: f64 = 16.0;
 
@@ -27,7 +28,7 @@ pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
             .attr("stroke", series_color(index))
             .num("stroke-width", 1.7)
             .maybe("stroke-dasharray", series_dash(index)),
-        Tone::Muted => tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.2),
+        Tone::Muted => tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.5),
         Tone::Baseline => {
             let tag = tag.attr("stroke", "currentColor").num("stroke-width", 1.3).num("stroke-opacity", 0.6);
             tag.attr("stroke-dasharray", "4 3")
@@ -82,7 +83,7 @@ impl Flow {
                 break;
             }
             places.push((entry, x, line));
-            x += length + 16.0;
+            x += length + BETWEEN;
         }
         let lines = places.last().map_or(0, |(_, _, line)| line + 1);
         Self { lines, left_out: total - places.len(), places, room }
@@ -99,7 +100,7 @@ impl Flow {
             draw_entry(svg, entry, (x + dx, y + (*line as f64 + 0.5) * LINE), self.room);
         }
         if let (Some((entry, dx, line)), true) = (self.places.last(), self.left_out > 0) {
-            let length = SWATCH + 21.0 + text::width(&text::fitted(&entry.name, SIZE, self.room), SIZE);
+            let length = SWATCH + 5.0 + BETWEEN + text::width(&text::fitted(&entry.name, SIZE, self.room), SIZE);
             let tag = svg.tag("text").at(x + dx + length, y + (*line as f64 + 0.5) * LINE + 4.0);
             tag.num("font-size", SIZE)
                 .attr("fill", "currentColor")

@@ -63,7 +63,7 @@ struct Plan {
     height: f64,
 }
 
-const GAP: f64 = 16.0;
+const GAP: f64 = 20.0;
 const TITLE: f64 = 19.0;
 const BESIDE: usize = 14;
 const TOKENS: f64 = 16.0;
@@ -242,9 +242,12 @@ fn draw_tokens(svg: &mut Svg, x: &Across, area: &Area, tokens: f64, baseline: f6
     for tick in &mut ticks {
         tick.label = count(tick.value * tokens);
     }
-    let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();
+    // The last label may be wider than what is left of the axis: it stays inside the panel.
+    let inside = |tick: &Tick| x.at(tick.value).min(area.right() + 3.0 - text::width(&tick.label, SMALL) / 2.0);
+    let places: Vec<f64> = ticks.iter().map(inside).collect();
     for index in fitting(&ticks, &places, ticks.len() - 1) {
-        svg.rule((places[index], area.y), (places[index], area.y - 3.5), AXIS);
+        let at = x.at(ticks[index].value);
+        svg.rule((at, area.y), (at, area.y - 3.5), AXIS);
         word(svg, (places[index], baseline), Anchor::Middle, &ticks[index].label, f64::INFINITY);
     }
     if first {
@@ -271,9 +274,12 @@ fn draw_series(svg: &mut Svg, axes: &Axes, series: &[Series]) {
     };
     let mut ordered: Vec<&Series> = series.iter().collect();
     ordered.sort_by_key(rank);
-    for series in ordered {
-        draw_curve(svg, axes, series);
-    }
+    let (muted, named) = ordered.split_at(ordered.partition_point(|series| series.tone == Tone::Muted));
+    // The group's own opacity keeps a crowd of grey curves grey where they lie on each other.
+    svg.tag("g").attr("class", "muted").num("opacity", 0.38).open();
+    muted.iter().for_each(|series| draw_curve(svg, axes, series));
+    svg.end();
+    named.iter().for_each(|series| draw_curve(svg, axes, series));
 }
 
 fn fill(tone: Tone) -> &'static str {
@@ -306,7 +312,7 @@ fn draw_curve(svg: &mut Svg, axes: &Axes, series: &Series) {
         tag.attr("stroke-linejoin", "round").attr("d", &drawn.path).empty();
     }
     for (x, y) in drawn.lone {
-        let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.35) } else { (2.2, 1.0) };
+        let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.6) } else { (2.2, 1.0) };
         let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", radius);
         tag.attr("fill", fill(series.tone)).num("fill-opacity", opacity).empty();
     }

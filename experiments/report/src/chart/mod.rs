@@ -3,10 +3,14 @@
 //! What is drawn is readable without a script. Charts that a reader can turn (frames of a slider, values under the pointer)
 //! carry what the page's script needs as JSON beside the picture ([`Drawing::data`]).
 
+mod attention;
+mod bars;
 mod color;
 mod curve;
 mod events;
 mod frame;
+#[cfg(test)]
+mod gallery;
 mod labels;
 mod legend;
 mod lines;
@@ -17,6 +21,7 @@ mod scalebar;
 mod series;
 mod svg;
 mod text;
+mod words;
 
 pub use color::series_color;
 
@@ -42,7 +47,9 @@ impl Chart {
         let picture = match self {
             Self::Lines(lines) => lines::draw(lines),
             Self::Map(map) => map::draw(map, id),
-            Self::Bars(_) | Self::Words(_) | Self::Attention(_) => frame::blank(),
+            Self::Bars(bars) => bars::draw(bars),
+            Self::Words(words) => words::draw(words, id),
+            Self::Attention(attention) => attention::draw(attention, id),
         };
         let heading = svg::Heading { id, title, alt };
         Drawing { svg: picture.body.document(&heading, frame::WIDTH, picture.height), data: picture.data }

@@ -29,13 +29,25 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// An axis around all values, with about `count` ticks of which one is at each end. It is laid between the places `from`
-    /// and `to`; from 0 to 1 where there is no value.
+    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
+    /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
+    /// there is no value.
     pub fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
-        let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
-        let step = round_step((high - low) / count.max(1) as f64);
-        let (low, high) = ((low / step + 1e-9).floor() * step, (high / step - 1e-9).ceil() * step);
-        Self { low, high, step, from: 0.0, to: 1.0 }
+        let tight = Self::tight(values, count);
+        let Self { low, high, step, .. } = tight;
+        let end = |value: f64, outward: f64| {
+            let inner = (value * outward / step + 1e-9).floor();
+            let beyond = value * outward / step - inner;
+            let steps = if beyond < 1e-6 {
+                inner
+            } else if beyond < 0.5 {
+                inner + beyond + 0.04
+            } else {
+                inner + 1.0
+            };
+            steps * step * outward
+        };
+        Self { low: end(low, -1.0), high: end(high, 1.0), ..tight }
     }
 
     /// As [`Linear::around`], but the axis ends where the values end.
@@ -162,8 +174,9 @@ fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
-/// How much of the axis step 0 has for itself, left of the others.
-const ZERO: f64 = 0.07;
+/// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
+const ZERO: f64 = 0.06;
+const ZERO_LEAST: f64 = 26.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -187,15 +200,20 @@ impl Steps {
 
     /// The place of the break between step 0 and the others, if there is one.
     pub fn gap(&self) -> Option<f64> {
-        self.zero.then(|| self.from + (self.to - self.from) * ZERO * 0.6)
+        self.zero.then(|| self.from + self.first() * 0.62)
+    }
+
+    /// How wide the place of step 0 is.
+    fn first(&self) -> f64 {
+        let width = self.to - self.from;
+        if self.zero { (width * ZERO).max(ZERO_LEAST).min(width * 0.4) } else { 0.0 }
     }
 
     fn at(&self, step: f64) -> f64 {
-        let width = self.to - self.from;
+        let (width, first) = (self.to - self.from, self.first());
         if step < 1.0 {
-            return if self.zero { self.from + width * ZERO * 0.2 } else { self.from };
+            return self.from + first * 0.2;
         }
-        let first = if self.zero { width * ZERO } else { 0.0 };
         let part = ((step.log10() - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.from + first + part * (width - first)
     }
@@ -294,9 +312,16 @@ mod tests {
         let axis = Linear::around([0.013, 0.97], 5);
         assert_eq!((axis.low, axis.high), (0.0, 1.0));
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Linear::around([-1.2, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
         assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
         assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+    }
+
+    #[test]
+    fn an_axis_ends_with_values_that_are_just_beyond_a_tick() {
+        let axis = Linear::around([-0.01, 1.03], 5);
+        assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
+        assert!(-0.03 < axis.low && axis.low <= -0.01 && (1.03..1.05).contains(&axis.high), "{axis:?}");
     }
 
     #[test]
