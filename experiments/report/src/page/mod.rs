@@ -69,7 +69,8 @@ impl Page {
                 section.write(html, &mut number);
             }
         });
-        html.element("script", &[], |html| html.raw(policy::SCRIPT));
+        // A module is strict, keeps its names to itself, and runs when all figures are there.
+        html.element("script", &[("type", "module")], |html| html.raw(policy::SCRIPT));
     }
 
     /// The table of contents: sections, and what can be linked to inside of them.

@@ -4,7 +4,7 @@
 //! of two ordinary pipes under those numbers, so no descriptor is passed by hand and no port is opened.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -41,6 +41,7 @@ pub struct Chromium {
     from: Receiver<Value>,
     calls: u64,
     events: Vec<Value>,
+    profile: PathBuf,
 }
 
 impl Chromium {
@@ -83,7 +84,7 @@ impl Chromium {
             }
         });
         let to = child.stdin.take();
-        Self { child, to, from, calls: 0, events: Vec::new() }
+        Self { child, to, from, calls: 0, events: Vec::new(), profile: profile.to_owned() }
     }
 
     /// Calls a method, in a session if one is named, and waits for its result.
@@ -131,17 +132,18 @@ impl Chromium {
 }
 
 impl Drop for Chromium {
-    /// A closed pipe is how Chromium is told to end; one that does not is ended.
+    /// A closed pipe is how Chromium is told to end; one that does not is ended. Its profile goes with it.
     fn drop(&mut self) {
         drop(self.to.take());
-        for _ in 0..50 {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let ended = (0..50).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            !matches!(self.child.try_wait(), Ok(None))
+        });
+        if !ended {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
         }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.profile);
     }
 }
 

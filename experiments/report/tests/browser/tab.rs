@@ -118,6 +118,16 @@ impl Tab {
         std::fs::write(path, bytes(&answer["data"])).expect("a picture is kept");
     }
 
+    /// Keeps a picture of how the page looks on a sheet of A4, the colours of which are always light.
+    pub fn keep_sheet(&mut self, path: &Path) {
+        let metrics = json!({ "width": 720, "height": 1000, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
+        self.call("Emulation.setEmulatedMedia", json!({ "media": "print", "features": features }));
+        self.keep_picture(path);
+        self.call("Emulation.setEmulatedMedia", json!({ "media": "" }));
+    }
+
     /// Keeps the page as it is printed, and returns the file's size.
     pub fn keep_print(&mut self, path: &Path) -> usize {
         let answer =
