@@ -15,10 +15,13 @@ use crate::folder::FolderError;
 use crate::inputs::InputError;
 use crate::integrity::{KnownError, Verdict};
 use crate::library::LibraryError;
+use crate::merge::MergeError;
 use crate::nano::NanoError;
 use crate::scaled;
 use crate::shape::ShapeError;
+use crate::shelves::ShelfError;
 use crate::sink::SinkError;
+use crate::status::StatusError;
 use crate::supply::SupplyError;
 
 /// An error that ends a command.
@@ -148,6 +151,12 @@ pub enum Failure {
     /// A results file cannot be written or read.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Parts cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A folder's runs cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// The handlers of signals could not be set up.
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
@@ -188,6 +197,8 @@ impl Failure {
             Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
             Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
+            Failure::Merge(error) => error.exit(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
             _ => Exit::BadInput,
@@ -210,6 +221,10 @@ impl Failure {
             Failure::Library(error) => return Some(error.remedy()),
             Failure::Supply(error) => return Some(error.remedy()),
             Failure::Folder(error) => Some(error.remedy()),
+            Failure::Merge(error) => error.remedy(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => {
+                Some("name the folder that the run writes to, its --out")
+            }
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }

@@ -21,8 +21,10 @@ pub mod completions;
 pub mod demo;
 pub mod list;
 pub mod lock;
+pub mod merge;
 pub mod plan;
 pub mod run;
+pub mod status;
 pub mod train;
 pub mod validate;
 pub mod verify;
@@ -56,6 +58,8 @@ enum Command {
     Plan(plan::Args),
     Validate(validate::Args),
     Verify(verify::Args),
+    Status(status::Args),
+    Merge(merge::Args),
     Lock(lock::Args),
     Cache(cache::Args),
     Demo(demo::Args),
@@ -74,6 +78,8 @@ impl Cli {
             Command::Plan(args) => plan::run(args),
             Command::Validate(args) => validate::run(args),
             Command::Verify(args) => verify::run(args),
+            Command::Status(args) => status::run(args),
+            Command::Merge(args) => merge::run(args),
             Command::Lock(args) => lock::run(args),
             Command::Cache(args) => cache::run(args),
             Command::Demo(args) => demo::run(args),
