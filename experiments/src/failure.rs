@@ -18,10 +18,13 @@ use crate::folder::FolderError;
 use crate::inputs::InputError;
 use crate::integrity::{KnownError, Verdict};
 use crate::library::LibraryError;
+use crate::merge::MergeError;
 use crate::nano::NanoError;
 use crate::scaled;
 use crate::shape::ShapeError;
+use crate::shelves::ShelfError;
 use crate::sink::SinkError;
+use crate::status::StatusError;
 use crate::supply::SupplyError;
 
 /// An error that ends a command.
@@ -165,6 +168,12 @@ pub enum Failure {
         /// What is wrong with it.
         problem: PublishedError,
     },
+    /// Parts cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A folder's runs cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// The handlers of signals could not be set up.
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
@@ -206,6 +215,8 @@ impl Failure {
             Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
             Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
+            Failure::Merge(error) => error.exit(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
             _ => Exit::BadInput,
@@ -234,6 +245,10 @@ impl Failure {
             }
             Failure::Query(QueryError::Encode { .. }) => Some("choose columns of text and numbers, or another form"),
             Failure::Published { .. } => Some("give a CSV with the columns model, step, task, metric and value"),
+            Failure::Merge(error) => error.remedy(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => {
+                Some("name the folder that the run writes to, its --out")
+            }
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }

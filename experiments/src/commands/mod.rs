@@ -21,11 +21,13 @@ pub mod completions;
 pub mod demo;
 pub mod list;
 pub mod lock;
+pub mod merge;
 pub mod plan;
 pub mod query;
 pub mod report;
 pub mod run;
 pub mod summary;
+pub mod status;
 pub mod train;
 pub mod validate;
 pub mod verify;
@@ -63,6 +65,8 @@ enum Command {
     Report(report::Args),
     Validate(validate::Args),
     Verify(verify::Args),
+    Status(status::Args),
+    Merge(merge::Args),
     Lock(lock::Args),
     Cache(cache::Args),
     Demo(demo::Args),
@@ -84,6 +88,8 @@ impl Cli {
             Command::Report(args) => report::run(args),
             Command::Validate(args) => validate::run(args),
             Command::Verify(args) => verify::run(args),
+            Command::Status(args) => status::run(args),
+            Command::Merge(args) => merge::run(args),
             Command::Lock(args) => lock::run(args),
             Command::Cache(args) => cache::run(args),
             Command::Demo(args) => demo::run(args),

@@ -113,7 +113,7 @@ pub(crate) fn sweep(
     let mut journal = Journal::open(&folder)?;
     let hash = blake3::hash(record.as_bytes()).to_hex().to_string();
     let (cells, done, version) = (plan.cells.len(), plan.n_done(), env!("CARGO_PKG_VERSION"));
-    journal.note(&Event::Started { version, experiment: &hash, cells, done })?;
+    journal.note(&Event::Started { name: &study.experiment.name, version, experiment: &hash, cells, done })?;
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
