@@ -113,7 +113,7 @@ fn number(tenths: i64, path: &mut String) {
     let (whole, part) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
     if tenths < 0 {
         path.push('-');
-    } else if path.ends_with(|last: char| last.is_ascii_digit()) {
+    } else if path.ends_with(|last: char| last.is_ascii_digit()) && (whole > 0 || part == 0 || !ends_with_point(path)) {
         path.push(' ');
     }
     if whole > 0 || part == 0 {
@@ -123,6 +123,11 @@ fn number(tenths: i64, path: &mut String) {
         path.push('.');
         path.push_str(&part.to_string());
     }
+}
+
+/// Whether the last number has a point: a second point then begins the next number.
+fn ends_with_point(path: &str) -> bool {
+    path.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('.')
 }
 
 #[cfg(test)]
@@ -151,6 +156,13 @@ mod tests {
         ];
         let drawn = curve(&axes(), &points(&values));
         assert_eq!(drawn, Curve { path: "M0 50l10-25 10 12.5".into(), lone: vec![(40.0, 0.0)] });
+    }
+
+    #[test]
+    fn numbers_have_no_more_between_them_than_they_need() {
+        let mut path = String::new();
+        [12, 3, 4, -5, 60, 7, 0, 8].into_iter().for_each(|tenths| number(tenths, &mut path));
+        assert_eq!(path, "1.2.3.4-.5 6 .7 0 .8");
     }
 
     #[test]

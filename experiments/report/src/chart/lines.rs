@@ -66,7 +66,7 @@ struct Plan {
 const GAP: f64 = 20.0;
 const TITLE: f64 = 19.0;
 const BESIDE: usize = 14;
-const TOKENS: f64 = 16.0;
+const TOKENS: f64 = 18.0;
 
 impl Plan {
     fn new(lines: &Lines) -> Self {
@@ -160,7 +160,7 @@ impl Plan {
         self.draw_axes(svg, &axes, &area, index);
         if let Some(tokens) = tokens {
             let lane = events::ROW * self.marks.iter().map(|marks| events::rows(marks)).max().unwrap_or(0) as f64;
-            draw_tokens(svg, &axes.x, &area, tokens, area.y - lane - 4.0, self.grid.is_first(index));
+            draw_tokens(svg, &axes.x, &area, tokens, area.y - lane - 7.0, self.grid.is_first(index));
         }
         if let Some(marks) = self.marks.get(index) {
             events::draw(svg, marks, &area);
@@ -177,7 +177,8 @@ impl Plan {
     fn draw_axes(&self, svg: &mut Svg, axes: &Axes, area: &Area, index: usize) {
         for Tick { value, label } in axes.y.ticks() {
             let y = axes.y.at(value);
-            svg.rule((area.x, y), (area.right(), y), if value == 0.0 { 0.3 } else { RULE });
+            let zero = value == 0.0 && y < area.bottom() - 12.0;
+            svg.rule((area.x, y), (area.right(), y), if zero { 0.3 } else { RULE });
             if self.grid.is_first(index) {
                 word(svg, (area.x - 6.0, y + 3.5), Anchor::End, &label, f64::INFINITY);
             }
@@ -225,12 +226,13 @@ fn draw_steps(svg: &mut Svg, x: &Across, area: &Area, labelled: bool, first: boo
         svg.rule((x.at(*value), floor), (x.at(*value), floor + 4.5), AXIS);
     }
     if labelled {
-        let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();
+        let places: Vec<f64> = ticks.iter().map(|tick| label_place(x, area, tick)).collect();
         for index in fitting(&ticks, &places, 1) {
             word(svg, (places[index], floor + 15.0), Anchor::Middle, &ticks[index].label, f64::INFINITY);
         }
         if first && matches!(x, Across::Steps(_)) {
-            word(svg, (area.x - 6.0, floor + 15.0), Anchor::End, "step", f64::INFINITY);
+            let left = places.first().map_or(area.x, |place| place - text::width(&ticks[0].label, SMALL) / 2.0);
+            word(svg, (left.min(area.x) - 6.0, floor + 15.0), Anchor::End, "step", f64::INFINITY);
         }
     }
 }
@@ -242,17 +244,22 @@ fn draw_tokens(svg: &mut Svg, x: &Across, area: &Area, tokens: f64, baseline: f6
     for tick in &mut ticks {
         tick.label = count(tick.value * tokens);
     }
-    // The last label may be wider than what is left of the axis: it stays inside the panel.
-    let inside = |tick: &Tick| x.at(tick.value).min(area.right() + 3.0 - text::width(&tick.label, SMALL) / 2.0);
-    let places: Vec<f64> = ticks.iter().map(inside).collect();
+    let places: Vec<f64> = ticks.iter().map(|tick| label_place(x, area, tick)).collect();
     for index in fitting(&ticks, &places, ticks.len() - 1) {
         let at = x.at(ticks[index].value);
         svg.rule((at, area.y), (at, area.y - 3.5), AXIS);
         word(svg, (places[index], baseline), Anchor::Middle, &ticks[index].label, f64::INFINITY);
     }
     if first {
-        word(svg, (area.x - 6.0, baseline), Anchor::End, "tokens", f64::INFINITY);
+        let left = places[0] - text::width(&ticks[0].label, SMALL) / 2.0;
+        word(svg, (left.min(area.x) - 6.0, baseline), Anchor::End, "tokens", f64::INFINITY);
     }
+}
+
+/// The middle of a tick's label: at the tick, but moved inside the panel where it would run into the next one.
+fn label_place(x: &Across, area: &Area, tick: &Tick) -> f64 {
+    let half = text::width(&tick.label, SMALL) / 2.0 - 4.0;
+    x.at(tick.value).min(area.right() - half).max(area.x + half)
 }
 
 /// The ticks whose labels fit beside each other; that of `favoured` stays.

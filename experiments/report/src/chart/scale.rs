@@ -99,10 +99,10 @@ fn apart((low, high): (f64, f64)) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2 or 5 times a power of ten that is not below.
-fn round_step(least: f64) -> f64 {
-    let power = 10f64.powf(least.abs().max(1e-300).log10().floor());
-    let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= least * (1.0 - 1e-9)).unwrap_or(10.0);
+/// The least of 1, 2 or 5 times a power of ten that is not much below.
+fn round_step(about: f64) -> f64 {
+    let power = 10f64.powf(about.abs().max(1e-300).log10().floor());
+    let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= about * 0.8).unwrap_or(10.0);
     times * power
 }
 
@@ -111,6 +111,7 @@ struct Unit {
     divisor: f64,
     suffix: &'static str,
     decimals: usize,
+    step: f64,
     scientific: bool,
 }
 
@@ -124,7 +125,7 @@ impl Unit {
             _ => (1.0, ""),
         };
         let decimals = (-(step / divisor).log10() - 1e-9).ceil().clamp(0.0, 9.0) as usize;
-        Self { divisor, suffix, decimals, scientific: most >= 1e15 || (most > 0.0 && most < 1e-3) }
+        Self { divisor, suffix, decimals, step, scientific: most >= 1e15 || (most > 0.0 && most < 1e-3) }
     }
 
     fn write(&self, value: f64) -> String {
@@ -132,7 +133,10 @@ impl Unit {
             return "0".to_owned();
         }
         let text = match self.scientific {
-            true => format!("{value:.1e}").replace(".0e", "e"),
+            true => {
+                let digits = value.abs().log10().floor() - (self.step * 1.000_001).log10().floor();
+                format!("{value:.*e}", digits.clamp(0.0, 9.0) as usize)
+            }
             false => format!("{:.*}{}", self.decimals, value / self.divisor, self.suffix),
         };
         text.replace('-', "−")
@@ -315,6 +319,7 @@ mod tests {
         assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
         assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
         assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+        assert_eq!(labels(&Linear::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
     }
 
     #[test]
