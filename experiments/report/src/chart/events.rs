@@ -2,7 +2,8 @@
 
 use super::color::series_color;
 use super::frame::{Anchor, Area, SMALL, word};
-use super::scale::{Across, brief, drawable};
+use super::numbers::brief;
+use super::scale::{Across, drawable};
 use super::svg::Svg;
 use super::{Event, LinePanel, Tone, X, text};
 
