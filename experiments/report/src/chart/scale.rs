@@ -110,6 +110,8 @@ fn round_step(about: f64) -> f64 {
 /// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
 const ZERO: f64 = 0.06;
 const ZERO_LEAST: f64 = 26.0;
+/// How wide a power of ten is that has room for labels inside.
+const ROOMY: f64 = 150.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -169,7 +171,8 @@ impl Steps {
             zero.into_iter().chain(self.powers(times)).collect::<Vec<_>>()
         };
         let decades = steps(&[1.0]);
-        if decades.len() > 2 { decades } else { steps(&[1.0, 2.0, 5.0]) }
+        let wide = (self.to - self.from - self.first()) / (self.high - self.low);
+        if decades.len() > 2 && wide < ROOMY { decades } else { steps(&[1.0, 2.0, 5.0]) }
     }
 }
 
@@ -287,6 +290,8 @@ mod tests {
     fn few_decades_have_ticks_between() {
         let axis = Across::Steps(Steps::around([1000.0, 3000.0]));
         assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
+        let roomy = Across::Steps(Steps::around([1.0, 2000.0])).between(0.0, 700.0);
+        assert_eq!(labels(&roomy.ticks())[..5], ["1", "2", "5", "10", "20"]);
         for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {
             let axis = Across::Steps(Steps::around(steps.clone())).between(0.0, 1.0);
             assert!((0.0..=1.0).contains(&axis.at(0.0)) && (0.0..=1.0).contains(&axis.at(7.0)), "{steps:?}");
