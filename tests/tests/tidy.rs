@@ -172,12 +172,13 @@ fn unsafe_code_is_forbidden_in_every_crate() {
         assert!(text.contains("#![forbid(unsafe_code)]"), "{root}");
     }
     // Mapping a file into memory is the one unsafe call of the workspace.
-    let unsafe_files: Vec<String> = ["pythia-hooks", "pythia-core", "pythia-probes", "experiments/report", "experiments"]
-        .iter()
-        .flat_map(|folder| sources::of_crate(folder))
-        .filter(|source| source.before_tests().any(|line| is_code(line) && says(line, "unsafe")))
-        .map(|source| source.path)
-        .collect();
+    let unsafe_files: Vec<String> =
+        ["pythia-hooks", "pythia-core", "pythia-probes", "experiments/report", "experiments"]
+            .iter()
+            .flat_map(|folder| sources::of_crate(folder))
+            .filter(|source| source.before_tests().any(|line| is_code(line) && says(line, "unsafe")))
+            .map(|source| source.path)
+            .collect();
     assert_eq!(unsafe_files, ["pythia-core/src/weights/map.rs"]);
 }
 
