@@ -101,6 +101,7 @@ impl CellConfig {
             ("tokenizer_hash", &ran_on.tokenizer_hash),
             (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
             ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
+            ("positions", &ran_on.positions),
             ("pairs_dropped", &ran_on.pairs.map(|counts| counts.dropped.to_string())),
         ];
         let present = optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
@@ -123,6 +124,8 @@ pub struct RanOn {
     pub donor_weights_hash: Option<String>,
     /// How many pairs of prompts the probe used and left out, where it reads pairs.
     pub pairs: Option<Counts>,
+    /// What stands at the positions of its pairs, a JSON list, where all pairs have the same.
+    pub positions: Option<String>,
 }
 
 /// `{"kind": ..., every field with its default}`.

@@ -1,7 +1,7 @@
 //! What a cell's probes cost: floating-point operations and activations, from the model's shape and the probes' prompts.
 
 use pythia_core::config::NeoxConfig;
-use pythia_probes::{Context, ProbeSpec};
+use pythia_probes::{Context, Estimate, ProbeSpec};
 
 /// Rows whose logits are made at a time.
 const LOGITS_AT_A_TIME: u64 = 256;
@@ -36,11 +36,12 @@ pub struct Work {
 /// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`, attention's
 ///   and the MLP's together, since the allocator keeps the ones for a while when the others are made; or later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding
 ///   and with the probabilities.
+/// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
 pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
-    let mut others = Vec::new();
+    let (mut others, mut extra) = (Vec::new(), Work::default());
     for probe in probes {
         if let Some(estimate) = probe.estimate(context) {
             // An estimate counts 32-bit floats.
@@ -48,6 +49,9 @@ pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
             others.push(Work { flops: estimate.flops, blocks, logits: 0, carried: blocks });
             continue;
         }
+        let Estimate { flops, memory } = probe.extra(context);
+        extra.flops = extra.flops.saturating_add(flops);
+        extra.blocks = extra.blocks.saturating_add(memory.saturating_mul(width) / 4);
         let size = probe.tokens_per_run(context);
         match sizes.iter_mut().find(|(known, _)| *known == size) {
             Some((_, logits)) => *logits |= probe.reads_logits(),
@@ -55,12 +59,19 @@ pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
         }
     }
     let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits, width));
-    passes.chain(others).fold(Work::default(), |sum, work| Work {
+    let work = passes.chain(others).fold(Work::default(), |sum, work| Work {
         flops: sum.flops + work.flops,
         blocks: sum.blocks.max(work.blocks),
         logits: sum.logits.max(work.logits),
         carried: sum.carried.max(work.carried),
-    })
+    });
+    Work {
+        flops: work.flops.saturating_add(extra.flops),
+        blocks: work.blocks.saturating_add(extra.blocks),
+        // It stays until all answers are there.
+        carried: work.carried.saturating_add(extra.blocks),
+        ..work
+    }
 }
 
 /// One forward pass over `batch` prompts of `len` tokens.
@@ -118,6 +129,18 @@ mod tests {
         let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
         assert_eq!((cost.blocks, cost.logits), (4 * (3 * 200 + 2 * 320 + 8 * 80), 0));
+    }
+
+    #[test]
+    fn what_a_probe_keeps_comes_on_top_of_the_pass_it_shares() {
+        let loss = probe("token_loss", "{ batch = 1, half_len = 5 }");
+        let lens = probe("logit_lens", "{ batch = 1, half_len = 5 }");
+        let (both, alone) = (of(&[&loss, &lens]), of(&[&loss]));
+        // Ten tokens at three depths, of which the pass counts the last one's unembedding.
+        assert_eq!(both.flops - alone.flops, 2 * 10 * 2 * 8 * 16);
+        let kept = 30 * 500 + 30 * 4 * 8;
+        assert_eq!((both.blocks - alone.blocks, both.carried - alone.carried), (kept, kept));
+        assert_eq!(both.logits, alone.logits);
     }
 
     #[test]

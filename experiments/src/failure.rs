@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
+use pythia_report::figures::PublishedError;
+use pythia_report::query::QueryError;
+use pythia_report::results::ResultsError;
 
 use crate::capture::CaptureError;
 use crate::config::ConfigErrors;
@@ -15,10 +18,13 @@ use crate::folder::FolderError;
 use crate::inputs::InputError;
 use crate::integrity::{KnownError, Verdict};
 use crate::library::LibraryError;
+use crate::merge::MergeError;
 use crate::nano::NanoError;
 use crate::scaled;
 use crate::shape::ShapeError;
+use crate::shelves::ShelfError;
 use crate::sink::SinkError;
+use crate::status::StatusError;
 use crate::supply::SupplyError;
 
 /// An error that ends a command.
@@ -148,6 +154,26 @@ pub enum Failure {
     /// A results file cannot be written or read.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Results cannot be read.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
+    /// A query has no answer.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// A file of published curves is none.
+    #[error("{} holds no published curves: {problem}", path.display())]
+    Published {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: PublishedError,
+    },
+    /// Parts cannot be merged.
+    #[error(transparent)]
+    Merge(#[from] MergeError),
+    /// A folder's runs cannot be looked at.
+    #[error(transparent)]
+    Status(#[from] StatusError),
     /// The handlers of signals could not be set up.
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
@@ -181,6 +207,7 @@ impl Failure {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
             Failure::SmallBudget { .. } => Exit::Resources,
+            Failure::Query(QueryError::Sql { .. } | QueryError::Encode { .. }) => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
             Failure::Library(error) if error.is_temporary() => Exit::Temporary,
             Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
@@ -188,6 +215,8 @@ impl Failure {
             Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
             Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
+            Failure::Merge(error) => error.exit(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
             _ => Exit::BadInput,
@@ -210,6 +239,16 @@ impl Failure {
             Failure::Library(error) => return Some(error.remedy()),
             Failure::Supply(error) => return Some(error.remedy()),
             Failure::Folder(error) => Some(error.remedy()),
+            Failure::Results(error) | Failure::Query(QueryError::Results(error)) => Some(error.remedy()),
+            Failure::Query(QueryError::Sql { tables, .. }) => {
+                return Some(format!("the tables are {}", tables.join(", ")));
+            }
+            Failure::Query(QueryError::Encode { .. }) => Some("choose columns of text and numbers, or another form"),
+            Failure::Published { .. } => Some("give a CSV with the columns model, step, task, metric and value"),
+            Failure::Merge(error) => error.remedy(),
+            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => {
+                Some("name the folder that the run writes to, its --out")
+            }
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {
                 Some("choose another folder with --out DIR, or replace these results with --fresh")
             }

@@ -42,23 +42,35 @@ fn tried(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderErr
 #[derive(Debug)]
 pub struct Folder {
     root: PathBuf,
+    temporary: PathBuf,
     next: AtomicU64,
 }
 
 impl Folder {
     /// A folder that is only read: nothing is created.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), next: AtomicU64::new(0) }
+        let root = root.into();
+        Self { temporary: root.join("state/tmp"), root, next: AtomicU64::new(0) }
     }
 
     /// Creates the folder with its two parts, proves that it can be written, and clears what dead runs left behind.
     pub fn create(root: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let folder = Self::at(root);
-        for path in [folder.results(), folder.temporary()] {
-            fs::create_dir_all(&path).map_err(tried("create", &path))?;
-        }
-        folder.sweep_temporary(|owner| !owner.is_alive())?;
-        Ok(folder)
+        let results = folder.results();
+        fs::create_dir_all(&results).map_err(tried("create", &results))?;
+        folder.prepared()
+    }
+
+    /// Creates a folder of finished files alone, as that of merged tables is; what is unfinished lies in `.tmp` meanwhile.
+    pub fn of_files(root: impl Into<PathBuf>) -> Result<Self, FolderError> {
+        let root = root.into();
+        Self { temporary: root.join(".tmp"), root, next: AtomicU64::new(0) }.prepared()
+    }
+
+    fn prepared(self) -> Result<Self, FolderError> {
+        fs::create_dir_all(&self.temporary).map_err(tried("create", &self.temporary))?;
+        self.sweep_temporary(|owner| !owner.is_alive())?;
+        Ok(self)
     }
 
     /// The folder itself.
@@ -76,24 +88,26 @@ impl Folder {
         self.root.join("state")
     }
 
-    fn temporary(&self) -> PathBuf {
-        self.state().join("tmp")
-    }
-
     /// Writes a whole file: beside its place, to the disk, then by rename into its place. `relative` counts from the root.
     pub fn write(&self, relative: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+        let mut unfinished = self.begin(relative)?;
+        unfinished.write_all(bytes).map_err(tried("write", &unfinished.target))?;
+        unfinished.finish()
+    }
+
+    /// A file that is written piece by piece, and is in its place when it is finished. `relative` counts from the root.
+    pub fn begin(&self, relative: &Path) -> Result<Unfinished, FolderError> {
         let (target, temporary) = (self.root.join(relative), self.fresh_name());
         let parent = target.parent().unwrap_or(&self.root);
         fs::create_dir_all(parent).map_err(tried("create", parent))?;
-        let written = write_synced(&temporary, bytes)
-            .and_then(|()| fs::rename(&temporary, &target).map_err(tried("write", &target)));
-        if written.is_err() {
-            // The error of the write is the one to report; a file that cannot be removed is cleared at the next start.
-            let _ = fs::remove_file(&temporary);
-        }
-        written?;
-        // Without this the rename itself may be lost with the power.
-        File::open(parent).and_then(|folder| folder.sync_all()).map_err(tried("sync", parent))
+        let file = File::create_new(&temporary).map_err(tried("create", &temporary))?;
+        Ok(Unfinished { file, temporary, target })
+    }
+
+    /// Removes the folder of unfinished files where nothing is in it.
+    pub fn tidy(&self) {
+        // Somebody else's file in it is no fault, and an empty folder no harm.
+        let _ = fs::remove_dir(&self.temporary);
     }
 
     /// Whether a file is there.
@@ -117,19 +131,56 @@ impl Folder {
 
     fn fresh_name(&self) -> PathBuf {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.temporary().join(Owner::this_process().file_name(number))
+        self.temporary.join(Owner::this_process().file_name(number))
     }
 
     fn sweep_temporary(&self, condemned: impl Fn(&Owner) -> bool) -> Result<(), FolderError> {
-        let folder = self.temporary();
-        for entry in fs::read_dir(&folder).map_err(tried("list", &folder))? {
-            let path = entry.map_err(tried("list", &folder))?.path();
+        let folder = &self.temporary;
+        for entry in fs::read_dir(folder).map_err(tried("list", folder))? {
+            let path = entry.map_err(tried("list", folder))?.path();
             let owner = path.file_name().and_then(|name| Owner::of_file_name(name.to_str()?));
             if owner.is_some_and(|owner| condemned(&owner)) {
                 fs::remove_file(&path).map_err(tried("remove", &path))?;
             }
         }
         Ok(())
+    }
+}
+
+/// A file on its way into a folder: nobody sees it before it is whole, and if it is dropped before, nobody ever does.
+#[derive(Debug)]
+pub struct Unfinished {
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl Unfinished {
+    /// Puts the file in its place: to the disk, then by rename.
+    pub fn finish(self) -> Result<(), FolderError> {
+        self.file.sync_all().map_err(tried("write", &self.target))?;
+        fs::rename(&self.temporary, &self.target).map_err(tried("write", &self.target))?;
+        // Without this the rename itself may be lost with the power.
+        let parent = self.target.parent().unwrap_or(Path::new("."));
+        File::open(parent).and_then(|folder| folder.sync_all()).map_err(tried("sync", parent))
+    }
+}
+
+impl Write for Unfinished {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Unfinished {
+    /// What is still unfinished goes away; after the rename there is nothing left to remove. A file that cannot be removed is
+    /// cleared at the next start.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.temporary);
     }
 }
 
@@ -169,12 +220,6 @@ impl Drop for Claim {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let mut file = File::create_new(path).map_err(tried("create", path))?;
-    file.write_all(bytes).map_err(tried("write", path))?;
-    file.sync_all().map_err(tried("write", path))
-}
-
 /// The process that an unfinished file belongs to. Several machines may share one folder, so the host is part of it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Owner {
@@ -212,7 +257,7 @@ impl Owner {
 }
 
 /// The machine's name with the characters that a file name bears; "host" where the system does not say.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let clean: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     if clean.is_empty() { "host".into() } else { clean }
@@ -238,7 +283,7 @@ mod tests {
         folder.write(Path::new("results/p/m/step000001.parquet"), b"one").expect("write");
         folder.write(Path::new("results/p/m/step000001.parquet"), b"two").expect("write again");
         assert_eq!(fs::read(scratch.0.join("results/p/m/step000001.parquet")).expect("read"), b"two");
-        assert_eq!(names(&folder.temporary()), [""; 0]);
+        assert_eq!(names(&folder.temporary), [""; 0]);
         assert_eq!(names(&scratch.0.join("results/p/m")), ["step000001.parquet"]);
     }
 
@@ -250,13 +295,30 @@ mod tests {
         fs::create_dir_all(scratch.0.join("results/p/x.parquet/inside")).expect("folder");
         let error = folder.write(Path::new("results/p/x.parquet"), b"bytes").expect_err("must fail");
         assert_eq!(error.what, "write");
-        assert_eq!(names(&folder.temporary()), [""; 0]);
+        assert_eq!(names(&folder.temporary), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_in_pieces_appears_when_it_is_finished_and_not_before() {
+        let scratch = Scratch::new("pieces");
+        let folder = Folder::of_files(scratch.0.join("merged")).expect("create");
+        let mut file = folder.begin(Path::new("t/m.parquet")).expect("begin");
+        file.write_all(b"one ").expect("write");
+        assert_eq!(names(&scratch.0.join("merged/t")), [""; 0]);
+        drop(file);
+        assert_eq!(names(&folder.temporary), [""; 0], "what was given up is gone");
+        let mut file = folder.begin(Path::new("t/m.parquet")).expect("begin");
+        file.write_all(b"one ").and_then(|()| file.write_all(b"two")).expect("write");
+        file.finish().expect("finish");
+        assert_eq!(fs::read(scratch.0.join("merged/t/m.parquet")).expect("read"), b"one two");
+        folder.tidy();
+        assert_eq!(names(&scratch.0.join("merged")), ["t"]);
     }
 
     #[test]
     fn leftovers_of_dead_runs_go_and_those_of_live_ones_stay() {
         let scratch = Scratch::new("leftovers");
-        let temporary = Folder::create(&scratch.0).expect("create").temporary();
+        let temporary = Folder::create(&scratch.0).expect("create").temporary.clone();
         let host = host_name();
         // No process has the number u32::MAX; process 1 always lives.
         let (dead, live, far) = (format!("{host}.4294967295.0.tmp"), format!("{host}.1.0.tmp"), "elsewhere.7.0.tmp");

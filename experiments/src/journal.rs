@@ -1,6 +1,6 @@
 //! The journal: one line of JSON per event under `state/`, for people and scripts that ask what a run did.
 //!
-//! Nothing reads it to decide what is done: that is what the results themselves say. So a journal that is lost or cut
+//! Nothing reads it to decide what is done: that is what the results themselves say. `pythia status` reads it for people. So a journal that is lost or cut
 //! loses history and nothing else.
 
 use std::fs::{File, OpenOptions};
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::folder::{Folder, FolderError};
+use crate::folder::{Folder, FolderError, host_name};
 
 /// What happened.
 #[derive(Debug, Serialize)]
@@ -18,6 +18,8 @@ use crate::folder::{Folder, FolderError};
 pub enum Event<'a> {
     /// A run began.
     Started {
+        /// Name of the experiment.
+        name: &'a str,
         /// Version of this program.
         version: &'a str,
         /// Hash of the resolved experiment.
@@ -64,6 +66,8 @@ pub enum Event<'a> {
 struct Line<'a> {
     /// Seconds since 1970.
     time: u64,
+    /// The machine: several may share a folder.
+    host: &'a str,
     pid: u32,
     event: &'a Event<'a>,
 }
@@ -73,6 +77,7 @@ struct Line<'a> {
 pub struct Journal {
     file: File,
     path: std::path::PathBuf,
+    host: String,
 }
 
 impl Journal {
@@ -81,13 +86,13 @@ impl Journal {
         let path = folder.state().join("journal.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|source| FolderError { what: "open", path: path.clone(), source })?;
-        Ok(Self { file, path })
+        Ok(Self { file, path, host: host_name() })
     }
 
     /// Appends an event in one write, so that lines of several processes do not mix.
     pub fn note(&mut self, event: &Event<'_>) -> Result<(), FolderError> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let line = Line { time, pid: std::process::id(), event };
+        let line = Line { time, host: &self.host, pid: std::process::id(), event };
         let failed = |source| FolderError { what: "write", path: self.path.clone(), source };
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
@@ -118,6 +123,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["event"]["failed"]["error"], "first\nline");
+        assert_eq!(lines[0]["host"], host_name());
         assert_eq!(lines[1]["event"]["failed"]["cell"], "nano step 0");
     }
 }

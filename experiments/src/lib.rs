@@ -14,12 +14,14 @@
 //! - [`sweep`]: four stages side by side: files are fetched ([`supply`]), read ([`load`]), computed with, and results written; [`donors`]:
 //!   the other checkpoints that a cell reads; [`memory`]: where weights are kept, given a bound;
 //! - [`sink`]: tables → Parquet bytes; [`folder`]: bytes → files that appear whole;
+//! - [`recorded`], [`shelves`]: what should be in an output folder, and what is; [`merge`](mod@merge): its parts as one file per table and model;
+//!   [`status`]: how far its runs are;
 //! - [`outcome`], [`journal`], [`record`], [`progress`], [`signals`], [`exit`], [`failure`]: what a run tells the world;
 //! - [`capture`]: one forward pass → a file of activations; [`curve`]: the demo's table;
 //! - [`nano`]: a small suite of checkpoints, trained here;
 //! - [`mod@bench`]: whole workloads, timed.
 //!
-//! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`study`], [`inputs`], [`sink::metadata`], [`curve`],
+//! The world is touched in few places: files in [`folder`], [`journal`], [`disk`], [`shelves`], [`recorded`], `merge::part`, `status`, [`study`], [`inputs`], [`sink::metadata`], [`curve`],
 //! `nano::folder` and the commands, the environment in [`place`], the clock in [`journal`], [`progress`] and [`sweep`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -44,19 +46,24 @@ pub mod journal;
 pub mod library;
 pub mod load;
 mod memory;
+pub mod merge;
 pub mod nano;
 pub mod outcome;
 pub mod pins;
 pub mod place;
 pub mod plan;
+pub mod positions;
 pub mod progress;
 pub mod reads;
 pub mod record;
+pub mod recorded;
 mod say;
 pub mod scaled;
 pub mod shape;
+pub mod shelves;
 pub mod signals;
 pub mod sink;
+pub mod status;
 pub mod study;
 pub mod supply;
 pub mod sweep;

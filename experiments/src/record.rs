@@ -35,7 +35,9 @@ pub fn of(study: &Study) -> String {
 }
 
 fn probe(study: &Study, entry: &ProbeEntry) -> Value {
-    let mut probe = json!({ "name": entry.name, "probe": entry.spec });
+    // Which folders hold its tables, for whoever asks later what should be there.
+    let tables: Vec<String> = entry.tables().map(|table| table.folder()).collect();
+    let mut probe = json!({ "name": entry.name, "probe": entry.spec, "tables": tables });
     if let Some(hashes) = study.inputs.hashes_of(&entry.spec.files()) {
         probe["files"] = hashes;
     }

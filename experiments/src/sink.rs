@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::KeyValue;
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::{FileMetaData, KeyValue};
+use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 use pythia_probes::{Column, Table};
@@ -82,7 +83,8 @@ pub fn encode(
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, SinkError> {
     let batch = batch(stamp, rows, columns)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(&batch, metadata)))?;
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(&batch.schema(), metadata).build()))?;
     writer.write(&batch)?;
     Ok(writer.into_inner()?)
 }
@@ -120,19 +122,20 @@ fn array(column: &Column) -> ArrayRef {
     }
 }
 
-fn properties(batch: &RecordBatch, metadata: &BTreeMap<String, String>) -> WriterProperties {
+/// How every table is written: compressed, text by dictionary, and with `metadata` under prefixed keys.
+pub fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -> WriterPropertiesBuilder {
     let metadata = metadata.iter().map(|(key, value)| KeyValue::new(format!("{PREFIX}{key}"), value.clone()));
     let mut properties = WriterProperties::builder()
         .set_created_by("pythia".into())
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_dictionary_enabled(false)
         .set_key_value_metadata(Some(metadata.collect()));
-    for field in batch.schema().fields() {
+    for field in schema.fields() {
         if field.data_type() == &DataType::Utf8 {
             properties = properties.set_column_dictionary_enabled(ColumnPath::from(field.name().as_str()), true);
         }
     }
-    properties.build()
+    properties
 }
 
 /// This program's metadata of a results file, prefix removed; `None` where there is no such file.
@@ -144,18 +147,28 @@ pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkErr
     };
     let reader =
         SerializedFileReader::new(file).map_err(|source| SinkError::Unreadable { path: path.into(), source })?;
-    let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
-    let ours = pairs.into_iter().filter_map(|pair| Some((pair.key.strip_prefix(PREFIX)?.to_owned(), pair.value?)));
-    Ok(Some(ours.collect()))
+    Ok(Some(metadata_of(reader.metadata().file_metadata())))
+}
+
+/// The first value of a column of text; `None` where there is no such file, column or value.
+pub fn first_text(path: &Path, column: &str) -> Option<String> {
+    let file = std::fs::File::open(path).ok()?;
+    let rows = ParquetRecordBatchReaderBuilder::try_new(file).ok()?.with_limit(1).build().ok()?.next()?.ok()?;
+    let column = rows.column_by_name(column)?.as_string_opt::<i32>()?;
+    (!column.is_empty() && column.is_valid(0)).then(|| column.value(0).to_owned())
+}
+
+/// This program's metadata among that of an open file, prefix removed.
+pub fn metadata_of(file: &FileMetaData) -> BTreeMap<String, String> {
+    let pairs = file.key_value_metadata().into_iter().flatten();
+    pairs.filter_map(|pair| Some((pair.key.strip_prefix(PREFIX)?.to_owned(), pair.value.clone()?))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Scratch;
-    use arrow::array::{Array, AsArray};
     use arrow::datatypes::{Float64Type, Int64Type};
-    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use pythia_probes::Kind;
 
     fn table() -> Table {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pythia_probes::pairs::{Dropped, reasons};
 use serde_json::{Value, json};
 
+use crate::positions;
 use crate::study::Study;
 
 /// How many pairs a probe uses and leaves out.
@@ -21,6 +22,8 @@ pub struct Counts {
 struct Tally {
     used: usize,
     dropped: Vec<Dropped>,
+    /// What stands at each position, where that is the same in all pairs.
+    positions: Option<Vec<String>>,
 }
 
 /// The pairs of every probe that reads some, by the index of the model and that of the probe: models differ in their tokenizers,
@@ -36,7 +39,9 @@ impl Tallies {
             let context = model.context(&study.experiment, &study.inputs.contents);
             for (index, probe) in study.experiment.probes.iter().enumerate() {
                 if let Some(Ok(pairs)) = probe.spec.pairs(&context) {
-                    tallies.insert((at, index), Tally { used: pairs.list.len(), dropped: pairs.dropped });
+                    let positions = positions::of(&pairs.list, model.tokenizer.as_ref(), context.bos);
+                    let tally = Tally { used: pairs.list.len(), dropped: pairs.dropped, positions };
+                    tallies.insert((at, index), tally);
                 }
             }
         }
@@ -46,6 +51,12 @@ impl Tallies {
     /// How many pairs a probe uses on a model; `None` for a probe without pairs.
     pub fn counts(&self, model: usize, probe: usize) -> Option<Counts> {
         self.0.get(&(model, probe)).map(|tally| Counts { used: tally.used, dropped: tally.dropped.len() })
+    }
+
+    /// What stands at the positions of a probe's pairs on a model, as a JSON list; `None` where that differs from pair to pair.
+    pub fn positions(&self, model: usize, probe: usize) -> Option<String> {
+        let positions = self.0.get(&(model, probe))?.positions.as_ref()?;
+        Some(json!(positions).to_string())
     }
 
     /// A line per probe that leaves pairs out; where models differ in it, a line for each of them.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     /// The sequence is longer than the model's context.
-    #[error("a prompt of {len} tokens does not fit a context of {n_ctx}: make half_len or repeats smaller")]
+    #[error(
+        "a prompt of {len} tokens does not fit a context of {n_ctx}: make it shorter, or half_len or repeats smaller"
+    )]
     TooLong {
         /// Tokens in the longest prompt, the BOS included.
         len: usize,
@@ -89,6 +91,48 @@ pub enum ProbeError {
         /// The configuration field that has no meaning then.
         field: &'static str,
     },
+    /// Two settings of which each says what the prompts are.
+    #[error("{field} and {other} exclude each other: leave one of them out")]
+    Exclusive {
+        /// The configuration field to leave out.
+        field: &'static str,
+        /// The one it contradicts.
+        other: &'static str,
+    },
+    /// A prompt with nothing in it.
+    #[error("prompt {prompt} of {field} has no tokens")]
+    NoTokens {
+        /// The configuration field.
+        field: &'static str,
+        /// Index of the prompt in the list.
+        prompt: usize,
+    },
+    /// Text for a model whose tokenizer is unknown.
+    #[error("{field} need the model's tokenizer, which this model has not: give token ids")]
+    NeedsTokenizer {
+        /// The configuration field.
+        field: &'static str,
+    },
+    /// The tokenizer refused a text.
+    #[error("the tokenizer failed on prompt {prompt} of {field}: {reason}")]
+    Tokenizer {
+        /// The configuration field.
+        field: &'static str,
+        /// Index of the prompt in the list.
+        prompt: usize,
+        /// What the tokenizer said.
+        reason: String,
+    },
+    /// A table that would not fit any memory.
+    #[error(
+        "the table would have {rows} rows, but at most {most} are kept: take fewer or shorter prompts, or fewer layers"
+    )]
+    TooManyRows {
+        /// Rows of the table.
+        rows: u64,
+        /// The most there may be.
+        most: u64,
+    },
     /// A tensor arrived in another shape than its place has.
     #[error("{place} has the shape {found:?}, but {expected:?} was expected")]
     Shape {
@@ -108,11 +152,11 @@ pub enum ProbeError {
         reason: String,
     },
     /// The model ran through without a place that the probe reads.
-    #[error("the model ran {fired} of {expected} layers past the attention pattern")]
+    #[error("the model ran {fired} of {expected} times past the place that is read")]
     NotFired {
         /// Layers that reported.
         fired: usize,
-        /// Layers the model has.
+        /// Layers that should have.
         expected: usize,
     },
     /// The subject claims more tokens than the model has embeddings.
@@ -228,7 +272,11 @@ impl ProbeError {
             | ProbeError::Repeated { field, .. }
             | ProbeError::NoSuchPosition { field, .. }
             | ProbeError::NoSuchChoice { field, .. }
-            | ProbeError::Contradiction { field } => Some(field),
+            | ProbeError::Contradiction { field }
+            | ProbeError::Exclusive { field, .. }
+            | ProbeError::NoTokens { field, .. }
+            | ProbeError::NeedsTokenizer { field }
+            | ProbeError::Tokenizer { field, .. } => Some(field),
             ProbeError::Pairs(error) => Some(error.field()),
             ProbeError::Hook(_) => Some("hooks"),
             ProbeError::NoDonor { .. } => Some("donor"),

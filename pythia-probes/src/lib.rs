@@ -10,7 +10,9 @@
 //! - [`head_scores`]: what attention heads attend to (induction, previous token, duplicate token, current token, BOS sink);
 //! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
 //! - [`token_loss`]: the loss of every token of every prompt;
-//! - [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
+//! - [`attention_patterns`]: what heads attend to on a few prompts, entry by entry;
+//! - [`logit_lens`]: what the model would answer after each block;
+//! - `chosen`: prompts for those two, by text, token ids, or at random; [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
 //! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
 //! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
@@ -33,8 +35,10 @@
 
 pub mod ablation;
 pub mod activation_patching;
+pub mod attention_patterns;
 pub mod bytes;
 pub mod causal;
+mod chosen;
 pub mod cross_checkpoint;
 pub mod engine;
 pub mod error;
@@ -43,6 +47,7 @@ mod goldens;
 pub mod head_scores;
 pub mod induction_loss;
 pub mod interventions;
+pub mod logit_lens;
 pub mod loss;
 pub mod metric;
 pub mod pairs;
@@ -54,6 +59,8 @@ pub mod spec;
 pub mod steering;
 pub mod subject;
 pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod token_loss;
 pub mod weight_norms;
 pub mod weights;

@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::error::ProbeError;
 
 /// More random prompts than this are refused: they run as one batch.
-const MAX_BATCH: usize = 1 << 16;
+pub(crate) const MAX_BATCH: usize = 1 << 16;
 
 /// What random choices are made for. Two domains never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,9 +7,11 @@ use burn::tensor::Tensor;
 use pythia_core::model::Residual;
 use pythia_hooks::{HookPoint, Hooks};
 
+use crate::attention_patterns::PatternKeeper;
 use crate::error::ProbeError;
 use crate::head_scores::{HeadScores, PatternReader};
 use crate::induction_loss::InductionLoss;
+use crate::logit_lens::StreamKeeper;
 use crate::loss::{PromptLoss, per_token};
 use crate::prompts::Prompts;
 use crate::run::Answer;
@@ -20,7 +22,7 @@ use crate::token_loss::TokenLoss;
 
 /// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small beside the
 /// weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
-const POSITIONS_AT_A_TIME: usize = 256;
+pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 /// A probe that reads one pass over its prompts.
 pub(crate) trait Reading: Probe {
@@ -32,6 +34,11 @@ pub(crate) trait Reading: Probe {
 
     /// What looks at the run on behalf of the probe.
     fn observer<'a>(&'a self, prompts: &Prompts, subject: &Subject) -> Observer<'a>;
+
+    /// Whether it waits for the losses of the prompts.
+    fn reads_losses(&self) -> bool {
+        self.reads_logits()
+    }
 }
 
 /// Probes, each with its place among all that were asked.
@@ -67,7 +74,7 @@ pub(crate) fn read(
 fn pass(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject) -> Vec<Result<Table, ProbeError>> {
     let mut observers: Vec<Observer> = probes.iter().map(|probe| probe.observer(prompts, subject)).collect();
     let tokens = subject.model.tokens(&prompts.padded());
-    let losses = if probes.iter().any(|probe| probe.reads_logits()) {
+    let losses = if probes.iter().any(|probe| probe.reads_losses()) {
         let start = subject.model.embed(tokens, &mut observers);
         let end = subject.model.advance(start, subject.model.config().n_layers, &mut observers);
         losses(&end, prompts, subject)
@@ -98,6 +105,10 @@ fn losses(end: &Residual, prompts: &Prompts, subject: &Subject) -> Result<Vec<Pr
 pub(crate) enum Observer<'a> {
     /// Reads attention patterns.
     HeadScores(PatternReader),
+    /// Keeps attention patterns.
+    AttentionPatterns(PatternKeeper),
+    /// Keeps the stream at every depth.
+    LogitLens(StreamKeeper),
     /// Waits for the losses.
     InductionLoss(&'a InductionLoss),
     /// Waits for the losses.
@@ -105,7 +116,7 @@ pub(crate) enum Observer<'a> {
 }
 
 impl Observer<'_> {
-    /// The answer. `losses`: those of all prompts, or why there are none; empty where no probe reads logits.
+    /// The answer. `losses`: those of all prompts, or why there are none; empty where no probe reads them.
     fn finish(
         self,
         prompts: &Prompts,
@@ -115,6 +126,8 @@ impl Observer<'_> {
         let losses = losses.map_err(Clone::clone);
         match self {
             Observer::HeadScores(reader) => reader.finish(subject.model.config().n_layers),
+            Observer::AttentionPatterns(keeper) => keeper.finish(prompts, subject),
+            Observer::LogitLens(keeper) => keeper.finish(prompts, subject),
             Observer::InductionLoss(probe) => Ok(probe.table(losses?, subject.prepend_bos)),
             Observer::TokenLoss => Ok(TokenLoss::table(prompts, losses?)),
         }
@@ -125,6 +138,8 @@ impl Hooks for Observer<'_> {
     fn wants(&self, point: HookPoint) -> bool {
         match self {
             Observer::HeadScores(reader) => reader.wants(point),
+            Observer::AttentionPatterns(keeper) => keeper.wants(point),
+            Observer::LogitLens(keeper) => keeper.wants(point),
             Observer::InductionLoss(_) | Observer::TokenLoss => false,
         }
     }
@@ -136,6 +151,8 @@ impl Hooks for Observer<'_> {
     fn at<const D: usize>(&mut self, point: HookPoint, value: Tensor<D>) -> Tensor<D> {
         match self {
             Observer::HeadScores(reader) => reader.at(point, value),
+            Observer::AttentionPatterns(keeper) => keeper.at(point, value),
+            Observer::LogitLens(keeper) => keeper.at(point, value),
             Observer::InductionLoss(_) | Observer::TokenLoss => value,
         }
     }

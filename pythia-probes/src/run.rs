@@ -51,10 +51,7 @@ fn ready(probe: &ProbeSpec, subject: &Subject, seed: u64) -> Result<(), ProbeErr
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{DType, Device};
-    use pythia_core::config::{NeoxConfig, Rotary, Variant};
     use pythia_core::model::GptNeoX;
-    use pythia_core::params::{HostParams, HostTensor, Param};
     use pythia_hooks::{HookPoint, Hooks, Site};
 
     use super::*;
@@ -62,33 +59,10 @@ mod tests {
     use crate::induction_loss::InductionLoss;
     use crate::reading::Observer;
     use crate::table::Column;
+    use crate::testing::model;
     use crate::token_loss::TokenLoss;
 
-    /// A small model whose weights follow a fixed pattern; 3 of its 24 embeddings are padding.
-    fn model(unembed: bool) -> GptNeoX {
-        let config = NeoxConfig {
-            n_layers: 2,
-            d_model: 16,
-            n_heads: 2,
-            d_mlp: 32,
-            vocab_size: 24,
-            n_ctx: 64,
-            layer_norm_eps: 1e-5,
-            rotary: Rotary { ndims: 4, base: 10_000.0 },
-            variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
-        };
-        let mut params = HostParams::new();
-        for (which, param) in Param::all(&config).into_iter().enumerate() {
-            let shape = param.shape(&config);
-            let wave = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin();
-            let values = (0..shape.iter().product()).map(wave).collect();
-            if unembed || param != Param::Unembed {
-                params.insert(param, HostTensor { shape, values });
-            }
-        }
-        GptNeoX::from_params(config, params, &Device::flex(), DType::F32)
-    }
-
+    /// 3 of its 24 embeddings are padding.
     fn subject(model: &GptNeoX) -> Subject<'_> {
         Subject::new(model, 21, true, 0)
     }

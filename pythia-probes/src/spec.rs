@@ -10,12 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ablation::Ablation;
 use crate::activation_patching::ActivationPatching;
+use crate::attention_patterns::AttentionPatterns;
 use crate::causal::{self, Causal};
 use crate::cross_checkpoint::CrossCheckpoint;
 use crate::error::ProbeError;
 use crate::head_scores::HeadScores;
 use crate::induction_loss::InductionLoss;
 use crate::interventions::Interventions;
+use crate::logit_lens::LogitLens;
 use crate::pairs::Pairs;
 use crate::path_patching::PathPatching;
 use crate::reading::Reading;
@@ -42,6 +44,11 @@ pub(crate) trait Probe {
     /// What it costs, where that is not one pass over [`tokens_per_run`](Probe::tokens_per_run).
     fn estimate(&self, _: &Context) -> Option<Estimate> {
         None
+    }
+
+    /// What it costs besides that pass.
+    fn extra(&self, _: &Context) -> Estimate {
+        Estimate::default()
     }
 
     /// The names of its tables; the empty one is the probe's main table.
@@ -150,6 +157,10 @@ probes! {
         "loss on both halves of repeated random tokens, accuracy on the second, in-context score";
     TokenLoss(TokenLoss): Reading, "token_loss",
         "loss of every token of every prompt";
+    AttentionPatterns(AttentionPatterns): Reading, "attention_patterns",
+        "attention patterns of a few chosen prompts, entry by entry";
+    LogitLens(LogitLens): Reading, "logit_lens",
+        "what the model would answer after each block: the stream at every depth through the final norm and the unembedding";
     ActivationPatching(ActivationPatching): Causal, "activation_patching",
         "activations of one prompt of a pair written into the run of the other, place by place";
     PathPatching(PathPatching): Causal, "path_patching",
@@ -191,6 +202,11 @@ impl ProbeSpec {
     /// which it shares with other probes.
     pub fn estimate(&self, context: &Context) -> Option<Estimate> {
         self.family().probe().estimate(context)
+    }
+
+    /// What the probe costs besides that pass: what it keeps of it, and what it computes afterwards.
+    pub fn extra(&self, context: &Context) -> Estimate {
+        self.family().probe().extra(context)
     }
 
     /// The names of the probe's tables, in the order in which it answers with them; never empty, each once. The empty name

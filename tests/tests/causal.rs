@@ -627,7 +627,7 @@ fn sequential_blocks_have_a_stream_between_attention_and_mlp() {
 #[test]
 fn the_shipped_experiments_are_valid() {
     let folder = place::scratch("causal-shipped");
-    for name in ["patching-nano", "ablation-nano", "paths-nano"] {
+    for name in ["patching-nano", "ablation-nano", "paths-nano", "lens-nano"] {
         let file = place::root().join(format!("experiments/configs/{name}.toml"));
         run(&folder, &["validate", file.to_str().expect("a plain path")]).ok();
     }

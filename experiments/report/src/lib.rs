@@ -15,4 +15,6 @@ pub mod query;
 pub mod report;
 pub mod results;
 pub mod summary;
+#[cfg(test)]
+mod testing;
 pub mod words;

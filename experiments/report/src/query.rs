@@ -97,3 +97,38 @@ pub fn listing(frame: &DataFrame, most: usize) -> Listing {
         rows: (0..shown).map(row).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scratch, head_scores};
+
+    fn results(scratch: &Scratch) -> Results {
+        head_scores(&scratch.0, "m", (3, 4), &[0, 1, 2, 4, 8, 16, 32, 64, 128]);
+        Results::open(&scratch.0).expect("results")
+    }
+
+    #[test]
+    fn sql_finds_the_first_crossing() {
+        let scratch = Scratch::new("query");
+        let sql = "SELECT layer, head, MIN(step) AS first_step, MAX(value) AS peak FROM head_scores WHERE value >= 0.5 GROUP BY layer, head";
+        let answer = query(&results(&scratch), sql).expect("an answer");
+        let listing = listing(&answer, 10);
+        assert_eq!(
+            (listing.title.as_str(), listing.rows),
+            ("1 row", vec![vec!["2".to_owned(), "3".into(), "64".into(), "0.9".into()]])
+        );
+        let text = String::from_utf8(encode(&answer, Format::Csv).expect("csv")).expect("text");
+        assert_eq!(text, "layer,head,first_step,peak\n2,3,64,0.9\n");
+        let text = String::from_utf8(encode(&answer, Format::Json).expect("json")).expect("text");
+        assert_eq!(text, r#"[{"layer":2,"head":3,"first_step":64,"peak":0.9}]"#);
+        assert_eq!(&encode(&answer, Format::Parquet).expect("parquet")[..4], b"PAR1");
+    }
+
+    #[test]
+    fn a_wrong_query_says_which_tables_there_are() {
+        let scratch = Scratch::new("query-wrong");
+        let error = query(&results(&scratch), "SELECT * FROM heads").expect_err("no such table");
+        assert!(matches!(&error, QueryError::Sql { tables, .. } if tables == &["head_scores"]), "{error:?}");
+    }
+}

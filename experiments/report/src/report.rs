@@ -1,5 +1,6 @@
 //! The report of a folder: a page and the files beside it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::figures::{self, Published};
@@ -25,9 +26,32 @@ pub fn report(results: &Results, published: Option<&Published>) -> Result<Report
     let mut sections = figures::sections(results, published)?;
     sections.push(integrity(results)?);
     sections.push(provenance(results));
+    tell_apart(&mut sections);
     let page = Page { title: title(results), lead: lead(results, &sections), sections };
     let files = files(&page);
     Ok(Report { page, files })
+}
+
+/// Words for links and files are made of names, and two names may give one word: the later ones get a number.
+fn tell_apart(sections: &mut [Section]) {
+    let mut taken = BTreeSet::new();
+    let mut fresh = |id: &mut String| {
+        let (word, mut number) = (id.clone(), 2);
+        while !taken.insert(id.clone()) {
+            *id = format!("{word}-{number}");
+            number += 1;
+        }
+    };
+    for section in sections {
+        fresh(&mut section.id);
+        for block in &mut section.blocks {
+            match block {
+                Block::Figure(figure) => fresh(&mut figure.id),
+                Block::Listing(listing) => fresh(&mut listing.id),
+                _ => {}
+            }
+        }
+    }
 }
 
 fn title(results: &Results) -> String {
@@ -41,7 +65,8 @@ fn title(results: &Results) -> String {
 /// What stands at the top: what was looked at, and the first finding of each section.
 fn lead(results: &Results, sections: &[Section]) -> Vec<String> {
     let models = results.models();
-    let checkpoints: usize = results.checkpoints.iter().flat_map(|table| table.parts.values().map(Vec::len)).sum();
+    let parts = |model: &&str| results.tables.values().filter_map(|table| Some(table.parts.get(*model)?.len())).max();
+    let checkpoints: usize = models.iter().filter_map(parts).sum();
     let tables = words::plural(results.tables.values().filter(|table| table.origin.table.is_empty()).count(), "table");
     let what = match models.as_slice() {
         [] => "No results yet.".to_owned(),
@@ -115,4 +140,132 @@ fn files(page: &Page) -> Vec<(PathBuf, Vec<u8>)> {
         [(path("svg"), drawing.svg.into_bytes()), (path("csv"), figure.csv.clone().into_bytes())]
     });
     both.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Scratch, floats, head_scores, ints, part, suite_steps, texts};
+
+    fn figures(report: &Report) -> Vec<&str> {
+        let blocks = report.page.sections.iter().flat_map(|section| &section.blocks);
+        blocks
+            .filter_map(|block| if let Block::Figure(figure) = block { Some(figure.id.as_str()) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn an_empty_folder_has_a_report_that_says_so() {
+        let scratch = Scratch::new("report-empty");
+        let report = report(&Results::open(&scratch.0).expect("a folder"), None).expect("a report");
+        assert_eq!(report.page.lead[0], "No results yet.");
+        assert!(report.files.is_empty() && report.page.html().contains("No results yet."));
+    }
+
+    #[test]
+    fn several_models_are_compared_and_every_figure_is_a_file() {
+        let scratch = Scratch::new("report-two");
+        for model in ["pythia-160m", "pythia-70m"] {
+            head_scores(&scratch.0, model, (3, 4), &suite_steps());
+        }
+        let results = Results::open(&scratch.0).expect("results");
+        let report = report(&results, None).expect("a report");
+        let ids = figures(&report);
+        assert_eq!(
+            ids,
+            [
+                "head-scores-pythia-70m-emergence",
+                "head-scores-pythia-70m-map",
+                "head-scores-pythia-160m-emergence",
+                "head-scores-pythia-160m-map",
+                "across-head-scores"
+            ]
+        );
+        assert_eq!(report.files.len(), 2 * ids.len());
+        assert_eq!(report.page.lead[0], "pythia-70m and pythia-160m at 308 checkpoints, 1 table of results.");
+        // The same results, the same bytes.
+        let again = super::report(&results, None).expect("a report");
+        assert_eq!((report.page.html(), report.files), (again.page.html(), again.files));
+    }
+
+    #[test]
+    fn ten_thousand_tokens_do_not_break_it() {
+        let scratch = Scratch::new("report-long");
+        let n = 10_000_i64;
+        let rows = n as usize;
+        let hostile = |index: i64| format!("</script><img onerror=x>\u{202e}{index}");
+        let own = vec![
+            ints("prompt_id", vec![Some(0); rows]),
+            ints("pos", (1..=n).map(Some).collect()),
+            ints("token_id", (1..=n).map(Some).collect()),
+            floats("loss", (1..=n).map(|pos| (pos % 7 > 0).then_some(pos as f64)).collect()),
+        ];
+        for step in [0, 1, 2, 4, 8, 16, 32, 64] {
+            part(&scratch.0, "token_loss", "token_loss", "m", Some(step), own.clone());
+        }
+        let lens = vec![
+            ints("prompt_id", vec![Some(0); rows]),
+            ints("layer", vec![Some(0); rows]),
+            ints("pos", (0..n).map(Some).collect()),
+            ints("token_id", (0..n).map(Some).collect()),
+            texts("token", (0..n).map(hostile).collect()),
+            ints("top_id", (0..n).map(Some).collect()),
+            texts("top_token", (0..n).map(hostile).collect()),
+            floats("top_prob", vec![Some(0.5); rows]),
+            texts("target_token", (0..n).map(hostile).collect()),
+            floats("target_prob", vec![None; rows]),
+        ];
+        part(&scratch.0, "logit_lens", "logit_lens", "m", Some(0), lens);
+        let report = report(&Results::open(&scratch.0).expect("results"), None).expect("a report");
+        let html = report.page.html();
+        assert!(!html.contains("<img onerror") && html.len() < 2_000_000, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn names_that_give_one_word_are_told_apart() {
+        let scratch = Scratch::new("report-names");
+        for model in ["a.b", "a-b"] {
+            head_scores(&scratch.0, model, (1, 2), &suite_steps());
+        }
+        let report = report(&Results::open(&scratch.0).expect("results"), None).expect("a report");
+        let paths: BTreeSet<&PathBuf> = report.files.iter().map(|(path, _)| path).collect();
+        assert_eq!((paths.len(), report.files.len()), (10, 10));
+    }
+
+    /// Every head of the whole suite at every checkpoint: 2.8 M rows, in 2,464 files.
+    #[test]
+    #[ignore = "writes 2,464 files; the gate runs it"]
+    fn the_whole_suite_is_summarised_and_shown_in_seconds() {
+        const SHAPES: [(&str, i64, i64); 8] = [
+            ("70m", 6, 8),
+            ("160m", 12, 12),
+            ("410m", 24, 16),
+            ("1b", 16, 8),
+            ("1.4b", 24, 16),
+            ("2.8b", 32, 32),
+            ("6.9b", 32, 32),
+            ("12b", 36, 40),
+        ];
+        let scratch = Scratch::new("report-suite");
+        for (size, layers, heads) in SHAPES {
+            for model in [format!("pythia-{size}"), format!("pythia-{size}-deduped")] {
+                crate::testing::noisy_scores(&scratch.0, &model, (layers, heads), &suite_steps());
+            }
+        }
+        let clock = std::time::Instant::now();
+        let results = Results::open(&scratch.0).expect("results");
+        let listings = summary::summary(&results, 5).expect("a summary");
+        let summarised = clock.elapsed();
+        assert_eq!(listings[0].rows.len(), 16 * 2 * 5);
+        let clock = std::time::Instant::now();
+        let report = report(&results, None).expect("a report");
+        let html = report.page.html();
+        let reported = clock.elapsed();
+        let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let peak = peak.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown").to_owned();
+        println!("summary {summarised:?}, report {reported:?}, page {} bytes, {peak}", html.len());
+        assert!(html.len() <= 2_000_000, "{} bytes", html.len());
+        // Far above what it takes on a quiet machine (seconds), far below what a mistake of order would cost.
+        assert!(summarised.as_secs() < 30 && reported.as_secs() < 60, "{summarised:?} {reported:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::run::{prepare, report, sweep};
+use super::run::{prepare, report, show, sweep};
 use super::train::{NANO, train_nano};
 use crate::config;
 use crate::curve;
@@ -33,7 +33,9 @@ pub fn run(_: Args) -> Result<Exit, Failure> {
     let disk = Disk { out: OUT.into(), offline: true };
     let outcome = sweep(&study, &disk, &library, None, false)?;
     super::print(&curve::of(&study, &disk)?)?;
-    Ok(report(&study, &disk, &outcome))
+    let exit = report(&study, &disk, &outcome);
+    show(&disk)?;
+    Ok(exit)
 }
 
 #[cfg(test)]

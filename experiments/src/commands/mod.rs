@@ -21,8 +21,13 @@ pub mod completions;
 pub mod demo;
 pub mod list;
 pub mod lock;
+pub mod merge;
 pub mod plan;
+pub mod query;
+pub mod report;
 pub mod run;
+pub mod status;
+pub mod summary;
 pub mod train;
 pub mod validate;
 pub mod verify;
@@ -44,6 +49,7 @@ const LONG_HELP: &str = concat!(
   pythia demo                                          see induction heads form, offline, in about two minutes
   pythia plan experiments/configs/induction-nano.toml  what would run, what it costs, what is done
   pythia run experiments/configs/induction-nano.toml   run it; again to resume
+  pythia summary out/demo                              what came out, in numbers; `pythia report` in pictures
 
 ",
     exit::help!()
@@ -54,8 +60,13 @@ const LONG_HELP: &str = concat!(
 enum Command {
     Run(run::Args),
     Plan(plan::Args),
+    Summary(summary::Args),
+    Query(query::Args),
+    Report(report::Args),
     Validate(validate::Args),
     Verify(verify::Args),
+    Status(status::Args),
+    Merge(merge::Args),
     Lock(lock::Args),
     Cache(cache::Args),
     Demo(demo::Args),
@@ -72,8 +83,13 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(args),
             Command::Plan(args) => plan::run(args),
+            Command::Summary(args) => summary::run(args),
+            Command::Query(args) => query::run(args),
+            Command::Report(args) => report::run(args),
             Command::Validate(args) => validate::run(args),
             Command::Verify(args) => verify::run(args),
+            Command::Status(args) => status::run(args),
+            Command::Merge(args) => merge::run(args),
             Command::Lock(args) => lock::run(args),
             Command::Cache(args) => cache::run(args),
             Command::Demo(args) => demo::run(args),

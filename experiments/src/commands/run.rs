@@ -35,6 +35,9 @@ pub struct Args {
     /// Remove the results of this experiment's probes on its models first
     #[arg(long)]
     pub(crate) fresh: bool,
+    /// Write no report.html at the end
+    #[arg(long)]
+    pub(crate) no_report: bool,
 }
 
 const LONG_HELP: &str = concat!(
@@ -55,7 +58,18 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let library = args.experiment.library(&experiment)?;
     let (study, library) = prepare(experiment, library)?;
     let outcome = sweep(&study, &disk, &library, args.experiment.limit, args.fresh)?;
-    Ok(report(&study, &disk, &outcome))
+    let exit = report(&study, &disk, &outcome);
+    if !args.no_report {
+        show(&disk)?;
+    }
+    Ok(exit)
+}
+
+/// Writes the report, and says where it lies.
+pub(crate) fn show(disk: &Disk) -> Result<(), Failure> {
+    let page = super::report::write(&disk.out, None)?;
+    crate::say::say!("open {} in a browser; `pythia summary {}` has the numbers", page.display(), disk.out.display());
+    Ok(())
 }
 
 /// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
@@ -99,7 +113,7 @@ pub(crate) fn sweep(
     let mut journal = Journal::open(&folder)?;
     let hash = blake3::hash(record.as_bytes()).to_hex().to_string();
     let (cells, done, version) = (plan.cells.len(), plan.n_done(), env!("CARGO_PKG_VERSION"));
-    journal.note(&Event::Started { version, experiment: &hash, cells, done })?;
+    journal.note(&Event::Started { name: &study.experiment.name, version, experiment: &hash, cells, done })?;
     let tallies = Tallies::of(study);
     announce(study, &plan, &tallies);
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);

@@ -192,6 +192,7 @@ impl Sweep<'_> {
             tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
             donor_weights_hash: lent.hashes(&spec.donors()),
             pairs: self.tallies.counts(cell.model, probe),
+            positions: self.tallies.positions(cell.model, probe),
         }
     }
 

@@ -13,7 +13,9 @@ use pythia_core::model::GptNeoX;
 use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::attention_patterns::AttentionPatterns;
 use crate::head_scores::{Family, HeadScores, PatternReader};
+use crate::logit_lens::LogitLens;
 use crate::prompts::{Prompts, Repeated, Vocabulary};
 use crate::table::{Column, Table};
 use crate::token_loss::TokenLoss;
@@ -194,6 +196,83 @@ fn losses_equal_transformer_lens() {
             let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
             let found: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
             golden.compare(key, &found, golden.get(key), TOLERANCE);
+        }
+    }
+}
+
+/// What a row of logits says: the likeliest token, its probability, the entropy.
+fn said(logits: &[f64]) -> [f64; 3] {
+    let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+    let probs: Vec<f64> = logits.iter().map(|logit| logit.exp() / sum).collect();
+    let top = (0..probs.len()).max_by(|a, b| probs[*a].total_cmp(&probs[*b])).expect("a vocabulary");
+    [top as f64, probs[top], -probs.iter().map(|p| p * p.ln()).sum::<f64>()]
+}
+
+/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the goldens are
+/// about, and which nothing before it can see.
+fn lens_equals(golden: &Golden, tolerance: f64) {
+    let answers = golden.rows("tokens.answers");
+    let mut rows = golden.rows("tokens.clean");
+    rows.iter_mut().zip(&answers).for_each(|(row, answer)| row.push(answer[0]));
+    let vocab = golden.model.config().vocab_size;
+    let subject = Subject::new(&golden.model, vocab, false, 0);
+    let probe = LogitLens { tokens: Some(rows.clone()), ..LogitLens::default() };
+    let table = run(&[ProbeSpec::LogitLens(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
+    let ints = |name| table.column(name).and_then(Column::ints).expect("whole numbers");
+    let floats = |name| table.column(name).and_then(Column::floats).expect("numbers");
+    let (depths, last) = (golden.model.config().n_layers + 1, rows[0].len() - 2);
+    let logits = golden.get("logit_lens.last_pos");
+    assert_eq!(logits.len(), depths * rows.len() * vocab, "{}", golden.name);
+    for (prompt, depth) in (0..rows.len()).flat_map(|prompt| (0..depths).map(move |depth| (prompt, depth))) {
+        let expected = &logits[(depth * rows.len() + prompt) * vocab..][..vocab];
+        let at = (prompt * depths + depth) * rows[0].len() + last;
+        assert_eq!(
+            [ints("prompt_id")[at], ints("layer")[at], ints("pos")[at]],
+            [prompt, depth, last].map(|n| Some(n as i64))
+        );
+        let found = [ints("top_id")[at].map(|id| id as f64), floats("top_prob")[at], floats("entropy")[at]];
+        let what = format!("lens of prompt {prompt} at depth {depth}");
+        golden.compare(&what, &found.map(|value| value.expect("finite")), &said(expected), tolerance);
+        let right = answers[prompt][0] as usize;
+        let prob = expected[right].exp() / expected.iter().map(|logit| logit.exp()).sum::<f64>();
+        golden.compare(&what, &[floats("target_prob")[at].expect("finite")], &[prob], tolerance);
+        let rank = expected.iter().filter(|logit| **logit > expected[right]).count();
+        assert_eq!(ints("target_rank")[at], Some(rank as i64), "{} {what}", golden.name);
+    }
+}
+
+#[test]
+fn the_logit_lens_equals_transformer_lens_at_every_depth() {
+    for golden in goldens() {
+        lens_equals(&golden, TOLERANCE);
+    }
+}
+
+#[test]
+fn the_logit_lens_in_float64_equals_transformer_lens_in_float64() {
+    for golden in goldens_in(DType::F64).into_iter().filter(|golden| golden.exact) {
+        lens_equals(&golden, 1e-10);
+    }
+}
+
+#[test]
+fn kept_patterns_equal_transformer_lens() {
+    for golden in goldens() {
+        let (config, rows) = (golden.model.config(), golden.rows("tokens.clean"));
+        let subject = Subject::new(&golden.model, config.vocab_size, false, 0);
+        let probe = AttentionPatterns { tokens: Some(rows.clone()), ..AttentionPatterns::default() };
+        let answer = run(&[ProbeSpec::AttentionPatterns(probe)], &subject, 0).remove(0);
+        let table = answer.expect("the prompts fit").remove(0);
+        let n = rows[0].len();
+        let places = ["prompt_id", "layer", "head", "query", "key"];
+        let places = places.map(|name| table.column(name).and_then(Column::ints).expect("whole numbers"));
+        let weights = table.column("weight").and_then(Column::floats).expect("numbers");
+        assert_eq!(weights.len(), rows.len() * config.n_layers * config.n_heads * n * (n + 1) / 2);
+        for (row, weight) in weights.iter().enumerate() {
+            let [prompt, layer, head, query, key] = places.map(|place| place[row].expect("a place") as usize);
+            let pattern = golden.get(&format!("acts.blocks.{layer}.attn.hook_pattern"));
+            let right = pattern[((prompt * config.n_heads + head) * n + query) * n + key];
+            golden.compare("pattern", &[weight.expect("finite")], &[right], TOLERANCE);
         }
     }
 }

@@ -67,7 +67,7 @@ impl Sheet {
     }
 
     fn height(&self) -> f64 {
-        TOP + (self.layers as f64 * self.pitch()).max(40.0) + 6.0
+        TOP + (self.layers as f64 * self.pitch()).max(40.0) + 22.0
     }
 
     fn thumbnail(&self, layer: usize, head: usize) -> Area {
@@ -79,6 +79,7 @@ impl Sheet {
         let coarse: Vec<u8> =
             (0..16u8).flat_map(|step| palette.bytes()[usize::from(step) * 51..][..3].to_vec()).collect();
         self.draw_names(svg);
+        self.draw_prompt(svg, prompt);
         let size = prompt.tokens.len();
         for index in 0..self.layers * self.heads {
             let from = (self.shown * self.layers * self.heads + index) * size * size;
@@ -86,6 +87,12 @@ impl Sheet {
             let (side, pixels) = thumbnail(pattern, size);
             draw_cells(svg, &self.thumbnail(index / self.heads, index % self.heads), (side, side), &pixels, &coarse);
         }
+    }
+
+    /// Says how a thumbnail is to be read, and of which prompt it is.
+    fn draw_prompt(&self, svg: &mut Svg, prompt: &AttendedPrompt) {
+        let words = format!("queries down, keys across: {}", text::shown(&prompt.tokens.concat()));
+        word(svg, (self.left, self.height() - 6.0), Anchor::Start, &words, WIDTH - 12.0 - self.left);
     }
 
     fn draw_names(&self, svg: &mut Svg) {

@@ -2,7 +2,8 @@
 
 use super::color::series_color;
 use super::frame::{AXIS, Anchor, Area, Grid, Picture, QUIET, RULE, SMALL, WIDTH, nothing, title, uncrowded, word};
-use super::scale::{Linear, brief, drawable};
+use super::numbers::brief;
+use super::scale::{Linear, drawable};
 use super::svg::Svg;
 use super::{Bar, Bars, text};
 

@@ -36,6 +36,8 @@ const WEIGHTS: [u32; 9] = [0xf3f4f6, 0xdbe7f3, 0xb9d4ea, 0x8bbbde, 0x5a9dce, 0x3
 /// darker one.
 const MISSING_SEQUENTIAL: u32 = 0xd9d9d9;
 const MISSING_DIVERGING: u32 = 0xbcbcbc;
+/// A beige among light blues, which colour-blind readers tell apart as well.
+const MISSING_UNDER_WORDS: u32 = 0xe6dccb;
 
 /// 256 colours: the first stands for no value, the others go from low to high.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +59,17 @@ impl Palette {
         Self::between(WEIGHTS[0], &WEIGHTS)
     }
 
-    /// The same colours, light enough for dark words on all of them.
-    pub fn pale(mut self) -> Self {
-        let lighten = |part: &mut u8| *part = (f64::from(*part) * 0.5 + 255.0 * 0.5).round() as u8;
-        self.colors.iter_mut().skip(1).flatten().for_each(lighten);
-        self.colors[0] = rgb(0xffffff);
-        self
+    /// The colours of a scale below words: light enough for dark words on all of them.
+    pub fn under_words(kind: ScaleKind) -> Self {
+        match kind {
+            ScaleKind::Sequential => Self::between(MISSING_UNDER_WORDS, &WEIGHTS[..5]),
+            ScaleKind::Diverging => {
+                let mut palette = Self::of(kind);
+                let lighten = |part: &mut u8| *part = part.midpoint(u8::MAX);
+                palette.colors.iter_mut().skip(1).flatten().for_each(lighten);
+                palette
+            }
+        }
     }
 
     fn between(missing: u32, anchors: &[u32]) -> Self {
@@ -155,7 +162,7 @@ mod tests {
     #[test]
     fn words_read_on_every_pale_colour() {
         for kind in [ScaleKind::Sequential, ScaleKind::Diverging] {
-            for color in Palette::of(kind).pale().colors {
+            for color in Palette::under_words(kind).colors {
                 assert!(contrast(color, parse(WORD_INK)) >= 4.5, "{color:?}");
             }
         }

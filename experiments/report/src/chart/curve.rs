@@ -1,7 +1,10 @@
-//! Paths: curves with gaps and bands around them, as short texts.
+//! Curves with gaps and bands around them, as paths that are short texts.
 
-use super::Point;
+use super::color::series_color;
+use super::legend::look;
 use super::scale::{Across, Linear, drawable};
+use super::svg::Svg;
+use super::{Point, Series, Tone};
 
 /// A place in tenths of a unit, which is finer than can be seen.
 type Place = (i64, i64);
@@ -29,15 +32,15 @@ impl Axes {
 
 /// A curve.
 #[derive(Debug, Default, PartialEq)]
-pub struct Curve {
+struct Curve {
     /// The path through the points that have neighbours.
-    pub path: String,
+    path: String,
     /// The points that have none, in units.
-    pub lone: Vec<(f64, f64)>,
+    lone: Vec<(f64, f64)>,
 }
 
 /// The curve through points; what has no value breaks it.
-pub fn curve(axes: &Axes, points: &[Point]) -> Curve {
+fn curve(axes: &Axes, points: &[Point]) -> Curve {
     let places: Vec<Option<Place>> = points.iter().map(|point| axes.place(point.x, point.y?)).collect();
     let mut curve = Curve::default();
     for run in places.split(Option::is_none) {
@@ -52,7 +55,7 @@ pub fn curve(axes: &Axes, points: &[Point]) -> Curve {
 }
 
 /// The path around the intervals of points; empty where there is none.
-pub fn band(axes: &Axes, points: &[Point]) -> String {
+fn band(axes: &Axes, points: &[Point]) -> String {
     let side = |point: &Point| {
         let (low, high) = point.band?;
         Some((axes.end(point.x, low)?, axes.end(point.x, high)?))
@@ -71,7 +74,7 @@ pub fn band(axes: &Axes, points: &[Point]) -> String {
 }
 
 /// The areas of bands that are one point wide, which a path does not show: its place and both ends.
-pub fn whiskers(axes: &Axes, points: &[Point]) -> Vec<(f64, f64, f64)> {
+fn whiskers(axes: &Axes, points: &[Point]) -> Vec<(f64, f64, f64)> {
     let has =
         |index: Option<usize>| index.and_then(|index| points.get(index)).is_some_and(|point| point.band.is_some());
     let lone = |(index, point): (usize, &Point)| {
@@ -113,7 +116,7 @@ fn number(tenths: i64, path: &mut String) {
     let (whole, part) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
     if tenths < 0 {
         path.push('-');
-    } else if path.ends_with(|last: char| last.is_ascii_digit()) {
+    } else if path.ends_with(|last: char| last.is_ascii_digit()) && (whole > 0 || part == 0 || !ends_with_point(path)) {
         path.push(' ');
     }
     if whole > 0 || part == 0 {
@@ -122,6 +125,67 @@ fn number(tenths: i64, path: &mut String) {
     if part > 0 {
         path.push('.');
         path.push_str(&part.to_string());
+    }
+}
+
+/// Whether the last number has a point: a second point then begins the next number.
+fn ends_with_point(path: &str) -> bool {
+    path.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('.')
+}
+
+/// Bands below all curves, then those that stand back, then the others in their order.
+pub fn draw(svg: &mut Svg, axes: &Axes, series: &[Series]) {
+    for series in series.iter().filter(|series| series.tone != Tone::Muted) {
+        draw_band(svg, axes, series);
+    }
+    let rank = |series: &&Series| match series.tone {
+        Tone::Muted => 0,
+        Tone::Baseline => 1,
+        Tone::Color(_) => 2,
+    };
+    let mut ordered: Vec<&Series> = series.iter().collect();
+    ordered.sort_by_key(rank);
+    let (muted, named) = ordered.split_at(ordered.partition_point(|series| series.tone == Tone::Muted));
+    // The group's own opacity keeps a crowd of grey curves grey where they lie on each other.
+    svg.tag("g").attr("class", "muted").num("opacity", 0.38).open();
+    muted.iter().for_each(|series| draw_curve(svg, axes, series));
+    svg.end();
+    named.iter().for_each(|series| draw_curve(svg, axes, series));
+}
+
+fn fill(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Color(index) => series_color(index),
+        Tone::Muted | Tone::Baseline => "currentColor",
+    }
+}
+
+fn draw_band(svg: &mut Svg, axes: &Axes, series: &Series) {
+    let path = band(axes, &series.points);
+    if !path.is_empty() {
+        svg.tag("path")
+            .attr("class", "band")
+            .attr("d", &path)
+            .attr("fill", fill(series.tone))
+            .num("fill-opacity", 0.15)
+            .empty();
+    }
+    for (x, low, high) in whiskers(axes, &series.points) {
+        let tag = svg.tag("line").num("x1", x).num("y1", low).num("x2", x).num("y2", high);
+        tag.attr("stroke", fill(series.tone)).num("stroke-width", 3.0).num("stroke-opacity", 0.25).empty();
+    }
+}
+
+fn draw_curve(svg: &mut Svg, axes: &Axes, series: &Series) {
+    let drawn = curve(axes, &series.points);
+    if !drawn.path.is_empty() {
+        let tag = look(svg.tag("path").attr("class", "line"), series.tone).attr("fill", "none");
+        tag.attr("stroke-linejoin", "round").attr("d", &drawn.path).empty();
+    }
+    for (x, y) in drawn.lone {
+        let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.6) } else { (2.2, 1.0) };
+        let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", radius);
+        tag.attr("fill", fill(series.tone)).num("fill-opacity", opacity).empty();
     }
 }
 
@@ -151,6 +215,13 @@ mod tests {
         ];
         let drawn = curve(&axes(), &points(&values));
         assert_eq!(drawn, Curve { path: "M0 50l10-25 10 12.5".into(), lone: vec![(40.0, 0.0)] });
+    }
+
+    #[test]
+    fn numbers_have_no_more_between_them_than_they_need() {
+        let mut path = String::new();
+        [12, 3, 4, -5, 60, 7, 0, 8].into_iter().for_each(|tenths| number(tenths, &mut path));
+        assert_eq!(path, "1.2.3.4-.5 6 .7 0 .8");
     }
 
     #[test]

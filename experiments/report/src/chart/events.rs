@@ -2,7 +2,8 @@
 
 use super::color::series_color;
 use super::frame::{Anchor, Area, SMALL, word};
-use super::scale::{Across, brief, drawable};
+use super::numbers::brief;
+use super::scale::{Across, drawable};
 use super::svg::Svg;
 use super::{Event, LinePanel, Tone, X, text};
 
@@ -88,6 +89,8 @@ fn flag(mark: &Mark, before: &[&Mark], right: f64) -> Option<Flag> {
 
 /// Draws the marks across a panel and into the lane above it.
 pub fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
+    // The more intervals there are, the fainter each: many at one place are still translucent.
+    let strength = 0.13 / (marks.len().max(1) as f64).sqrt();
     for mark in marks {
         svg.group("event");
         let color = match mark.tone {
@@ -97,7 +100,7 @@ pub fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
         let (low, high) = (mark.interval.0.min(mark.interval.1), mark.interval.0.max(mark.interval.1));
         if high - low > 0.5 {
             let tag = svg.tag("rect").at(low, area.y).num("width", high - low).num("height", area.h);
-            tag.attr("fill", color).num("fill-opacity", 0.09).empty();
+            tag.attr("fill", color).num("fill-opacity", strength).empty();
         }
         let top = area.y - mark.flag.map_or(0.0, |flag| (flag.row + 1) as f64 * ROW);
         let tag = svg.tag("line").num("x1", mark.x).num("y1", top).num("x2", mark.x).num("y2", area.bottom());

@@ -77,6 +77,9 @@ impl Anchor {
 
 /// A quiet word, cut to `room`, with its baseline at `(x, y)`.
 pub fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room: f64) {
+    if words.is_empty() {
+        return;
+    }
     let tag = svg.tag("text").at(x, y).attr("text-anchor", anchor.name()).num("font-size", SMALL);
     let tag = tag.attr("fill", "currentColor").num("fill-opacity", QUIET);
     tag.label(&text::fitted(words, SMALL, room), &text::shown(words));
@@ -84,6 +87,9 @@ pub fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room
 
 /// The words at an upright axis, read from below, in the middle between two heights.
 pub fn upright(svg: &mut Svg, x: f64, (top, bottom): (f64, f64), words: &str) {
+    if words.is_empty() {
+        return;
+    }
     let middle = (top + bottom) / 2.0;
     let turn = format!("translate({} {}) rotate(-90)", super::svg::coord(x), super::svg::coord(middle));
     let tag = svg.tag("text").attr("transform", &turn).attr("text-anchor", "middle").num("font-size", 11.0);
@@ -140,6 +146,11 @@ impl Grid {
     /// The left side of a multiple.
     pub fn x(&self, index: usize) -> f64 {
         self.left + (index % self.columns) as f64 * (self.width + self.gap)
+    }
+
+    /// The right side of the last in a row.
+    pub fn right(&self) -> f64 {
+        self.x(self.columns - 1) + self.width
     }
 
     /// The row of a multiple.

@@ -320,7 +320,7 @@ fn empty() -> Chart {
 }
 
 /// All pictures with their names.
-fn gallery() -> Vec<(&'static str, Chart)> {
+pub(super) fn gallery() -> Vec<(&'static str, Chart)> {
     vec![
         ("emergence", emergence()),
         ("sixteen-models", sixteen_models()),

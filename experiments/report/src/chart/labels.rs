@@ -32,7 +32,8 @@ pub struct Under {
 pub fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
     let (turn, kept) = match numbers {
-        Some(numbers) => (Turn::Flat, round_ones(&numbers, pitch)),
+        Some(numbers) if numbers.iter().any(|number| *number >= 1000) => (Turn::Flat, round_ones(&numbers, pitch)),
+        Some(_) => (Turn::Flat, evenly(names, pitch)),
         None => words(names, pitch, overhang),
     };
     let longest = kept.iter().map(|(_, name)| text::width(name, SMALL)).fold(0.0, f64::max);
@@ -55,26 +56,36 @@ fn words(names: &[String], pitch: f64, overhang: f64) -> (Turn, Vec<(usize, Stri
     (turn, kept.collect())
 }
 
-/// Numbers, such as steps: first and last, powers of ten and other round ones before the rest.
+/// Small numbers, such as positions: as many as fit beside each other, at the same distances.
+fn evenly(names: &[String], pitch: f64) -> Vec<(usize, String)> {
+    let widest = names.iter().map(|name| text::width(name, SMALL)).fold(0.0, f64::max) + 5.0;
+    // `every` reckons with lines of text above each other; beside each other names need their width.
+    every(names, pitch * PITCH / widest).into_iter().map(|index| (index, names[index].clone())).collect()
+}
+
+/// Numbers such as steps: first and last, powers of ten and other round ones. Those that are not round are named only where all
+/// have room.
 fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
     let names: Vec<String> = numbers.iter().map(|number| thousands(*number)).collect();
     let places: Vec<f64> = (0..numbers.len()).map(|index| index as f64 * pitch).collect();
     let half: Vec<f64> = names.iter().map(|name| text::width(name, SMALL) / 2.0 + 3.0).collect();
     let last = numbers.len().saturating_sub(1);
-    let ranks: Vec<usize> = numbers
-        .iter()
-        .enumerate()
-        .map(|(index, number)| if index == 0 || index == last { 0 } else { roundness(*number) })
-        .collect();
-    uncrowded(&places, &half, &ranks).into_iter().map(|index| (index, names[index].clone())).collect()
+    let tenth = numbers.iter().max().map_or(1, |most| 10u64.pow(most.checked_ilog10().unwrap_or(0).saturating_sub(1)));
+    let rank = |(index, number): (usize, &u64)| if index == 0 || index == last { 0 } else { roundness(*number, tenth) };
+    let ranks: Vec<usize> = numbers.iter().enumerate().map(rank).collect();
+    let kept = uncrowded(&places, &half, &ranks).into_iter().filter(|index| ranks[*index] < ODD);
+    kept.map(|index| (index, names[index].clone())).collect()
 }
 
 fn thousands(number: u64) -> String {
     if number > 0 && number.is_multiple_of(1000) { format!("{}k", number / 1000) } else { number.to_string() }
 }
 
-/// How far from round a number is.
-fn roundness(number: u64) -> usize {
+/// The rank of a number that is not round.
+const ODD: usize = 6;
+
+/// How far from round a number is, where `tenth` is a tenth of the largest number's power of ten.
+fn roundness(number: u64, tenth: u64) -> usize {
     let mut digits = number;
     while digits > 0 && digits.is_multiple_of(10) {
         digits /= 10;
@@ -84,9 +95,9 @@ fn roundness(number: u64) -> usize {
         5 => 2,
         2 => 3,
         3..=9 => 4,
-        digits if digits < 100 && number >= 1000 => 5,
-        _ if number.is_power_of_two() => 6,
-        _ => 7,
+        _ if number.is_multiple_of(tenth) => 4,
+        _ if number.is_power_of_two() => 5,
+        _ => ODD,
     }
 }
 
@@ -183,7 +194,7 @@ mod tests {
         let under = under(&names(steps), 4.6, 50.0);
         let shown: Vec<&str> = under.kept.iter().map(|(_, name)| name.as_str()).collect();
         assert!(shown.starts_with(&["0", "8"]) || shown.starts_with(&["0", "4"]), "{shown:?}");
-        for expected in ["1k", "10k", "50k", "100k", "143k"] {
+        for expected in ["1k", "10k", "50k", "100k", "120k", "143k"] {
             assert!(shown.contains(&expected), "{expected} in {shown:?}");
         }
     }

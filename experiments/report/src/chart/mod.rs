@@ -4,6 +4,7 @@
 //! carry what the page's script needs as JSON beside the picture ([`Drawing::data`]).
 
 mod attention;
+mod axis;
 mod bars;
 mod color;
 mod curve;
@@ -15,11 +16,14 @@ mod labels;
 mod legend;
 mod lines;
 mod map;
+mod numbers;
 mod png;
 mod scale;
 mod scalebar;
 mod series;
 mod svg;
+#[cfg(test)]
+mod tests;
 mod text;
 mod words;
 
@@ -52,7 +56,7 @@ impl Chart {
             Self::Attention(attention) => attention::draw(attention, id),
         };
         let heading = svg::Heading { id, title, alt };
-        Drawing { svg: picture.body.document(&heading, frame::WIDTH, picture.height), data: picture.data }
+        Drawing { svg: picture.body.document(&heading, frame::WIDTH, picture.height.max(24.0)), data: picture.data }
     }
 }
 

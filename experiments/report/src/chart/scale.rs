@@ -1,6 +1,7 @@
 //! From values to places along an axis, and where its ticks are.
 
 use super::X;
+use super::numbers::{Unit, count};
 
 /// The value, where it can be drawn: finite and not absurd.
 pub fn drawable(value: f64) -> Option<f64> {
@@ -99,84 +100,18 @@ fn apart((low, high): (f64, f64)) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2 or 5 times a power of ten that is not below.
-fn round_step(least: f64) -> f64 {
-    let power = 10f64.powf(least.abs().max(1e-300).log10().floor());
-    let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= least * (1.0 - 1e-9)).unwrap_or(10.0);
+/// The least of 1, 2 or 5 times a power of ten that is not much below.
+fn round_step(about: f64) -> f64 {
+    let power = 10f64.powf(about.abs().max(1e-300).log10().floor());
+    let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= about * 0.8).unwrap_or(10.0);
     times * power
-}
-
-/// How the numbers of one axis are written: all in the same unit, with as many decimals as tell them apart.
-struct Unit {
-    divisor: f64,
-    suffix: &'static str,
-    decimals: usize,
-    scientific: bool,
-}
-
-impl Unit {
-    fn of(most: f64, step: f64) -> Self {
-        let (divisor, suffix) = match most {
-            most if most >= 1e12 => (1e12, "T"),
-            most if most >= 1e9 => (1e9, "B"),
-            most if most >= 1e6 => (1e6, "M"),
-            most if most >= 1e4 => (1e3, "k"),
-            _ => (1.0, ""),
-        };
-        let decimals = (-(step / divisor).log10() - 1e-9).ceil().clamp(0.0, 9.0) as usize;
-        Self { divisor, suffix, decimals, scientific: most >= 1e15 || (most > 0.0 && most < 1e-3) }
-    }
-
-    fn write(&self, value: f64) -> String {
-        if value == 0.0 {
-            return "0".to_owned();
-        }
-        let text = match self.scientific {
-            true => format!("{value:.1e}").replace(".0e", "e"),
-            false => format!("{:.*}{}", self.decimals, value / self.divisor, self.suffix),
-        };
-        text.replace('-', "−")
-    }
-}
-
-/// A number as it stands at a bar or in a title: three digits that count.
-pub fn brief(value: f64) -> String {
-    let Some(value) = drawable(value) else {
-        return if value.is_nan() {
-            "not a number".to_owned()
-        } else {
-            format!("{}∞", if value < 0.0 { "−" } else { "" })
-        };
-    };
-    let size = value.abs();
-    let text = if size != 0.0 && !(1e-3..1e5).contains(&size) {
-        format!("{value:.2e}")
-    } else {
-        let digits = if size == 0.0 { 0.0 } else { 2.0 - size.log10().floor() };
-        trimmed(&format!("{value:.*}", digits.max(0.0) as usize)).to_owned()
-    };
-    text.replace('-', "−")
-}
-
-/// A count such as 1, 512, 1k, 2.1M or 300B: two digits that count below 100 of a unit.
-pub fn count(value: f64) -> String {
-    let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
-    let Some((unit, suffix)) = units.into_iter().find(|(unit, _)| value >= *unit * 0.9995) else {
-        return trimmed(&format!("{value:.1}")).to_owned();
-    };
-    let value = value / unit;
-    let text = if value < 99.5 { format!("{value:.1}") } else { format!("{value:.0}") };
-    let text = if value >= 9.95 { format!("{value:.0}") } else { text };
-    format!("{}{suffix}", trimmed(&text))
-}
-
-fn trimmed(number: &str) -> &str {
-    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }
 
 /// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
 const ZERO: f64 = 0.06;
 const ZERO_LEAST: f64 = 26.0;
+/// How wide a power of ten is that has room for labels inside.
+const ROOMY: f64 = 150.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -236,7 +171,8 @@ impl Steps {
             zero.into_iter().chain(self.powers(times)).collect::<Vec<_>>()
         };
         let decades = steps(&[1.0]);
-        if decades.len() > 2 { decades } else { steps(&[1.0, 2.0, 5.0]) }
+        let wide = (self.to - self.from - self.first()) / (self.high - self.low);
+        if decades.len() > 2 && wide < ROOMY { decades } else { steps(&[1.0, 2.0, 5.0]) }
     }
 }
 
@@ -315,6 +251,7 @@ mod tests {
         assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
         assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
         assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+        assert_eq!(labels(&Linear::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
     }
 
     #[test]
@@ -353,38 +290,11 @@ mod tests {
     fn few_decades_have_ticks_between() {
         let axis = Across::Steps(Steps::around([1000.0, 3000.0]));
         assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
+        let roomy = Across::Steps(Steps::around([1.0, 2000.0])).between(0.0, 700.0);
+        assert_eq!(labels(&roomy.ticks())[..5], ["1", "2", "5", "10", "20"]);
         for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {
             let axis = Across::Steps(Steps::around(steps.clone())).between(0.0, 1.0);
             assert!((0.0..=1.0).contains(&axis.at(0.0)) && (0.0..=1.0).contains(&axis.at(7.0)), "{steps:?}");
-        }
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        let counts = [
-            (0.0, "0"),
-            (1.0, "1"),
-            (512.0, "512"),
-            (1000.0, "1k"),
-            (2_097_152.0, "2.1M"),
-            (2.99892736e11, "300B"),
-            (2.0971520e10, "21B"),
-            (999.9, "1k"),
-        ];
-        for (value, text) in counts {
-            assert_eq!(count(value), text);
-        }
-        let briefs = [
-            (0.0, "0"),
-            (0.51234, "0.512"),
-            (-12.345, "−12.3"),
-            (1234.5, "1234"),
-            (1e-5, "1.00e−5"),
-            (0.5, "0.5"),
-            (f64::INFINITY, "∞"),
-        ];
-        for (value, text) in briefs {
-            assert_eq!(brief(value), text);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use super::color::{Palette, ends};
 use super::frame::{AXIS, Anchor, QUIET, SMALL, WIDTH, uncrowded, word};
-use super::scale::Linear;
+use super::numbers::brief;
+use super::scale::{Linear, Tick};
 use super::svg::Svg;
 use super::{ColorScale, text};
 use serde_json::{Value, json};
@@ -56,12 +57,17 @@ fn gradient(svg: &mut Svg, bar: &Bar<'_>) {
     svg.end();
 }
 
+/// Ticks at both ends, which say what the colours span, and at round values between them.
 fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
     let axis = Linear::tight([ends.0, ends.1], 4).between(left, left + LENGTH);
-    let ticks = axis.ticks();
+    let between =
+        axis.ticks().into_iter().filter(|tick| axis.at(tick.value) > left && axis.at(tick.value) < left + LENGTH);
+    let outer = [ends.0, ends.1].map(|value| Tick { value, label: brief(value) });
+    let ticks: Vec<Tick> = outer.into_iter().chain(between).collect();
+    let ranks: Vec<usize> = (0..ticks.len()).map(|index| usize::from(index > 1)).collect();
     let places: Vec<f64> = ticks.iter().map(|tick| axis.at(tick.value)).collect();
-    let half: Vec<f64> = ticks.iter().map(|tick| text::width(&tick.label, SMALL) / 2.0 + 3.0).collect();
-    for index in uncrowded(&places, &half, &vec![0; ticks.len()]) {
+    let half: Vec<f64> = ticks.iter().map(|tick| text::width(&tick.label, SMALL) / 2.0 + 4.0).collect();
+    for index in uncrowded(&places, &half, &ranks) {
         svg.rule((places[index], 17.0), (places[index], 20.0), AXIS);
         word(svg, (places[index], 30.0), Anchor::Middle, &ticks[index].label, f64::INFINITY);
     }
@@ -86,4 +92,30 @@ pub fn data(scale: &ColorScale, palette: &Palette) -> serde_json::Map<String, Va
         ("palette", json!(super::png::base64(palette.bytes()))),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::ScaleKind;
+    use crate::chart::svg::Heading;
+
+    fn drawn(ends: (f64, f64)) -> String {
+        let palette = Palette::of(ScaleKind::Sequential);
+        let mut svg = Svg::default();
+        draw(&mut svg, &Bar { id: "b", label: "", ends, palette: &palette, missing: false }, 0.0);
+        svg.document(&Heading { id: "b", title: "", alt: "" }, 300.0, 40.0)
+    }
+
+    #[test]
+    fn the_ends_are_always_named() {
+        for ((low, high), names) in [
+            ((0.0, 1.0), [">0<", ">1<"]),
+            ((-0.47, 0.47), [">\u{2068}−0.47\u{2069}<", ">0.47<"]),
+            ((0.1234, 123.4), [">0.123<", ">123<"]),
+        ] {
+            let svg = drawn((low, high));
+            assert!(names.iter().all(|name| svg.contains(name)), "{low} {high}: {svg}");
+        }
+    }
 }

@@ -20,7 +20,7 @@ const BLOCK_GAP: f64 = 14.0;
 
 /// Draws the chart.
 pub fn draw(words: &Words, id: &str) -> Picture {
-    let palette = Palette::of(words.scale.kind).pale();
+    let palette = Palette::under_words(words.scale.kind);
     let plan = Plan::new(words);
     let table = Table::new(words, &plan);
     let mut svg = Svg::default();

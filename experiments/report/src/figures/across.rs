@@ -6,7 +6,8 @@ use super::heads::title_of;
 use super::{has_steps, losses, points};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
 use crate::frame::{CurvePoint, Rows};
-use crate::page::{Block, Figure};
+use crate::listing::csv_line;
+use crate::page::{Block, Code, Figure};
 use crate::pick::{Filter, Pick};
 use crate::results::{Results, ResultsError, Table};
 use crate::summary::definition;
@@ -97,30 +98,16 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
         return Ok(None);
     };
     let (_, by_model) = highest(heads, score, definition)?;
-    let filters = vec![Filter::Text("metric", "loss_second_half".into())];
-    let loss_pick = Pick::new(&["model", "step", "value"], filters).mean("value");
-    let rows = loss_pick.rows(losses)?;
-    let loss_of: ByModel = losses::means(&rows, &["model"], "value")?
-        .into_iter()
-        .map(|(keys, points)| (keys[0].clone(), points))
-        .collect();
-    let joined: ByModel = by_model.iter().map(|(model, curve)| (model.clone(), curve.clone())).collect();
-    let mut lines = series(&joined);
+    let of_losses =
+        Pick::new(&["model", "step", "value"], vec![Filter::Text("metric", "loss_second_half".into())]).mean("value");
+    let rows = of_losses.rows(losses)?;
+    let means = losses::means(&rows, &["model"], "value")?;
+    let loss_of: ByModel = means.into_iter().map(|(keys, points)| (keys[0].clone(), points)).collect();
+    let joined = joined(&by_model, &loss_of);
+    let mut lines = series(&by_model);
     for line in &mut lines {
-        let by_step: BTreeMap<i64, Option<f64>> = loss_of
-            .get(&line.name)
-            .into_iter()
-            .flatten()
-            .filter_map(|point| Some((point.step?, point.value)))
-            .collect();
-        line.points = line
-            .points
-            .iter()
-            .filter_map(|point| {
-                let loss = by_step.get(&(point.x as i64)).copied().flatten();
-                Some(Point { x: point.y?, y: Some(loss?), band: None })
-            })
-            .collect();
+        let own = joined.iter().filter(|row| row.model == line.name);
+        line.points = own.map(|row| Point { x: row.score, y: Some(row.loss), band: None }).collect();
     }
     lines.retain(|line| line.points.len() > 1);
     if lines.is_empty() {
@@ -130,18 +117,66 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
         id: "induction-against-loss".into(),
         title: "Induction score against loss on repeated tokens".into(),
         caption: "Each model's way through training: the score of its highest induction head along x, its mean loss on the repeated half of \
-                  the prompts along y, checkpoint after checkpoint. The lines of Polars give the losses; the scores are those of the figures \
-                  above."
+                  the prompts along y, checkpoint after checkpoint."
             .into(),
-        alt: format!("{} As the score rises, the loss on repeated tokens goes from the upper left to its end.", peaks(&by_model, score)),
+        alt: format!("{} Against them the loss on repeated tokens falls.", peaks(&by_model, score)),
         chart: Chart::Lines(Lines {
             x: X::Linear { label: format!("highest induction score ({definition})") },
             y: Y { label: "loss on the second half (nats)".into(), include: vec![0.0] },
             panels: vec![LinePanel { title: String::new(), series: lines }],
         }),
-        csv: rows.csv()?,
-        code: loss_pick.code(losses),
+        csv: csv(&joined),
+        code: join(&pick(score, definition).code(heads), &of_losses.code(losses)),
     }))
+}
+
+/// A checkpoint with both measures.
+struct Both<'a> {
+    model: &'a str,
+    step: i64,
+    score: f64,
+    loss: f64,
+}
+
+fn joined<'a>(scores: &'a ByModel, losses: &ByModel) -> Vec<Both<'a>> {
+    let of = |model: &'a String, points: &'a Vec<CurvePoint>| {
+        let losses: BTreeMap<Option<i64>, Option<f64>> =
+            losses.get(model).into_iter().flatten().map(|point| (point.step, point.value)).collect();
+        points.iter().filter_map(move |point| {
+            let loss = losses.get(&point.step).copied().flatten()?;
+            Some(Both { model, step: point.step?, score: point.value?, loss })
+        })
+    };
+    scores.iter().flat_map(|(model, points)| of(model, points).collect::<Vec<_>>()).collect()
+}
+
+fn csv(rows: &[Both<'_>]) -> String {
+    let line = |row: &Both<'_>| {
+        csv_line([row.model, &row.step.to_string(), &row.score.to_string(), &row.loss.to_string()].into_iter())
+    };
+    let header = csv_line(["model", "step", "score", "loss"].into_iter());
+    [header].into_iter().chain(rows.iter().map(line)).collect()
+}
+
+/// The lines that join the two frames.
+fn join(scores: &Code, losses: &Code) -> Code {
+    let (import, both) = ("import polars as pl\n\n", [&scores.python, &losses.python]);
+    let [scores_py, losses_py] = both.map(|lines| lines.strip_prefix(import).unwrap_or(lines).to_owned());
+    let python = format!(
+        "{import}scores = {scores_py}.rename({{\"value\": \"score\"}})\nlosses = {losses_py}.select(\"model\", \"step\", loss=\"value\")\n\
+         scores.join(losses, on=[\"model\", \"step\"]).sort(\"model\", \"step\")"
+    );
+    let (usage, both) = ("use polars::prelude::*;\n\n", [&scores.rust, &losses.rust]);
+    let [scores_rs, losses_rs] =
+        both.map(|lines| lines.strip_prefix(usage).unwrap_or(lines).replace("    .collect()?", "    "));
+    let rust = format!(
+        "{usage}let scores = {}\n    .rename([\"value\"], [\"score\"], true);\nlet losses = {}\n    .select([col(\"model\"), col(\"step\"), \
+         col(\"value\").alias(\"loss\")]);\nlet on = [col(\"model\"), col(\"step\")];\n\
+         scores\n    .join(losses, on.clone(), on, JoinArgs::new(JoinType::Inner))\n    .sort([\"model\", \"step\"], Default::default())\n    .collect()?",
+        scores_rs.trim_end(),
+        losses_rs.trim_end()
+    );
+    Code { python, rust }
 }
 
 fn peaks(by_model: &ByModel, score: &str) -> String {

@@ -57,7 +57,7 @@ fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result
     let Scored { score, definition, .. } = main;
     let (id, name) = (format!("{}-{}-emergence", words::slug(&table.name), words::slug(model)), title_of(score));
     Ok(Figure {
-        title: format!("{model}: how {name} emerges"),
+        title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
             "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the change point of \
              the highest head with its 95 % interval; dashed, what uniform attention scores.",
@@ -140,7 +140,7 @@ fn map(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
     };
     Figure {
         id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
-        title: format!("{model}: {name} of heads × checkpoints"),
+        title: format!("{model}: {} of heads × checkpoints", name.to_lowercase()),
         caption: format!(
             "{name} score ({}) of {which} (rows, by layer) at every checkpoint (columns, in order).",
             main.definition
@@ -257,5 +257,94 @@ pub(super) fn finding(model: &str, scored: &Scored) -> String {
         None => String::new(),
     };
     let name = title_of(&scored.score);
-    format!("{name} of {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
+    format!("{name} in {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::Event;
+    use crate::results::Results;
+    use crate::testing::{PLANTED, Scratch, head_scores, suite_steps};
+
+    fn figures(results: &Results) -> Vec<Figure> {
+        let blocks = blocks(&results.tables["head_scores"]).expect("figures");
+        blocks
+            .into_iter()
+            .filter_map(|block| if let Block::Figure(figure) = block { Some(figure) } else { None })
+            .collect()
+    }
+
+    #[test]
+    fn the_planted_step_is_marked_and_the_map_has_every_head() {
+        let scratch = Scratch::new("figure-heads");
+        let steps = suite_steps();
+        head_scores(&scratch.0, "pythia-70m", (6, 8), &steps);
+        let results = Results::open(&scratch.0).expect("results");
+        let figures = figures(&results);
+        let [emergence, map] = figures.as_slice() else { panic!("{figures:?}") };
+        let Chart::Lines(lines) = &emergence.chart else { panic!("{emergence:?}") };
+        assert_eq!(lines.x, X::Steps { tokens_per_step: Some(2048.0) });
+        let first = lines.panels[0].series.iter().find(|series| series.tone == Tone::Color(0)).expect("a first head");
+        let at = PLANTED.2 as f64;
+        assert_eq!((first.name.as_str(), first.event), ("L2H3", Some(Event { at, interval: (at, at) })));
+        assert!(
+            emergence.alt.contains("highest in head L2H3") && emergence.alt.contains("changes at step 64"),
+            "{}",
+            emergence.alt
+        );
+        let Chart::Map(map) = &map.chart else { panic!("{map:?}") };
+        assert_eq!((map.panels[0].rows.len(), map.panels[0].columns.len()), (48, steps.len()));
+        let planted = (PLANTED.0 * 8 + PLANTED.1) as usize * steps.len();
+        assert_eq!(
+            map.panels[0].values[planted..][..9],
+            [Some(0.05), Some(0.05), Some(0.05), Some(0.05), Some(0.05), Some(0.05), Some(0.05), Some(0.9), Some(0.9)]
+        );
+        assert_eq!(map.panels[0].values[0], None);
+    }
+
+    /// The lines of Polars under a figure give the data beside it.
+    #[test]
+    fn the_data_are_those_of_the_lines_of_polars() {
+        let scratch = Scratch::new("figure-lines");
+        head_scores(&scratch.0, "m", (3, 8), &[0, 1, 2, 4, 8, 16, 32, 64, 128]);
+        let results = Results::open(&scratch.0).expect("results");
+        let table = &results.tables["head_scores"];
+        let main = &scored(table, "m").expect("curves")[0];
+        let values = |text: &str| -> Vec<Vec<Option<f64>>> {
+            text.lines().skip(1).map(|line| line.split(',').map(|cell| cell.parse().ok()).collect()).collect()
+        };
+        for (figure, least) in [
+            (emergence_of(table, "m", main, true).expect("a figure"), peak_of(&main.heads[..6])),
+            (map(table, "m", main, 100_000), None),
+        ] {
+            let rows = pick("m", main, least).rows(table).expect("rows");
+            // Ties at the bound may bring more rows than the figure has, never fewer.
+            let (have, all) = (values(&figure.csv), values(&rows.csv().expect("csv")));
+            assert!(!have.is_empty() && have.iter().all(|row| all.contains(row)), "{}", figure.id);
+            assert_eq!(figure.code, pick("m", main, least).code(table));
+        }
+        assert_eq!(
+            values(&map(table, "m", main, 100_000).csv),
+            values(&pick("m", main, None).rows(table).expect("rows").csv().expect("csv"))
+        );
+    }
+
+    #[test]
+    fn a_model_without_steps_has_a_map_and_no_curve() {
+        let scratch = Scratch::new("figure-single");
+        let own = vec![
+            crate::testing::ints("layer", vec![Some(0)]),
+            crate::testing::ints("head", vec![Some(0)]),
+            crate::testing::texts("score", vec!["induction".into()]),
+            crate::testing::texts("definition", vec!["strict".into()]),
+            crate::testing::floats("value", vec![Some(0.5)]),
+            crate::testing::floats("null", vec![None]),
+        ];
+        crate::testing::part(&scratch.0, "head_scores", "head_scores", "single", None, own);
+        let figures = figures(&Results::open(&scratch.0).expect("results"));
+        assert_eq!(figures.len(), 1);
+        let Chart::Map(map) = &figures[0].chart else { panic!("{figures:?}") };
+        assert_eq!(map.panels[0].columns, ["model"]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Losses over training.
 
 use super::{IN_FULL, csv, has_steps};
-use crate::chart::{Chart, ColorScale, LinePanel, Lines, Map, MapPanel, ScaleKind, Series, Tone, X, Y};
+use crate::chart::{Chart, ColorScale, LinePanel, Lines, Map, MapPanel, Point, ScaleKind, Series, Tone, X, Y};
 use crate::frame::{CurvePoint, Rows};
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
@@ -131,10 +131,11 @@ fn lines(
     if !has_steps(curves.iter().map(|(_, points)| points.as_slice())) {
         return Ok(None);
     }
+    let bounds = include.clone();
     let series = curves.iter().enumerate().map(|(index, (keys, points))| Series {
         name: keys[0].clone(),
         tone: Tone::Color(index),
-        points: super::points(points),
+        points: bounded(super::points(points), &bounds),
         event: super::event(points).filter(|_| curves.len() == 1),
     });
     let first = table.models().first().map(|model| table.tokens_per_step(model)).transpose()?.flatten();
@@ -142,7 +143,7 @@ fn lines(
         id: format!("{}-{}", words::slug(&table.name), words::slug(word)),
         title: title.into(),
         caption: format!("{title} over training; bands are 95 % intervals of the mean (1.96 standard errors)."),
-        alt: ends(&curves, ""),
+        alt: ends(&curves, "").replacen("It", title, 1),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: first },
             y: Y { label: label.into(), include },
@@ -151,6 +152,16 @@ fn lines(
         csv: csv(rows)?,
         code: pick.code(table),
     }))
+}
+
+/// A share lies between 0 and 1, and so does its interval.
+fn bounded(mut points: Vec<Point>, include: &[f64]) -> Vec<Point> {
+    if let [low, high] = include {
+        for point in &mut points {
+            point.band = point.band.map(|(from, to)| (from.max(*low), to.min(*high)));
+        }
+    }
+    points
 }
 
 /// Curves of means with the interval of the mean, each with the texts of its keys, models in the order of their sizes.
@@ -182,7 +193,8 @@ fn ends(curves: &[(Vec<String>, Vec<CurvePoint>)], metric: &str) -> String {
     let line = |(keys, points): &(Vec<String>, Vec<CurvePoint>)| {
         let values: Vec<f64> = points.iter().filter_map(|point| point.value).collect();
         let (first, last) = (words::number(values.first().copied()), words::number(values.last().copied()));
-        format!("{}: from {first} to {last}.", keys[0])
+        let what = if metric.is_empty() { "It" } else { "Loss on repeated tokens" };
+        format!("{what} goes from {first} to {last} in {}.", keys[0])
     };
     chosen.map(line).collect::<Vec<_>>().join(" ")
 }

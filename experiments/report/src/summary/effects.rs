@@ -73,7 +73,7 @@ pub fn bounds_of(table: &Table) -> [&'static str; 2] {
     if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
 }
 
-/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 1 are undefined.
+/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 0.5 are undefined.
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
@@ -170,10 +170,10 @@ fn note(table: &Table) -> String {
 
 /// A patched effect is a ratio. Where the two prompts of a pair hardly differ yet, it is noise over nothing.
 pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on the other prompt. Checkpoints at which the interval is wider \
-                          than 1 are left out, because there the two prompts differ too little to divide by.";
+                          than 0.5 are left out: there the two prompts differ too little to divide by.";
 
 /// The widest interval of an effect that says something.
-pub const WIDEST: f64 = 1.0;
+pub const WIDEST: f64 = 0.5;
 
 /// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a narrow one.
 fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {
@@ -215,4 +215,77 @@ fn row(model: &str, curve: &PlaceCurve, controls: &[&PlaceCurve]) -> Vec<String>
     let texts = [model.to_owned(), curve.place.setting.join(" · "), curve.place.name.clone(), value];
     let ranges = [range(end.and_then(|point| point.band)), range(control_range(curve, controls))];
     texts.into_iter().chain(ranges).chain(when(&curve.points)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, floats, ints, part, texts};
+
+    fn ablation(scratch: &Scratch) {
+        // A set that matters from step 8 on, and two random controls that never do.
+        for step in [0, 1, 2, 4, 8, 16, 32, 64] {
+            let delta = if step >= 8 { -3.0 } else { 0.0 };
+            let own = vec![
+                texts("hook", vec!["blocks.1.attn.hook_z".into(); 3]),
+                ints("layer", vec![Some(1); 3]),
+                ints("head", vec![None; 3]),
+                texts("set", vec!["top".into(); 3]),
+                ints("control", vec![None, Some(0), Some(1)]),
+                texts("method", vec!["zero".into(); 3]),
+                texts("metric", vec!["logit_diff".into(); 3]),
+                floats("delta", vec![Some(delta), Some(-0.1), Some(0.2)]),
+                floats("delta_low", vec![Some(delta - 0.5), Some(-0.2), Some(0.1)]),
+                floats("delta_high", vec![Some(delta + 0.5), Some(0.0), Some(0.3)]),
+            ];
+            part(&scratch.0, "ablate", "ablation", "m", Some(step), own);
+        }
+    }
+
+    #[test]
+    fn a_set_stands_beside_its_random_controls() {
+        let scratch = Scratch::new("effects-controls");
+        ablation(&scratch);
+        let results = Results::open(&scratch.0).expect("results");
+        let listing = listing(&results.tables["ablate"], 5).expect("a listing");
+        let row: Vec<&str> = listing.rows[0].iter().map(String::as_str).collect();
+        let expected = [
+            "m",
+            "zero · logit_diff",
+            "z top",
+            "-3.000",
+            "-3.500 … -2.500",
+            "-0.100 … 0.200",
+            "8",
+            "8–8",
+            "0.000 → -3.000",
+        ];
+        assert_eq!((listing.rows.len(), row.as_slice()), (1, expected.as_slice()));
+    }
+
+    #[test]
+    fn an_effect_that_is_noise_over_nothing_is_left_out() {
+        let point = |value: f64, width: f64| CurvePoint {
+            step: Some(0),
+            value: Some(value),
+            band: Some((value - width / 2.0, value + width / 2.0)),
+        };
+        let unknown = CurvePoint { band: None, ..point(5.0, 0.0) };
+        let kept = sure(vec![point(-240.0, 30.0), point(0.5, 0.1), unknown]);
+        assert_eq!(kept.iter().map(|point| point.value).collect::<Vec<_>>(), [None, Some(0.5), None]);
+        // A table without any interval, of a single pair, is taken as it is.
+        assert_eq!(sure(vec![unknown])[0].value, Some(5.0));
+    }
+
+    #[test]
+    fn places_are_named_as_the_field_names_them() {
+        let name_of = |cells: &[(&str, &str)]| {
+            name(&|column: &str| cells.iter().find(|(name, _)| *name == column).map(|(_, text)| (*text).to_owned()))
+        };
+        assert_eq!(name_of(&[("hook", "blocks.1.attn.hook_z"), ("layer", "1"), ("head", "3")]), "z L1H3");
+        assert_eq!(name_of(&[("hook", "blocks.0.hook_resid_pre"), ("layer", "0"), ("pos", "7")]), "resid_pre L0 pos 7");
+        assert_eq!(name_of(&[("sender", "0.1"), ("receiver", "1.3.k")]), "0.1 → 1.3.k");
+        assert_eq!(name_of(&[("donor_step", "512"), ("what", "weights"), ("layer", "2")]), "from step 512: weights L2");
+    }
 }

@@ -118,7 +118,7 @@ pub fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> 
             rows.extend(heads.iter().take(top).map(|curve| row(model, score, definition, curve)));
         }
     }
-    let columns = [text("model"), text("score"), text("definition"), text("head")].into_iter();
+    let columns = [text("model"), text("score"), text("head")].into_iter();
     let numbers = [numeric("peak"), numeric("last"), numeric("null")];
     let columns = columns.chain(numbers).chain(when_columns()).collect();
     let shown = words::plural(top, "head");
@@ -130,6 +130,33 @@ pub fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> 
 
 fn row(model: &str, score: &str, definition: &str, curve: &HeadCurve) -> Vec<String> {
     let numbers = [peak(&curve.points), last(&curve.points), curve.null].map(words::number);
-    let texts = [model.to_owned(), score.to_owned(), definition.to_owned(), curve.name()];
+    let texts = [model.to_owned(), format!("{score} ({definition})"), curve.name()];
     texts.into_iter().chain(numbers).chain(when(&curve.points)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, head_scores, suite_steps};
+
+    #[test]
+    fn the_planted_head_is_first_and_changes_at_its_step() {
+        let scratch = Scratch::new("planted-head");
+        head_scores(&scratch.0, "pythia-70m", (6, 8), &suite_steps());
+        let results = Results::open(&scratch.0).expect("results");
+        let listing = listing(&results.tables["head_scores"], 2).expect("a listing");
+        assert_eq!(listing.rows.len(), 2);
+        let first: Vec<&str> = listing.rows[0].iter().map(String::as_str).collect();
+        let levels = "0.050 → 0.900";
+        assert_eq!(
+            first,
+            ["pythia-70m", "induction (strict)", "L2H3", "0.900", "0.900", "0.020", "64", "64–64", levels]
+        );
+        // The others never change, and the one without any value is last.
+        assert_eq!(listing.rows[1][2..4], ["L0H1", "0.050"]);
+        assert_eq!(listing.rows[1][6..], ["", "", ""]);
+        let heads = &scored(&results.tables["head_scores"], "pythia-70m").expect("curves")[0].heads;
+        assert_eq!((heads.len(), heads[47].name().as_str()), (48, "L0H0"));
+    }
 }

@@ -84,7 +84,7 @@ pub fn missing(results: &Results) -> Option<Listing> {
     };
     let rows: Vec<Vec<String>> = holes(results).into_iter().map(row).collect();
     let listing = Listing {
-        id: "missing".into(),
+        id: "missing-cells".into(),
         title: "missing cells".into(),
         note: "`pythia run` with the same experiment computes them.".into(),
         columns: vec![text("experiment"), text("table"), text("model"), numeric("cells"), text("steps")],
@@ -100,4 +100,52 @@ fn named(hole: &Hole) -> String {
         names.push("…".into());
     }
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, floats, head_scores, part, texts};
+
+    #[test]
+    fn bad_checkpoints_and_missing_cells_are_named() {
+        let scratch = Scratch::new("integrity");
+        head_scores(&scratch.0, "m", (1, 2), &[0, 512]);
+        for (step, status) in [(0, "ok"), (512, "duplicate_of:0")] {
+            part(
+                &scratch.0,
+                "checkpoints",
+                "",
+                "m",
+                Some(step),
+                vec![texts("reason", vec!["equal weights".into()]), floats("embed_norm", vec![None])],
+            );
+            // The status is one of the columns that every part has.
+            let path = scratch.0.join(format!("results/checkpoints/m/step{step:06}.parquet"));
+            crate::testing::set_status(&path, status);
+        }
+        let state = scratch.0.join("state");
+        std::fs::create_dir_all(&state).expect("a folder");
+        let record = r#"{"name":"t","models":[{"model":"m","steps":[0,512,1000]}],"probes":[{"name":"head_scores","tables":["head_scores"]}]}"#;
+        std::fs::write(state.join("t.json"), record).expect("a record");
+        let results = Results::open(&scratch.0).expect("results");
+        let counts = checkpoints(&results).expect("readable").expect("a listing");
+        assert_eq!(counts.rows, [["m", "duplicate_of", "1"], ["m", "ok", "1"]]);
+        let bad = bad_checkpoints(&results).expect("readable").expect("a listing");
+        assert_eq!(bad.rows, [["m", "512", "duplicate_of:0", "equal weights"]]);
+        let missing = missing(&results).expect("a hole");
+        assert_eq!(missing.rows, [["t", "head_scores", "m", "1", "1000"]]);
+    }
+
+    #[test]
+    fn a_folder_without_records_promises_nothing() {
+        let scratch = Scratch::new("integrity-none");
+        let results = Results::open(&scratch.0).expect("an empty folder of results");
+        assert_eq!((missing(&results), checkpoints(&results).expect("readable")), (None, None));
+        assert!(matches!(
+            Results::open(&scratch.0.join("results")),
+            Err(crate::results::ResultsError::NotResults { .. })
+        ));
+    }
 }

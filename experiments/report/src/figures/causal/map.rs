@@ -144,7 +144,10 @@ fn cells(subject: &Subject<'_>, rows: &Rows<'_>, axes: Axes) -> Result<Vec<Cell>
     let tokens = subject.table.origin.positions();
     let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
     let position = |position: Option<i64>| {
-        let text = usize::try_from(position?).ok().and_then(|index| tokens.get(index).cloned());
+        let text = usize::try_from(position?)
+            .ok()
+            .and_then(|index| tokens.get(index).cloned())
+            .filter(|text| !text.is_empty());
         Some((position?, 0, text.unwrap_or_else(|| position.unwrap_or_default().to_string())))
     };
     let head = |row: usize| Some((layers[row]?, heads[row]?, words::head(layers[row]?, heads[row]?)));

@@ -1,0 +1,98 @@
+//! Axes around a panel: ticks, their labels and the rules behind the curves.
+
+use super::curve::Axes;
+use super::frame::{AXIS, Anchor, Area, RULE, SMALL, uncrowded, word};
+use super::numbers::count;
+use super::scale::{Across, Tick};
+use super::svg::Svg;
+use super::text;
+
+/// The sides of a panel at which something is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Sides {
+    /// Whether no panel is at its left.
+    pub first: bool,
+    /// Whether no panel is below.
+    pub lowest: bool,
+}
+
+/// Both axes of a panel.
+pub fn draw(svg: &mut Svg, axes: &Axes, area: &Area, sides: Sides) {
+    for Tick { value, label } in axes.y.ticks() {
+        let y = axes.y.at(value);
+        let zero = value == 0.0 && y < area.bottom() - 12.0;
+        svg.rule((area.x, y), (area.right(), y), if zero { 0.3 } else { RULE });
+        if sides.first {
+            word(svg, (area.x - 6.0, y + 3.5), Anchor::End, &label, f64::INFINITY);
+        }
+    }
+    floor(svg, &axes.x, area);
+    let ticks = axes.x.ticks();
+    for Tick { value, .. } in &ticks {
+        let (x, floor) = (axes.x.at(*value), area.bottom());
+        svg.rule((x, area.y), (x, floor), RULE * 0.6);
+        svg.rule((x, floor), (x, floor + 4.5), AXIS);
+    }
+    if sides.lowest {
+        let unit = if matches!(axes.x, Across::Steps(_)) && sides.first { "step" } else { "" };
+        labels(svg, &axes.x, area, &ticks, Row { baseline: area.bottom() + 15.0, favoured: 1, unit });
+    }
+}
+
+/// The line below an area with its break and the ticks that have no label.
+fn floor(svg: &mut Svg, x: &Across, area: &Area) {
+    let floor = area.bottom();
+    let gap = match x {
+        Across::Steps(steps) => steps.gap(),
+        Across::Linear(_) => None,
+    };
+    match gap {
+        Some(gap) => {
+            svg.rule((area.x, floor), (gap - 2.0, floor), AXIS);
+            svg.rule((gap + 2.0, floor), (area.right(), floor), AXIS);
+            for edge in [gap - 2.0, gap + 2.0] {
+                svg.rule((edge - 1.5, floor + 3.5), (edge + 1.5, floor - 3.5), AXIS);
+            }
+        }
+        None => svg.rule((area.x, floor), (area.right(), floor), AXIS),
+    }
+    for value in x.minor() {
+        svg.rule((x.at(value), floor), (x.at(value), floor + 2.5), AXIS * 0.6);
+    }
+}
+
+/// The axis on top: the tokens seen at the ticks and at the axis' end, whose number goes before the others'.
+pub fn draw_tokens(svg: &mut Svg, x: &Across, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
+    let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
+    let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
+    for Tick { value, .. } in &ticks {
+        svg.rule((x.at(*value), area.y), (x.at(*value), area.y - 3.5), AXIS);
+    }
+    let unit = if first { "tokens" } else { "" };
+    labels(svg, x, area, &ticks, Row { baseline, favoured: ticks.len() - 1, unit });
+}
+
+/// A row of labels.
+struct Row {
+    baseline: f64,
+    /// The tick whose label stays where not all have room.
+    favoured: usize,
+    /// What is counted, written before the first label.
+    unit: &'static str,
+}
+
+fn labels(svg: &mut Svg, x: &Across, area: &Area, ticks: &[Tick], row: Row) {
+    let half: Vec<f64> = ticks.iter().map(|tick| text::width(&tick.label, SMALL) / 2.0).collect();
+    // Labels at the ends are moved inside, where they would run into those of the next panel.
+    let inside = |(tick, half): (&Tick, &f64)| x.at(tick.value).min(area.right() + 4.0 - half).max(area.x - 4.0 + half);
+    let places: Vec<f64> = ticks.iter().zip(&half).map(inside).collect();
+    let ranks: Vec<usize> = (0..ticks.len()).map(|index| usize::from(index != row.favoured)).collect();
+    let spaced: Vec<f64> = half.iter().map(|half| half + 3.0).collect();
+    for index in uncrowded(&places, &spaced, &ranks) {
+        word(svg, (places[index], row.baseline), Anchor::Middle, &ticks[index].label, f64::INFINITY);
+    }
+    if !row.unit.is_empty() {
+        let left = places.first().zip(half.first()).map_or(area.x, |(place, half)| place - half);
+        word(svg, (left.min(area.x) - 6.0, row.baseline), Anchor::End, row.unit, f64::INFINITY);
+    }
+}

@@ -1,0 +1,103 @@
+//! `pythia report`: one HTML page that shows everything, and its figures as files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pythia_report::figures::Published;
+use pythia_report::report::{self, Report};
+use pythia_report::results::Results;
+
+use crate::exit::{self, Exit};
+use crate::failure::Failure;
+use crate::folder::{Claim, Folder, FolderError};
+use crate::inputs;
+
+/// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
+///
+/// The page needs no network and no program but a browser; it works from disk, on paper and without its script. Under each figure stand
+/// the lines of Polars that make its data. `pythia run` writes it at its end.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub struct Args {
+    /// The output folder of `pythia run`
+    #[arg(default_value = "out")]
+    dir: PathBuf,
+    /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Lay published curves beside your own: a CSV with the columns model, step, task, metric, value
+    #[arg(long, value_name = "CSV")]
+    with: Option<PathBuf>,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia report out/demo
+  pythia report out/demo --with evals.csv
+  pythia report out/demo --out appendix/report.html
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<Exit, Failure> {
+    let published = args.with.as_deref().map(published).transpose()?;
+    let page = match &args.out {
+        None => write(&args.dir, published.as_ref())?,
+        Some(out) => {
+            let report = report::report(&Results::open(&args.dir)?, published.as_ref())?;
+            write_beside(&report, out)?;
+            out.clone()
+        }
+    };
+    super::print(&page.display().to_string())?;
+    Ok(Exit::Ok)
+}
+
+fn published(path: &Path) -> Result<Published, Failure> {
+    let text = inputs::read(path)?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Published::parse(&name, &text).map_err(|problem| Failure::Published { path: path.into(), problem })
+}
+
+/// Writes the report of an output folder into it; where it lies.
+pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
+    let report = report::report(&Results::open(dir)?, published)?;
+    let folder = Folder::create(dir)?;
+    for (path, bytes) in &report.files {
+        folder.write(path, bytes)?;
+    }
+    forget_others(dir, &report)?;
+    folder.write(Path::new("report.html"), report.page.html().as_bytes())?;
+    Ok(dir.join("report.html"))
+}
+
+fn write_beside(report: &Report, page: &Path) -> Result<(), FolderError> {
+    let folder = page.parent().unwrap_or(Path::new(""));
+    for (path, bytes) in &report.files {
+        Claim::new(&folder.join(path))?.write(bytes)?;
+    }
+    Claim::new(page)?.write(report.page.html().as_bytes())
+}
+
+/// Removes figures of an earlier report that this one has not: a picture of results that are gone would be taken for theirs.
+fn forget_others(dir: &Path, report: &Report) -> Result<(), FolderError> {
+    let folder = dir.join("figures");
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| FolderError { what, path, source }
+    };
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
+        let path = entry.map_err(failed("list", &folder))?.path();
+        let ours = path.extension().is_some_and(|ending| ending == "svg" || ending == "csv");
+        let current = report.files.iter().any(|(file, _)| dir.join(file) == path);
+        if ours && !current {
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! `pythia merge` and `pythia status` from the outside, on the results of real sweeps.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use polars::prelude::*;
+use pythia_tests::{
+    command::{self, finish, run, start},
+    place, suite, tables,
+};
+
+const STEPS: u32 = 12;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A sweep of its own, in `out`.
+fn swept(name: &str) -> PathBuf {
+    let folder = suite::study(name, STEPS);
+    run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    folder
+}
+
+fn read(path: &Path) -> DataFrame {
+    let file = std::fs::File::open(path).expect("the file can be opened");
+    ParquetReader::new(file).finish().expect("a table")
+}
+
+fn merged(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    place::contents(&folder.join("out/merged"))
+}
+
+#[test]
+fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
+    let folder = swept("merge");
+    let before = suite::all_results(&folder.join("out"));
+    let said = run(&folder, &["merge", "out"]).ok();
+    let mut names: Vec<String> = suite::PROBES.iter().map(|(probe, _)| (*probe).to_owned()).collect();
+    names.push(suite::CHECKPOINTS.to_owned());
+    for name in &names {
+        let whole = read(&folder.join(format!("out/merged/{name}/tiny.parquet")));
+        // The parts' names sort as their steps do, so their union is in order too.
+        let mut parts = suite::parts(&folder.join("out/results").join(name));
+        parts.sort();
+        let union = parts.iter().map(|part| read(part)).reduce(|all, part| all.vstack(&part).expect("one schema"));
+        assert!(whole.equals_missing(&union.expect("there are parts")), "{name}");
+        assert!(whole.height() >= STEPS as usize);
+        assert!(said.err.contains(&format!("{name}: tiny: {STEPS} parts, {} rows", whole.height())), "{}", said.err);
+    }
+    let first = merged(&folder);
+    let expected: Vec<PathBuf> = {
+        names.sort();
+        names.iter().map(|name| PathBuf::from(format!("{name}/tiny.parquet"))).collect()
+    };
+    assert_eq!(first.keys().cloned().collect::<Vec<_>>(), expected);
+    run(&folder, &["merge", "out"]).ok();
+    assert_eq!(merged(&folder), first, "merging again changes nothing");
+    run(&folder, &["merge", "out", "--out", "elsewhere"]).ok();
+    assert_eq!(place::contents(&folder.join("elsewhere")), first);
+    assert_eq!(suite::all_results(&folder.join("out")), before, "the parts stay as they are");
+    // The results are still those of the experiment, and a sweep finds everything done.
+    let again = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert!(again.err.contains(&format!(" s, {STEPS} were done before, 0 failed")), "{}", again.err);
+}
+
+#[test]
+fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
+    let folder = swept("merge-refused");
+    let lost = folder.join("out/results/head_scores/tiny/step000007.parquet");
+    let bytes = std::fs::read(&lost).unwrap();
+    std::fs::remove_file(&lost).unwrap();
+    let said = run(&folder, &["merge", "out"]).refused(&[
+        "1 of 36 parts are missing",
+        "head_scores: tiny step7",
+        "--allow-missing",
+    ]);
+    assert_eq!(said.code, Some(1));
+    assert!(!folder.join("out/merged").exists());
+    let said = run(&folder, &["merge", "out", "--allow-missing"]).ok();
+    assert!(said.err.contains("warning: 1 of 36 parts are missing"), "{}", said.err);
+    assert_eq!(
+        tables::words(&read(&folder.join("out/merged/head_scores/tiny.parquet")), "step")
+            .iter()
+            .filter(|step| *step == "7")
+            .count(),
+        0
+    );
+    std::fs::write(&lost, bytes).unwrap();
+    // A part of another experiment, as somebody may have copied it.
+    run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.batch=5"]).ok();
+    std::fs::copy(folder.join("other/results/head_scores/tiny/step000007.parquet"), &lost).unwrap();
+    let said = run(&folder, &["merge", "out"]).refused(&[
+        "step000000.parquet",
+        "step000007.parquet",
+        "probe.batch is 4 there and 5 here",
+    ]);
+    assert_eq!(said.code, Some(3));
+    for (arguments, words) in [
+        (&["merge", "tiny"][..], "is no output folder of `pythia run`"),
+        (&["merge", "nowhere"], "is no output folder of `pythia run`"),
+        (&["status", "nowhere"], "is no output folder of `pythia run`"),
+        (&["merge", "out", "--out", "out/results/merged"], "is one of the files that this command reads"),
+    ] {
+        assert_eq!(run(&folder, arguments).refused(&[words]).code, Some(2), "{arguments:?}");
+    }
+}
+
+/// The one experiment of a status in JSON.
+fn standing(folder: &Path) -> serde_json::Value {
+    let said = run(folder, &["status", "out", "--json"]).ok();
+    let status: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let experiments = status["experiments"].as_array().expect("a list");
+    assert_eq!(experiments.len(), 1, "{status}");
+    experiments[0].clone()
+}
+
+#[test]
+fn a_status_follows_a_run_without_touching_it() {
+    // Many steps, so that the sweep is still going on when it is asked for.
+    let folder = suite::study("status-running", 20 * STEPS);
+    let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
+    command::wait_until("the first results", PATIENCE, || suite::count(&folder.join("out")) > 0);
+    let before = standing(&folder);
+    assert!(child.try_wait().expect("the child can be asked").is_none(), "the sweep was too fast to be looked at");
+    assert_eq!(before["name"], "tiny");
+    assert_eq!(before["cells"]["total"], 20 * STEPS);
+    assert_eq!(before["processes"][0]["pid"], child.id());
+    let watched = run(&folder, &["status", "out", "--watch", "0.1"]).ok();
+    finish(child).ok();
+    let lines: Vec<&str> = watched.out.lines().collect();
+    assert!(lines[0].starts_with("tiny: ") && lines[0].contains(" of 240 cells done ("), "{}", watched.out);
+    assert!(watched.out.contains("running: process "), "{}", watched.out);
+    assert!(watched.out.contains("tiny: 240 of 240 cells done (100 %)\n  nobody is at work\n"), "{}", watched.out);
+    assert!(!watched.out.contains('\u{1b}'), "a pipe is no terminal");
+    let after = standing(&folder);
+    assert_eq!((&after["cells"]["done"], &after["processes"]), (&serde_json::json!(240), &serde_json::json!([])));
+    let results = suite::all_results(&folder.join("out"));
+    run(&folder, &["status", "out"]).ok();
+    assert_eq!(suite::all_results(&folder.join("out")), results);
+}
+
+#[test]
+fn a_status_tells_what_failed_and_that_a_killed_run_is_gone() {
+    let folder = suite::study("status-failed", STEPS);
+    std::fs::write(folder.join("tiny/step3/model.safetensors"), b"cut").unwrap();
+    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    let status = run(&folder, &["status", "out"]).ok();
+    assert!(
+        status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 failed\n  nobody is at work\n  last: tiny step"),
+        "{}",
+        status.out
+    );
+    assert!(status.out.contains("  failed: tiny step3, "), "{}", status.out);
+    // A run that was killed: it has begun and never ended, and its journal is cut.
+    std::fs::remove_dir_all(folder.join("out/results/token_loss")).unwrap();
+    let journal = folder.join("out/state/journal.jsonl");
+    let text = std::fs::read_to_string(&journal).unwrap();
+    assert!(text.trim_end().ends_with("}}}"), "{text}");
+    let unfinished: Vec<&str> = text.lines().filter(|line| !line.contains("\"finished\"")).collect();
+    std::fs::write(&journal, format!("{}\n{{\"time\":17", unfinished.join("\n"))).unwrap();
+    let status = run(&folder, &["status", "out", "--watch"]).ok();
+    let expected =
+        "tiny: 0 of 12 cells done (0 %), 1 failed, 11 to do\n  nobody is at work; the same command resumes\n";
+    assert!(status.out.starts_with(expected), "{}", status.out);
+    run(&folder, &["status", "out", "--watch", "never"]).refused(&["seconds from 0.1 to 86400 are expected"]);
+}

@@ -1,0 +1,121 @@
+//! `pythia summary`, `pythia query` and `pythia report` from the outside, on the results of a real sweep.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pythia_tests::{command::run, suite};
+
+/// A sweep of its own, in `out`, without a report.
+fn swept(name: &str) -> PathBuf {
+    let folder = suite::study(name, 12);
+    run(&folder, &["run", "experiment.toml", "--out", "out", "--no-report"]).ok();
+    assert!(!folder.join("out/report.html").exists(), "told not to write a report");
+    folder
+}
+
+fn figures(out: &Path) -> Vec<String> {
+    let entries = fs::read_dir(out.join("figures")).expect("figures");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("a name")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
+    let folder = suite::study("report-run", 12);
+    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert!(said.err.contains("open out/report.html in a browser"), "{}", said.err);
+    let page = fs::read(folder.join("out/report.html")).expect("a page");
+    let text = String::from_utf8(page.clone()).expect("UTF-8");
+    assert!(text.starts_with("<!doctype html>") || text.starts_with("<!DOCTYPE html>"), "{}", &text[..80]);
+    assert!(
+        text.contains("default-src &#39;none&#39;") || text.contains("default-src 'none'"),
+        "a strict content policy"
+    );
+    assert!(!text.contains("http://") || text.matches("http://").count() == text.matches("http://www.w3.org/").count());
+    let names = figures(&folder.join("out"));
+    assert!(names.contains(&"head-scores-tiny-emergence.svg".to_owned()), "{names:?}");
+    assert_eq!(names.iter().filter(|name| name.ends_with(".svg")).count() * 2, names.len(), "data for every figure");
+    // Made again, beside a figure of results that are gone.
+    fs::write(folder.join("out/figures/gone.svg"), "<svg/>").expect("write");
+    let said = run(&folder, &["report", "out"]).ok();
+    assert_eq!(said.out.trim(), "out/report.html");
+    assert_eq!(fs::read(folder.join("out/report.html")).expect("a page"), page);
+    assert_eq!(figures(&folder.join("out")), names);
+    run(&folder, &["report", "out", "--out", "appendix/page.html"]).ok();
+    assert_eq!(fs::read(folder.join("appendix/page.html")).expect("a page"), page);
+    assert_eq!(figures(&folder.join("appendix")), names);
+}
+
+#[test]
+fn a_summary_is_for_people_and_for_machines() {
+    let folder = swept("report-summary");
+    let said = run(&folder, &["summary", "out", "--top", "2"]).ok();
+    assert!(
+        said.out.contains("head_scores: the highest heads") && said.out.contains("checkpoints by status"),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("missing cells"), "{}", said.out);
+    let said = run(&folder, &["summary", "out", "--top", "2", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let listing = |id: &str| json.as_array().expect("a list").iter().find(|listing| listing["id"] == id).cloned();
+    let heads = listing("head-scores").expect("the heads");
+    assert!(heads["rows"][0]["peak"].is_f64(), "{heads}");
+    run(&folder, &["summary", "out", "--csv", "tables"]).ok();
+    let csv = fs::read_to_string(folder.join("tables/head-scores.csv")).expect("a table");
+    assert!(csv.starts_with("model,score,head,peak,last,null,"), "{csv}");
+    // A cell that is gone is named.
+    fs::remove_file(folder.join("out/results/head_scores/tiny/step000007.parquet")).expect("a part");
+    let said = run(&folder, &["summary", "out"]).ok();
+    let line = said.out.lines().find(|line| line.contains("missing cells")).map(str::to_owned);
+    assert!(line.is_some() && said.out.contains("head_scores  tiny"), "{}", said.out);
+}
+
+#[test]
+fn a_query_prints_or_writes_its_answer() {
+    let folder = swept("report-query");
+    let sql = "SELECT step, COUNT(*) AS n FROM head_scores WHERE score = 'induction' AND definition = 'strict' GROUP BY step ORDER BY step";
+    let said = run(&folder, &["query", "out", sql, "--rows", "3"]).ok();
+    assert!(said.out.starts_with("3 of 12 rows\n"), "{}", said.out);
+    let said = run(&folder, &["query", "out", sql, "--format", "csv"]).ok();
+    assert_eq!(said.out.lines().count(), 13, "{}", said.out);
+    assert!(said.out.starts_with("step,n\n0,"), "{}", said.out);
+    for (name, start) in [("a.parquet", &b"PAR1"[..]), ("a.csv", b"step,n\n"), ("a.json", b"[{\"step\":0,")] {
+        run(&folder, &["query", "out", sql, "--out", name]).ok();
+        assert!(fs::read(folder.join(name)).expect("an answer").starts_with(start), "{name}");
+    }
+    let said =
+        run(&folder, &["query", "out", "SELECT * FROM heads"]).refused(&["remedy: the tables are", "head_scores"]);
+    assert_eq!(said.code, Some(2));
+    run(&folder, &["query", "out", "SELECT 1", "--out", "a.txt"]).refused(&[".parquet, .csv or .json"]);
+}
+
+#[test]
+fn published_curves_stand_beside_and_what_is_none_is_refused() {
+    let folder = swept("report-published");
+    let csv = "model,step,num_fewshot,task,metric,value,stderr\npythia-70m,0,0,piqa,acc,0.5,0.01\npythia-70m,512,0,piqa,acc,0.6,0.01\n";
+    fs::write(folder.join("evals.csv"), csv).expect("write");
+    run(&folder, &["report", "out", "--with", "evals.csv"]).ok();
+    let page = fs::read_to_string(folder.join("out/report.html")).expect("a page");
+    assert!(page.contains("Published evaluations (evals.csv)"));
+    fs::write(folder.join("evals.csv"), "a,b\n1,2\n").expect("write");
+    let said = run(&folder, &["report", "out", "--with", "evals.csv"]).refused(&["no column `model`", "remedy:"]);
+    assert_eq!(said.code, Some(3));
+}
+
+#[test]
+fn what_is_no_output_folder_and_what_is_damaged_is_named() {
+    let folder = swept("report-refused");
+    for command in ["summary", "report"] {
+        let said = run(&folder, &[command, "checkpoints-of-nobody"]).refused(&["holds no results", "remedy:"]);
+        assert_eq!(said.code, Some(3));
+    }
+    let part = folder.join("out/results/head_scores/tiny/step000000.parquet");
+    let bytes = fs::read(&part).expect("a part");
+    fs::write(&part, &bytes[..bytes.len() / 2]).expect("write");
+    for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", "SELECT * FROM head_scores"]] {
+        run(&folder, command).refused(&["head_scores", "remedy:"]);
+    }
+}
