@@ -45,7 +45,7 @@ const picture = (cells, columns, pixels) => {
 const titleOf = (figure) => figure.querySelector('h3').textContent;
 const control = (figure, ...parts) => figure.querySelector('.plot').before(make('div', { class: 'turn' }, ...parts));
 
-// A slider over frames; `turn` is called with the frame that is wanted.
+// A slider over frames; `turn` gets the frame that is wanted.
 const slider = (figure, { frames, shown }, turn) => {
   if (frames.length < 2) return;
   const output = make('output', {});
@@ -76,17 +76,18 @@ const readable = (figure, panels) => {
   const name = `${titleOf(figure)}: arrow keys read values`;
   fill(plot, { tabindex: 0, role: 'application', 'aria-label': name, 'aria-describedby': `${figure.id}-desc` });
   let place = null;
-  // Where the picture is on the screen, and how many of its units a pixel is.
+  // Where the picture is on the screen, and units in a pixel.
   const screen = () => {
     const { left, top, width } = svg.getBoundingClientRect();
     return [left, top, svg.viewBox.baseVal.width / width];
   };
-  const show = (next) => {
+  const show = (next, follow) => {
     place = next;
     const { x, y, marks, says } = place ? panels[place[0]].read(place[1], place[2]) : { marks: [], says: [] };
     mark.replaceChildren(...marks);
     tip.replaceChildren(...says);
     if (!place) return;
+    if (follow) mark.scrollIntoView({ block: 'nearest', inline: 'nearest' });
     const [outer, [svgLeft, svgTop, units]] = [plot.getBoundingClientRect(), screen()];
     const [left, top] = [svgLeft - outer.left + x / units, svgTop - outer.top + y / units];
     const beside = (at, size, room) => `${at + 16 + size > room ? Math.max(0, at - 16 - size) : at + 16}px`;
@@ -96,7 +97,7 @@ const readable = (figure, panels) => {
   const move = (dx, dy, dp) => {
     const [p, row, column] = place ? [clamp(place[0] + dp, 0, panels.length - 1), place[1] + dy, place[2] + dx] : [0, 0, 0];
     const within = clamp(column, 0, panels[p].columns - 1);
-    if (panels[p].rows(within)) show([p, clamp(row, 0, panels[p].rows(within) - 1), within]);
+    if (panels[p].rows(within)) show([p, clamp(row, 0, panels[p].rows(within) - 1), within], true);
   };
   on(svg, 'pointermove pointerdown', ({ clientX, clientY }) => {
     const [left, top, units] = screen();
@@ -212,11 +213,11 @@ const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low
   };
 }));
 
-// Of many, one is reached by the tabulator; the arrow keys move on, in rows of `columns`.
+// One of many is reached by Tab; the arrow keys move on, in rows of `columns`.
 const rove = (items, columns, choose) => items.forEach((item, i) => {
-  item.setAttribute('tabindex', i ? -1 : 0);
+  item.tabIndex = i ? -1 : 0;
   on(item, 'focus', () => {
-    for (const other of items) other.setAttribute('tabindex', other === item ? 0 : -1);
+    for (const other of items) other.tabIndex = other === item ? 0 : -1;
     choose(i);
   });
   keys(item, ARROWS, ([dx, dy]) => items[i + dx + dy * columns]?.focus());
@@ -294,6 +295,6 @@ for (const script of document.querySelectorAll('figure > script')) {
     const data = JSON.parse(script.textContent);
     ({ map, words, lines, attention })[data.type](script.parentElement, data);
   } catch (error) {
-    console.error(script.id, error); // One figure that cannot be turned must not stop the others.
+    console.error(script.id, error); // A bad figure must not stop the others.
   }
 }
