@@ -24,6 +24,18 @@ const LOOKS: [Look; 4] = [
     Look { dark: true, width: 360 },
 ];
 
+/// Elements whose letters have less contrast to the page's ground than 4.5 to 1 (WCAG 2.2, 1.4.3).
+const PALE: &str = "(() => {
+    const light = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+        .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const ground = light(getComputedStyle(document.body).backgroundColor);
+    return ['h1', 'header p', 'main p', 'nav a', 'figcaption', 'summary', '.folds a', 'td', 'dt', 'output', '.chart'].filter((selector) => {
+        const node = document.querySelector(selector), ink = node && light(getComputedStyle(node).color);
+        return node && (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
+    });
+})()";
+
 /// Writes a page and opens it, or returns none where there is no browser.
 fn opened(name: &str, page: &Page) -> Option<Tab> {
     let mut tab = Tab::new(&Chromium::program()?, name);
@@ -49,6 +61,9 @@ fn check_general(tab: &mut Tab, name: &str, folder: &Path) {
         let lost = "[...document.querySelectorAll('figure')].filter((figure) => { const svg = figure.querySelector('svg.chart');
             const box = svg && svg.getBoundingClientRect(); return !box || !box.width || !box.height; }).map((figure) => figure.id)";
         assert_eq!(tab.value(lost), json!([]), "{words}: figures that are not seen");
+        assert_eq!(tab.value(PALE), json!([]), "{words}: letters that are hard to read");
+        let luma = tab.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((sum, part) => sum + Number(part), 0)");
+        assert_eq!(luma.as_u64().is_some_and(|luma| luma < 150), look.dark, "{words}: the ground is {luma}");
         let tone = if look.dark { "dark" } else { "light" };
         tab.keep_picture(&folder.join(format!("{name}-{tone}-{}.png", look.width)));
     }
@@ -110,6 +125,23 @@ fn a_large_page_is_light_and_soon_there() {
     );
     println!("a turn takes {turned} ms");
     assert!(turned.as_f64().is_some_and(|time| time < 50.0), "a turn takes {turned} ms");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
+fn the_policy_stops_what_escaping_might_miss() {
+    let Some(program) = Chromium::program() else { return };
+    let bad = "<p style=\"color: red\">x</p><script>document.title = 'broken'</script><img src=\"https://example.com/x.png\">\
+               <b onclick=\"1\">x</b></main>";
+    let path = kept("breach.html");
+    std::fs::write(&path, sample::everything().html().replace("</main>", bad)).expect("a page is written");
+    let mut tab = Tab::new(&program, "breach");
+    tab.open(&path);
+    assert_eq!(tab.text("document.title"), sample::TITLE);
+    let complaints = tab.complaints();
+    for directive in ["style-src", "script-src", "img-src"] {
+        assert!(complaints.iter().any(|complaint| complaint.contains(directive)), "{directive}: {complaints:#?}");
+    }
 }
 
 #[test]
