@@ -19,7 +19,7 @@ pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing
         html.element("figcaption", &[], |html| {
             html.leaf("b", &[], &format!("Figure {number}."));
             html.text(" ");
-            html.text(&figure.caption);
+            html.prose(&figure.caption);
         });
     });
     html.element("div", &[("class", "folds")], |html| folds(html, number, figure));

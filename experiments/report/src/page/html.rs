@@ -59,6 +59,21 @@ impl Html {
         }
     }
 
+    /// A paragraph's text, in which a piece `between backticks` is code.
+    pub fn prose(&mut self, text: &str) {
+        let mut pieces = text.split('`').enumerate().peekable();
+        while let Some((at, piece)) = pieces.next() {
+            if at % 2 == 0 {
+                self.text(piece);
+            } else if pieces.peek().is_some() {
+                self.leaf("code", &[], piece);
+            } else {
+                self.text("`");
+                self.text(piece);
+            }
+        }
+    }
+
     /// Markup from this crate: constants, and pictures that escaped their own texts.
     pub fn raw(&mut self, markup: &str) {
         self.text.push_str(markup);
@@ -105,6 +120,19 @@ mod tests {
         let mut html = Html::default();
         html.element("p", &[("id", "a\"><i>")], |html| html.leaf("b", &[], "<"));
         assert_eq!(html.into_string(), r#"<p id="a&quot;&gt;&lt;i&gt;"><b>&lt;</b></p>"#);
+    }
+
+    #[test]
+    fn backticks_hold_code() {
+        let prose = |text: &str| {
+            let mut html = Html::default();
+            html.prose(text);
+            html.into_string()
+        };
+        assert_eq!(prose("see `a<b>` and `c`."), "see <code>a&lt;b&gt;</code> and <code>c</code>.");
+        assert_eq!(prose("a ` b"), "a ` b", "one alone is a character like others");
+        assert_eq!(prose("`a` ` b`"), "<code>a</code> <code> b</code>");
+        assert_eq!(prose("`a` `b"), "<code>a</code> `b");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One self-contained HTML page: no request, no frame, a strict content policy, readable without its script.
 //!
-//! Ids of the page's own carry an underscore, which the ids of sections, figures and listings cannot: they never meet.
+//! A figure's id is that of its element. Sections and listings may have the same words for ids as figures: what the page makes
+//! of them carries an underscore, which a word cannot, so that none meet.
 
 mod csv;
 mod figure;
@@ -17,7 +18,7 @@ use crate::listing::Listing;
 pub struct Page {
     /// Its title.
     pub title: String,
-    /// What stands below the title: paragraphs of plain text.
+    /// What stands below the title: paragraphs of plain text, in which a piece between backticks is code.
     pub lead: Vec<String>,
     /// Its sections, in the order of reading; the first level of the table of contents.
     pub sections: Vec<Section>,
@@ -59,7 +60,7 @@ impl Page {
         html.element("header", &[], |html| {
             html.leaf("h1", &[], &self.title);
             for paragraph in &self.lead {
-                html.leaf("p", &[], paragraph);
+                html.element("p", &[], |html| html.prose(paragraph));
             }
         });
         html.element("nav", &[("aria-labelledby", "_contents")], |html| self.contents(html));
@@ -79,12 +80,12 @@ impl Page {
         html.element("ol", &[], |html| {
             for section in &self.sections {
                 html.element("li", &[], |html| {
-                    link(html, &section.id, &section.title);
+                    link(html, &section.anchor(), &section.title);
                     let entries: Vec<_> = section.blocks.iter().filter_map(Block::entry).collect();
                     if !entries.is_empty() {
                         html.element("ol", &[], |html| {
                             for (id, title) in entries {
-                                html.element("li", &[], |html| link(html, id, title));
+                                html.element("li", &[], |html| link(html, &id, title));
                             }
                         });
                     }
@@ -120,10 +121,15 @@ impl Section {
         })
     }
 
+    /// The id of its element.
+    fn anchor(&self) -> String {
+        format!("section_{}", self.id)
+    }
+
     /// Writes it; `number` counts the figures of the page.
     fn write(&self, html: &mut Html, number: &mut usize) {
-        let heading = format!("{}_heading", self.id);
-        html.element("section", &[("id", &self.id), ("aria-labelledby", &heading)], |html| {
+        let (anchor, heading) = (self.anchor(), format!("{}_heading", self.anchor()));
+        html.element("section", &[("id", &anchor), ("aria-labelledby", &heading)], |html| {
             html.leaf("h2", &[("id", &heading)], &self.title);
             for block in &self.blocks {
                 block.write(html, number);
@@ -134,9 +140,10 @@ impl Section {
 }
 
 /// A part of a section.
+#[expect(clippy::large_enum_variant, reason = "a page has some dozens of them, most of them figures")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
-    /// A paragraph of plain text.
+    /// A paragraph of plain text, in which a piece between backticks is code.
     Text(String),
     /// A table.
     Listing(Listing),
@@ -154,18 +161,18 @@ pub enum Block {
 }
 
 impl Block {
-    /// Its id and title in the table of contents, if it has a place there.
-    fn entry(&self) -> Option<(&str, &str)> {
+    /// The id of its element and its title in the table of contents, if it has a place there.
+    fn entry(&self) -> Option<(String, &str)> {
         match self {
-            Self::Listing(listing) => Some((&listing.id, &listing.title)),
-            Self::Figure(figure) => Some((&figure.id, &figure.title)),
+            Self::Listing(listing) => Some((table::anchor(listing), &listing.title)),
+            Self::Figure(figure) => Some((figure.id.clone(), &figure.title)),
             Self::Text(_) | Self::Pairs(_) | Self::Folded { .. } => None,
         }
     }
 
     fn write(&self, html: &mut Html, number: &mut usize) {
         match self {
-            Self::Text(text) => html.leaf("p", &[], text),
+            Self::Text(text) => html.element("p", &[], |html| html.prose(text)),
             Self::Listing(listing) => table::listing(html, listing),
             Self::Figure(figure) => {
                 *number += 1;
@@ -221,3 +228,6 @@ pub struct Code {
     /// For Rust.
     pub rust: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use super::csv::{Head, Window};
 use super::html::Html;
 use crate::listing::Listing;
+use crate::words;
 
 /// Rows from which on a table scrolls inside of the page.
 const TALL: usize = 30;
@@ -10,13 +11,19 @@ const TALL: usize = 30;
 /// What is shown of a figure's data.
 const WINDOW: Window = Window { rows: 12, columns: 12, characters: 80 };
 
+/// The id of a listing's element.
+pub fn anchor(listing: &Listing) -> String {
+    format!("table_{}", listing.id)
+}
+
 /// A listing under its heading.
 pub fn listing(html: &mut Html, listing: &Listing) {
-    let (heading, note) = (format!("{}_heading", listing.id), format!("{}_note", listing.id));
-    html.element("div", &[("class", "listing"), ("id", &listing.id)], |html| {
+    let anchor = anchor(listing);
+    let (heading, note) = (format!("{anchor}_heading"), format!("{anchor}_note"));
+    html.element("div", &[("class", "listing"), ("id", &anchor)], |html| {
         html.leaf("h3", &[("id", &heading)], &listing.title);
         if !listing.note.is_empty() {
-            html.leaf("p", &[("id", &note)], &listing.note);
+            html.element("p", &[("id", &note)], |html| html.prose(&listing.note));
         }
         if listing.rows.is_empty() {
             html.leaf("p", &[("class", "quiet")], "No rows.");
@@ -55,26 +62,13 @@ fn extent(head: &Head) -> String {
         (_, 0) => "No rows".to_owned(),
         (1, 1) => "One row".to_owned(),
         (shown, all) if shown == all => format!("All {all} rows"),
-        (shown, all) => format!("The first {shown} of {} rows", grouped(all)),
+        (shown, all) => format!("The first {shown} of {} rows", words::count(all as u64)),
     };
     let columns = match (head.names.len(), head.all_columns) {
         (shown, all) if shown == all => String::new(),
-        (shown, all) => format!(" and {shown} of {} columns", grouped(all)),
+        (shown, all) => format!(" and {shown} of {} columns", words::count(all as u64)),
     };
     format!("{rows}{columns} of ")
-}
-
-/// A count with a thin space between thousands, so that it can be read at a glance.
-fn grouped(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A frame in which a wide or tall table scrolls without moving the page; the keyboard reaches it, too.
@@ -149,8 +143,8 @@ mod tests {
     #[test]
     fn a_note_describes_its_table() {
         let html = written(|html| listing(html, &Listing { note: "By score.".to_owned(), ..heads() }));
-        assert!(html.contains(r#"<p id="heads_note">By score.</p>"#));
-        assert!(html.contains(r#"aria-describedby="heads_note""#));
+        assert!(html.contains(r#"<p id="table_heads_note">By score.</p>"#));
+        assert!(html.contains(r#"aria-describedby="table_heads_note""#));
     }
 
     #[test]
@@ -171,10 +165,10 @@ mod tests {
         assert!(shown("x").starts_with(&format!("<p>No rows of {link}")));
         assert!(shown(&rows(1)).starts_with(&format!("<p>One row of {link}")));
         assert!(shown(&rows(12)).starts_with(&format!("<p>All 12 rows of {link}")));
-        assert!(shown(&rows(1234)).starts_with(&format!("<p>The first 12 of 1\u{202f}234 rows of {link}")));
+        assert!(shown(&rows(1234)).starts_with(&format!("<p>The first 12 of 1,234 rows of {link}")));
         assert_eq!(shown(&rows(1234)).matches("<td").count(), 12);
         let wide = shown(&format!("{}x\n{}1", "x,".repeat(9999), "1,".repeat(9999)));
-        assert!(wide.starts_with(&format!("<p>One row and 12 of 10\u{202f}000 columns of {link}")));
+        assert!(wide.starts_with(&format!("<p>One row and 12 of 10,000 columns of {link}")));
         assert_eq!(wide.matches("<td").count(), 12);
     }
 }

@@ -92,6 +92,26 @@ fn nothing_and_ten_thousand_tokens_are_pages_too() {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn a_large_page_is_light_and_soon_there() {
+    let page = sample::large();
+    let size = page.html().len();
+    assert!(size < 2_000_000, "the page has {size} bytes");
+    let Some(mut tab) = opened("large", &page) else { return };
+    let paint = tab.first_paint();
+    println!("{size} bytes, first paint after {paint:.0} ms");
+    assert!(paint < 1000.0, "the first paint took {paint} ms");
+    check_general(&mut tab, "large", &kept(""));
+    let turned = tab.value(
+        "(() => { const input = document.querySelector('#large-2 input'), begin = performance.now();
+           for (input.value = 1; input.value < 100; input.stepUp()) input.dispatchEvent(new Event('input'));
+           return (performance.now() - begin) / 99; })()",
+    );
+    println!("a turn takes {turned} ms");
+    assert!(turned.as_f64().is_some_and(|time| time < 50.0), "a turn takes {turned} ms");
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn hostile_texts_stay_texts() {
     let Some(mut tab) = opened("hostile", &sample::everything()) else { return };
     // What only comes into the page by turning it: the read-outs, the tokens, the names of prompts.
@@ -106,7 +126,7 @@ fn hostile_texts_stay_texts() {
     let scripts = "document.querySelectorAll('script[type=module]').length";
     assert_eq!(tab.value(scripts), 1);
     assert_eq!(
-        tab.text("[...document.querySelectorAll('#numbers tbody td')].pop().textContent"),
+        tab.text("[...document.querySelectorAll('#section_numbers tbody td')].pop().textContent"),
         r#"</script><img src=x onerror="document.title='broken'"><!--\u{202e}"#.to_owned() + "\u{fffd}"
     );
     let shown = tab.text("document.querySelectorAll('.token')[2].textContent");

@@ -67,6 +67,46 @@ pub fn long() -> Page {
     Page { title: "Long".to_owned(), lead: vec![], sections: vec![section] }
 }
 
+/// A page as large as a report on 16 models at 154 checkpoints may be: curves of all, a map of 384 heads, patching maps and
+/// patterns of some checkpoints.
+pub fn large() -> Page {
+    let wave = |at: usize| (at as f64 * 0.37).sin() * 0.4 + 0.5;
+    let step = |at: usize| if at == 0 { 0.0 } else { (at as f64).powf(2.4).round() };
+    let series = |panel: usize, curve: usize| Series {
+        name: format!("L{curve}H{panel}"),
+        tone: Tone::Color(curve),
+        points: (0..154).map(|at| Point { x: step(at), y: Some(wave(at + 9 * curve + panel)), band: None }).collect(),
+        event: None,
+    };
+    let panels =
+        (0..16).map(|at| panel(&format!("pythia-{at}"), (0..12).map(|curve| series(at, curve)).collect())).collect();
+    let curves = Chart::Lines(Lines { x: X::Steps { tokens_per_step: Some(2_097_152.0) }, y: y(), panels });
+    let scale = |kind, low| ColorScale { label: "score".to_owned(), kind, low, high: 1.0 };
+    let axes = || ("head".to_owned(), "step".to_owned());
+    let grid = |frames: usize, rows: usize, columns: usize| MapPanel {
+        title: String::new(),
+        rows: names("L", rows),
+        columns: names("", columns),
+        values: (0..frames * rows * columns).map(|at| Some(wave(at))).collect(),
+    };
+    let map = |kind, low, frames: usize, rows, columns| {
+        let panels = vec![grid(frames, rows, columns)];
+        Chart::Map(Map { scale: scale(kind, low), frames: names("step ", frames), shown: 0, axes: axes(), panels })
+    };
+    let patterns = (0..4 * 144 * 16 * 16).map(|at| (at % 251) as u8).collect();
+    let prompts = vec![AttendedPrompt { tokens: names(" t", 16), patterns }];
+    let attention = Attention { frames: names("step ", 4), shown: 3, layers: 12, heads: 12, prompts };
+    let charts = [
+        curves,
+        map(ScaleKind::Sequential, 0.0, 1, 384, 154),
+        map(ScaleKind::Diverging, -1.0, 154, 24, 24),
+        Chart::Attention(attention),
+    ];
+    let blocks = charts.into_iter().enumerate().map(|(at, chart)| figure(&format!("large-{at}"), chart)).collect();
+    let section = Section { id: "large".to_owned(), title: "Large".to_owned(), blocks };
+    Page { title: "Large".to_owned(), lead: vec![], sections: vec![section] }
+}
+
 fn figure(id: &str, chart: Chart) -> Block {
     let rows: String =
         (0..30).map(|step| format!("{step},0.{step:02},\"{}\"\n", HOSTILE.replace('"', "\"\""))).collect();
