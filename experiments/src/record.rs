@@ -27,6 +27,7 @@ pub fn of(study: &Study) -> String {
         "prepend_bos": experiment.prepend_bos,
         "device": experiment.machine.device,
         "dtype": experiment.machine.dtype,
+        "on_bad": experiment.store.on_bad,
         "weights": experiment.machine.weights.name(),
         "models": models,
         "probes": probes,

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::inputs::{self, InputError};
+use crate::integrity::{CHECKPOINTS, OnBad};
+use crate::shelves::Shelves;
+use crate::sink;
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,8 @@ pub struct Recorded {
     pub models: Vec<RecordedModel>,
     /// The folders of the tables, in the order of the probes.
     pub tables: Vec<String>,
+    /// Whether bad checkpoints are left out.
+    pub skips_bad: bool,
 }
 
 /// One model of an experiment.
@@ -70,6 +75,9 @@ struct Raw {
     name: String,
     models: Vec<RawModel>,
     probes: Vec<RawProbe>,
+    /// Records of the first versions lack it.
+    #[serde(default)]
+    on_bad: OnBad,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +129,7 @@ impl Recorded {
             name: raw.name,
             hash: blake3::hash(text.as_bytes()).to_hex().to_string(),
             models: raw.models.into_iter().map(model).collect(),
+            skips_bad: raw.on_bad == OnBad::Skip,
             tables: raw.probes.into_iter().flat_map(|probe| probe.tables.unwrap_or(vec![probe.name])).collect(),
         };
         let mut names = record.models.iter().map(|model| &model.label).chain(&record.tables);
@@ -133,6 +142,14 @@ impl Recorded {
     /// Every checkpoint of every model, in the order of the plan.
     pub fn cells(&self) -> impl Iterator<Item = (&str, Option<Step>)> {
         self.models.iter().flat_map(|model| model.steps.iter().map(|step| (model.label.as_str(), *step)))
+    }
+
+    /// Whether a checkpoint was left out as bad: that was asked for, nothing was made of it, and its row in the table of checkpoints
+    /// says what is wrong with it.
+    pub fn left_out(&self, shelves: &Shelves, model: &str, step: Option<Step>) -> bool {
+        let untouched = || self.tables.iter().all(|table| !shelves.has(table, model, step));
+        let status = || sink::first_text(shelves.part(CHECKPOINTS, model, step)?, "checkpoint_status");
+        self.skips_bad && untouched() && status().is_some_and(|status| status != "ok" && status != "unverified")
     }
 }
 

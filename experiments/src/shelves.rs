@@ -68,10 +68,16 @@ impl Shelves {
         Ok(found)
     }
 
+    /// Where a part lies, if it is there.
+    pub fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
+        let key = |shelf: &Shelf| (shelf.table.as_str(), shelf.model.as_str()).cmp(&(table, model));
+        let at = self.all.binary_search_by(key).ok()?;
+        self.all[at].parts.get(&step).map(PathBuf::as_path)
+    }
+
     /// Whether there is a part.
     pub fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
-        let key = |shelf: &Shelf| (shelf.table.as_str(), shelf.model.as_str()).cmp(&(table, model));
-        self.all.binary_search_by(key).is_ok_and(|at| self.all[at].parts.contains_key(&step))
+        self.part(table, model, step).is_some()
     }
 
     /// The folders in a folder, by name.

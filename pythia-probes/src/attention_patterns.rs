@@ -254,7 +254,7 @@ mod tests {
             let kept = keeper.kept.as_ref().expect("the shape is right");
             assert_eq!(kept[&4], [0.0, 4.0, 8.0, 10.0, 11.0, 12.0, 14.0, 15.0]);
         }
-        keeper.at(Site::Pattern.at(4), pattern(DType::F32).slice([0..1]));
+        keeper.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
         assert!(matches!(keeper.kept, Err(ProbeError::Shape { .. })));
     }
 
@@ -262,7 +262,7 @@ mod tests {
     fn every_entry_of_every_head_has_its_row() {
         let (model, tokenizer) = (model(true), letters());
         let subject = Subject { tokenizer: Some(&tokenizer), ..Subject::new(&model, 21, true, 0) };
-        let rows = vec![vec![0, 2, 4, 1, 1], vec![0, 3]];
+        let rows = [vec![0, 2, 4, 1, 1], vec![0, 3]];
         let probe = AttentionPatterns {
             tokens: Some(rows.iter().map(|row| row[1..].to_vec()).collect()),
             ..AttentionPatterns::default()

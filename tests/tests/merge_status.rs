@@ -104,6 +104,24 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
     }
 }
 
+#[test]
+fn a_duplicate_that_was_left_out_is_neither_a_hole_nor_to_do() {
+    let folder = suite::study("merge-left-out", STEPS);
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(folder.join("tiny/step4").join(file), folder.join("tiny/step9").join(file)).unwrap();
+    }
+    run(&folder, &["run", "experiment.toml", "--out", "out", "--on-bad", "skip"]).ok();
+    let status = run(&folder, &["status", "out"]).ok();
+    assert!(status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 left out\n"), "{}", status.out);
+    let said = run(&folder, &["merge", "out"]).ok();
+    assert!(said.err.contains("1 checkpoints were left out as bad"), "{}", said.err);
+    let table = read(&folder.join("out/merged/checkpoints/tiny.parquet"));
+    assert!(tables::words(&table, "checkpoint_status").contains(&"duplicate_of:4".to_owned()));
+    assert!(
+        !tables::words(&read(&folder.join("out/merged/token_loss/tiny.parquet")), "step").contains(&"9".to_owned())
+    );
+}
+
 /// The one experiment of a status in JSON.
 fn standing(folder: &Path) -> serde_json::Value {
     let said = run(folder, &["status", "out", "--json"]).ok();

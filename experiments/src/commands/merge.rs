@@ -9,7 +9,7 @@ use crate::merge::Merge;
 /// Put the parts of every table together: one file per table and model, sorted by step
 ///
 /// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all. Missing parts are
-/// listed and nothing is merged, unless --allow-missing; parts of one table that were made with different settings are never mixed.
+/// listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are not missing); parts of one table that were made with different settings are never mixed.
 /// Merging twice gives the same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
 /// pythia.parts.
 #[derive(Debug, clap::Args)]
@@ -60,13 +60,19 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Says how much is missing of what is merged all the same, or that nobody knows.
+/// Says how much is missing of what is merged all the same, or that nobody knows, and what was left out.
 fn warn(merge: &Merge) -> Result<(), Failure> {
     let holes = merge.holes()?;
     if !holes.recorded {
         crate::say::say!("warning: no run has left a record here, so nobody knows whether parts are missing");
     } else if merge.allow_missing && !holes.missing.is_empty() {
         crate::say::say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
+    }
+    if holes.left_out > 0 {
+        crate::say::say!(
+            "{} checkpoints were left out as bad, and are in no table but that of checkpoints",
+            holes.left_out
+        );
     }
     Ok(())
 }

@@ -62,6 +62,8 @@ pub struct Holes {
     pub missing: Vec<String>,
     /// Parts that there should be.
     pub expected: usize,
+    /// Checkpoints that a run has left out because they are bad, as it was told; they have no parts and lack none.
+    pub left_out: usize,
     /// Whether there is a record at all.
     pub recorded: bool,
 }
@@ -74,14 +76,19 @@ impl Merge {
     pub fn holes(&self) -> Result<Holes, MergeError> {
         let (records, shelves) = (Recorded::all(&self.from)?, Shelves::of(&self.from)?);
         // Two experiments may share a table; then it is one.
-        let mut expected = BTreeSet::new();
+        let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         for record in &records {
-            let parts = |(model, step)| record.tables.iter().map(move |table| (table.as_str(), model, step));
-            expected.extend(record.cells().flat_map(parts));
+            for (model, step) in record.cells() {
+                if record.left_out(&shelves, model, step) {
+                    left_out.insert((model, step));
+                } else {
+                    expected.extend(record.tables.iter().map(|table| (table.as_str(), model, step)));
+                }
+            }
         }
         let missing = expected.iter().filter(|(table, model, step)| !shelves.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
-        Ok(Holes { missing, expected: expected.len(), recorded: !records.is_empty() })
+        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), recorded: !records.is_empty() })
     }
 
     /// Merges every table, and says of each when it is in its place.

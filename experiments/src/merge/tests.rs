@@ -160,7 +160,7 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
     // A long list is cut.
     fs::remove_dir_all(out.path("results/loss")).expect("remove");
     let many: Vec<String> = (0..40).map(|at| format!("loss: nano step{at}")).collect();
-    let text = MergeError::Holes(Holes { missing: many, expected: 41, recorded: true }).to_string();
+    let text = MergeError::Holes(Holes { missing: many, expected: 41, ..Holes::default() }).to_string();
     assert_eq!((text.lines().count(), text.lines().last()), (12, Some("  and 30 more")));
     // Without a record nobody knows what should be there; a record of the first versions has one table a probe.
     fs::write(
@@ -172,6 +172,33 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
     fs::remove_dir_all(out.path("state")).expect("remove");
     assert_eq!(out.merge().holes().expect("reads"), Holes::default());
     assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 1);
+}
+
+#[test]
+fn bad_checkpoints_that_were_left_out_are_no_holes() {
+    let out = Out::new("merge-left-out");
+    let row = |status: &str| {
+        let stamp = Stamp { checkpoint_status: status.into(), ..stamp(Some(512)) };
+        sink::encode(&stamp, 1, Vec::new(), &BTreeMap::new()).expect("a row")
+    };
+    let record = fs::read_to_string(out.path("state/t.json")).expect("read");
+    let skips = record.replacen('{', "{\"on_bad\":\"skip\",", 1);
+    ["loss", "loss_examples"]
+        .iter()
+        .for_each(|table| fs::remove_file(out.path(&part_name(table, 512))).expect("remove"));
+    let missing = |record: &str, status: &str| {
+        out.write("state/t.json", record.as_bytes());
+        out.write("results/checkpoints/nano/step000512.parquet", &row(status));
+        let holes = out.merge().holes().expect("reads");
+        (holes.missing.len(), holes.left_out)
+    };
+    assert_eq!(missing(&skips, "duplicate_of:1"), (0, 1));
+    assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 3);
+    // One that should have run is a hole, and so is one that was begun.
+    assert_eq!(missing(&record, "duplicate_of:1"), (2, 0));
+    assert_eq!(missing(&skips, "ok"), (2, 0));
+    out.write(&part_name("loss", 512), &part(512, 3, &config(512)));
+    assert_eq!(missing(&skips, "duplicate_of:1"), (1, 0));
 }
 
 #[test]

@@ -205,7 +205,7 @@ mod tests {
     fn record(name: &str, hash: &str, steps: u32) -> Recorded {
         let steps = (0..steps).map(|step| Some(Step::from_label(step))).collect();
         let models = vec![RecordedModel { label: "nano".into(), steps }];
-        Recorded { name: name.into(), hash: hash.into(), models, tables: vec![name.into()] }
+        Recorded { name: name.into(), hash: hash.into(), models, tables: vec![name.into()], skips_bad: false }
     }
 
     fn read(text: &str) -> Log {

@@ -11,15 +11,11 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pythia_core::suite::Step;
 use serde::Serialize;
 
-use crate::cell::file_of;
 use crate::folder::host_name;
-use crate::integrity::CHECKPOINTS;
 use crate::recorded::{RecordError, Recorded, cell_name};
 use crate::shelves::{ShelfError, Shelves};
-use crate::sink;
 
 use log::{History, Log};
 
@@ -128,7 +124,7 @@ impl Status {
         let records = Recorded::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
         let shelves = Shelves::of(out)?;
-        let standing = |(record, history): (&Recorded, &History)| Standing::of(out, record, history, &shelves, now);
+        let standing = |(record, history): (&Recorded, &History)| Standing::of(record, history, &shelves, now);
         Ok(Self { experiments: records.iter().zip(&log.histories).map(standing).collect() })
     }
 
@@ -139,7 +135,7 @@ impl Status {
 }
 
 impl Standing {
-    fn of(out: &Path, record: &Recorded, history: &History, shelves: &Shelves, now: u64) -> Self {
+    fn of(record: &Recorded, history: &History, shelves: &Shelves, now: u64) -> Self {
         let processes = at_work(history, now);
         let mut cells = Cells::default();
         let mut open = BTreeSet::new();
@@ -151,7 +147,7 @@ impl Standing {
             } else if history.failed.contains(&name) {
                 cells.failed += 1;
                 open.insert(name);
-            } else if history.left_out.contains(&name) || is_left_out(out, shelves, model, step) {
+            } else if history.left_out.contains(&name) || record.left_out(shelves, model, step) {
                 cells.left_out += 1;
             }
         }
@@ -173,12 +169,6 @@ impl Standing {
             errors: errors.map(|(cell, error)| noted(cell, Some(error))).collect(),
         }
     }
-}
-
-/// Whether a cell without tables was met and left out: then there is a row for it that says what is wrong.
-fn is_left_out(out: &Path, shelves: &Shelves, model: &str, step: Option<Step>) -> bool {
-    let row = || sink::first_text(&out.join(file_of(CHECKPOINTS, model, step)), "checkpoint_status");
-    shelves.has(CHECKPOINTS, model, step) && row().is_some_and(|status| status != "ok" && status != "unverified")
 }
 
 /// The processes that have begun and not ended. Those of this machine are known to live; of others the journal says all there is

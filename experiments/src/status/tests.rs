@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::*;
-use crate::sink::Stamp;
+use crate::sink::{self, Stamp};
 use crate::testing::Scratch;
 
 const NOW: u64 = 1_000_000;
@@ -15,7 +15,7 @@ impl Out {
         let out = Self(Scratch::new(name));
         let steps: Vec<String> = (0..10).map(|step| step.to_string()).collect();
         let record = format!(
-            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],"probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
+            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],"on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
             steps.join(",")
         );
         fs::create_dir_all(out.0.0.join("results")).expect("create");
@@ -72,6 +72,10 @@ fn cells_are_done_when_all_their_tables_are_there() {
     let standing = out.standing();
     assert_eq!(standing.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
     assert_eq!((standing.cells.left(), standing.processes.len()), (3, 0));
+    // Where bad checkpoints run, those without tables are still to do.
+    let record = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
+    out.write("state/t.json", record.replace("skip", "mark").as_bytes());
+    assert_eq!(out.standing().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
     assert_eq!((standing.cells_per_minute, standing.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
     assert_eq!(standing.errors, [Noted { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);

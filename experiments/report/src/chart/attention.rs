@@ -13,8 +13,10 @@ const LARGEST: f64 = 92.0;
 const TOP: f64 = scalebar::HEIGHT + 32.0;
 /// The most pixels along a thumbnail's side.
 const FINEST: usize = 96;
+/// The most weights of a prompt that a page can hold at all.
+const MOST_WEIGHTS: usize = 1 << 28;
 
-/// Draws the chart: the first prompt in the frame that is shown.
+/// Draws the chart: the first prompt in the frame that is shown. In the data 0 is the weight 0, which has a colour.
 pub fn draw(attention: &Attention, id: &str) -> Picture {
     let palette = Palette::weights();
     let sheet = Sheet::new(attention);
@@ -23,7 +25,7 @@ pub fn draw(attention: &Attention, id: &str) -> Picture {
     scalebar::draw(&mut svg, &bar, 24.0);
     scalebar::frame_name(&mut svg, id, &attention.frames, sheet.shown);
     match attention.prompts.first() {
-        Some(prompt) if attention.layers * attention.heads > 0 => sheet.draw(&mut svg, prompt, &palette),
+        Some(prompt) if attention.layers > 0 && attention.heads > 0 => sheet.draw(&mut svg, prompt, &palette),
         _ => nothing(&mut svg, &Area { x: 0.0, y: TOP, w: WIDTH, h: 40.0 }),
     }
     let data = json!({
@@ -111,7 +113,9 @@ impl Sheet {
     }
 
     fn prompt_data(&self, prompt: &AttendedPrompt) -> Value {
-        let size = self.frames * self.layers * self.heads * prompt.tokens.len() * prompt.tokens.len();
+        let tokens = prompt.tokens.len();
+        let sides = [self.frames, self.layers, self.heads, tokens, tokens];
+        let size = sides.into_iter().fold(1usize, usize::saturating_mul).min(MOST_WEIGHTS);
         let mut cells = prompt.patterns.clone();
         cells.resize(size, 0);
         json!({"tokens": prompt.tokens.iter().map(|token| text::shown(token)).collect::<Value>(), "cells": png::base64(&cells)})

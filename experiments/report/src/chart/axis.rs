@@ -28,11 +28,9 @@ pub fn draw(svg: &mut Svg, axes: &Axes, area: &Area, sides: Sides) {
     }
     floor(svg, &axes.x, area);
     let ticks = axes.x.ticks();
-    for Tick { value, .. } in &ticks {
-        let (x, floor) = (axes.x.at(*value), area.bottom());
-        svg.rule((x, area.y), (x, floor), RULE * 0.6);
-        svg.rule((x, floor), (x, floor + 4.5), AXIS);
-    }
+    let places: Vec<f64> = ticks.iter().map(|tick| axes.x.at(tick.value)).collect();
+    svg.uprights(&places, (area.y, area.bottom()), RULE * 0.6);
+    svg.uprights(&places, (area.bottom(), area.bottom() + 4.5), AXIS);
     if sides.lowest {
         let unit = if matches!(axes.x, Across::Steps(_)) && sides.first { "step" } else { "" };
         labels(svg, &axes.x, area, &ticks, Row { baseline: area.bottom() + 15.0, favoured: 1, unit });
@@ -56,18 +54,16 @@ fn floor(svg: &mut Svg, x: &Across, area: &Area) {
         }
         None => svg.rule((area.x, floor), (area.right(), floor), AXIS),
     }
-    for value in x.minor() {
-        svg.rule((x.at(value), floor), (x.at(value), floor + 2.5), AXIS * 0.6);
-    }
+    let minor: Vec<f64> = x.minor().into_iter().map(|value| x.at(value)).collect();
+    svg.uprights(&minor, (floor, floor + 2.5), AXIS * 0.6);
 }
 
 /// The axis on top: the tokens seen at the ticks and at the axis' end, whose number goes before the others'.
 pub fn draw_tokens(svg: &mut Svg, x: &Across, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
     let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
     let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
-    for Tick { value, .. } in &ticks {
-        svg.rule((x.at(*value), area.y), (x.at(*value), area.y - 3.5), AXIS);
-    }
+    let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();
+    svg.uprights(&places, (area.y - 3.5, area.y), AXIS);
     let unit = if first { "tokens" } else { "" };
     labels(svg, x, area, &ticks, Row { baseline, favoured: ticks.len() - 1, unit });
 }

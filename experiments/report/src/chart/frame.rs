@@ -94,7 +94,7 @@ pub fn upright(svg: &mut Svg, x: f64, (top, bottom): (f64, f64), words: &str) {
     let turn = format!("translate({} {}) rotate(-90)", super::svg::coord(x), super::svg::coord(middle));
     let tag = svg.tag("text").attr("transform", &turn).attr("text-anchor", "middle").num("font-size", 11.0);
     let tag = tag.attr("fill", "currentColor").num("fill-opacity", QUIET);
-    tag.label(&text::fitted(words, 11.0, bottom - top), &text::shown(words));
+    tag.label(&text::fitted(words, 11.0, (bottom - top).max(48.0)), &text::shown(words));
 }
 
 /// The title of one of the small multiples, above its area.

@@ -63,18 +63,46 @@ fn evenly(names: &[String], pitch: f64) -> Vec<(usize, String)> {
     every(names, pitch * PITCH / widest).into_iter().map(|index| (index, names[index].clone())).collect()
 }
 
-/// Numbers such as steps: first and last, powers of ten and other round ones. Those that are not round are named only where all
-/// have room.
+/// Numbers such as steps: all where they have room, else the first, the last and round ones.
 fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
     let names: Vec<String> = numbers.iter().map(|number| thousands(*number)).collect();
-    let places: Vec<f64> = (0..numbers.len()).map(|index| index as f64 * pitch).collect();
-    let half: Vec<f64> = names.iter().map(|name| text::width(name, SMALL) / 2.0 + 3.0).collect();
+    let fitting = |ranks: &[usize]| {
+        let chosen: Vec<usize> = (0..numbers.len()).filter(|index| ranks[*index] < ODD).collect();
+        let places: Vec<f64> = chosen.iter().map(|index| *index as f64 * pitch).collect();
+        let half: Vec<f64> = chosen.iter().map(|index| text::width(&names[*index], SMALL) / 2.0 + 3.0).collect();
+        let ranks: Vec<usize> = chosen.iter().map(|index| ranks[*index]).collect();
+        let kept: Vec<usize> = uncrowded(&places, &half, &ranks).into_iter().map(|index| chosen[index]).collect();
+        (kept.len() == chosen.len(), kept)
+    };
+    let (all, mut kept) = fitting(&vec![0; numbers.len()]);
+    if !all {
+        let power = numbers.iter().max().and_then(|most| most.checked_ilog10()).map_or(1, |power| 10u64.pow(power));
+        let tenth = (power / 10).max(1);
+        // Large steps are often at the same distances: the finest multiples of which all fit make an even row.
+        let multiples = |every: u64| -> Vec<usize> {
+            numbers.iter().map(|number| if *number > 0 && number.is_multiple_of(every) { 0 } else { ODD }).collect()
+        };
+        let even = [1, 2, 5].into_iter().map(|times| times * tenth).find(|every| fitting(&multiples(*every)).0);
+        kept = fitting(&ranks(numbers, tenth, even.unwrap_or(power))).1;
+    }
+    kept.into_iter().map(|index| (index, names[index].clone())).collect()
+}
+
+/// Ranks of numbers: those at the ends, then from `tenth` on the multiples of `even` and no others, then the roundest below.
+fn ranks(numbers: &[u64], tenth: u64, even: u64) -> Vec<usize> {
     let last = numbers.len().saturating_sub(1);
-    let tenth = numbers.iter().max().map_or(1, |most| 10u64.pow(most.checked_ilog10().unwrap_or(0).saturating_sub(1)));
-    let rank = |(index, number): (usize, &u64)| if index == 0 || index == last { 0 } else { roundness(*number, tenth) };
-    let ranks: Vec<usize> = numbers.iter().enumerate().map(rank).collect();
-    let kept = uncrowded(&places, &half, &ranks).into_iter().filter(|index| ranks[*index] < ODD);
-    kept.map(|index| (index, names[index].clone())).collect()
+    let rank = |(index, number): (usize, &u64)| match *number {
+        _ if index == 0 || index == last => 0,
+        number if number >= tenth => {
+            if number.is_multiple_of(even) {
+                1
+            } else {
+                ODD
+            }
+        }
+        number => roundness(number),
+    };
+    numbers.iter().enumerate().map(rank).collect()
 }
 
 fn thousands(number: u64) -> String {
@@ -84,8 +112,8 @@ fn thousands(number: u64) -> String {
 /// The rank of a number that is not round.
 const ODD: usize = 6;
 
-/// How far from round a number is, where `tenth` is a tenth of the largest number's power of ten.
-fn roundness(number: u64, tenth: u64) -> usize {
+/// How far from round a number is.
+fn roundness(number: u64) -> usize {
     let mut digits = number;
     while digits > 0 && digits.is_multiple_of(10) {
         digits /= 10;
@@ -94,8 +122,7 @@ fn roundness(number: u64, tenth: u64) -> usize {
         0 | 1 => 1,
         5 => 2,
         2 => 3,
-        3..=9 => 4,
-        _ if number.is_multiple_of(tenth) => 4,
+        3..=9 if number < 10 => 4,
         _ if number.is_power_of_two() => 5,
         _ => ODD,
     }
@@ -197,6 +224,15 @@ mod tests {
         for expected in ["1k", "10k", "50k", "100k", "120k", "143k"] {
             assert!(shown.contains(&expected), "{expected} in {shown:?}");
         }
+    }
+
+    #[test]
+    fn large_steps_are_named_at_the_same_distances() {
+        let steps = names((0..144).map(|step| step * 1000));
+        let shown: Vec<String> = under(&steps, 2.5, 50.0).kept.into_iter().map(|(_, name)| name).collect();
+        assert_eq!(shown, ["0", "20k", "40k", "60k", "80k", "100k", "120k", "143k"]);
+        let few = under(&names([0, 512, 1237]), 40.0, 50.0);
+        assert_eq!(few.kept.len(), 3, "all have room");
     }
 
     #[test]

@@ -65,7 +65,9 @@ impl Chart {
 pub struct Drawing {
     /// A whole SVG document.
     pub svg: String,
-    /// What the page's script reads, where there is something to turn or to point at.
+    /// What the page's script reads, where there is something to turn or to point at. Names and words in it are as the picture
+    /// shows them: what cannot be seen is escaped and writing directions are isolated. Where there are several frames, the
+    /// picture writes the name of the one that is shown in an element `ID-frame`, which a slider has to keep up to date.
     pub data: Option<serde_json::Value>,
 }
 

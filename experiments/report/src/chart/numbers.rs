@@ -50,7 +50,8 @@ pub fn brief(value: f64) -> String {
             format!("{}∞", if value < 0.0 { "−" } else { "" })
         };
     };
-    let size = value.abs();
+    // Adding 0 takes the sign from −0.
+    let (value, size) = (value + 0.0, value.abs());
     let text = if size != 0.0 && !(1e-3..1e5).contains(&size) {
         format!("{value:.2e}")
     } else {
@@ -96,6 +97,7 @@ mod tests {
             assert_eq!(count(value), text);
         }
         let briefs = [
+            (-0.0, "0"),
             (0.0, "0"),
             (0.51234, "0.512"),
             (-12.345, "−12.3"),

@@ -117,6 +117,8 @@ const ROOMY: f64 = 150.0;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Steps {
     zero: bool,
+    /// The only trained step, if there is no second.
+    only: Option<f64>,
     low: f64,
     high: f64,
     from: f64,
@@ -129,8 +131,10 @@ impl Steps {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
         let trained = steps.into_iter().filter(|step| *step >= 1.0);
         let (low, high) = range(trained).unwrap_or((1.0, 10.0));
-        let high = if high > low { high } else { low * 2.0 };
-        Self { zero, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
+        let only = (low == high).then_some(low);
+        // A single step stands in the middle of an axis that has no other.
+        let (low, high) = if only.is_some() { (low / 2.0, high * 2.0) } else { (low, high) };
+        Self { zero, only, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
     }
 
     /// The place of the break between step 0 and the others, if there is one.
@@ -166,6 +170,9 @@ impl Steps {
     }
 
     fn majors(&self) -> Vec<f64> {
+        if let Some(only) = self.only {
+            return self.zero.then_some(0.0).into_iter().chain([only]).collect();
+        }
         let steps = |times: &[f64]| {
             let zero = self.zero.then_some(0.0);
             zero.into_iter().chain(self.powers(times)).collect::<Vec<_>>()
@@ -221,6 +228,7 @@ impl Across {
     /// The places of ticks without labels.
     pub fn minor(&self) -> Vec<f64> {
         match self {
+            Self::Steps(steps) if steps.only.is_some() => Vec::new(),
             Self::Steps(steps) => steps.powers(&[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]).collect(),
             Self::Linear(_) => Vec::new(),
         }
@@ -229,7 +237,7 @@ impl Across {
     /// The last value.
     pub fn end(&self) -> f64 {
         match self {
-            Self::Steps(steps) => 10f64.powf(steps.high),
+            Self::Steps(steps) => steps.only.unwrap_or_else(|| 10f64.powf(steps.high)),
             Self::Linear(linear) => linear.high,
         }
     }
@@ -284,6 +292,13 @@ mod tests {
         assert!((places[2] - places[1] - (places[3] - places[2])).abs() < 1e-9, "decades are of one width");
         assert_eq!(axis.at(143_000.0), 800.0);
         assert_eq!(axis.minor().len(), 5 * 8);
+    }
+
+    #[test]
+    fn a_single_step_is_in_the_middle() {
+        let axis = Across::Steps(Steps::around([143_000.0, 143_000.0])).between(0.0, 100.0);
+        assert_eq!(labels(&axis.ticks()), ["143k"]);
+        assert!((axis.at(143_000.0) - 50.0).abs() < 1e-9 && axis.end() == 143_000.0 && axis.minor().is_empty());
     }
 
     #[test]

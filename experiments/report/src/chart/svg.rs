@@ -47,6 +47,15 @@ impl Svg {
         tag.attr("stroke", "currentColor").num("stroke-opacity", opacity).empty();
     }
 
+    /// Upright rules of one opacity at many places, as one element.
+    pub fn uprights(&mut self, places: &[f64], (top, bottom): (f64, f64), opacity: f64) {
+        if !places.is_empty() {
+            let path: String =
+                places.iter().map(|x| format!("M{} {}V{}", coord(*x), coord(top), coord(bottom))).collect();
+            self.tag("path").attr("d", &path).attr("stroke", "currentColor").num("stroke-opacity", opacity).empty();
+        }
+    }
+
     /// The whole document around what was written: `width` × `height` user units on white paper.
     pub fn document(mut self, heading: &Heading<'_>, width: f64, height: f64) -> String {
         while !self.open.is_empty() {

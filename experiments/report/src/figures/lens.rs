@@ -63,11 +63,14 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
     }))
 }
 
+/// `(step, layer, position)`.
+type Place = (Option<i64>, i64, i64);
+
 fn chart(rows: &Rows<'_>, frames: &[Option<i64>]) -> Result<(Words, usize), ResultsError> {
     let (layers, positions, steps) = (rows.ints("layer")?, rows.ints("pos")?, rows.ints("step")?);
     let (ids, tokens) = (rows.ints("token_id")?, rows.texts("token")?);
     let (top_ids, tops, probabilities) = (rows.ints("top_id")?, rows.texts("top_token")?, rows.floats("top_prob")?);
-    let mut cells: BTreeMap<(Option<i64>, i64, i64), (String, Option<f64>)> = BTreeMap::new();
+    let mut cells: BTreeMap<Place, (String, Option<f64>)> = BTreeMap::new();
     let mut inputs: BTreeMap<i64, String> = BTreeMap::new();
     for row in 0..rows.len() {
         let Some((layer, position)) = layers[row].zip(positions[row]).filter(|(_, position)| *position < POSITIONS)

@@ -164,12 +164,11 @@ fn bounded(mut points: Vec<Point>, include: &[f64]) -> Vec<Point> {
     points
 }
 
+/// A curve with the texts of its keys.
+pub(super) type Keyed = (Vec<String>, Vec<CurvePoint>);
+
 /// Curves of means with the interval of the mean, each with the texts of its keys, models in the order of their sizes.
-pub(super) fn means(
-    rows: &Rows<'_>,
-    keys: &[&str],
-    value: &str,
-) -> Result<Vec<(Vec<String>, Vec<CurvePoint>)>, ResultsError> {
+pub(super) fn means(rows: &Rows<'_>, keys: &[&str], value: &str) -> Result<Vec<Keyed>, ResultsError> {
     let error = format!("{value}_se");
     let (curves, errors) = (rows.curves(keys, value, None)?, rows.curves(keys, &error, None)?);
     let names = keys.iter().map(|key| curves.keys.texts(key)).collect::<Result<Vec<_>, _>>()?;
@@ -181,16 +180,16 @@ pub(super) fn means(
         points.iter().zip(errors).map(band).collect()
     };
     let key = |row: usize| names.iter().map(|column| column[row].clone()).collect::<Vec<_>>();
-    let mut all: Vec<(Vec<String>, Vec<CurvePoint>)> =
+    let mut all: Vec<Keyed> =
         (0..curves.points.len()).map(|row| (key(row), with_band(&curves.points[row], &errors.points[row]))).collect();
     all.sort_by(|a, b| words::by_size(&a.0[0], &b.0[0]).then_with(|| a.0.cmp(&b.0)));
     Ok(all)
 }
 
 /// Where the curves begin and end, in words.
-fn ends(curves: &[(Vec<String>, Vec<CurvePoint>)], metric: &str) -> String {
+fn ends(curves: &[Keyed], metric: &str) -> String {
     let chosen = curves.iter().filter(|(keys, _)| metric.is_empty() || keys.get(1).is_some_and(|key| key == metric));
-    let line = |(keys, points): &(Vec<String>, Vec<CurvePoint>)| {
+    let line = |(keys, points): &Keyed| {
         let values: Vec<f64> = points.iter().filter_map(|point| point.value).collect();
         let (first, last) = (words::number(values.first().copied()), words::number(values.last().copied()));
         let what = if metric.is_empty() { "It" } else { "Loss on repeated tokens" };
