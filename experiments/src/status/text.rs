@@ -48,14 +48,19 @@ impl Standing {
 fn process(process: &Process) -> String {
     let Process { host, pid, seconds, silent, .. } = process;
     match process.here {
-        true => format!("process {pid} since {}", scaled::seconds(*seconds as f64)),
-        false => format!("process {pid} on {host}, heard of {} ago", scaled::seconds(*silent as f64)),
+        true => format!("process {pid} since {}", whole(*seconds)),
+        false => format!("process {pid} on {host}, heard of {} ago", whole(*silent)),
     }
 }
 
 fn said(noted: &Noted) -> String {
     let error = noted.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-    format!("{}, {} ago{error}", noted.cell, scaled::seconds(noted.seconds_ago as f64))
+    format!("{}, {} ago{error}", noted.cell, whole(noted.seconds_ago))
+}
+
+/// A time that is known to the second.
+fn whole(seconds: u64) -> String {
+    if seconds < 100 { format!("{seconds} s") } else { scaled::seconds(seconds as f64) }
 }
 
 /// A text from a file as it may stand on a terminal: in one line, without anything that the terminal would obey, and not too long.
