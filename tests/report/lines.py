@@ -29,17 +29,16 @@ class Lines(HTMLParser):
         self.code = self.code or tag == "pre"
 
     def handle_endtag(self, tag):
-        if tag == "figure":
-            self.figure = None
-        elif tag == "summary":
+        # The lines stand behind their figure, so the last one that began is theirs.
+        if tag == "summary":
             self.summary = False
         elif tag == "pre":
             self.code = False
             self.wanted = False
 
     def handle_data(self, data):
-        if self.summary:
-            self.wanted = data.strip() == "Polars (Python)"
+        if self.summary and data.startswith("Polars ("):
+            self.wanted = data == "Polars (Python)"
         elif self.code and self.wanted and self.figure:
             self.found[self.figure] = self.found.get(self.figure, "") + data
 

@@ -72,14 +72,18 @@ fn lead(results: &Results, sections: &[Section]) -> Vec<String> {
         [] => "No results yet.".to_owned(),
         models => format!("{} at {}, {tables} of results.", list(models), words::plural(checkpoints, "checkpoint")),
     };
-    let first = |section: &Section| {
-        section.blocks.iter().find_map(|block| match block {
-            Block::Figure(figure) => Some(figure.alt.clone()),
-            _ => None,
-        })
-    };
-    let findings = sections.iter().filter_map(first).take(3);
-    [what].into_iter().chain(findings).chain([summary::WHEN.to_owned()]).collect()
+    // The first finding of each kind of table; a second table of a kind says the same of other prompts.
+    let kinds: BTreeSet<String> = results.tables.values().map(|table| words::slug(&table.origin.kind)).collect();
+    let findings = sections.iter().filter(|section| kinds.contains(&section.id)).filter_map(finding).take(FINDINGS);
+    [what].into_iter().chain(findings).collect()
+}
+
+/// Findings that stand at the top.
+const FINDINGS: usize = 3;
+
+/// What the first figure of a section shows.
+fn finding(section: &Section) -> Option<String> {
+    section.figures().next().map(|figure| figure.alt.clone())
 }
 
 fn list(names: &[&str]) -> String {
@@ -92,7 +96,7 @@ fn list(names: &[&str]) -> String {
 
 /// Which checkpoints the curves run through, and what is missing.
 fn integrity(results: &Results) -> Result<Section, ResultsError> {
-    let listings = [summary::checkpoints(results)?, summary::bad_checkpoints(results)?, summary::missing(results)];
+    let listings = [summary::checkpoints(results)?, summary::bad_checkpoints(results)?, summary::missing(results)?];
     let complete = listings[2].is_none() && !results.records.is_empty();
     let mut blocks: Vec<Block> = listings.into_iter().flatten().map(Block::Listing).collect();
     if complete {

@@ -93,8 +93,11 @@ impl Sheet {
 
     /// Says how a thumbnail is to be read, and of which prompt it is.
     fn draw_prompt(&self, svg: &mut Svg, prompt: &AttendedPrompt) {
-        let words = format!("queries down, keys across: {}", text::shown(&prompt.tokens.concat()));
+        let words = format!("queries down, keys across: {}", prompt.tokens.concat());
+        // The viewer of the page names the prompt that is chosen, and hides this line.
+        svg.group("prompt");
         word(svg, (self.left, self.height() - 6.0), Anchor::Start, &words, WIDTH - 12.0 - self.left);
+        svg.end();
     }
 
     fn draw_names(&self, svg: &mut Svg) {

@@ -1,6 +1,8 @@
 //! Scores of heads: how they emerge, and a map of heads × checkpoints.
 
-use super::{IN_FULL, TOP, event, has_steps, points};
+use std::collections::BTreeSet;
+
+use super::{IN_FULL, TOP, event, explained, has_steps, points};
 use crate::chart::{Chart, ColorScale, LinePanel, Lines, Map, MapPanel, Point, ScaleKind, Series, Tone, X, Y};
 use crate::emergence::emergence;
 use crate::frame::{CurvePoint, defined, last, peak};
@@ -34,7 +36,7 @@ pub(super) fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
         }
         blocks.push(Block::Figure(map(table, model, main, CELLS / models.len())));
     }
-    blocks.push(Block::Listing(listing_of(table, &read, if full { TOP } else { 1 })));
+    blocks.push(Block::Listing(explained(listing_of(table, &read, if full { TOP } else { 1 }))));
     Ok(blocks)
 }
 
@@ -115,8 +117,22 @@ fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure,
             panels: others.iter().map(panel).collect(),
         }),
         csv: csv_of_scores(others, RANKS.len()),
-        code: pick(model, &others[0], None).code(table),
+        code: pick_of_scores(model, others, RANKS.len() as u32).code(table),
     })
+}
+
+/// The highest heads of several scores.
+fn pick_of_scores(model: &str, scores: &[Scored], most: u32) -> Pick {
+    let texts = |text: fn(&Scored) -> &String| {
+        let distinct: BTreeSet<&String> = scores.iter().map(text).collect();
+        distinct.into_iter().cloned().collect()
+    };
+    let filters = vec![
+        Filter::Texts("score", texts(|scored| &scored.score)),
+        Filter::Texts("definition", texts(|scored| &scored.definition)),
+        Filter::Top { within: "score", by: &["layer", "head"], value: "value", most },
+    ];
+    Pick::new(&["score", "layer", "head", "step", "value"], filters).of(model)
 }
 
 /// Heads × checkpoints.
@@ -218,7 +234,8 @@ fn csv_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> String {
 fn csv_of_scores(scores: &[Scored], top: usize) -> String {
     let mut text = String::from("score,");
     for (index, scored) in scores.iter().enumerate() {
-        let rows = csv(&scored.heads[..scored.heads.len().min(top)]);
+        let defined = scored.heads.iter().filter(|head| peak(&head.points).is_some()).count();
+        let rows = csv(&scored.heads[..defined.min(top)]);
         let mut lines = rows.lines();
         let header = lines.next().unwrap_or_default();
         if index == 0 {

@@ -3,6 +3,7 @@
 use crate::chart::{Event, Point};
 use crate::emergence::emergence;
 use crate::frame::{CurvePoint, Rows, defined};
+use crate::listing::Listing;
 use crate::page::{Block, Section};
 use crate::results::{Results, ResultsError, Table};
 use crate::summary;
@@ -39,7 +40,8 @@ pub fn sections(results: &Results, published: Option<&Published>) -> Result<Vec<
             sections.push(Section { id: words::slug(&table.name), title: title(table), blocks });
         }
     }
-    sections.extend(section("across", "Across models", across::blocks(results)?));
+    let together = if results.models().len() > 1 { "Across models" } else { "Scores and losses together" };
+    sections.extend(section("across", together, across::blocks(results)?));
     if let Some(published) = published {
         sections.extend(section("published", "Published evaluations", published.blocks(&results.models())));
     }
@@ -64,7 +66,7 @@ fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
     if table.origin.kind == "head_scores" {
         return heads::blocks(table);
     }
-    let listing = summary::of_table(table, TOP)?.map(Block::Listing);
+    let listing = summary::of_table(table, TOP)?.map(explained).map(Block::Listing);
     let figures = match table.origin.kind.as_str() {
         "induction_loss" => losses::induction(table)?,
         "token_loss" => losses::tokens(table)?,
@@ -77,6 +79,12 @@ fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
         _ => Vec::new(),
     };
     Ok(figures.into_iter().map(Block::Figure).chain(listing).collect())
+}
+
+/// A listing that says how its last columns are read: on a page, nobody has read the end of the summary.
+fn explained(mut listing: Listing) -> Listing {
+    listing.note = format!("{} {}", listing.note, summary::WHEN).trim_start().to_owned();
+    listing
 }
 
 /// What a section is called: the table, and what its probe measures.

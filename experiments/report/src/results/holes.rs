@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Results, Table};
+use super::{Results, ResultsError, Table};
 
 /// Tables of one model that lack checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,14 +18,19 @@ pub struct Hole {
 }
 
 /// Every hole, in the order of experiments, tables and models. Merged tables have no names of steps to compare, so only their
-/// absence counts.
-pub fn holes(results: &Results) -> Vec<Hole> {
-    let mut holes = Vec::new();
+/// absence counts. Bad checkpoints that an experiment leaves out are no holes.
+///
+/// # Errors
+/// [`ResultsError`] where the table of checkpoints cannot be read.
+pub fn holes(results: &Results) -> Result<Vec<Hole>, ResultsError> {
+    let (bad, mut holes) = (results.bad()?, Vec::new());
     for record in &results.records {
         for table in record.probes.iter().flat_map(|probe| &probe.tables) {
             for model in &record.models {
                 let have = present(results.tables.get(table), &model.label);
-                let lacks = |step: &&Option<u32>| !have.all && !have.names.contains(&name(**step));
+                let left_out =
+                    |step: &Option<u32>| record.skips_bad && bad.contains(&(model.label.clone(), step.map(i64::from)));
+                let lacks = |step: &&Option<u32>| !have.all && !have.names.contains(&name(**step)) && !left_out(step);
                 let steps: Vec<Option<u32>> = model.steps.iter().filter(lacks).copied().collect();
                 if !steps.is_empty() {
                     let (experiment, table, model) = (record.name.clone(), table.clone(), model.label.clone());
@@ -34,7 +39,7 @@ pub fn holes(results: &Results) -> Vec<Hole> {
             }
         }
     }
-    holes
+    Ok(holes)
 }
 
 /// The parts of a table that one model has.

@@ -3,10 +3,10 @@
 //! Reading starts from what the folder holds, `results/TABLE/MODEL/step000512.parquet`, or `merged/TABLE/MODEL.parquet` where
 //! only that was kept. Names of files are not trusted with more than that: `model` and `step` come from the rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, col};
+use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, col, lit};
 
 use crate::frame::Rows;
 
@@ -67,6 +67,20 @@ impl Results {
         models.sort_by(|a, b| crate::words::by_size(a, b));
         models.dedup();
         models
+    }
+
+    /// The checkpoints that are not what their names say, by model and step.
+    ///
+    /// # Errors
+    /// [`ResultsError`] where the table of checkpoints cannot be read.
+    pub fn bad(&self) -> Result<BTreeSet<(String, Option<i64>)>, ResultsError> {
+        let Some(table) = &self.checkpoints else {
+            return Ok(BTreeSet::new());
+        };
+        let good = col("checkpoint_status").eq(lit("ok")).or(col("checkpoint_status").eq(lit("unverified")));
+        let bad = table.frame()?.filter(good.not()).select([col("model"), col("step")]);
+        let rows = Rows::collect(table, bad)?;
+        Ok(rows.texts("model")?.into_iter().zip(rows.ints("step")?).collect())
     }
 
     /// The main tables of probes of one kind, in the order of their names.

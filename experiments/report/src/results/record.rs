@@ -20,6 +20,8 @@ pub struct Record {
     pub models: Vec<RecordedModel>,
     /// Its probes with their tables.
     pub probes: Vec<RecordedProbe>,
+    /// Whether it leaves bad checkpoints out.
+    pub skips_bad: bool,
     /// The whole record.
     pub text: String,
 }
@@ -78,6 +80,7 @@ fn parse(text: &str) -> Result<Record, String> {
         name,
         models: models.ok_or("a model has no `model` or no `steps`")?,
         probes: probes.ok_or("a probe has no `name`")?,
+        skips_bad: json["on_bad"] == "skip",
         text: text.to_owned(),
     })
 }

@@ -72,7 +72,10 @@ pub fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsErro
 }
 
 /// Tables that lack checkpoints which the experiments of the folder promise.
-pub fn missing(results: &Results) -> Option<Listing> {
+///
+/// # Errors
+/// [`ResultsError`] where the table of checkpoints cannot be read.
+pub fn missing(results: &Results) -> Result<Option<Listing>, ResultsError> {
     let row = |hole: Hole| {
         vec![
             hole.experiment.clone(),
@@ -82,7 +85,7 @@ pub fn missing(results: &Results) -> Option<Listing> {
             named(&hole),
         ]
     };
-    let rows: Vec<Vec<String>> = holes(results).into_iter().map(row).collect();
+    let rows: Vec<Vec<String>> = holes(results)?.into_iter().map(row).collect();
     let listing = Listing {
         id: "missing-cells".into(),
         title: "missing cells".into(),
@@ -90,7 +93,7 @@ pub fn missing(results: &Results) -> Option<Listing> {
         columns: vec![text("experiment"), text("table"), text("model"), numeric("cells"), text("steps")],
         rows,
     };
-    Some(listing).filter(|listing| !listing.rows.is_empty())
+    Ok(Some(listing).filter(|listing| !listing.rows.is_empty()))
 }
 
 fn named(hole: &Hole) -> String {
@@ -134,15 +137,24 @@ mod tests {
         assert_eq!(counts.rows, [["m", "duplicate_of", "1"], ["m", "ok", "1"]]);
         let bad = bad_checkpoints(&results).expect("readable").expect("a listing");
         assert_eq!(bad.rows, [["m", "512", "duplicate_of:0", "equal weights"]]);
-        let missing = missing(&results).expect("a hole");
-        assert_eq!(missing.rows, [["t", "head_scores", "m", "1", "1000"]]);
+        let hole = missing(&results).expect("readable").expect("a hole");
+        assert_eq!(hole.rows, [["t", "head_scores", "m", "1", "1000"]]);
+        // What an experiment was told to leave out is not missing.
+        std::fs::remove_file(scratch.0.join("results/head_scores/m/step000512.parquet")).expect("a part");
+        let steps = |record: &str| {
+            std::fs::write(state.join("t.json"), record).expect("a record");
+            let results = Results::open(&scratch.0).expect("results");
+            missing(&results).expect("readable").expect("a hole").rows[0][4].clone()
+        };
+        assert_eq!(steps(record), "512, 1000");
+        assert_eq!(steps(&record.replacen('{', "{\"on_bad\":\"skip\",", 1)), "1000");
     }
 
     #[test]
     fn a_folder_without_records_promises_nothing() {
         let scratch = Scratch::new("integrity-none");
         let results = Results::open(&scratch.0).expect("an empty folder of results");
-        assert_eq!((missing(&results), checkpoints(&results).expect("readable")), (None, None));
+        assert_eq!((missing(&results).expect("readable"), checkpoints(&results).expect("readable")), (None, None));
         assert!(matches!(
             Results::open(&scratch.0.join("results")),
             Err(crate::results::ResultsError::NotResults { .. })

@@ -31,7 +31,7 @@ pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsErr
     }
     listings.extend(checkpoints(results)?);
     listings.extend(bad_checkpoints(results)?);
-    listings.extend(missing(results));
+    listings.extend(missing(results)?);
     Ok(listings)
 }
 

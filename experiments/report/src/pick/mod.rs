@@ -1,7 +1,12 @@
 //! Which rows and columns of a table a figure shows, said once: the frame behind the figure and the lines of Polars below it are
 //! made of the same description.
 
-use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col, lit};
+use polars::prelude::{DataType, LazyFrame, PolarsResult, SortMultipleOptions, col};
+
+mod filter;
+
+pub use filter::Filter;
+use filter::{cols, list, quoted};
 
 use crate::frame::Rows;
 use crate::page::Code;
@@ -14,41 +19,6 @@ pub struct Pick {
     mean: Option<&'static str>,
     max: Option<&'static str>,
     columns: Vec<&'static str>,
-}
-
-/// A condition on rows.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Filter {
-    /// The column has this text.
-    Text(&'static str, String),
-    /// The column has this whole number.
-    Int(&'static str, i64),
-    /// The column has one of these whole numbers.
-    Ints(&'static str, Vec<i64>),
-    /// The column is null.
-    Null(&'static str),
-    /// The column is not null.
-    NotNull(&'static str),
-    /// The column is at least this far from 0 at one step, among the rows that agree in `by`: the curves that end highest or lowest.
-    End {
-        /// What says which rows belong together.
-        by: Vec<&'static str>,
-        /// The column.
-        value: &'static str,
-        /// The step.
-        step: i64,
-        /// The bound.
-        least: f64,
-    },
-    /// The column is at least this large somewhere among the rows that agree in `by`: the curves with the highest peaks.
-    Peak {
-        /// What says which rows belong together.
-        by: &'static [&'static str],
-        /// The column.
-        value: &'static str,
-        /// The bound.
-        least: f64,
-    },
 }
 
 impl Pick {
@@ -214,79 +184,6 @@ const VALUES: &[&str] = &[
     "entropy",
     "target_rank",
 ];
-
-impl Filter {
-    fn expr(&self) -> PolarsResult<Expr> {
-        Ok(match self {
-            Self::Text(name, text) => col(*name).eq(lit(text.as_str())),
-            Self::Int(name, number) => col(*name).eq(lit(*number)),
-            Self::Ints(name, numbers) => {
-                let any = numbers.iter().map(|number| col(*name).eq(lit(*number))).reduce(Expr::or);
-                any.unwrap_or_else(|| lit(false))
-            }
-            Self::Null(name) => col(*name).is_null(),
-            Self::NotNull(name) => col(*name).is_not_null(),
-            Self::End { by, value, step, least } => {
-                let end = col(*value).filter(col("step").eq(lit(*step))).abs().max();
-                end.over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
-            }
-            Self::Peak { by, value, least } => {
-                col(*value).max().over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
-            }
-        })
-    }
-
-    fn python(&self) -> String {
-        match self {
-            Self::Text(name, text) => format!("pl.col(\"{name}\") == {}", quoted(text)),
-            Self::Int(name, number) => format!("pl.col(\"{name}\") == {number}"),
-            Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
-            Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("pl.col(\"{name}\").is_not_null()"),
-            Self::End { by, value, step, least } => {
-                let end = format!("pl.col(\"{value}\").filter(pl.col(\"step\") == {step}).abs().max()");
-                format!("{end}.over({}) >= {least:?}", list(by.iter().copied()))
-            }
-            Self::Peak { by, value, least } => {
-                format!("pl.col(\"{value}\").max().over({}) >= {least:?}", list(by.iter().copied()))
-            }
-        }
-    }
-
-    fn rust(&self) -> String {
-        match self {
-            Self::Text(name, text) => format!("col(\"{name}\").eq(lit({}))", quoted(text)),
-            Self::Int(name, number) => format!("col(\"{name}\").eq(lit({number}))"),
-            Self::Ints(name, numbers) => {
-                let each: Vec<String> =
-                    numbers.iter().map(|number| format!("col(\"{name}\").eq(lit({number}))")).collect();
-                each.join(".or(") + &")".repeat(each.len().saturating_sub(1))
-            }
-            Self::Null(name) => format!("col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("col(\"{name}\").is_not_null()"),
-            Self::End { by, value, step, least } => {
-                let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
-                format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
-            }
-            Self::Peak { by, value, least } => {
-                format!("col(\"{value}\").max().over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
-            }
-        }
-    }
-}
-
-/// A text between quotes, as Python and Rust both read it.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(quoted).collect::<Vec<_>>().join(", ")
-}
-
-fn cols<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(|name| format!("col(\"{name}\")")).collect::<Vec<_>>().join(", ")
-}
 
 #[cfg(test)]
 mod tests {
