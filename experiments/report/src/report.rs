@@ -267,6 +267,9 @@ mod tests {
         let reported = clock.elapsed();
         let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let peak = peak.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("VmHWM unknown").to_owned();
+        if let Some(page) = std::env::var_os("PYTHIA_SUITE_REPORT") {
+            std::fs::write(page, &html).expect("a place for the page");
+        }
         println!("summary {summarised:?}, report {reported:?}, page {} bytes, {peak}", html.len());
         assert!(html.len() <= 2_000_000, "{} bytes", html.len());
         // Far above what it takes on a quiet machine (seconds), far below what a mistake of order would cost.

@@ -17,8 +17,8 @@ use crate::words;
 const COLORED: usize = 6;
 /// Heads in grey behind them, where there are few models.
 const MUTED: usize = 40;
-/// Cells of all maps of a section together: about half a megabyte of pictures.
-const CELLS: usize = 480_000;
+/// Cells of all maps of a section together: at the worst, noise, about a megabyte of the page.
+const CELLS: usize = 400_000;
 
 /// The section of a table.
 pub(super) fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {

@@ -129,63 +129,97 @@ impl Axes {
     }
 }
 
-fn cells(subject: &Subject<'_>, rows: &Rows<'_>, axes: Axes) -> Result<Vec<Cell>, ResultsError> {
-    let [low, high] = bounds_of(subject.table);
-    let (values, lows, highs) = (rows.floats(value_of(subject.table))?, rows.floats(low)?, rows.floats(high)?);
-    let ratio = value_of(subject.table) == "effect";
-    let sure = |row: usize| !ratio || lows[row].zip(highs[row]).is_none_or(|(low, high)| high - low <= WIDEST);
-    let value = |row: usize| values[row].filter(|_| sure(row));
-    let steps = rows.ints("step")?;
-    let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
-    let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
-    let (layers, heads, positions, donors) = (ints("layer")?, ints("head")?, ints("pos")?, ints("donor_step")?);
-    let (hooks, senders, receivers) = (texts("hook")?, texts("sender")?, texts("receiver")?);
-    let (sender_layers, receiver_layers) = (ints("sender_layer")?, ints("receiver_layer")?);
-    let tokens = subject.table.origin.positions();
-    let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
-    let position = |position: Option<i64>| {
-        let text = usize::try_from(position?)
-            .ok()
-            .and_then(|index| tokens.get(index).cloned())
-            .filter(|text| !text.is_empty());
-        Some((position?, 0, text.unwrap_or_else(|| position.unwrap_or_default().to_string())))
-    };
-    let head = |row: usize| Some((layers[row]?, heads[row]?, words::head(layers[row]?, heads[row]?)));
-    // The embedding sends from below the first layer, the logits receive above the last.
-    let end = |layer: Option<i64>, name: &str, none: i64| {
-        Some((layer.unwrap_or(none), i64::from(name.starts_with("mlp")), name.to_owned()))
-    };
-    let place = |row: usize| {
-        let site = words::site(&hooks[row]).to_owned();
-        Some(match axes {
-            Axes::LayerPosition => (site, number(layers[row])?, position(positions[row])?),
-            Axes::LayerHead => (site, number(layers[row])?, number(heads[row])?),
-            Axes::HeadPosition => (site, head(row)?, position(positions[row])?),
-            Axes::SenderReceiver => (
-                String::new(),
-                end(sender_layers[row], &senders[row], -1)?,
-                end(receiver_layers[row], &receivers[row], i64::MAX)?,
-            ),
-            Axes::DonorStep => (
-                place_of_donor(&site, layers[row], heads[row], positions[row]),
-                number(donors[row])?,
-                number(steps[row])?,
-            ),
+/// The columns that name places; those that a table lacks are empty.
+struct Places {
+    layers: Vec<Option<i64>>,
+    heads: Vec<Option<i64>>,
+    positions: Vec<Option<i64>>,
+    donors: Vec<Option<i64>>,
+    steps: Vec<Option<i64>>,
+    hooks: Vec<String>,
+    senders: Vec<String>,
+    receivers: Vec<String>,
+    /// What stands at the positions, where that is known.
+    tokens: Vec<String>,
+}
+
+impl Places {
+    fn of(rows: &Rows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
+        let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
+        let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
+        Ok(Self {
+            layers: ints("layer")?,
+            heads: ints("head")?,
+            positions: ints("pos")?,
+            donors: ints("donor_step")?,
+            steps: ints("step")?,
+            hooks: texts("hook")?,
+            senders: texts("sender")?,
+            receivers: texts("receiver")?,
+            tokens,
         })
-    };
+    }
+
+    /// The panel, the row and the column of a row of the table.
+    fn at(&self, axes: Axes, row: usize) -> Option<(String, Label, Label)> {
+        let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
+        let (layer, head) = (self.layers[row], self.heads[row]);
+        let site = words::site(&self.hooks[row]).to_owned();
+        Some(match axes {
+            Axes::LayerPosition => (site, number(layer)?, self.position(row)?),
+            Axes::LayerHead => (site, number(layer)?, number(head)?),
+            Axes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
+            Axes::SenderReceiver => (String::new(), component(&self.senders[row]), component(&self.receivers[row])),
+            Axes::DonorStep => (self.donated(&site, row), number(self.donors[row])?, number(self.steps[row])?),
+        })
+    }
+
+    fn position(&self, row: usize) -> Option<Label> {
+        let position = self.positions[row]?;
+        let text = usize::try_from(position).ok().and_then(|index| self.tokens.get(index));
+        let text = text.filter(|text| !text.is_empty()).cloned();
+        Some((position, 0, text.unwrap_or_else(|| position.to_string())))
+    }
+
+    /// What a donor gives: `resid_post L3`, `all`.
+    fn donated(&self, site: &str, row: usize) -> String {
+        let layer = self.layers[row].map(|layer| format!(" L{layer}")).unwrap_or_default();
+        let head = self.heads[row].map(|head| format!("H{head}")).unwrap_or_default();
+        let position = self.positions[row].map(|position| format!(" pos {position}")).unwrap_or_default();
+        format!("{}{layer}{head}{position}", if site.is_empty() { "all" } else { site })
+    }
+}
+
+fn cells(subject: &Subject<'_>, rows: &Rows<'_>, axes: Axes) -> Result<Vec<Cell>, ResultsError> {
+    let values = sure_values(subject, rows)?;
+    let places = Places::of(rows, subject.table.origin.positions())?;
     let cell = |row: usize| {
-        let (panel, label, column) = place(row)?;
-        let frame = if axes == Axes::DonorStep { None } else { steps[row] };
-        Some(Cell { panel, row: label, column, frame, value: value(row) })
+        let (panel, label, column) = places.at(axes, row)?;
+        let frame = if axes == Axes::DonorStep { None } else { places.steps[row] };
+        Some(Cell { panel, row: label, column, frame, value: values[row] })
     };
     Ok((0..rows.len()).filter_map(cell).collect())
 }
 
-fn place_of_donor(site: &str, layer: Option<i64>, head: Option<i64>, position: Option<i64>) -> String {
-    let layer = layer.map(|layer| format!(" L{layer}")).unwrap_or_default();
-    let head = head.map(|head| format!("H{head}")).unwrap_or_default();
-    let position = position.map(|position| format!(" pos {position}")).unwrap_or_default();
-    format!("{}{layer}{head}{position}", if site.is_empty() { "all" } else { site })
+/// The values; ratios as in the curves: where a table has intervals at all, each needs a narrow one.
+fn sure_values(subject: &Subject<'_>, rows: &Rows<'_>) -> Result<Vec<Option<f64>>, ResultsError> {
+    let value = value_of(subject.table);
+    let [low, high] = bounds_of(subject.table);
+    let (values, lows, highs) = (rows.floats(value)?, rows.floats(low)?, rows.floats(high)?);
+    let measured = value == "effect" && lows.iter().any(Option::is_some);
+    let narrow = |row: usize| lows[row].zip(highs[row]).is_some_and(|(low, high)| high - low <= WIDEST);
+    Ok((0..rows.len()).map(|row| values[row].filter(|_| !measured || narrow(row))).collect())
+}
+
+/// The order of components in the model: the embedding, in each layer heads before the MLP, the logits.
+fn component(name: &str) -> Label {
+    let number = |text: &str| text.split('.').next().and_then(|digits| digits.parse::<i64>().ok());
+    let (layer, kind) = match name.strip_prefix("mlp") {
+        Some(layer) => (number(layer), 1),
+        None => (number(name), 0),
+    };
+    let outside = if name == "embed" { -1 } else { i64::MAX };
+    (layer.unwrap_or(outside), kind, name.to_owned())
 }
 
 /// A panel for each of the first names, in the order in which they come; grids with a single cell are none.
@@ -228,4 +262,75 @@ fn caption(subject: &Subject<'_>, axes: Axes, frames: usize) -> String {
     };
     let ratio = if value_of(subject.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
     format!("{what}{slider}{ratio}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::{Results, Table};
+    use crate::summary::{PlaceCurve, places};
+    use crate::testing::{Scratch, floats, ints, part, texts};
+
+    fn map_of(table: &Table) -> Figure {
+        let curves = places(table, "m").expect("curves");
+        let own: Vec<&PlaceCurve> = curves.iter().collect();
+        let setting = curves[0].place.setting.clone();
+        let subject = Subject { table, model: "m", setting: &setting, curves: &own };
+        figure(&subject).expect("readable").expect("a map")
+    }
+
+    #[test]
+    fn layers_and_positions_find_their_places_in_every_frame() {
+        let scratch = Scratch::new("map-positions");
+        for step in [0, 512] {
+            // At step 0 the ratio is noise: its interval is wide.
+            let (value, half) = if step == 0 { (-240.0, 20.0) } else { (0.75, 0.1) };
+            let cells = [(0, 0), (0, 1), (1, 0), (1, 1)];
+            let planted = |cell: &(i64, i64)| if *cell == (1, 0) { value } else { 0.0 };
+            let own = vec![
+                texts("hook", cells.iter().map(|(layer, _)| format!("blocks.{layer}.hook_resid_pre")).collect()),
+                ints("layer", cells.iter().map(|(layer, _)| Some(*layer)).collect()),
+                ints("pos", cells.iter().map(|(_, pos)| Some(*pos)).collect()),
+                ints("head", vec![None; 4]),
+                texts("direction", vec!["denoising".into(); 4]),
+                texts("metric", vec!["logit_diff".into(); 4]),
+                floats("effect", cells.iter().map(|cell| Some(planted(cell))).collect()),
+                floats("effect_low", cells.iter().map(|cell| Some(planted(cell) - half)).collect()),
+                floats("effect_high", cells.iter().map(|cell| Some(planted(cell) + half)).collect()),
+            ];
+            part(&scratch.0, "patch", "activation_patching", "m", Some(step), own);
+        }
+        let results = Results::open(&scratch.0).expect("results");
+        let figure = map_of(&results.tables["patch"]);
+        let Chart::Map(map) = &figure.chart else { panic!("{figure:?}") };
+        assert_eq!((map.frames.as_slice(), map.shown), (["step 0".to_owned(), "step 512".into()].as_slice(), 1));
+        let panel = &map.panels[0];
+        assert_eq!((panel.title.as_str(), panel.rows.len(), panel.columns.len()), ("resid_pre", 2, 2));
+        let zero = Some(0.0);
+        assert_eq!(panel.values, [None, None, None, None, zero, zero, Some(0.75), zero]);
+        assert_eq!((map.scale.low, map.scale.high), (-0.75, 0.75));
+    }
+
+    #[test]
+    fn components_stand_in_the_order_of_the_model() {
+        let mut names = ["logits", "mlp1", "1.3.k", "0.10", "0.2", "mlp0", "embed"].map(component);
+        names.sort();
+        assert_eq!(names.map(|label| label.2), ["embed", "0.10", "0.2", "mlp0", "1.3.k", "mlp1", "logits"]);
+    }
+
+    #[test]
+    fn one_receiver_makes_no_map() {
+        let scratch = Scratch::new("map-direct");
+        let own = vec![
+            texts("sender", vec!["0.0".into(), "0.1".into()]),
+            texts("receiver", vec!["logits".into(); 2]),
+            texts("metric", vec!["logit_diff".into(); 2]),
+            floats("effect", vec![Some(0.1), Some(0.2)]),
+        ];
+        part(&scratch.0, "direct", "path_patching", "m", Some(0), own);
+        let results = Results::open(&scratch.0).expect("results");
+        let table = &results.tables["direct"];
+        let rows = Rows::collect(table, table.frame().expect("a frame")).expect("rows");
+        assert_eq!(axes(&rows, false).expect("readable"), None);
+    }
 }
