@@ -7,6 +7,8 @@ use std::{
 };
 
 use pythia_hooks::{Presence, SITES, Site, SiteRow};
+use pythia_probes::ProbeSpec;
+use pythia_report::results::Kind;
 use pythia_tests::{place, sources};
 
 /// Each crate with the crates of this workspace that it may use.
@@ -16,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pythia-probes", &["pythia-core", "pythia-hooks"]),
     ("pythia-report", &[]),
     ("experiments", &["pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),
-    ("pythia-tests", &["experiments", "pythia-core", "pythia-hooks", "pythia-probes"]),
+    ("pythia-tests", &["experiments", "pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),
 ];
 
 /// The files that may touch disk, environment, network or clock.
@@ -132,6 +134,13 @@ fn says(line: &str, word: &str) -> bool {
         !joins(before) && (word.ends_with(':') || !joins(after))
     };
     line.match_indices(word).any(|(at, _)| whole(at))
+}
+
+#[test]
+fn the_report_knows_every_probe() {
+    let unknown: Vec<&str> =
+        ProbeSpec::KINDS.iter().map(|kind| kind.name).filter(|name| Kind::of(name).is_none()).collect();
+    assert!(unknown.is_empty(), "the report has neither summary nor figures for {unknown:?}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn lead(results: &Results, sections: &[Section]) -> Vec<String> {
     let models = results.models();
     let parts = |model: &&str| results.tables.values().filter_map(|table| Some(table.parts.get(*model)?.len())).max();
     let checkpoints: usize = models.iter().filter_map(parts).sum();
-    let tables = words::plural(results.tables.values().filter(|table| table.origin.table.is_empty()).count(), "table");
+    let tables = words::plural(results.main_tables().len(), "table");
     let what = match models.as_slice() {
         [] => "No results yet.".to_owned(),
         models => format!("{} at {}, {tables} of results.", list(models), words::plural(checkpoints, "checkpoint")),
@@ -115,7 +115,7 @@ fn provenance(results: &Results) -> Section {
          follows is that of the first part of each table, and the experiments as they were resolved, every default filled in."
             .into(),
     )];
-    for table in results.tables.values().filter(|table| table.origin.table.is_empty()) {
+    for table in results.main_tables() {
         const KEYS: [&str; 8] =
             ["version", "table_version", "seed", "prepend_bos", "device", "dtype", "weights", "config_hash"];
         let metadata = &table.origin.metadata;
@@ -223,6 +223,17 @@ mod tests {
         let report = report(&Results::open(&scratch.0).expect("results"), None).expect("a report");
         let html = report.page.html();
         assert!(!html.contains("<img onerror") && html.len() < 2_000_000, "{} bytes", html.len());
+    }
+
+    #[test]
+    fn a_table_of_an_unknown_probe_is_named_and_not_passed_over() {
+        let scratch = Scratch::new("report-unknown");
+        part(&scratch.0, "ngrams", "ngram_loss", "m", Some(0), vec![floats("value", vec![Some(1.0)])]);
+        let report = report(&Results::open(&scratch.0).expect("results"), None).expect("a report");
+        let section = &report.page.sections[0];
+        let Block::Text(text) = &section.blocks[0] else { panic!("{section:?}") };
+        assert_eq!(section.title, "ngrams");
+        assert!(text.contains("this version has none for the probe `ngram_loss`"), "{text}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::frame::{CurvePoint, Rows};
 use crate::listing::csv_line;
 use crate::page::{Block, Code, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{Results, ResultsError, Table};
+use crate::results::{Kind, Results, ResultsError, Table};
 use crate::summary::definition;
 use crate::words;
 
@@ -19,11 +19,11 @@ type ByModel = BTreeMap<String, Vec<CurvePoint>>;
 /// Comparisons of models, where there are several, and of the induction score with the loss.
 pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
     let mut figures = Vec::new();
-    let heads = results.of_kind("head_scores").next();
+    let heads = results.of_kind(Kind::HeadScores).next();
     if let Some(table) = heads.filter(|table| table.parts.len() > 1) {
         figures.extend(highest_heads(table)?);
     }
-    if let Some((heads, losses)) = heads.zip(results.of_kind("induction_loss").next()) {
+    if let Some((heads, losses)) = heads.zip(results.of_kind(Kind::InductionLoss).next()) {
         figures.extend(score_against_loss(heads, losses)?);
     }
     Ok(figures.into_iter().map(Block::Figure).collect())

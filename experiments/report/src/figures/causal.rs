@@ -9,7 +9,7 @@ use crate::frame::CurvePoint;
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
 use crate::results::{ResultsError, Table};
-use crate::summary::{self, PlaceCurve, UNSURE, at_end, control_range, places, places_in, value_of};
+use crate::summary::{self, PlaceCurve, UNSURE, at_end, control_range, places, value_of};
 use crate::words;
 
 mod map;
@@ -174,6 +174,19 @@ impl Subject<'_> {
         })
     }
 
+    /// The largest effects at the end, each beside its random controls.
+    fn bar_panel(&self) -> BarPanel {
+        let controls: Vec<&PlaceCurve> =
+            self.curves.iter().copied().filter(|curve| curve.place.control.is_some()).collect();
+        let bar = |curve: &&PlaceCurve| Bar {
+            name: curve.place.name.clone(),
+            value: at_end(curve).and_then(|point| point.value),
+            interval: at_end(curve).and_then(|point| point.band),
+            control: control_range(curve, &controls),
+        };
+        BarPanel { title: self.setting.join(" · "), bars: self.ranked().iter().take(BARS).map(bar).collect() }
+    }
+
     fn label(&self) -> String {
         let metric = self.setting.last().map(String::as_str).unwrap_or_default();
         match value_of(self.table) {
@@ -190,7 +203,7 @@ impl Subject<'_> {
     }
 }
 
-/// Bars at the last checkpoint, a panel for each setting; of tables whose places are few or are sets with controls.
+/// Bars at the last checkpoint, a panel for each setting.
 fn bars(
     table: &Table,
     model: &str,
@@ -200,33 +213,14 @@ fn bars(
     let own = |setting: &Vec<String>| -> Vec<&PlaceCurve> {
         curves.iter().filter(|curve| curve.place.setting == *setting).collect()
     };
-    let panel = |setting: &Vec<String>| {
-        let own = own(setting);
-        let subject = Subject { table, model, setting, curves: &own };
-        let bar = |curve: &&PlaceCurve| {
-            let end = at_end(curve);
-            Bar {
-                name: curve.place.name.clone(),
-                value: end.and_then(|point| point.value),
-                interval: end.and_then(|point| point.band),
-                control: control_range(
-                    curve,
-                    &own.iter().copied().filter(|curve| curve.place.control.is_some()).collect::<Vec<_>>(),
-                ),
-            }
-        };
-        BarPanel { title: setting.join(" · "), bars: subject.ranked().iter().take(BARS).map(bar).collect() }
-    };
-    let panels: Vec<BarPanel> = settings.iter().map(panel).filter(|panel| !panel.bars.is_empty()).collect();
+    let panels = settings.iter().map(|setting| Subject { table, model, setting, curves: &own(setting) }.bar_panel());
+    let panels: Vec<BarPanel> = panels.filter(|panel| !panel.bars.is_empty()).collect();
     let Some(first) = settings.first().filter(|_| !panels.is_empty()) else {
         return Ok(None);
     };
-    let own = own(first);
-    let subject = Subject { table, model, setting: first, curves: &own };
+    let subject = Subject { table, model, setting: first, curves: &own(first) };
     let last = curves.iter().filter_map(|curve| at_end(curve)?.step).max();
     let pick = pick_of_end(&subject, last)?;
-    let rows = pick.rows(table)?;
-    debug_assert!(places_in(table, &rows, &summary::keys(table)?).is_ok());
     Ok(Some(Figure {
         id: words::slug(&format!("{} {model} bars", table.name)),
         title: format!("{model}: effects at {}", words::step(last)),
@@ -236,7 +230,7 @@ fn bars(
         ),
         alt: subject.finding(&subject.ranked().into_iter().take(CURVES).collect::<Vec<_>>()),
         chart: Chart::Bars(Bars { label: subject.label(), panels }),
-        csv: csv(&rows)?,
+        csv: csv(&pick.rows(table)?)?,
         code: pick.code(table),
     }))
 }

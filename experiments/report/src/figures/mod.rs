@@ -5,7 +5,7 @@ use crate::emergence::emergence;
 use crate::frame::{CurvePoint, Rows, defined};
 use crate::listing::Listing;
 use crate::page::{Block, Section};
-use crate::results::{Results, ResultsError, Table};
+use crate::results::{Kind, Results, ResultsError, Table};
 use crate::summary;
 use crate::words;
 
@@ -34,7 +34,7 @@ const TOP: usize = 5;
 /// [`ResultsError`] where a table cannot be read.
 pub fn sections(results: &Results, published: Option<&Published>) -> Result<Vec<Section>, ResultsError> {
     let mut sections = Vec::new();
-    for table in in_order(results) {
+    for table in results.main_tables() {
         let blocks = blocks(table)?;
         if !blocks.is_empty() {
             sections.push(Section { id: words::slug(&table.name), title: title(table), blocks });
@@ -52,33 +52,29 @@ fn section(id: &str, title: &str, blocks: Vec<Block>) -> Option<Section> {
     (!blocks.is_empty()).then(|| Section { id: id.into(), title: title.into(), blocks })
 }
 
-/// Main tables: scores of heads first, then losses, then what was done to the model, then the rest.
-fn in_order(results: &Results) -> Vec<&Table> {
-    const ORDER: [&str; 6] =
-        ["head_scores", "induction_loss", "token_loss", "attention_patterns", "logit_lens", "activation_patching"];
-    let mut tables: Vec<&Table> = results.tables.values().filter(|table| table.origin.table.is_empty()).collect();
-    let rank = |table: &Table| ORDER.iter().position(|kind| *kind == table.origin.kind).unwrap_or(ORDER.len());
-    tables.sort_by(|a, b| (rank(a), &a.name).cmp(&(rank(b), &b.name)));
-    tables
+fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
+    let figures = match table.kind() {
+        None => return Ok(vec![Block::Text(stranger(table))]),
+        Some(Kind::HeadScores) => return heads::blocks(table),
+        Some(Kind::InductionLoss) => losses::induction(table)?,
+        Some(Kind::TokenLoss) => losses::tokens(table)?,
+        Some(Kind::LogitLens) => lens::figures(table)?,
+        Some(Kind::AttentionPatterns) => attention::figures(table)?,
+        Some(Kind::WeightNorms) => norms::figures(table)?,
+        Some(Kind::ActivationPatching | Kind::PathPatching | Kind::CrossCheckpoint) => causal::figures(table)?,
+        Some(Kind::Ablation | Kind::Steering | Kind::Interventions) => causal::figures(table)?,
+    };
+    let listing = summary::of_table(table, TOP)?.map(explained).map(Block::Listing);
+    Ok(figures.into_iter().map(Block::Figure).chain(listing).collect())
 }
 
-fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
-    if table.origin.kind == "head_scores" {
-        return heads::blocks(table);
-    }
-    let listing = summary::of_table(table, TOP)?.map(explained).map(Block::Listing);
-    let figures = match table.origin.kind.as_str() {
-        "induction_loss" => losses::induction(table)?,
-        "token_loss" => losses::tokens(table)?,
-        "logit_lens" => lens::figures(table)?,
-        "attention_patterns" => attention::figures(table)?,
-        "weight_norms" => norms::figures(table)?,
-        "activation_patching" | "path_patching" | "cross_checkpoint" | "ablation" | "steering" | "interventions" => {
-            causal::figures(table)?
-        }
-        _ => Vec::new(),
+/// What is said of a table whose probe is not known.
+fn stranger(table: &Table) -> String {
+    let probe = match table.origin.kind.as_str() {
+        "" => "its files do not say which probe made them".to_owned(),
+        kind => format!("this version has none for the probe `{kind}`"),
     };
-    Ok(figures.into_iter().map(Block::Figure).chain(listing).collect())
+    format!("There are no figures of this table: {probe}. `pythia query` reads it all the same.")
 }
 
 /// A listing that says how its last columns are read: on a page, nobody has read the end of the summary.
@@ -87,24 +83,13 @@ fn explained(mut listing: Listing) -> Listing {
     listing
 }
 
-/// What a section is called: the table, and what its probe measures.
+/// What a section is called: what its probe measures, and the table where that has a name of its own.
 fn title(table: &Table) -> String {
-    let what = match table.origin.kind.as_str() {
-        "head_scores" => "What heads attend to",
-        "induction_loss" => "Loss on repeated random tokens",
-        "token_loss" => "Loss of every token",
-        "logit_lens" => "Logit lens",
-        "attention_patterns" => "Attention patterns",
-        "weight_norms" => "Norms of weights",
-        "activation_patching" => "Activation patching",
-        "path_patching" => "Path patching",
-        "cross_checkpoint" => "Patching between checkpoints",
-        "ablation" => "Ablation",
-        "steering" => "Steering",
-        "interventions" => "Interventions",
-        _ => return table.name.clone(),
-    };
-    if table.name == table.origin.kind { what.to_owned() } else { format!("{what}: {}", table.name) }
+    match table.kind() {
+        None => table.name.clone(),
+        Some(kind) if table.name == table.origin.kind => kind.title().to_owned(),
+        Some(kind) => format!("{}: {}", kind.title(), table.name),
+    }
 }
 
 /// The points of a curve for a chart; checkpoints without a step have no place along x.

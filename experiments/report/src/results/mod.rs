@@ -12,12 +12,14 @@ use crate::frame::Rows;
 
 mod error;
 mod holes;
+mod kind;
 mod origin;
 mod record;
 mod scan;
 
 pub use error::ResultsError;
 pub use holes::{Hole, holes};
+pub use kind::Kind;
 pub use origin::Origin;
 pub use record::{Record, RecordedModel, RecordedProbe};
 
@@ -83,13 +85,25 @@ impl Results {
         Ok(rows.texts("model")?.into_iter().zip(rows.ints("step")?).collect())
     }
 
+    /// The main tables of all probes, in the order of their kinds and names; those of kinds that are not known last.
+    pub fn main_tables(&self) -> Vec<&Table> {
+        let mut tables: Vec<&Table> = self.tables.values().filter(|table| table.origin.table.is_empty()).collect();
+        tables.sort_by_key(|table| (table.kind().is_none(), table.kind(), &table.name));
+        tables
+    }
+
     /// The main tables of probes of one kind, in the order of their names.
-    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Table> {
-        self.tables.values().filter(move |table| table.origin.kind == kind && table.origin.table.is_empty())
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Table> {
+        self.main_tables().into_iter().filter(move |table| table.kind() == Some(kind))
     }
 }
 
 impl Table {
+    /// What it holds; none where its probe is not known to this version.
+    pub fn kind(&self) -> Option<Kind> {
+        Kind::of(&self.origin.kind)
+    }
+
     /// Its models, sorted as people count.
     pub fn models(&self) -> Vec<&str> {
         let mut models: Vec<&str> = self.parts.keys().map(String::as_str).collect();

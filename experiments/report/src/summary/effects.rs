@@ -5,7 +5,7 @@ use polars::prelude::{Expr, col};
 use super::{numeric, text, when, when_columns};
 use crate::frame::{CurvePoint, Rows};
 use crate::listing::Listing;
-use crate::results::{ResultsError, Table};
+use crate::results::{Kind, ResultsError, Table};
 use crate::words;
 
 /// What tells one curve of a causal table from another.
@@ -30,8 +30,8 @@ pub struct PlaceCurve {
 
 /// The column of a causal table that holds its effect: `effect` of patching, `delta` of edits.
 pub fn value_of(table: &Table) -> &'static str {
-    match table.origin.kind.as_str() {
-        "ablation" | "steering" | "interventions" => "delta",
+    match table.kind() {
+        Some(Kind::Ablation | Kind::Steering | Kind::Interventions) => "delta",
         _ => "effect",
     }
 }

@@ -3,7 +3,7 @@
 use crate::emergence::{Emergence, emergence};
 use crate::frame::{CurvePoint, defined};
 use crate::listing::{Listing, ListingColumn};
-use crate::results::{Results, ResultsError, Table};
+use crate::results::{Kind, Results, ResultsError, Table};
 use crate::words;
 
 mod effects;
@@ -12,9 +12,7 @@ mod integrity;
 mod losses;
 mod weights;
 
-pub use effects::{
-    Place, PlaceCurve, UNSURE, WIDEST, at_end, bounds_of, control_range, keys, places, places_in, value_of,
-};
+pub use effects::{Place, PlaceCurve, UNSURE, WIDEST, at_end, bounds_of, control_range, keys, places, value_of};
 pub use heads::{HeadCurve, Scored, definition, listing_of, scored};
 pub use integrity::{bad_checkpoints, checkpoints, missing};
 
@@ -26,7 +24,7 @@ pub use integrity::{bad_checkpoints, checkpoints, missing};
 /// [`ResultsError`] where a table cannot be read.
 pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsError> {
     let mut listings = Vec::new();
-    for table in results.tables.values().filter(|table| table.origin.table.is_empty()) {
+    for table in results.main_tables() {
         listings.extend(of_table(table, top)?);
     }
     listings.extend(checkpoints(results)?);
@@ -40,16 +38,19 @@ pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsErr
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
 pub fn of_table(table: &Table, top: usize) -> Result<Option<Listing>, ResultsError> {
-    match table.origin.kind.as_str() {
-        "head_scores" => heads::listing(table, top).map(Some),
-        "induction_loss" => losses::induction(table).map(Some),
-        "token_loss" => losses::tokens(table).map(Some),
-        "logit_lens" => losses::lens(table).map(Some),
-        "weight_norms" => weights::listing(table, top).map(Some),
-        "activation_patching" | "path_patching" | "cross_checkpoint" | "ablation" | "steering" | "interventions" => {
-            effects::listing(table, top).map(Some)
-        }
-        _ => Ok(None),
+    let Some(kind) = table.kind() else {
+        return Ok(None);
+    };
+    match kind {
+        Kind::HeadScores => heads::listing(table, top).map(Some),
+        Kind::InductionLoss => losses::induction(table).map(Some),
+        Kind::TokenLoss => losses::tokens(table).map(Some),
+        Kind::LogitLens => losses::lens(table).map(Some),
+        Kind::WeightNorms => weights::listing(table, top).map(Some),
+        Kind::ActivationPatching | Kind::PathPatching | Kind::CrossCheckpoint => effects::listing(table, top).map(Some),
+        Kind::Ablation | Kind::Steering | Kind::Interventions => effects::listing(table, top).map(Some),
+        // Whole patterns have no short answer; what heads attend to is the business of their scores.
+        Kind::AttentionPatterns => Ok(None),
     }
 }
 
