@@ -112,7 +112,8 @@ fn integrity(results: &Results) -> Result<Section, ResultsError> {
 fn provenance(results: &Results) -> Section {
     let mut blocks = vec![Block::Text(
         "Every table carries its own provenance in the metadata of its Parquet files; `pl.read_parquet_metadata(file)` shows it. What \
-         follows is that of the first part of each table, and the experiments as they were resolved, every default filled in."
+         follows is that of the first part of each table, and the experiments as they were resolved, every default filled in. The hash of every \
+         checkpoint's weights stands in the table `checkpoints`."
             .into(),
     )];
     for table in results.main_tables() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pythia_report::figures::Published;
 use pythia_report::report::{self, Report};
 use pythia_report::results::Results;
+use pythia_report::words::plural;
 
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -46,7 +47,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let page = match &args.out {
         None => write(&args.dir, published.as_ref())?,
         Some(out) => {
-            let report = report::report(&Results::open(&args.dir)?, published.as_ref())?;
+            let report = draw(&args.dir, published.as_ref())?;
             write_beside(&report, out)?;
             out.clone()
         }
@@ -63,7 +64,7 @@ fn published(path: &Path) -> Result<Published, Failure> {
 
 /// Writes the report of an output folder into it; where it lies.
 pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
-    let report = report::report(&Results::open(dir)?, published)?;
+    let report = draw(dir, published)?;
     let folder = Folder::create(dir)?;
     for (path, bytes) in &report.files {
         folder.write(path, bytes)?;
@@ -71,6 +72,14 @@ pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf
     forget_others(dir, &report)?;
     folder.write(Path::new("report.html"), report.page.html().as_bytes())?;
     Ok(dir.join("report.html"))
+}
+
+/// Reads a folder and draws everything; says so first, for the results of a whole suite take some seconds.
+fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
+    let results = Results::open(dir)?;
+    let (tables, models) = (results.main_tables().len(), results.models().len());
+    crate::say::say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
+    Ok(report::report(&results, published)?)
 }
 
 fn write_beside(report: &Report, page: &Path) -> Result<(), FolderError> {
