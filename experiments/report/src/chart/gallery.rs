@@ -349,8 +349,9 @@ pub(super) fn gallery() -> Vec<(&'static str, Chart)> {
 #[test]
 #[ignore = "writes files to look at"]
 fn write_the_gallery() {
-    let folder =
-        std::path::PathBuf::from(std::env::var("CHART_GALLERY").expect("CHART_GALLERY names the folder to write to"));
+    let Some(folder) = std::env::var_os("CHART_GALLERY").map(std::path::PathBuf::from) else {
+        return eprintln!("CHART_GALLERY names no folder, so no gallery was written");
+    };
     for (name, chart) in gallery() {
         let drawing = chart.draw(name, name, "one of the gallery");
         let data = drawing.data.map_or(0, |data| data.to_string().len());
