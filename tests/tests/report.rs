@@ -93,6 +93,27 @@ fn a_query_prints_or_writes_its_answer() {
 }
 
 #[test]
+fn merged_tables_alone_are_as_good_as_their_parts() {
+    let folder = swept("report-merged");
+    let summary = |dir: &str| run(&folder, &["summary", dir, "--json"]).ok().out;
+    let whole = summary("out");
+    run(&folder, &["merge", "out"]).ok();
+    fs::create_dir(folder.join("taken")).expect("a folder");
+    fs::rename(folder.join("out/merged"), folder.join("taken/merged")).expect("a move");
+    assert_eq!(summary("taken"), whole);
+    run(&folder, &["report", "taken"]).ok();
+    let page = fs::read_to_string(folder.join("taken/report.html")).expect("a page");
+    assert!(page.contains("tiny at 12 checkpoints, "), "{}", &page[..2000]);
+    assert!(page.contains("merged/head_scores/**/*.parquet"), "the lines name the files that are there");
+    let mut left: Vec<String> = fs::read_dir(folder.join("taken"))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    left.sort();
+    assert_eq!(left, ["figures", "merged", "report.html"], "nothing else is left");
+}
+
+#[test]
 fn published_curves_stand_beside_and_what_is_none_is_refused() {
     let folder = swept("report-published");
     let csv = "model,step,num_fewshot,task,metric,value,stderr\npythia-70m,0,0,piqa,acc,0.5,0.01\npythia-70m,512,0,piqa,acc,0.6,0.01\n";

@@ -27,7 +27,7 @@ pub fn report(results: &Results, published: Option<&Published>) -> Result<Report
     sections.push(integrity(results)?);
     sections.push(provenance(results));
     tell_apart(&mut sections);
-    let page = Page { title: title(results), lead: lead(results, &sections), sections };
+    let page = Page { title: title(results), lead: lead(results, &sections)?, sections };
     let files = files(&page);
     Ok(Report { page, files })
 }
@@ -63,10 +63,9 @@ fn title(results: &Results) -> String {
 }
 
 /// What stands at the top: what was looked at, and the first finding of each section.
-fn lead(results: &Results, sections: &[Section]) -> Vec<String> {
+fn lead(results: &Results, sections: &[Section]) -> Result<Vec<String>, ResultsError> {
     let models = results.models();
-    let parts = |model: &&str| results.tables.values().filter_map(|table| Some(table.parts.get(*model)?.len())).max();
-    let checkpoints: usize = models.iter().filter_map(parts).sum();
+    let checkpoints = results.n_checkpoints()?;
     let tables = words::plural(results.main_tables().len(), "table");
     let what = match models.as_slice() {
         [] => "No results yet.".to_owned(),
@@ -75,7 +74,7 @@ fn lead(results: &Results, sections: &[Section]) -> Vec<String> {
     // The first finding of each kind of table; a second table of a kind says the same of other prompts.
     let kinds: BTreeSet<String> = results.tables.values().map(|table| words::slug(&table.origin.kind)).collect();
     let findings = sections.iter().filter(|section| kinds.contains(&section.id)).filter_map(finding).take(FINDINGS);
-    [what].into_iter().chain(findings).collect()
+    Ok([what].into_iter().chain(findings).collect())
 }
 
 /// Findings that stand at the top.

@@ -65,12 +65,13 @@ fn published(path: &Path) -> Result<Published, Failure> {
 /// Writes the report of an output folder into it; where it lies.
 pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
     let report = draw(dir, published)?;
-    let folder = Folder::create(dir)?;
+    let folder = Folder::of_files(dir)?;
     for (path, bytes) in &report.files {
         folder.write(path, bytes)?;
     }
     forget_others(dir, &report)?;
     folder.write(Path::new("report.html"), report.page.html().as_bytes())?;
+    folder.tidy();
     Ok(dir.join("report.html"))
 }
 

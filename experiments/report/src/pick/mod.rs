@@ -97,7 +97,7 @@ impl Pick {
 
     /// The lines of Polars that give the same rows; `glob` names the table's files.
     pub fn code(&self, table: &Table) -> Code {
-        let glob = format!("results/{}/**/*.parquet", table.name);
+        let glob = format!("{}/{}/**/*.parquet", table.shelf, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, col, lit};
+use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, UniqueKeepStrategy, col, lit};
 
 use crate::frame::Rows;
 
@@ -44,6 +44,8 @@ pub struct Results {
 pub struct Table {
     /// Its name, which is the folder's.
     pub name: String,
+    /// The folder that it lies in, `results` or `merged`.
+    pub shelf: &'static str,
     /// Its parts by model, in the order of their names, which is that of the steps.
     pub parts: BTreeMap<String, Vec<PathBuf>>,
     /// What the metadata of its first part says.
@@ -69,6 +71,19 @@ impl Results {
         models.sort_by(|a, b| crate::words::by_size(a, b));
         models.dedup();
         models
+    }
+
+    /// How many checkpoints the results are of: those that the sweeps met, else those of the first table.
+    ///
+    /// # Errors
+    /// [`ResultsError`] where the table cannot be read.
+    pub fn n_checkpoints(&self) -> Result<usize, ResultsError> {
+        let first = self.main_tables().first().copied();
+        let Some(table) = self.checkpoints.as_ref().or(first) else {
+            return Ok(0);
+        };
+        let each = table.frame()?.select([col("model"), col("step")]).unique(None, UniqueKeepStrategy::Any);
+        Ok(Rows::collect(table, each)?.len())
     }
 
     /// The checkpoints that are not what their names say, by model and step.

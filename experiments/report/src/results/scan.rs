@@ -9,10 +9,11 @@ use super::{Origin, ResultsError, Table};
 /// The tables under `results/`, else those under `merged/`.
 pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsError> {
     let mut tables = BTreeMap::new();
-    for folder in [root.join("results"), root.join("merged")] {
+    for shelf in ["results", "merged"] {
+        let folder = root.join(shelf);
         if folder.is_dir() && tables.is_empty() {
             for (name, path) in folders(&folder)? {
-                if let Some(table) = table(&name, &path)? {
+                if let Some(table) = table(&name, shelf, &path)? {
                     tables.insert(name, table);
                 }
             }
@@ -24,7 +25,7 @@ pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsErro
 }
 
 /// The table in one folder; none where it has no part.
-fn table(name: &str, path: &Path) -> Result<Option<Table>, ResultsError> {
+fn table(name: &str, shelf: &'static str, path: &Path) -> Result<Option<Table>, ResultsError> {
     let mut parts: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for (model, folder) in folders(path)? {
         let files = parquet_files(&folder)?;
@@ -38,7 +39,7 @@ fn table(name: &str, path: &Path) -> Result<Option<Table>, ResultsError> {
     }
     match parts.values().flatten().next() {
         None => Ok(None),
-        Some(first) => Ok(Some(Table { name: name.into(), origin: Origin::of(first)?, parts })),
+        Some(first) => Ok(Some(Table { name: name.into(), shelf, origin: Origin::of(first)?, parts })),
     }
 }
 
