@@ -44,7 +44,6 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
     if !has_steps(by_model.values().map(Vec::as_slice)) {
         return Ok(None);
     }
-    let first = table.models().first().copied().unwrap_or_default();
     Ok(Some(Figure {
         id: words::slug(&format!("across {}", table.name)),
         title: "The highest head of each score, by model".into(),
@@ -53,7 +52,7 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
             .into(),
         alt: peaks(&by_model, score),
         chart: Chart::Lines(Lines {
-            x: X::Steps { tokens_per_step: table.tokens_per_step(first)? },
+            x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: "highest score".into(), include: vec![0.0] },
             panels,
         }),
@@ -64,7 +63,7 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
 
 fn pick(score: &str, definition: &str) -> Pick {
     let filters = vec![Filter::Text("score", score.into()), Filter::Text("definition", definition.into())];
-    Pick::new(&["model", "step", "value"], filters).max("value")
+    Pick::new(&["model", "step"], &["value"], filters).max()
 }
 
 fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(Rows<'a>, ByModel), ResultsError> {
@@ -99,7 +98,7 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     };
     let (_, by_model) = highest(heads, score, definition)?;
     let of_losses =
-        Pick::new(&["model", "step", "value"], vec![Filter::Text("metric", "loss_second_half".into())]).mean("value");
+        Pick::new(&["model", "step"], &["value"], vec![Filter::Text("metric", "loss_second_half".into())]).mean();
     let rows = of_losses.rows(losses)?;
     let means = losses::means(&rows, &["model"], "value")?;
     let loss_of: ByModel = means.into_iter().map(|(keys, points)| (keys[0].clone(), points)).collect();
@@ -119,7 +118,7 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
         caption: "Each model's way through training: the score of its highest induction head along x, its mean loss on the repeated half of \
                   the prompts along y, checkpoint after checkpoint."
             .into(),
-        alt: format!("{} Against them the loss on repeated tokens falls.", peaks(&by_model, score)),
+        alt: format!("{} {}", peaks(&by_model, score), ends(&joined)),
         chart: Chart::Lines(Lines {
             x: X::Linear { label: format!("highest induction score ({definition})") },
             y: Y { label: "loss on the second half (nats)".into(), include: vec![0.0] },
@@ -177,6 +176,21 @@ fn join(scores: &Code, losses: &Code) -> Code {
         losses_rs.trim_end()
     );
     Code { python, rust }
+}
+
+/// Where the ways begin and end.
+fn ends(rows: &[Both<'_>]) -> String {
+    let mut models: Vec<&str> = rows.iter().map(|row| row.model).collect();
+    models.dedup();
+    let one = |model: &&str| {
+        let own: Vec<&Both<'_>> = rows.iter().filter(|row| row.model == *model).collect();
+        let (first, last) = (own.first()?, own.last()?);
+        let text = |row: &Both<'_>| {
+            format!("score {}, loss {}", words::number(Some(row.score)), words::number(Some(row.loss)))
+        };
+        Some(format!("{model} goes from {} to {}.", text(first), text(last)))
+    };
+    models.iter().filter_map(one).collect::<Vec<_>>().join(" ")
 }
 
 fn peaks(by_model: &ByModel, score: &str) -> String {

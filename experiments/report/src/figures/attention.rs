@@ -27,7 +27,8 @@ pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 }
 
 fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, ResultsError> {
-    let all = Pick::new(&["step"], vec![Filter::Int("prompt_id", 0), Filter::Int("key", 0), Filter::Int("query", 0)]);
+    let all =
+        Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("key", 0), Filter::Int("query", 0)]);
     let all: BTreeSet<i64> = all.of(model).rows(table)?.ints("step")?.into_iter().flatten().collect();
     let all: Vec<i64> = all.into_iter().collect();
     let chosen = steps::spread(&all, FRAMES);
@@ -64,13 +65,13 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
 }
 
 fn pick(model: &str, chosen: &[i64], prompts: Vec<i64>) -> Pick {
-    const COLUMNS: [&str; 10] =
-        ["prompt_id", "step", "layer", "head", "query", "key", "key_id", "query_token", "key_token", "weight"];
+    const KEYS: [&str; 6] = ["prompt_id", "step", "layer", "head", "query", "key"];
+    const VALUES: [&str; 4] = ["key_id", "query_token", "key_token", "weight"];
     let mut filters = vec![Filter::Ints("prompt_id", prompts)];
     if !chosen.is_empty() {
         filters.push(Filter::Ints("step", chosen.to_vec()));
     }
-    Pick::new(&COLUMNS, filters).of(model)
+    Pick::new(&KEYS, &VALUES, filters).of(model)
 }
 
 /// `(step, layer, head, query, key)`.

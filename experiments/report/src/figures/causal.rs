@@ -15,7 +15,7 @@ use crate::words;
 mod map;
 
 /// Curves in one chart.
-const CURVES: usize = 6;
+const CURVES: usize = 5;
 /// Settings (methods or directions) that have figures of their own.
 const SETTINGS: usize = 3;
 /// Bars in one panel.
@@ -31,7 +31,7 @@ pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
         for setting in &settings {
             let own: Vec<&PlaceCurve> = curves.iter().filter(|curve| curve.place.setting == *setting).collect();
             let subject = Subject { table, model, setting, curves: &own };
-            figures.extend(map::figure(&subject)?);
+            figures.extend(map::figures(&subject)?);
             figures.extend(subject.lines()?);
         }
         figures.extend(bars(table, model, &curves, &settings)?);
@@ -71,6 +71,13 @@ impl Subject<'_> {
         let keys = summary::keys(self.table).unwrap_or_default();
         let columns = COLUMNS.into_iter().filter(|column| keys.contains(column));
         columns.zip(self.setting).map(|(column, value)| Filter::Text(column, value.clone())).collect()
+    }
+
+    /// Effects with their intervals under some conditions.
+    fn pick(&self, filters: Vec<Filter>) -> Result<Pick, ResultsError> {
+        let keys: Vec<&'static str> = summary::keys(self.table)?.into_iter().chain(["step"]).collect();
+        let [low, high] = summary::bounds_of(self.table);
+        Ok(Pick::new(&keys, &[value_of(self.table), low, high], filters).of(self.model))
     }
 
     /// The chosen places, the largest at the end first.
@@ -125,16 +132,13 @@ impl Subject<'_> {
     }
 
     fn pick_of_largest(&self, step: i64, least: f64) -> Result<Pick, ResultsError> {
-        let keys = summary::keys(self.table)?;
-        let value = value_of(self.table);
-        let columns: Vec<&'static str> =
-            keys.iter().copied().chain(["step", value]).chain(summary::bounds_of(self.table)).collect();
+        let (keys, value) = (summary::keys(self.table)?, value_of(self.table));
         let mut filters = self.filters();
         if keys.contains(&"control") {
             filters.push(Filter::Null("control"));
         }
         filters.push(Filter::End { by: keys, value, step, least });
-        Ok(Pick::new(&columns, filters).of(self.model))
+        self.pick(filters)
     }
 
     fn series(&self, shown: &[&PlaceCurve]) -> Vec<Series> {
@@ -190,7 +194,7 @@ impl Subject<'_> {
     fn label(&self) -> String {
         let metric = self.setting.last().map(String::as_str).unwrap_or_default();
         match value_of(self.table) {
-            "effect" => format!("effect on {metric} (0 to 1)"),
+            "effect" => format!("effect on {metric} (1: as on the other prompt)"),
             _ => format!("change of {metric}"),
         }
     }
@@ -237,16 +241,9 @@ fn bars(
 
 /// All places of the main metric at one step, controls among them.
 fn pick_of_end(subject: &Subject<'_>, last: Option<i64>) -> Result<Pick, ResultsError> {
-    let keys = summary::keys(subject.table)?;
-    let columns: Vec<&'static str> = keys
-        .iter()
-        .copied()
-        .chain(["step", value_of(subject.table)])
-        .chain(summary::bounds_of(subject.table))
-        .collect();
     let metric = subject.setting.last().map(|metric| Filter::Text("metric", metric.clone()));
     let step = last.map_or(Filter::Null("step"), |step| Filter::Int("step", step));
-    Ok(Pick::new(&columns, metric.into_iter().chain([step]).collect()).of(subject.model))
+    subject.pick(metric.into_iter().chain([step]).collect())
 }
 
 /// The steps of a set of curves that become frames.

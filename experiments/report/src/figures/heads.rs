@@ -14,7 +14,7 @@ use crate::summary::{HeadCurve, Scored, listing_of, scored};
 use crate::words;
 
 /// Heads in colour.
-const COLORED: usize = 6;
+const COLORED: usize = 5;
 /// Heads in grey behind them, where there are few models.
 const MUTED: usize = 40;
 /// Cells of all maps of a section together: at the worst, noise, about a megabyte of the page.
@@ -64,7 +64,7 @@ fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result
             "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the change point of \
              the highest head with its 95 % interval; dashed, what uniform attention scores.",
             words::plural(shown.len(), "head"),
-            if full && main.heads.len() > COLORED { ", others in grey" } else { "" },
+            greys(main.heads.len(), full),
         ),
         alt: finding(model, main),
         chart: Chart::Lines(Lines {
@@ -76,6 +76,16 @@ fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result
         code: pick(model, main, peak_of(shown)).code(table),
         id,
     })
+}
+
+/// What is said of the heads in grey.
+fn greys(heads: usize, full: bool) -> String {
+    match heads.saturating_sub(COLORED) {
+        0 => String::new(),
+        _ if !full => String::new(),
+        others if others <= MUTED => ", the others in grey".into(),
+        _ => format!(", the next {MUTED} in grey"),
+    }
 }
 
 /// What the formula gives under uniform attention, which depends on the prompts only.
@@ -132,7 +142,7 @@ fn pick_of_scores(model: &str, scores: &[Scored], most: u32) -> Pick {
         Filter::Texts("definition", texts(|scored| &scored.definition)),
         Filter::Top { within: "score", by: &["layer", "head"], value: "value", most },
     ];
-    Pick::new(&["score", "layer", "head", "step", "value"], filters).of(model)
+    Pick::new(&["score", "layer", "head", "step"], &["value"], filters).of(model)
 }
 
 /// Heads × checkpoints.
@@ -140,8 +150,9 @@ fn map(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
     let checkpoints = main.heads.first().map_or(1, |head| head.points.len()).max(1);
     let mut shown: Vec<&HeadCurve> = main.heads.iter().take((cells / checkpoints).max(24)).collect();
     shown.sort_by_key(|head| (head.layer, head.head));
-    let steps: Vec<Option<i64>> =
-        shown.first().map(|head| head.points.iter().map(|point| point.step).collect()).unwrap_or_default();
+    let steps: BTreeSet<Option<i64>> =
+        shown.iter().flat_map(|head| head.points.iter().map(|point| point.step)).collect();
+    let steps: Vec<Option<i64>> = steps.into_iter().collect();
     let value = |head: &HeadCurve, step: &Option<i64>| head.points.iter().find(|point| point.step == *step)?.value;
     let values: Vec<Option<f64>> = shown.iter().flat_map(|head| aligned(head, &steps, value)).collect();
     let most = values.iter().copied().flatten().fold(f64::MIN_POSITIVE, f64::max);
@@ -201,7 +212,7 @@ fn aligned<'a>(
 
 fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
     let filters = vec![Filter::Text("score", main.score.clone()), Filter::Text("definition", main.definition.clone())];
-    let pick = Pick::new(&["layer", "head", "step", "value"], filters).of(model);
+    let pick = Pick::new(&["layer", "head", "step"], &["value"], filters).of(model);
     match least {
         Some(least) => pick.and(Filter::Peak { by: &["layer", "head"], value: "value", least }),
         None => pick,

@@ -21,8 +21,9 @@ const POSITIONS: i64 = 24;
 pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let mut figures = Vec::new();
     for model in table.models().into_iter().take(IN_FULL) {
-        let all =
-            Pick::new(&["step"], vec![Filter::Int("prompt_id", 0), Filter::Int("pos", 0)]).of(model).rows(table)?;
+        let all = Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("pos", 0)])
+            .of(model)
+            .rows(table)?;
         let all: BTreeSet<i64> = all.ints("step")?.into_iter().flatten().collect();
         let chosen = steps::spread(&all.into_iter().collect::<Vec<_>>(), FRAMES);
         for prompt in 0..PROMPTS {
@@ -33,13 +34,13 @@ pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 }
 
 fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Option<Figure>, ResultsError> {
-    const COLUMNS: [&str; 10] =
-        ["layer", "pos", "step", "token_id", "token", "top_id", "top_token", "top_prob", "target_token", "target_prob"];
+    const KEYS: [&str; 3] = ["layer", "pos", "step"];
+    const VALUES: [&str; 7] = ["token_id", "token", "top_id", "top_token", "top_prob", "target_token", "target_prob"];
     let mut filters = vec![Filter::Int("prompt_id", prompt)];
     if !chosen.is_empty() {
         filters.push(Filter::Ints("step", chosen.to_vec()));
     }
-    let pick = Pick::new(&COLUMNS, filters).of(model);
+    let pick = Pick::new(&KEYS, &VALUES, filters).of(model);
     let rows = pick.rows(table)?;
     if rows.is_empty() {
         return Ok(None);

@@ -23,7 +23,7 @@ pub(super) fn induction(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 }
 
 fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
-    let pick = Pick::new(&["model", "metric", "step", "value"], vec![]).mean("value");
+    let pick = Pick::new(&["model", "metric", "step"], &["value"], vec![]).mean();
     let rows = pick.rows(table)?;
     let curves = means(&rows, &["model", "metric"], "value")?;
     const NAMES: [(&str, &str); 2] =
@@ -52,11 +52,11 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
         id: format!("{}-halves", words::slug(&table.name)),
         title: "Loss on new and on repeated tokens".into(),
         caption: "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, which repeats it; \
-                  bands are 95 % intervals of the mean (1.96 standard errors over prompts). The vertical mark is the change point of the second."
+                  bands are 1.96 standard errors over prompts on each side. The vertical mark is the change point of the second."
             .into(),
         alt: ends(&curves, "loss_second_half"),
         chart: Chart::Lines(Lines {
-            x: X::Steps { tokens_per_step: table.tokens_per_step(models.first().copied().unwrap_or_default())? },
+            x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: "loss (nats)".into(), include: vec![0.0] },
             panels,
         }),
@@ -73,14 +73,14 @@ fn by_model(
     label: &str,
     include: Vec<f64>,
 ) -> Result<Option<Figure>, ResultsError> {
-    let pick = Pick::new(&["model", "step", "value"], vec![Filter::Text("metric", metric.into())]).mean("value");
+    let pick = Pick::new(&["model", "step"], &["value"], vec![Filter::Text("metric", metric.into())]).mean();
     let rows = pick.rows(table)?;
     lines(table, &pick, &rows, "value", [metric, title, label], include)
 }
 
 /// The mean over prompts and positions, and where in the prompt it is lost.
 pub(super) fn tokens(table: &Table) -> Result<Vec<Figure>, ResultsError> {
-    let pick = Pick::new(&["model", "step", "loss"], vec![]).mean("loss");
+    let pick = Pick::new(&["model", "step"], &["loss"], vec![]).mean_per("prompt_id");
     let rows = pick.rows(table)?;
     let words = ["mean", "Mean loss of all tokens", "loss (nats)"];
     let mut figures: Vec<Figure> = lines(table, &pick, &rows, "loss", words, vec![0.0])?.into_iter().collect();
@@ -92,7 +92,7 @@ pub(super) fn tokens(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 
 /// Positions × checkpoints.
 fn positions(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
-    let pick = Pick::new(&["pos", "step", "loss"], vec![]).of(model).mean("loss");
+    let pick = Pick::new(&["pos", "step"], &["loss"], vec![]).of(model).mean();
     let rows = pick.rows(table)?;
     let (positions, steps, losses) = (rows.ints("pos")?, rows.ints("step")?, rows.floats("loss")?);
     let grid = super::grid::Grid::of(
@@ -138,14 +138,13 @@ fn lines(
         points: bounded(super::points(points), &bounds),
         event: super::event(points).filter(|_| curves.len() == 1),
     });
-    let first = table.models().first().map(|model| table.tokens_per_step(model)).transpose()?.flatten();
     Ok(Some(Figure {
         id: format!("{}-{}", words::slug(&table.name), words::slug(word)),
         title: title.into(),
-        caption: format!("{title} over training; bands are 95 % intervals of the mean (1.96 standard errors)."),
+        caption: format!("{title} over training; bands are 1.96 standard errors over prompts on each side."),
         alt: ends(&curves, "").replacen("It", title, 1),
         chart: Chart::Lines(Lines {
-            x: X::Steps { tokens_per_step: first },
+            x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: label.into(), include },
             panels: vec![LinePanel { title: String::new(), series: series.collect() }],
         }),

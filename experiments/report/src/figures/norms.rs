@@ -16,7 +16,7 @@ pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 }
 
 fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
-    let pick = Pick::new(&["param", "step", "norm"], vec![Filter::Null("head")]).of(model);
+    let pick = Pick::new(&["param", "step"], &["norm"], vec![Filter::Null("head")]).of(model);
     let rows = pick.rows(table)?;
     let curves = rows.curves(&["param"], "norm", None)?;
     let params = curves.keys.texts("param")?;

@@ -1,7 +1,7 @@
 //! Which rows and columns of a table a figure shows, said once: the frame behind the figure and the lines of Polars below it are
 //! made of the same description.
 
-use polars::prelude::{DataType, LazyFrame, PolarsResult, SortMultipleOptions, col};
+use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col};
 
 mod filter;
 
@@ -12,19 +12,31 @@ use crate::frame::Rows;
 use crate::page::Code;
 use crate::results::{ResultsError, Table};
 
-/// A choice of rows and columns, sorted by them from the left.
+/// A choice of rows and columns, sorted by the keys from the left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pick {
     filters: Vec<Filter>,
-    mean: Option<&'static str>,
-    max: Option<&'static str>,
-    columns: Vec<&'static str>,
+    keys: Vec<&'static str>,
+    values: Vec<&'static str>,
+    aggregate: Aggregate,
+}
+
+/// What becomes of the rows that agree in all keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aggregate {
+    /// They stay as they are.
+    Rows,
+    /// The largest value.
+    Max,
+    /// The mean, its standard error (`NAME_se`) and the number (`n`) of what was averaged: rows, or the means of the rows that agree
+    /// in one more column. Errors are between independent things, such as prompts, and not between the tokens of one.
+    Mean { unit: Option<&'static str> },
 }
 
 impl Pick {
-    /// These columns of the rows that meet every condition.
-    pub fn new(columns: &[&'static str], filters: Vec<Filter>) -> Self {
-        Self { filters, mean: None, max: None, columns: columns.to_vec() }
+    /// These columns of the rows that meet every condition: `keys` tell rows apart, `values` are what was measured.
+    pub fn new(keys: &[&'static str], values: &[&'static str], filters: Vec<Filter>) -> Self {
+        Self { filters, keys: keys.to_vec(), values: values.to_vec(), aggregate: Aggregate::Rows }
     }
 
     /// Only those rows of the model.
@@ -41,18 +53,24 @@ impl Pick {
         self
     }
 
-    /// The mean of a column, its standard error (`NAME_se`) and the number of its defined values (`n`) over the rows that agree
-    /// in all the other columns.
+    /// Means of the values over the rows that agree in all keys.
     #[must_use]
-    pub fn mean(mut self, value: &'static str) -> Self {
-        self.mean = Some(value);
+    pub fn mean(mut self) -> Self {
+        self.aggregate = Aggregate::Mean { unit: None };
         self
     }
 
-    /// The largest value of a column over the rows that agree in all the other columns.
+    /// As [`mean`](Self::mean), of the means over the rows that agree in `unit` too.
     #[must_use]
-    pub fn max(mut self, value: &'static str) -> Self {
-        self.max = Some(value);
+    pub fn mean_per(mut self, unit: &'static str) -> Self {
+        self.aggregate = Aggregate::Mean { unit: Some(unit) };
+        self
+    }
+
+    /// The largest values over the rows that agree in all keys.
+    #[must_use]
+    pub fn max(mut self) -> Self {
+        self.aggregate = Aggregate::Max;
         self
     }
 
@@ -76,114 +94,108 @@ impl Pick {
     fn on(&self, frame: LazyFrame) -> PolarsResult<LazyFrame> {
         let narrow = |frame: LazyFrame, filter: &Filter| PolarsResult::Ok(frame.filter(filter.expr()?));
         let frame = self.filters.iter().try_fold(frame, narrow)?;
-        let keys = || self.keys().map(col).collect::<Vec<_>>();
-        let frame = match (self.mean, self.max) {
-            (None, None) => frame.select(self.columns.iter().map(|name| col(*name)).collect::<Vec<_>>()),
-            (None, Some(value)) => frame.group_by(keys()).agg([col(value).max()]),
-            (Some(value), _) => frame.group_by(keys()).agg([
-                col(value).mean(),
-                (col(value).std(1) / col(value).count().cast(DataType::Float64).sqrt()).alias(format!("{value}_se")),
-                col(value).count().alias("n"),
-            ]),
+        let columns = |names: &mut dyn Iterator<Item = &'static str>| names.map(col).collect::<Vec<_>>();
+        let keys = columns(&mut self.keys.iter().copied());
+        let values = columns(&mut self.values.iter().copied());
+        let frame = match self.aggregate {
+            Aggregate::Rows => frame.select([keys, values].concat()),
+            Aggregate::Max => frame.group_by(keys).agg(values.into_iter().map(Expr::max).collect::<Vec<_>>()),
+            Aggregate::Mean { unit } => {
+                let means = values.into_iter().map(Expr::mean).collect::<Vec<_>>();
+                let frame = match unit {
+                    Some(unit) => frame.group_by([keys.clone(), vec![col(unit)]].concat()).agg(means),
+                    None => frame,
+                };
+                frame.group_by(keys).agg(self.values.iter().flat_map(|value| mean_of(value)).collect::<Vec<_>>())
+            }
         };
-        let keys: Vec<&str> = self.keys().collect();
+        let keys: Vec<&str> = self.keys.clone();
         Ok(frame.sort(keys, SortMultipleOptions::default().with_maintain_order(true)))
     }
 
-    /// The columns that rows are told apart by: all but the numbers.
-    fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.columns.iter().copied().filter(|name| !VALUES.contains(name))
-    }
-
-    /// The lines of Polars that give the same rows; `glob` names the table's files.
+    /// The lines of Polars that give the same rows.
     pub fn code(&self, table: &Table) -> Code {
         let glob = format!("{}/{}/**/*.parquet", table.shelf, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }
 
     fn python(&self, glob: &str) -> String {
+        let keys = list(self.keys.iter().copied());
         let mut lines = vec!["import polars as pl".to_owned(), String::new(), "(".into()];
         lines.push(format!("    pl.scan_parquet({})", quoted(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.python())));
-        match (self.mean, self.max) {
-            (None, None) => lines.push(format!("    .select({})", list(self.columns.iter().copied()))),
-            (None, Some(value)) => {
-                lines.push(format!("    .group_by({}).agg(pl.col(\"{value}\").max())", list(self.keys())));
+        let each = |function: &str| {
+            self.values.iter().map(|value| format!("pl.col(\"{value}\").{function}()")).collect::<Vec<_>>().join(", ")
+        };
+        match self.aggregate {
+            Aggregate::Rows => {
+                lines.push(format!("    .select({})", list(self.keys.iter().chain(&self.values).copied())))
             }
-            (Some(value), _) => lines.extend([
-                format!("    .group_by({})", list(self.keys())),
-                "    .agg(".into(),
-                format!("        pl.col(\"{value}\").mean(),"),
-                format!(
-                    "        (pl.col(\"{value}\").std() / pl.col(\"{value}\").count().sqrt()).alias(\"{value}_se\"),"
-                ),
-                format!("        pl.col(\"{value}\").count().alias(\"n\"),"),
-                "    )".into(),
-            ]),
+            Aggregate::Max => lines.push(format!("    .group_by({keys}).agg({})", each("max"))),
+            Aggregate::Mean { unit } => {
+                lines.extend(unit.map(|unit| format!("    .group_by({keys}, \"{unit}\").agg({})", each("mean"))));
+                lines.extend([format!("    .group_by({keys})"), "    .agg(".into()]);
+                lines.extend(self.values.iter().flat_map(|value| python_mean(value)));
+                lines.push("    )".into());
+            }
         }
-        lines.push(format!("    .sort({}, maintain_order=True)", list(self.keys())));
+        lines.push(format!("    .sort({keys}, maintain_order=True)"));
         lines.extend(["    .collect()".into(), ")".into()]);
         lines.join("\n")
     }
 
     fn rust(&self, glob: &str) -> String {
+        let keys = cols(self.keys.iter().copied());
         let mut lines = vec!["use polars::prelude::*;".to_owned(), String::new()];
         lines.push(format!("LazyFrame::scan_parquet(PlRefPath::new({}), Default::default())?", quoted(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.rust())));
-        match (self.mean, self.max) {
-            (None, None) => lines.push(format!("    .select([{}])", cols(self.columns.iter().copied()))),
-            (None, Some(value)) => {
-                lines.push(format!("    .group_by([{}]).agg([col(\"{value}\").max()])", cols(self.keys())));
+        let each = |function: &str| {
+            self.values.iter().map(|value| format!("col(\"{value}\").{function}()")).collect::<Vec<_>>().join(", ")
+        };
+        match self.aggregate {
+            Aggregate::Rows => {
+                lines.push(format!("    .select([{}])", cols(self.keys.iter().chain(&self.values).copied())))
             }
-            (Some(value), _) => lines.extend([
-                format!("    .group_by([{}])", cols(self.keys())),
-                "    .agg([".into(),
-                format!("        col(\"{value}\").mean(),"),
-                format!(
-                    "        (col(\"{value}\").std(1) / col(\"{value}\").count().cast(DataType::Float64).sqrt()).alias(\"{value}_se\"),"
-                ),
-                format!("        col(\"{value}\").count().alias(\"n\"),"),
-                "    ])".into(),
-            ]),
+            Aggregate::Max => lines.push(format!("    .group_by([{keys}]).agg([{}])", each("max"))),
+            Aggregate::Mean { unit } => {
+                lines.extend(
+                    unit.map(|unit| format!("    .group_by([{keys}, col(\"{unit}\")]).agg([{}])", each("mean"))),
+                );
+                lines.extend([format!("    .group_by([{keys}])"), "    .agg([".into()]);
+                lines.extend(self.values.iter().flat_map(|value| rust_mean(value)));
+                lines.push("    ])".into());
+            }
         }
         let order = "SortMultipleOptions::default().with_maintain_order(true)";
-        lines.push(format!("    .sort([{}], {order})", list(self.keys())));
+        lines.push(format!("    .sort([{}], {order})", list(self.keys.iter().copied())));
         lines.push("    .collect()?".into());
         lines.join("\n")
     }
 }
 
-/// Columns that are measured: rows are not sorted by them.
-const VALUES: &[&str] = &[
-    "value",
-    "null",
-    "loss",
-    "effect",
-    "effect_low",
-    "effect_high",
-    "delta",
-    "delta_low",
-    "delta_high",
-    "base",
-    "changed",
-    "clean",
-    "corrupt",
-    "patched",
-    "n",
-    "norm",
-    "rms",
-    "weight",
-    "top_token",
-    "top_prob",
-    "token",
-    "target_token",
-    "target_prob",
-    "query_token",
-    "key_token",
-    "stderr",
-    "entropy",
-    "target_rank",
-];
+/// The mean of a column, its standard error, and the number of its defined values.
+fn mean_of(value: &str) -> [Expr; 3] {
+    let n = || col(value).count();
+    let error = col(value).std(1) / n().cast(DataType::Float64).sqrt();
+    [col(value).mean(), error.alias(format!("{value}_se")), n().alias("n")]
+}
+
+fn python_mean(value: &str) -> [String; 3] {
+    [
+        format!("        pl.col(\"{value}\").mean(),"),
+        format!("        (pl.col(\"{value}\").std() / pl.col(\"{value}\").count().sqrt()).alias(\"{value}_se\"),"),
+        format!("        pl.col(\"{value}\").count().alias(\"n\"),"),
+    ]
+}
+
+fn rust_mean(value: &str) -> [String; 3] {
+    let error = format!("col(\"{value}\").std(1) / col(\"{value}\").count().cast(DataType::Float64).sqrt()");
+    [
+        format!("        col(\"{value}\").mean(),"),
+        format!("        ({error}).alias(\"{value}_se\"),"),
+        format!("        col(\"{value}\").count().alias(\"n\"),"),
+    ]
+}
 
 #[cfg(test)]
 mod tests {
@@ -191,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_lines_say_what_the_frame_is() {
-        let pick = Pick::new(&["step", "layer", "value"], vec![Filter::Text("score", "induction".into())]).of("na\"no");
+        let pick =
+            Pick::new(&["step", "layer"], &["value"], vec![Filter::Text("score", "induction".into())]).of("na\"no");
         let python = pick.python("results/t/**/*.parquet");
         insta::assert_snapshot!(python, @r#"
         import polars as pl
@@ -205,7 +218,7 @@ mod tests {
             .collect()
         )
         "#);
-        let rust = Pick::new(&["step", "value"], vec![Filter::Ints("step", vec![0, 512])]).mean("value").rust("r");
+        let rust = Pick::new(&["step"], &["value"], vec![Filter::Ints("step", vec![0, 512])]).mean().rust("r");
         insta::assert_snapshot!(rust, @r#"
         use polars::prelude::*;
 

@@ -139,6 +139,15 @@ impl Table {
         Ok(pair.filter(|(step, _)| *step > 0).map(|(step, tokens)| tokens as f64 / step as f64))
     }
 
+    /// Tokens in one step, where all models of the table have the same number: only then is there one axis of tokens.
+    ///
+    /// # Errors
+    /// As [`tokens_per_step`](Self::tokens_per_step).
+    pub fn common_tokens(&self) -> Result<Option<f64>, ResultsError> {
+        let all = self.parts.keys().map(|model| self.tokens_per_step(model)).collect::<Result<Vec<_>, _>>()?;
+        Ok(all.first().copied().flatten().filter(|first| all.iter().all(|other| *other == Some(*first))))
+    }
+
     /// All rows of the table, lazily.
     ///
     /// # Errors

@@ -73,7 +73,7 @@ pub fn bounds_of(table: &Table) -> [&'static str; 2] {
     if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
 }
 
-/// The curves of every place of a model, in the order of the table. Effects whose interval is wider than 0.5 are undefined.
+/// The curves of every place of a model, in the order of the table. Effects that say nothing ([`is_sure`]) are undefined.
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
@@ -96,7 +96,21 @@ pub fn places_in(table: &Table, rows: &Rows<'_>, keys: &[&str]) -> Result<Vec<Pl
     let curves = rows.curves(keys, value, Some(bounds_of(table)))?;
     let places = (0..curves.points.len()).map(|row| place(&curves.keys, row)).collect::<Result<Vec<_>, _>>()?;
     let points = curves.points.into_iter().map(|points| if value == "effect" { sure(points) } else { points });
-    Ok(places.into_iter().zip(points).map(|(place, points)| PlaceCurve { place, points }).collect())
+    let mut curves = places.into_iter().zip(points).map(|(place, points)| PlaceCurve { place, points }).collect();
+    forget_empty_end(&mut curves);
+    Ok(curves)
+}
+
+/// A checkpoint at the end at which nothing is defined, such as the donor itself, is not the end of anything.
+fn forget_empty_end(curves: &mut Vec<PlaceCurve>) {
+    let defined = |curve: &PlaceCurve| {
+        curve.points.iter().filter(|point| point.value.is_some()).filter_map(|point| point.step).max()
+    };
+    if let Some(last) = curves.iter().filter_map(defined).max() {
+        for curve in curves {
+            curve.points.retain(|point| point.step.is_none_or(|step| step <= last));
+        }
+    }
 }
 
 fn place(keys: &Rows<'_>, row: usize) -> Result<Place, ResultsError> {
@@ -169,17 +183,25 @@ fn note(table: &Table) -> String {
 }
 
 /// A patched effect is a ratio. Where the two prompts of a pair hardly differ yet, it is noise over nothing.
-pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on the other prompt. Checkpoints at which the interval is wider \
-                          than 0.5 are left out: there the two prompts differ too little to divide by.";
+pub const UNSURE: &str = "Effects are ratios: 0 as without the patch, 1 as on the other prompt. They are left out where the interval is \
+                          wider than 0.5 or does not hold the value: there the two prompts differ too little to divide by.";
 
 /// The widest interval of an effect that says something.
-pub const WIDEST: f64 = 0.5;
+const WIDEST: f64 = 0.5;
 
-/// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a narrow one.
+/// Whether a ratio says something: its interval is narrow, and it lies inside. A ratio of means over pairs of which few differ may lie
+/// far outside of the interval of its own resamples.
+pub fn is_sure(value: f64, interval: Option<(f64, f64)>) -> bool {
+    // The ends of an interval are rounded as the value is not.
+    let slack = 1e-6 * (1.0 + value.abs());
+    interval.is_some_and(|(low, high)| high - low <= WIDEST && (low - slack..=high + slack).contains(&value))
+}
+
+/// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a good one.
 fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {
     let measured = points.iter().any(|point| point.band.is_some());
     for point in &mut points {
-        if measured && point.band.is_none_or(|(low, high)| high - low > WIDEST) {
+        if measured && point.value.is_some_and(|value| !is_sure(value, point.band)) {
             (point.value, point.band) = (None, None);
         }
     }
@@ -272,8 +294,9 @@ mod tests {
             band: Some((value - width / 2.0, value + width / 2.0)),
         };
         let unknown = CurvePoint { band: None, ..point(5.0, 0.0) };
-        let kept = sure(vec![point(-240.0, 30.0), point(0.5, 0.1), unknown]);
-        assert_eq!(kept.iter().map(|point| point.value).collect::<Vec<_>>(), [None, Some(0.5), None]);
+        let outside = CurvePoint { band: Some((-0.3, 0.2)), ..point(-9.28, 0.0) };
+        let kept = sure(vec![point(-240.0, 30.0), point(0.5, 0.1), unknown, outside]);
+        assert_eq!(kept.iter().map(|point| point.value).collect::<Vec<_>>(), [None, Some(0.5), None, None]);
         // A table without any interval, of a single pair, is taken as it is.
         assert_eq!(sure(vec![unknown])[0].value, Some(5.0));
     }

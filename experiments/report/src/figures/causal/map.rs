@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Subject, csv, frames};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::frame::Rows;
-use crate::page::Figure;
+use crate::page::{Code, Figure};
 use crate::pick::{Filter, Pick};
 use crate::results::ResultsError;
-use crate::summary::{self, UNSURE, WIDEST, bounds_of, value_of};
+use crate::summary::{self, UNSURE, bounds_of, is_sure, value_of};
 use crate::words;
 
 /// Frames of a slider.
@@ -17,7 +17,7 @@ const FRAMES: usize = 16;
 const PANELS: usize = 6;
 
 /// What the rows and columns of a map are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Axes {
     LayerPosition,
     LayerHead,
@@ -31,6 +31,7 @@ type Label = (i64, i64, String);
 
 /// A value in its place.
 struct Cell {
+    axes: Axes,
     panel: String,
     row: Label,
     column: Label,
@@ -38,83 +39,84 @@ struct Cell {
     value: Option<f64>,
 }
 
-/// The map of a setting; none where its places make no grid.
-pub(super) fn figure(subject: &Subject<'_>) -> Result<Option<Figure>, ResultsError> {
+/// The maps of a setting, one for each kind of grid that its places make.
+pub(super) fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, ResultsError> {
     let keys = summary::keys(subject.table)?;
     let donors = keys.contains(&"donor_step");
     let frames = if donors { Vec::new() } else { frames(subject.curves, FRAMES) };
-    let pick = pick(subject, &keys, &frames);
+    let pick = pick(subject, &keys, &frames)?;
     let rows = pick.rows(subject.table)?;
-    let Some(axes) = axes(&rows, donors)? else {
-        return Ok(None);
-    };
-    let cells = cells(subject, &rows, axes)?;
+    let cells = cells(subject, &rows)?;
     let frames = if donors { vec![None] } else { frames };
-    let panels = panels(&cells, &frames);
-    if panels.is_empty() {
-        return Ok(None);
+    let kinds: BTreeSet<Axes> = cells.iter().map(|cell| cell.axes).collect();
+    let mut figures = Vec::new();
+    for axes in kinds {
+        let own: Vec<&Cell> = cells.iter().filter(|cell| cell.axes == axes).collect();
+        let (panels, left_out) = panels(&own, &frames);
+        // What goes to one receiver is no grid; bars show it.
+        let line = axes == Axes::SenderReceiver && panels.iter().all(|panel| panel.columns.len() < 2);
+        if !panels.is_empty() && !line {
+            let (csv, code) = (csv(&rows)?, pick.code(subject.table));
+            figures.push(figure(subject, axes, &frames, (panels, left_out), (csv, code)));
+        }
     }
-    let limit = panels
-        .iter()
-        .flat_map(|panel| panel.values.iter().flatten())
-        .fold(0.0_f64, |most, value| most.max(value.abs()));
-    let limit = if limit > 0.0 { limit } else { 1.0 };
+    Ok(figures)
+}
+
+fn figure(
+    subject: &Subject<'_>,
+    axes: Axes,
+    frames: &[Option<i64>],
+    (panels, left_out): (Vec<MapPanel>, usize),
+    (csv, code): (String, Code),
+) -> Figure {
     let (row, column) = axes.words();
-    let names: Vec<String> =
-        frames.iter().map(|step| if donors { "all checkpoints".into() } else { words::step(*step) }).collect();
-    Ok(Some(Figure {
-        id: subject.id("map"),
+    let name = |step: &Option<i64>| if axes == Axes::DonorStep { "all checkpoints".into() } else { words::step(*step) };
+    let limit = limit(subject, &panels, frames.len());
+    Figure {
+        id: subject.id(&format!("{row} {column}")),
         title: format!("{}: {row} × {column}", subject.name()),
-        caption: caption(subject, axes, names.len()),
+        caption: caption(subject, axes, frames.len(), left_out),
         alt: subject.finding(&subject.ranked().into_iter().take(super::CURVES).collect::<Vec<_>>()),
         chart: Chart::Map(Map {
             scale: ColorScale { label: subject.label(), kind: ScaleKind::Diverging, low: -limit, high: limit },
-            shown: names.len() - 1,
-            frames: names,
+            frames: frames.iter().map(name).collect(),
+            shown: frames.len() - 1,
             axes: (row.into(), column.into()),
             panels,
         }),
-        csv: csv(&rows)?,
-        code: pick.code(subject.table),
-    }))
+        csv,
+        code,
+    }
 }
 
-fn pick(subject: &Subject<'_>, keys: &[&'static str], frames: &[Option<i64>]) -> Pick {
-    let columns: Vec<&'static str> =
-        keys.iter().copied().chain(["step", value_of(subject.table)]).chain(bounds_of(subject.table)).collect();
+/// Where the colours end: at the largest value, but of ratios not far beyond 1 and beyond the last frame, so that one early frame
+/// does not bleach all others.
+fn limit(subject: &Subject<'_>, panels: &[MapPanel], frames: usize) -> f64 {
+    let largest = |values: &mut dyn Iterator<Item = &Option<f64>>| {
+        values.flatten().fold(0.0_f64, |most, value| most.max(value.abs()))
+    };
+    let all = largest(&mut panels.iter().flat_map(|panel| &panel.values));
+    let last = |panel: &MapPanel| panel.values.len() - panel.values.len() / frames.max(1);
+    let end = largest(&mut panels.iter().flat_map(|panel| &panel.values[last(panel)..]));
+    let limit = if value_of(subject.table) == "effect" { all.min(end.max(1.0)) } else { all };
+    if limit > 0.0 { limit } else { 1.0 }
+}
+
+fn pick(subject: &Subject<'_>, keys: &[&'static str], frames: &[Option<i64>]) -> Result<Pick, ResultsError> {
     let mut filters = subject.filters();
-    // Entries of a pattern, parts of a stream and sets of heads have no place on these grids.
+    // Entries of a pattern, random controls and sets of heads have no place on these grids.
     for column in ["key", "control"].into_iter().filter(|column| keys.contains(column)) {
         filters.push(Filter::Null(column));
     }
-    for column in ["part", "set"].into_iter().filter(|column| keys.contains(column)) {
-        filters.push(Filter::Text(column, String::new()));
+    if keys.contains(&"set") {
+        filters.push(Filter::Text("set", String::new()));
     }
     let steps: Vec<i64> = frames.iter().copied().flatten().collect();
     if !steps.is_empty() {
         filters.push(Filter::Ints("step", steps));
     }
-    Pick::new(&columns, filters).of(subject.model)
-}
-
-/// The grid that the first rows make; tables mix several kinds of places only where the user asked for all of them.
-fn axes(rows: &Rows<'_>, donors: bool) -> Result<Option<Axes>, ResultsError> {
-    if donors {
-        return Ok(Some(Axes::DonorStep));
-    }
-    if rows.has("sender") {
-        let receivers: BTreeSet<String> = rows.texts("receiver")?.into_iter().collect();
-        return Ok((receivers.len() > 1).then_some(Axes::SenderReceiver));
-    }
-    let has = |name: &str| -> Result<bool, ResultsError> {
-        Ok(rows.has(name) && rows.ints(name)?.iter().any(Option::is_some))
-    };
-    Ok(match (has("layer")?, has("head")?, has("pos")?) {
-        (true, false, true) => Some(Axes::LayerPosition),
-        (true, true, false) => Some(Axes::LayerHead),
-        (true, true, true) => Some(Axes::HeadPosition),
-        _ => None,
-    })
+    subject.pick(filters)
 }
 
 impl Axes {
@@ -137,6 +139,8 @@ struct Places {
     donors: Vec<Option<i64>>,
     steps: Vec<Option<i64>>,
     hooks: Vec<String>,
+    what: Vec<String>,
+    parts: Vec<String>,
     senders: Vec<String>,
     receivers: Vec<String>,
     /// What stands at the positions, where that is known.
@@ -154,17 +158,35 @@ impl Places {
             donors: ints("donor_step")?,
             steps: ints("step")?,
             hooks: texts("hook")?,
+            what: texts("what")?,
+            parts: texts("part")?,
             senders: texts("sender")?,
             receivers: texts("receiver")?,
             tokens,
         })
     }
 
+    /// The kind of grid that a row of the table has a place on; none for places that are no cells, such as whole layers.
+    fn axes(&self, row: usize) -> Option<Axes> {
+        if self.donors[row].is_some() {
+            return Some(Axes::DonorStep);
+        }
+        if !self.senders[row].is_empty() {
+            return Some(Axes::SenderReceiver);
+        }
+        match (self.layers[row].is_some(), self.heads[row].is_some(), self.positions[row].is_some()) {
+            (true, false, true) => Some(Axes::LayerPosition),
+            (true, true, false) => Some(Axes::LayerHead),
+            (true, true, true) => Some(Axes::HeadPosition),
+            _ => None,
+        }
+    }
+
     /// The panel, the row and the column of a row of the table.
     fn at(&self, axes: Axes, row: usize) -> Option<(String, Label, Label)> {
         let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
         let (layer, head) = (self.layers[row], self.heads[row]);
-        let site = words::site(&self.hooks[row]).to_owned();
+        let site = [words::site(&self.hooks[row]), self.parts[row].as_str()].join(" ").trim().to_owned();
         Some(match axes {
             Axes::LayerPosition => (site, number(layer)?, self.position(row)?),
             Axes::LayerHead => (site, number(layer)?, number(head)?),
@@ -181,22 +203,28 @@ impl Places {
         Some((position, 0, text.unwrap_or_else(|| position.to_string())))
     }
 
-    /// What a donor gives: `resid_post L3`, `all`.
+    /// What a donor gives: `resid_post L3`, `weights attn_out L1H3`, `weights`.
     fn donated(&self, site: &str, row: usize) -> String {
-        let layer = self.layers[row].map(|layer| format!(" L{layer}")).unwrap_or_default();
-        let head = self.heads[row].map(|head| format!("H{head}")).unwrap_or_default();
-        let position = self.positions[row].map(|position| format!(" pos {position}")).unwrap_or_default();
-        format!("{}{layer}{head}{position}", if site.is_empty() { "all" } else { site })
+        let what = Some(self.what[row].as_str()).filter(|what| *what != "activation").unwrap_or_default();
+        let place = match (self.layers[row], self.heads[row]) {
+            (Some(layer), Some(head)) => words::head(layer, head),
+            (Some(layer), None) => format!("L{layer}"),
+            _ => String::new(),
+        };
+        let position = self.positions[row].map(|position| format!("pos {position}")).unwrap_or_default();
+        let words = [what, site, &place, &position];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
 }
 
-fn cells(subject: &Subject<'_>, rows: &Rows<'_>, axes: Axes) -> Result<Vec<Cell>, ResultsError> {
+fn cells(subject: &Subject<'_>, rows: &Rows<'_>) -> Result<Vec<Cell>, ResultsError> {
     let values = sure_values(subject, rows)?;
     let places = Places::of(rows, subject.table.origin.positions())?;
     let cell = |row: usize| {
+        let axes = places.axes(row)?;
         let (panel, label, column) = places.at(axes, row)?;
         let frame = if axes == Axes::DonorStep { None } else { places.steps[row] };
-        Some(Cell { panel, row: label, column, frame, value: values[row] })
+        Some(Cell { axes, panel, row: label, column, frame, value: values[row] })
     };
     Ok((0..rows.len()).filter_map(cell).collect())
 }
@@ -207,8 +235,8 @@ fn sure_values(subject: &Subject<'_>, rows: &Rows<'_>) -> Result<Vec<Option<f64>
     let [low, high] = bounds_of(subject.table);
     let (values, lows, highs) = (rows.floats(value)?, rows.floats(low)?, rows.floats(high)?);
     let measured = value == "effect" && lows.iter().any(Option::is_some);
-    let narrow = |row: usize| lows[row].zip(highs[row]).is_some_and(|(low, high)| high - low <= WIDEST);
-    Ok((0..rows.len()).map(|row| values[row].filter(|_| !measured || narrow(row))).collect())
+    let bounds = |row: usize| lows[row].zip(highs[row]);
+    Ok((0..rows.len()).map(|row| values[row].filter(|value| !measured || is_sure(*value, bounds(row)))).collect())
 }
 
 /// The order of components in the model: the embedding, in each layer heads before the MLP, the logits.
@@ -222,8 +250,9 @@ fn component(name: &str) -> Label {
     (layer.unwrap_or(outside), kind, name.to_owned())
 }
 
-/// A panel for each of the first names, in the order in which they come; grids with a single cell are none.
-fn panels(cells: &[Cell], frames: &[Option<i64>]) -> Vec<MapPanel> {
+/// A panel for each of the first names, in the order in which they come, and how many names have none. A panel with a single cell
+/// is no grid and left out as well.
+fn panels(cells: &[&Cell], frames: &[Option<i64>]) -> (Vec<MapPanel>, usize) {
     let mut names: Vec<&str> = Vec::new();
     for cell in cells {
         if !names.contains(&cell.panel.as_str()) {
@@ -231,7 +260,7 @@ fn panels(cells: &[Cell], frames: &[Option<i64>]) -> Vec<MapPanel> {
         }
     }
     let panel = |name: &&str| {
-        let own: Vec<&Cell> = cells.iter().filter(|cell| cell.panel == **name).collect();
+        let own: Vec<&Cell> = cells.iter().copied().filter(|cell| cell.panel == **name).collect();
         let rows: Vec<&Label> = own.iter().map(|cell| &cell.row).collect::<BTreeSet<_>>().into_iter().collect();
         let columns: Vec<&Label> = own.iter().map(|cell| &cell.column).collect::<BTreeSet<_>>().into_iter().collect();
         let at: BTreeMap<(Option<i64>, &Label, &Label), Option<f64>> =
@@ -243,11 +272,14 @@ fn panels(cells: &[Cell], frames: &[Option<i64>]) -> Vec<MapPanel> {
         let text = |labels: &[&Label]| labels.iter().map(|label| label.2.clone()).collect::<Vec<_>>();
         MapPanel { title: (*name).to_string(), rows: text(&rows), columns: text(&columns), values }
     };
-    let panels = names.iter().take(PANELS).map(panel);
-    panels.filter(|panel| panel.rows.len() * panel.columns.len() > 1).collect()
+    let mut panels: Vec<MapPanel> =
+        names.iter().map(panel).filter(|panel| panel.rows.len() * panel.columns.len() > 1).collect();
+    let left_out = panels.len().saturating_sub(PANELS);
+    panels.truncate(PANELS);
+    (panels, left_out)
 }
 
-fn caption(subject: &Subject<'_>, axes: Axes, frames: usize) -> String {
+fn caption(subject: &Subject<'_>, axes: Axes, frames: usize, left_out: usize) -> String {
     let what = match axes {
         Axes::LayerPosition => "What a patch at each layer and position does, a panel for each hook.",
         Axes::LayerHead => "What each head does, a panel for each hook.",
@@ -261,7 +293,12 @@ fn caption(subject: &Subject<'_>, axes: Axes, frames: usize) -> String {
         String::new()
     };
     let ratio = if value_of(subject.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
-    format!("{what}{slider}{ratio}")
+    let others = if left_out > 0 {
+        format!(" The first {PANELS}; {} are in the table alone.", words::plural(left_out, "other"))
+    } else {
+        String::new()
+    };
+    format!("{what}{others}{slider}{ratio}")
 }
 
 #[cfg(test)]
@@ -271,12 +308,12 @@ mod tests {
     use crate::summary::{PlaceCurve, places};
     use crate::testing::{Scratch, floats, ints, part, texts};
 
-    fn map_of(table: &Table) -> Figure {
+    fn maps_of(table: &Table) -> Vec<Figure> {
         let curves = places(table, "m").expect("curves");
         let own: Vec<&PlaceCurve> = curves.iter().collect();
         let setting = curves[0].place.setting.clone();
         let subject = Subject { table, model: "m", setting: &setting, curves: &own };
-        figure(&subject).expect("readable").expect("a map")
+        figures(&subject).expect("readable")
     }
 
     #[test]
@@ -301,8 +338,8 @@ mod tests {
             part(&scratch.0, "patch", "activation_patching", "m", Some(step), own);
         }
         let results = Results::open(&scratch.0).expect("results");
-        let figure = map_of(&results.tables["patch"]);
-        let Chart::Map(map) = &figure.chart else { panic!("{figure:?}") };
+        let figures = maps_of(&results.tables["patch"]);
+        let Chart::Map(map) = &figures[0].chart else { panic!("{figures:?}") };
         assert_eq!((map.frames.as_slice(), map.shown), (["step 0".to_owned(), "step 512".into()].as_slice(), 1));
         let panel = &map.panels[0];
         assert_eq!((panel.title.as_str(), panel.rows.len(), panel.columns.len()), ("resid_pre", 2, 2));
@@ -330,7 +367,6 @@ mod tests {
         part(&scratch.0, "direct", "path_patching", "m", Some(0), own);
         let results = Results::open(&scratch.0).expect("results");
         let table = &results.tables["direct"];
-        let rows = Rows::collect(table, table.frame().expect("a frame")).expect("rows");
-        assert_eq!(axes(&rows, false).expect("readable"), None);
+        assert_eq!(maps_of(table), []);
     }
 }
