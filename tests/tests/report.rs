@@ -37,12 +37,20 @@ fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
     let names = figures(&folder.join("out"));
     assert!(names.contains(&"head-scores-tiny-emergence.svg".to_owned()), "{names:?}");
     assert_eq!(names.iter().filter(|name| name.ends_with(".svg")).count() * 2, names.len(), "data for every figure");
-    // Made again, beside a figure of results that are gone.
-    fs::write(folder.join("out/figures/gone.svg"), "<svg/>").expect("write");
+    // Made again, beside a figure of an earlier report whose results are gone, and beside what a person keeps there.
+    for name in ["gone.svg", "gone.csv", "mine.svg"] {
+        fs::write(folder.join("out/figures").join(name), "<svg/>").expect("write");
+    }
+    let mut earlier = text.clone();
+    earlier.push_str("<a href=\"figures/gone.svg\">");
+    fs::write(folder.join("out/report.html"), earlier).expect("write");
     let said = run(&folder, &["report", "out"]).ok();
     assert_eq!(said.out.trim(), "out/report.html");
     assert_eq!(fs::read(folder.join("out/report.html")).expect("a page"), page);
-    assert_eq!(figures(&folder.join("out")), names);
+    let mut kept = names.clone();
+    kept.push("mine.svg".into());
+    kept.sort();
+    assert_eq!(figures(&folder.join("out")), kept, "what a person keeps there stays");
     run(&folder, &["report", "out", "--out", "appendix/page.html"]).ok();
     assert_eq!(fs::read(folder.join("appendix/page.html")).expect("a page"), page);
     assert_eq!(figures(&folder.join("appendix")), names);
@@ -137,6 +145,16 @@ fn what_is_no_output_folder_and_what_is_damaged_is_named() {
     let bytes = fs::read(&part).expect("a part");
     fs::write(&part, &bytes[..bytes.len() / 2]).expect("write");
     for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", "SELECT * FROM head_scores"]] {
-        run(&folder, command).refused(&["head_scores", "remedy:"]);
+        run(&folder, command).refused(&["step000000.parquet is not a readable Parquet file", "remedy:"]);
     }
+    fs::write(&part, bytes).expect("write");
+    // Not only the first part is named. The sweep beside it is none of the report's business.
+    let later = folder.join("out/results/induction_loss/tiny/step000007.parquet");
+    let bytes = fs::read(&later).expect("a part");
+    fs::write(&later, &bytes[..bytes.len() / 2]).expect("write");
+    run(&folder, &["summary", "out"]).refused(&["step000007.parquet is not a readable Parquet file"]);
+    fs::create_dir_all(folder.join("out/results/old/nano")).expect("a folder");
+    fs::rename(&later, folder.join("out/results/old/nano/step000007.parquet")).expect("a move");
+    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert!(said.err.contains("no report was written: ") && said.err.contains("step000007.parquet"), "{}", said.err);
 }

@@ -31,7 +31,7 @@ impl Listing {
     pub fn terminal(&self) -> String {
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(self.columns.iter().map(|column| column.name.as_str()));
+        table.set_header(self.columns.iter().map(|column| visible(&column.name)));
         for row in &self.rows {
             table.add_row(row.iter().map(|cell| visible(cell)));
         }
@@ -40,8 +40,8 @@ impl Listing {
             layout.set_cell_alignment(if column.numeric { right } else { comfy_table::CellAlignment::Left });
         }
         let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-        let note = if self.note.is_empty() { String::new() } else { format!("\n  {}", self.note) };
-        format!("{}\n{}{note}", self.title, lines.join("\n"))
+        let note = if self.note.is_empty() { String::new() } else { format!("\n  {}", visible(&self.note)) };
+        format!("{}\n{}{note}", visible(&self.title), lines.join("\n"))
     }
 
     /// The rows as CSV with a header line, by RFC 4180.
@@ -53,12 +53,16 @@ impl Listing {
 
     /// `{"id", "title", "note", "rows": [{column: text or number}]}`; a cell without a value is null.
     pub fn json(&self) -> Value {
-        let cell = |column: &ListingColumn, text: &String| match text.parse::<f64>() {
+        let number = |text: &str| -> Option<Value> {
+            // Counts have their thousands apart, as people read them.
+            let plain = text.replace(',', "");
+            let number = plain.parse::<f64>().ok().filter(|number| number.is_finite())?;
+            Some(plain.parse::<i64>().map_or_else(|_| number.into(), Value::from))
+        };
+        let cell = |column: &ListingColumn, text: &String| match Some(text).filter(|_| column.numeric) {
             _ if text.is_empty() => Value::Null,
-            Ok(number) if column.numeric && number.is_finite() => {
-                text.parse::<i64>().map_or_else(|_| number.into(), Value::from)
-            }
-            _ => Value::from(text.as_str()),
+            Some(numeric) => number(numeric).unwrap_or_else(|| Value::from(text.as_str())),
+            None => Value::from(text.as_str()),
         };
         let row = |row: &Vec<String>| -> Value {
             let cells = self.columns.iter().zip(row);
@@ -72,9 +76,12 @@ impl Listing {
     }
 }
 
-/// A text without characters that would steer a terminal.
-fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// A text without characters that would steer a terminal or the direction of writing.
+pub fn visible(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// One line of CSV; cells with a comma, a quote or a line break stand between quotes.
@@ -125,5 +132,8 @@ mod tests {
         let json = listing().json();
         assert_eq!(json["rows"][0], serde_json::json!({ "model": "pythia-70m", "peak": 0.85, "changes at": 512 }));
         assert_eq!(json["rows"][1]["changes at"], Value::Null);
+        let mut counted = listing();
+        counted.rows[0][2] = "143,000".into();
+        assert_eq!(counted.json()["rows"][0]["changes at"], 143_000);
     }
 }

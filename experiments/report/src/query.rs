@@ -1,9 +1,12 @@
 //! SQL over the tables of a folder, by Polars.
 
+use std::panic::{self, AssertUnwindSafe};
+
+use polars::error::{PolarsError, PolarsResult};
 use polars::prelude::{AnyValue, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, SerWriter};
 use polars::sql::SQLContext;
 
-use crate::listing::{Listing, ListingColumn};
+use crate::listing::{Listing, ListingColumn, visible};
 use crate::results::{Results, ResultsError};
 
 /// A query without an answer.
@@ -48,11 +51,23 @@ pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
     let mut tables = Vec::new();
     for table in results.tables.values().chain(&results.checkpoints) {
         context.register(&table.name, table.frame()?);
-        tables.push(table.name.clone());
+        tables.push(visible(&table.name));
     }
     let failed =
         |error: polars::error::PolarsError| QueryError::Sql { problem: error.to_string(), tables: tables.clone() };
-    context.execute(sql).and_then(|frame| frame.collect()).map_err(failed)
+    quietly(|| context.execute(sql).and_then(|frame| frame.collect())).map_err(failed)
+}
+
+/// Polars ends with a panic where a query asks for a type that this program was built without, such as dates in a CSV.
+fn quietly(ask: impl FnOnce() -> PolarsResult<DataFrame>) -> PolarsResult<DataFrame> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let answer = panic::catch_unwind(AssertUnwindSafe(ask));
+    panic::set_hook(hook);
+    answer.unwrap_or_else(|reason| {
+        let reason = reason.downcast_ref::<String>().map(String::as_str).or_else(|| reason.downcast_ref().copied());
+        Err(PolarsError::ComputeError(format!("this query cannot be computed: {}", reason.unwrap_or("a panic")).into()))
+    })
 }
 
 /// The answer as a file's bytes.
@@ -123,6 +138,17 @@ mod tests {
         let text = String::from_utf8(encode(&answer, Format::Json).expect("json")).expect("text");
         assert_eq!(text, r#"[{"layer":2,"head":3,"first_step":64,"peak":0.9}]"#);
         assert_eq!(&encode(&answer, Format::Parquet).expect("parquet")[..4], b"PAR1");
+    }
+
+    #[test]
+    fn what_polars_panics_at_is_an_error() {
+        let scratch = Scratch::new("query-panic");
+        let path = scratch.0.join("dates.csv");
+        std::fs::write(&path, "a,b\n2020-01-01,1\n").expect("write");
+        // Whether it can or cannot be computed depends on how Polars was built; it must not end the program.
+        let _ = query(&results(&scratch), &format!("SELECT CAST(b AS DATE) FROM read_csv('{}')", path.display()));
+        let error = quietly(|| panic!("no such type")).expect_err("a panic");
+        assert_eq!(error.to_string(), "this query cannot be computed: no such type");
     }
 
     #[test]

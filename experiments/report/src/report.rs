@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use crate::figures::{self, Published};
 use crate::page::{Block, Page, Section};
-use crate::results::{Record, Results, ResultsError};
+use crate::results::{Kind, Record, Results, ResultsError};
 use crate::summary;
-use crate::words;
+use crate::words::{self, Distinct};
 
 /// A report, in memory: whoever asked for it puts the files in their places.
 #[derive(Clone, Debug)]
@@ -34,20 +34,13 @@ pub fn report(results: &Results, published: Option<&Published>) -> Result<Report
 
 /// Words for links and files are made of names, and two names may give one word: the later ones get a number.
 fn tell_apart(sections: &mut [Section]) {
-    let mut taken = BTreeSet::new();
-    let mut fresh = |id: &mut String| {
-        let (word, mut number) = (id.clone(), 2);
-        while !taken.insert(id.clone()) {
-            *id = format!("{word}-{number}");
-            number += 1;
-        }
-    };
+    let mut distinct = Distinct::default();
     for section in sections {
-        fresh(&mut section.id);
+        section.id = distinct.word(&section.id);
         for block in &mut section.blocks {
             match block {
-                Block::Figure(figure) => fresh(&mut figure.id),
-                Block::Listing(listing) => fresh(&mut listing.id),
+                Block::Figure(figure) => figure.id = distinct.word(&figure.id),
+                Block::Listing(listing) => listing.id = distinct.word(&listing.id),
                 _ => {}
             }
         }
@@ -71,9 +64,12 @@ fn lead(results: &Results, sections: &[Section]) -> Result<Vec<String>, ResultsE
         [] => "No results yet.".to_owned(),
         models => format!("{} at {}, {tables} of results.", list(models), words::plural(checkpoints, "checkpoint")),
     };
-    // The first finding of each kind of table; a second table of a kind says the same of other prompts.
-    let kinds: BTreeSet<String> = results.tables.values().map(|table| words::slug(&table.origin.kind)).collect();
-    let findings = sections.iter().filter(|section| kinds.contains(&section.id)).filter_map(finding).take(FINDINGS);
+    // The first finding of each kind of table: a second table of a kind says the same of other prompts, and pictures of single prompts
+    // find nothing.
+    let mut kinds = BTreeSet::from([None, Some(Kind::AttentionPatterns)]);
+    let first = results.main_tables().into_iter().filter(|table| kinds.insert(table.kind()));
+    let first: Vec<String> = first.map(|table| words::slug(&table.name)).collect();
+    let findings = sections.iter().filter(|section| first.contains(&section.id)).filter_map(finding).take(FINDINGS);
     Ok([what].into_iter().chain(findings).collect())
 }
 

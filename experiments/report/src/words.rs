@@ -1,6 +1,7 @@
 //! Numbers and names as people read them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 /// The order in which people list models: by the number of parameters in the name where both have one, else by name.
 pub fn by_size(a: &str, b: &str) -> Ordering {
@@ -74,7 +75,22 @@ pub fn site(hook: &str) -> &str {
     last.strip_prefix("hook_").unwrap_or(last)
 }
 
-/// A word for files and links: lower case letters, digits and single hyphens.
+/// Gives every word out once: a second `head-scores` becomes `head-scores-2`.
+#[derive(Clone, Debug, Default)]
+pub struct Distinct(BTreeSet<String>);
+
+impl Distinct {
+    /// The word, with a number where it was given out already.
+    pub fn word(&mut self, word: &str) -> String {
+        let numbered = (2..).map(|number| format!("{word}-{number}"));
+        let free = [word.to_owned()].into_iter().chain(numbered).find(|word| !self.0.contains(word));
+        let free = free.unwrap_or_else(|| word.to_owned());
+        self.0.insert(free.clone());
+        free
+    }
+}
+
+/// A word for files and links: lower case letters, digits and single hyphens; `unnamed` for a name without any of them.
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
     for c in text.chars() {
@@ -84,7 +100,10 @@ pub fn slug(text: &str) -> String {
             slug.push('-');
         }
     }
-    slug.trim_end_matches('-').to_owned()
+    match slug.trim_end_matches('-') {
+        "" => "unnamed".into(),
+        slug => slug.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +136,8 @@ mod tests {
     #[test]
     fn slugs_are_words() {
         assert_eq!(slug("head_scores · pythia-1.4b"), "head-scores-pythia-1-4b");
-        assert_eq!(slug("../<x>"), "x");
+        assert_eq!((slug("../<x>").as_str(), slug("検").as_str()), ("x", "unnamed"));
+        let mut distinct = Distinct::default();
+        assert_eq!(["a", "a", "a-2", "a"].map(|word| distinct.word(word)), ["a", "a-2", "a-2-2", "a-3"]);
     }
 }

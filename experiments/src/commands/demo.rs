@@ -34,7 +34,7 @@ pub fn run(_: Args) -> Result<Exit, Failure> {
     let outcome = sweep(&study, &disk, &library, None, false)?;
     super::print(&curve::of(&study, &disk)?)?;
     let exit = report(&study, &disk, &outcome);
-    show(&disk)?;
+    show(&disk);
     Ok(exit)
 }
 

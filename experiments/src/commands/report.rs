@@ -1,6 +1,8 @@
 //! `pythia report`: one HTML page that shows everything, and its figures as files.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use pythia_report::figures::Published;
@@ -65,11 +67,12 @@ fn published(path: &Path) -> Result<Published, Failure> {
 /// Writes the report of an output folder into it; where it lies.
 pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
     let report = draw(dir, published)?;
+    let earlier = figures_of(&dir.join("report.html"));
     let folder = Folder::of_files(dir)?;
     for (path, bytes) in &report.files {
         folder.write(path, bytes)?;
     }
-    forget_others(dir, &report)?;
+    forget(dir, &earlier, &report)?;
     folder.write(Path::new("report.html"), report.page.html().as_bytes())?;
     folder.tidy();
     Ok(dir.join("report.html"))
@@ -91,23 +94,52 @@ fn write_beside(report: &Report, page: &Path) -> Result<(), FolderError> {
     Claim::new(page)?.write(report.page.html().as_bytes())
 }
 
-/// Removes figures of an earlier report that this one has not: a picture of results that are gone would be taken for theirs.
-fn forget_others(dir: &Path, report: &Report) -> Result<(), FolderError> {
-    let folder = dir.join("figures");
-    let failed = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| FolderError { what, path, source }
+/// A page is some megabytes at most.
+const MAX_PAGE: u64 = 64 << 20;
+
+/// The figures that the page of an earlier report links to; none where there is no such page.
+fn figures_of(page: &Path) -> BTreeSet<String> {
+    let mut text = String::new();
+    let read = File::open(page).and_then(|file| file.take(MAX_PAGE).read_to_string(&mut text));
+    let words = text.split("href=\"figures/").skip(1).filter_map(|rest| rest.split(".svg\"").next());
+    let clean = |word: &&str| {
+        word.len() < 200 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
-    if !folder.is_dir() {
+    if read.is_ok() { words.filter(clean).map(str::to_owned).collect() } else { BTreeSet::new() }
+}
+
+/// Removes the figures of an earlier report that this one has not: a picture of results that are gone would be taken for theirs. Files
+/// that no report wrote are not touched, and nothing in a folder that is a link to another place.
+fn forget(dir: &Path, earlier: &BTreeSet<String>, report: &Report) -> Result<(), FolderError> {
+    let folder = dir.join("figures");
+    if folder.is_symlink() {
         return Ok(());
     }
-    for entry in fs::read_dir(&folder).map_err(failed("list", &folder))? {
-        let path = entry.map_err(failed("list", &folder))?.path();
-        let ours = path.extension().is_some_and(|ending| ending == "svg" || ending == "csv");
-        let current = report.files.iter().any(|(file, _)| dir.join(file) == path);
-        if ours && !current {
-            fs::remove_file(&path).map_err(failed("remove", &path))?;
+    let files = earlier.iter().flat_map(|word| ["svg", "csv"].map(|ending| format!("figures/{word}.{ending}")));
+    for file in files.filter(|file| !report.files.iter().any(|(path, _)| path == Path::new(file))) {
+        let path = dir.join(file);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(FolderError { what: "remove", path, source });
+            }
+            _ => {}
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn figures_are_those_that_a_page_links_to() {
+        let scratch = Scratch::new("figures-of");
+        let page = scratch.0.join("report.html");
+        assert!(figures_of(&page).is_empty());
+        fs::write(&page, "<a href=\"figures/a-1.svg\">SVG</a> <a href=\"figures/../../b.svg\"> href=\"figures/c.svg\"")
+            .expect("write");
+        assert_eq!(figures_of(&page).into_iter().collect::<Vec<_>>(), ["a-1", "c"]);
+    }
 }

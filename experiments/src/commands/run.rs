@@ -60,16 +60,21 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let outcome = sweep(&study, &disk, &library, args.experiment.limit, args.fresh)?;
     let exit = report(&study, &disk, &outcome);
     if !args.no_report {
-        show(&disk)?;
+        show(&disk);
     }
     Ok(exit)
 }
 
-/// Writes the report, and says where it lies.
-pub(crate) fn show(disk: &Disk) -> Result<(), Failure> {
-    let page = super::report::write(&disk.out, None)?;
-    crate::say::say!("open {} in a browser; `pythia summary {}` has the numbers", page.display(), disk.out.display());
-    Ok(())
+/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in their places: it
+/// is said, and the exit stays that of the sweep.
+pub(crate) fn show(disk: &Disk) {
+    match super::report::write(&disk.out, None) {
+        Ok(page) => {
+            let (page, out) = (page.display(), disk.out.display());
+            crate::say::say!("open {page} in a browser; `pythia summary {out}` has the numbers");
+        }
+        Err(failure) => crate::say::say!("no report was written: {}", failure.report(crate::place::color())),
+    }
 }
 
 /// Pins what the experiment reads of the hub, brings what describes its models, and opens it.

@@ -116,8 +116,12 @@ impl Subject<'_> {
             title: format!("{}: the largest effects over training", self.name()),
             caption: format!(
                 "The {} with the largest effect at step {last}, over training; bands are 95 % intervals over pairs, the mark is the change \
-                 point of the first.{}",
+                 point of the first.{}{}",
                 words::plural(shown.len(), "place"),
+                match self.controls(shown) {
+                    Some(controls) => format!(" Dashed, the mean of the {} with their range.", controls.name),
+                    None => String::new(),
+                },
                 if value == "effect" { format!(" {UNSURE}") } else { String::new() }
             ),
             alt: self.finding(shown),
@@ -229,8 +233,12 @@ fn bars(
         id: words::slug(&format!("{} {model} bars", table.name)),
         title: format!("{model}: effects at {}", words::step(last)),
         caption: format!(
-            "Up to {BARS} places by the size of their effect at the last checkpoint, with 95 % intervals over pairs; a grey band behind a \
-             bar is the range of what random sets of the same size do."
+            "Up to {BARS} places by the size of their effect at the last checkpoint, with 95 % intervals over pairs.{}",
+            if curves.iter().any(|curve| curve.place.control.is_some()) {
+                " A grey band behind a bar is the range of what random sets of the same size do."
+            } else {
+                ""
+            }
         ),
         alt: subject.finding(&subject.ranked().into_iter().take(CURVES).collect::<Vec<_>>()),
         chart: Chart::Bars(Bars { label: subject.label(), panels }),

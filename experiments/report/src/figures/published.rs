@@ -44,7 +44,7 @@ pub enum PublishedError {
 struct Row {
     model: String,
     step: i64,
-    shots: i64,
+    shots: Option<i64>,
     task: String,
     metric: String,
     value: f64,
@@ -72,37 +72,59 @@ impl Published {
         if rows.is_empty() { Err(PublishedError::Empty) } else { Ok(Self { name: name.into(), rows }) }
     }
 
-    /// A figure of all tasks: the models among `own` where there are some, else the best known sizes.
+    /// A figure for each metric, as metrics share no axis: the models among `own` where there are some, else the best known sizes.
     pub(super) fn blocks(&self, own: &[&str]) -> Vec<Block> {
         let models = self.models(own);
         let chosen: Vec<&Row> = self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
-        let shots = chosen.iter().map(|row| row.shots).min().unwrap_or(0);
+        let shots = chosen.iter().filter_map(|row| row.shots).min();
         let chosen: Vec<&Row> = chosen.into_iter().filter(|row| row.shots == shots).collect();
-        let tasks: BTreeSet<&str> = chosen.iter().map(|row| row.task.as_str()).collect();
-        let panels: Vec<LinePanel> = tasks.iter().take(TASKS).map(|task| panel(task, &chosen, &models)).collect();
+        let mut by_metric: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for task in chosen.iter().map(|row| row.task.as_str()).collect::<BTreeSet<_>>() {
+            by_metric.entry(metric_of(task, &chosen)).or_default().push(task);
+        }
         let common = own.iter().any(|model| models.contains(model));
         let whose =
             if common { "the models of this report" } else { "models of the file, as none of this report's is in it" };
-        let figure = Figure {
-            id: "published".into(),
-            title: format!("Published evaluations ({})", self.name),
-            caption: format!(
-                "{shots}-shot results of {whose}; accuracy where there is one. Bands are 1.96 published standard errors on each side."
-            ),
+        let figure = |(metric, tasks): (&str, Vec<&str>)| {
+            let rows: Vec<&Row> = chosen
+                .iter()
+                .copied()
+                .filter(|row| row.metric == metric && tasks.contains(&row.task.as_str()))
+                .collect();
+            Block::Figure(self.figure(metric, &tasks, &rows, &models, (shots, whose)))
+        };
+        by_metric.into_iter().map(figure).collect()
+    }
+
+    fn figure(
+        &self,
+        metric: &str,
+        tasks: &[&str],
+        rows: &[&Row],
+        models: &[&str],
+        (shots, whose): (Option<i64>, &str),
+    ) -> Figure {
+        let how = shots.map_or("Results".to_owned(), |shots| format!("{shots}-shot results"));
+        let hidden = tasks.len().saturating_sub(TASKS);
+        let others =
+            if hidden > 0 { format!(" {} are not shown.", words::plural(hidden, "more task")) } else { String::new() };
+        Figure {
+            id: words::slug(&format!("published evaluations {metric}")),
+            title: format!("Published {metric} ({})", self.name),
+            caption: format!("{how} of {whose}. Bands are 1.96 published standard errors on each side.{others}"),
             alt: format!(
-                "Published curves of {} on {}.",
+                "Published {metric} of {} on {}.",
                 words::plural(models.len(), "model"),
-                words::plural(panels.len(), "task")
+                words::plural(tasks.len(), "task")
             ),
             chart: Chart::Lines(Lines {
                 x: X::Steps { tokens_per_step: None },
-                y: Y { label: "value".into(), include: vec![] },
-                panels,
+                y: Y { label: metric.to_owned(), include: vec![] },
+                panels: tasks.iter().take(TASKS).map(|task| panel(task, rows, models)).collect(),
             }),
-            csv: csv(&chosen),
-            code: self.code(&models, shots),
-        };
-        vec![Block::Figure(figure)]
+            csv: csv(rows),
+            code: self.code(metric, models, shots),
+        }
     }
 
     fn models<'a>(&'a self, own: &[&'a str]) -> Vec<&'a str> {
@@ -122,18 +144,23 @@ impl Published {
         models
     }
 
-    fn code(&self, models: &[&str], shots: i64) -> Code {
-        let (file, list) = (serde_json::Value::from(self.name.as_str()), serde_json::json!(models));
+    /// The lines name no column that the file need not have.
+    fn code(&self, metric: &str, models: &[&str], shots: Option<i64>) -> Code {
+        let quote = |text: &str| serde_json::Value::from(text).to_string();
+        let (file, metric, list) = (quote(&self.name), quote(metric), serde_json::json!(models));
+        let shots_py = shots.map_or(String::new(), |shots| format!(", pl.col(\"num_fewshot\") == {shots}"));
         let python = format!(
-            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    .filter(pl.col(\"model\").is_in({list}), pl.col(\"num_fewshot\") == {shots}, pl.col(\"step\") >= 0)\n    .select(\"task\", \"metric\", \"model\", \"step\", \"value\", \"stderr\")\n    .collect()\n)"
+            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    .filter(pl.col(\"model\").is_in({list}), \
+             pl.col(\"metric\") == {metric}, pl.col(\"step\") >= 0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \
+             \"value\")\n    .collect()\n)"
         );
-        let any = models
-            .iter()
-            .map(|model| format!("col(\"model\").eq(lit({}))", serde_json::Value::from(*model)))
-            .collect::<Vec<_>>();
+        let any: Vec<String> = models.iter().map(|model| format!("col(\"model\").eq(lit({}))", quote(model))).collect();
         let any = any.join(".or(") + &")".repeat(models.len().saturating_sub(1));
+        let shots_rs = shots.map_or(String::new(), |shots| format!(".and(col(\"num_fewshot\").eq(lit({shots})))"));
         let rust = format!(
-            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    .with_infer_schema_length(None)\n    .finish()?\n    .filter({any})\n    .filter(col(\"num_fewshot\").eq(lit({shots})).and(col(\"step\").gt_eq(lit(0))))\n    .select([col(\"task\"), col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\"), col(\"stderr\")])\n    .collect()?"
+            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    .with_infer_schema_length(None)\n    .finish()?\n    \
+             .filter({any})\n    .filter(col(\"metric\").eq(lit({metric})).and(col(\"step\").gt_eq(lit(0))){shots_rs})\n    .select([col(\"task\"), \
+             col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\")])\n    .collect()?"
         );
         Code { python, rust }
     }
@@ -161,20 +188,24 @@ fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
     let row = |row: usize| {
         let step = steps[row].filter(|step| *step >= 0.0)?;
         let (model, task, metric) = (models[row].clone(), tasks[row].clone(), metrics[row].clone());
-        let shots = shots[row].unwrap_or(0.0) as i64;
+        let shots = shots[row].map(|shots| shots as i64);
         Some(Row { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
     };
     Ok((0..frame.height()).filter_map(row).collect())
 }
 
-/// One task: accuracy where there is one, else its first metric.
+/// The metric that stands for a task: accuracy where there is one, else its first.
+fn metric_of<'a>(task: &str, rows: &[&'a Row]) -> &'a str {
+    let metrics: BTreeSet<&str> = rows.iter().filter(|row| row.task == task).map(|row| row.metric.as_str()).collect();
+    metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default()
+}
+
+/// One task.
 fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
     let own: Vec<&&Row> = rows.iter().filter(|row| row.task == task).collect();
-    let metrics: BTreeSet<&str> = own.iter().map(|row| row.metric.as_str()).collect();
-    let metric = metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default();
     let series = models.iter().enumerate().map(|(index, model)| {
         let by_step: BTreeMap<i64, &Row> =
-            own.iter().filter(|row| row.model == *model && row.metric == metric).map(|row| (row.step, **row)).collect();
+            own.iter().filter(|row| row.model == *model).map(|row| (row.step, **row)).collect();
         let point = |(step, row): (&i64, &&Row)| Point {
             x: *step as f64,
             y: Some(row.value),
@@ -187,10 +218,7 @@ fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
             event: None,
         }
     });
-    LinePanel {
-        title: format!("{task} ({metric})"),
-        series: series.filter(|series| !series.points.is_empty()).collect(),
-    }
+    LinePanel { title: task.to_owned(), series: series.filter(|series| !series.points.is_empty()).collect() }
 }
 
 fn csv(rows: &[&Row]) -> String {
@@ -224,11 +252,27 @@ mod tests {
         let blocks = published.blocks(&["pythia-70m"]);
         let [Block::Figure(figure)] = blocks.as_slice() else { panic!("{blocks:?}") };
         let Chart::Lines(lines) = &figure.chart else { panic!("{figure:?}") };
-        assert_eq!(lines.panels[0].title, "piqa (acc)");
+        assert_eq!((lines.panels[0].title.as_str(), lines.y.label.as_str()), ("piqa", "acc"));
         let points: Vec<(f64, Option<f64>)> =
             lines.panels[0].series[0].points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(points, [(0.0, Some(0.5)), (512.0, Some(0.55))]);
         assert_eq!(lines.panels[0].series[0].points[1].band, None);
+    }
+
+    #[test]
+    fn metrics_share_no_axis_and_optional_columns_are_optional() {
+        let text = "model,step,task,metric,value\nm,0,piqa,acc,0.5\nm,0,crows,difference,8\nm,512,crows,difference,7\n";
+        let blocks = Published::parse("evals.csv", text).expect("a file").blocks(&["m"]);
+        let figures: Vec<&Figure> = blocks
+            .iter()
+            .filter_map(|block| if let Block::Figure(figure) = block { Some(figure) } else { None })
+            .collect();
+        let ids: Vec<&str> = figures.iter().map(|figure| figure.id.as_str()).collect();
+        assert_eq!(ids, ["published-evaluations-acc", "published-evaluations-difference"]);
+        for figure in figures {
+            assert!(!figure.caption.contains("shot"), "{}", figure.caption);
+            assert!(!figure.code.python.contains("num_fewshot") && !figure.code.rust.contains("num_fewshot"));
+        }
     }
 
     #[test]

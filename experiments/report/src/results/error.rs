@@ -67,7 +67,7 @@ impl ResultsError {
             Self::Parquet { .. } => {
                 "remove the damaged file and run the same experiment again: the cell is computed anew"
             }
-            Self::Record { .. } => "run the experiment again, which writes its record anew",
+            Self::Record { .. } => "move the file away, or run its experiment again, which writes the record anew",
             Self::Polars { .. } | Self::Column { .. } => {
                 "parts of other versions or of other programs lie among the results: move them away, or run with --fresh"
             }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use polars::prelude::{UniqueKeepStrategy, col};
+
 use super::{Results, ResultsError, Table};
+use crate::frame::Rows;
 
 /// Tables of one model that lack checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +20,7 @@ pub struct Hole {
     pub steps: Vec<Option<u32>>,
 }
 
-/// Every hole, in the order of experiments, tables and models. Merged tables have no names of steps to compare, so only their
-/// absence counts. Bad checkpoints that an experiment leaves out are no holes.
+/// Every hole, in the order of experiments, tables and models. Bad checkpoints that an experiment leaves out are no holes.
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
@@ -27,10 +29,10 @@ pub fn holes(results: &Results) -> Result<Vec<Hole>, ResultsError> {
     for record in &results.records {
         for table in record.probes.iter().flat_map(|probe| &probe.tables) {
             for model in &record.models {
-                let have = present(results.tables.get(table), &model.label);
+                let have = present(results.tables.get(table), &model.label)?;
                 let left_out =
                     |step: &Option<u32>| record.skips_bad && bad.contains(&(model.label.clone(), step.map(i64::from)));
-                let lacks = |step: &&Option<u32>| !have.all && !have.names.contains(&name(**step)) && !left_out(step);
+                let lacks = |step: &&Option<u32>| !have.contains(&name(**step)) && !left_out(step);
                 let steps: Vec<Option<u32>> = model.steps.iter().filter(lacks).copied().collect();
                 if !steps.is_empty() {
                     let (experiment, table, model) = (record.name.clone(), table.clone(), model.label.clone());
@@ -42,18 +44,24 @@ pub fn holes(results: &Results) -> Result<Vec<Hole>, ResultsError> {
     Ok(holes)
 }
 
-/// The parts of a table that one model has.
-struct Present {
-    all: bool,
-    names: BTreeSet<String>,
+/// The names of the parts of a table that one model has; those of a merged table as its rows tell them.
+fn present(table: Option<&Table>, model: &str) -> Result<BTreeSet<String>, ResultsError> {
+    let Some((table, parts)) = table.and_then(|table| Some((table, table.parts.get(model)?))) else {
+        return Ok(BTreeSet::new());
+    };
+    if table.shelf == "merged" {
+        return merged(table, model);
+    }
+    let stem = |path: &std::path::PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    Ok(parts.iter().filter_map(stem).collect())
 }
 
-fn present(table: Option<&Table>, model: &str) -> Present {
-    let parts = table.and_then(|table| table.parts.get(model)).map(Vec::as_slice).unwrap_or_default();
-    let stem = |path: &std::path::PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let names: BTreeSet<String> = parts.iter().filter_map(stem).collect();
-    let merged = format!("{model}.parquet");
-    Present { all: parts.iter().any(|path| path.ends_with(&merged)), names }
+fn merged(table: &Table, model: &str) -> Result<BTreeSet<String>, ResultsError> {
+    let Some(frame) = table.frame_of(model)? else {
+        return Ok(BTreeSet::new());
+    };
+    let steps = Rows::collect(table, frame.select([col("step")]).unique(None, UniqueKeepStrategy::Any))?;
+    Ok(steps.ints("step")?.into_iter().map(|step| name(step.and_then(|step| u32::try_from(step).ok()))).collect())
 }
 
 /// The name that a checkpoint's part has, without its ending.

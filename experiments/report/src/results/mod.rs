@@ -173,9 +173,11 @@ impl Table {
             .map_err(|source| ResultsError::Polars { table: self.name.clone(), source })
     }
 
-    /// An error of this table.
-    pub(crate) fn failed(&self) -> impl Fn(polars::error::PolarsError) -> ResultsError {
-        let table = self.name.clone();
-        move |source| ResultsError::Polars { table: table.clone(), source }
+    /// An error of this table. Polars does not say which file it stumbled over, so a damaged one is looked for.
+    pub(crate) fn failed(&self) -> impl Fn(polars::error::PolarsError) -> ResultsError + '_ {
+        move |source| {
+            let damaged = self.parts.values().flatten().find_map(|part| Origin::of(part).err());
+            damaged.unwrap_or_else(|| ResultsError::Polars { table: self.name.clone(), source })
+        }
     }
 }

@@ -61,28 +61,32 @@ pub(super) fn all(root: &Path) -> Result<Vec<Record>, ResultsError> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| read(path)).collect()
+    Ok(paths.iter().map(|path| read(path)).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
-fn read(path: &Path) -> Result<Record, ResultsError> {
+/// A record; none for a file of another kind that somebody keeps there.
+fn read(path: &Path) -> Result<Option<Record>, ResultsError> {
     let failed = |source| ResultsError::Io { path: path.into(), source };
     let mut text = String::new();
     fs::File::open(path).map_err(failed)?.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
     parse(&text).map_err(|problem| ResultsError::Record { path: PathBuf::from(path), problem })
 }
 
-fn parse(text: &str) -> Result<Record, String> {
+fn parse(text: &str) -> Result<Option<Record>, String> {
     let json: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if json.get("probes").is_none() || json.get("models").is_none() {
+        return Ok(None);
+    }
     let name = json["name"].as_str().ok_or("it has no `name`")?.to_owned();
     let models = json["models"].as_array().ok_or("it has no `models`")?.iter().map(model).collect::<Option<_>>();
     let probes = json["probes"].as_array().ok_or("it has no `probes`")?.iter().map(probe).collect::<Option<_>>();
-    Ok(Record {
+    Ok(Some(Record {
         name,
         models: models.ok_or("a model has no `model` or no `steps`")?,
         probes: probes.ok_or("a probe has no `name`")?,
         skips_bad: json["on_bad"] == "skip",
         text: text.to_owned(),
-    })
+    }))
 }
 
 fn model(json: &Value) -> Option<RecordedModel> {
@@ -109,7 +113,7 @@ mod tests {
     fn a_record_says_what_there_should_be() {
         let text = r#"{"name":"t","models":[{"model":"a","steps":[0,512]},{"model":"b","steps":[null]}],
             "probes":[{"name":"p"},{"name":"q","tables":["q","q_examples"]}],"seed":1}"#;
-        let record = parse(text).expect("a record");
+        let record = parse(text).expect("readable").expect("a record");
         assert_eq!((record.name.as_str(), record.models[0].steps.as_slice()), ("t", [Some(0), Some(512)].as_slice()));
         assert_eq!(record.models[1].steps, [None]);
         assert_eq!(record.probes[0].tables, ["p"]);
@@ -120,7 +124,7 @@ mod tests {
     fn what_is_no_record_says_why() {
         for (text, problem) in [
             ("{", "EOF while parsing an object at line 1 column 1"),
-            ("{}", "it has no `name`"),
+            (r#"{"models":[],"probes":[]}"#, "it has no `name`"),
             (
                 r#"{"name":"t","models":[{"model":"a","steps":[-1]}],"probes":[]}"#,
                 "a model has no `model` or no `steps`",
@@ -129,5 +133,6 @@ mod tests {
         ] {
             assert_eq!(parse(text), Err(problem.to_owned()));
         }
+        assert_eq!(parse(r#"{"notes":"of somebody"}"#), Ok(None));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use polars::prelude::{Expr, col, lit};
+use polars::prelude::{Expr, UniqueKeepStrategy, col, lit};
 
 use super::{numeric, text, when, when_columns};
 use crate::frame::{CurvePoint, Rows, last, peak};
@@ -38,14 +38,17 @@ impl HeadCurve {
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
 pub fn definition(table: &Table) -> Result<Vec<(String, String)>, ResultsError> {
-    // Every part of a table has the same scores, so the first part of the first model says them all.
+    // Every part of a table has the same scores, so the first part of the first model says them all, if it has any rows.
     let first = table.parts.values().next().and_then(|parts| parts.first());
     let one =
         Table { parts: first.map(|part| (String::new(), vec![part.clone()])).into_iter().collect(), ..table.clone() };
-    let pairs =
-        one.frame()?.select([col("score"), col("definition")]).unique(None, polars::prelude::UniqueKeepStrategy::Any);
-    let rows = Rows::collect(&one, pairs).map(|rows| (rows.texts("score"), rows.texts("definition")))?;
-    let mut pairs: Vec<(String, String)> = rows.0?.into_iter().zip(rows.1?).collect();
+    let pairs = one.frame()?.select([col("score"), col("definition")]).unique(None, UniqueKeepStrategy::Any);
+    let mut rows = Rows::collect(&one, pairs)?;
+    if rows.is_empty() {
+        let any = UniqueKeepStrategy::Any;
+        rows = Rows::collect(table, table.frame()?.select([col("score"), col("definition")]).unique(None, any))?;
+    }
+    let mut pairs: Vec<(String, String)> = rows.texts("score")?.into_iter().zip(rows.texts("definition")?).collect();
     let rank = |definition: &str| PREFERRED.iter().position(|name| *name == definition).unwrap_or(PREFERRED.len());
     pairs
         .sort_by_key(|(score, definition)| (score != "induction", score.clone(), rank(definition), definition.clone()));

@@ -19,7 +19,7 @@ pub(super) fn tokens(table: &Table) -> Result<Listing, ResultsError> {
     first_and_last(table, &[], "loss", format!("{}: mean loss of all tokens", table.name), |frame| frame)
 }
 
-/// The share of positions at which the next token stands at the top, layer by layer.
+/// The mean probability of the prompt's own next token, layer by layer.
 pub(super) fn lens(table: &Table) -> Result<Listing, ResultsError> {
     let title = format!("{}: probability of the prompt's next token, layer by layer", table.name);
     first_and_last(table, &["layer"], "target_prob", title, |frame| frame.filter(col("target_prob").is_not_null()))

@@ -30,6 +30,10 @@ pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsErr
     listings.extend(checkpoints(results)?);
     listings.extend(bad_checkpoints(results)?);
     listings.extend(missing(results)?);
+    let mut distinct = words::Distinct::default();
+    for listing in &mut listings {
+        listing.id = distinct.word(&listing.id);
+    }
     Ok(listings)
 }
 

@@ -363,6 +363,8 @@ mod tests {
             texts("receiver", vec!["logits".into(); 2]),
             texts("metric", vec!["logit_diff".into(); 2]),
             floats("effect", vec![Some(0.1), Some(0.2)]),
+            floats("effect_low", vec![None; 2]),
+            floats("effect_high", vec![None; 2]),
         ];
         part(&scratch.0, "direct", "path_patching", "m", Some(0), own);
         let results = Results::open(&scratch.0).expect("results");
