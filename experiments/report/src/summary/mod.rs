@@ -85,5 +85,5 @@ fn when_columns() -> [ListingColumn; 3] {
 }
 
 /// How the columns of [`when`] are read; said once for all listings.
-pub const WHEN: &str = "\"changes at\" is the change point of the curve over checkpoints (two means, least squares), with the interval of its \
-                    profile likelihood; \"level\" has the means before and after.";
+pub const WHEN: &str = "\"changes at\" is the change point of the curve over checkpoints (two means, least squares), with its interval \
+                    by Hansen (2000); \"level\" has the means before and after.";
