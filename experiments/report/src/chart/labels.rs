@@ -8,6 +8,8 @@ use super::text;
 const LONGEST: f64 = 90.0;
 /// The least distance of two lines of names.
 const PITCH: f64 = 11.0;
+/// The least distance of two lines that both say more than a number: without a gap, but not over each other.
+const TIGHT: f64 = SMALL;
 
 /// How names stand under their columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ fn words(names: &[String], pitch: f64, overhang: f64) -> (Turn, Vec<(usize, Stri
         pitch if pitch >= 14.0 => (Turn::Slanted, LONGEST.min(overhang * std::f64::consts::SQRT_2)),
         _ => (Turn::Upright, LONGEST),
     };
-    let kept = every(names, pitch).into_iter().map(|index| (index, text::fitted(&names[index], SMALL, room)));
+    let kept = telling(names, pitch).into_iter().map(|index| (index, text::fitted(&names[index], SMALL, room)));
     (turn, kept.collect())
 }
 
@@ -128,6 +130,28 @@ fn roundness(number: u64) -> usize {
     }
 }
 
+/// Indices of names `pitch` apart of which each has room for a line. Among numbers a reader can count on from one to the next,
+/// but not to a word: words come first, and of the numbers at the same distances those that are left room.
+fn telling(names: &[String], pitch: f64) -> Vec<usize> {
+    let even = every(names, pitch);
+    let (numbers, words): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(|index| is_number(&names[*index]));
+    if even.len() == names.len() || numbers.is_empty() || words.is_empty() {
+        return even;
+    }
+    let chosen: Vec<usize> =
+        words.iter().copied().chain(even.into_iter().filter(|index| is_number(&names[*index]))).collect();
+    let places: Vec<f64> = chosen.iter().map(|index| *index as f64 * pitch).collect();
+    let rank = |at: usize| usize::from(at >= words.len());
+    let ranks: Vec<usize> = (0..chosen.len()).map(rank).collect();
+    let half: Vec<f64> = ranks.iter().map(|rank| [TIGHT, PITCH][*rank] / 2.0).collect();
+    uncrowded(&places, &half, &ranks).into_iter().map(|at| chosen[at]).collect()
+}
+
+/// Whether a name is a plain number. Tokens such as `nan` are none, though they could be read as one.
+fn is_number(name: &str) -> bool {
+    name.parse().is_ok_and(f64::is_finite)
+}
+
 /// Indices of names `pitch` apart of which each has room for a line. Names that count in rounds (heads within layers) are
 /// thinned by whole parts of a round or by whole rounds.
 fn every(names: &[String], pitch: f64) -> Vec<usize> {
@@ -161,7 +185,7 @@ pub fn beside_width(names: &[String]) -> f64 {
 /// Writes names beside the rows of a grid, as many as fit.
 pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
     let pitch = area.h / names.len().max(1) as f64;
-    for index in every(names, pitch) {
+    for index in telling(names, pitch) {
         let y = area.y + (index as f64 + 0.5) * pitch;
         word(svg, (area.x - 6.0, y + 3.5), Anchor::End, &names[index], LONGEST);
         if pitch < PITCH {
@@ -195,6 +219,7 @@ pub fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::svg::Heading;
     use super::*;
 
     fn names(names: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
@@ -213,6 +238,50 @@ mod tests {
         assert_eq!(every(&heads(24, 16), 1.3), (0..24).map(|layer| layer * 16).collect::<Vec<_>>());
         assert_eq!(every(&names(0..30), 5.0), [0, 5, 10, 15, 20, 25]);
         assert_eq!(every(&names(0..3), 12.0), [0, 1, 2]);
+    }
+
+    /// Positions of a prompt, of which some have names.
+    fn positions(count: usize, named: &[(usize, &str)]) -> Vec<String> {
+        let mut names = names(0..count);
+        for (index, name) in named {
+            names[*index] = (*name).to_owned();
+        }
+        names
+    }
+
+    #[test]
+    fn words_win_over_numbers() {
+        let named = [(0, "[bos]"), (8, "[first]"), (9, "[successor]"), (24, "[end]")];
+        let positions = positions(25, &named);
+        let under = under(&positions, 10.21, 60.0);
+        let shown: Vec<&str> = under.kept.iter().map(|(_, name)| name.as_str()).collect();
+        let numbers = ["12", "14", "16", "18", "20", "22"];
+        let expected = [["[bos]", "2", "4", "6", "[first]", "[successor]"], numbers].concat();
+        assert_eq!((shown[..12].to_vec(), shown[12]), (expected, "[end]"), "10 would touch [successor]");
+    }
+
+    #[test]
+    fn words_that_touch_are_thinned_from_the_left() {
+        let named = [(3, "a"), (4, "b"), (5, "c"), (10, "nan"), (11, "d")];
+        assert_eq!(telling(&positions(14, &named), 6.0), [0, 3, 5, 8, 10, 12]);
+        assert_eq!(telling(&names(["0", "a", "b"]), 6.0), [1], "where there is no room for more");
+        assert_eq!(telling(&names(["0", "a", "2"]), 12.0), [0, 1, 2], "all have room");
+    }
+
+    #[test]
+    fn kinds_that_are_not_mixed_stay_even() {
+        assert_eq!(telling(&names(0..30), 5.0), [0, 5, 10, 15, 20, 25]);
+        assert_eq!(telling(&heads(3, 8), 3.0), [0, 4, 8, 12, 16, 20]);
+    }
+
+    #[test]
+    fn rows_are_thinned_as_columns_are() {
+        let mut svg = Svg::default();
+        let area = Area { x: 50.0, y: 0.0, w: 10.0, h: 60.0 };
+        draw_beside(&mut svg, &positions(10, &[(3, "[name]")]), &area);
+        let text = svg.document(&Heading { id: "it", title: "", alt: "" }, 60.0, 60.0);
+        let shown: Vec<&str> = text.split("</text>").filter_map(|part| part.rsplit('>').next()).collect();
+        assert_eq!(shown[..4], ["0", "[name]", "6", "8"]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use super::text::told;
+
 /// The words that name a picture to those who do not see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heading<'a> {
@@ -69,8 +71,8 @@ impl Svg {
         let root = root.num("width", width).num("height", height).attr("role", "img");
         let root = root.attr("aria-labelledby", &format!("{id}-title {id}-desc")).attr("color", "#1b1f24");
         root.attr("font-family", FONT).attr("font-size", "12").open();
-        whole.tag("title").attr("id", &format!("{id}-title")).text(title);
-        whole.tag("desc").attr("id", &format!("{id}-desc")).text(alt);
+        whole.tag("title").attr("id", &format!("{id}-title")).text(&told(title));
+        whole.tag("desc").attr("id", &format!("{id}-desc")).text(&told(alt));
         let paper = whole.tag("rect").attr("class", "paper").num("width", width).num("height", height);
         paper.attr("fill", "#ffffff").empty();
         whole.text.push_str(&self.text);
@@ -220,6 +222,14 @@ mod tests {
             text.contains("data-x=\"\u{fffd}\u{fffd}&quot;\">a\u{fffd}\u{fffd}\u{fffd}\u{fffd}&#10;]]&gt;<"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_turns_text_is_written_out_in_the_words_that_name_the_picture() {
+        let heading = Heading { id: "it", title: "a\u{202e}b", alt: "c\u{2067}d\u{200f}" };
+        let text = Svg::default().document(&heading, 10.0, 20.0);
+        assert!(text.contains("<title id=\"it-title\">a\\u{202e}b</title>"), "{text}");
+        assert!(text.contains("<desc id=\"it-desc\">c\\u{2067}d\\u{200f}</desc>"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,20 @@ pub fn fitted(text: &str, size: f64, room: f64) -> String {
     isolated(shorten(&visible(text), size, room))
 }
 
+/// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here too.
+/// Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate it.
+pub fn told(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => out.push(character),
+            hidden if is_hidden(hidden) => out.extend(hidden.escape_unicode()),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
 /// Marks of isolation keep a right-to-left text from moving what stands beside it. ASCII alone has no direction to keep in.
 fn isolated(text: String) -> String {
     if text.is_ascii() { text } else { format!("\u{2068}{text}\u{2069}") }
@@ -100,6 +114,12 @@ mod tests {
         assert_eq!(shown("a\u{202e}b\u{2069}c\0"), "a\\u{202e}b\\u{2069}c\\u{0}");
         assert_eq!(shown("שלום"), "\u{2068}שלום\u{2069}");
         assert_eq!(shown("plain"), "plain");
+    }
+
+    #[test]
+    fn what_is_told_is_escaped_as_what_is_shown() {
+        assert_eq!(told(" a\u{202e}b\u{2066}c\u{61c}\0\n"), " a\\u{202e}b\\u{2066}c\\u{61c}\\u{0}\n");
+        assert_eq!(told("2 → שלום"), "2 → שלום", "letters of any direction stay");
     }
 
     #[test]

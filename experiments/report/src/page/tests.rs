@@ -117,9 +117,7 @@ fn hostile_texts_make_no_element() {
     let script = |page: &Page| page.html().matches("<script").count();
     assert_eq!((tags(&wild), script(&wild)), (tags(&tame), script(&tame)));
     let html = wild.html();
-    let (begin, end) = (html.find("<svg").expect("a picture"), html.find("</svg>").expect("its end"));
-    let around = html[..begin].to_owned() + &html[end..];
-    assert!(!around.contains('\u{202e}') && !html.contains('\0'));
+    assert!(!html.contains(['\u{202e}', '\0']));
 }
 
 #[test]
