@@ -2,7 +2,7 @@
 
 use super::html::{Html, json};
 use super::{Code, Figure, table};
-use crate::chart::Drawing;
+use crate::chart::{Chart, Drawing};
 
 /// Writes a figure with the number that captions count by.
 pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
@@ -10,7 +10,7 @@ pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing
     html.element("figure", &[("id", &figure.id), ("aria-labelledby", &heading)], |html| {
         html.leaf("h3", &[("id", &heading)], &figure.title);
         html.element("div", &[("class", "plot")], |html| {
-            html.element("div", &[("class", "pane")], |html| html.raw(&drawing.svg));
+            html.element("div", &[("class", pane(&figure.chart))], |html| html.raw(&drawing.svg));
         });
         if let Some(data) = &drawing.data {
             let id = format!("{}-data", figure.id);
@@ -24,6 +24,15 @@ pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing
     });
     html.element("div", &[("class", "folds")], |html| folds(html, number, figure));
     html.raw("\n");
+}
+
+/// The class of what a picture scrolls in where it is wider than the page. Curves of one panel begin at their ends, for those
+/// at their beginnings are all alike; of several panels the first is seen first.
+fn pane(chart: &Chart) -> &'static str {
+    match chart {
+        Chart::Lines(lines) if lines.panels.len() == 1 => "pane late",
+        _ => "pane",
+    }
 }
 
 /// What is under a figure: its data, the lines that make them, its file.

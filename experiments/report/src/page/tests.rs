@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::chart::{Bar, BarPanel, Bars, ColorScale, Map, MapPanel, ScaleKind};
+use crate::chart::{Bar, BarPanel, Bars, ColorScale, LinePanel, Lines, Map, MapPanel, ScaleKind, X, Y};
 use crate::listing::ListingColumn;
 
 const HOSTILE: &str = "</title></script><img src=x onerror=alert(1)>\u{202e}\0";
@@ -136,6 +136,19 @@ fn data_of_a_chart_end_no_script() {
     let data: serde_json::Value =
         serde_json::from_str(inside(&html, r#"script type="application/json" id="map-data""#)).expect("JSON");
     assert!(data["panels"][0]["rows"][0].as_str().is_some_and(|name| name.contains("</script><img")), "{data}");
+}
+
+#[test]
+fn curves_of_one_panel_begin_at_their_ends() {
+    let panel = LinePanel { title: String::new(), series: vec![] };
+    let (x, y) = (X::Steps { tokens_per_step: None }, Y { label: String::new(), include: vec![] });
+    let lines = |count: usize| Lines { x: x.clone(), y: y.clone(), panels: vec![panel.clone(); count] };
+    for (count, class) in [(1, "pane late"), (2, "pane")] {
+        let mut page = page();
+        page.sections[0].blocks = vec![Block::Figure(figure("lines", Chart::Lines(lines(count))))];
+        assert!(page.html().contains(&format!("<div class=\"{class}\"><svg")), "{count}");
+    }
+    assert!(page().html().contains("<div class=\"pane\"><svg"), "bars begin with their names");
 }
 
 #[test]

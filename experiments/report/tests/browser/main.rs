@@ -96,6 +96,35 @@ fn every_kind_of_figure_is_seen_and_nothing_is_asked_for() {
 
 #[test]
 #[ignore = "needs Chromium"]
+fn narrow_panes_have_shades_and_curves_begin_at_their_ends() {
+    let Some(mut tab) = opened("narrow", &sample::curves()) else { return };
+    let ends = |id: &str| {
+        format!(
+            "(() => {{ const pane = document.querySelector('#{id} .pane'), [outer, inner] = [pane, pane.firstElementChild]
+               .map((node) => node.getBoundingClientRect()); return [Math.round(outer.left - inner.left) > 0, Math.round(inner.right - outer.right) > 0]; }})()"
+        )
+    };
+    for (look, curve, other) in [
+        (LOOKS[0], json!([false, false]), json!([false, false])),
+        (LOOKS[2], json!([true, false]), json!([false, true])),
+    ] {
+        tab.look(look);
+        assert_eq!(tab.value(&ends("curve")), curve, "{look:?}: what is hidden at the left and right of a curve");
+        assert_eq!(tab.value(&ends("several")), other, "{look:?}: of several panels the first is seen");
+        let shades =
+            "getComputedStyle(document.querySelector('.pane')).backgroundImage.split('linear-gradient').length - 1";
+        assert_eq!(tab.value(shades), 4, "{look:?}");
+    }
+    tab.keep_picture(&kept("narrow.png"));
+    // All of it can be reached, and the pointer reads what it is at there too.
+    tab.value("document.querySelector('#curve .pane').scrollBy(-9999, 0)");
+    assert_eq!(tab.value(&ends("curve")), json!([false, true]));
+    tab.point("#curve svg", (0.2, 0.5));
+    assert!(tip(&mut tab, "curve").starts_with("step "), "{}", tip(&mut tab, "curve"));
+}
+
+#[test]
+#[ignore = "needs Chromium"]
 fn nothing_and_ten_thousand_tokens_are_pages_too() {
     for (name, page) in [("nothing", sample::nothing()), ("long", sample::long())] {
         let Some(mut tab) = opened(name, &page) else { return };

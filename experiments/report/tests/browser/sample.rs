@@ -55,6 +55,15 @@ pub fn nothing() -> Page {
     Page { title: String::new(), lead: vec![], sections: vec![section, empty] }
 }
 
+/// A page with the curves of one panel, and with those of two.
+pub fn curves() -> Page {
+    let Chart::Lines(two) = lines() else { return everything() };
+    let one = Lines { panels: two.panels[..1].to_vec(), ..two.clone() };
+    let blocks = vec![figure("curve", Chart::Lines(one)), figure("several", Chart::Lines(two))];
+    let section = Section { id: "curves".to_owned(), title: "Over training".to_owned(), blocks };
+    Page { title: "Curves".to_owned(), lead: vec![], sections: vec![section] }
+}
+
 /// A page about one prompt of ten thousand tokens.
 pub fn long() -> Page {
     let columns: Vec<String> = (0..10_000).map(|at| format!("{} {at}", TOKENS[at % 6])).collect();
