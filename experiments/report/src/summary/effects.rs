@@ -4,7 +4,7 @@ use polars::prelude::{Expr, col};
 
 use super::{numeric, text, when, when_columns};
 use crate::frame::{CurvePoint, Rows};
-use crate::listing::Listing;
+use crate::listing::{Listing, ListingColumn};
 use crate::results::{Kind, ResultsError, Table};
 use crate::words;
 
@@ -167,18 +167,29 @@ pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError
         }
     }
     let columns = [text("model"), text("how"), text("place")].into_iter();
-    let numbers = [numeric(value_of(table)), numeric("95 % interval of it"), numeric("random controls")];
-    let columns = columns.chain(numbers).chain(when_columns()).collect();
+    let numbers = [numeric(value_of(table)), numeric("95 % interval of it"), numeric(CONTROLS)];
+    let mut columns: Vec<ListingColumn> = columns.chain(numbers).chain(when_columns()).collect();
+    // A column that no row has anything in says nothing and takes the room of those that do.
+    let controls = columns.iter().position(|column| column.name == CONTROLS);
+    if let Some(empty) = controls.filter(|column| rows.iter().all(|row: &Vec<String>| row[*column].is_empty())) {
+        columns.remove(empty);
+        for row in &mut rows {
+            row.remove(empty);
+        }
+    }
     let title = format!("{}: the largest effects at the last checkpoint", table.name);
     let note = note(table);
     Ok(Listing { id: words::slug(&table.name), title, note, columns, rows })
 }
 
+/// The column that most tables have nothing for.
+const CONTROLS: &str = "random controls";
+
 /// How the listing is read, in a sentence.
 fn note(table: &Table) -> String {
     match value_of(table) {
         "effect" => UNSURE.into(),
-        _ => "\"random controls\" is the range of what random sets of the same size do.".into(),
+        _ => format!("\"{CONTROLS}\", where there are some: the range of what random sets of the same size do."),
     }
 }
 
