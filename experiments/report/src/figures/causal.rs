@@ -13,6 +13,7 @@ use crate::summary::{self, PlaceCurve, UNSURE, at_end, control_range, places, va
 use crate::words;
 
 mod map;
+mod places;
 
 /// Curves in one chart.
 const CURVES: usize = 5;

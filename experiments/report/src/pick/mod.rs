@@ -97,16 +97,17 @@ impl Pick {
         let columns = |names: &mut dyn Iterator<Item = &'static str>| names.map(col).collect::<Vec<_>>();
         let keys = columns(&mut self.keys.iter().copied());
         let values = columns(&mut self.values.iter().copied());
+        // Sums of floating-point numbers depend on their order, so groups keep that of the rows: the same results, the same digits.
         let frame = match self.aggregate {
             Aggregate::Rows => frame.select([keys, values].concat()),
-            Aggregate::Max => frame.group_by(keys).agg(values.into_iter().map(Expr::max).collect::<Vec<_>>()),
+            Aggregate::Max => frame.group_by_stable(keys).agg(values.into_iter().map(Expr::max).collect::<Vec<_>>()),
             Aggregate::Mean { unit } => {
                 let means = values.into_iter().map(Expr::mean).collect::<Vec<_>>();
                 let frame = match unit {
-                    Some(unit) => frame.group_by([keys.clone(), vec![col(unit)]].concat()).agg(means),
+                    Some(unit) => frame.group_by_stable([keys.clone(), vec![col(unit)]].concat()).agg(means),
                     None => frame,
                 };
-                frame.group_by(keys).agg(self.values.iter().flat_map(|value| mean_of(value)).collect::<Vec<_>>())
+                frame.group_by_stable(keys).agg(self.values.iter().flat_map(|value| mean_of(value)).collect::<Vec<_>>())
             }
         };
         let keys: Vec<&str> = self.keys.clone();
@@ -131,10 +132,12 @@ impl Pick {
             Aggregate::Rows => {
                 lines.push(format!("    .select({})", list(self.keys.iter().chain(&self.values).copied())))
             }
-            Aggregate::Max => lines.push(format!("    .group_by({keys}).agg({})", each("max"))),
+            Aggregate::Max => lines.push(format!("    .group_by({keys}, maintain_order=True).agg({})", each("max"))),
             Aggregate::Mean { unit } => {
-                lines.extend(unit.map(|unit| format!("    .group_by({keys}, \"{unit}\").agg({})", each("mean"))));
-                lines.extend([format!("    .group_by({keys})"), "    .agg(".into()]);
+                lines.extend(unit.map(|unit| {
+                    format!("    .group_by({keys}, \"{unit}\", maintain_order=True).agg({})", each("mean"))
+                }));
+                lines.extend([format!("    .group_by({keys}, maintain_order=True)"), "    .agg(".into()]);
                 lines.extend(self.values.iter().flat_map(|value| python_mean(value)));
                 lines.push("    )".into());
             }
@@ -156,12 +159,12 @@ impl Pick {
             Aggregate::Rows => {
                 lines.push(format!("    .select([{}])", cols(self.keys.iter().chain(&self.values).copied())))
             }
-            Aggregate::Max => lines.push(format!("    .group_by([{keys}]).agg([{}])", each("max"))),
+            Aggregate::Max => lines.push(format!("    .group_by_stable([{keys}]).agg([{}])", each("max"))),
             Aggregate::Mean { unit } => {
                 lines.extend(
-                    unit.map(|unit| format!("    .group_by([{keys}, col(\"{unit}\")]).agg([{}])", each("mean"))),
+                    unit.map(|unit| format!("    .group_by_stable([{keys}, col(\"{unit}\")]).agg([{}])", each("mean"))),
                 );
-                lines.extend([format!("    .group_by([{keys}])"), "    .agg([".into()]);
+                lines.extend([format!("    .group_by_stable([{keys}])"), "    .agg([".into()]);
                 lines.extend(self.values.iter().flat_map(|value| rust_mean(value)));
                 lines.push("    ])".into());
             }
@@ -224,7 +227,7 @@ mod tests {
 
         LazyFrame::scan_parquet(PlRefPath::new("r"), Default::default())?
             .filter(col("step").eq(lit(0)).or(col("step").eq(lit(512))))
-            .group_by([col("step")])
+            .group_by_stable([col("step")])
             .agg([
                 col("value").mean(),
                 (col("value").std(1) / col("value").count().cast(DataType::Float64).sqrt()).alias("value_se"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::places::{Axes, Label, Places};
 use super::{Subject, csv, frames};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::frame::Rows;
@@ -15,19 +16,6 @@ use crate::words;
 const FRAMES: usize = 16;
 /// Panels of a map.
 const PANELS: usize = 6;
-
-/// What the rows and columns of a map are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Axes {
-    LayerPosition,
-    LayerHead,
-    HeadPosition,
-    SenderReceiver,
-    DonorStep,
-}
-
-/// A name with its place in the order.
-type Label = (i64, i64, String);
 
 /// A value in its place.
 struct Cell {
@@ -119,104 +107,6 @@ fn pick(subject: &Subject<'_>, keys: &[&'static str], frames: &[Option<i64>]) ->
     subject.pick(filters)
 }
 
-impl Axes {
-    fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::LayerPosition => ("layer", "position"),
-            Self::LayerHead => ("layer", "head"),
-            Self::HeadPosition => ("head", "position"),
-            Self::SenderReceiver => ("sender", "receiver"),
-            Self::DonorStep => ("donor step", "step"),
-        }
-    }
-}
-
-/// The columns that name places; those that a table lacks are empty.
-struct Places {
-    layers: Vec<Option<i64>>,
-    heads: Vec<Option<i64>>,
-    positions: Vec<Option<i64>>,
-    donors: Vec<Option<i64>>,
-    steps: Vec<Option<i64>>,
-    hooks: Vec<String>,
-    what: Vec<String>,
-    parts: Vec<String>,
-    senders: Vec<String>,
-    receivers: Vec<String>,
-    /// What stands at the positions, where that is known.
-    tokens: Vec<String>,
-}
-
-impl Places {
-    fn of(rows: &Rows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
-        let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
-        let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
-        Ok(Self {
-            layers: ints("layer")?,
-            heads: ints("head")?,
-            positions: ints("pos")?,
-            donors: ints("donor_step")?,
-            steps: ints("step")?,
-            hooks: texts("hook")?,
-            what: texts("what")?,
-            parts: texts("part")?,
-            senders: texts("sender")?,
-            receivers: texts("receiver")?,
-            tokens,
-        })
-    }
-
-    /// The kind of grid that a row of the table has a place on; none for places that are no cells, such as whole layers.
-    fn axes(&self, row: usize) -> Option<Axes> {
-        if self.donors[row].is_some() {
-            return Some(Axes::DonorStep);
-        }
-        if !self.senders[row].is_empty() {
-            return Some(Axes::SenderReceiver);
-        }
-        match (self.layers[row].is_some(), self.heads[row].is_some(), self.positions[row].is_some()) {
-            (true, false, true) => Some(Axes::LayerPosition),
-            (true, true, false) => Some(Axes::LayerHead),
-            (true, true, true) => Some(Axes::HeadPosition),
-            _ => None,
-        }
-    }
-
-    /// The panel, the row and the column of a row of the table.
-    fn at(&self, axes: Axes, row: usize) -> Option<(String, Label, Label)> {
-        let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
-        let (layer, head) = (self.layers[row], self.heads[row]);
-        let site = [words::site(&self.hooks[row]), self.parts[row].as_str()].join(" ").trim().to_owned();
-        Some(match axes {
-            Axes::LayerPosition => (site, number(layer)?, self.position(row)?),
-            Axes::LayerHead => (site, number(layer)?, number(head)?),
-            Axes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
-            Axes::SenderReceiver => (String::new(), component(&self.senders[row]), component(&self.receivers[row])),
-            Axes::DonorStep => (self.donated(&site, row), number(self.donors[row])?, number(self.steps[row])?),
-        })
-    }
-
-    fn position(&self, row: usize) -> Option<Label> {
-        let position = self.positions[row]?;
-        let text = usize::try_from(position).ok().and_then(|index| self.tokens.get(index));
-        let text = text.filter(|text| !text.is_empty()).cloned();
-        Some((position, 0, text.unwrap_or_else(|| position.to_string())))
-    }
-
-    /// What a donor gives: `resid_post L3`, `weights attn_out L1H3`, `weights`.
-    fn donated(&self, site: &str, row: usize) -> String {
-        let what = Some(self.what[row].as_str()).filter(|what| *what != "activation").unwrap_or_default();
-        let place = match (self.layers[row], self.heads[row]) {
-            (Some(layer), Some(head)) => words::head(layer, head),
-            (Some(layer), None) => format!("L{layer}"),
-            _ => String::new(),
-        };
-        let position = self.positions[row].map(|position| format!("pos {position}")).unwrap_or_default();
-        let words = [what, site, &place, &position];
-        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
-    }
-}
-
 fn cells(subject: &Subject<'_>, rows: &Rows<'_>) -> Result<Vec<Cell>, ResultsError> {
     let values = sure_values(subject, rows)?;
     let places = Places::of(rows, subject.table.origin.positions())?;
@@ -237,17 +127,6 @@ fn sure_values(subject: &Subject<'_>, rows: &Rows<'_>) -> Result<Vec<Option<f64>
     let measured = value == "effect" && lows.iter().any(Option::is_some);
     let bounds = |row: usize| lows[row].zip(highs[row]);
     Ok((0..rows.len()).map(|row| values[row].filter(|value| !measured || is_sure(*value, bounds(row)))).collect())
-}
-
-/// The order of components in the model: the embedding, in each layer heads before the MLP, the logits.
-fn component(name: &str) -> Label {
-    let number = |text: &str| text.split('.').next().and_then(|digits| digits.parse::<i64>().ok());
-    let (layer, kind) = match name.strip_prefix("mlp") {
-        Some(layer) => (number(layer), 1),
-        None => (number(name), 0),
-    };
-    let outside = if name == "embed" { -1 } else { i64::MAX };
-    (layer.unwrap_or(outside), kind, name.to_owned())
 }
 
 /// A panel for each of the first names, in the order in which they come, and how many names have none. A panel with a single cell
@@ -346,13 +225,6 @@ mod tests {
         let zero = Some(0.0);
         assert_eq!(panel.values, [None, None, None, None, zero, zero, Some(0.75), zero]);
         assert_eq!((map.scale.low, map.scale.high), (-0.75, 0.75));
-    }
-
-    #[test]
-    fn components_stand_in_the_order_of_the_model() {
-        let mut names = ["logits", "mlp1", "1.3.k", "0.10", "0.2", "mlp0", "embed"].map(component);
-        names.sort();
-        assert_eq!(names.map(|label| label.2), ["embed", "0.10", "0.2", "mlp0", "1.3.k", "mlp1", "logits"]);
     }
 
     #[test]

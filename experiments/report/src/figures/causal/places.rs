@@ -1,0 +1,140 @@
+//! Where a row of a causal table has its place on a map.
+
+use crate::frame::Rows;
+use crate::results::ResultsError;
+use crate::words;
+
+/// What the rows and columns of a map are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Axes {
+    LayerPosition,
+    LayerHead,
+    HeadPosition,
+    SenderReceiver,
+    DonorStep,
+}
+
+/// A name with its place in the order.
+pub(super) type Label = (i64, i64, String);
+
+impl Axes {
+    /// The words for rows and columns.
+    pub fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::LayerPosition => ("layer", "position"),
+            Self::LayerHead => ("layer", "head"),
+            Self::HeadPosition => ("head", "position"),
+            Self::SenderReceiver => ("sender", "receiver"),
+            Self::DonorStep => ("donor step", "step"),
+        }
+    }
+}
+
+/// The columns that name places; those that a table lacks are empty.
+pub(super) struct Places {
+    layers: Vec<Option<i64>>,
+    heads: Vec<Option<i64>>,
+    positions: Vec<Option<i64>>,
+    donors: Vec<Option<i64>>,
+    pub steps: Vec<Option<i64>>,
+    hooks: Vec<String>,
+    what: Vec<String>,
+    parts: Vec<String>,
+    senders: Vec<String>,
+    receivers: Vec<String>,
+    /// What stands at the positions, where that is known.
+    tokens: Vec<String>,
+}
+
+impl Places {
+    pub fn of(rows: &Rows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
+        let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
+        let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
+        Ok(Self {
+            layers: ints("layer")?,
+            heads: ints("head")?,
+            positions: ints("pos")?,
+            donors: ints("donor_step")?,
+            steps: ints("step")?,
+            hooks: texts("hook")?,
+            what: texts("what")?,
+            parts: texts("part")?,
+            senders: texts("sender")?,
+            receivers: texts("receiver")?,
+            tokens,
+        })
+    }
+
+    /// The kind of grid that a row of the table has a place on; none for places that are no cells, such as whole layers.
+    pub fn axes(&self, row: usize) -> Option<Axes> {
+        if self.donors[row].is_some() {
+            return Some(Axes::DonorStep);
+        }
+        if !self.senders[row].is_empty() {
+            return Some(Axes::SenderReceiver);
+        }
+        match (self.layers[row].is_some(), self.heads[row].is_some(), self.positions[row].is_some()) {
+            (true, false, true) => Some(Axes::LayerPosition),
+            (true, true, false) => Some(Axes::LayerHead),
+            (true, true, true) => Some(Axes::HeadPosition),
+            _ => None,
+        }
+    }
+
+    /// The panel, the row and the column of a row of the table.
+    pub fn at(&self, axes: Axes, row: usize) -> Option<(String, Label, Label)> {
+        let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
+        let (layer, head) = (self.layers[row], self.heads[row]);
+        let site = [words::site(&self.hooks[row]), self.parts[row].as_str()].join(" ").trim().to_owned();
+        Some(match axes {
+            Axes::LayerPosition => (site, number(layer)?, self.position(row)?),
+            Axes::LayerHead => (site, number(layer)?, number(head)?),
+            Axes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
+            Axes::SenderReceiver => (String::new(), component(&self.senders[row]), component(&self.receivers[row])),
+            Axes::DonorStep => (self.donated(&site, row), number(self.donors[row])?, number(self.steps[row])?),
+        })
+    }
+
+    fn position(&self, row: usize) -> Option<Label> {
+        let position = self.positions[row]?;
+        let text = usize::try_from(position).ok().and_then(|index| self.tokens.get(index));
+        let text = text.filter(|text| !text.is_empty()).cloned();
+        Some((position, 0, text.unwrap_or_else(|| position.to_string())))
+    }
+
+    /// What a donor gives: `resid_post L3`, `weights attn_out L1H3`, `weights`.
+    fn donated(&self, site: &str, row: usize) -> String {
+        let what = Some(self.what[row].as_str()).filter(|what| *what != "activation").unwrap_or_default();
+        let place = match (self.layers[row], self.heads[row]) {
+            (Some(layer), Some(head)) => words::head(layer, head),
+            (Some(layer), None) => format!("L{layer}"),
+            _ => String::new(),
+        };
+        let position = self.positions[row].map(|position| format!("pos {position}")).unwrap_or_default();
+        let words = [what, site, &place, &position];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The order of components in the model: the embedding, in each layer heads before the MLP, the logits.
+fn component(name: &str) -> Label {
+    let number = |text: &str| text.split('.').next().and_then(|digits| digits.parse::<i64>().ok());
+    let (layer, kind) = match name.strip_prefix("mlp") {
+        Some(layer) => (number(layer), 1),
+        None => (number(name), 0),
+    };
+    let outside = if name == "embed" { -1 } else { i64::MAX };
+    (layer.unwrap_or(outside), kind, name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_stand_in_the_order_of_the_model() {
+        let mut names = ["logits", "mlp1", "1.3.k", "0.10", "0.2", "mlp0", "embed"].map(component);
+        names.sort();
+        assert_eq!(names.map(|label| label.2), ["embed", "0.10", "0.2", "mlp0", "1.3.k", "mlp1", "logits"]);
+    }
+}
