@@ -63,9 +63,10 @@ pub fn marks(panel: &LinePanel, kind: &X, x: &Across, area: (f64, f64)) -> Vec<M
 fn mark(event: Event, tone: Tone, kind: &X, x: &Across) -> Option<Mark> {
     let at = drawable(event.at)?;
     let place = |value: f64| x.at(if value.is_nan() { at } else { value });
+    // A step is written out; a number that can be none is written as short as any other.
     let label = match kind {
-        X::Steps { .. } => format!("{at:.0}"),
-        X::Linear { .. } => brief(at),
+        X::Steps { .. } if at.abs() < 1e9 => format!("{at:.0}"),
+        X::Steps { .. } | X::Linear { .. } => brief(at),
     };
     Some(Mark { x: x.at(at), interval: (place(event.interval.0), place(event.interval.1)), tone, label, flag: None })
 }

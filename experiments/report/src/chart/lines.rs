@@ -181,9 +181,12 @@ impl Plan {
     }
 }
 
+/// A step of more tokens is a mistake in the data; its labels would be as long as its number.
+const MOST_TOKENS: f64 = 1e12;
+
 fn tokens_per_step(x: &X) -> Option<f64> {
     match x {
-        X::Steps { tokens_per_step } => tokens_per_step.filter(|tokens| tokens.is_finite() && *tokens > 0.0),
+        X::Steps { tokens_per_step } => tokens_per_step.filter(|tokens| (1.0..MOST_TOKENS).contains(tokens)),
         X::Linear { .. } => None,
     }
 }

@@ -125,11 +125,14 @@ pub struct Steps {
     to: f64,
 }
 
+/// Larger numbers are no steps of any training; they stand at the end of the axis.
+const MOST_STEPS: f64 = 1e15;
+
 impl Steps {
     /// An axis around all steps.
     pub fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
-        let trained = steps.into_iter().filter(|step| *step >= 1.0);
+        let trained = steps.into_iter().filter(|step| (1.0..=MOST_STEPS).contains(step));
         let (low, high) = range(trained).unwrap_or((1.0, 10.0));
         let only = (low == high).then_some(low);
         // A single step stands in the middle of an axis that has no other.
