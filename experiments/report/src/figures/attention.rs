@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::lens::word;
-use super::{IN_FULL, csv, steps};
+use super::{IN_FULL, steps};
 use crate::chart::{AttendedPrompt, Attention, Chart};
 use crate::frame::Rows;
 use crate::page::Figure;
@@ -59,7 +59,7 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
             "Attention patterns of {layers} layers of {heads} heads of {model} on a prompt of {tokens} tokens."
         ),
         chart: Chart::Attention(attention),
-        csv: csv(&rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{IN_FULL, csv, event, has_steps, points, steps};
+use super::{IN_FULL, event, has_steps, points, steps};
 use crate::chart::{Bar, BarPanel, Bars, Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
 use crate::frame::CurvePoint;
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
 use crate::results::{ResultsError, Table};
-use crate::summary::{self, PlaceCurve, UNSURE, at_end, control_range, places, value_of};
+use crate::summary::{self, PlaceCurve, SETTING, UNSURE, at_end, control_range, places, value_of};
 use crate::words;
 
 mod map;
@@ -67,11 +67,10 @@ impl Subject<'_> {
     }
 
     /// The conditions that choose the setting's rows.
-    fn filters(&self) -> Vec<Filter> {
-        const COLUMNS: [&str; 3] = ["method", "direction", "metric"];
-        let keys = summary::keys(self.table).unwrap_or_default();
-        let columns = COLUMNS.into_iter().filter(|column| keys.contains(column));
-        columns.zip(self.setting).map(|(column, value)| Filter::Text(column, value.clone())).collect()
+    fn filters(&self) -> Result<Vec<Filter>, ResultsError> {
+        let keys = summary::keys(self.table)?;
+        let columns = SETTING.into_iter().filter(|column| keys.contains(column));
+        Ok(columns.zip(self.setting).map(|(column, value)| Filter::Text(column, value.clone())).collect())
     }
 
     /// Effects with their intervals under some conditions.
@@ -131,14 +130,14 @@ impl Subject<'_> {
                 y: Y { label: self.label(), include: vec![0.0] },
                 panels: vec![LinePanel { title: String::new(), series }],
             }),
-            csv: csv(&rows)?,
+            csv: rows.csv()?,
             code: pick.code(self.table),
         }))
     }
 
     fn pick_of_largest(&self, step: i64, least: f64) -> Result<Pick, ResultsError> {
         let (keys, value) = (summary::keys(self.table)?, value_of(self.table));
-        let mut filters = self.filters();
+        let mut filters = self.filters()?;
         if keys.contains(&"control") {
             filters.push(Filter::Null("control"));
         }
@@ -243,7 +242,7 @@ fn bars(
         ),
         alt: subject.finding(&subject.ranked().into_iter().take(CURVES).collect::<Vec<_>>()),
         chart: Chart::Bars(Bars { label: subject.label(), panels }),
-        csv: csv(&pick.rows(table)?)?,
+        csv: pick.rows(table)?.csv()?,
         code: pick.code(table),
     }))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{IN_FULL, csv, steps};
+use super::{IN_FULL, steps};
 use crate::chart::{Chart, ColorScale, ScaleKind, Words};
 use crate::frame::Rows;
 use crate::page::Figure;
@@ -59,7 +59,7 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
         ),
         alt: agreement(&rows, frames.last().copied().flatten())?.replace("{model}", model),
         chart: Chart::Words(chart),
-        csv: csv(&rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }

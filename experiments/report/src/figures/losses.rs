@@ -1,6 +1,6 @@
 //! Losses over training.
 
-use super::{IN_FULL, csv, has_steps};
+use super::{IN_FULL, has_steps};
 use crate::chart::{Chart, ColorScale, LinePanel, Lines, Map, MapPanel, Point, ScaleKind, Series, Tone, X, Y};
 use crate::frame::{CurvePoint, Rows};
 use crate::page::Figure;
@@ -60,7 +60,7 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
             y: Y { label: "loss (nats)".into(), include: vec![0.0] },
             panels,
         }),
-        csv: csv(&rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }
@@ -114,7 +114,7 @@ fn positions(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError>
             axes: ("position".into(), "step".into()),
             panels: vec![MapPanel { title: String::new(), rows: grid.row_names(), columns: grid.column_names(), values: grid.values }],
         }),
-        csv: csv(&rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }
@@ -148,7 +148,7 @@ fn lines(
             y: Y { label: label.into(), include },
             panels: vec![LinePanel { title: String::new(), series: series.collect() }],
         }),
-        csv: csv(rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }

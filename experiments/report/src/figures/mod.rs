@@ -2,7 +2,7 @@
 
 use crate::chart::{Event, Point};
 use crate::emergence::emergence;
-use crate::frame::{CurvePoint, Rows, defined};
+use crate::frame::{CurvePoint, defined};
 use crate::listing::Listing;
 use crate::page::{Block, Section};
 use crate::results::{Kind, Results, ResultsError, Table};
@@ -107,9 +107,4 @@ fn event(curve: &[CurvePoint]) -> Option<Event> {
 /// Whether there is anything to draw over steps.
 fn has_steps<'a>(mut curves: impl Iterator<Item = &'a [CurvePoint]>) -> bool {
     curves.any(|points| points.iter().filter(|point| point.step.is_some()).nth(1).is_some())
-}
-
-/// The rows as CSV.
-fn csv(rows: &Rows<'_>) -> Result<String, ResultsError> {
-    rows.csv()
 }

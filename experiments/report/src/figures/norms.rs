@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{IN_FULL, csv};
+use super::IN_FULL;
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
@@ -56,7 +56,7 @@ fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
             axes: ("parameter".into(), "step".into()),
             panels: vec![panel],
         }),
-        csv: csv(&rows)?,
+        csv: rows.csv()?,
         code: pick.code(table),
     }))
 }

@@ -60,7 +60,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// Reads `model, step, task, metric, value` and, where they are there, `stderr` and `num_fewshot`; other columns are left alone.
+    /// Reads `model, step, task, metric, value` and, where they are there, `stderr` and `num_fewshot`; other columns are left alone,
+    /// and so are rows without a step from 0 on or without a value: those of models without checkpoints.
     ///
     /// # Errors
     /// [`PublishedError`] with what is wrong.
@@ -181,10 +182,13 @@ fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
         let values = column.f64().map_err(|_| PublishedError::Column { column: name })?;
         Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
     };
-    let optional = |name: &'static str| numbers(name).unwrap_or_else(|_| vec![None; frame.height()]);
+    let optional = |name: &'static str| match frame.column(name) {
+        Ok(_) => numbers(name),
+        Err(_) => Ok(vec![None; frame.height()]),
+    };
     let (models, tasks, metrics) = (texts("model")?, texts("task")?, texts("metric")?);
     let (steps, values) = (numbers("step")?, numbers("value")?);
-    let (shots, errors) = (optional("num_fewshot"), optional("stderr"));
+    let (shots, errors) = (optional("num_fewshot")?, optional("stderr")?);
     let row = |row: usize| {
         let step = steps[row].filter(|step| *step >= 0.0)?;
         let (model, task, metric) = (models[row].clone(), tasks[row].clone(), metrics[row].clone());

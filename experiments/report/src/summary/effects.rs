@@ -37,7 +37,7 @@ pub fn value_of(table: &Table) -> &'static str {
 }
 
 /// Columns that name a place, in the order in which they are said.
-const PLACE: [&str; 16] = [
+const PLACE: [&str; 15] = [
     "run",
     "donor_step",
     "what",
@@ -53,11 +53,10 @@ const PLACE: [&str; 16] = [
     "coefficient",
     "input",
     "control",
-    "param",
 ];
 
 /// Columns that say how a place was changed, and what was measured.
-const SETTING: [&str; 3] = ["method", "direction", "metric"];
+pub const SETTING: [&str; 3] = ["method", "direction", "metric"];
 
 /// The columns of a causal table that tell one curve from another.
 ///
@@ -84,16 +83,8 @@ pub fn places(table: &Table, model: &str) -> Result<Vec<PlaceCurve>, ResultsErro
     let keys = keys(table)?;
     let columns = keys.iter().copied().chain(["step", value_of(table)]).chain(bounds_of(table));
     let rows = Rows::collect(table, frame.select(columns.map(col).collect::<Vec<Expr>>()))?;
-    places_in(table, &rows, &keys)
-}
-
-/// As [`places`], of rows that were chosen already.
-///
-/// # Errors
-/// [`ResultsError`] where a column is missing.
-pub fn places_in(table: &Table, rows: &Rows<'_>, keys: &[&str]) -> Result<Vec<PlaceCurve>, ResultsError> {
     let value = value_of(table);
-    let curves = rows.curves(keys, value, Some(bounds_of(table)))?;
+    let curves = rows.curves(&keys, value, Some(bounds_of(table)))?;
     let places = (0..curves.points.len()).map(|row| place(&curves.keys, row)).collect::<Result<Vec<_>, _>>()?;
     let points = curves.points.into_iter().map(|points| if value == "effect" { sure(points) } else { points });
     let mut curves = places.into_iter().zip(points).map(|(place, points)| PlaceCurve { place, points }).collect();
@@ -119,7 +110,8 @@ fn place(keys: &Rows<'_>, row: usize) -> Result<Place, ResultsError> {
         let value = cell(name).filter(|value| !value.is_null())?;
         Some(value.get_str().map_or_else(|| value.to_string(), str::to_owned)).filter(|text| !text.is_empty())
     };
-    let setting = SETTING.iter().filter_map(|name| texts(name)).collect();
+    // A value for each column that the table has: the conditions that choose a setting are put together column by column.
+    let setting = SETTING.iter().filter(|name| keys.has(name)).map(|name| texts(name).unwrap_or_default()).collect();
     let control = cell("control").and_then(|value| value.extract::<i64>());
     Ok(Place { name: name(&texts), setting, control })
 }

@@ -12,7 +12,9 @@ mod integrity;
 mod losses;
 mod weights;
 
-pub use effects::{Place, PlaceCurve, UNSURE, at_end, bounds_of, control_range, is_sure, keys, places, value_of};
+pub use effects::{
+    Place, PlaceCurve, SETTING, UNSURE, at_end, bounds_of, control_range, is_sure, keys, places, value_of,
+};
 pub use heads::{HeadCurve, Scored, definition, listing_of, scored};
 pub use integrity::{bad_checkpoints, checkpoints, missing};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::places::{Axes, Label, Places};
-use super::{Subject, csv, frames};
+use super::{Subject, frames};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::frame::Rows;
 use crate::page::{Code, Figure};
@@ -44,7 +44,7 @@ pub(super) fn figures(subject: &Subject<'_>) -> Result<Vec<Figure>, ResultsError
         // What goes to one receiver is no grid; bars show it.
         let line = axes == Axes::SenderReceiver && panels.iter().all(|panel| panel.columns.len() < 2);
         if !panels.is_empty() && !line {
-            let (csv, code) = (csv(&rows)?, pick.code(subject.table));
+            let (csv, code) = (rows.csv()?, pick.code(subject.table));
             figures.push(figure(subject, axes, &frames, (panels, left_out), (csv, code)));
         }
     }
@@ -92,7 +92,7 @@ fn limit(subject: &Subject<'_>, panels: &[MapPanel], frames: usize) -> f64 {
 }
 
 fn pick(subject: &Subject<'_>, keys: &[&'static str], frames: &[Option<i64>]) -> Result<Pick, ResultsError> {
-    let mut filters = subject.filters();
+    let mut filters = subject.filters()?;
     // Entries of a pattern, random controls and sets of heads have no place on these grids.
     for column in ["key", "control"].into_iter().filter(|column| keys.contains(column)) {
         filters.push(Filter::Null(column));
