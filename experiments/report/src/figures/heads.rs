@@ -111,14 +111,14 @@ fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure,
         LinePanel { title, series: baseline(scored).into_iter().chain(series).collect() }
     };
     let lines: Vec<String> = others.iter().map(|scored| finding(model, scored)).collect();
-    let definitions: Vec<&str> = others.iter().map(|scored| scored.definition.as_str()).collect();
+    let definitions: BTreeSet<&str> = others.iter().map(|scored| scored.definition.as_str()).collect();
     Ok(Figure {
         id: format!("{}-{}-others", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: the other scores"),
         caption: format!(
             "The three heads with the highest peaks under each score ({}), named above each panel in that order; dashed, what uniform \
              attention scores.",
-            definitions[0]
+            definitions.into_iter().collect::<Vec<_>>().join(", ")
         ),
         alt: lines.join(" "),
         chart: Chart::Lines(Lines {
