@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod config;
+pub mod device;
 mod floats;
 pub mod hub;
 pub mod model;

@@ -1,6 +1,7 @@
 //! The training loop: a pure function of the recipe, which hands out parameters at the steps of its grid.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, Device, Tensor, TensorData, activation};
+use pythia_core::device::ints;
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use thiserror::Error;
@@ -112,10 +113,10 @@ impl<'a> Trainer<'a> {
 /// Mean cross-entropy of every next token, in nats.
 fn loss(model: &GptNeoX, batch: &[Vec<u32>]) -> Tensor<1> {
     let inputs: Vec<Vec<u32>> = batch.iter().map(|row| row[..row.len() - 1].to_vec()).collect();
-    let targets: Vec<i64> = batch.iter().flat_map(|row| &row[1..]).map(|&id| i64::from(id)).collect();
+    let targets: Vec<usize> = batch.iter().flat_map(|row| &row[1..]).map(|&id| id as usize).collect();
     let n = targets.len();
     let tokens = model.tokens(&inputs);
-    let targets = Tensor::<2, Int>::from_data(TensorData::new(targets, [n, 1]), (&tokens.device(), DType::I64));
+    let targets = ints(targets, [n, 1], &tokens.device());
     let logits = model.forward(tokens, &mut ()).reshape([n, model.config().vocab_size]);
     activation::log_softmax(logits, 1).gather(1, targets).mean().neg()
 }

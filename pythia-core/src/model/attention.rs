@@ -3,7 +3,12 @@
 use burn::tensor::Tensor;
 use pythia_hooks::{Hooks, Site};
 
-use super::{fire, kernels, linear::Linear, norm::LayerNorm, rotary::RotaryTable};
+use super::{
+    fire, kernels,
+    linear::{Linear, product},
+    norm::LayerNorm,
+    rotary::RotaryTable,
+};
 
 /// Multi-head attention. Query, key and value have a weight each: a probe of patterns then never computes the
 /// last layer's values, and each head's slice is a plain column block.
@@ -57,7 +62,7 @@ impl Attention {
     ) -> Tensor<3> {
         let (pattern, value) = self.pattern_and_value(layer, normed, inputs, ln1, rotary, true, hooks);
         let Some(value) = value else { unreachable!("values were asked for") };
-        let z = pattern.cast(value.dtype()).matmul(value.swap_dims(1, 2)).swap_dims(1, 2);
+        let z = pattern.matmul(value.swap_dims(1, 2)).swap_dims(1, 2);
         let z = fire(hooks, Site::Z.at(layer), z);
         self.project(layer, z, hooks)
     }
@@ -98,7 +103,6 @@ impl Attention {
         let q = fire(hooks, Site::RotQ.at(layer), rotary.apply(q));
         let k = fire(hooks, Site::RotK.at(layer), rotary.apply(k));
         let d_head = q.dims()[3] as f64;
-        let (q, k) = (kernels::widen(q), kernels::widen(k));
         let products = q.swap_dims(1, 2).matmul(k.swap_dims(1, 2).swap_dims(2, 3));
         let scores = kernels::mask_scores(products, d_head.powf(-0.5));
         let scores = fire(hooks, Site::AttnScores.at(layer), scores);
@@ -135,7 +139,7 @@ impl Attention {
         let normed = ln1.affine(ln1.normalize(rows).stream).reshape([n_heads, batch * pos, d_model]);
         let d_head = map.weight.dims()[1] / n_heads;
         let weight = map.weight.clone().reshape([d_model, n_heads, d_head]).swap_dims(0, 1);
-        normed.matmul(weight).reshape([n_heads, batch, pos, d_head]).swap_dims(0, 1).swap_dims(1, 2)
+        product(normed, weight).reshape([n_heads, batch, pos, d_head]).swap_dims(0, 1).swap_dims(1, 2)
     }
 
     /// Heads' outputs to the residual stream. `z`: `[batch, pos, head, d_head]`.
@@ -164,6 +168,6 @@ impl Attention {
         let d_model = self.out.weight.dims()[1];
         let rows = z.swap_dims(1, 2).swap_dims(0, 1).reshape([n_heads, batch * pos, d_head]);
         let weight = self.out.weight.clone().reshape([n_heads, d_head, d_model]);
-        rows.matmul(weight).reshape([n_heads, batch, pos, d_model]).swap_dims(0, 1).swap_dims(1, 2)
+        product(rows, weight).reshape([n_heads, batch, pos, d_model]).swap_dims(0, 1).swap_dims(1, 2)
     }
 }

@@ -6,6 +6,12 @@ use burn::tensor::Tensor;
 
 use super::kernels;
 
+/// `x · W` in the number type of the weights, and the result in that of `x` again: half types are for products alone.
+pub(super) fn product<const D: usize>(x: Tensor<D>, weight: Tensor<D>) -> Tensor<D> {
+    let (dtype, narrow) = (x.dtype(), weight.dtype());
+    if dtype == narrow { x.matmul(weight) } else { x.cast(narrow).matmul(weight).cast(dtype) }
+}
+
 /// `x·W + b`, with the weight kept contiguous as `[in, out]`: the transposed view of a `[out, in]` weight
 /// would make every small matrix product up to four times slower.
 #[derive(Clone, Debug)]
@@ -20,7 +26,7 @@ impl Linear {
     /// `[rows, in]` to `[rows, out]`. Callers flatten batch and position first: one large product beats a
     /// batch of small ones.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = x.matmul(self.weight.clone());
+        let y = product(x, self.weight.clone());
         match &self.bias {
             Some(bias) => kernels::add_bias(y, bias),
             None => y,

@@ -19,10 +19,10 @@ mod stream;
 mod swap;
 mod weights;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor};
 use pythia_hooks::{Anatomy, Hooks, Site, points_of};
 
-use crate::config::NeoxConfig;
+use crate::{config::NeoxConfig, device::ints};
 use norm::LayerNorm;
 use weights::Weights;
 
@@ -43,8 +43,8 @@ pub struct Residual {
 
 /// A GPT-NeoX language model, ready to run.
 ///
-/// Activations have the dtype of the weights; layer norms, rotary angles, scores and softmax are computed in
-/// float32 when that is a half type. No method checks shapes a second time: token ids must be below
+/// Where the weights are of a half type, the products with them are computed in it, and everything else, the stream, norms, rotary
+/// angles, scores, patterns and logits, in float32: so activations are float32 or, in a float64 model, float64. No method checks shapes a second time: token ids must be below
 /// `vocab_size` and sequences at most `n_ctx` long, which is checked where they enter the program.
 #[derive(Clone, Debug)]
 pub struct GptNeoX {
@@ -70,7 +70,7 @@ impl GptNeoX {
         self.ln_final.weight.device()
     }
 
-    /// The number type of weights and activations.
+    /// The number type of activations.
     pub fn dtype(&self) -> DType {
         self.ln_final.weight.dtype()
     }
@@ -82,8 +82,7 @@ impl GptNeoX {
     pub fn tokens(&self, rows: &[Vec<u32>]) -> Tensor<2, Int> {
         let length = rows.first().map_or(0, Vec::len);
         assert!(rows.iter().all(|row| row.len() == length), "the rows of a batch have one length");
-        let ids: Vec<i64> = rows.iter().flatten().map(|&id| i64::from(id)).collect();
-        Tensor::from_data(TensorData::new(ids, [rows.len(), length]), (&self.device().inner(), DType::I64))
+        ints(rows.iter().flatten().map(|&id| id as usize), [rows.len(), length], &self.device())
     }
 
     /// Looks the tokens up. `tokens`: `[batch, pos]`, ids below `vocab_size`.

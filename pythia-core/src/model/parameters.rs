@@ -25,6 +25,11 @@ pub enum ParamMut<'a> {
     Matrix(&'a mut Tensor<2>),
 }
 
+/// The number type of activations where weights are of that type.
+pub(super) fn activations_in(weights: DType) -> DType {
+    if weights == DType::F64 { DType::F64 } else { DType::F32 }
+}
+
 /// Takes host parameters one by one onto the device.
 pub(super) struct Source<'a> {
     pub params: HostParams,
@@ -35,7 +40,15 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     pub(super) fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
         let host = self.params.remove(&param)?;
-        Some(Tensor::from_data(host.values.into_data(host.shape, self.dtype), (self.device, self.dtype)))
+        let dtype = self.dtype_of(param, D);
+        Some(Tensor::from_data(host.values.into_data(host.shape, dtype), (self.device, dtype)))
+    }
+
+    /// Half types are for the large matrices. Vectors take part in sums and not in products, and logits are to be float32: a product in
+    /// float16 leaves three digits of them.
+    fn dtype_of(&self, param: Param, dims: usize) -> DType {
+        let wide = dims == 1 || param == Param::Unembed;
+        if wide { activations_in(self.dtype) } else { self.dtype }
     }
 
     pub(super) fn need<const D: usize>(&mut self, param: Param) -> Tensor<D> {

@@ -3,7 +3,7 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::kernels;
+use super::{kernels, parameters::activations_in};
 use crate::config::NeoxConfig;
 
 /// Cosines and sines for every position.
@@ -22,11 +22,10 @@ impl RotaryTable {
     /// float64 model gets float64 angles.
     pub fn new(config: &NeoxConfig, device: &Device, dtype: DType) -> Self {
         let half = config.rotary.ndims / 2;
-        let table_dtype = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
         let angles = angles(config, dtype == DType::F64);
         let table = |f: fn(f64) -> f64| {
             let values: Vec<f64> = angles.iter().map(|&angle| f(angle)).collect();
-            Tensor::from_data(TensorData::new(values, [config.n_ctx, half]), (device, table_dtype))
+            Tensor::from_data(TensorData::new(values, [config.n_ctx, half]), (device, activations_in(dtype)))
         };
         RotaryTable { cos: table(f64::cos), sin: table(f64::sin), ndims: config.rotary.ndims }
     }

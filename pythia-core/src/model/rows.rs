@@ -12,7 +12,7 @@ use super::{
     GptNeoX,
     block::Block,
     kernels,
-    linear::Linear,
+    linear::{Linear, product},
     rotary::RotaryTable,
     weights::{Loan, indices},
 };
@@ -80,7 +80,7 @@ impl GptNeoX {
     fn project_out(&self, normalized: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
         let normed = self.ln_final.affine(normalized.unsqueeze()).squeeze_dim::<2>(0);
         let unembed = self.unembedding_of(tokens);
-        let logits = normed.matmul(unembed.weight);
+        let logits = product(normed, unembed.weight);
         match unembed.bias {
             Some(bias) => logits + bias.unsqueeze(),
             None => logits,
@@ -164,7 +164,7 @@ impl RowBlock<'_> {
     /// What one head writes, `[row, d_model]`, without `b_O`. `z`: that head's alone, `[row, d_head]`.
     pub fn result(&self, z: Tensor<2>, head: usize) -> Tensor<2> {
         let d_head = z.dims()[1];
-        z.matmul(self.block().attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
+        product(z, self.block().attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
     }
 
     /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.

@@ -16,7 +16,7 @@ use burn::tensor::{DType, Device, Int, Tensor};
 use super::{
     GptNeoX,
     block::Block,
-    parameters::Source,
+    parameters::{Source, activations_in},
     rotary::RotaryTable,
     weights::{Streamed, Unembed, Weights},
 };
@@ -178,7 +178,7 @@ impl Stream {
         let columns = decoder.weights.unembed_columns(tokens).transpose()?;
         let zeros = || zeros(vec![decoder.weights.config().d_model, tokens.len()]);
         let columns = columns.unwrap_or_else(|error| decoder.failed(error, zeros));
-        Some(Unembed { weight: decoder.tensor(columns), bias: None })
+        Some(Unembed { weight: decoder.tensor(columns, activations_in(decoder.dtype)), bias: None })
     }
 
     /// The embeddings of tokens, `[token, d_model]`.
@@ -188,7 +188,8 @@ impl Stream {
         let ids: Vec<u32> = ids.iter::<i64>().map(|id| u32::try_from(id).expect("a token id")).collect();
         let decoder = &self.decoder;
         let zeros = || zeros(vec![ids.len(), decoder.weights.config().d_model]);
-        decoder.tensor(decoder.weights.embed_rows(&ids).unwrap_or_else(|error| decoder.failed(error, zeros)))
+        let rows = decoder.weights.embed_rows(&ids).unwrap_or_else(|error| decoder.failed(error, zeros));
+        decoder.tensor(rows, decoder.dtype)
     }
 }
 
@@ -219,8 +220,8 @@ impl Decoder {
         Source { params, device: &self.device, dtype: self.dtype }
     }
 
-    fn tensor(&self, host: HostTensor) -> Tensor<2> {
-        Tensor::from_data(host.values.into_data(host.shape, self.dtype), (&self.device, self.dtype))
+    fn tensor(&self, host: HostTensor, dtype: DType) -> Tensor<2> {
+        Tensor::from_data(host.values.into_data(host.shape, dtype), (&self.device, dtype))
     }
 
     /// Notes what went wrong, the first time, and goes on with something of the same shape.

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
 
 use super::{GptNeoX, block::Block, stream::Stream};
+use crate::device::ints;
 
 /// The large weights: all but the final norm's.
 #[derive(Clone, Debug)]
@@ -88,10 +89,11 @@ impl GptNeoX {
 
     /// The embeddings of tokens, `[token, d_model]`.
     pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
-        match &self.weights {
+        let rows = match &self.weights {
             Weights::Resident(weights) => weights.embed.clone().select(0, tokens),
             Weights::Streamed(weights) => weights.stream.embeddings(tokens),
-        }
+        };
+        rows.cast(self.dtype())
     }
 
     /// The unembedding.
@@ -136,7 +138,5 @@ impl GptNeoX {
 
 /// Indices as a tensor beside `like`.
 pub(super) fn indices<const D: usize>(rows: &[u32], like: &Tensor<D>) -> Tensor<1, Int> {
-    let rows: Vec<i64> = rows.iter().map(|&row| i64::from(row)).collect();
-    let count = rows.len();
-    Tensor::from_data(TensorData::new(rows, [count]), (&like.device().inner(), DType::I64))
+    ints(rows.iter().map(|&row| row as usize), [rows.len()], &like.device())
 }

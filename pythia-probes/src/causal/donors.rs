@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
+use pythia_core::device::ints;
 use pythia_hooks::{Activation, Axis, HookError, HookPoint, Region};
 
 use super::bench::{Bench, Group, Side};
@@ -111,9 +112,7 @@ pub(crate) fn resampled(
 fn rows(all: &[&Activation], wanted: &[usize]) -> Activation {
     fn chosen<const D: usize>(parts: Vec<Tensor<D>>, wanted: &[usize]) -> Tensor<D> {
         let all = Tensor::cat(parts, 0);
-        let rows: Vec<i64> = wanted.iter().map(|&row| row as i64).collect();
-        let index = TensorData::new(rows, [wanted.len()]);
-        let index = Tensor::<1, Int>::from_data(index, (&all.device(), DType::I64));
+        let index = ints(wanted.iter().copied(), [wanted.len()], &all.device());
         all.select(0, index)
     }
     match all[0] {

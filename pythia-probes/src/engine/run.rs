@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor};
+use pythia_core::device::ints;
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Activation, ActivationCache, HookPoint};
 
@@ -69,8 +70,5 @@ impl Run {
 
 /// Rows of a matrix, by index.
 pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-    let count = rows.len();
-    let index = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), (&table.device(), DType::I64));
-    table.clone().select(0, index)
+    table.clone().select(0, ints(rows.iter().copied(), [rows.len()], &table.device()))
 }

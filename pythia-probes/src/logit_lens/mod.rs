@@ -5,7 +5,8 @@
 
 mod read;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
+use pythia_core::device::ints;
 use pythia_core::model::Residual;
 use pythia_hooks::{HookPoint, Hooks, Site};
 use schemars::JsonSchema;
@@ -184,13 +185,12 @@ fn readings(stream: Tensor<3>, prompts: &Prompts, subject: &Subject) -> Result<V
     let (device, rows) = (stream.device(), stream.reshape([batch * len, width]));
     let places = prompts.rows().iter().enumerate().flat_map(|(prompt, ids)| {
         let next = ids.iter().skip(1).copied().map(Some).chain([None]);
-        next.enumerate().map(move |(pos, next)| ((prompt * len + pos) as i64, next))
+        next.enumerate().map(move |(pos, next)| (prompt * len + pos, next))
     });
-    let places: Vec<(i64, Option<u32>)> = places.collect();
+    let places: Vec<(usize, Option<u32>)> = places.collect();
     let mut readings = Vec::with_capacity(places.len());
     for part in places.chunks(POSITIONS_AT_A_TIME) {
-        let at: Vec<i64> = part.iter().map(|(at, _)| *at).collect();
-        let at = Tensor::<1, Int>::from_data(TensorData::new(at, [part.len()]), (&device, DType::I64));
+        let at = ints(part.iter().map(|(at, _)| *at), [part.len()], &device);
         let stream = rows.clone().select(0, at).reshape([1, part.len(), width]);
         let logits = subject.model.unembed(Residual { layer: subject.model.config().n_layers, stream }, &mut ());
         let targets: Vec<Option<u32>> = part.iter().map(|(_, next)| *next).collect();

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
+use crate::device::ints;
+
 use super::{
     super::{rotary::RotaryTable, rows::Lookup},
     fast,
@@ -111,7 +113,5 @@ fn gathered(
 }
 
 fn rows(places: &[u32], like: &Tensor<2>) -> Tensor<1, Int> {
-    let places: Vec<i64> = places.iter().map(|&place| i64::from(place)).collect();
-    let count = places.len();
-    Tensor::from_data(TensorData::new(places, [count]), (&like.device().inner(), DType::I64))
+    ints(places.iter().map(|&place| place as usize), [places.len()], &like.device())
 }

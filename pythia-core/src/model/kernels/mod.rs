@@ -7,7 +7,7 @@
 //! so what these kernels give does not depend on the machine or the number of threads.
 //!
 //! Everything else (tracked gradients, other devices, float64) takes the `composed` form, made of tensor
-//! operations. Half types are widened to float32 around each kernel.
+//! operations.
 
 mod composed;
 mod fast;
@@ -20,21 +20,6 @@ use super::{rotary::RotaryTable, rows::Lookup};
 /// Whether the fast form applies: float32, on the CPU backend, gradients not tracked.
 fn is_plain<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && !x.is_autodiff() && x.device() == Device::flex()
-}
-
-fn is_half(dtype: DType) -> bool {
-    matches!(dtype, DType::F16 | DType::BF16)
-}
-
-/// Runs `kernel` in float32 if `x` is of a half type, and gives the result `x`'s type again.
-fn in_float<const D: usize>(x: Tensor<D>, kernel: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
-    let dtype = x.dtype();
-    if is_half(dtype) { kernel(x.cast(DType::F32)).cast(dtype) } else { kernel(x) }
-}
-
-/// Widens a half type to float32; scores of real models pass −110,000, which float16 cannot hold.
-pub fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if is_half(x.dtype()) { x.cast(DType::F32) } else { x }
 }
 
 /// `y + bias` in each row. `y`: `[rows, n]`, `bias`: `[n]`.
@@ -54,30 +39,19 @@ pub fn affine(x: Tensor<3>, weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<3> {
 /// Exact GELU, `x · Φ(x)` with the normal distribution function Φ (Hendrycks & Gimpel 2016), as all published
 /// probes of Pythia use it; the tanh form of training differs by up to 5e-4.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    in_float(x, |x| match is_plain(&x) {
-        true => fast::gelu(x),
-        false => composed::gelu(x),
-    })
+    if is_plain(&x) { fast::gelu(x) } else { composed::gelu(x) }
 }
 
 /// Centred rows divided by their scale, and the scale `sqrt(var + eps)`, with the biased variance.
 /// `x`: `[batch, pos, n]`; returns that shape and `[batch, pos, 1]`.
 pub fn normalize(x: Tensor<3>, eps: f64) -> (Tensor<3>, Tensor<3>) {
-    let dtype = x.dtype();
-    if is_half(dtype) {
-        let (stream, scale) = normalize(x.cast(DType::F32), eps);
-        return (stream.cast(dtype), scale.cast(dtype));
-    }
     if is_plain(&x) { fast::normalize(x, eps as f32) } else { composed::normalize(x, eps) }
 }
 
 /// Turns the first `table.ndims` dimensions of each head by the angles of its position.
 /// `x`: `[batch, pos, head, d_head]`.
 pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
-    in_float(x, |x| match is_plain(&x) {
-        true => fast::rotate(x, table),
-        false => composed::rotate(x, table),
-    })
+    if is_plain(&x) { fast::rotate(x, table) } else { composed::rotate(x, table) }
 }
 
 /// Scaled products with −inf where the key lies after the query. `products`: `[batch, head, query, key]`, the
@@ -88,10 +62,7 @@ pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
 
 /// Softmax over keys. `scores`: `[batch, head, query, key]`.
 pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
-    in_float(scores, |scores| match is_plain(&scores) {
-        true => fast::softmax(scores),
-        false => burn::tensor::activation::softmax(scores, 3),
-    })
+    if is_plain(&scores) { fast::softmax(scores) } else { burn::tensor::activation::softmax(scores, 3) }
 }
 
 /// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's position.
@@ -100,7 +71,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
     if is_plain(&queries) && is_plain(&keys) {
         fast::lookup_pattern(queries, keys, lookup, n_heads)
     } else {
-        composed::lookup_pattern(widen(queries), widen(keys), lookup, n_heads)
+        composed::lookup_pattern(queries, keys, lookup, n_heads)
     }
 }
 
@@ -110,8 +81,7 @@ pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_head
     if is_plain(&pattern) && is_plain(&values) {
         fast::lookup_mix(pattern, values, lookup, n_heads)
     } else {
-        let dtype = values.dtype();
-        composed::lookup_mix(pattern.cast(dtype), values, lookup, n_heads)
+        composed::lookup_mix(pattern, values, lookup, n_heads)
     }
 }
 

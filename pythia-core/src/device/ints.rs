@@ -1,0 +1,22 @@
+//! Whole numbers as tensors.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+/// Ids or indices on a device, in the type that it counts in: 64 bits on the CPU, 32 on GPUs, whose shaders have no wider ones.
+///
+/// # Panics
+/// If there are not as many as the shape says, or one does not fit: no tensor that fits a GPU has 2³¹ rows.
+pub fn ints<const D: usize>(
+    values: impl IntoIterator<Item = usize>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D, Int> {
+    let device = device.clone().inner();
+    if device == Device::flex() {
+        let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
+        return Tensor::from_data(TensorData::new(values, shape), (&device, DType::I64));
+    }
+    let narrow = |value| i32::try_from(value).unwrap_or_else(|_| panic!("index {value} does not fit a GPU"));
+    let values: Vec<i32> = values.into_iter().map(narrow).collect();
+    Tensor::from_data(TensorData::new(values, shape), (&device, DType::I32))
+}

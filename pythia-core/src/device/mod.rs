@@ -1,0 +1,271 @@
+//! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run time; nothing
+//! here ever takes a default one, which could be another device than the one that was asked for.
+
+mod ints;
+mod name;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::{DType, Device};
+
+pub use ints::ints;
+pub use name::{Backend, DeviceName};
+
+/// A device that answers.
+#[derive(Clone, Debug)]
+pub struct Compute {
+    /// The device itself.
+    pub device: Device,
+    /// What drives it.
+    pub backend: Backend,
+    /// Its number among those of its backend.
+    pub index: usize,
+    /// What the device calls itself; of the CPU nothing.
+    pub name: Option<String>,
+    /// Whether it is a program that stands in for a card.
+    pub software: bool,
+}
+
+/// Why there is no such device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// No name of a device.
+    #[error("`{text}` is no device; there are cpu, gpu[:n], wgpu[:n] and cuda[:n]")]
+    Unknown {
+        /// What was asked for.
+        text: String,
+    },
+    /// The program lacks the code for it.
+    #[error("this program was built without {backends}; build it with `cargo build --release --features {feature}`")]
+    NotBuilt {
+        /// What it lacks.
+        backends: String,
+        /// The feature that brings it.
+        feature: &'static str,
+    },
+    /// The machine has none, or none of that number.
+    #[error("this machine has no device {asked}: {}", has(found))]
+    Absent {
+        /// What was asked for.
+        asked: DeviceName,
+        /// The devices there are of that kind.
+        found: Vec<String>,
+    },
+    /// It is there and does not answer.
+    #[error("the device {asked} does not answer: {reason}")]
+    Dead {
+        /// What was asked for.
+        asked: DeviceName,
+        /// What the driver said.
+        reason: String,
+    },
+    /// It cannot compute in such numbers.
+    #[error("{device} does not compute in {dtype}; {offered}")]
+    Numbers {
+        /// The device.
+        device: String,
+        /// The type asked for.
+        dtype: &'static str,
+        /// What it does compute in.
+        offered: String,
+    },
+}
+
+fn has(found: &[String]) -> String {
+    match found {
+        [] => "no driver offers one (Vulkan, Metal or DX12 for wgpu, the NVIDIA driver for cuda)".to_owned(),
+        found => format!("it has {}", found.join(", ")),
+    }
+}
+
+impl DeviceName {
+    /// What drives it. That of a `gpu` is looked for: CUDA where this program has it and finds a card, else wgpu.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotBuilt`].
+    pub fn backend(self) -> Result<Backend, DeviceError> {
+        let missing = |backends: &str, feature| DeviceError::NotBuilt { backends: backends.to_owned(), feature };
+        match self {
+            Self::Cpu => Ok(Backend::Cpu),
+            Self::Wgpu(_) if !Backend::Wgpu.is_built() => Err(missing("wgpu", "wgpu")),
+            Self::Cuda(_) if !Backend::Cuda.is_built() => Err(missing("cuda", "cuda")),
+            Self::Wgpu(_) => Ok(Backend::Wgpu),
+            Self::Cuda(_) => Ok(Backend::Cuda),
+            Self::Gpu(_) => match (Backend::Wgpu.is_built(), Backend::Cuda.is_built()) {
+                (false, false) => Err(missing("a GPU backend", "wgpu")),
+                (true, false) => Ok(Backend::Wgpu),
+                (false, true) => Ok(Backend::Cuda),
+                (true, true) if found(Backend::Cuda).is_empty() => Ok(Backend::Wgpu),
+                (true, true) => Ok(Backend::Cuda),
+            },
+        }
+    }
+
+    /// The device.
+    ///
+    /// # Errors
+    /// It is unknown to this program or this machine, or its driver fails.
+    pub fn open(self) -> Result<Compute, DeviceError> {
+        let backend = self.backend()?;
+        let index = match self {
+            Self::Cpu => 0,
+            Self::Gpu(index) | Self::Wgpu(index) | Self::Cuda(index) => index,
+        };
+        match found(backend).into_iter().nth(index) {
+            Some(found) => found.open(index).map_err(|reason| DeviceError::Dead { asked: self, reason }),
+            None => {
+                let found = list().into_iter().filter(|device| device.backend == backend);
+                Err(DeviceError::Absent { asked: self, found: found.map(|device| device.to_string()).collect() })
+            }
+        }
+    }
+}
+
+/// Every device that this program can use on this machine and that answers, the CPU first.
+pub fn list() -> Vec<Compute> {
+    let of = |backend| found(backend).into_iter().enumerate().filter_map(|(index, found)| found.open(index).ok());
+    Backend::ALL.into_iter().flat_map(of).collect()
+}
+
+impl Compute {
+    /// The cores of this machine.
+    pub fn cpu() -> Self {
+        Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
+    }
+
+    /// Refuses numbers that the device cannot compute in.
+    ///
+    /// # Errors
+    /// [`DeviceError::Numbers`].
+    pub fn check(&self, dtype: DType) -> Result<(), DeviceError> {
+        if self.computes_in(dtype) {
+            return Ok(());
+        }
+        let offered: Vec<&str> =
+            DTYPES.iter().filter(|(dtype, _)| self.computes_in(*dtype)).map(|(_, name)| *name).collect();
+        let name = DTYPES.iter().find(|(known, _)| *known == dtype).map_or("such numbers", |(_, name)| *name);
+        let offered = format!("it offers {}", offered.join(", "));
+        Err(DeviceError::Numbers { device: self.to_string(), dtype: name, offered })
+    }
+
+    /// Whether weights and products may be of that type.
+    pub fn computes_in(&self, dtype: DType) -> bool {
+        match (self.backend, dtype) {
+            (_, DType::F32) | (Backend::Cpu, DType::F64 | DType::F16 | DType::BF16) => true,
+            // In float64 the shader languages lack exp and erf, and it is there to judge and not to be fast.
+            (Backend::Wgpu | Backend::Cuda, DType::F16 | DType::BF16) => self.device.supports_dtype(dtype),
+            _ => false,
+        }
+    }
+}
+
+impl std::fmt::Display for Compute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.backend, &self.name) {
+            (Backend::Cpu, _) => f.write_str("cpu"),
+            (backend, name) => write!(f, "{backend}:{} ({})", self.index, name.as_deref().unwrap_or("nameless")),
+        }
+    }
+}
+
+/// Number types by name.
+const DTYPES: [(DType, &str); 4] =
+    [(DType::F32, "f32"), (DType::F64, "f64"), (DType::F16, "f16"), (DType::BF16, "bf16")];
+
+/// A device that a driver lists.
+struct Found {
+    device: Device,
+    backend: Backend,
+    software: bool,
+}
+
+impl Found {
+    /// The device, once it has answered. Drivers' faults are panics in the libraries below.
+    fn open(self, index: usize) -> Result<Compute, String> {
+        let Found { device, backend, software } = self;
+        let name = catch_unwind(AssertUnwindSafe(|| identity(&device)));
+        let name = name.map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("its driver failed").to_owned()
+        })?;
+        Ok(Compute { device, backend, index, name, software })
+    }
+}
+
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+fn identity(device: &Device) -> Option<String> {
+    device.identity().map(|identity| identity.name)
+}
+
+#[cfg(not(any(feature = "wgpu", feature = "cuda")))]
+fn identity(_: &Device) -> Option<String> {
+    None
+}
+
+/// The devices that a backend finds: cards of their own first, then others, programs that stand in for one last.
+fn found(backend: Backend) -> Vec<Found> {
+    match backend {
+        Backend::Cpu => vec![Found { device: Device::flex(), backend, software: false }],
+        Backend::Wgpu => wgpu(),
+        Backend::Cuda => cuda(),
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Vec<Found> {
+    use burn::tensor::{DeviceKind, DeviceType};
+    let all = Device::enumerate(DeviceType::Wgpu).into_vec();
+    let discrete: Vec<Device> = (0..all.len()).map(|index| Device::wgpu(DeviceKind::DiscreteGpu(index))).collect();
+    let software = Device::wgpu(DeviceKind::Cpu);
+    let of = |device: Device| Found { software: device == software, device, backend: Backend::Wgpu };
+    let mut found: Vec<Found> = all.into_iter().map(of).collect();
+    found.sort_by_key(|found| (found.software, !discrete.contains(&found.device)));
+    found
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu() -> Vec<Found> {
+    Vec::new()
+}
+
+#[cfg(feature = "cuda")]
+fn cuda() -> Vec<Found> {
+    use burn::tensor::DeviceType;
+    let all = Device::enumerate(DeviceType::Cuda).into_vec();
+    all.into_iter().map(|device| Found { device, backend: Backend::Cuda, software: false }).collect()
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Vec<Found> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_always_there_and_first() {
+        let devices = list();
+        assert_eq!((devices[0].backend, devices[0].to_string().as_str()), (Backend::Cpu, "cpu"));
+        assert!(DTYPES.iter().all(|(dtype, _)| devices[0].check(*dtype).is_ok()));
+        assert_eq!(DeviceName::Cpu.open().expect("there").device, Device::flex());
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_says_which_are() {
+        let asked = DeviceName::Wgpu(999);
+        let error = asked.open().expect_err("no machine has so many");
+        match Backend::Wgpu.is_built() {
+            true => assert!(matches!(&error, DeviceError::Absent { asked: DeviceName::Wgpu(999), .. }), "{error}"),
+            false => assert!(error.to_string().contains("--features wgpu"), "{error}"),
+        }
+    }
+
+    #[test]
+    fn float64_is_for_the_cpu() {
+        let card = Compute { backend: Backend::Wgpu, name: Some("a card".into()), ..Compute::cpu() };
+        let error = card.check(DType::F64).expect_err("refused").to_string();
+        assert!(error.starts_with("wgpu:0 (a card) does not compute in f64; it offers f32"), "{error}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Devices as people name them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::DeviceError;
+
+/// What drives a device. Results of two backends differ in their last digits, so it stands in each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Backend {
+    /// The cores of this machine.
+    Cpu,
+    /// A GPU by way of Vulkan, Metal or DX12.
+    Wgpu,
+    /// A GPU by way of CUDA.
+    Cuda,
+}
+
+impl Backend {
+    /// All of them.
+    pub const ALL: [Backend; 3] = [Self::Cpu, Self::Wgpu, Self::Cuda];
+
+    /// Its name, which is also that of the Cargo feature that it needs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Wgpu => "wgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    /// Whether this program has it.
+    pub fn is_built(self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A device as it is asked for: `cpu`, `gpu`, `gpu:1`, `wgpu:1`, `cuda:1`. Which card a number means,
+/// [`list`](super::list) tells; without one the first is meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// All cores of this machine.
+    #[default]
+    Cpu,
+    /// A GPU of the best backend that finds one.
+    Gpu(usize),
+    /// A GPU by way of Vulkan, Metal or DX12.
+    Wgpu(usize),
+    /// A GPU by way of CUDA.
+    Cuda(usize),
+}
+
+impl DeviceName {
+    /// How names are written.
+    pub const PATTERN: &'static str = r"^(cpu|(gpu|wgpu|cuda)(:(0|[1-9][0-9]{0,2}))?)$";
+}
+
+impl FromStr for DeviceName {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown { text: text.to_owned() };
+        if text == "cpu" {
+            return Ok(Self::Cpu);
+        }
+        let (family, index) = match text.split_once(':') {
+            Some((family, index)) => (family, number(index).ok_or_else(unknown)?),
+            None => (text, 0),
+        };
+        match family {
+            "gpu" => Ok(Self::Gpu(index)),
+            "wgpu" => Ok(Self::Wgpu(index)),
+            "cuda" => Ok(Self::Cuda(index)),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Up to three digits, without a sign or leading zeros.
+fn number(text: &str) -> Option<usize> {
+    let plain = text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    (plain && (text == "0" || !text.starts_with('0'))).then(|| text.parse().ok()).flatten()
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (family, index) = match self {
+            Self::Cpu => return f.write_str("cpu"),
+            Self::Gpu(index) => ("gpu", index),
+            Self::Wgpu(index) => ("wgpu", index),
+            Self::Cuda(index) => ("cuda", index),
+        };
+        match index {
+            0 => f.write_str(family),
+            _ => write!(f, "{family}:{index}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written() {
+        let names = [
+            ("cpu", DeviceName::Cpu),
+            ("gpu", DeviceName::Gpu(0)),
+            ("wgpu:12", DeviceName::Wgpu(12)),
+            ("cuda:1", DeviceName::Cuda(1)),
+        ];
+        for (text, name) in names {
+            assert_eq!(text.parse::<DeviceName>().expect("a name"), name);
+            assert_eq!(name.to_string(), text);
+        }
+        assert_eq!("gpu:0".parse::<DeviceName>().expect("a name").to_string(), "gpu");
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_the_names_there_are() {
+        for text in ["", "cpu:0", "gpu:", "gpu:-1", "gpu:+1", "gpu:01", "wgpu:1234", "tpu", "GPU", "cuda:0:1", "gpu: 1"]
+        {
+            let error = text.parse::<DeviceName>().expect_err("no device").to_string();
+            assert!(error.contains(&format!("`{text}`")) && error.contains("gpu[:n]"), "{error}");
+        }
+    }
+}
