@@ -47,7 +47,7 @@ impl CellConfig {
             "prepend_bos": experiment.prepend_bos,
             "model": label,
             "step": step.map(Step::label),
-            "device": machine.device,
+            "device": study.backend.name(),
             "dtype": machine.dtype,
             "weights": machine.weights.name(),
         });
@@ -98,6 +98,7 @@ impl CellConfig {
         metadata.insert("kind".to_owned(), self.json["probe"]["kind"].as_str().unwrap_or_default().to_owned());
         let optional = [
             (WEIGHTS_HASH, &ran_on.weights_hash),
+            ("device_name", &ran_on.device_name),
             ("tokenizer_hash", &ran_on.tokenizer_hash),
             (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
             ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
@@ -118,6 +119,8 @@ pub struct RanOn {
     /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
     /// Where of one of them only some tensors were read, those stand there by their own names.
     pub tensor_hashes: String,
+    /// What the device calls itself, where it is a GPU: the last digits may differ from card to card.
+    pub device_name: Option<String>,
     /// Hash of the tokenizer's file, where the model has one.
     pub tokenizer_hash: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
@@ -148,6 +151,7 @@ mod tests {
     use crate::config::parse;
     use crate::inputs::Inputs;
     use crate::integrity::Known;
+    use pythia_core::device::Backend;
 
     const FILE: &str = "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['./nano']\nsteps = 'all'\n\
                         [[probe]]\nkind = 'head_scores'";
@@ -155,7 +159,13 @@ mod tests {
     fn study(overrides: &[&str]) -> Study {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
         let experiment = parse("t.toml", FILE, &overrides).expect("good");
-        Study { experiment, models: Vec::new(), inputs: Inputs::default(), known: Known::default() }
+        Study {
+            experiment,
+            models: Vec::new(),
+            inputs: Inputs::default(),
+            known: Known::default(),
+            backend: Backend::Cpu,
+        }
     }
 
     fn config(study: &Study, table: &'static str, step: Option<u32>) -> CellConfig {

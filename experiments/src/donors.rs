@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{DType, Device};
 use pythia_core::model::GptNeoX;
 use pythia_core::weights::WeightError;
 use pythia_probes::{Donors, ProbeSpec};
 
-use crate::load::{LoadError, Loaded};
+use crate::load::{LoadError, Loaded, Place};
 use crate::plan::Source;
 
 /// A checkpoint that some open probes of a model read.
@@ -45,10 +44,10 @@ pub struct Lent {
 
 impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
-    pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, device: &Device, dtype: DType) {
+    pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, place: &Place) {
         let hash =
             checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
-        match checkpoint.and_then(|loaded| Ok(loaded.model(device, dtype)?)) {
+        match checkpoint.and_then(|loaded| Ok(loaded.model(place)?)) {
             Ok(model) => {
                 self.hashes.insert(label, hash);
                 self.models.0.insert(label, model);
@@ -106,10 +105,10 @@ mod tests {
         let scratch = testing::Scratch::new("donors");
         let mut lent = Lent::default();
         for label in [0, 512] {
-            lent.add(label, Ok(loaded(&scratch, label)), &Device::flex(), DType::F32);
+            lent.add(label, Ok(loaded(&scratch, label)), &Place::cpu());
         }
         let absent = StoreError::NoFolder { dir: "step1".into() };
-        lent.add(1, Err(absent.into()), &Device::flex(), DType::F32);
+        lent.add(1, Err(absent.into()), &Place::cpu());
         assert_eq!(lent.models.0.len(), 2);
         assert!(lent.missing(&[0, 512]).is_none() && lent.missing(&[]).is_none());
         assert!(lent.missing(&[0, 1]).is_some_and(|(label, error)| label == 1 && error.to_string().contains("step1")));

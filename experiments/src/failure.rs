@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
@@ -41,6 +42,9 @@ pub enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// It cannot be computed there.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// The output folder cannot be used.
     #[error("{0}")]
     Folder(#[from] FolderError),
@@ -207,6 +211,8 @@ impl Failure {
             Failure::Config(errors) if errors.are_about_data() => Exit::BadInput,
             Failure::Config(_) | Failure::Read { .. } | Failure::OutIsInput(_) => Exit::Usage,
             Failure::SmallBudget { .. } => Exit::Resources,
+            Failure::Device(DeviceError::Absent { .. } | DeviceError::Dead { .. }) => Exit::Resources,
+            Failure::Device(_) => Exit::Usage,
             Failure::Query(QueryError::Sql { .. } | QueryError::Encode { .. }) => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
             Failure::Library(error) if error.is_temporary() => Exit::Temporary,
@@ -264,6 +270,7 @@ impl Failure {
             ),
             Failure::OutIsInput(_) => Some("choose another file with --out FILE"),
             Failure::Read { .. } => Some("check the path, and that the file is text in UTF-8"),
+            Failure::Device(_) => Some("`pythia list devices` shows what there is; docs/gpu.md says what a GPU needs"),
             Failure::NoTokenizer { .. } => {
                 Some("copy the model's tokenizer.json there, or give ids with --tokens FILE")
             }

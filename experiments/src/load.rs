@@ -1,7 +1,8 @@
 //! Checkpoints from disk to models.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use pythia_core::config::NeoxConfig;
+use pythia_core::device::{Backend, Compute};
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
@@ -31,10 +32,33 @@ pub struct Loaded {
     pub brought: Brought,
 }
 
+/// Where models run, and in which numbers.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The device.
+    pub compute: Compute,
+    /// The number type of weights.
+    pub dtype: DType,
+}
+
+impl Place {
+    /// The cores of this machine, in 32-bit floats.
+    pub fn cpu() -> Self {
+        Self { compute: Compute::cpu(), dtype: DType::F32 }
+    }
+
+    /// Whether weights have to be carried to another memory.
+    fn is_remote(&self) -> bool {
+        self.compute.backend != Backend::Cpu
+    }
+}
+
 /// The weights of a checkpoint.
 pub enum Weights {
     /// Decoded, in host memory.
     Resident(HostParams),
+    /// On the device already: it is carried there while the checkpoint before computes.
+    OnDevice(Box<GptNeoX>),
     /// In their files, which are open.
     Streamed(StoredWeights, ReadAhead),
 }
@@ -47,9 +71,11 @@ impl Loaded {
     ///
     /// # Panics
     /// If it was not loaded for one.
-    pub fn model(self, device: &Device, dtype: DType) -> Result<GptNeoX, WeightError> {
+    pub fn model(self, place: &Place) -> Result<GptNeoX, WeightError> {
+        let (device, dtype) = (&place.compute.device, place.dtype);
         match self.weights.expect("weights are loaded where a model is run") {
             Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
+            Weights::OnDevice(model) => Ok(*model),
             Weights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
         }
     }
@@ -132,6 +158,8 @@ pub struct Job<'a> {
     pub residency: Residency,
     /// Whether it is to become a model, and which parameters are read by themselves.
     pub reads: &'a Reads,
+    /// Where the model is going to run.
+    pub place: &'a Place,
 }
 
 impl Job<'_> {
@@ -160,7 +188,14 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
     Ok(match job.residency.streamed() {
         None => {
             let (params, hashes) = weights::read(config, files, &job.wanted)?;
-            (Weights::Resident(params), hashes)
+            match job.place.is_remote() {
+                false => (Weights::Resident(params), hashes),
+                true => {
+                    let (device, dtype) = (&job.place.compute.device, job.place.dtype);
+                    let model = GptNeoX::from_params(config.clone(), params, device, dtype);
+                    (Weights::OnDevice(Box::new(model)), hashes)
+                }
+            }
         }
         Some(ahead) => {
             let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;

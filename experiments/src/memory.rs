@@ -207,10 +207,10 @@ fn sizes(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool) -> Vec<u64> {
     sizes
 }
 
-/// Bytes of a number of that precision.
+/// Bytes of a number that is computed with in that precision: half types are for weights alone.
 pub fn width(dtype: Precision) -> u64 {
     match dtype {
-        Precision::F32 => 4,
+        Precision::F32 | Precision::F16 | Precision::Bf16 => 4,
         Precision::F64 => 8,
     }
 }

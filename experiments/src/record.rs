@@ -25,7 +25,7 @@ pub fn of(study: &Study) -> String {
         "table_version": TABLE_VERSION,
         "seed": experiment.seed,
         "prepend_bos": experiment.prepend_bos,
-        "device": experiment.machine.device,
+        "device": study.backend.name(),
         "dtype": experiment.machine.dtype,
         "on_bad": experiment.store.on_bad,
         "weights": experiment.machine.weights.name(),

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
+use pythia_core::device::Backend;
 use pythia_core::hub::Lock;
 use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::Step;
@@ -31,6 +32,8 @@ pub struct Study {
     pub inputs: Inputs,
     /// Defects that are known beyond those that ship with the program.
     pub known: Known,
+    /// What drives the device that it computes on.
+    pub backend: Backend,
 }
 
 /// One model of an experiment.
@@ -96,6 +99,10 @@ impl Study {
             problems.push(Located::new(problem, 0..0));
             Known::default()
         });
+        let backend = experiment.machine.device.backend().unwrap_or_else(|error| {
+            problems.push(Located::new(Problem::Device(error), 0..0));
+            Backend::Cpu
+        });
         let mut models = Vec::<Model>::new();
         for reference in &experiment.models {
             match open_model(&experiment, &inputs, reference, lock, cache) {
@@ -107,7 +114,7 @@ impl Study {
             }
         }
         if problems.is_empty() {
-            Ok(Self { experiment, models, inputs, known })
+            Ok(Self { experiment, models, inputs, known, backend })
         } else {
             Err(ConfigErrors { sources: experiment.sources, problems })
         }

@@ -5,9 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor};
 use pythia_core::{
     config::NeoxConfig,
+    device::ints,
     model::GptNeoX,
     store::{self, ModelRef},
     weights::{self, Profile, Wanted},
@@ -15,7 +16,7 @@ use pythia_core::{
 use pythia_hooks::{ActivationCache, HookPoint};
 
 use crate::{
-    place,
+    on, place,
     tensors::{self, Reference},
 };
 
@@ -112,7 +113,7 @@ pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
         let files = store.locate(None)?;
         let config = NeoxConfig::from_json(&std::fs::read_to_string(&files.config)?)?;
         let (params, _) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
-        Ok(GptNeoX::from_params(config, params, &Device::flex(), dtype))
+        Ok(GptNeoX::from_params(config, params, &on::device(), dtype))
     };
     open().unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
@@ -120,7 +121,7 @@ pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
 /// Rows of token ids as a tensor.
 pub fn token_tensor(rows: &[Vec<i64>]) -> Tensor<2, Int> {
     let shape = [rows.len(), rows[0].len()];
-    Tensor::from_data(TensorData::new(rows.concat(), shape), &Device::flex())
+    ints(rows.concat().into_iter().map(|id| usize::try_from(id).expect("an id")), shape, &on::device())
 }
 
 /// One run with everything in `points` kept, and the logits.

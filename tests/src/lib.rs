@@ -3,6 +3,7 @@
 //! - [`place`]: where the repository, the fixtures and the optional goldens lie, and scratch folders;
 //! - [`tensors`]: reference tensors from a `.safetensors` file, and comparisons that name the worst element;
 //! - [`cases`]: a model with its reference values, from the committed fixtures or from the goldens;
+//! - [`on`]: the device that they run on;
 //! - [`random`]: random configurations and parameters for property tests;
 //! - [`recorder`]: hooks that note what fired;
 //! - [`command`]: the `pythia` binary, built once, and what it printed;
@@ -17,6 +18,7 @@
 pub mod cases;
 pub mod command;
 pub mod hub;
+pub mod on;
 pub mod place;
 pub mod random;
 pub mod recorder;

@@ -1,12 +1,14 @@
 //! Random configurations and parameters.
 
-use burn::tensor::{DType, Device};
+use burn::tensor::DType;
 use proptest::prelude::*;
 use pythia_core::{
     config::{NeoxConfig, Rotary, Variant},
     model::GptNeoX,
     params::{HostParams, HostTensor, Param},
 };
+
+use crate::on;
 
 /// Small configurations of every variant: widths that are no powers of two, all rotary shares, tied or not.
 pub fn configs() -> impl Strategy<Value = NeoxConfig> {
@@ -46,7 +48,7 @@ pub fn params(config: &NeoxConfig, seed: u64) -> HostParams {
 
 /// A model with [`params`].
 pub fn model(config: &NeoxConfig, seed: u64) -> GptNeoX {
-    GptNeoX::from_params(config.clone(), params(config, seed), &Device::flex(), DType::F32)
+    GptNeoX::from_params(config.clone(), params(config, seed), &on::device(), DType::F32)
 }
 
 /// A number between −1.7 and 1.7, so of variance about one, from a 64-bit xorshift.

@@ -165,7 +165,7 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
 }
 
 fn model(loaded: Loaded) -> GptNeoX {
-    loaded.model(&Device::flex(), DType::F32).unwrap_or_else(|_| unreachable!("its weights are decoded"))
+    loaded.model(&Place::cpu()).unwrap_or_else(|_| unreachable!("its weights are decoded"))
 }
 
 /// Token ids that vary without a generator: which ones they are changes no time.

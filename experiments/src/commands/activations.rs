@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pythia_core::device::DeviceName;
 use pythia_core::store::{self, CheckpointFiles, Checkpoints, ModelRef};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
@@ -12,12 +13,12 @@ use serde_json::json;
 
 use crate::canonical::canonical;
 use crate::capture::{self, Request};
-use crate::config::{DeviceName, Precision};
+use crate::config::Precision;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::shape::read_config;
 use crate::study::BOS;
-use crate::{folder, place, sweep};
+use crate::{folder, place};
 
 /// Store a model's activations on some tokens
 ///
@@ -62,10 +63,10 @@ struct Input {
 /// What to compute with.
 #[derive(Debug, clap::Args)]
 struct Machine {
-    /// Where to compute
+    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
-    /// Precision of activations and of the file
+    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16)
     #[arg(long, default_value = "f32")]
     dtype: Precision,
     /// Fold the weights as TransformerLens does (profile tl2) instead of using them as published
@@ -91,12 +92,14 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
     let files = store.locate(args.step)?;
     let config = read_config(&files.config)?;
+    let compute = args.machine.device.open()?;
+    compute.check(args.machine.dtype.dtype())?;
     let request = Request {
         rows: rows(&args.input, &files, store.as_ref())?,
         patterns: args.hooks,
         last_logits: args.last_logits,
-        device: sweep::device(args.machine.device),
-        dtype: sweep::dtype(args.machine.dtype),
+        device: compute.device.clone(),
+        dtype: args.machine.dtype.dtype(),
     };
     capture::check(&config, &request)?;
     refuse_input(&args.out, &args.input, &files)?;
@@ -109,7 +112,8 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         "step": args.step.map(Step::label),
         "weights": profile.name(),
         "weights_hash": hashes.content.to_string(),
-        "device": args.machine.device,
+        "device": compute.backend.name(),
+        "device_name": compute.name,
         "dtype": args.machine.dtype,
         "text": args.input.text,
         "last_logits": args.last_logits,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pythia_core::device::DeviceName;
+
 use super::run::{prepare, report, show, sweep};
 use super::train::{NANO, train_nano};
 use crate::config;
@@ -17,17 +19,22 @@ use crate::library::Library;
 /// checkpoints into ./out/demo, and prints how induction emerges. No network, about two minutes on two cores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
-pub struct Args {}
+pub struct Args {
+    /// Where to compute, training included: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+}
 
 /// The experiment that ships with the program.
 const EXPERIMENT: &str = include_str!("../../configs/induction-nano.toml");
 const OUT: &str = "out/demo";
 
 /// Runs the command.
-pub fn run(_: Args) -> Result<Exit, Failure> {
+pub fn run(args: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
-    train_nano(&nano, 0)?;
-    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[])?;
+    train_nano(&nano, 0, args.device)?;
+    let device = format!("device=\"{}\"", args.device);
+    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device])?;
     let library = Library::open(&experiment, "induction-nano.toml".as_ref(), true)?;
     let (study, library) = prepare(experiment, library)?;
     let disk = Disk { out: OUT.into(), offline: true };

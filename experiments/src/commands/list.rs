@@ -1,18 +1,19 @@
 //! `pythia list`: what there is to choose from.
 
 use clap::ValueEnum;
+use pythia_core::device::{self, Backend, Compute};
 use pythia_core::store::{self, ModelRef};
 use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
 use pythia_probes::ProbeSpec;
 use serde_json::{Value, json};
 
-use crate::config;
+use crate::config::{self, Precision};
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::place;
 
-/// List models, steps, hooks or probes
+/// List models, steps, hooks, probes or devices
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub struct Args {
@@ -32,6 +33,7 @@ const LONG_HELP: &str = concat!(
   pythia list steps pythia-160m-v0
   pythia list steps ./data/nano --json
   pythia list probes
+  pythia list devices
 
 ",
     exit::help!()
@@ -48,6 +50,8 @@ enum What {
     Hooks,
     /// The probes with their settings
     Probes,
+    /// Where models can run on this machine
+    Devices,
 }
 
 /// Runs the command.
@@ -57,6 +61,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         What::Steps => steps(&args.model)?,
         What::Hooks => hooks(),
         What::Probes => probes(),
+        What::Devices => devices(),
     };
     if args.json {
         let values: Vec<Value> = rows.into_iter().map(|row| row.json).collect();
@@ -147,4 +152,35 @@ fn probes() -> Vec<Row> {
         }
     };
     ProbeSpec::KINDS.iter().map(row).collect()
+}
+
+/// The devices that answer, and what this program was built without.
+fn devices() -> Vec<Row> {
+    let missing = Backend::ALL.into_iter().filter(|backend| !backend.is_built());
+    let missing = missing.map(|backend| Row {
+        text: format!("{backend:<8} this program was built without it: cargo build --release --features {backend}"),
+        json: json!({ "backend": backend.name(), "built": false }),
+    });
+    device::list().iter().map(device_row).chain(missing).collect()
+}
+
+fn device_row(compute: &Compute) -> Row {
+    let precisions: Vec<Value> = Precision::value_variants()
+        .iter()
+        .filter(|precision| compute.computes_in(precision.dtype()))
+        .map(|precision| json!(precision))
+        .collect();
+    let names: Vec<&str> = precisions.iter().filter_map(Value::as_str).collect();
+    let (name, words) = match compute.backend {
+        Backend::Cpu => ("cpu".to_owned(), "the cores of this machine"),
+        backend => (format!("{backend}:{}", compute.index), compute.name.as_deref().unwrap_or("nameless")),
+    };
+    let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
+    Row {
+        text: format!("{name:<8} {words}{slow}: {}", names.join(", ")),
+        json: json!({
+            "device": name, "backend": compute.backend.name(), "built": true, "name": compute.name,
+            "software": compute.software, "dtypes": precisions,
+        }),
+    }
 }

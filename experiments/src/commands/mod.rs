@@ -4,9 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use pythia_core::device::DeviceName;
 use pythia_probes::Bytes;
 
-use crate::config::{self, DeviceName, Experiment};
+use crate::config::{self, Experiment, Precision};
 use crate::disk::Disk;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -134,9 +135,12 @@ pub struct ExperimentArgs {
     /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Bytes>,
-    /// Where to compute [default: the file's `device`, else cpu]
+    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them [default: the file's `device`, else cpu]
     #[arg(long)]
     pub device: Option<DeviceName>,
+    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`, else f32]
+    #[arg(long)]
+    pub dtype: Option<Precision>,
 }
 
 impl ExperimentArgs {
@@ -145,8 +149,10 @@ impl ExperimentArgs {
         let text =
             fs::read_to_string(&self.file).map_err(|source| Failure::Read { path: self.file.clone(), source })?;
         let mut overrides = self.set.clone();
-        overrides.extend(self.device.map(|name| match name {
-            DeviceName::Cpu => "device=cpu".to_owned(),
+        overrides.extend(self.device.map(|name| format!("device=\"{name}\"")));
+        overrides.extend(self.dtype.map(|dtype| {
+            let word = dtype.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            format!("dtype={word}")
         }));
         overrides.extend(self.memory.map(|memory| format!("memory=\"{memory}\"")));
         overrides.extend(self.on_bad.map(|on_bad| {

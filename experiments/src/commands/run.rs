@@ -13,6 +13,7 @@ use crate::folder::Folder;
 use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
 use crate::library::{Library, Which, Wish};
+use crate::load::Place;
 use crate::outcome::Outcome;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
@@ -21,6 +22,7 @@ use crate::supply::FromHub;
 use crate::sweep::{self, Summary, Sweep, Timeline};
 use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
+use pythia_core::device::Backend;
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
 ///
@@ -110,6 +112,7 @@ pub(crate) fn sweep(
     refuse_bad(study, &plan)?;
     refuse_small_budget(plan.largest_fetch(), library.ring.budget().max)?;
     refuse_too_much(plan.totals().peak_memory, plan.bound)?;
+    let place = open(study)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
@@ -124,7 +127,8 @@ pub(crate) fn sweep(
     let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
     let supply = &FromHub::new(&library.hub, &library.ring, plan.largest_fetch());
     let timeline = Timeline::start();
-    let sweep = Sweep { study, plan: &plan, folder: &folder, tallies: &tallies, supply, writing, timeline };
+    let sweep =
+        Sweep { study, plan: &plan, place: &place, folder: &folder, tallies: &tallies, supply, writing, timeline };
     let outcome = sweep.run(&mut journal, &mut progress)?;
     let summary = sweep.timeline.summary();
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: summary.seconds })?;
@@ -132,6 +136,18 @@ pub(crate) fn sweep(
     folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
     conclude(&outcome, done, plan.left_out.len(), &summary);
     Ok(outcome)
+}
+
+/// Where the study computes; of a GPU it is said which one it is, for that is not always the one that was meant.
+fn open(study: &Study) -> Result<Place, Failure> {
+    let machine = &study.experiment.machine;
+    let (compute, dtype) = (machine.device.open()?, machine.dtype.dtype());
+    compute.check(dtype)?;
+    if compute.backend != Backend::Cpu {
+        let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
+        crate::say::say!("computing on {compute}{slow}");
+    }
+    Ok(Place { compute, dtype })
 }
 
 fn conclude(outcome: &Outcome, done_before: usize, left_out: usize, summary: &Summary) {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Device;
 use clap::Subcommand;
+use pythia_core::device::DeviceName;
 
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
@@ -35,22 +35,26 @@ enum What {
         /// Decides the initial weights and the data
         #[arg(long, default_value_t = 0)]
         seed: u64,
+        /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
+        #[arg(long, default_value = "cpu")]
+        device: DeviceName,
     },
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit, Failure> {
-    let What::Nano { out, seed } = args.what;
-    train_nano(&out, seed)?;
+    let What::Nano { out, seed, device } = args.what;
+    train_nano(&out, seed, device)?;
     Ok(Exit::Ok)
 }
 
 /// Trains the suite `nano` into a folder, or finds it there.
-pub(crate) fn train_nano(out: &Path, seed: u64) -> Result<(), Failure> {
+pub(crate) fn train_nano(out: &Path, seed: u64, device: DeviceName) -> Result<(), Failure> {
+    let compute = device.open()?;
     let recipe = Recipe { seed, ..Recipe::default() };
     let updates = recipe.steps().last().copied().unwrap_or(0);
     let mut progress = Progress::new("training nano", updates as usize);
-    let outcome = nano::ensure(out, &recipe, &Device::flex(), &mut |tick| {
+    let outcome = nano::ensure(out, &recipe, &compute.device, &mut |tick| {
         progress.advance_to(tick.step as usize, &format!("loss {:.3}", tick.loss));
     })?;
     let seconds = progress.seconds();

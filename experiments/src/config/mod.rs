@@ -17,6 +17,8 @@ mod words;
 
 use std::path::PathBuf;
 
+use burn::tensor::DType;
+use pythia_core::device::DeviceName;
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
 use pythia_probes::Bytes;
@@ -78,7 +80,7 @@ pub struct StorePolicy {
 pub struct Machine {
     /// The device.
     pub device: DeviceName,
-    /// The numbers activations are computed in.
+    /// The numbers that weights are kept in.
     pub dtype: Precision,
     /// How weights are prepared.
     pub weights: Profile,
@@ -88,15 +90,6 @@ pub struct Machine {
     pub memory: Option<Bytes>,
 }
 
-/// A device by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceName {
-    /// All cores of this machine.
-    #[default]
-    Cpu,
-}
-
 /// A floating-point type by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -104,8 +97,24 @@ pub enum Precision {
     /// 32 bits.
     #[default]
     F32,
-    /// 64 bits: twice the memory and time, for checking.
+    /// 64 bits: twice the memory and time, for checking; on the CPU alone.
     F64,
+    /// 16 bits with a fraction of 10: weights and the products with them; all else stays in 32 bits.
+    F16,
+    /// 16 bits with the range of 32: weights and the products with them; all else stays in 32 bits.
+    Bf16,
+}
+
+impl Precision {
+    /// The number type of weights.
+    pub fn dtype(self) -> DType {
+        match self {
+            Precision::F32 => DType::F32,
+            Precision::F64 => DType::F64,
+            Precision::F16 => DType::F16,
+            Precision::Bf16 => DType::BF16,
+        }
+    }
 }
 
 /// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
@@ -213,7 +222,7 @@ prepend_bos = false
     fn unknown_models_and_words_are_refused() {
         contains(&error(&GOOD.replace("pythia-70m", "pythia-70n"), &[]), &["pythia-70n", "pythia-70m", "t.toml:5:26"]);
         contains(&error(&GOOD.replace("\"all\"", "\"al\""), &[]), &["`steps` cannot be \"al\"", "did you mean `all`?"]);
-        contains(&error(GOOD, &["device=gpu"]), &["unknown variant `gpu`", "--set:1:8", "device=gpu"]);
+        contains(&error(GOOD, &["device=tpu"]), &["`tpu` is no device", "gpu[:n]", "--set:1:8", "device=tpu"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What can be wrong with an experiment file, with what is allowed instead.
 
+use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
@@ -11,6 +12,9 @@ use crate::shape::ShapeError;
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
+    /// The program cannot compute there.
+    #[error(transparent)]
+    Device(DeviceError),
     /// The text is not TOML, or a value has the wrong type or is out of range.
     #[error("{}", plain(.0.message()))]
     Toml(toml::de::Error),

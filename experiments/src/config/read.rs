@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use pythia_core::device::DeviceName;
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
 use pythia_probes::Bytes;
@@ -18,7 +19,7 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{DeviceName, Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
+use super::{Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
 use crate::integrity::OnBad;
 
 /// What messages call the table of the whole file.
@@ -40,10 +41,11 @@ pub(super) struct Head {
     models: Spanned<Vec<Spanned<String>>>,
     /// Folder that receives results/ and state/; ./out where it is left out.
     out: Option<PathBuf>,
-    /// Where to compute.
+    /// Where to compute: cpu, or a GPU by gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them.
     #[serde(default)]
+    #[schemars(with = "String", regex(pattern = DeviceName::PATTERN))]
     device: DeviceName,
-    /// Precision of activations.
+    /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays in 32 bits.
     #[serde(default)]
     dtype: Precision,
     /// How weights are prepared before they are used.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pythia_core::weights::{SomeWeights, WeightError};
 use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject, WeightSubject, run_on_weights};
 
-use super::{Sweep, device, dtype};
+use super::Sweep;
 use crate::donors::Lent;
 use crate::load::Loaded;
 use crate::plan::Cell;
@@ -51,8 +51,7 @@ impl Sweep<'_> {
         lent: &Lent,
     ) -> Result<Vec<Answered>, WeightError> {
         let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
-        let (device, dtype) = (device(experiment.machine.device), dtype(experiment.machine.dtype));
-        let gpt = loaded.model(&device, dtype)?;
+        let gpt = loaded.model(self.place)?;
         let subject = Subject {
             tokenizer: model.tokenizer.as_ref(),
             files: &self.study.inputs.contents,

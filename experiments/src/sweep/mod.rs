@@ -13,17 +13,15 @@ mod write;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use burn::tensor::{DType, Device};
 use pythia_core::suite::Step;
 use pythia_core::weights::{PartHashes, Wanted};
 
 use crate::cell::RanOn;
-use crate::config::{DeviceName, Precision};
 use crate::donors::{Donor, Lent};
 use crate::folder::{Folder, FolderError};
 use crate::integrity::{OnBad, Seen, Verdict};
 use crate::journal::Journal;
-use crate::load::{Job, LoadError, Loaded};
+use crate::load::{Job, LoadError, Loaded, Place};
 use crate::outcome::{CellError, Outcome};
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
@@ -43,6 +41,8 @@ pub struct Sweep<'a> {
     pub study: &'a Study,
     /// In which order, and what is left.
     pub plan: &'a Plan,
+    /// Where models run.
+    pub place: &'a Place,
     /// Where results go.
     pub folder: &'a Folder,
     /// Which pairs the probes use.
@@ -107,14 +107,14 @@ impl Sweep<'_> {
         let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
         let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
         let (model, residency) = (&self.study.models[cell.model], self.plan.residency);
-        Job { model, step: cell.step, wanted, residency, reads: &cell.reads }
+        Job { model, step: cell.step, wanted, residency, reads: &cell.reads, place: self.place }
     }
 
     fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
         let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
         let step = Some(Step::from_label(donor.label));
         let (model, residency) = (&self.study.models[donor.model], self.plan.residency);
-        Job { model, step, wanted, residency, reads: Reads::MODEL }
+        Job { model, step, wanted, residency, reads: Reads::MODEL, place: self.place }
     }
 
     fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
@@ -123,10 +123,8 @@ impl Sweep<'_> {
 
     /// The donors of a model, from the same hands as its cells.
     fn borrow(&self, model: usize, loaded: &Arriving) -> Lent {
-        let machine = &self.study.experiment.machine;
-        let (device, dtype) = (device(machine.device), dtype(machine.dtype));
         let mut lent = Lent::default();
-        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), &device, dtype));
+        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), self.place));
         lent
     }
 
@@ -186,9 +184,11 @@ impl Sweep<'_> {
     fn ran_on(&self, cell: &Cell, probe: usize, weights: &PartHashes, lent: &Lent) -> RanOn {
         let (model, spec) = (&self.study.models[cell.model], self.spec(probe));
         let read = weights_read(spec, &model.config, weights);
+        let alone = spec.weights_only(&model.config).is_some();
         RanOn {
             weights_hash: read.content.map(|hash| hash.to_string()),
             tensor_hashes: read.to_string(),
+            device_name: self.place.compute.name.clone().filter(|_| cell.reads.model && !alone),
             tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
             donor_weights_hash: lent.hashes(&spec.donors()),
             pairs: self.tallies.counts(cell.model, probe),
@@ -216,21 +216,6 @@ fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
 /// A lock for the writes of a sweep.
 pub fn write_lock() -> WriteLock {
     Arc::new(Mutex::new(()))
-}
-
-/// The device of that name.
-pub fn device(name: DeviceName) -> Device {
-    match name {
-        DeviceName::Cpu => Device::flex(),
-    }
-}
-
-/// The number type of that name.
-pub fn dtype(name: Precision) -> DType {
-    match name {
-        Precision::F32 => DType::F32,
-        Precision::F64 => DType::F64,
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+
 use super::DeviceError;
 
 /// What drives a device. Results of two backends differ in their last digits, so it stands in each of them.
@@ -47,7 +49,8 @@ impl fmt::Display for Backend {
 
 /// A device as it is asked for: `cpu`, `gpu`, `gpu:1`, `wgpu:1`, `cuda:1`. Which card a number means,
 /// [`list`](super::list) tells; without one the first is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub enum DeviceName {
     /// All cores of this machine.
     #[default]
@@ -63,6 +66,14 @@ pub enum DeviceName {
 impl DeviceName {
     /// How names are written.
     pub const PATTERN: &'static str = r"^(cpu|(gpu|wgpu|cuda)(:(0|[1-9][0-9]{0,2}))?)$";
+}
+
+impl TryFrom<String> for DeviceName {
+    type Error = DeviceError;
+
+    fn try_from(text: String) -> Result<Self, DeviceError> {
+        text.parse()
+    }
 }
 
 impl FromStr for DeviceName {

@@ -8,7 +8,7 @@ use pythia_core::{config::NeoxConfig, model::GptNeoX, weights::Profile};
 use pythia_hooks::{ActivationCache, Axis, HookPoint, Presence, SITES, Site, points_of, select};
 use pythia_tests::{
     cases::{self, token_tensor},
-    place, random,
+    on, place, random,
     recorder::Recorder,
     tensors::{Reference, distance},
 };
@@ -71,7 +71,7 @@ fn fixtures_keep_the_contract() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: on::cases(24), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_models_keep_the_contract(
@@ -171,7 +171,7 @@ fn output_bias(model: &GptNeoX, layer: usize) -> Tensor<3> {
     let width = model.config().d_model;
     let params = model.to_params();
     let bias = params.get(&Param::Layer(layer, LayerParam::OutBias)).map(|tensor| tensor.values.to_vec());
-    let device = burn::tensor::Device::flex();
+    let device = on::device();
     Tensor::<1>::from_floats(bias.unwrap_or(vec![0.0; width]).as_slice(), &device).reshape([1, 1, width])
 }
 
