@@ -3,7 +3,6 @@
 use std::hint::black_box;
 use std::thread;
 
-use burn::tensor::{DType, Device};
 use clap::ValueEnum;
 use pythia_core::model::GptNeoX;
 use pythia_core::store::Checkpoints;
@@ -16,7 +15,7 @@ use serde::Serialize;
 
 use super::patching::{self, Kind};
 use crate::failure::Failure;
-use crate::load::{self, Loaded};
+use crate::load::{self, Loaded, Place};
 use crate::shape::read_config;
 use crate::study::BOS;
 use crate::supply::Brought;
@@ -109,43 +108,54 @@ pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, Failure> + 'a>;
 ///
 /// # Errors
 /// What loading says.
-pub fn prepare<'a>(work: Workload, store: &'a dyn Store, sizes: Sizes) -> Result<Prepared<'a>, Failure> {
+pub fn prepare<'a>(
+    work: Workload,
+    store: &'a dyn Store,
+    sizes: Sizes,
+    place: &'a Place,
+) -> Result<Prepared<'a>, Failure> {
     Ok(match work {
         Workload::A => Box::new(move || {
-            let model = model(load(store, None, true)?);
+            let model = model(load(store, None, true)?, place);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
             Ok(Noted::default())
         }),
         Workload::B => {
-            let model = model(load(store, None, true)?);
+            let model = model(load(store, None, true)?, place);
             Box::new(move || {
                 forward(&model, sizes);
                 Ok(Noted::default())
             })
         }
         Workload::C => {
-            let model = model(load(store, None, true)?);
+            let model = model(load(store, None, true)?, place);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Kind::Residual, store, sizes)?,
-        Workload::E1 => patching(work, Kind::Heads, store, sizes)?,
-        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes)?,
-        Workload::F => patching(work, Kind::Ablation, store, sizes)?,
+        Workload::D => patching(work, Kind::Residual, store, sizes, place)?,
+        Workload::E1 => patching(work, Kind::Heads, store, sizes, place)?,
+        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, place)?,
+        Workload::F => patching(work, Kind::Ablation, store, sizes, place)?,
         Workload::G => {
-            let model = model(load(store, None, false)?);
+            let model = model(load(store, None, false)?, place);
             Box::new(move || {
                 induction(&model, sizes);
                 Ok(Noted::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes).map(|()| Noted::default())),
+        Workload::H => Box::new(move || sweep(store, sizes, place).map(|()| Noted::default())),
     })
 }
 
 /// A sweep of interventions, on prompts of the length that the workload fixes.
-fn patching<'a>(work: Workload, kind: Kind, store: &dyn Store, sizes: Sizes) -> Result<Prepared<'a>, Failure> {
+fn patching<'a>(
+    work: Workload,
+    kind: Kind,
+    store: &dyn Store,
+    sizes: Sizes,
+    place: &Place,
+) -> Result<Prepared<'a>, Failure> {
     let length = work.length(sizes.length);
-    let model = model(load(store, None, true)?);
+    let model = model(load(store, None, true)?, place);
     Ok(Box::new(move || {
         let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
         Ok(Noted { flops, ..Noted::default() })
@@ -164,8 +174,8 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
 }
 
-fn model(loaded: Loaded) -> GptNeoX {
-    loaded.model(&Place::cpu()).unwrap_or_else(|_| unreachable!("its weights are decoded"))
+fn model(loaded: Loaded, place: &Place) -> GptNeoX {
+    loaded.model(place).unwrap_or_else(|_| unreachable!("its weights are decoded"))
 }
 
 /// Token ids that vary without a generator: which ones they are changes no time.
@@ -211,7 +221,7 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every checkpoint in turn, the next one read while this one computes, as a sweep does it.
-fn sweep(store: &dyn Store, sizes: Sizes) -> Result<(), Failure> {
+fn sweep(store: &dyn Store, sizes: Sizes, place: &Place) -> Result<(), Failure> {
     let steps = store.steps()?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);
@@ -223,7 +233,7 @@ fn sweep(store: &dyn Store, sizes: Sizes) -> Result<(), Failure> {
             }
         });
         for loaded in receiver {
-            induction(&model(loaded?), sizes);
+            induction(&model(loaded?, place), sizes);
         }
         Ok(())
     })

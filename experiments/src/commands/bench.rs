@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
+use pythia_core::device::{DeviceError, DeviceName};
 use pythia_core::store::FolderStore;
 use serde::Serialize;
 
 use crate::bench::meter::{self, Patience, Timing};
 use crate::bench::workload::{self, Noted, Sizes, Workload};
+use crate::config::Precision;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::load::Place;
 
 /// Time a whole workload and print one line of JSON
 #[derive(Debug, clap::Args)]
@@ -38,6 +41,12 @@ pub struct Args {
     /// Exactly this many repetitions [default: 3 to 15, as many as fit the budget]
     #[arg(long, value_name = "N")]
     reps: Option<usize>,
+    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16)
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
     /// Seconds the repetitions may take
     #[arg(long, value_name = "SECONDS", default_value_t = 25.0)]
     budget: f64,
@@ -52,6 +61,7 @@ struct Line {
     variant: &'static str,
     batch: usize,
     seq: usize,
+    device: String,
     dtype: &'static str,
     file: String,
     threads: usize,
@@ -65,11 +75,17 @@ struct Line {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = FolderStore::open(&args.model)?;
     let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
-    let mut work = workload::prepare(args.workload, &store, sizes)?;
+    let compute = args.device.open()?;
+    compute.check(args.dtype.dtype())?;
+    let place = Place { compute, dtype: args.dtype.dtype() };
+    let mut work = workload::prepare(args.workload, &store, sizes, &place)?;
     let mut noted = Noted::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
     let timing = meter::time(patience, &mut || {
         noted = work()?;
+        // A GPU has then been asked, and has not answered yet.
+        let device = &place.compute.device;
+        device.sync().map_err(|error| DeviceError::Dead { asked: args.device, reason: error.to_string() })?;
         Ok::<(), Failure>(())
     })?;
     super::print(&serde_json::json!(line(&args, timing, noted)).to_string())?;
@@ -84,7 +100,8 @@ fn line(args: &Args, timing: Timing, noted: Noted) -> Line {
         variant: if args.last_logits { "last" } else { "std" },
         batch: args.batch,
         seq: args.workload.length(args.seq),
-        dtype: "float32",
+        device: args.device.to_string(),
+        dtype: args.dtype.long_name(),
         file: args.file.clone(),
         threads: meter::processors() as usize,
         timing,

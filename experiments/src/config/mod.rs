@@ -115,6 +115,16 @@ impl Precision {
             Precision::Bf16 => DType::BF16,
         }
     }
+
+    /// Its name elsewhere.
+    pub fn long_name(self) -> &'static str {
+        match self {
+            Precision::F32 => "float32",
+            Precision::F64 => "float64",
+            Precision::F16 => "float16",
+            Precision::Bf16 => "bfloat16",
+        }
+    }
 }
 
 /// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
