@@ -1,6 +1,7 @@
 //! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run time; nothing
 //! here ever takes a default one, which could be another device than the one that was asked for.
 
+mod exact;
 mod ints;
 mod name;
 
@@ -58,6 +59,14 @@ pub enum DeviceError {
         asked: DeviceName,
         /// What the driver said.
         reason: String,
+    },
+    /// Its products are not what they should be.
+    #[error(
+        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), so its f32 would not be f32; use wgpu on the same card, or f16 or bf16"
+    )]
+    Inexact {
+        /// The device.
+        device: String,
     },
     /// It cannot compute in such numbers.
     #[error("{device} does not compute in {dtype}; {offered}")]
@@ -133,19 +142,41 @@ impl Compute {
         Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
-    /// Refuses numbers that the device cannot compute in.
+    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, so this takes as long as its driver
+    /// needs to compile one.
     ///
     /// # Errors
-    /// [`DeviceError::Numbers`].
+    /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
     pub fn check(&self, dtype: DType) -> Result<(), DeviceError> {
-        if self.computes_in(dtype) {
+        if !self.computes_in(dtype) {
+            return Err(self.refusal(dtype));
+        }
+        if self.backend == Backend::Cpu || dtype != DType::F32 {
             return Ok(());
         }
+        let asked = self.asked();
+        match answer(|| exact::products(&self.device)).and_then(|exact| exact) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(DeviceError::Inexact { device: self.to_string() }),
+            Err(reason) => Err(DeviceError::Dead { asked, reason }),
+        }
+    }
+
+    /// Its name.
+    pub fn asked(&self) -> DeviceName {
+        match self.backend {
+            Backend::Cpu => DeviceName::Cpu,
+            Backend::Wgpu => DeviceName::Wgpu(self.index),
+            Backend::Cuda => DeviceName::Cuda(self.index),
+        }
+    }
+
+    fn refusal(&self, dtype: DType) -> DeviceError {
         let offered: Vec<&str> =
             DTYPES.iter().filter(|(dtype, _)| self.computes_in(*dtype)).map(|(_, name)| *name).collect();
         let name = DTYPES.iter().find(|(known, _)| *known == dtype).map_or("such numbers", |(_, name)| *name);
         let offered = format!("it offers {}", offered.join(", "));
-        Err(DeviceError::Numbers { device: self.to_string(), dtype: name, offered })
+        DeviceError::Numbers { device: self.to_string(), dtype: name, offered }
     }
 
     /// Whether weights and products may be of that type.
@@ -180,16 +211,20 @@ struct Found {
 }
 
 impl Found {
-    /// The device, once it has answered. Drivers' faults are panics in the libraries below.
+    /// The device, once it has answered.
     fn open(self, index: usize) -> Result<Compute, String> {
         let Found { device, backend, software } = self;
-        let name = catch_unwind(AssertUnwindSafe(|| identity(&device)));
-        let name = name.map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("its driver failed").to_owned()
-        })?;
+        let name = answer(|| identity(&device))?;
         Ok(Compute { device, backend, index, name, software })
     }
+}
+
+/// What a driver answers. Its faults are panics in the libraries between it and us.
+fn answer<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("its driver failed").to_owned()
+    })
 }
 
 #[cfg(any(feature = "wgpu", feature = "cuda"))]
