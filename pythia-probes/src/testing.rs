@@ -1,7 +1,11 @@
 //! What the tests of probes share.
 
+use std::ops::Range;
+use std::sync::OnceLock;
+
 use burn::tensor::{DType, Device};
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
+use pythia_core::device::{Backend, Compute, DeviceName};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::{HostParams, HostTensor, Param};
 
@@ -38,4 +42,29 @@ pub(crate) fn params(unembed: bool) -> HostParams {
 /// A small model whose weights follow a fixed pattern.
 pub(crate) fn model(unembed: bool) -> GptNeoX {
     GptNeoX::from_params(config(), params(unembed), &Device::flex(), DType::F32)
+}
+
+/// Where the engines are tested: the device that `PYTHIA_TEST_DEVICE` names, else the CPU. One that is named must be there.
+fn compute() -> &'static Compute {
+    static COMPUTE: OnceLock<Compute> = OnceLock::new();
+    COMPUTE.get_or_init(|| {
+        let name = std::env::var("PYTHIA_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+        let open = || name.parse::<DeviceName>()?.open();
+        open().unwrap_or_else(|error| panic!("PYTHIA_TEST_DEVICE: {error}"))
+    })
+}
+
+/// The device of [`compute`].
+pub(crate) fn device() -> Device {
+    compute().device.clone()
+}
+
+/// Whether there is float64, which only the CPU has.
+pub(crate) fn has_float64() -> bool {
+    compute().computes_in(DType::F64)
+}
+
+/// Seeds to try: a few of them on a GPU, where many small launches take long.
+pub(crate) fn seeds(all: Range<u64>) -> impl Iterator<Item = u64> {
+    all.step_by(if compute().backend == Backend::Cpu { 1 } else { 49 })
 }
