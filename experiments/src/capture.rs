@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pythia_core::config::NeoxConfig;
+use pythia_core::device::cause;
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use pythia_hooks::{Activation, ActivationCache, HookError, HookPoint, select};
@@ -68,7 +69,7 @@ pub enum CaptureError {
         n_ctx: usize,
     },
     /// A tensor could not be read back from the device.
-    #[error("{name} could not be read back from the device: {reason}")]
+    #[error("{name} could not be read back from the device: {}", cause(reason))]
     Device {
         /// Its name.
         name: String,

@@ -63,6 +63,9 @@ impl CellError {
         let remedy = match self {
             CellError::Load(error) => return error.remedy(),
             CellError::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
+            CellError::Probe { error: ProbeError::Device { .. }, .. } => {
+                "lower the probe's batch or memory, or compute elsewhere: the device failed even with the least that can be computed at a time"
+            }
             CellError::Probe { .. } => "change the probe's settings, or leave this step out",
             CellError::Donor { remedy, .. } => remedy,
             CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",

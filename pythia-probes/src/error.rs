@@ -1,5 +1,6 @@
 //! Every way in which a probe can be refused or fail.
 
+use pythia_core::device::cause;
 use std::path::PathBuf;
 
 /// Why a probe cannot run, or did not end in a table.
@@ -144,7 +145,7 @@ pub enum ProbeError {
         found: Vec<usize>,
     },
     /// A tensor could not be read back from the device.
-    #[error("reading {place} back from the device failed: {reason}")]
+    #[error("reading {place} back from the device failed: {}", cause(reason))]
     Device {
         /// Where the tensor came from.
         place: &'static str,

@@ -55,6 +55,7 @@ pub mod path_patching;
 pub mod prompts;
 mod reading;
 pub mod run;
+mod smaller;
 pub mod spec;
 pub mod steering;
 pub mod subject;

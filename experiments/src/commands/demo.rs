@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pythia_core::device::DeviceName;
+use pythia_core::device::{Backend, DeviceName};
 
 use super::run::{prepare, report, show, sweep};
 use super::train::{NANO, train_nano};
@@ -16,7 +16,8 @@ use crate::library::Library;
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///
 /// Trains the suite `nano` into ./data/nano (or finds it there), runs the experiment induction-nano over its 154
-/// checkpoints into ./out/demo, and prints how induction emerges. No network, about two minutes on two cores.
+/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No network, about two
+/// minutes on two cores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub struct Args {
@@ -29,6 +30,11 @@ pub struct Args {
 const EXPERIMENT: &str = include_str!("../../configs/induction-nano.toml");
 const OUT: &str = "out/demo";
 
+/// Where results go: those of another backend differ in their last digits, and are kept apart.
+fn out(backend: Backend) -> PathBuf {
+    if backend == Backend::Cpu { OUT.into() } else { format!("{OUT}-{backend}").into() }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
@@ -37,7 +43,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device])?;
     let library = Library::open(&experiment, "induction-nano.toml".as_ref(), true)?;
     let (study, library) = prepare(experiment, library)?;
-    let disk = Disk { out: OUT.into(), offline: true };
+    let disk = Disk { out: out(study.backend), offline: true };
     let outcome = sweep(&study, &disk, &library, None, false)?;
     super::print(&curve::of(&study, &disk)?)?;
     let exit = report(&study, &disk, &outcome);

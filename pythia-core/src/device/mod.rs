@@ -1,6 +1,7 @@
 //! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run time; nothing
 //! here ever takes a default one, which could be another device than the one that was asked for.
 
+mod cause;
 mod exact;
 mod ints;
 mod name;
@@ -9,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::{DType, Device};
 
+pub use cause::cause;
 pub use ints::ints;
 pub use name::{Backend, DeviceName};
 

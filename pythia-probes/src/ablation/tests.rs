@@ -85,7 +85,7 @@ fn what_two_settings_name_is_ablated_once() {
 fn nothing_ablated_is_exactly_nothing_lost() {
     let fixture = Fixture::new(true, DType::F32, &LENGTHS);
     let (subject, probe) = (fixture.subject(), ablation());
-    let bench = Bench::new(&[&probe], &subject, 0).expect("the pairs fit");
+    let bench = Bench::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
     let metrics = [Metric::LogitDiff, Metric::Kl, Metric::Loss, Metric::Prob, Metric::Rank];
     for group in &bench.groups {
         let (base, _) = group.ends(&bench, &metrics, Side::Clean).expect("the base run");

@@ -82,6 +82,8 @@ pub(crate) struct Bench<'a> {
     pub pairs: Vec<Pair>,
     /// The pairs by length, [`AT_ONCE`] at most in each.
     pub groups: Vec<Group>,
+    /// By how much less goes through the device at a time than its memory was thought to hold; 1 unless it ran out of it.
+    parts: usize,
 }
 
 /// Pairs of one length, and the runs on their prompts.
@@ -94,7 +96,7 @@ pub(crate) struct Group {
 
 impl<'a> Bench<'a> {
     /// Runs the pairs of `probes`, which have the same, and keeps what any of them needs.
-    pub fn new(probes: &[&dyn Causal], subject: &'a Subject<'a>, seed: u64) -> Result<Self, ProbeError> {
+    pub fn new(probes: &[&dyn Causal], subject: &'a Subject<'a>, seed: u64, parts: usize) -> Result<Self, ProbeError> {
         let anatomy = subject.model.anatomy();
         let mut points: Vec<HookPoint> = Vec::new();
         for probe in probes {
@@ -104,9 +106,16 @@ impl<'a> Bench<'a> {
         points.sort_unstable();
         points.dedup();
         let pairs = make_pairs(probes[0], &subject.context(seed))?.list;
-        let groups = by_length(&pairs).into_iter().map(|members| Group::new(members, &pairs, &points, subject));
+        let at_once = AT_ONCE.div_ceil(parts.max(1));
+        let groups =
+            by_length(&pairs, at_once).into_iter().map(|members| Group::new(members, &pairs, &points, subject));
         let groups = groups.collect::<Result<_, _>>()?;
-        Ok(Bench { subject, seed, pairs, groups })
+        Ok(Bench { subject, seed, pairs, groups, parts })
+    }
+
+    /// Of memory that cells may take, as much as the device turned out to have.
+    pub fn share(&self, memory: u64) -> u64 {
+        memory / self.parts.max(1) as u64
     }
 }
 
@@ -170,7 +179,7 @@ impl Group {
     ) -> Result<Vec<Scores>, ProbeError> {
         let readout = self.readout(bench, settings.metrics, side);
         let (model, base) = (bench.subject.model, self.run(side));
-        let sweep = Sweep { model, base, donors, readout: &readout, memory: settings.memory };
+        let sweep = Sweep { model, base, donors, readout: &readout, memory: bench.share(settings.memory) };
         sweep.scores(settings.engine, cells)
     }
 }
@@ -191,14 +200,14 @@ pub(crate) fn make_pairs(probe: &dyn Causal, context: &Context) -> Result<Pairs,
     Ok(source.make(context.tokenizer, text, context.vocabulary(), context.prepend_bos, context.seed)?)
 }
 
-/// Indices of pairs of one length, in order, [`AT_ONCE`] at most together.
-pub(super) fn by_length(pairs: &[Pair]) -> Vec<Vec<usize>> {
+/// Indices of pairs of one length, in order, `at_once` at most together.
+pub(super) fn by_length(pairs: &[Pair], at_once: usize) -> Vec<Vec<usize>> {
     let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, pair) in pairs.iter().enumerate() {
         lengths.entry(pair.clean.len()).or_default().push(index);
     }
     lengths
         .into_values()
-        .flat_map(|members| members.chunks(AT_ONCE).map(<[usize]>::to_vec).collect::<Vec<_>>())
+        .flat_map(|members| members.chunks(at_once).map(<[usize]>::to_vec).collect::<Vec<_>>())
         .collect()
 }

@@ -26,7 +26,7 @@ pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, Prob
     let points = wave::base_points(&anatomy, probe.points(&anatomy)?);
     let mut estimate = Estimate::default();
     let (mut longest, mut tokens) = (0, 0);
-    for members in super::bench::by_length(&pairs) {
+    for members in super::bench::by_length(&pairs, super::bench::AT_ONCE) {
         let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
         let (count, length) = (members.len() as u64, members[0].clean.len());
         let differs = differences(&members);

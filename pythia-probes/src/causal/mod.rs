@@ -26,6 +26,7 @@ use crate::error::ProbeError;
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairError, PairSource};
 use crate::run::Answer;
+use crate::smaller::smaller;
 use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
 use crate::table::Table;
@@ -113,12 +114,20 @@ pub(crate) fn answers(
 /// The answers of probes that have the same pairs.
 fn together(group: &[(usize, &dyn Causal)], subject: &Subject, seed: u64) -> Vec<(usize, Result<Answer, ProbeError>)> {
     let probes: Vec<&dyn Causal> = group.iter().map(|(_, probe)| *probe).collect();
-    let answer = |bench: &Result<Bench, ProbeError>, probe: &dyn Causal| match bench {
-        Ok(bench) => probe.answer(bench),
-        Err(error) => Err(error.clone()),
+    let device = subject.model.device();
+    let mut shared = Some(smaller(&device, 1, |_| Bench::new(&probes, subject, seed, 1)));
+    let mut answer = |probe: &dyn Causal| {
+        smaller(&device, bench::AT_ONCE, |parts| match &shared {
+            Some(Ok(bench)) if parts == 1 => probe.answer(bench),
+            Some(Err(error)) if parts == 1 => Err(error.clone()),
+            _ => {
+                // What the shared runs hold is needed for smaller ones.
+                shared = None;
+                probe.answer(&Bench::new(&[probe], subject, seed, parts)?)
+            }
+        })
     };
-    let bench = Bench::new(&probes, subject, seed);
-    group.iter().map(|(index, probe)| (*index, answer(&bench, *probe))).collect()
+    group.iter().map(|(index, probe)| (*index, answer(*probe))).collect()
 }
 
 /// The checks that all causal probes share: the source of pairs, the length of the prompts.

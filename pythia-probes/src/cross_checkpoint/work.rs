@@ -93,7 +93,8 @@ impl<'a> Work<'a> {
     fn at_once(&self, config: &NeoxConfig) -> usize {
         let tokens = (self.group.members.len() * self.run.length()) as u64;
         // The output, and a copy in the table of all outputs.
-        let parts = self.probe.run.memory.get() / 2 / (2 * F32 * config.d_model as u64 * tokens).max(1);
+        let parts =
+            self.bench.share(self.probe.run.memory.get()) / 2 / (2 * F32 * config.d_model as u64 * tokens).max(1);
         usize::try_from(parts).unwrap_or(usize::MAX).max(1)
     }
 

@@ -105,7 +105,7 @@ fn edits_are_made_in_order_and_each_at_its_place() {
     let values: Vec<f64> = serde_json::from_str(&fixture.files.0[Path::new("head")]).expect("numbers");
     let subject = fixture.subject();
     let probe = probe(RUNS);
-    let bench = Bench::new(&[&probe], &subject, 0).expect("the pairs fit");
+    let bench = Bench::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
     let three: Vec<f64> = values.iter().map(|value| 3.0 * value).collect();
     let donor: Donor = [(point, donors::vector(&bench, point, &three).expect("a group"))].into();
     let cell = Cell::of(point, Region::all().along(Axis::Head, 2), Value::Donor(0));

@@ -61,7 +61,7 @@ impl Work<'_> {
     fn at_once(&self, config: &NeoxConfig, tokens: usize) -> usize {
         // The delta, the stream with it, norm, affine, projection, the donor and its copies in two tables; an MLP's neurons twice.
         let per_token = F32 * (9 * config.d_model + 2 * config.d_mlp) as u64;
-        let senders = self.probe.run.memory.get() / 2 / (per_token * tokens as u64).max(1);
+        let senders = self.bench.share(self.probe.run.memory.get()) / 2 / (per_token * tokens as u64).max(1);
         usize::try_from(senders).unwrap_or(usize::MAX).max(1)
     }
 
