@@ -1,7 +1,8 @@
 //! Every way in which a probe can be refused or fail.
 
-use pythia_core::device::cause;
 use std::path::PathBuf;
+
+use pythia_core::device::cause;
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,0 +1,148 @@
+//! The `pythia` command on a GPU, or on a driver that stands in for one: the same numbers as on the CPU, the same bytes twice, and less
+//! at a time where its memory ends. Those tests are left to whoever has a device:
+//! `cargo test --release --workspace --test gpu -- --include-ignored`.
+
+use std::path::Path;
+
+use pythia_tests::{
+    command::{self, run},
+    place, suite, tables,
+};
+
+/// Every kind of probe that runs a model.
+const PROBES: &str = r#"
+[[probe]]
+kind = "head_scores"
+batch = 4
+half_len = 20
+exclude_bos = true
+[[probe]]
+kind = "induction_loss"
+batch = 4
+half_len = 20
+[[probe]]
+kind = "token_loss"
+tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]
+[[probe]]
+kind = "attention_patterns"
+batch = 2
+half_len = 6
+[[probe]]
+kind = "logit_lens"
+batch = 2
+half_len = 6
+[[probe]]
+kind = "activation_patching"
+pairs = { task = "induction", n = 3, half_len = 5 }
+hooks = ["resid_pre", "z", "mlp_out"]
+[[probe]]
+kind = "path_patching"
+pairs = { task = "induction", n = 3, half_len = 5 }
+[[probe]]
+kind = "ablation"
+pairs = { task = "induction", n = 3, half_len = 5 }
+metrics = ["logit_diff", "loss", "kl"]
+[[probe]]
+kind = "cross_checkpoint"
+pairs = { task = "induction", n = 3, half_len = 5 }
+donor = 0
+weights = ["heads", "mlps", "blocks"]
+"#;
+
+fn study(name: &str, probes: &str) -> std::path::PathBuf {
+    let folder = suite::study(name, 2);
+    let head = "name = \"tiny\"\nseed = 7\nprepend_bos = true\nmodels = [\"./tiny\"]\nsteps = [1]\n";
+    std::fs::write(folder.join("experiment.toml"), head.to_owned() + probes).expect("a file can be written");
+    folder
+}
+
+fn sweep(folder: &Path, out: &str, arguments: &[&str]) -> command::Said {
+    run(folder, &[&["run", "experiment.toml", "--no-report", "--out", out], arguments].concat()).ok()
+}
+
+/// The folders of tables that two runs left, which must be the same ones.
+fn folders(a: &Path, b: &Path) -> Vec<String> {
+    let of = |out: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(out.join("results")).expect("there are results");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(of(a), of(b));
+    of(a)
+}
+
+/// Every cell of every table: numbers within the bar, everything else the same.
+fn agree(a: &Path, b: &Path, bar: f64) {
+    for folder in folders(a, b) {
+        let (a, b) = (tables::read(a, &folder), tables::read(b, &folder));
+        assert_eq!((tables::names(&a), a.height()), (tables::names(&b), b.height()), "{folder}");
+        let numbers = tables::numbers(&a);
+        for name in tables::names(&a) {
+            if !numbers.contains(&name) {
+                assert_eq!(tables::words(&a, &name), tables::words(&b, &name), "{folder}: {name}");
+                continue;
+            }
+            for (row, (ours, expected)) in tables::floats(&b, &name).iter().zip(tables::floats(&a, &name)).enumerate() {
+                let close = match (ours, expected) {
+                    (Some(ours), Some(expected)) => (ours - expected).abs() <= bar * expected.abs().max(1.0),
+                    (ours, expected) => ours.is_none() && expected.is_none(),
+                };
+                assert!(close, "{folder}: {name}, row {row}: {ours:?}, on the CPU {expected:?}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU, or a driver that stands in for one"]
+fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
+    let folder = study("gpu", PROBES);
+    sweep(&folder, "cpu", &[]);
+    let said = sweep(&folder, "gpu", &["--device", "gpu"]);
+    assert!(said.err.contains("computing on "), "{}", said.err);
+    agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);
+    sweep(&folder, "again", &["--device", "wgpu:0"]);
+    assert_eq!(suite::all_results(&folder.join("gpu")), suite::all_results(&folder.join("again")));
+    // Weights that are used from their files layer by layer are carried over one block at a time.
+    sweep(&folder, "streamed", &["--device", "gpu", "--memory", "44MiB"]);
+    agree(&folder.join("cpu"), &folder.join("streamed"), 1e-4);
+    // Results of two backends do not stand in one folder.
+    run(&folder, &["run", "experiment.toml", "--out", "cpu", "--device", "gpu"]).refused(&["device", "--out DIR"]);
+}
+
+#[test]
+#[ignore = "needs a GPU, or a driver that stands in for one"]
+fn gpu_memory_that_ends_is_asked_for_less() {
+    // Patterns of 2000 x 4 x 62 x 62 numbers are 123 MB, and the scores beside them as many: more than a driver that
+    // stands in for a GPU gives to one tensor.
+    let folder =
+        study("gpu-memory", "[[probe]]\nkind = \"head_scores\"\nbatch = 2400\nhalf_len = 31\nprepend_bos = false\n");
+    sweep(&folder, "cpu", &[]);
+    sweep(&folder, "gpu", &["--device", "gpu"]);
+    agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);
+}
+
+#[test]
+fn devices_are_listed_and_those_that_are_not_there_are_refused() {
+    let folder = place::scratch("devices");
+    let listed = run(&folder, &["list", "devices", "--json"]).ok();
+    let devices: serde_json::Value = serde_json::from_str(&listed.out).expect("JSON");
+    assert_eq!(devices[0]["device"], "cpu");
+    assert_eq!(devices[0]["dtypes"], serde_json::json!(["f32", "f64", "f16", "bf16"]));
+    assert!(run(&folder, &["list", "devices"]).ok().out.starts_with("cpu "));
+    let folder = study("devices-refused", PROBES);
+    let refused = |arguments: &[&str], words: &[&str]| {
+        let said = run(&folder, &[&["run", "experiment.toml"], arguments].concat()).refused(words);
+        assert!(!folder.join("out/results").exists(), "{}", said.err);
+        said.code
+    };
+    assert_eq!(refused(&["--device", "tpu"], &["`tpu` is no device", "cuda[:n]"]), Some(2));
+    assert_eq!(refused(&["--set", "device=tpu"], &["`tpu` is no device", "--set:1:8"]), Some(2));
+    assert_eq!(refused(&["--device", "wgpu:99"], &["no device wgpu:99", "pythia list devices"]), Some(4));
+    let built_without_cuda = devices.as_array().is_some_and(|all| all.iter().any(|device| device["built"] == false));
+    if built_without_cuda {
+        assert_eq!(refused(&["--device", "cuda"], &["built without cuda", "--features cuda"]), Some(2));
+    }
+}
