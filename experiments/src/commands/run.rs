@@ -100,6 +100,7 @@ pub(crate) fn sweep(
     limit: Option<usize>,
     fresh: bool,
 ) -> Result<Outcome, Failure> {
+    let place = open(study)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(study, &folder)?;
@@ -112,7 +113,6 @@ pub(crate) fn sweep(
     refuse_bad(study, &plan)?;
     refuse_small_budget(plan.largest_fetch(), library.ring.budget().max)?;
     refuse_too_much(plan.totals().peak_memory, plan.bound)?;
-    let place = open(study)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", place::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
