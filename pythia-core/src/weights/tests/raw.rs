@@ -40,8 +40,8 @@ fn every_finite_value(dir: &TempDir, config: &NeoxConfig, kind: Dtype) -> Weight
         // Odd steps come to every pattern before they come to one again.
         at = at.wrapping_add(if kind == Dtype::F32 { 0x9E37_79B1 } else { 0x9E37_0000 });
         let special = match kind {
-            Dtype::F16 => at >> 16 & 0x7C00 == 0x7C00,
-            Dtype::BF16 => at >> 16 & 0x7F80 == 0x7F80,
+            Dtype::F16 => (at >> 16) & 0x7C00 == 0x7C00,
+            Dtype::BF16 => (at >> 16) & 0x7F80 == 0x7F80,
             _ => at & 0x7F80_0000 == 0x7F80_0000,
         };
         let bits = if special { 0x8000_0000 } else { at }.to_le_bytes();
