@@ -13,6 +13,7 @@ mod linear;
 mod mlp;
 mod norm;
 mod parameters;
+mod raw;
 mod rotary;
 mod rows;
 mod stream;

@@ -30,18 +30,30 @@ pub(super) fn activations_in(weights: DType) -> DType {
     if weights == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Takes host parameters one by one onto the device.
-pub(super) struct Source<'a> {
-    pub params: HostParams,
+/// Parameters that can be taken onto a device, each of them once.
+pub(super) trait Parameters {
+    /// A parameter on the device, in this number type; `None` where there is none.
+    fn take<const D: usize>(&mut self, param: Param, device: &Device, dtype: DType) -> Option<Tensor<D>>;
+}
+
+impl Parameters for HostParams {
+    fn take<const D: usize>(&mut self, param: Param, device: &Device, dtype: DType) -> Option<Tensor<D>> {
+        let host = self.remove(&param)?;
+        Some(Tensor::from_data(host.values.into_data(host.shape, dtype), (device, dtype)))
+    }
+}
+
+/// Takes parameters one by one onto the device.
+pub(super) struct Source<'a, P = HostParams> {
+    pub params: P,
     pub device: &'a Device,
     pub dtype: DType,
 }
 
-impl Source<'_> {
+impl<P: Parameters> Source<'_, P> {
     pub(super) fn take<const D: usize>(&mut self, param: Param) -> Option<Tensor<D>> {
-        let host = self.params.remove(&param)?;
         let dtype = self.dtype_of(param, D);
-        Some(Tensor::from_data(host.values.into_data(host.shape, dtype), (self.device, dtype)))
+        self.params.take(param, self.device, dtype)
     }
 
     /// Half types are for the large matrices. Vectors take part in sums and not in products, and logits are to be float32: a product in
@@ -83,6 +95,22 @@ impl Source<'_> {
             parallel: config.variant.parallel_residual,
         }
     }
+
+    /// The model with all of its parameters.
+    pub(super) fn model(mut self, config: NeoxConfig) -> GptNeoX {
+        let unembed = self.take(Param::Unembed).map(|weight| Unembed { weight, bias: self.take(Param::UnembedBias) });
+        let weights = Resident {
+            embed: self.need(Param::Embed),
+            blocks: (0..config.n_layers).map(|layer| self.block(layer, &config)).collect(),
+            unembed,
+        };
+        GptNeoX {
+            weights: Weights::Resident(Box::new(weights)),
+            ln_final: self.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
+            rotary: RotaryTable::new(&config, self.device, self.dtype),
+            config,
+        }
+    }
 }
 
 impl GptNeoX {
@@ -91,20 +119,7 @@ impl GptNeoX {
     /// # Panics
     /// If a parameter is missing: [`crate::weights::read`] returns complete sets only.
     pub fn from_params(config: NeoxConfig, params: HostParams, device: &Device, dtype: DType) -> Self {
-        let mut source = Source { params, device, dtype };
-        let unembed =
-            source.take(Param::Unembed).map(|weight| Unembed { weight, bias: source.take(Param::UnembedBias) });
-        let weights = Resident {
-            embed: source.need(Param::Embed),
-            blocks: (0..config.n_layers).map(|layer| source.block(layer, &config)).collect(),
-            unembed,
-        };
-        GptNeoX {
-            weights: Weights::Resident(Box::new(weights)),
-            ln_final: source.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps),
-            rotary: RotaryTable::new(&config, device, dtype),
-            config,
-        }
+        Source { params, device, dtype }.model(config)
     }
 
     /// Every parameter, by name, in the order of [`Param`].

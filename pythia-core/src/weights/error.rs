@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::Profile;
 use super::pytorch::{PickleError, ZipError};
 
 /// A checkpoint that cannot be used, and why.
@@ -118,6 +119,12 @@ pub enum WeightError {
         tensor: String,
         /// The file it is in.
         path: PathBuf,
+    },
+    /// Prepared weights were asked for in the form in which the files hold them.
+    #[error("weights prepared as {profile} are not those of the files: they have to be decoded")]
+    NotAsStored {
+        /// How they were to be prepared.
+        profile: Profile,
     },
 }
 

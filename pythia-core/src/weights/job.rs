@@ -57,6 +57,25 @@ fn decode_with(
     Ok(targets)
 }
 
+/// Copies a tensor's bytes and takes its fingerprint.
+pub(super) fn copy(
+    job: &Job,
+    config: &NeoxConfig,
+    directory: &Directory,
+    to: &mut [u8],
+) -> Result<Fingerprint, WeightError> {
+    let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
+    windows(job, config, directory, |kind, bytes, first| {
+        let to = &mut to[first * width(job) * kind.size()..][..bytes.len()];
+        let (_, finite) = rayon::join(|| _ = hasher.update(bytes), || kind::copy(kind, bytes, to));
+        if job.group == Group::Embed {
+            kind::add_squares(kind, bytes, width(job), &mut squares);
+        }
+        finite
+    })?;
+    Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
+}
+
 /// Takes a tensor's fingerprint without decoding it. Where it is wanted, a value that is not finite is an error, as it is where
 /// tensors are decoded.
 pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Fingerprint, WeightError> {
@@ -106,7 +125,8 @@ pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<Floa
     rows.map_err(|found| not_finite(job, directory, found))
 }
 
-fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError> {
+/// The type that a tensor is stored in.
+pub(super) fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError> {
     Kind::of(job.stored.dtype).ok_or_else(|| WeightError::Dtype {
         tensor: job.name.to_owned(),
         found: job.stored.dtype.to_string(),

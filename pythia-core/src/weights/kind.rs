@@ -1,5 +1,6 @@
 //! The types that weights are stored in, and their values as 32-bit floats.
 
+use rayon::prelude::*;
 use safetensors::Dtype;
 
 use crate::vectors::widest;
@@ -11,6 +12,12 @@ pub(super) enum Kind {
     Bf16,
     F32,
 }
+
+/// Bytes that one task copies: they are still in the core's cache when they are looked at.
+const RUN: usize = 1 << 17;
+
+/// Rows that one task sums up, at least.
+const ROWS: usize = 64;
 
 /// The place of the first value that is infinite or not a number, and the value.
 pub(super) type NotFinite = (usize, f32);
@@ -88,6 +95,16 @@ pub(super) fn is_finite(kind: Kind, bytes: &[u8]) -> bool {
     )
 }
 
+/// Copies values as they are; says whether all of them are finite. Both are of the same length.
+pub(super) fn copy(kind: Kind, from: &[u8], to: &mut [u8]) -> bool {
+    let runs = to.par_chunks_mut(RUN).zip(from.par_chunks(RUN));
+    let one = |(to, from): (&mut [u8], &[u8])| {
+        to.copy_from_slice(from);
+        is_finite(kind, to)
+    };
+    runs.map(one).reduce(|| true, |a, b| a & b)
+}
+
 #[inline(always)]
 fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bool) -> bool {
     // Without leaving early, so that the loop stays free of branches.
@@ -96,16 +113,18 @@ fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bo
 
 /// Adds the squares of the values of whole rows, in the very order in which decoding adds them.
 pub(super) fn add_squares(kind: Kind, bytes: &[u8], width: usize, squares: &mut f64) {
-    let mut values = vec![0.0; width];
-    for row in bytes.chunks_exact((width * kind.size()).max(1)) {
-        *squares += widest(
+    let of_row = |values: &mut Vec<f32>, row: &[u8]| {
+        widest(
             #[inline(always)]
             || {
-                kind.widen(row, &mut values);
-                sum_of_squares(&values)
+                kind.widen(row, values);
+                sum_of_squares(values)
             },
-        );
-    }
+        )
+    };
+    let rows = bytes.par_chunks_exact((width * kind.size()).max(1));
+    let sums: Vec<f64> = rows.with_min_len(ROWS).map_init(|| vec![0.0; width], of_row).collect();
+    *squares = sums.iter().fold(*squares, |sum, row| sum + row);
 }
 
 /// The sum of squares in an order that does not depend on the width of the machine's vectors.

@@ -4,7 +4,7 @@
 //! library, PyTorch's `.bin` through the small reader in `pytorch`); `plan` holds names, types and shapes against the
 //! configuration; only then does `decode` turn bytes into parameters, straight from the mapped file; `fold` prepares
 //! them where asked to; `stored` does so part by part, when a part is asked for, and `some` tensor by tensor without reading the others;
-//! `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's shapes and the file's
+//! `raw` leaves all of that to the device; `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's shapes and the file's
 //! own size call for.
 
 mod decode;
@@ -17,6 +17,7 @@ mod kind;
 mod map;
 mod plan;
 mod pytorch;
+mod raw;
 mod some;
 mod stored;
 mod write;
@@ -37,6 +38,8 @@ use self::plan::Job;
 pub use self::error::WeightError;
 pub use self::hashes::{ContentHash, Group, Hashes, PartHashes};
 pub use self::pytorch::{PickleError, ZipError};
+pub(crate) use self::raw::RawTensor;
+pub use self::raw::{RawParams, read_raw};
 pub use self::some::{SomeWeights, open_some, ranges, stored_bytes};
 pub use self::stored::StoredWeights;
 pub use self::write::to_safetensors;

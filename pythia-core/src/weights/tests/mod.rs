@@ -4,17 +4,20 @@ mod golden;
 mod hashes;
 mod hostile;
 mod parts;
+mod raw;
 mod some;
 mod torch_file;
 
 use std::path::PathBuf;
 
+use burn::tensor::{DType, Device};
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{TensorView, serialize};
 
 use self::torch_file::TorchFile;
 use super::*;
+use crate::model::GptNeoX;
 use crate::params::{LayerParam, Layout, Param};
 use crate::testing::{TempDir, exact_params, odd_config};
 
@@ -96,6 +99,31 @@ fn stored_tensors(config: &NeoxConfig, params: &HostParams, dtype: Dtype) -> Vec
 fn safetensors_bytes(tensors: &[Raw]) -> Vec<u8> {
     let views = tensors.iter().map(|t| (&t.name, TensorView::new(t.dtype, t.shape.clone(), &t.bytes).unwrap()));
     serialize(views, None).unwrap()
+}
+
+/// Reads a checkpoint, decoded on the host and as it is stored: whatever a test has to say of the one holds for the other, because both
+/// come to the same parameters, bit for bit, and the same fingerprints, or fail for the same reason.
+fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
+    let decoded = super::read(config, files, wanted);
+    match (&decoded, read_raw(config, files, wanted)) {
+        (_, Err(WeightError::NotAsStored { profile })) => {
+            assert_eq!((profile, wanted.profile), (Profile::Tl2, profile))
+        }
+        (Ok((params, hashes)), Ok((raw, same))) => {
+            assert_eq!((hashes, hashes.embed_norm.to_bits()), (&same, same.embed_norm.to_bits()));
+            let model = GptNeoX::from_raw(config.clone(), raw, &Device::flex(), DType::F32);
+            assert!(bits(&model.to_params()) == bits(params), "the parameters differ");
+        }
+        (Err(one), Err(other)) => assert_eq!(format!("{one:?}"), format!("{other:?}")),
+        (one, other) => panic!("decoded: {:?}, as stored: {:?}", one.as_ref().err(), other.err()),
+    }
+    decoded
+}
+
+/// Parameters to be compared by bits: zeros have a sign.
+fn bits(params: &HostParams) -> BTreeMap<Param, (Vec<usize>, Vec<u32>)> {
+    let of = |values: &Floats| values.iter().map(|value| value.to_bits()).collect();
+    params.iter().map(|(param, tensor)| (*param, (tensor.shape.clone(), of(&tensor.values)))).collect()
 }
 
 fn read_safetensors(config: &NeoxConfig, tensors: &[Raw]) -> Result<(HostParams, Hashes), WeightError> {

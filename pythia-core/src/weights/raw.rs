@@ -1,0 +1,124 @@
+//! Weights as their files hold them, for a device that brings them into shape by itself: half the bytes go up where they are stored in
+//! 16 bits, and the host only copies, hashes and looks for values that are not finite.
+
+use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
+use rayon::prelude::*;
+
+use super::directory::Directory;
+use super::hashes::{Collector, Fingerprint};
+use super::kind::Kind;
+use super::plan::{self, Job};
+use super::{Hashes, Profile, Wanted, WeightError, WeightFiles, in_parallel, job};
+use crate::config::NeoxConfig;
+use crate::params::{Floats, Layout, Param};
+use crate::vectors::widest;
+
+/// Values that one task widens: 256 kB of results.
+const RUN: usize = 1 << 16;
+
+/// The weights of one checkpoint as its files hold them, all of them finite.
+#[derive(Debug)]
+pub struct RawParams {
+    /// Those of which something was wanted, in order of their names.
+    pub(crate) tensors: Vec<RawTensor>,
+}
+
+/// One stored tensor and what becomes of it.
+#[derive(Debug)]
+pub(crate) struct RawTensor {
+    /// The parameters that it holds, and how each of them lies there.
+    pub targets: Vec<(Param, Layout)>,
+    kind: Kind,
+    /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of weights should be.
+    memory: Memory,
+    /// How many bytes there are; the last float may be used by half.
+    len: usize,
+}
+
+/// Floats that hold the bytes of something else.
+#[derive(Debug)]
+struct Memory(Floats);
+
+impl AsRef<[u8]> for Memory {
+    fn as_ref(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl AsMut<[u8]> for Memory {
+    fn as_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+/// Reads a checkpoint without decoding it, as published.
+///
+/// # Errors
+/// Those of [`read`](super::read), and [`WeightError::NotAsStored`] where the weights are to be prepared: that is done while they are
+/// decoded.
+pub fn read_raw(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
+    if wanted.profile != Profile::AsPublished {
+        return Err(WeightError::NotAsStored { profile: wanted.profile });
+    }
+    let directory = Directory::open(files)?;
+    plan::check_tied(config, &directory)?;
+    let jobs = plan::jobs(config, &directory, wanted)?;
+    let (mut tensors, mut hashes) = (Vec::with_capacity(jobs.len()), Collector::default());
+    for (name, group, done) in in_parallel(jobs, |job| copy(job, config, &directory)) {
+        let (tensor, fingerprint) = done?;
+        hashes.add(name, group, &fingerprint);
+        tensors.extend(tensor);
+    }
+    Ok((RawParams { tensors }, hashes.finish()))
+}
+
+/// A tensor that somebody wants, and the fingerprint in any case.
+fn copy(
+    job: &Job,
+    config: &NeoxConfig,
+    directory: &Directory,
+) -> Result<(Option<RawTensor>, Fingerprint), WeightError> {
+    if job.targets.is_empty() {
+        return Ok((None, job::fingerprint(job, config, directory)?));
+    }
+    let (kind, len) = (job::kind(job, directory)?, job.stored.len);
+    let mut memory = Memory(Floats::to_fill(len.div_ceil(size_of::<f32>())));
+    let fingerprint = job::copy(job, config, directory, &mut memory.as_mut()[..len])?;
+    Ok((Some(RawTensor { targets: job.targets.clone(), kind, memory, len }), fingerprint))
+}
+
+impl RawTensor {
+    /// The type of the stored values.
+    pub(crate) fn dtype(&self) -> DType {
+        match self.kind {
+            Kind::F16 => DType::F16,
+            Kind::Bf16 => DType::BF16,
+            Kind::F32 => DType::F32,
+        }
+    }
+
+    /// The stored values in a row, `[n]`, without a copy.
+    pub(crate) fn stored(mut self) -> TensorData {
+        let (dtype, size) = (self.dtype(), self.kind.size());
+        // Files are little-endian.
+        if cfg!(target_endian = "big") {
+            self.memory.as_mut()[..self.len].chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        let bytes = bytes::Bytes::from_owner(self.memory).slice(..self.len);
+        TensorData::from_bytes(Bytes::from_shared(bytes, AllocationProperty::Other), [self.len / size], dtype)
+    }
+
+    /// The same in float32, for devices that do not know the stored type.
+    pub(crate) fn widened(self) -> TensorData {
+        let size = self.kind.size();
+        let mut values = Floats::to_fill(self.len / size);
+        let runs = values.par_chunks_mut(RUN).zip(self.memory.as_ref()[..self.len].par_chunks(RUN * size));
+        runs.for_each(|(to, from)| {
+            widest(
+                #[inline(always)]
+                || self.kind.widen(from, to),
+            );
+        });
+        values.into_data(vec![self.len / size], DType::F32)
+    }
+}
