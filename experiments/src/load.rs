@@ -8,7 +8,7 @@ use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::weights::{
-    self, Hashes, PartHashes, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
+    self, Hashes, PartHashes, Profile, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
 };
 
 use crate::integrity::{Status, Verdict};
@@ -185,23 +185,27 @@ pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
 
 /// All weights, where they are to be.
 fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), WeightError> {
-    Ok(match job.residency.streamed() {
-        None => {
-            let (params, hashes) = weights::read(config, files, &job.wanted)?;
-            match job.place.is_remote() {
-                false => (Weights::Resident(params), hashes),
-                true => {
-                    let (device, dtype) = (&job.place.compute.device, job.place.dtype);
-                    let model = GptNeoX::from_params(config.clone(), params, device, dtype);
-                    (Weights::OnDevice(Box::new(model)), hashes)
-                }
-            }
-        }
-        Some(ahead) => {
-            let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
-            (Weights::Streamed(stored, ahead), hashes)
-        }
-    })
+    if let Some(ahead) = job.residency.streamed() {
+        let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
+        return Ok((Weights::Streamed(stored, ahead), hashes));
+    }
+    if job.place.is_remote() {
+        let (model, hashes) = carry(job, config, files)?;
+        return Ok((Weights::OnDevice(Box::new(model)), hashes));
+    }
+    let (params, hashes) = weights::read(config, files, &job.wanted)?;
+    Ok((Weights::Resident(params), hashes))
+}
+
+/// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
+fn carry(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(GptNeoX, Hashes), WeightError> {
+    let (config, device, dtype) = (config.clone(), &job.place.compute.device, job.place.dtype);
+    if job.wanted.profile == Profile::AsPublished {
+        let (raw, hashes) = weights::read_raw(&config, files, &job.wanted)?;
+        return Ok((GptNeoX::from_raw(config, raw, device, dtype), hashes));
+    }
+    let (params, hashes) = weights::read(&config, files, &job.wanted)?;
+    Ok((GptNeoX::from_params(config, params, device, dtype), hashes))
 }
 
 /// The fingerprints of a checkpoint, without loading it.
