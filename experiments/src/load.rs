@@ -2,7 +2,7 @@
 
 use burn::tensor::DType;
 use pythia_core::config::NeoxConfig;
-use pythia_core::device::{Backend, Compute};
+use pythia_core::device::{self, Backend, Compute, DeviceError};
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
@@ -110,6 +110,9 @@ pub enum LoadError {
     /// Its weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
+    /// Its weights cannot be carried to where it is to run.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Its files cannot be brought here.
     #[error(transparent)]
     Supply(#[from] SupplyError),
@@ -138,6 +141,7 @@ impl LoadError {
                 "copy the checkpoint's own config.json there again"
             }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
+            LoadError::Device(_) => "see what else uses the device, or compute elsewhere with --device",
             LoadError::Supply(error) => return error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
         };
@@ -184,13 +188,15 @@ pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
 }
 
 /// All weights, where they are to be.
-fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), WeightError> {
+fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), LoadError> {
     if let Some(ahead) = job.residency.streamed() {
         let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
         return Ok((Weights::Streamed(stored, ahead), hashes));
     }
     if job.place.is_remote() {
-        let (model, hashes) = carry(job, config, files)?;
+        let asked = job.place.compute.asked();
+        let carried = device::answer(|| carry(job, config, files));
+        let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
         return Ok((Weights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = weights::read(config, files, &job.wanted)?;

@@ -221,8 +221,11 @@ impl Found {
     }
 }
 
-/// What a driver answers. Its faults are panics in the libraries between it and us.
-fn answer<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
+/// What a device answers. Faults of its driver are panics in the libraries between it and us; here they are told as errors.
+///
+/// # Errors
+/// What the libraries panicked with.
+pub fn answer<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("its driver failed").to_owned()
