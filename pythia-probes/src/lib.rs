@@ -24,6 +24,7 @@
 //! - [`interventions`]: edits of runs as an experiment file lists them;
 //! - [`weights`]: what probes of weights alone share; [`weight_norms`]: sizes of parameters and of what heads have of them;
 //! - `reading`: probes that read the same tokens share one forward pass;
+//! - `smaller`: where a device cannot hold all of a run, the same in parts;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
 //! - [`error`]: every way in which a probe can be refused or fail.
@@ -50,11 +51,14 @@ pub mod interventions;
 pub mod logit_lens;
 pub mod loss;
 pub mod metric;
+#[cfg(all(test, feature = "wgpu"))]
+mod on_device;
 pub mod pairs;
 pub mod path_patching;
 pub mod prompts;
 mod reading;
 pub mod run;
+mod smaller;
 pub mod spec;
 pub mod steering;
 pub mod subject;
