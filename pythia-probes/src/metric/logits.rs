@@ -1,7 +1,7 @@
 //! Logits of single rows, and what metrics make of them.
 
 use burn::tensor::{DType, Int, Tensor, activation};
-use pythia_core::device::ints;
+use pythia_core::device;
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
@@ -82,14 +82,14 @@ pub(super) fn divergence(
 
 /// Rows of a tensor, by index.
 pub(super) fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
-    rows.clone().select(0, ints(wanted.iter().copied(), [wanted.len()], &rows.device()))
+    rows.clone().select(0, device::ints(wanted.iter().copied(), [wanted.len()], &rows.device()))
 }
 
 /// The logits of each row's picks.
 pub(super) fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f64>>, ProbeError> {
     let most = picks.iter().map(Vec::len).max().unwrap_or(0).max(1);
-    let padded = |row: &'_ Vec<u32>| (0..most).map(|i| row.get(i).copied().unwrap_or(0) as usize).collect::<Vec<_>>();
-    let ids = ints(picks.iter().flat_map(padded), [picks.len(), most], &logits.device());
+    let padded = |row: &Vec<u32>| (0..most).map(|i| row.get(i).copied().unwrap_or(0) as usize).collect::<Vec<_>>();
+    let ids = device::ints(picks.iter().flat_map(padded), [picks.len(), most], &logits.device());
     let values = floats(logits.clone().gather(1, ids))?;
     Ok(picks.iter().zip(values.chunks(most)).map(|(row, values)| values[..row.len()].to_vec()).collect())
 }
