@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use pythia_core::device::ints;
 use pythia_hooks::{Activation, Axis, HookError, HookPoint, Region};
 
