@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::Tensor;
 use pythia_core::device::ints;
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Activation, ActivationCache, HookPoint};
