@@ -252,19 +252,21 @@ mod tests {
         let probe = AttentionPatterns { layers: Some(vec![4]), ..AttentionPatterns::default() };
         let vocabulary = crate::prompts::Vocabulary { size: 9, bos: 0 };
         let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, vocabulary).expect("ids are in range");
-        let mut keeper = PatternKeeper::new(&probe, &prompts, 6);
-        assert!(keeper.wants(Site::Pattern.at(4)) && !keeper.wants(Site::Pattern.at(3)));
+        let keeper = || PatternKeeper::new(&probe, &prompts, 6);
+        let mut last = keeper();
+        assert!(last.wants(Site::Pattern.at(4)) && !last.wants(Site::Pattern.at(3)));
         // [prompt, head, query, key]: each entry is its own index.
         let values: Vec<f64> = (0..16).map(f64::from).collect();
         let pattern =
             |dtype| Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 2, 2, 2]), (&Device::flex(), dtype));
         for dtype in [DType::F32, DType::F64] {
+            let mut keeper = keeper();
             keeper.at(Site::Pattern.at(4), pattern(dtype));
             let kept = keeper.kept.as_ref().expect("the shape is right");
             assert_eq!(kept[&4], [0.0, 4.0, 8.0, 10.0, 11.0, 12.0, 14.0, 15.0]);
         }
-        keeper.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
-        assert!(matches!(keeper.kept, Err(ProbeError::Shape { .. })));
+        last.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
+        assert!(matches!(last.kept, Err(ProbeError::Shape { .. })));
     }
 
     #[test]

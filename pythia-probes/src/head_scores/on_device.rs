@@ -1,8 +1,7 @@
 //! Patterns reduced on the device that holds them: a few sums per head and prompt come back from it and not the patterns.
 //!
-//! Sums over masks are products with tensors of zeros and ones, added up in float32: over the keys first, of which a row adds up to
-//! one, so that little is lost in long rows. They are no matrix products, because those may round their inputs on a GPU. What is
-//! made of the sums is float64, and scores differ from those of the CPU by some 1e-7.
+//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are no matrix products, because those may
+//! round their inputs on a GPU. What is made of the sums is float64, and scores differ from those of the CPU by some 1e-7.
 //!
 //! A NaN anywhere in a pattern makes all scores of the head undefined here, since 0 · NaN is NaN. The CPU looks at the entries of a
 //! mask alone, and there the scores that the NaN has no part in stay.
@@ -16,6 +15,7 @@ use super::detector::{Detector, Readings};
 use super::mask::Mask;
 use super::observer::PLACE;
 use crate::error::ProbeError;
+use crate::sums::row_sums;
 
 /// Sums that wait on a device.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Masses {
 struct Taken {
     layer: usize,
     prompts: Range<usize>,
-    /// `[batch, head, 1, 1]` each.
-    sums: Vec<Tensor<4>>,
+    /// `[batch · head, 1]` each.
+    sums: Vec<Tensor<2>>,
 }
 
 impl Masses {
@@ -61,7 +61,8 @@ impl Masses {
         if self.masks.is_empty() {
             self.masks = self.masks(readings, &pattern.device());
         }
-        let sum = |mask: &Tensor<4>| (pattern.clone() * mask.clone()).sum_dim(3).sum_dim(2);
+        let [batch, heads, n, _] = pattern.dims();
+        let sum = |mask: &Tensor<4>| row_sums((pattern.clone() * mask.clone()).reshape([batch * heads, n * n]));
         self.taken.push(Taken { layer, prompts, sums: self.masks.iter().map(sum).collect() });
     }
 
@@ -79,16 +80,17 @@ impl Masses {
     /// [`ProbeError::Device`].
     pub fn add_to(self, layers: &mut BTreeMap<usize, Vec<f64>>, readings: &[Readings]) -> Result<(), ProbeError> {
         let sums = self.taken.iter().flat_map(|taken| &taken.sums);
-        let flat: Vec<Tensor<1>> = sums.map(|sums| sums.clone().flatten(0, 3)).collect();
-        if flat.is_empty() {
+        let sums: Vec<Tensor<2>> = sums.cloned().collect();
+        if sums.is_empty() {
             return Ok(());
         }
         let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let values = Tensor::cat(flat, 0).try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
+        let values = Tensor::cat(sums, 0).try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
         let mut rest = &values[..];
         for Taken { layer, prompts, sums } in &self.taken {
-            let heads = sums[0].dims()[1];
-            let (own, more) = rest.split_at(prompts.len() * heads * sums.len());
+            let patterns = sums[0].dims()[0];
+            let (own, more) = rest.split_at(patterns * sums.len());
+            let heads = patterns / prompts.len();
             let layer = layers.entry(*layer).or_insert_with(|| vec![0.0; heads * self.sum_of.len()]);
             self.add(layer, own, &readings[prompts.clone()]);
             rest = more;
@@ -133,11 +135,12 @@ pub(crate) mod tests {
         HeadScores { exclude_bos: exclude, exclude_current: exclude, ..HeadScores::default() }
     }
 
-    /// Patterns `[prompt, head, query, key]` whose rows are uneven and add up to one.
+    /// Patterns `[prompt, head, query, key]` of which every other one is uneven; rows add up to one.
     fn patterns(n: usize, layer: usize) -> Vec<f32> {
         let row = |index: usize| {
             let (query, which) = (index % n, index / n + layer);
-            let odds = |key: usize| (4.0 * ((key * 31 + query * 17 + which * 7) as f32).sin()).exp();
+            let uneven = f32::from(u8::from(which % 2 == 0));
+            let odds = move |key: usize| (4.0 * uneven * ((key * 31 + query * 17 + which * 7) as f32).sin()).exp();
             let sum: f32 = (0..=query).map(odds).sum();
             (0..n).map(move |key| if key <= query { odds(key) / sum } else { 0.0 })
         };
