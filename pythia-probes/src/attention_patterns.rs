@@ -1,6 +1,7 @@
 //! Attention patterns of chosen prompts, kept entry by entry, for looking at.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use pythia_hooks::{HookPoint, Hooks, Site};
@@ -96,6 +97,8 @@ impl Reading for AttentionPatterns {
 pub(crate) struct PatternKeeper {
     /// Tokens of each prompt.
     lengths: Vec<usize>,
+    /// The prompts that the model runs on.
+    shown: Range<usize>,
     layers: Result<Vec<usize>, ProbeError>,
     /// By layer the entries `[prompt, head, query, key ≤ query]`, prompts without their padding.
     kept: Result<BTreeMap<usize, Vec<f64>>, ProbeError>,
@@ -104,7 +107,13 @@ pub(crate) struct PatternKeeper {
 impl PatternKeeper {
     fn new(probe: &AttentionPatterns, prompts: &Prompts, n_layers: usize) -> Self {
         let lengths = prompts.rows().iter().map(Vec::len).collect();
-        Self { lengths, layers: layers(probe.layers.as_deref(), n_layers), kept: Ok(BTreeMap::new()) }
+        let layers = layers(probe.layers.as_deref(), n_layers);
+        Self { lengths, shown: 0..prompts.batch(), layers, kept: Ok(BTreeMap::new()) }
+    }
+
+    /// The patterns that come next are those of these prompts.
+    pub fn show(&mut self, prompts: Range<usize>) {
+        self.shown = prompts;
     }
 
     /// Columns `prompt_id`, `layer`, `head`, `query`, `key`, `query_id`, `key_id`, `query_token`, `key_token`, `weight`,
@@ -140,7 +149,7 @@ impl PatternKeeper {
         let found = pattern.dims().to_vec();
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let heads = found.get(1).copied().unwrap_or(0);
-        let expected = vec![self.lengths.len(), heads, longest, longest];
+        let expected = vec![self.shown.len(), heads, longest, longest];
         if found != expected {
             return Err(ProbeError::Shape { place: PLACE, expected, found });
         }
@@ -160,7 +169,7 @@ impl PatternKeeper {
             (0..heads).flat_map(move |head| (0..len).map(move |query| (prompt * heads + head, query)))
         };
         let row = |(pattern, query): (usize, usize)| &values[(pattern * longest + query) * longest..][..=query];
-        let lengths = self.lengths.iter().enumerate();
+        let lengths = self.lengths[self.shown.clone()].iter().enumerate();
         lengths.flat_map(|(prompt, len)| rows(prompt, *len)).flat_map(row).map(|value| (*value).into()).collect()
     }
 }
@@ -179,7 +188,7 @@ impl Hooks for PatternKeeper {
         if self.kept.is_ok() && self.wants(point) {
             let entries = self.visible(value.clone());
             match (&mut self.kept, entries, point.layer()) {
-                (Ok(kept), Ok(entries), Some(layer)) => drop(kept.insert(layer, entries)),
+                (Ok(kept), Ok(entries), Some(layer)) => kept.entry(layer).or_default().extend(entries),
                 (kept, Err(error), _) => *kept = Err(error),
                 _ => {}
             }
@@ -243,19 +252,21 @@ mod tests {
         let probe = AttentionPatterns { layers: Some(vec![4]), ..AttentionPatterns::default() };
         let vocabulary = crate::prompts::Vocabulary { size: 9, bos: 0 };
         let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, vocabulary).expect("ids are in range");
-        let mut keeper = PatternKeeper::new(&probe, &prompts, 6);
-        assert!(keeper.wants(Site::Pattern.at(4)) && !keeper.wants(Site::Pattern.at(3)));
+        let keeper = || PatternKeeper::new(&probe, &prompts, 6);
+        let mut last = keeper();
+        assert!(last.wants(Site::Pattern.at(4)) && !last.wants(Site::Pattern.at(3)));
         // [prompt, head, query, key]: each entry is its own index.
         let values: Vec<f64> = (0..16).map(f64::from).collect();
         let pattern =
             |dtype| Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 2, 2, 2]), (&Device::flex(), dtype));
         for dtype in [DType::F32, DType::F64] {
+            let mut keeper = keeper();
             keeper.at(Site::Pattern.at(4), pattern(dtype));
             let kept = keeper.kept.as_ref().expect("the shape is right");
             assert_eq!(kept[&4], [0.0, 4.0, 8.0, 10.0, 11.0, 12.0, 14.0, 15.0]);
         }
-        keeper.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
-        assert!(matches!(keeper.kept, Err(ProbeError::Shape { .. })));
+        last.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
+        assert!(matches!(last.kept, Err(ProbeError::Shape { .. })));
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! - [`interventions`]: edits of runs as an experiment file lists them;
 //! - [`weights`]: what probes of weights alone share; [`weight_norms`]: sizes of parameters and of what heads have of them;
 //! - `reading`: probes that read the same tokens share one forward pass;
+//! - `smaller`: where a device cannot hold all of a run, the same in parts; `sums`: long rows added up in float32;
 //! - [`mod@run`]: asks probes, each family in its own way;
 //! - [`bytes`]: sizes of memory in a configuration;
 //! - [`error`]: every way in which a probe can be refused or fail.
@@ -50,6 +51,8 @@ pub mod interventions;
 pub mod logit_lens;
 pub mod loss;
 pub mod metric;
+#[cfg(all(test, feature = "wgpu"))]
+mod on_device;
 pub mod pairs;
 pub mod path_patching;
 pub mod prompts;
@@ -59,6 +62,7 @@ mod smaller;
 pub mod spec;
 pub mod steering;
 pub mod subject;
+mod sums;
 pub mod table;
 #[cfg(test)]
 mod testing;

@@ -1,6 +1,6 @@
 //! Logits reduced to a loss per token.
 
-use burn::tensor::{DType, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, activation};
 
 use crate::error::ProbeError;
 
@@ -63,13 +63,13 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     let chosen = logits.clone().gather(2, targets);
     let greatest = logits.clone().max_dim(2);
     let real = if width > vocab { logits.clone().slice([0..batch, 0..len, 0..vocab]) } else { logits.clone() };
-    let best = read::<i64>(real.argmax(2).try_into_data().map(|data| data.convert::<i64>()))?;
+    // As a float, so that all comes back in one piece; it holds every id below 2²⁴.
+    let best = real.argmax(2).cast(FloatDType::from(logits.dtype()));
     // The largest probability is 1 / Σ exp(x − max): at least 1/V, so its logarithm is safe where that of an unlikely token's
     // probability would underflow, and softmax is one fused pass where a log-sum-exp would be four.
     let certainty = activation::softmax(logits, 2).max_dim(2);
-    let values = Tensor::cat(vec![greatest, chosen, certainty], 2);
-    let values = read::<f64>(values.try_into_data().map(|data| data.convert::<f64>()))?;
-    Ok(split(rows, len, &values, &best))
+    let values = read(Tensor::cat(vec![greatest, chosen, certainty, best], 2))?;
+    Ok(split(rows, len, &values))
 }
 
 /// What each of `len` positions should predict; the last one and those after the end of the row predict nothing, so any id
@@ -78,12 +78,12 @@ fn next_tokens(row: &[u32], len: usize) -> impl Iterator<Item = i32> {
     (1..=len).map(|next| row.get(next).copied().unwrap_or(0).cast_signed())
 }
 
-/// Per row, from `values` = [greatest logit, logit of the right token, greatest probability] and the best id per position.
-fn split(rows: &[Vec<u32>], len: usize, values: &[f64], best: &[i64]) -> Vec<PromptLoss> {
+/// Per row, from `values` = [greatest logit, logit of the right token, greatest probability, best id] per position.
+fn split(rows: &[Vec<u32>], len: usize, values: &[f64]) -> Vec<PromptLoss> {
     let of_row = |(index, row): (usize, &Vec<u32>)| {
         let places = index * len..index * len + row.len().saturating_sub(1);
-        let loss = |place: usize| values[3 * place] - values[3 * place + 1] - values[3 * place + 2].ln();
-        let hit = |(place, right): (usize, &u32)| best[place] == i64::from(*right);
+        let loss = |place: usize| values[4 * place] - values[4 * place + 1] - values[4 * place + 2].ln();
+        let hit = |(place, right): (usize, &u32)| values[4 * place + 3] == f64::from(*right);
         PromptLoss {
             losses: places.clone().map(loss).collect(),
             hits: places.zip(row.iter().skip(1)).map(hit).collect(),
@@ -92,11 +92,10 @@ fn split(rows: &[Vec<u32>], len: usize, values: &[f64], best: &[i64]) -> Vec<Pro
     rows.iter().enumerate().map(of_row).collect()
 }
 
-/// The values of data that came from the device, if it came.
-fn read<E: burn::tensor::Element>(data: Result<TensorData, impl ToString>) -> Result<Vec<E>, ProbeError> {
+/// The values of a tensor, if they come from the device.
+fn read(values: Tensor<3>) -> Result<Vec<f64>, ProbeError> {
     let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let data = data.map_err(|error| device(error.to_string()))?;
-    data.try_into_vec::<E>().map_err(|error| device(error.to_string()))
+    values.try_into_vec_as::<f64>().map_err(|error| device(error.to_string()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@
 //! - stream number = index of the prompt, so that prompt 3 is the same in a batch of 4 and in a batch of 40;
 //! - one draw below `n`: take 32-bit words until one is below the largest multiple of `n` that fits 2^32, then its remainder.
 
+use std::ops::Range;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -184,6 +186,14 @@ impl Prompts {
         self.len() == 0
     }
 
+    /// The indices of the sequences in that many parts of consecutive ones, all of the same size but for the last, which may be
+    /// smaller. No part is empty; there are fewer where the sizes do not come out even.
+    pub(crate) fn parts(&self, parts: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let batch = self.batch();
+        let size = batch.div_ceil(parts.max(1)).max(1);
+        (0..batch).step_by(size).map(move |from| from..(from + size).min(batch))
+    }
+
     /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal, so
     /// nothing to the left of the filling can see it.
     pub fn padded(&self) -> Vec<Vec<u32>> {
@@ -285,5 +295,18 @@ mod tests {
         assert_eq!(prompts.padded(), [[4, 1, 2], [4, 3, 0]]);
         let error = Prompts::given(&[vec![1], vec![0, 11]], false, VOCABULARY);
         assert_eq!(error, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 11, vocab: 11 }));
+    }
+
+    #[test]
+    fn parts_are_consecutive_and_hold_every_sequence_once() {
+        let of = |batch, parts| {
+            let prompts = prompts(Repeated { batch, ..SHAPE }, 0);
+            prompts.parts(parts).collect::<Vec<_>>()
+        };
+        assert_eq!(of(5, 1), [0..5]);
+        assert_eq!(of(5, 2), [0..3, 3..5]);
+        assert_eq!(of(5, 4), [0..2, 2..4, 4..5]);
+        assert_eq!(of(5, 5), [0..1, 1..2, 2..3, 3..4, 4..5]);
+        assert_eq!(of(2, 9), [0..1, 1..2]);
     }
 }

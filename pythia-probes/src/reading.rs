@@ -15,6 +15,7 @@ use crate::logit_lens::StreamKeeper;
 use crate::loss::{PromptLoss, per_token};
 use crate::prompts::Prompts;
 use crate::run::Answer;
+use crate::smaller::smaller;
 use crate::spec::Probe;
 use crate::subject::{Context, Subject};
 use crate::table::Table;
@@ -64,38 +65,65 @@ pub(crate) fn read(
     }
     for (prompts, members) in groups {
         let (indices, probes): (Vec<usize>, Vec<&dyn Reading>) = members.into_iter().unzip();
-        let tables = pass(&probes, &prompts, subject).into_iter().map(|table| table.map(|table| vec![table]));
+        let tables = shared(&probes, &prompts, subject).into_iter().map(|table| table.map(|table| vec![table]));
         answers.extend(indices.into_iter().zip(tables));
     }
     answers
 }
 
-/// The tables of probes that have the same prompts, from one pass over the model.
-fn pass(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject) -> Vec<Result<Table, ProbeError>> {
+/// The tables of probes that have the same prompts, from a pass in as few parts as the device can hold.
+fn shared(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject) -> Vec<Result<Table, ProbeError>> {
+    let mut tables = Vec::new();
+    let whole = smaller(&subject.model.device(), prompts.batch(), |parts| {
+        tables.clear();
+        tables = pass(probes, prompts, subject, parts);
+        let mut errors = tables.iter().filter_map(|table| table.as_ref().err());
+        let full = errors.find(|error| matches!(error, ProbeError::Device { .. }));
+        full.map_or(Ok(()), |error| Err(error.clone()))
+    });
+    match whole {
+        // The smallest pass was interrupted.
+        Err(error) if tables.is_empty() => probes.iter().map(|_| Err(error.clone())).collect(),
+        // Where the smallest pass failed one probe, the others have answers all the same.
+        _ => tables,
+    }
+}
+
+/// The tables of probes that have the same prompts, from one pass over the model in that many parts of the prompts.
+fn pass(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject, parts: usize) -> Vec<Result<Table, ProbeError>> {
     let mut observers: Vec<Observer> = probes.iter().map(|probe| probe.observer(prompts, subject)).collect();
-    let tokens = subject.model.tokens(&prompts.padded());
-    let losses = if probes.iter().any(|probe| probe.reads_losses()) {
-        let start = subject.model.embed(tokens, &mut observers);
-        let end = subject.model.advance(start, subject.model.config().n_layers, &mut observers);
-        losses(&end, prompts, subject)
-    } else {
-        subject.model.observe(tokens, &mut observers);
-        Ok(Vec::new())
-    };
+    let (model, padded) = (subject.model, prompts.padded());
+    let mut losses = Ok(Vec::new());
+    for part in prompts.parts(parts) {
+        observers.iter_mut().for_each(|observer| observer.show(part.clone()));
+        let (tokens, rows) = (model.tokens(&padded[part.clone()]), &prompts.rows()[part]);
+        if probes.iter().any(|probe| probe.reads_losses()) {
+            let start = model.embed(tokens, &mut observers);
+            let end = model.advance(start, model.config().n_layers, &mut observers);
+            losses = losses.and_then(|have| with_losses(have, &end, rows, subject));
+        } else {
+            model.observe(tokens, &mut observers);
+        }
+        observers.iter_mut().for_each(|observer| observer.shown(rows, subject));
+    }
     let finish = |observer: Observer| observer.finish(prompts, losses.as_deref(), subject);
     observers.into_iter().map(finish).collect()
 }
 
-/// The losses of all prompts from the stream after the last block, a few prompts at a time: no tensor of all logits is ever
+/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time: no tensor of all logits is ever
 /// made.
-fn losses(end: &Residual, prompts: &Prompts, subject: &Subject) -> Result<Vec<PromptLoss>, ProbeError> {
-    let at_a_time = (POSITIONS_AT_A_TIME / prompts.len().max(1)).max(1);
-    let mut losses = Vec::with_capacity(prompts.batch());
-    for from in (0..prompts.batch()).step_by(at_a_time) {
-        let rows: Range<usize> = from..(from + at_a_time).min(prompts.batch());
-        let part = Residual { layer: end.layer, stream: end.stream.clone().slice([rows.clone()]) };
+fn with_losses(
+    mut losses: Vec<PromptLoss>,
+    end: &Residual,
+    rows: &[Vec<u32>],
+    subject: &Subject,
+) -> Result<Vec<PromptLoss>, ProbeError> {
+    let at_a_time = (POSITIONS_AT_A_TIME / end.stream.dims()[1].max(1)).max(1);
+    for (index, rows) in rows.chunks(at_a_time).enumerate() {
+        let from = index * at_a_time;
+        let part = Residual { layer: end.layer, stream: end.stream.clone().slice([from..from + rows.len()]) };
         let logits = subject.model.unembed(part, &mut ());
-        losses.extend(per_token(logits, &prompts.rows()[rows], subject.vocab)?);
+        losses.extend(per_token(logits, rows, subject.vocab)?);
     }
     Ok(losses)
 }
@@ -116,6 +144,22 @@ pub(crate) enum Observer<'a> {
 }
 
 impl Observer<'_> {
+    /// Tells which prompts the model runs on next.
+    fn show(&mut self, prompts: Range<usize>) {
+        match self {
+            Observer::HeadScores(reader) => reader.show(prompts),
+            Observer::AttentionPatterns(keeper) => keeper.show(prompts),
+            Observer::LogitLens(_) | Observer::InductionLoss(_) | Observer::TokenLoss => {}
+        }
+    }
+
+    /// Tells that the model has run on those prompts, which are `rows`.
+    fn shown(&mut self, rows: &[Vec<u32>], subject: &Subject) {
+        if let Observer::LogitLens(keeper) = self {
+            keeper.shown(rows, subject);
+        }
+    }
+
     /// The answer. `losses`: those of all prompts, or why there are none; empty where no probe reads them.
     fn finish(
         self,
@@ -239,5 +283,72 @@ impl Reading for TokenLoss {
 
     fn observer<'a>(&'a self, _: &Prompts, _: &Subject) -> Observer<'a> {
         Observer::TokenLoss
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use burn::tensor::{DType, Device};
+    use pythia_core::model::GptNeoX;
+
+    use super::*;
+    use crate::attention_patterns::AttentionPatterns;
+    use crate::logit_lens::LogitLens;
+    use crate::table::Column;
+    use crate::testing::{config, params};
+
+    /// Holds the tables of every number of parts on `device` to those of one part on the CPU.
+    pub(crate) fn agree(device: &Device, tolerance: f64) {
+        let rows = [vec![3, 1, 4, 1, 5], vec![9, 2], vec![6, 5, 3, 5, 8, 9, 7, 9, 3], vec![2], vec![7, 1]];
+        let (batch, half_len, given) = (Some(7), Some(9), Some(rows.to_vec()));
+        let heads = HeadScores { batch: 7, half_len: 9, ..HeadScores::default() };
+        let halves = InductionLoss { batch: 7, half_len: 9, ..InductionLoss::default() };
+        let random: [&dyn Reading; 5] = [
+            &heads,
+            &halves,
+            &TokenLoss { batch, half_len, ..TokenLoss::default() },
+            &AttentionPatterns { batch, half_len, ..AttentionPatterns::default() },
+            &LogitLens { batch, half_len, ..LogitLens::default() },
+        ];
+        let ragged: [&dyn Reading; 3] = [
+            &TokenLoss { tokens: given.clone(), ..TokenLoss::default() },
+            &AttentionPatterns { tokens: given.clone(), ..AttentionPatterns::default() },
+            &LogitLens { tokens: given, ..LogitLens::default() },
+        ];
+        let model = |device| GptNeoX::from_params(config(), params(true), device, DType::F32);
+        let (host, model) = (model(&Device::flex()), model(device));
+        for probes in [&random[..], &random[..1], &random[1..2], &ragged] {
+            let subject = Subject::new(&host, 21, true, 0);
+            let prompts = probes[0].prompts(&subject.context(3)).expect("there are ids");
+            let expected = pass(probes, &prompts, &subject, 1);
+            assert!(expected.iter().all(Result::is_ok), "{expected:?}");
+            for parts in 1..=prompts.batch() {
+                let found = pass(probes, &prompts, &Subject::new(&model, 21, true, 0), parts);
+                for (found, expected) in found.iter().zip(&expected) {
+                    let (Ok(found), Ok(expected)) = (found, expected) else { panic!("{found:?}, {expected:?}") };
+                    same(found, expected, tolerance);
+                }
+            }
+        }
+    }
+
+    fn same(found: &Table, expected: &Table, tolerance: f64) {
+        assert_eq!(found.columns().len(), expected.columns().len());
+        for ((name, found), (expected_name, expected)) in found.columns().iter().zip(expected.columns()) {
+            assert_eq!((name, found.len()), (expected_name, expected.len()));
+            let (Column::Float(found), Column::Float(expected)) = (found, expected) else {
+                assert_eq!(found, expected, "{name}");
+                continue;
+            };
+            for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let close = found.zip(*expected).is_none_or(|(found, expected)| (found - expected).abs() <= tolerance);
+                assert!(found.is_some() == expected.is_some() && close, "{name} {row}: {found:?}, not {expected:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn any_number_of_parts_gives_every_bit_of_one() {
+        agree(&Device::flex(), 0.0);
     }
 }

@@ -51,6 +51,11 @@ impl Detector {
         })
     }
 
+    /// Whether the same entries count, whatever becomes of them.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        (self.rule, self.exclude) == (other.rule, other.exclude)
+    }
+
     /// Every row that `config` asks for on prompts of that `layout`, in the order of the table.
     ///
     /// With n tokens in the prompt, N in its random part and A the pattern `[query, key]`:
@@ -138,8 +143,13 @@ impl Readings {
     pub fn scores<T: Copy + Into<f64>>(&self, pattern: &[T]) -> impl Iterator<Item = f64> {
         // One sum serves every ratio, for they all leave out the same entries.
         let total = total(pattern, self.n, self.exclude);
-        self.masks.iter().map(move |(mask, formula)| {
-            let (mass, entries) = (mask.mass(pattern), mask.entries.len() as f64);
+        self.scores_of(self.masks.iter().map(|(mask, _)| mask.mass(pattern)), total)
+    }
+
+    /// The same from the attention on the mask of each detector and the total of all that is not left out.
+    pub fn scores_of(&self, masses: impl Iterator<Item = f64>, total: f64) -> impl Iterator<Item = f64> {
+        self.masks.iter().zip(masses).map(move |((mask, formula), mass)| {
+            let entries = mask.entries.len() as f64;
             match formula {
                 _ if mask.entries.is_empty() => f64::NAN,
                 Formula::PerQuery => mass / mask.queries as f64,
@@ -149,6 +159,16 @@ impl Readings {
                 Formula::Difference => 1.0 - (total + entries - 2.0 * mass) / self.n as f64,
             }
         })
+    }
+
+    /// The mask of a detector.
+    pub fn mask(&self, detector: usize) -> &Mask {
+        &self.masks[detector].0
+    }
+
+    /// What the total is a sum over.
+    pub fn not_excluded(&self) -> Mask {
+        Mask::new(Rule::Visible, self.exclude, &vec![0; self.n])
     }
 }
 

@@ -10,6 +10,8 @@ pub enum Rule {
     },
     /// key = 0, for every query, the first one (which can see nothing else) included.
     FirstColumn,
+    /// key ≤ query: everything a query can see.
+    Visible,
     /// key < query, and both hold the same token.
     Duplicates,
     /// key = j + 1 where j < query and both hold the same token: what followed earlier. Where a token follows itself this is
@@ -32,6 +34,7 @@ impl Rule {
         match self {
             Rule::Diagonal { offset } => query.checked_sub(offset).into_iter().collect(),
             Rule::FirstColumn => vec![0],
+            Rule::Visible => (0..=query).collect(),
             Rule::Duplicates => same().collect(),
             Rule::Successors => same().map(|key| key + 1).collect(),
             Rule::EarlierRepeats { start, half_len } => {
@@ -138,7 +141,12 @@ mod tests {
     fn totals_leave_out_what_is_excluded() {
         let n = 4;
         let pattern: Vec<f64> = (0..n * n).map(|entry| if entry % n <= entry / n { 1.0 } else { 0.0 }).collect();
-        let count = |first, current| total(&pattern, n, Exclude { first, current });
+        let count = |first, current| {
+            let exclude = Exclude { first, current };
+            let sum = total(&pattern, n, exclude);
+            assert_eq!(Mask::new(Rule::Visible, exclude, &[0; 4]).mass(&pattern), sum, "the same as a mask");
+            sum
+        };
         assert_eq!(
             [count(false, false), count(true, false), count(false, true), count(true, true)],
             [10.0, 6.0, 6.0, 3.0]

@@ -4,11 +4,12 @@
 //! beside its *null*: the same formula on the same tokens for a head that spreads its attention evenly over what it can see
 //! (1/(q+1) at query q). Uniform attention already scores about ln 2 / N on the induction stripe.
 //!
-//! The patterns are reduced while the model runs, one layer at a time, and never kept.
+//! The patterns are reduced while the model runs, one layer at a time, and never kept: in float64 on the CPU, else where they are.
 
 mod detector;
 mod mask;
 mod observer;
+mod on_device;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use crate::error::ProbeError;
 use crate::prompts::Repeated;
 use mask::Exclude;
 pub(crate) use observer::PatternReader;
+#[cfg(all(test, feature = "wgpu"))]
+pub(crate) use on_device::tests::agree;
 
 /// What a head may be scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -1,17 +1,20 @@
 //! Reduces attention patterns to scores while the model runs.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
 use pythia_hooks::{HookPoint, Hooks, Site};
 
 use super::HeadScores;
 use super::detector::{Detector, Readings, uniform};
+use super::on_device::Masses;
 use crate::error::ProbeError;
 use crate::prompts::{Prompts, Repeated};
+use crate::smaller::on_host;
 use crate::table::{Kind, Table, measured};
 
-const PLACE: &str = "an attention pattern";
+pub(super) const PLACE: &str = "an attention pattern";
 
 /// Looks at the pattern of every layer, keeps `heads × detectors` numbers of it, and lets go of it.
 #[derive(Debug)]
@@ -19,14 +22,27 @@ pub struct PatternReader {
     detectors: Vec<Detector>,
     /// One per prompt, in the order of the batch.
     readings: Vec<Readings>,
-    layers: Result<BTreeMap<usize, Vec<f64>>, ProbeError>,
+    /// The prompts that the model runs on.
+    shown: Range<usize>,
+    /// By layer the scores `[head, detector]`, summed over the prompts so far in their order.
+    sums: Result<BTreeMap<usize, Vec<f64>>, ProbeError>,
+    /// What waits on another device than the CPU to be summed.
+    masses: Masses,
 }
 
 impl PatternReader {
     /// For a run over `prompts`, which have that `layout`.
     pub fn new(config: &HeadScores, layout: Repeated, prompts: &Prompts) -> Self {
         let readings = prompts.rows().iter().map(|tokens| Readings::new(config, layout, tokens)).collect();
-        Self { detectors: Detector::all(config, layout), readings, layers: Ok(BTreeMap::new()) }
+        let detectors = Detector::all(config, layout);
+        let masses = Masses::new(&detectors);
+        Self { detectors, readings, shown: 0..prompts.batch(), sums: Ok(BTreeMap::new()), masses }
+    }
+
+    /// The patterns that come next are those of these prompts.
+    pub fn show(&mut self, prompts: Range<usize>) {
+        self.shown = prompts;
+        self.masses.forget_masks();
     }
 
     /// Columns `layer`, `head`, `score`, `definition`, `value`, `null`, `value_minus_null`, `status`. Every value is the mean
@@ -35,11 +51,13 @@ impl PatternReader {
     /// # Errors
     /// What went wrong while the model ran, or [`ProbeError::NotFired`] if some of its `n_layers` never reported.
     pub fn finish(self, n_layers: usize) -> Result<Table, ProbeError> {
-        let layers = self.layers?;
+        let mut layers = self.sums?;
+        self.masses.add_to(&mut layers, &self.readings)?;
         if layers.len() != n_layers {
             return Err(ProbeError::NotFired { fired: layers.len(), expected: n_layers });
         }
-        let nulls = mean_scores(&self.readings, self.detectors.len(), |prompt| uniform(self.readings[prompt].n()));
+        let mean = |sum: f64| sum / self.readings.len() as f64;
+        let nulls: Vec<f64> = nulls(self.detectors.len(), &self.readings).into_iter().map(mean).collect();
         let mut table = Table::builder([
             ("layer", Kind::Int),
             ("head", Kind::Int),
@@ -50,10 +68,11 @@ impl PatternReader {
             ("value_minus_null", Kind::Float),
             ("status", Kind::Text),
         ]);
-        for (layer, scores) in layers {
-            for (head, scores) in scores.chunks(self.detectors.len()).enumerate() {
-                for ((detector, value), null) in self.detectors.iter().zip(scores).zip(&nulls) {
-                    let (number, status) = measured(*value);
+        for (layer, sums) in layers {
+            for (head, sums) in sums.chunks(self.detectors.len()).enumerate() {
+                for ((detector, sum), null) in self.detectors.iter().zip(sums).zip(&nulls) {
+                    let value = mean(*sum);
+                    let (number, status) = measured(value);
                     let Detector { score, definition, .. } = detector;
                     table.row([
                         layer.into(),
@@ -71,50 +90,52 @@ impl PatternReader {
         Ok(table.build())
     }
 
-    /// Scores of every head of a layer, `[head, detector]`, from its pattern `[batch, head, query, key]`.
-    fn reduce<const D: usize>(&self, pattern: Tensor<D>) -> Result<Vec<f64>, ProbeError> {
-        let found = pattern.dims().to_vec();
-        let n = self.readings.first().map_or(0, Readings::n);
-        let heads = found.get(1).copied().unwrap_or(0);
-        let expected = vec![self.readings.len(), heads, n, n];
+    /// Adds the scores of a layer, from its pattern `[batch, head, query, key]` on the prompts that are shown.
+    fn look<const D: usize>(&mut self, layer: usize, pattern: Tensor<D>) -> Result<(), ProbeError> {
+        let Ok(sums) = &mut self.sums else { return Ok(()) };
+        let readings = &self.readings[self.shown.clone()];
+        let n = readings.first().map_or(0, Readings::n);
+        let heads = pattern.dims().get(1).copied().unwrap_or(0);
+        let (found, expected) = (pattern.dims().to_vec(), [readings.len(), heads, n, n]);
         if found != expected {
-            return Err(ProbeError::Shape { place: PLACE, expected, found });
+            return Err(ProbeError::Shape { place: PLACE, expected: expected.to_vec(), found });
         }
+        if !on_host(pattern.device()) {
+            self.masses.take(layer, pattern.reshape(expected), self.shown.clone(), readings);
+            return Ok(());
+        }
+        let detectors = self.detectors.len();
+        let sums = sums.entry(layer).or_insert_with(|| vec![0.0; heads * detectors]);
         let device = |reason: String| ProbeError::Device { place: PLACE, reason };
         let data = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
         if data.dtype() == DType::F64 {
-            let values = data.as_slice::<f64>().map_err(|error| device(error.to_string()))?;
-            return Ok(self.heads(heads, values));
+            add(sums, detectors, readings, data.as_slice::<f64>().map_err(|error| device(error.to_string()))?);
+            return Ok(());
         }
         let data = data.convert::<f32>();
-        let values = data.as_slice::<f32>().map_err(|error| device(error.to_string()))?;
-        Ok(self.heads(heads, values))
-    }
-
-    /// Scores `[head, detector]` of values `[batch, head, query, key]`.
-    fn heads<T: Copy + Into<f64>>(&self, heads: usize, values: &[T]) -> Vec<f64> {
-        let size = self.readings.first().map_or(0, |readings| readings.n() * readings.n());
-        let of = |head: usize| {
-            let pattern = move |prompt: usize| &values[(prompt * heads + head) * size..][..size];
-            mean_scores(&self.readings, self.detectors.len(), pattern)
-        };
-        (0..heads).flat_map(of).collect()
+        add(sums, detectors, readings, data.as_slice::<f32>().map_err(|error| device(error.to_string()))?);
+        Ok(())
     }
 }
 
-/// Mean over the prompts of every detector's score, given the pattern of each prompt.
-fn mean_scores<T: Copy + Into<f64>, P: AsRef<[T]>>(
-    readings: &[Readings],
-    detectors: usize,
-    pattern: impl Fn(usize) -> P,
-) -> Vec<f64> {
-    let mut sums = vec![0.0; detectors];
-    for (prompt, reading) in readings.iter().enumerate() {
-        for (sum, score) in sums.iter_mut().zip(reading.scores(pattern(prompt).as_ref())) {
-            *sum += score;
+/// Adds the scores of the patterns `[prompt, head, query, key]` to the sums `[head, detector]`.
+fn add<T: Copy + Into<f64>>(sums: &mut [f64], detectors: usize, readings: &[Readings], patterns: &[T]) {
+    let mut rest = patterns;
+    for reading in readings {
+        for sums in sums.chunks_mut(detectors) {
+            let (pattern, more) = rest.split_at(reading.n() * reading.n());
+            sums.iter_mut().zip(reading.scores(pattern)).for_each(|(sum, score)| *sum += score);
+            rest = more;
         }
     }
-    sums.into_iter().map(|sum| sum / readings.len() as f64).collect()
+}
+
+/// The sum over the prompts of every detector's score of a head that attends evenly.
+fn nulls(detectors: usize, readings: &[Readings]) -> Vec<f64> {
+    let mut sums = vec![0.0; detectors];
+    let of = |reading: &Readings| add(&mut sums, detectors, std::slice::from_ref(reading), &uniform(reading.n()));
+    readings.iter().for_each(of);
+    sums
 }
 
 impl Hooks for PatternReader {
@@ -127,14 +148,9 @@ impl Hooks for PatternReader {
     }
 
     fn at<const D: usize>(&mut self, point: HookPoint, value: Tensor<D>) -> Tensor<D> {
-        let scores = self.reduce(value.clone());
         // A hook cannot return an error, so the first one is kept for `finish`.
-        match (&mut self.layers, scores) {
-            (Ok(layers), Ok(scores)) => {
-                layers.insert(point.layer().unwrap_or(0), scores);
-            }
-            (Ok(_), Err(error)) => self.layers = Err(error),
-            (Err(_), _) => {}
+        if let Err(error) = self.look(point.layer().unwrap_or(0), value.clone()) {
+            self.sums = Err(error);
         }
         value
     }

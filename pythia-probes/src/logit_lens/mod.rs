@@ -3,6 +3,7 @@
 //! The residual stream at each depth goes through the final norm, with the statistics of that depth, and the unembedding: what
 //! TransformerLens 2.18 computes as `unembed(cache.accumulated_resid(layer=-1, apply_ln=True))`.
 
+mod on_device;
 mod read;
 
 use burn::tensor::{DType, Tensor};
@@ -12,11 +13,14 @@ use pythia_hooks::{HookPoint, Hooks, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+#[cfg(all(test, feature = "wgpu"))]
+pub(crate) use self::on_device::tests::agree;
 use self::read::{Reading as Read, read};
 use crate::chosen::{Chosen, Words, refuse_too_many};
 use crate::error::ProbeError;
 use crate::prompts::Prompts;
 use crate::reading::{Observer, POSITIONS_AT_A_TIME, Reading};
+use crate::smaller::on_host;
 use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
 use crate::table::{Cell, Kind, Table, TableBuilder, UNDEFINED, measured};
@@ -113,18 +117,27 @@ impl Reading for LogitLens {
     }
 }
 
-/// Keeps the residual stream of every depth. Logits are made when the model has gone through: an unembedding between two blocks
-/// would drive the next block out of memory where weights are read layer by layer.
+/// Keeps the residual stream of every depth until the model has gone through, and then reads them: an unembedding between two
+/// blocks would drive the next block out of memory where weights are read layer by layer.
 #[derive(Debug)]
 pub(crate) struct StreamKeeper {
     n_layers: usize,
-    /// `[batch, pos, d_model]` each, the embedding first.
+    /// Of the prompts that the model runs on, `[batch, pos, d_model]` each, the embedding first.
     streams: Vec<Tensor<3>>,
+    /// By depth what it says at every token of the prompts before, in order and without the padding.
+    depths: Result<Vec<Vec<Option<Read>>>, ProbeError>,
 }
 
 impl StreamKeeper {
     fn new(n_layers: usize) -> Self {
-        Self { n_layers, streams: Vec::with_capacity(n_layers + 1) }
+        Self { n_layers, streams: Vec::with_capacity(n_layers + 1), depths: Ok(vec![Vec::new(); n_layers + 1]) }
+    }
+
+    /// Reads the streams of the prompts `rows`, which the model has run on.
+    pub fn shown(&mut self, rows: &[Vec<u32>], subject: &Subject) {
+        let streams = std::mem::take(&mut self.streams);
+        let depths = std::mem::replace(&mut self.depths, Ok(Vec::new()));
+        self.depths = depths.and_then(|depths| with_readings(depths, streams, rows, subject));
     }
 
     /// Columns `prompt_id`, `layer`, `pos`, `token_id`, `token`, `top_id`, `top_token`, `top_prob`, `target_id`, `target_token`,
@@ -136,12 +149,7 @@ impl StreamKeeper {
     /// # Errors
     /// A depth that never reported, and what the device says.
     pub fn finish(self, prompts: &Prompts, subject: &Subject) -> Result<Table, ProbeError> {
-        let expected = self.n_layers + 1;
-        if self.streams.len() != expected {
-            return Err(ProbeError::NotFired { fired: self.streams.len(), expected });
-        }
-        let depths = self.streams.into_iter().map(|stream| readings(stream, prompts, subject));
-        let depths: Vec<Vec<Option<Read>>> = depths.collect::<Result<_, _>>()?;
+        let depths = self.depths?;
         let mut table = header();
         let mut words = Words::new(subject.tokenizer);
         let mut start = 0;
@@ -179,11 +187,27 @@ impl Hooks for StreamKeeper {
     }
 }
 
+/// Adds what every depth's stream says of the prompts `rows`.
+fn with_readings(
+    mut depths: Vec<Vec<Option<Read>>>,
+    streams: Vec<Tensor<3>>,
+    rows: &[Vec<u32>],
+    subject: &Subject,
+) -> Result<Vec<Vec<Option<Read>>>, ProbeError> {
+    if streams.len() != depths.len() {
+        return Err(ProbeError::NotFired { fired: streams.len(), expected: depths.len() });
+    }
+    for (depth, stream) in depths.iter_mut().zip(streams) {
+        depth.extend(readings(stream, rows, subject)?);
+    }
+    Ok(depths)
+}
+
 /// What one depth says at every token of every prompt, in order and without the padding, a few positions at a time.
-fn readings(stream: Tensor<3>, prompts: &Prompts, subject: &Subject) -> Result<Vec<Option<Read>>, ProbeError> {
+fn readings(stream: Tensor<3>, prompts: &[Vec<u32>], subject: &Subject) -> Result<Vec<Option<Read>>, ProbeError> {
     let [batch, len, width] = stream.dims();
     let (device, rows) = (stream.device(), stream.reshape([batch * len, width]));
-    let places = prompts.rows().iter().enumerate().flat_map(|(prompt, ids)| {
+    let places = prompts.iter().enumerate().flat_map(|(prompt, ids)| {
         let next = ids.iter().skip(1).copied().map(Some).chain([None]);
         next.enumerate().map(move |(pos, next)| (prompt * len + pos, next))
     });
@@ -194,7 +218,11 @@ fn readings(stream: Tensor<3>, prompts: &Prompts, subject: &Subject) -> Result<V
         let stream = rows.clone().select(0, at).reshape([1, part.len(), width]);
         let logits = subject.model.unembed(Residual { layer: subject.model.config().n_layers, stream }, &mut ());
         let targets: Vec<Option<u32>> = part.iter().map(|(_, next)| *next).collect();
-        readings.extend(read_all(logits, &targets, subject.vocab)?);
+        let found = match on_host(device.clone()) {
+            true => read_all(logits, &targets, subject.vocab),
+            false => on_device::read_all(logits, &targets, subject.vocab),
+        };
+        readings.extend(found?);
     }
     Ok(readings)
 }
