@@ -1,8 +1,9 @@
 //! Logits reduced to a loss per token.
 
-use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, activation};
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
 
 use crate::error::ProbeError;
+use crate::sums::certainty;
 
 const PLACE: &str = "the logits";
 
@@ -65,9 +66,7 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     let real = if width > vocab { logits.clone().slice([0..batch, 0..len, 0..vocab]) } else { logits.clone() };
     // As a float, so that all comes back in one piece; it holds every id below 2²⁴.
     let best = real.argmax(2).cast(FloatDType::from(logits.dtype()));
-    // The largest probability is 1 / Σ exp(x − max): at least 1/V, so its logarithm is safe where that of an unlikely token's
-    // probability would underflow, and softmax is one fused pass where a log-sum-exp would be four.
-    let certainty = activation::softmax(logits, 2).max_dim(2);
+    let certainty = certainty(logits.reshape([batch * len, width])).reshape([batch, len, 1]);
     let values = read(Tensor::cat(vec![greatest, chosen, certainty, best], 2))?;
     Ok(split(rows, len, &values))
 }

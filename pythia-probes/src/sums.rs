@@ -1,7 +1,9 @@
 //! Sums of long rows on a device that adds in float32.
 
-use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
+use burn::tensor::{Tensor, activation};
+
+use crate::smaller::on_host;
 
 /// Values that are added up at a time.
 const RUN: usize = 64;
@@ -20,6 +22,36 @@ pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     row_sums(values.reshape([rows, runs, RUN]).sum_dim(2).reshape([rows, runs]))
 }
 
+/// The largest probability under each row of logits `[row, V]`, `[row, 1]`: 1 / Σ exp(x − max). It is at least 1/V, so its logarithm
+/// is safe where that of an unlikely token's probability would underflow.
+pub(crate) fn certainty(logits: Tensor<2>) -> Tensor<2> {
+    if on_host(logits.device()) {
+        // One fused pass, which adds up in more than one lane.
+        return activation::softmax(logits, 1).max_dim(1);
+    }
+    row_sums(masses(logits)).recip()
+}
+
+/// Softmax of each row of logits `[row, V]`.
+pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
+    if on_host(logits.device()) {
+        return activation::softmax(logits, 1);
+    }
+    let masses = masses(logits);
+    masses.clone() / row_sums(masses)
+}
+
+/// exp(x − max).
+fn masses(logits: Tensor<2>) -> Tensor<2> {
+    let greatest = logits.clone().max_dim(1);
+    (logits - greatest).exp()
+}
+
+/// The sums of rows `[row, V]`, `[row, 1]`, without the loss of digits that long rows may have elsewhere than on the CPU.
+pub(crate) fn total(values: Tensor<2>) -> Tensor<2> {
+    if on_host(values.device()) { values.sum_dim(1) } else { row_sums(values) }
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use burn::tensor::{DType, Device, TensorData};
@@ -35,9 +67,15 @@ pub(crate) mod tests {
                 (0..width).map(|at| f32::from(u8::from(at + 1 == width))).collect(),
             ];
             let tensor = Tensor::<2>::from_data(TensorData::new(rows.concat(), [3, width]), (device, DType::F32));
-            let sums = row_sums(tensor);
+            let sums = row_sums(tensor.clone());
             assert_eq!(sums.dims(), [3, 1]);
             let sums = sums.try_into_vec_as::<f32>().expect("the device answers");
+            let certain = certainty(tensor).try_into_vec_as::<f32>().expect("the device answers");
+            for (row, found) in rows.iter().zip(certain) {
+                let greatest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|value| f64::from(value - greatest).exp()).sum();
+                assert!((f64::from(found) * sum - 1.0).abs() <= 4e-6, "{width}: {found}, not 1/{sum}");
+            }
             for (row, found) in rows.iter().zip(sums) {
                 let expected: f64 = row.iter().map(|value| f64::from(*value)).sum();
                 let size: f64 = row.iter().map(|value| f64::from(value.abs())).sum();

@@ -1,12 +1,13 @@
 //! Logits of single rows, and what metrics make of them.
 
-use burn::tensor::{DType, Int, Tensor, activation};
+use burn::tensor::{DType, Int, Tensor};
 use pythia_core::device;
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
 use super::readout::{Question, Reference};
 use crate::error::ProbeError;
+use crate::sums::{certainty, probabilities, total};
 
 /// Logits of one row, reduced to what metrics are made of.
 #[derive(Clone, Debug, Default)]
@@ -58,10 +59,9 @@ pub(super) fn wide(logits: Tensor<2>) -> Tensor<2> {
     }
 }
 
-/// ln Σ exp of each row, `[row, 1]`. The largest probability is at least 1/V, so its logarithm is safe, and softmax is one
-/// fused pass where a log-sum-exp would be four.
+/// ln Σ exp of each row, `[row, 1]`.
 pub(super) fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
-    logits.clone().max_dim(1) - activation::softmax(logits.clone(), 1).max_dim(1).log()
+    logits.clone().max_dim(1) - certainty(logits.clone()).log()
 }
 
 /// KL(base ‖ run) per row: Σ p_b (x_b − x) + lse − lse_b, since ln p = x − lse.
@@ -73,8 +73,8 @@ pub(super) fn divergence(
 ) -> Result<Vec<f64>, ProbeError> {
     let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
     let base_log_sums = floats(log_sum(&base_logits))?;
-    let p = activation::softmax(base_logits.clone(), 1);
-    let cross = floats((p * (base_logits - logits.clone())).sum_dim(1))?;
+    let p = probabilities(base_logits.clone());
+    let cross = floats(total(p * (base_logits - logits.clone())))?;
     let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
     // Rounding can leave a divergence of nothing a hair below zero.
     Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
