@@ -121,7 +121,7 @@ fn with_losses(
     let at_a_time = (POSITIONS_AT_A_TIME / end.stream.dims()[1].max(1)).max(1);
     for (index, rows) in rows.chunks(at_a_time).enumerate() {
         let from = index * at_a_time;
-        let part = Residual { layer: end.layer, stream: end.stream.clone().slice([from..from + rows.len()]) };
+        let part = Residual { layer: end.layer, stream: end.stream.clone().narrow(0, from, rows.len()) };
         let logits = subject.model.unembed(part, &mut ());
         losses.extend(per_token(logits, rows, subject.vocab)?);
     }

@@ -92,30 +92,46 @@ impl PatternReader {
 
     /// Adds the scores of a layer, from its pattern `[batch, head, query, key]` on the prompts that are shown.
     fn look<const D: usize>(&mut self, layer: usize, pattern: Tensor<D>) -> Result<(), ProbeError> {
-        let Ok(sums) = &mut self.sums else { return Ok(()) };
-        let readings = &self.readings[self.shown.clone()];
-        let n = readings.first().map_or(0, Readings::n);
-        let heads = pattern.dims().get(1).copied().unwrap_or(0);
-        let (found, expected) = (pattern.dims().to_vec(), [readings.len(), heads, n, n]);
-        if found != expected {
-            return Err(ProbeError::Shape { place: PLACE, expected: expected.to_vec(), found });
+        let (detectors, readings) = (self.detectors.len(), &self.readings[self.shown.clone()]);
+        let shape = shape(readings, &pattern.dims())?;
+        match &mut self.sums {
+            Ok(sums) if on_host(pattern.device()) => {
+                let sums = sums.entry(layer).or_insert_with(|| vec![0.0; shape[1] * detectors]);
+                read(sums, detectors, readings, pattern)?;
+            }
+            Ok(_) => self.masses.take(layer, pattern.reshape(shape), self.shown.clone(), readings),
+            Err(_) => {}
         }
-        if !on_host(pattern.device()) {
-            self.masses.take(layer, pattern.reshape(expected), self.shown.clone(), readings);
-            return Ok(());
-        }
-        let detectors = self.detectors.len();
-        let sums = sums.entry(layer).or_insert_with(|| vec![0.0; heads * detectors]);
-        let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let data = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
-        if data.dtype() == DType::F64 {
-            add(sums, detectors, readings, data.as_slice::<f64>().map_err(|error| device(error.to_string()))?);
-            return Ok(());
-        }
-        let data = data.convert::<f32>();
-        add(sums, detectors, readings, data.as_slice::<f32>().map_err(|error| device(error.to_string()))?);
         Ok(())
     }
+}
+
+/// The shape of a pattern, if it is one of these prompts.
+fn shape(readings: &[Readings], found: &[usize]) -> Result<[usize; 4], ProbeError> {
+    let n = readings.first().map_or(0, Readings::n);
+    let expected = [readings.len(), found.get(1).copied().unwrap_or(0), n, n];
+    match found == expected {
+        true => Ok(expected),
+        false => Err(ProbeError::Shape { place: PLACE, expected: expected.to_vec(), found: found.to_vec() }),
+    }
+}
+
+/// Adds the scores of a pattern `[prompt, head, query, key]` that lies in memory to the sums `[head, detector]`.
+fn read<const D: usize>(
+    sums: &mut [f64],
+    detectors: usize,
+    readings: &[Readings],
+    pattern: Tensor<D>,
+) -> Result<(), ProbeError> {
+    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
+    let data = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
+    if data.dtype() == DType::F64 {
+        add(sums, detectors, readings, data.as_slice::<f64>().map_err(|error| device(error.to_string()))?);
+        return Ok(());
+    }
+    let data = data.convert::<f32>();
+    add(sums, detectors, readings, data.as_slice::<f32>().map_err(|error| device(error.to_string()))?);
+    Ok(())
 }
 
 /// Adds the scores of the patterns `[prompt, head, query, key]` to the sums `[head, detector]`.
@@ -148,8 +164,9 @@ impl Hooks for PatternReader {
     }
 
     fn at<const D: usize>(&mut self, point: HookPoint, value: Tensor<D>) -> Tensor<D> {
+        let seen = self.look(point.layer().unwrap_or(0), value.clone());
         // A hook cannot return an error, so the first one is kept for `finish`.
-        if let Err(error) = self.look(point.layer().unwrap_or(0), value.clone()) {
+        if let (Ok(_), Err(error)) = (&self.sums, seen) {
             self.sums = Err(error);
         }
         value
