@@ -1,55 +1,40 @@
-//! Sums of long rows on a device that adds in float32.
+//! Sums of long rows in float32.
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, activation};
-
-use crate::smaller::on_host;
 
 /// Values that are added up at a time.
 const RUN: usize = 64;
 
 /// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is left.
 ///
-/// A device may add up a row one value after the other. Where values are alike, as early in training they are, every addition
-/// rounds to the same side, and a row of 50,000 would keep four digits.
+/// A library may add up a row one value after the other, and on the CPU a few at a time. Where values are alike, as early in training
+/// they are, every addition rounds to the same side, and a row of 50,000 keeps four digits.
 pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     let [rows, width] = values.dims();
     if width <= 1 {
         return values;
     }
     let runs = width.div_ceil(RUN);
-    let values = values.pad([(0, runs * RUN - width)], PadMode::Constant(0.0));
+    let values = match runs * RUN - width {
+        0 => values,
+        rest => values.pad([(0, rest)], PadMode::Constant(0.0)),
+    };
     row_sums(values.reshape([rows, runs, RUN]).sum_dim(2).reshape([rows, runs]))
+}
+
+/// Softmax of each row of logits `[row, V]`. The library's divides by a sum that has lost digits, as above; the sum of what it gives
+/// says how many.
+pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
+    let rough = activation::softmax(logits, 1);
+    rough.clone() / row_sums(rough)
 }
 
 /// The largest probability under each row of logits `[row, V]`, `[row, 1]`: 1 / Σ exp(x − max). It is at least 1/V, so its logarithm
 /// is safe where that of an unlikely token's probability would underflow.
 pub(crate) fn certainty(logits: Tensor<2>) -> Tensor<2> {
-    if on_host(logits.device()) {
-        // One fused pass, which adds up in more than one lane.
-        return activation::softmax(logits, 1).max_dim(1);
-    }
-    row_sums(masses(logits)).recip()
-}
-
-/// Softmax of each row of logits `[row, V]`.
-pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
-    if on_host(logits.device()) {
-        return activation::softmax(logits, 1);
-    }
-    let masses = masses(logits);
-    masses.clone() / row_sums(masses)
-}
-
-/// exp(x − max).
-fn masses(logits: Tensor<2>) -> Tensor<2> {
-    let greatest = logits.clone().max_dim(1);
-    (logits - greatest).exp()
-}
-
-/// The sums of rows `[row, V]`, `[row, 1]`, without the loss of digits that long rows may have elsewhere than on the CPU.
-pub(crate) fn total(values: Tensor<2>) -> Tensor<2> {
-    if on_host(values.device()) { values.sum_dim(1) } else { row_sums(values) }
+    let rough = activation::softmax(logits, 1);
+    rough.clone().max_dim(1) / row_sums(rough)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use pythia_core::model::GptNeoX;
 use super::Metric;
 use super::readout::{Question, Reference};
 use crate::error::ProbeError;
-use crate::sums::{certainty, probabilities, total};
+use crate::sums::{certainty, probabilities, row_sums};
 
 /// Logits of one row, reduced to what metrics are made of.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ pub(super) fn divergence(
     let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
     let base_log_sums = floats(log_sum(&base_logits))?;
     let p = probabilities(base_logits.clone());
-    let cross = floats(total(p * (base_logits - logits.clone())))?;
+    let cross = floats(row_sums(p * (base_logits - logits.clone())))?;
     let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
     // Rounding can leave a divergence of nothing a hair below zero.
     Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
