@@ -180,3 +180,28 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
     let sum: f64 = tables::rows(&direct, &[LAST]).into_iter().map(|row| effects[row].expect("a number")).sum();
     assert!((sum - 1.0).abs() < 1e-4, "direct effects add up to {sum}");
 }
+
+#[test]
+#[ignore = "trains for a minute or two; needs a GPU, or a driver that stands in for one"]
+fn gpu_demo_comes_to_the_same_conclusions() {
+    let said = command::run(&DEMO, &["demo", "--device", "gpu"]).ok();
+    assert!(said.err.contains("computing on "), "{}", said.err);
+    let (cpu, gpu) = (DEMO.join("out/demo"), DEMO.join("out/demo-wgpu"));
+    for (probe, words, numbers) in [
+        ("head_scores", &["score", "definition", "status"][..], &["value", "null"][..]),
+        ("head_scores_no_bos", &["score", "definition", "status"], &["value", "null"]),
+        ("induction_loss", &["metric", "status"], &["value"]),
+    ] {
+        let (expected, found) = (rows(&cpu, probe, words, numbers), rows(&gpu, probe, words, numbers));
+        assert!(expected.len() >= 154 && expected.len() == found.len(), "{probe}: {} rows", found.len());
+        for (expected, found) in expected.iter().zip(&found) {
+            assert_eq!((expected.step, &expected.words), (found.step, &found.words), "{probe}");
+            let far = expected.numbers.iter().zip(&found.numbers).any(|(a, b)| (a - b).abs() > 1e-4);
+            assert!(
+                !far,
+                "{probe}, step {}, {:?}: {:?}, on the CPU {:?}",
+                found.step, found.words, found.numbers, expected.numbers
+            );
+        }
+    }
+}
