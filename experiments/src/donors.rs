@@ -6,7 +6,7 @@ use pythia_core::model::GptNeoX;
 use pythia_core::weights::WeightError;
 use pythia_probes::{Donors, ProbeSpec};
 
-use crate::load::{LoadError, Loaded, Place};
+use crate::load::{LoadError, Loaded, RunsOn};
 use crate::plan::Source;
 
 /// A checkpoint that some open probes of a model read.
@@ -44,10 +44,10 @@ pub struct Lent {
 
 impl Lent {
     /// Puts a checkpoint, or why there is none, with the others.
-    pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, place: &Place) {
+    pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, runs_on: &RunsOn) {
         let hash =
             checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
-        match checkpoint.and_then(|loaded| Ok(loaded.model(place)?)) {
+        match checkpoint.and_then(|loaded| Ok(loaded.model(runs_on)?)) {
             Ok(model) => {
                 self.hashes.insert(label, hash);
                 self.models.0.insert(label, model);
@@ -105,10 +105,10 @@ mod tests {
         let scratch = testing::Scratch::new("donors");
         let mut lent = Lent::default();
         for label in [0, 512] {
-            lent.add(label, Ok(loaded(&scratch, label)), &Place::cpu());
+            lent.add(label, Ok(loaded(&scratch, label)), &RunsOn::cpu());
         }
         let absent = StoreError::NoFolder { dir: "step1".into() };
-        lent.add(1, Err(absent.into()), &Place::cpu());
+        lent.add(1, Err(absent.into()), &RunsOn::cpu());
         assert_eq!(lent.models.0.len(), 2);
         assert!(lent.missing(&[0, 512]).is_none() && lent.missing(&[]).is_none());
         assert!(lent.missing(&[0, 1]).is_some_and(|(label, error)| label == 1 && error.to_string().contains("step1")));

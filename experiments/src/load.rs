@@ -34,14 +34,14 @@ pub struct Loaded {
 
 /// Where models run, and in which numbers.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct RunsOn {
     /// The device.
     pub compute: Compute,
     /// The number type of weights.
     pub dtype: DType,
 }
 
-impl Place {
+impl RunsOn {
     /// The cores of this machine, in 32-bit floats.
     pub fn cpu() -> Self {
         Self { compute: Compute::cpu(), dtype: DType::F32 }
@@ -71,8 +71,8 @@ impl Loaded {
     ///
     /// # Panics
     /// If it was not loaded for one.
-    pub fn model(self, place: &Place) -> Result<GptNeoX, WeightError> {
-        let (device, dtype) = (&place.compute.device, place.dtype);
+    pub fn model(self, runs_on: &RunsOn) -> Result<GptNeoX, WeightError> {
+        let (device, dtype) = (&runs_on.compute.device, runs_on.dtype);
         match self.weights.expect("weights are loaded where a model is run") {
             Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
             Weights::OnDevice(model) => Ok(*model),
@@ -163,7 +163,7 @@ pub struct Job<'a> {
     /// Whether it is to become a model, and which parameters are read by themselves.
     pub reads: &'a Reads,
     /// Where the model is going to run.
-    pub place: &'a Place,
+    pub runs_on: &'a RunsOn,
 }
 
 impl Job<'_> {
@@ -193,8 +193,8 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
         let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
         return Ok((Weights::Streamed(stored, ahead), hashes));
     }
-    if job.place.is_remote() {
-        let asked = job.place.compute.asked();
+    if job.runs_on.is_remote() {
+        let asked = job.runs_on.compute.asked();
         let carried = device::answer(|| carry(job, config, files));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
         return Ok((Weights::OnDevice(Box::new(model)), hashes));
@@ -205,7 +205,7 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
 
 /// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
 fn carry(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(GptNeoX, Hashes), WeightError> {
-    let (config, device, dtype) = (config.clone(), &job.place.compute.device, job.place.dtype);
+    let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {
         let (raw, hashes) = weights::read_raw(&config, files, &job.wanted)?;
         return Ok((GptNeoX::from_raw(config, raw, device, dtype), hashes));

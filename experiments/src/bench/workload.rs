@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::patching::{self, Kind};
 use crate::failure::Failure;
-use crate::load::{self, Loaded, Place};
+use crate::load::{self, Loaded, RunsOn};
 use crate::shape::read_config;
 use crate::study::BOS;
 use crate::supply::Brought;
@@ -112,37 +112,37 @@ pub fn prepare<'a>(
     work: Workload,
     store: &'a dyn Store,
     sizes: Sizes,
-    place: &'a Place,
+    runs_on: &'a RunsOn,
 ) -> Result<Prepared<'a>, Failure> {
     Ok(match work {
         Workload::A => Box::new(move || {
-            let model = model(load(store, None, true)?, place);
+            let model = model(load(store, None, true)?, runs_on);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
             Ok(Noted::default())
         }),
         Workload::B => {
-            let model = model(load(store, None, true)?, place);
+            let model = model(load(store, None, true)?, runs_on);
             Box::new(move || {
                 forward(&model, sizes);
                 Ok(Noted::default())
             })
         }
         Workload::C => {
-            let model = model(load(store, None, true)?, place);
+            let model = model(load(store, None, true)?, runs_on);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Kind::Residual, store, sizes, place)?,
-        Workload::E1 => patching(work, Kind::Heads, store, sizes, place)?,
-        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, place)?,
-        Workload::F => patching(work, Kind::Ablation, store, sizes, place)?,
+        Workload::D => patching(work, Kind::Residual, store, sizes, runs_on)?,
+        Workload::E1 => patching(work, Kind::Heads, store, sizes, runs_on)?,
+        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, runs_on)?,
+        Workload::F => patching(work, Kind::Ablation, store, sizes, runs_on)?,
         Workload::G => {
-            let model = model(load(store, None, false)?, place);
+            let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
                 induction(&model, sizes);
                 Ok(Noted::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes, place).map(|()| Noted::default())),
+        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Noted::default())),
     })
 }
 
@@ -152,10 +152,10 @@ fn patching<'a>(
     kind: Kind,
     store: &dyn Store,
     sizes: Sizes,
-    place: &Place,
+    runs_on: &RunsOn,
 ) -> Result<Prepared<'a>, Failure> {
     let length = work.length(sizes.length);
-    let model = model(load(store, None, true)?, place);
+    let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
         let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
         Ok(Noted { flops, ..Noted::default() })
@@ -174,8 +174,8 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
 }
 
-fn model(loaded: Loaded, place: &Place) -> GptNeoX {
-    loaded.model(place).unwrap_or_else(|_| unreachable!("its weights are decoded"))
+fn model(loaded: Loaded, runs_on: &RunsOn) -> GptNeoX {
+    loaded.model(runs_on).unwrap_or_else(|_| unreachable!("its weights are decoded"))
 }
 
 /// Token ids that vary without a generator: which ones they are changes no time.
@@ -221,7 +221,7 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every checkpoint in turn, the next one read while this one computes, as a sweep does it.
-fn sweep(store: &dyn Store, sizes: Sizes, place: &Place) -> Result<(), Failure> {
+fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), Failure> {
     let steps = store.steps()?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);
@@ -233,7 +233,7 @@ fn sweep(store: &dyn Store, sizes: Sizes, place: &Place) -> Result<(), Failure> 
             }
         });
         for loaded in receiver {
-            induction(&model(loaded?, place), sizes);
+            induction(&model(loaded?, runs_on), sizes);
         }
         Ok(())
     })

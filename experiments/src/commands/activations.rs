@@ -16,6 +16,7 @@ use crate::capture::{self, Request};
 use crate::config::Precision;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
+use crate::load::RunsOn;
 use crate::shape::read_config;
 use crate::study::BOS;
 use crate::{folder, place};
@@ -92,14 +93,13 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
     let files = store.locate(args.step)?;
     let config = read_config(&files.config)?;
-    let compute = args.machine.device.open()?;
-    compute.check(args.machine.dtype.dtype())?;
+    let RunsOn { compute, dtype } = super::open_device(args.machine.device, args.machine.dtype)?;
     let request = Request {
         rows: rows(&args.input, &files, store.as_ref())?,
         patterns: args.hooks,
         last_logits: args.last_logits,
         device: compute.device.clone(),
-        dtype: args.machine.dtype.dtype(),
+        dtype,
     };
     capture::check(&config, &request)?;
     refuse_input(&args.out, &args.input, &files)?;

@@ -11,7 +11,6 @@ use crate::bench::workload::{self, Noted, Sizes, Workload};
 use crate::config::Precision;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
-use crate::load::Place;
 
 /// Time a whole workload and print one line of JSON
 #[derive(Debug, clap::Args)]
@@ -75,16 +74,14 @@ struct Line {
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = FolderStore::open(&args.model)?;
     let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
-    let compute = args.device.open()?;
-    compute.check(args.dtype.dtype())?;
-    let place = Place { compute, dtype: args.dtype.dtype() };
-    let mut work = workload::prepare(args.workload, &store, sizes, &place)?;
+    let runs_on = super::open_device(args.device, args.dtype)?;
+    let mut work = workload::prepare(args.workload, &store, sizes, &runs_on)?;
     let mut noted = Noted::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
     let timing = meter::time(patience, &mut || {
         noted = work()?;
         // A GPU has then been asked, and has not answered yet.
-        let device = &place.compute.device;
+        let device = &runs_on.compute.device;
         device.sync().map_err(|error| DeviceError::Dead { asked: args.device, reason: error.to_string() })?;
         Ok::<(), Failure>(())
     })?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use pythia_core::device::DeviceName;
+use pythia_core::device::{Backend, DeviceName};
 use pythia_probes::Bytes;
 
 use crate::config::{self, Experiment, Precision};
@@ -13,6 +13,7 @@ use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::integrity::OnBad;
 use crate::library::{Library, LibraryError};
+use crate::load::RunsOn;
 use crate::place;
 
 pub mod activations;
@@ -177,6 +178,17 @@ impl ExperimentArgs {
         let out = self.out.clone().or_else(|| experiment.out.clone());
         Disk { out: out.unwrap_or_else(|| place::OUT.into()), offline: self.offline }
     }
+}
+
+/// Where to compute. Of a GPU it is said which one it is, for that is not always the one that was meant.
+pub(crate) fn open_device(device: DeviceName, precision: Precision) -> Result<RunsOn, Failure> {
+    let (compute, dtype) = (device.open()?, precision.dtype());
+    compute.check(dtype)?;
+    if compute.backend != Backend::Cpu {
+        let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
+        crate::say::say!("computing on {compute}{slow}");
+    }
+    Ok(RunsOn { compute, dtype })
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -13,7 +13,6 @@ use crate::folder::Folder;
 use crate::integrity::{OnBad, Verdict};
 use crate::journal::{Event, Journal};
 use crate::library::{Library, Which, Wish};
-use crate::load::Place;
 use crate::outcome::Outcome;
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
@@ -22,7 +21,6 @@ use crate::supply::FromHub;
 use crate::sweep::{self, Summary, Sweep, Timeline};
 use crate::tally::Tallies;
 use crate::{cell, place, record, signals};
-use pythia_core::device::Backend;
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
 ///
@@ -100,7 +98,8 @@ pub(crate) fn sweep(
     limit: Option<usize>,
     fresh: bool,
 ) -> Result<Outcome, Failure> {
-    let place = open(study)?;
+    let machine = &study.experiment.machine;
+    let runs_on = super::open_device(machine.device, machine.dtype)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(study, &folder)?;
@@ -128,7 +127,7 @@ pub(crate) fn sweep(
     let supply = &FromHub::new(&library.hub, &library.ring, plan.largest_fetch());
     let timeline = Timeline::start();
     let sweep =
-        Sweep { study, plan: &plan, place: &place, folder: &folder, tallies: &tallies, supply, writing, timeline };
+        Sweep { study, plan: &plan, runs_on: &runs_on, folder: &folder, tallies: &tallies, supply, writing, timeline };
     let outcome = sweep.run(&mut journal, &mut progress)?;
     let summary = sweep.timeline.summary();
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: summary.seconds })?;
@@ -136,18 +135,6 @@ pub(crate) fn sweep(
     folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
     conclude(&outcome, done, plan.left_out.len(), &summary);
     Ok(outcome)
-}
-
-/// Where the study computes; of a GPU it is said which one it is, for that is not always the one that was meant.
-fn open(study: &Study) -> Result<Place, Failure> {
-    let machine = &study.experiment.machine;
-    let (compute, dtype) = (machine.device.open()?, machine.dtype.dtype());
-    compute.check(dtype)?;
-    if compute.backend != Backend::Cpu {
-        let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
-        crate::say::say!("computing on {compute}{slow}");
-    }
-    Ok(Place { compute, dtype })
 }
 
 fn conclude(outcome: &Outcome, done_before: usize, left_out: usize, summary: &Summary) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use pythia_core::device::DeviceName;
 
+use crate::config::Precision;
 use crate::exit::{self, Exit};
 use crate::failure::Failure;
 use crate::nano::{self, Outcome, Recipe};
@@ -50,11 +51,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Trains the suite `nano` into a folder, or finds it there.
 pub(crate) fn train_nano(out: &Path, seed: u64, device: DeviceName) -> Result<(), Failure> {
-    let compute = device.open()?;
+    let runs_on = super::open_device(device, Precision::F32)?;
     let recipe = Recipe { seed, ..Recipe::default() };
     let updates = recipe.steps().last().copied().unwrap_or(0);
     let mut progress = Progress::new("training nano", updates as usize);
-    let outcome = nano::ensure(out, &recipe, &compute.device, &mut |tick| {
+    let outcome = nano::ensure(out, &recipe, &runs_on.compute.device, &mut |tick| {
         progress.advance_to(tick.step as usize, &format!("loss {:.3}", tick.loss));
     })?;
     let seconds = progress.seconds();

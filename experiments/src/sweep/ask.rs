@@ -51,7 +51,7 @@ impl Sweep<'_> {
         lent: &Lent,
     ) -> Result<Vec<Answered>, WeightError> {
         let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
-        let gpt = loaded.model(self.place)?;
+        let gpt = loaded.model(self.runs_on)?;
         let subject = Subject {
             tokenizer: model.tokenizer.as_ref(),
             files: &self.study.inputs.contents,

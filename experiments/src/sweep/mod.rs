@@ -21,7 +21,7 @@ use crate::donors::{Donor, Lent};
 use crate::folder::{Folder, FolderError};
 use crate::integrity::{OnBad, Seen, Verdict};
 use crate::journal::Journal;
-use crate::load::{Job, LoadError, Loaded, Place};
+use crate::load::{Job, LoadError, Loaded, RunsOn};
 use crate::outcome::{CellError, Outcome};
 use crate::plan::{Cell, Plan};
 use crate::progress::Progress;
@@ -42,7 +42,7 @@ pub struct Sweep<'a> {
     /// In which order, and what is left.
     pub plan: &'a Plan,
     /// Where models run.
-    pub place: &'a Place,
+    pub runs_on: &'a RunsOn,
     /// Where results go.
     pub folder: &'a Folder,
     /// Which pairs the probes use.
@@ -107,14 +107,14 @@ impl Sweep<'_> {
         let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
         let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
         let (model, residency) = (&self.study.models[cell.model], self.plan.residency);
-        Job { model, step: cell.step, wanted, residency, reads: &cell.reads, place: self.place }
+        Job { model, step: cell.step, wanted, residency, reads: &cell.reads, runs_on: self.runs_on }
     }
 
     fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
         let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
         let step = Some(Step::from_label(donor.label));
         let (model, residency) = (&self.study.models[donor.model], self.plan.residency);
-        Job { model, step, wanted, residency, reads: Reads::MODEL, place: self.place }
+        Job { model, step, wanted, residency, reads: Reads::MODEL, runs_on: self.runs_on }
     }
 
     fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
@@ -124,7 +124,7 @@ impl Sweep<'_> {
     /// The donors of a model, from the same hands as its cells.
     fn borrow(&self, model: usize, loaded: &Arriving) -> Lent {
         let mut lent = Lent::default();
-        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), self.place));
+        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), self.runs_on));
         lent
     }
 
@@ -188,7 +188,7 @@ impl Sweep<'_> {
         RanOn {
             weights_hash: read.content.map(|hash| hash.to_string()),
             tensor_hashes: read.to_string(),
-            device_name: self.place.compute.name.clone().filter(|_| cell.reads.model && !alone),
+            device_name: self.runs_on.compute.name.clone().filter(|_| cell.reads.model && !alone),
             tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
             donor_weights_hash: lent.hashes(&spec.donors()),
             pairs: self.tallies.counts(cell.model, probe),

@@ -60,7 +60,7 @@ fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<
     let sweep = Sweep {
         study,
         plan: &plan,
-        place: &crate::load::Place::cpu(),
+        runs_on: &crate::load::RunsOn::cpu(),
         folder: &folder,
         tallies: &tallies,
         supply: &FromHub::new(&library.hub, &library.ring, 0),
