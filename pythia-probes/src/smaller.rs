@@ -1,9 +1,7 @@
 //! Running again with less at a time where a device could not hold all of it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use burn::tensor::Device;
+use pythia_core::device::answer;
 
 use crate::error::ProbeError;
 
@@ -45,17 +43,12 @@ fn halving<T>(most: usize, mut run: impl FnMut(usize) -> Result<T, ProbeError>) 
     let mut parts = 1;
     loop {
         // What a panic interrupted is not looked at again: every attempt begins anew.
-        match catch_unwind(AssertUnwindSafe(|| run(parts))).unwrap_or_else(|panic| Err(told(&*panic))) {
+        let failed = |reason| Err(ProbeError::Device { place: PLACE, reason });
+        match answer(|| run(parts)).unwrap_or_else(failed) {
             Err(ProbeError::Device { .. }) if parts < most => parts = (2 * parts).min(most),
             answer => return answer,
         }
     }
-}
-
-/// A panic as an error.
-fn told(panic: &(dyn Any + Send)) -> ProbeError {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    ProbeError::Device { place: PLACE, reason: text.unwrap_or("the backend panicked").to_owned() }
 }
 
 #[cfg(test)]
@@ -113,7 +106,7 @@ mod tests {
             Err(full())
         });
         assert_eq!((count, answer), (1, Err(full())));
-        let panic = catch_unwind(|| smaller::<()>(&Device::flex(), 8, |_| panic!("a fault")));
+        let panic = std::panic::catch_unwind(|| smaller::<()>(&Device::flex(), 8, |_| panic!("a fault")));
         assert!(panic.is_err());
     }
 }
