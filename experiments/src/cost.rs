@@ -81,7 +81,7 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> 
     let unembedding = if logits { 2 * d * vocab } else { 0 };
     let per_token = layers * (2 * (4 * d * d + 2 * d * m) + 4 * len * d) + unembedding;
     let (pattern, mlp, stream) = (batch * heads * len * len, batch * len * m, batch * len * d);
-    let logits_at_once = if logits { (batch * len).min(LOGITS_AT_A_TIME.max(len)) * vocab } else { 0 };
+    let logits_at_once = if logits { (batch * len).min(LOGITS_AT_A_TIME) * vocab } else { 0 };
     Work {
         flops: batch * len * per_token,
         blocks: width * (3 * pattern + 2 * mlp + 8 * stream),

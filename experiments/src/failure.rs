@@ -213,6 +213,7 @@ impl Failure {
             Failure::SmallBudget { .. } => Exit::Resources,
             Failure::Device(DeviceError::Absent { .. } | DeviceError::Dead { .. }) => Exit::Resources,
             Failure::Device(_) => Exit::Usage,
+            Failure::Capture(CaptureError::Device { .. }) => Exit::Resources,
             Failure::Query(QueryError::Sql { .. } | QueryError::Encode { .. }) => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
             Failure::Library(error) if error.is_temporary() => Exit::Temporary,

@@ -141,7 +141,9 @@ impl LoadError {
                 "copy the checkpoint's own config.json there again"
             }
             LoadError::Weights(_) => "copy or download the checkpoint's files again",
-            LoadError::Device(_) => "see what else uses the device, or compute elsewhere with --device",
+            LoadError::Device(_) => {
+                "give a smaller --memory, with which weights are carried over layer by layer, or compute elsewhere with --device"
+            }
             LoadError::Supply(error) => return error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
         };
@@ -197,6 +199,9 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
         let asked = job.runs_on.compute.asked();
         let carried = device::answer(|| carry(job, config, files));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
+        // What a device has no room for it says when it is waited for.
+        let arrived = job.runs_on.compute.device.sync();
+        arrived.map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
         return Ok((Weights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = weights::read(config, files, &job.wanted)?;

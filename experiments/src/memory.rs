@@ -185,8 +185,15 @@ fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype:
         peak = peak.max(F32 * (done + under_way().sum::<u64>()) + mapped(under_way(), stored));
         done += sizes[at];
     }
-    let kept = done * width(dtype);
+    let kept = Param::all(config).iter().filter(|param| which(param)).map(|param| bytes_of(config, param, dtype)).sum();
     Load { peak: peak.max(kept), kept }
+}
+
+/// Bytes of a parameter once it is decoded: of a half type are the matrices that take part in products, but not the unembedding.
+fn bytes_of(config: &NeoxConfig, param: &Param, dtype: Precision) -> u64 {
+    let shape = param.shape(config);
+    let narrow = matches!(dtype, Precision::F16 | Precision::Bf16) && shape.len() == 2 && *param != Param::Unembed;
+    shape.iter().product::<usize>() as u64 * if narrow { 2 } else { width(dtype) }
 }
 
 /// Bytes of the file that are mapped while some tensors are read side by side.
@@ -207,7 +214,7 @@ fn sizes(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool) -> Vec<u64> {
     sizes
 }
 
-/// Bytes of a number that is computed with in that precision: half types are for weights alone.
+/// Bytes of an activation in that precision: half types are for weights alone.
 pub fn width(dtype: Precision) -> u64 {
     match dtype {
         Precision::F32 | Precision::F16 | Precision::Bf16 => 4,
@@ -246,6 +253,11 @@ mod tests {
         let wide = Weights::of(&config, true, Some(4 * config.n_params()), Precision::F64, CORES);
         let narrow = Weights::of(&config, true, None, Precision::F32, CORES);
         assert_eq!(wide.all.kept, 2 * narrow.all.kept);
+        let half = Weights::of(&config, true, None, Precision::F16, CORES);
+        let matrices = Param::all(&config).into_iter().filter(|param| *param != Param::Unembed);
+        let matrices = matrices.map(|param| param.shape(&config)).filter(|shape| shape.len() == 2);
+        let values: usize = matrices.map(|shape| shape.iter().product::<usize>()).sum();
+        assert_eq!(half.all.kept, narrow.all.kept - 2 * values as u64);
         assert_eq!(wide.fingerprints, 2 * narrow.fingerprints);
     }
 

@@ -110,22 +110,45 @@ fn pass(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject, parts: us
     observers.into_iter().map(finish).collect()
 }
 
-/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time: no tensor of all logits is ever
-/// made.
+/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time, and of a long prompt a few positions: no
+/// tensor of all logits is ever made.
 fn with_losses(
     mut losses: Vec<PromptLoss>,
     end: &Residual,
     rows: &[Vec<u32>],
     subject: &Subject,
 ) -> Result<Vec<PromptLoss>, ProbeError> {
-    let at_a_time = (POSITIONS_AT_A_TIME / end.stream.dims()[1].max(1)).max(1);
+    let len = end.stream.dims()[1];
+    let at_a_time = (POSITIONS_AT_A_TIME / len.max(1)).max(1);
     for (index, rows) in rows.chunks(at_a_time).enumerate() {
-        let from = index * at_a_time;
-        let part = Residual { layer: end.layer, stream: end.stream.clone().narrow(0, from, rows.len()) };
-        let logits = subject.model.unembed(part, &mut ());
-        losses.extend(per_token(logits, rows, subject.vocab)?);
+        let stream = end.stream.clone().narrow(0, index * at_a_time, rows.len());
+        match rows {
+            [row] if len > POSITIONS_AT_A_TIME => losses.push(long_losses(&stream, row, subject)?),
+            rows => losses.extend(read_losses(stream, rows, subject)?),
+        }
     }
     Ok(losses)
+}
+
+/// The losses of one long prompt from its stream `[1, pos, d_model]`, a few positions at a time. Two neighbouring pieces share a position:
+/// what the last one of a piece predicts stands first in the next.
+fn long_losses(stream: &Tensor<3>, row: &[u32], subject: &Subject) -> Result<PromptLoss, ProbeError> {
+    let mut whole = PromptLoss { losses: Vec::new(), hits: Vec::new() };
+    for from in (0..row.len().saturating_sub(1)).step_by(POSITIONS_AT_A_TIME - 1) {
+        let piece = &row[from..(from + POSITIONS_AT_A_TIME).min(row.len())];
+        let stream = stream.clone().narrow(1, from, piece.len());
+        for part in read_losses(stream, &[piece.to_vec()], subject)? {
+            whole.losses.extend(part.losses);
+            whole.hits.extend(part.hits);
+        }
+    }
+    Ok(whole)
+}
+
+/// The losses of `rows` from their stream `[row, pos, d_model]`.
+fn read_losses(stream: Tensor<3>, rows: &[Vec<u32>], subject: &Subject) -> Result<Vec<PromptLoss>, ProbeError> {
+    let end = Residual { layer: subject.model.config().n_layers, stream };
+    per_token(subject.model.unembed(end, &mut ()), rows, subject.vocab)
 }
 
 /// What looks at the run on behalf of a probe, and answers for it in the end.

@@ -1,16 +1,11 @@
 //! Running again with less at a time where a device could not hold all of it.
 
 use burn::tensor::Device;
-use pythia_core::device::answer;
+use pythia_core::device::{answer, is_cpu};
 
 use crate::error::ProbeError;
 
 const PLACE: &str = "what was computed";
-
-/// Whether a device's tensors lie in the memory of this program, where they are read without a copy and summed in float64.
-pub(crate) fn on_host(device: Device) -> bool {
-    device.inner() == Device::flex()
-}
 
 /// What `run` answers when its work is done in one part, or else in as few parts as the device can hold: 2, 4 and so on, at last
 /// `most`.
@@ -26,7 +21,7 @@ pub(crate) fn smaller<T>(
     most: usize,
     mut run: impl FnMut(usize) -> Result<T, ProbeError>,
 ) -> Result<T, ProbeError> {
-    if on_host(device.clone()) {
+    if is_cpu(device) {
         return run(1);
     }
     halving(most, |parts| {

@@ -106,9 +106,6 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
     agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);
     sweep(&folder, "again", &["--device", "wgpu:0"]);
     assert_eq!(suite::all_results(&folder.join("gpu")), suite::all_results(&folder.join("again")));
-    // Weights that are used from their files layer by layer are carried over one block at a time.
-    sweep(&folder, "streamed", &["--device", "gpu", "--memory", "44MiB"]);
-    agree(&folder.join("cpu"), &folder.join("streamed"), 1e-4);
     // Results of two backends do not stand in one folder.
     run(&folder, &["run", "experiment.toml", "--out", "cpu", "--device", "gpu"]).refused(&["device", "--out DIR"]);
 }

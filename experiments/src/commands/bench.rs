@@ -75,6 +75,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let store = FolderStore::open(&args.model)?;
     let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
     let runs_on = super::open_device(args.device, args.dtype)?;
+    let device = runs_on.compute.to_string();
     let mut work = workload::prepare(args.workload, &store, sizes, &runs_on)?;
     let mut noted = Noted::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
@@ -85,11 +86,11 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
         device.sync().map_err(|error| DeviceError::Dead { asked: args.device, reason: error.to_string() })?;
         Ok::<(), Failure>(())
     })?;
-    super::print(&serde_json::json!(line(&args, timing, noted)).to_string())?;
+    super::print(&serde_json::json!(line(&args, device, timing, noted)).to_string())?;
     Ok(Exit::Ok)
 }
 
-fn line(args: &Args, timing: Timing, noted: Noted) -> Line {
+fn line(args: &Args, device: String, timing: Timing, noted: Noted) -> Line {
     Line {
         peer: "pythia",
         work: args.workload.letter(),
@@ -97,7 +98,7 @@ fn line(args: &Args, timing: Timing, noted: Noted) -> Line {
         variant: if args.last_logits { "last" } else { "std" },
         batch: args.batch,
         seq: args.workload.length(args.seq),
-        device: args.device.to_string(),
+        device,
         dtype: args.dtype.long_name(),
         file: args.file.clone(),
         threads: meter::processors() as usize,

@@ -1,4 +1,4 @@
-//! Everything that decides what training produces: two equal recipes give the same bytes on one machine.
+//! Everything that decides what training produces: two equal recipes give the same bytes on one machine and device.
 
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
 use serde::{Deserialize, Serialize};

@@ -51,6 +51,15 @@ fn study(scratch: &Scratch, overrides: &[&str]) -> Study {
 
 /// Runs the study with its weights in one place, and returns the outcome and every results file.
 fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
+    run_on(&crate::load::RunsOn::cpu(), study, out, residency)
+}
+
+fn run_on(
+    runs_on: &crate::load::RunsOn,
+    study: &Study,
+    out: PathBuf,
+    residency: Residency,
+) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
     let disk = Disk { out, offline: true };
     let library = Library::open(&study.experiment, &disk.out.join("t.toml"), true).expect("a library");
     let folder = Folder::create(&disk.out).expect("folder");
@@ -60,7 +69,7 @@ fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<
     let sweep = Sweep {
         study,
         plan: &plan,
-        runs_on: &crate::load::RunsOn::cpu(),
+        runs_on,
         folder: &folder,
         tallies: &tallies,
         supply: &FromHub::new(&library.hub, &library.ring, 0),
@@ -108,5 +117,23 @@ fn a_checkpoint_that_breaks_while_it_is_open_fails_alone() {
         let (outcome, _) = run(&study, scratch.0.join(format!("{residency}")), residency);
         assert_eq!((outcome.done, outcome.failed.len()), (1, 1), "{residency}: {:?}", outcome.failed);
         assert_eq!(outcome.failed[0].name, "tiny step1");
+    }
+}
+
+#[test]
+#[ignore = "needs a GPU, or a driver that stands in for one"]
+fn results_do_not_depend_on_where_the_weights_are_on_a_gpu() {
+    let scratch = Scratch::new("residency-gpu");
+    testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
+    let compute = pythia_core::device::DeviceName::Wgpu(0).open().expect("a GPU");
+    let runs_on = crate::load::RunsOn { compute, dtype: burn::tensor::DType::F32 };
+    let study = study(&scratch, &["device=wgpu"]);
+    let of = |residency: Residency| run_on(&runs_on, &study, scratch.0.join(residency.to_string()), residency);
+    let (outcome, expected) = of(Residency::ResidentAhead);
+    assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{:?}", outcome.failed);
+    for residency in &Residency::ALL[1..] {
+        let (outcome, found) = of(*residency);
+        assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{residency}: {:?}", outcome.failed);
+        assert!(found == expected, "{residency}");
     }
 }

@@ -2,6 +2,8 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::is_cpu;
+
 /// Ids or indices on a device, in the type that it counts in: 64 bits on the CPU, 32 on GPUs, whose shaders have no wider ones.
 ///
 /// # Panics
@@ -12,7 +14,7 @@ pub fn ints<const D: usize>(
     device: &Device,
 ) -> Tensor<D, Int> {
     let device = device.clone().inner();
-    if device == Device::flex() {
+    if is_cpu(&device) {
         let values: Vec<i64> = values.into_iter().map(|value| value as i64).collect();
         return Tensor::from_data(TensorData::new(values, shape), (&device, DType::I64));
     }

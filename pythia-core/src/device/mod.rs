@@ -55,7 +55,7 @@ pub enum DeviceError {
         found: Vec<String>,
     },
     /// It is there and does not answer.
-    #[error("the device {asked} does not answer: {reason}")]
+    #[error("the device {asked} fails: {}", cause(reason))]
     Dead {
         /// What was asked for.
         asked: DeviceName,
@@ -64,7 +64,7 @@ pub enum DeviceError {
     },
     /// Its products are not what they should be.
     #[error(
-        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), so its f32 would not be f32; use wgpu on the same card, or f16 or bf16"
+        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and logits are such products in every dtype; use wgpu on the same card"
     )]
     Inexact {
         /// The device.
@@ -90,7 +90,8 @@ fn has(found: &[String]) -> String {
 }
 
 impl DeviceName {
-    /// What drives it. That of a `gpu` is looked for: CUDA where this program has it and finds a card, else wgpu.
+    /// What drives it. That of a `gpu` is wgpu, which computes exactly on every card, or else what this program has; it does not depend on
+    /// the machine, so that a plan made elsewhere is that of the run.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`].
@@ -104,10 +105,8 @@ impl DeviceName {
             Self::Cuda(_) => Ok(Backend::Cuda),
             Self::Gpu(_) => match (Backend::Wgpu.is_built(), Backend::Cuda.is_built()) {
                 (false, false) => Err(missing("a GPU backend", "wgpu")),
-                (true, false) => Ok(Backend::Wgpu),
+                (true, _) => Ok(Backend::Wgpu),
                 (false, true) => Ok(Backend::Cuda),
-                (true, true) if found(Backend::Cuda).is_empty() => Ok(Backend::Wgpu),
-                (true, true) => Ok(Backend::Cuda),
             },
         }
     }
@@ -144,8 +143,8 @@ impl Compute {
         Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
-    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, so this takes as long as its driver
-    /// needs to compile one.
+    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, in which scores and logits are computed
+    /// whatever the weights' type; so this takes as long as its driver needs to compile one.
     ///
     /// # Errors
     /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
@@ -153,7 +152,7 @@ impl Compute {
         if !self.computes_in(dtype) {
             return Err(self.refusal(dtype));
         }
-        if self.backend == Backend::Cpu || dtype != DType::F32 {
+        if self.backend == Backend::Cpu {
             return Ok(());
         }
         let asked = self.asked();
@@ -199,6 +198,11 @@ impl std::fmt::Display for Compute {
             (backend, name) => write!(f, "{backend}:{} ({})", self.index, name.as_deref().unwrap_or("nameless")),
         }
     }
+}
+
+/// Whether that is the CPU, whose tensors lie in this program's own memory.
+pub fn is_cpu(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
 }
 
 /// Number types by name.

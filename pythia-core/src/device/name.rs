@@ -43,7 +43,7 @@ impl Backend {
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.pad(self.name())
     }
 }
 
@@ -55,7 +55,7 @@ pub enum DeviceName {
     /// All cores of this machine.
     #[default]
     Cpu,
-    /// A GPU of the best backend that finds one.
+    /// A GPU by way of wgpu where the program has it, else of CUDA.
     Gpu(usize),
     /// A GPU by way of Vulkan, Metal or DX12.
     Wgpu(usize),

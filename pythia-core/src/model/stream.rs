@@ -56,7 +56,7 @@ struct Decoder {
 struct Slots {
     held: Option<Part>,
     /// A block under way, by its layer.
-    ahead: Option<(usize, JoinHandle<Block>)>,
+    ahead: Option<(usize, JoinHandle<HostParams>)>,
 }
 
 /// A decoded part.
@@ -125,17 +125,19 @@ impl Stream {
     }
 
     /// The block that was decoded ahead if it is this one, else one that is decoded now.
-    fn take(&self, layer: usize, ahead: Option<(usize, JoinHandle<Block>)>) -> Block {
+    fn take(&self, layer: usize, ahead: Option<(usize, JoinHandle<HostParams>)>) -> Block {
         // A thread is waited for in any case: two blocks were planned and not three. One that panicked is done over.
         let ahead = ahead.map(|(of, thread)| (of, thread.join()));
-        match ahead {
-            Some((of, Ok(block))) if of == layer => block,
-            _ => self.decoder.block(layer),
-        }
+        let params = match ahead {
+            Some((of, Ok(params))) if of == layer => params,
+            _ => self.decoder.params(layer),
+        };
+        // On this thread: a GPU keeps memory for every thread that ever gave it something.
+        self.decoder.source(params).block(layer, self.decoder.weights.config())
     }
 
     /// Has the next block made ready while this one computes: decoded, or at least read from the disk by the system.
-    fn begin(&self, layer: usize) -> Option<(usize, JoinHandle<Block>)> {
+    fn begin(&self, layer: usize) -> Option<(usize, JoinHandle<HostParams>)> {
         if layer >= self.decoder.weights.config().n_layers {
             return None;
         }
@@ -146,7 +148,7 @@ impl Stream {
             }
             ReadAhead::OneBlock => {
                 let decoder = Arc::clone(&self.decoder);
-                Some((layer, thread::spawn(move || decoder.block(layer))))
+                Some((layer, thread::spawn(move || decoder.params(layer))))
             }
         }
     }
@@ -204,10 +206,10 @@ impl Drop for Stream {
 }
 
 impl Decoder {
-    fn block(&self, layer: usize) -> Block {
+    /// The parameters of a block, decoded.
+    fn params(&self, layer: usize) -> HostParams {
         let which = |param| matches!(param, Param::Layer(at, _) if at == layer);
-        let params = self.weights.block(layer).unwrap_or_else(|error| self.failed(error, || self.zeros_of(which)));
-        self.source(params).block(layer, self.weights.config())
+        self.weights.block(layer).unwrap_or_else(|error| self.failed(error, || self.zeros_of(which)))
     }
 
     fn unembed(&self) -> Unembed {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
+use pythia_core::device::is_cpu;
 use pythia_hooks::{HookPoint, Hooks, Site};
 
 use super::HeadScores;
@@ -11,7 +12,6 @@ use super::detector::{Detector, Readings, uniform};
 use super::on_device::Masses;
 use crate::error::ProbeError;
 use crate::prompts::{Prompts, Repeated};
-use crate::smaller::on_host;
 use crate::table::{Kind, Table, measured};
 
 pub(super) const PLACE: &str = "an attention pattern";
@@ -95,7 +95,7 @@ impl PatternReader {
         let (detectors, readings) = (self.detectors.len(), &self.readings[self.shown.clone()]);
         let shape = shape(readings, &pattern.dims())?;
         match &mut self.sums {
-            Ok(sums) if on_host(pattern.device()) => {
+            Ok(sums) if is_cpu(&pattern.device()) => {
                 let sums = sums.entry(layer).or_insert_with(|| vec![0.0; shape[1] * detectors]);
                 read(sums, detectors, readings, pattern)?;
             }

@@ -7,7 +7,7 @@ mod on_device;
 mod read;
 
 use burn::tensor::{DType, Tensor};
-use pythia_core::device::ints;
+use pythia_core::device::{ints, is_cpu};
 use pythia_core::model::Residual;
 use pythia_hooks::{HookPoint, Hooks, Site};
 use schemars::JsonSchema;
@@ -20,7 +20,6 @@ use crate::chosen::{Chosen, Words, refuse_too_many};
 use crate::error::ProbeError;
 use crate::prompts::Prompts;
 use crate::reading::{Observer, POSITIONS_AT_A_TIME, Reading};
-use crate::smaller::on_host;
 use crate::spec::{Estimate, Probe};
 use crate::subject::{Context, Subject};
 use crate::table::{Cell, Kind, Table, TableBuilder, UNDEFINED, measured};
@@ -218,7 +217,7 @@ fn readings(stream: Tensor<3>, prompts: &[Vec<u32>], subject: &Subject) -> Resul
         let stream = rows.clone().select(0, at).reshape([1, part.len(), width]);
         let logits = subject.model.unembed(Residual { layer: subject.model.config().n_layers, stream }, &mut ());
         let targets: Vec<Option<u32>> = part.iter().map(|(_, next)| *next).collect();
-        let found = match on_host(device.clone()) {
+        let found = match is_cpu(&device) {
             true => read_all(logits, &targets, subject.vocab),
             false => on_device::read_all(logits, &targets, subject.vocab),
         };
