@@ -199,9 +199,7 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
         let asked = job.runs_on.compute.asked();
         let carried = device::answer(|| carry(job, config, files));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
-        // What a device has no room for it says when it is waited for.
-        let arrived = job.runs_on.compute.device.sync();
-        arrived.map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
+        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
         return Ok((Weights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = weights::read(config, files, &job.wanted)?;

@@ -1,6 +1,6 @@
 //! A model from its parameters, and back.
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, ExecutionError, Tensor};
 
 use super::{
     GptNeoX,
@@ -158,6 +158,24 @@ impl GptNeoX {
             list.extend(unembed.bias.as_mut().map(|bias| (Param::UnembedBias, ParamMut::Vector(bias))));
         }
         list
+    }
+
+    /// Waits until all parameters are on the device. The sum of one number of each is read back, because only what is made of a tensor
+    /// tells whether there was room for it.
+    ///
+    /// # Errors
+    /// What the device says.
+    ///
+    /// # Panics
+    /// If the model is [streamed](Self::streamed).
+    pub fn arrived(&self) -> Result<(), ExecutionError> {
+        let mut model = self.clone();
+        let one = |(_, tensor): (Param, ParamMut<'_>)| match tensor {
+            ParamMut::Vector(tensor) => tensor.clone().narrow(0, 0, 1).cast(DType::F32),
+            ParamMut::Matrix(tensor) => tensor.clone().slice([0..1, 0..1]).reshape([1]).cast(DType::F32),
+        };
+        let sum = model.params_mut().into_iter().map(one).reduce(|sum, number| sum + number);
+        sum.map_or(Ok(()), |sum| sum.try_into_data().map(drop))
     }
 
     /// The parameters as host arrays in float32.
