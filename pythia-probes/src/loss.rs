@@ -1,9 +1,15 @@
 //! Logits reduced to a loss per token.
 
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use pythia_core::model::Residual;
 
 use crate::error::ProbeError;
+use crate::subject::Subject;
 use crate::sums::certainty;
+
+/// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small beside the
+/// weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
+pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 const PLACE: &str = "the logits";
 
@@ -69,6 +75,47 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     let certainty = certainty(logits.reshape([batch * len, width])).reshape([batch, len, 1]);
     let values = read(Tensor::cat(vec![greatest, chosen, certainty, best], 2))?;
     Ok(split(rows, len, &values))
+}
+
+/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time, and of a long prompt a few positions: no
+/// tensor of all logits is ever made.
+pub(crate) fn with_losses(
+    mut losses: Vec<PromptLoss>,
+    end: &Residual,
+    rows: &[Vec<u32>],
+    subject: &Subject,
+) -> Result<Vec<PromptLoss>, ProbeError> {
+    let len = end.stream.dims()[1];
+    let at_a_time = (POSITIONS_AT_A_TIME / len.max(1)).max(1);
+    for (index, rows) in rows.chunks(at_a_time).enumerate() {
+        let stream = end.stream.clone().narrow(0, index * at_a_time, rows.len());
+        match rows {
+            [row] if len > POSITIONS_AT_A_TIME => losses.push(long_losses(&stream, row, subject)?),
+            rows => losses.extend(read_losses(stream, rows, subject)?),
+        }
+    }
+    Ok(losses)
+}
+
+/// The losses of one long prompt from its stream `[1, pos, d_model]`, a few positions at a time. Two neighbouring pieces share a position:
+/// what the last one of a piece predicts stands first in the next.
+fn long_losses(stream: &Tensor<3>, row: &[u32], subject: &Subject) -> Result<PromptLoss, ProbeError> {
+    let mut whole = PromptLoss { losses: Vec::new(), hits: Vec::new() };
+    for from in (0..row.len().saturating_sub(1)).step_by(POSITIONS_AT_A_TIME - 1) {
+        let piece = &row[from..(from + POSITIONS_AT_A_TIME).min(row.len())];
+        let stream = stream.clone().narrow(1, from, piece.len());
+        for part in read_losses(stream, &[piece.to_vec()], subject)? {
+            whole.losses.extend(part.losses);
+            whole.hits.extend(part.hits);
+        }
+    }
+    Ok(whole)
+}
+
+/// The losses of `rows` from their stream `[row, pos, d_model]`.
+fn read_losses(stream: Tensor<3>, rows: &[Vec<u32>], subject: &Subject) -> Result<Vec<PromptLoss>, ProbeError> {
+    let end = Residual { layer: subject.model.config().n_layers, stream };
+    per_token(subject.model.unembed(end, &mut ()), rows, subject.vocab)
 }
 
 /// What each of `len` positions should predict; the last one and those after the end of the row predict nothing, so any id
@@ -149,5 +196,24 @@ mod tests {
     fn logits_of_another_batch_are_refused() {
         let error = per_token(tensor(&[0.0; 8], [1, 2, 4], DType::F32), &[vec![0, 1], vec![1, 0]], 4);
         assert!(matches!(error, Err(ProbeError::Shape { .. })));
+    }
+
+    #[test]
+    fn a_long_prompt_in_pieces_has_the_losses_of_the_whole() {
+        let model = crate::testing::model(true);
+        let subject = Subject::new(&model, 21, true, 0);
+        let row: Vec<u32> = (0..700).map(|at| (at * at * 7 + at) % 21).collect();
+        let wave = |at: usize| ((at * 37 % 1009) as f64 * 0.7).sin();
+        let values: Vec<f64> = (0..703 * 16).map(wave).collect();
+        let end = Residual { layer: 2, stream: tensor(&values, [1, 703, 16], DType::F32) };
+        let whole = per_token(model.unembed(end.clone(), &mut ()), std::slice::from_ref(&row), 21).expect("fits");
+        for len in [1, 2, 256, 257, 511, 512, 700] {
+            let found = with_losses(Vec::new(), &end, &[row[..len].to_vec()], &subject).expect("fits").remove(0);
+            assert_eq!((found.losses.len(), found.hits.len()), (len - 1, len - 1));
+            assert_eq!(found.hits[..], whole[0].hits[..len - 1]);
+            for (found, expected) in found.losses.iter().zip(&whole[0].losses) {
+                assert!((found - expected).abs() < 1e-5, "{len}: {found} {expected}");
+            }
+        }
     }
 }

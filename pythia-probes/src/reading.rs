@@ -4,7 +4,6 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
-use pythia_core::model::Residual;
 use pythia_hooks::{HookPoint, Hooks};
 
 use crate::attention_patterns::PatternKeeper;
@@ -12,7 +11,7 @@ use crate::error::ProbeError;
 use crate::head_scores::{HeadScores, PatternReader};
 use crate::induction_loss::InductionLoss;
 use crate::logit_lens::StreamKeeper;
-use crate::loss::{PromptLoss, per_token};
+use crate::loss::{PromptLoss, with_losses};
 use crate::prompts::Prompts;
 use crate::run::Answer;
 use crate::smaller::smaller;
@@ -20,10 +19,6 @@ use crate::spec::Probe;
 use crate::subject::{Context, Subject};
 use crate::table::Table;
 use crate::token_loss::TokenLoss;
-
-/// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small beside the
-/// weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
-pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 /// A probe that reads one pass over its prompts.
 pub(crate) trait Reading: Probe {
@@ -108,47 +103,6 @@ fn pass(probes: &[&dyn Reading], prompts: &Prompts, subject: &Subject, parts: us
     }
     let finish = |observer: Observer| observer.finish(prompts, losses.as_deref(), subject);
     observers.into_iter().map(finish).collect()
-}
-
-/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time, and of a long prompt a few positions: no
-/// tensor of all logits is ever made.
-fn with_losses(
-    mut losses: Vec<PromptLoss>,
-    end: &Residual,
-    rows: &[Vec<u32>],
-    subject: &Subject,
-) -> Result<Vec<PromptLoss>, ProbeError> {
-    let len = end.stream.dims()[1];
-    let at_a_time = (POSITIONS_AT_A_TIME / len.max(1)).max(1);
-    for (index, rows) in rows.chunks(at_a_time).enumerate() {
-        let stream = end.stream.clone().narrow(0, index * at_a_time, rows.len());
-        match rows {
-            [row] if len > POSITIONS_AT_A_TIME => losses.push(long_losses(&stream, row, subject)?),
-            rows => losses.extend(read_losses(stream, rows, subject)?),
-        }
-    }
-    Ok(losses)
-}
-
-/// The losses of one long prompt from its stream `[1, pos, d_model]`, a few positions at a time. Two neighbouring pieces share a position:
-/// what the last one of a piece predicts stands first in the next.
-fn long_losses(stream: &Tensor<3>, row: &[u32], subject: &Subject) -> Result<PromptLoss, ProbeError> {
-    let mut whole = PromptLoss { losses: Vec::new(), hits: Vec::new() };
-    for from in (0..row.len().saturating_sub(1)).step_by(POSITIONS_AT_A_TIME - 1) {
-        let piece = &row[from..(from + POSITIONS_AT_A_TIME).min(row.len())];
-        let stream = stream.clone().narrow(1, from, piece.len());
-        for part in read_losses(stream, &[piece.to_vec()], subject)? {
-            whole.losses.extend(part.losses);
-            whole.hits.extend(part.hits);
-        }
-    }
-    Ok(whole)
-}
-
-/// The losses of `rows` from their stream `[row, pos, d_model]`.
-fn read_losses(stream: Tensor<3>, rows: &[Vec<u32>], subject: &Subject) -> Result<Vec<PromptLoss>, ProbeError> {
-    let end = Residual { layer: subject.model.config().n_layers, stream };
-    per_token(subject.model.unembed(end, &mut ()), rows, subject.vocab)
 }
 
 /// What looks at the run on behalf of a probe, and answers for it in the end.
