@@ -1,7 +1,7 @@
 //! `pythia list`: what there is to choose from.
 
 use clap::ValueEnum;
-use pythia_core::device::{self, Backend, Compute};
+use pythia_core::device::{self, Backend, Compute, DeviceError};
 use pythia_core::store::{self, ModelRef};
 use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
@@ -154,14 +154,18 @@ fn probes() -> Vec<Row> {
     ProbeSpec::KINDS.iter().map(row).collect()
 }
 
-/// The devices that answer, and what this program was built without.
+/// The devices, those that do not answer too, and what this program was built without.
 fn devices() -> Vec<Row> {
     let missing = Backend::ALL.into_iter().filter(|backend| !backend.is_built());
     let missing = missing.map(|backend| Row {
         text: format!("{backend:<8} this program was built without it: cargo build --release --features {backend}"),
         json: json!({ "backend": backend.name(), "built": false }),
     });
-    device::list().iter().map(device_row).chain(missing).collect()
+    let row = |device: Result<Compute, DeviceError>| match device {
+        Ok(compute) => device_row(&compute),
+        Err(error) => Row { text: error.to_string(), json: json!({ "built": true, "error": error.to_string() }) },
+    };
+    device::list().into_iter().map(row).chain(missing).collect()
 }
 
 fn device_row(compute: &Compute) -> Row {
@@ -175,9 +179,8 @@ fn device_row(compute: &Compute) -> Row {
         Backend::Cpu => ("cpu".to_owned(), "the cores of this machine"),
         backend => (format!("{backend}:{}", compute.index), compute.name.as_deref().unwrap_or("nameless")),
     };
-    let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
     Row {
-        text: format!("{name:<8} {words}{slow}: {}", names.join(", ")),
+        text: format!("{name:<8} {words}{}: {}", compute.remark(), names.join(", ")),
         json: json!({
             "device": name, "backend": compute.backend.name(), "built": true, "name": compute.name,
             "software": compute.software, "dtypes": precisions,

@@ -185,8 +185,7 @@ pub(crate) fn open_device(device: DeviceName, precision: Precision) -> Result<Ru
     let (compute, dtype) = (device.open()?, precision.dtype());
     compute.check(dtype)?;
     if compute.backend != Backend::Cpu {
-        let slow = if compute.software { ", a driver that computes on the cores of this machine" } else { "" };
-        crate::say::say!("computing on {compute}{slow}");
+        crate::say::say!("computing on {compute}{}", compute.remark());
     }
     Ok(RunsOn { compute, dtype })
 }

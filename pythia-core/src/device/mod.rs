@@ -124,17 +124,28 @@ impl DeviceName {
         match found(backend).into_iter().nth(index) {
             Some(found) => found.open(index).map_err(|reason| DeviceError::Dead { asked: self, reason }),
             None => {
-                let found = list().into_iter().filter(|device| device.backend == backend);
-                Err(DeviceError::Absent { asked: self, found: found.map(|device| device.to_string()).collect() })
+                let told = |device: Result<Compute, DeviceError>| match device {
+                    Ok(device) => device.to_string(),
+                    Err(error) => error.to_string(),
+                };
+                Err(DeviceError::Absent { asked: self, found: all(backend).map(told).collect() })
             }
         }
     }
 }
 
-/// Every device that this program can use on this machine and that answers, the CPU first.
-pub fn list() -> Vec<Compute> {
-    let of = |backend| found(backend).into_iter().enumerate().filter_map(|(index, found)| found.open(index).ok());
-    Backend::ALL.into_iter().flat_map(of).collect()
+/// Every device that this program can use on this machine, the CPU first, or why one does not answer.
+pub fn list() -> Vec<Result<Compute, DeviceError>> {
+    Backend::ALL.into_iter().flat_map(all).collect()
+}
+
+/// The devices of a backend.
+fn all(backend: Backend) -> impl Iterator<Item = Result<Compute, DeviceError>> {
+    let open = move |(index, found): (usize, Found)| {
+        let asked = backend.device(index);
+        found.open(index).map_err(|reason| DeviceError::Dead { asked, reason })
+    };
+    found(backend).into_iter().enumerate().map(open)
 }
 
 impl Compute {
@@ -165,11 +176,12 @@ impl Compute {
 
     /// Its name.
     pub fn asked(&self) -> DeviceName {
-        match self.backend {
-            Backend::Cpu => DeviceName::Cpu,
-            Backend::Wgpu => DeviceName::Wgpu(self.index),
-            Backend::Cuda => DeviceName::Cuda(self.index),
-        }
+        self.backend.device(self.index)
+    }
+
+    /// What a person should know before anything is computed there; empty for a card.
+    pub fn remark(&self) -> &'static str {
+        if self.software { ", a driver that computes on the cores of this machine" } else { "" }
     }
 
     fn refusal(&self, dtype: DType) -> DeviceError {
@@ -290,7 +302,7 @@ mod tests {
 
     #[test]
     fn the_cpu_is_always_there_and_first() {
-        let devices = list();
+        let devices: Vec<Compute> = list().into_iter().map(|device| device.expect("it answers")).collect();
         assert_eq!((devices[0].backend, devices[0].to_string().as_str()), (Backend::Cpu, "cpu"));
         assert!(DTYPES.iter().all(|(dtype, _)| devices[0].check(*dtype).is_ok()));
         assert_eq!(DeviceName::Cpu.open().expect("there").device, Device::flex());

@@ -31,6 +31,15 @@ impl Backend {
         }
     }
 
+    /// Its device of that number; the CPU is one.
+    pub fn device(self, index: usize) -> DeviceName {
+        match self {
+            Self::Cpu => DeviceName::Cpu,
+            Self::Wgpu => DeviceName::Wgpu(index),
+            Self::Cuda => DeviceName::Cuda(index),
+        }
+    }
+
     /// Whether this program has it.
     pub fn is_built(self) -> bool {
         match self {

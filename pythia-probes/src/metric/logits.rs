@@ -1,6 +1,6 @@
 //! Logits of single rows, and what metrics make of them.
 
-use burn::tensor::{DType, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use pythia_core::device;
 use pythia_core::model::GptNeoX;
 
@@ -52,13 +52,6 @@ pub(super) fn unembed(model: &GptNeoX, rows: Tensor<2>) -> Tensor<2> {
     model.unembed(pythia_core::model::Residual { layer: model.config().n_layers, stream }, &mut ()).squeeze_dim(0)
 }
 
-pub(super) fn wide(logits: Tensor<2>) -> Tensor<2> {
-    match logits.dtype() {
-        DType::F32 | DType::F64 => logits,
-        _ => logits.cast(DType::F32),
-    }
-}
-
 /// ln Σ exp of each row, `[row, 1]`.
 pub(super) fn log_sum(logits: &Tensor<2>) -> Tensor<2> {
     logits.clone().max_dim(1) - certainty(logits.clone()).log()
@@ -71,7 +64,7 @@ pub(super) fn divergence(
     base: Reference,
     base_rows: &[usize],
 ) -> Result<Vec<f64>, ProbeError> {
-    let base_logits = wide(unembed(base.model, select(base.rows, base_rows)));
+    let base_logits = unembed(base.model, select(base.rows, base_rows));
     let base_log_sums = floats(log_sum(&base_logits))?;
     let p = probabilities(base_logits.clone());
     let cross = floats(row_sums(p * (base_logits - logits.clone())))?;

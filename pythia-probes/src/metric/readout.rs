@@ -4,7 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
-use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, select, unembed, wide};
+use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, select, unembed};
 use crate::error::ProbeError;
 
 /// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
@@ -186,7 +186,7 @@ impl Readout {
         base: Reference,
         base_rows: &[usize],
     ) -> Result<Vec<Row>, ProbeError> {
-        let logits = wide(unembed(model, rows));
+        let logits = unembed(model, rows);
         let [count, width] = logits.dims();
         let picks: Vec<Vec<u32>> = places.iter().map(|place| self.picks(place)).collect();
         let picked = picked(&logits, &picks)?;
@@ -233,7 +233,7 @@ impl Readout {
         let rows: Vec<usize> = self.offsets().into_iter().enumerate().map(at).collect();
         let mut best = Vec::with_capacity(rows.len());
         for part in rows.chunks(ROWS_AT_A_TIME) {
-            let logits = wide(unembed(base.model, select(base.rows, part)));
+            let logits = unembed(base.model, select(base.rows, part));
             let [count, width] = logits.dims();
             best.extend(ints(logits.slice([0..count, 0..self.vocab.min(width)]).argmax(1))?);
         }

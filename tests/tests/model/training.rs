@@ -6,35 +6,43 @@ use pythia_core::device::Compute;
 use pythia_core::params::HostParams;
 use pythia_tests::on;
 
-/// Losses of the first updates, and the parameters after them.
-fn updates(compute: &Compute, many: u32) -> (Vec<f32>, HostParams) {
-    let mut losses = Vec::new();
-    let mut last = HostParams::new();
+/// Losses of the first updates, the parameters before them, and the parameters after them.
+fn updates(compute: &Compute, many: u32) -> (Vec<f32>, HostParams, HostParams) {
+    let (mut losses, mut kept) = (Vec::new(), Vec::new());
     let mut keep = |step: u32, params: &HostParams| {
-        last = params.clone();
+        kept.push(params.clone());
         // What ends the training early is no divergence; there is no other error to give.
         if step >= many { Err(Diverged { step, loss: 0.0 }) } else { Ok(()) }
     };
     let end = train(&Recipe::default(), &compute.device, &mut keep, &mut |tick| losses.push(tick.loss));
     assert!(matches!(end, Err(Diverged { step, .. }) if step == many), "{end:?}");
-    (losses, last)
+    let after = kept.pop().expect("the last ones");
+    (losses, kept.swap_remove(0), after)
+}
+
+/// The norm of the difference of two parameters.
+fn distance(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum::<f64>().sqrt()
 }
 
 #[test]
 fn updates_are_those_of_the_cpu() {
     const MANY: u32 = 4;
-    let ((ours, after), (expected, expected_after)) = (updates(on::compute(), MANY), updates(&Compute::cpu(), MANY));
+    let ((ours, before, after), (expected, same, expected_after)) =
+        (updates(on::compute(), MANY), updates(&Compute::cpu(), MANY));
     assert_eq!((ours.len(), expected.len()), (MANY as usize, MANY as usize));
+    assert_eq!(before, same);
     for (ours, expected) in ours.iter().zip(&expected) {
         assert!((ours - expected).abs() <= 1e-5 * expected, "{ours} {expected}");
     }
-    // An update of Adam is the gradient over its own size, so an entry whose gradient is nearly zero moves by rounding alone.
+    // Adam divides a gradient by its own size, so an entry whose gradient is nearly zero, as of the keys' biases, moves by rounding alone.
     for (param, tensor) in &expected_after {
-        let found = &after[param].values;
-        let [error, whole] = [0.0, 1.0].map(|own: f64| {
-            let difference = |(a, b): (&f32, &f32)| (f64::from(*b) - (1.0 - own) * f64::from(*a)).powi(2);
-            found.iter().zip(&tensor.values).map(difference).sum::<f64>().sqrt()
-        });
+        let moved = distance(&tensor.values, &before[param].values);
+        let error = distance(&after[param].values, &tensor.values);
+        println!("{param}: {error:.1e} of an update of {moved:.1e}");
+        assert!(moved > 0.0, "{param} was not trained");
+        let whole = distance(&tensor.values, &vec![0.0; tensor.values.len()]);
         assert!(error <= 1e-4 * whole.max(1e-3), "{param}: {error:e} of {whole:e}");
+        assert!(error <= 1e-3 * moved, "{param}: {error:e} of {moved:e}");
     }
 }
