@@ -111,7 +111,7 @@ pub fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<HookPoin
     check_rows(config, &request.rows)?;
     let mut points = BTreeSet::new();
     for pattern in &request.patterns {
-        points.extend(select(pattern, &config.anatomy())?);
+        points.extend(select(pattern, &config.model_shape())?);
     }
     Ok(points)
 }

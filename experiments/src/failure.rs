@@ -219,7 +219,7 @@ impl Failure {
             Failure::Library(error) if error.is_temporary() => Exit::Temporary,
             Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
             Failure::Supply(error) if error.is_full() => Exit::Resources,
-            Failure::Library(LibraryError::Io { .. } | LibraryError::Ring(_)) => Exit::Resources,
+            Failure::Library(LibraryError::Io { .. } | LibraryError::LruCache(_)) => Exit::Resources,
             Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
             Failure::Merge(error) => error.exit(),

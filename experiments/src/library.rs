@@ -5,8 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pythia_core::hub::{
-    Budget, Hold, Hub, HubError, Lock, LockError, Pin, RemoteFile, Repo, Ring, RingError, SettingsError,
+use pythia_hub::{
+    Budget, Hold, Hub, HubError, Lock, LockError, Pin, RemoteFile, Repo, LruCache, LruError, SettingsError,
 };
 use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
 use pythia_core::suite::{ModelId, Step};
@@ -30,7 +30,7 @@ pub struct Library {
     /// The client.
     pub hub: Hub,
     /// The cache.
-    pub ring: Ring,
+    pub ring: LruCache,
     /// The pins, empty where there is no lock file yet.
     pub lock: Lock,
     /// Where the lock file lies, or goes.
@@ -56,7 +56,7 @@ pub enum LibraryError {
     Settings(#[from] SettingsError),
     /// The cache cannot be used.
     #[error(transparent)]
-    Ring(#[from] RingError),
+    LruCache(#[from] LruError),
     /// The hub does not answer as it should.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -97,7 +97,7 @@ impl LibraryError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Settings(_) => "correct the environment variable".into(),
-            Self::Ring(error) => error.remedy(),
+            Self::LruCache(error) => error.remedy(),
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
             Self::Resolve(_) => "choose other steps; `pythia list steps MODEL` shows what was published".into(),
             Self::Lock { .. } => "remove the file; `pythia lock FILE` makes it anew".into(),
@@ -174,7 +174,7 @@ impl Library {
         let hub = Self::client(experiment.machine.cache.as_deref(), offline)?;
         let store = &experiment.store;
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
-        let ring = Ring::open(hub.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
+        let ring = LruCache::open(hub.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
         let lock = read(&path)?;
         Ok(Self { hub, ring, lock, file: path })

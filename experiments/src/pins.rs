@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pythia_core::hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
+use pythia_hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
 use pythia_core::suite::{ModelId, Step};
 
 use crate::integrity::{Status, Twins, Verdict};

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use pythia_core::hub::{Settings, SettingsError};
+use pythia_hub::{Settings, SettingsError};
 
 /// The output folder where neither the command line nor the file names one.
 pub const OUT: &str = "out";

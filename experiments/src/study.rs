@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::Backend;
-use pythia_core::hub::Lock;
+use pythia_hub::Lock;
 use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::testing::{self, Scratch};
-    use pythia_core::hub::Lock;
+    use pythia_hub::Lock;
     use std::path::Path;
 
     /// A study of two models over pairs of which five cannot be used.

@@ -4,8 +4,7 @@
 
 pub mod config;
 pub mod device;
-mod floats;
-pub mod hub;
+mod f32_buffer;
 pub mod model;
 pub mod params;
 pub mod store;

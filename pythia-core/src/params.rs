@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::NeoxConfig;
-pub use crate::floats::Floats;
+pub use crate::f32_buffer::F32Buffer;
 
 /// One parameter of the model, in the layout the model computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,7 +73,7 @@ pub struct HostTensor {
     /// Extents, outermost first.
     pub shape: Vec<usize>,
     /// Values, row-major; as many as the product of `shape`.
-    pub values: Floats,
+    pub values: F32Buffer,
 }
 
 /// Which third of the fused attention projection.

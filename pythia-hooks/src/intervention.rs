@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use burn::tensor::Tensor;
 
-use crate::{Activation, Anatomy, HookError, HookPoint, Hooks, Region, Site};
+use crate::{Activation, ModelShape, HookError, HookPoint, Hooks, Region, Site};
 
 /// What to do with an activation.
 #[derive(Clone)]
@@ -101,7 +101,7 @@ impl Interventions {
     /// # Errors
     /// A layer the model lacks, `hook_resid_mid` of a parallel model, an axis the site lacks, a head out of
     /// range, or edits of a layer norm beside edits of the split inputs.
-    pub fn new(list: Vec<Intervention>, model: &Anatomy) -> Result<Self, HookError> {
+    pub fn new(list: Vec<Intervention>, model: &ModelShape) -> Result<Self, HookError> {
         for intervention in &list {
             let point = intervention.point;
             crate::select(&point.to_string(), model)?;
@@ -152,7 +152,7 @@ impl Hooks for Interventions {
     }
 }
 
-fn check_heads(intervention: &Intervention, model: &Anatomy) -> Result<(), HookError> {
+fn check_heads(intervention: &Intervention, model: &ModelShape) -> Result<(), HookError> {
     for (axis, span) in intervention.region.spans().filter(|(axis, _)| *axis == crate::Axis::Head) {
         let (point, size) = (intervention.point, model.n_heads);
         span.resolve(size).map_err(|index| HookError::OutOfRange { point, axis, index, size })?;
@@ -178,7 +178,7 @@ mod tests {
     use crate::Axis;
     use burn::tensor::{Device, TensorData};
 
-    const MODEL: Anatomy = Anatomy { n_layers: 2, n_heads: 2, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 2, parallel: true };
 
     fn stream() -> Tensor<3> {
         Tensor::from_data([[[1.0, 2.0], [3.0, 4.0]]], &Device::flex())

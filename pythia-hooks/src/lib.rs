@@ -11,10 +11,10 @@
 //! - [`ActivationCache`]: what a run saw.
 //!
 //! ```
-//! use pythia_hooks::{Axis, Edit, Intervention, Region, Site, select, Anatomy};
+//! use pythia_hooks::{Axis, Edit, Intervention, Region, Site, select, ModelShape};
 //!
 //! // Name places the way TransformerLens does …
-//! let model = Anatomy { n_layers: 6, n_heads: 8, parallel: true };
+//! let model = ModelShape { n_layers: 6, n_heads: 8, parallel: true };
 //! let points = select("blocks.*.attn.hook_pattern", &model)?;
 //! assert_eq!(points.len(), 6);
 //! assert_eq!(points[4], Site::Pattern.at(4));
@@ -50,5 +50,5 @@ pub use intervention::{Edit, Intervention, Interventions};
 pub use nearest::nearest;
 pub use point::HookPoint;
 pub use region::{Region, Span};
-pub use select::{Anatomy, glob_matches, points_of, select};
+pub use select::{ModelShape, glob_matches, points_of, select};
 pub use site::{Axis, Presence, SITES, Site, SiteRow};

@@ -4,7 +4,7 @@ use crate::{HookError, HookPoint, Presence, SITES, Site, SiteRow, error::Suggest
 
 /// What of a model's build decides which hook points it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Anatomy {
+pub struct ModelShape {
     /// Number of blocks.
     pub n_layers: usize,
     /// Heads in each block.
@@ -14,7 +14,7 @@ pub struct Anatomy {
 }
 
 /// Every point the model has, in firing order.
-pub fn points_of(model: &Anatomy) -> Vec<HookPoint> {
+pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
     let mut points: Vec<HookPoint> = SITES
         .iter()
         .filter(|row| !(model.parallel && row.presence == Presence::SequentialOnly))
@@ -35,7 +35,7 @@ pub fn points_of(model: &Anatomy) -> Vec<HookPoint> {
 ///
 /// # Errors
 /// A name or glob that matches nothing, a layer the model lacks, `hook_resid_mid` of a parallel model.
-pub fn select(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookError> {
+pub fn select(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> {
     if pattern.contains('*') {
         return glob(pattern, model);
     }
@@ -50,7 +50,7 @@ pub fn select(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookErro
     }
 }
 
-fn glob(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookError> {
+fn glob(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> {
     let resolved = match point::split_block(pattern) {
         Some((layer, rest)) => match layer.parse::<i64>() {
             Ok(layer) => format!("blocks.{}.{rest}", resolve(pattern, layer, model)?),
@@ -67,8 +67,8 @@ fn glob(pattern: &str, model: &Anatomy) -> Result<Vec<HookPoint>, HookError> {
 }
 
 /// A glob that would match if the model were sequential asks for `hook_resid_mid`: say so.
-fn nothing_matches(pattern: &str, resolved: &str, model: &Anatomy) -> HookError {
-    let sequential = Anatomy { parallel: false, ..*model };
+fn nothing_matches(pattern: &str, resolved: &str, model: &ModelShape) -> HookError {
+    let sequential = ModelShape { parallel: false, ..*model };
     let name = pattern.to_owned();
     if points_of(&sequential).iter().any(|p| matches(resolved.as_bytes(), p.to_string().as_bytes())) {
         return HookError::NoResidMid { name };
@@ -131,7 +131,7 @@ fn split_layer(text: &str) -> Option<(&str, i64)> {
     Some((&text[..digits], text[digits..].parse().ok()?))
 }
 
-fn resolve(name: &str, layer: i64, model: &Anatomy) -> Result<usize, HookError> {
+fn resolve(name: &str, layer: i64, model: &ModelShape) -> Result<usize, HookError> {
     let n_layers = model.n_layers;
     let from_start = if layer < 0 { layer + n_layers as i64 } else { layer };
     usize::try_from(from_start).ok().filter(|&l| l < n_layers).ok_or_else(|| HookError::LayerOutOfRange {
@@ -151,7 +151,7 @@ fn suggestions(text: &str) -> Suggestions {
 mod tests {
     use super::*;
 
-    const MODEL: Anatomy = Anatomy { n_layers: 12, n_heads: 4, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 12, n_heads: 4, parallel: true };
 
     fn names(pattern: &str) -> Vec<String> {
         select(pattern, &MODEL).unwrap().iter().map(ToString::to_string).collect()
@@ -194,7 +194,7 @@ mod tests {
         for mid in ["resid_mid", "blocks.2.hook_resid_mid", "blocks.*.hook_resid_mid"] {
             assert!(message(mid).contains("parallel"), "{mid}");
         }
-        let sequential = Anatomy { parallel: false, ..MODEL };
+        let sequential = ModelShape { parallel: false, ..MODEL };
         assert_eq!(select("resid_mid", &sequential).unwrap().len(), 12);
     }
 

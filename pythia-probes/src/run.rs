@@ -142,7 +142,7 @@ mod tests {
             })
             .into();
         let wanted = |point: &HookPoint| observers.wants(*point);
-        let points: Vec<HookPoint> = pythia_hooks::points_of(&model.anatomy()).into_iter().filter(wanted).collect();
+        let points: Vec<HookPoint> = pythia_hooks::points_of(&model.model_shape()).into_iter().filter(wanted).collect();
         assert_eq!(points, [Site::Pattern.at(0), Site::Pattern.at(1)]);
     }
 }

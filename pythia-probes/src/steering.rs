@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -153,7 +153,7 @@ impl Steering {
     /// The vectors that are added.
     fn vectors(&self, bench: &Bench) -> Result<Vectors, ProbeError> {
         let config = bench.subject.model.config();
-        let points = self.points(&config.anatomy())?;
+        let points = self.points(&config.model_shape())?;
         if let Some(path) = &self.vector {
             let vector = donors::read_vector(bench.subject.files, path, config.d_model)?;
             return Ok(points.into_iter().map(|point| (point, vector.clone())).collect());
@@ -249,8 +249,8 @@ impl Causal for Steering {
         &self.pairs
     }
 
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        let points = places::points(&self.hooks, anatomy)?;
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        let points = places::points(&self.hooks, model_shape)?;
         places::before_the_end("hooks", &points)?;
         let stream = |point: &&HookPoint| point.site().axes() == [Axis::Batch, Axis::Pos, Axis::Model];
         match points.iter().find(|point| !stream(point)) {
@@ -270,7 +270,7 @@ impl Causal for Steering {
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
-        let points = self.points(&context.config.anatomy())?;
+        let points = self.points(&context.config.model_shape())?;
         let vectors: Vectors = points.into_iter().map(|point| (point, Vec::new())).collect();
         Ok(self.steered(&vectors, &positions, members).into_iter().map(|(_, cell)| cell).collect())
     }

@@ -206,7 +206,7 @@ fn activations(case: &Case) {
     }
     ledger.settle(&format!("pythia activations, {}", case.name));
     let loaded = case.model(Profile::AsPublished, DType::F32);
-    let points = points_of(&loaded.anatomy());
+    let points = points_of(&loaded.model_shape());
     assert_eq!(ours.len(), points.len() + 2, "every point, the tokens and the logits");
 }
 

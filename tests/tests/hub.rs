@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use pythia_core::hub::{AnswerProblem, Hub, HubError, Lock, LockError, Settings, Token};
+use pythia_hub::{AnswerProblem, Hub, HubError, Lock, LockError, Settings, Token};
 use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, listed, repo, weights, weights_body};
 use pythia_tests::hub::{Body, Fault, MockFile, MockRepo, Seen, commit_of};
 

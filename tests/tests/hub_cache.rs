@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use pythia_core::hub::{Budget, Lock, Ring, RingError};
+use pythia_hub::{Budget, Lock, LruCache, LruError};
 use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, repo, weights, weights_body};
 use pythia_tests::hub::{Fault, MockRepo, commit_of};
 
@@ -116,7 +116,7 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
                 hub.fetch(&repo(), &pin.commit, file, &|_| ())?;
             }
         }
-        Ok::<(), pythia_core::hub::HubError>(())
+        Ok::<(), pythia_hub::HubError>(())
     };
     let error = sweep().unwrap_err();
     assert!(error.is_temporary(), "{error}");
@@ -164,12 +164,12 @@ fn a_small_disk_is_a_clean_error() {
         return;
     }
     let fetched = stage.fetch();
-    let reserved = Ring::open(&stage.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
+    let reserved = LruCache::open(&stage.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
     let unfinished = stage.unfinished();
     assert!(Command::new("umount").arg(stage.cache()).status().unwrap().success());
     let error = fetched.unwrap_err();
     assert!(!error.is_temporary() && error.remedy().contains("make room"), "{error}: {}", error.remedy());
-    assert!(matches!(reserved, Err(RingError::Disk { needed: WEIGHTS, .. })), "{reserved:?}");
+    assert!(matches!(reserved, Err(LruError::Disk { needed: WEIGHTS, .. })), "{reserved:?}");
     assert_eq!(unfinished, 0);
 }
 
@@ -179,7 +179,7 @@ fn a_ring_of_two_lets_a_model_of_many_steps_through() {
     let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
     let stage = Stage::with("hub-ring", vec![model]);
     let hub = stage.hub();
-    let ring = Ring::open(&stage.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
+    let ring = LruCache::open(&stage.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
     for step in &steps {
         let reservation = ring.reserve(WEIGHTS + 1000).unwrap();
         let path = hub.fetch(&repo(), &commit(step), &weights(step), &|_| ()).unwrap();
@@ -202,10 +202,10 @@ fn what_a_process_uses_another_does_not_evict() {
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
     let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     // Two rings are to one another what those of two processes are: they know each other by what lies in the cache.
-    let (one, two) = (Ring::open(&stage.cache(), budget).unwrap(), Ring::open(&stage.cache(), budget).unwrap());
+    let (one, two) = (LruCache::open(&stage.cache(), budget).unwrap(), LruCache::open(&stage.cache(), budget).unwrap());
     let hold = one.hold(std::slice::from_ref(&path)).unwrap();
     let error = two.reserve(WEIGHTS).unwrap_err();
-    assert!(matches!(error, RingError::Budget { held: WEIGHTS, .. }), "{error}");
+    assert!(matches!(error, LruError::Budget { held: WEIGHTS, .. }), "{error}");
     let mut open = fs::File::open(&path).unwrap();
     drop(hold);
     let _room = two.reserve(WEIGHTS).unwrap();
@@ -214,7 +214,7 @@ fn what_a_process_uses_another_does_not_evict() {
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut open, &mut bytes).unwrap();
     assert_eq!(bytes, weights_body("step0").bytes());
-    assert!(matches!(one.hold(std::slice::from_ref(&path)), Err(RingError::Vanished { .. })));
+    assert!(matches!(one.hold(std::slice::from_ref(&path)), Err(LruError::Vanished { .. })));
     assert_eq!(hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap(), path);
     stage.assert_clean();
 }
@@ -275,7 +275,7 @@ print(repo.repo_id, len(repo.revisions), repo.size_on_disk, sorted(repo.refs))
     assert_eq!(said[2], format!("org/model 2 {} ['step0', 'step1']", 2 * WEIGHTS + 18 + 2));
     assert_eq!(stage.mock.accepted(), before);
     // An eviction leaves a cache that Python can still list.
-    let ring = Ring::open(&stage.cache(), Budget::default()).unwrap();
+    let ring = LruCache::open(&stage.cache(), Budget::default()).unwrap();
     ring.prune(false, &|entry| entry.branches == ["step0"]).unwrap();
     let script = "
 from huggingface_hub import scan_cache_dir
@@ -299,14 +299,14 @@ for name in ['config.json', 'model.safetensors', 'tokenizer.json']:
     let path = stage.fetch().unwrap();
     assert_eq!(path.canonicalize().unwrap(), Path::new(said.lines().nth(1).unwrap()).canonicalize().unwrap());
     assert_eq!(stage.mock.count("model.safetensors"), before, "what Python fetched is hashed, not fetched again");
-    let ring = Ring::open(&stage.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
+    let ring = LruCache::open(&stage.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
     let [entry] = &ring.entries().unwrap()[..] else { panic!("one commit") };
     assert_eq!(
         (entry.branches.as_slice(), entry.files.iter().any(|file| file.ours)),
         (&["step0".to_owned()][..], false)
     );
     assert_eq!(entry.commit.as_ref().map(|c| c.as_str()), Some(commit_of("org/model", "step0").as_str()));
-    assert!(matches!(ring.reserve(2), Err(RingError::Budget { .. })));
+    assert!(matches!(ring.reserve(2), Err(LruError::Budget { .. })));
     ring.prune(false, &|_| true).unwrap();
     assert!(path.exists(), "what other tools fetched stays");
     ring.prune(true, &|_| true).unwrap();

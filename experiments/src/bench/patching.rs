@@ -61,7 +61,7 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
         wrongs: vec![tokens[1]],
     };
     let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
-    let points = wave::base_points(&model.anatomy(), []);
+    let points = wave::base_points(&model.model_shape(), []);
     let donors: Vec<Donor> = match kind {
         Kind::Ablation => Vec::new(),
         Kind::Residual => vec![donor(model, clean, &points, Site::ResidPre)?],

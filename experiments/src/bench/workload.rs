@@ -199,7 +199,7 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
 fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
     let mut cache = ActivationCache::of(
-        points_of(&model.anatomy()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
+        points_of(&model.model_shape()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
     let tokens = model.tokens(&rows(model, sizes.batch, sizes.length));
     black_box(model.forward(tokens, &mut cache));

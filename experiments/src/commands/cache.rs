@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Subcommand;
-use pythia_core::hub::{Budget, Entry, Ring, Usage};
+use pythia_hub::{Budget, Entry, LruCache, Usage};
 use pythia_probes::Bytes;
 use serde_json::{Value, json};
 
@@ -76,9 +76,9 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn ring() -> Result<Ring, Failure> {
+fn ring() -> Result<LruCache, Failure> {
     let settings = place::hub_settings().map_err(LibraryError::from)?;
-    Ok(Ring::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(LibraryError::from)?)
+    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(LibraryError::from)?)
 }
 
 fn list(as_json: bool) -> Result<Exit, Failure> {
@@ -101,7 +101,7 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn entries(ring: &Ring) -> Result<Vec<Entry>, Failure> {
+fn entries(ring: &LruCache) -> Result<Vec<Entry>, Failure> {
     Ok(ring.entries().map_err(LibraryError::from)?)
 }
 
@@ -127,7 +127,7 @@ fn age(time: Option<SystemTime>) -> String {
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let file = |file: &pythia_core::hub::Cached| json!({ "name": file.name, "hash": file.hash, "bytes": file.size, "fetched_by_pythia": file.ours, "verified": file.verified });
+    let file = |file: &pythia_hub::Cached| json!({ "name": file.name, "hash": file.hash, "bytes": file.size, "fetched_by_pythia": file.ours, "verified": file.verified });
     json!({
         "repository": entry.repo,
         "commit": entry.commit,

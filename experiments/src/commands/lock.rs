@@ -1,6 +1,6 @@
 //! `pythia lock`: pin the checkpoints of an experiment.
 
-use pythia_core::hub::Lock;
+use pythia_hub::Lock;
 
 use super::ExperimentArgs;
 use crate::exit::{self, Exit};

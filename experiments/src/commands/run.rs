@@ -256,7 +256,7 @@ mod tests {
     use crate::config::{self, ConfigErrors};
     use crate::sink;
     use crate::testing::{self, Scratch};
-    use pythia_core::hub::Lock;
+    use pythia_hub::Lock;
     use pythia_core::params::Param;
     use pythia_core::weights::to_safetensors;
     use std::collections::BTreeMap;

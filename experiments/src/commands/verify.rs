@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pythia_core::hub::Lock;
+use pythia_hub::Lock;
 use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
 use pythia_core::suite::{Checkpoint, ModelId, Step};
 use serde_json::json;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pythia_core::hub::{FileHash, RemoteFile};
+use pythia_hub::{FileHash, RemoteFile};
 use pythia_core::suite::Step;
 
 use super::{Status, Verdict, are_expected_twins};

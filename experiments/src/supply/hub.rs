@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pythia_core::hub::{Hub, HubError, Reservation, Ring, RingError};
+use pythia_hub::{Hub, HubError, Reservation, LruCache, LruError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
@@ -22,7 +22,7 @@ pub struct FromHub<'a> {
     /// The hub's client.
     pub hub: &'a Hub,
     /// What the cache holds and may hold.
-    pub ring: &'a Ring,
+    pub ring: &'a LruCache,
     /// Bytes of the largest checkpoint of the sweep.
     pub largest: u64,
     /// Checkpoints in a row for which the hub did not answer.
@@ -57,15 +57,15 @@ impl FromHub<'_> {
     }
 
     /// A supply that has not failed yet.
-    pub fn new<'a>(hub: &'a Hub, ring: &'a Ring, largest: u64) -> FromHub<'a> {
+    pub fn new<'a>(hub: &'a Hub, ring: &'a LruCache, largest: u64) -> FromHub<'a> {
         FromHub { hub, ring, largest, failures: AtomicUsize::new(0), keeper: Keeper::default() }
     }
 
     /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+    pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
         loop {
             match self.ring.reserve(bytes) {
-                Err(RingError::Budget { .. } | RingError::Disk { .. }) if self.keeper.wait() => {}
+                Err(LruError::Budget { .. } | LruError::Disk { .. }) if self.keeper.wait() => {}
                 result => return result,
             }
         }

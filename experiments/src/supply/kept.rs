@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use pythia_core::hub::Hold;
+use pythia_hub::Hold;
 
 /// Looked at again this often, in case another process let something go.
 const NAP: Duration = Duration::from_millis(500);

@@ -5,7 +5,7 @@ mod kept;
 mod parts;
 mod ticker;
 
-use pythia_core::hub::{HubError, LockError, RingError};
+use pythia_hub::{HubError, LockError, LruError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::weights::WeightError;
 
@@ -39,7 +39,7 @@ pub enum SupplyError {
     Unreachable,
     /// The cache has no room for it.
     #[error(transparent)]
-    Ring(#[from] RingError),
+    LruCache(#[from] LruError),
     /// The branch does not hold what a run needs.
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -53,7 +53,7 @@ impl SupplyError {
     pub fn remedy(&self) -> String {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
-            Self::Ring(error) => error.remedy(),
+            Self::LruCache(error) => error.remedy(),
             Self::Unreachable => "run the same command again when the hub can be reached".into(),
             Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
         }
@@ -64,13 +64,13 @@ impl SupplyError {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.is_temporary(),
             Self::Unreachable => true,
-            Self::Ring(_) | Self::Lock(_) | Self::Weights(_) => false,
+            Self::LruCache(_) | Self::Lock(_) | Self::Weights(_) => false,
         }
     }
 
     /// Whether the cache is full.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Ring(RingError::Budget { .. } | RingError::Disk { .. }))
+        matches!(self, Self::LruCache(LruError::Budget { .. } | LruError::Disk { .. }))
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use pythia_core::hub::{Hub, HubError, Pin, RemoteFile, Repo, Reservation, RingError};
+use pythia_hub::{Hub, HubError, Pin, RemoteFile, Repo, Reservation, LruError};
 use pythia_core::params::Param;
 use pythia_core::weights::{self, WeightFiles};
 
@@ -176,7 +176,7 @@ fn create(folder: &Path) -> Result<(PartFile, File), SupplyError> {
 }
 
 fn tried(path: &Path, source: io::Error) -> SupplyError {
-    SupplyError::Ring(RingError::Io { path: path.to_owned(), source })
+    SupplyError::LruCache(LruError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

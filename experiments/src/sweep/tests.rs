@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use pythia_core::hub::Lock;
+use pythia_hub::Lock;
 
 use super::*;
 use crate::config;

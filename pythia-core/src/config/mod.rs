@@ -72,8 +72,8 @@ impl NeoxConfig {
     }
 
     /// What decides which hook points a model of this configuration has.
-    pub fn anatomy(&self) -> pythia_hooks::Anatomy {
-        pythia_hooks::Anatomy {
+    pub fn model_shape(&self) -> pythia_hooks::ModelShape {
+        pythia_hooks::ModelShape {
             n_layers: self.n_layers,
             n_heads: self.n_heads,
             parallel: self.variant.parallel_residual,

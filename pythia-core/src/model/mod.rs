@@ -21,7 +21,7 @@ mod swap;
 mod weights;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use pythia_hooks::{Anatomy, Hooks, Site, points_of};
+use pythia_hooks::{ModelShape, Hooks, Site, points_of};
 
 use crate::{config::NeoxConfig, device::ints};
 use norm::LayerNorm;
@@ -62,8 +62,8 @@ impl GptNeoX {
     }
 
     /// What decides which hook points the model has.
-    pub fn anatomy(&self) -> Anatomy {
-        self.config.anatomy()
+    pub fn model_shape(&self) -> ModelShape {
+        self.config.model_shape()
     }
 
     /// Where the weights are, and so where inputs belong.
@@ -136,7 +136,7 @@ impl GptNeoX {
     /// Runs only as far as some hook still wants something, without logits: a probe of attention patterns
     /// computes neither the last block's values nor its MLP nor the unembedding.
     pub fn observe(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) {
-        let Some(last) = points_of(&self.anatomy()).into_iter().rfind(|&point| hooks.wants(point)) else {
+        let Some(last) = points_of(&self.model_shape()).into_iter().rfind(|&point| hooks.wants(point)) else {
             return;
         };
         let start = self.embed(tokens, hooks);

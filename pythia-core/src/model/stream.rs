@@ -21,7 +21,7 @@ use super::{
     weights::{Streamed, Unembed, Weights},
 };
 use crate::{
-    params::{Floats, HostParams, HostTensor, Param},
+    params::{F32Buffer, HostParams, HostTensor, Param},
     weights::{StoredWeights, WeightError},
 };
 
@@ -240,7 +240,7 @@ impl Decoder {
 }
 
 fn zeros(shape: Vec<usize>) -> HostTensor {
-    HostTensor { values: Floats::zeroed(shape.iter().product()), shape }
+    HostTensor { values: F32Buffer::zeroed(shape.iter().product()), shape }
 }
 
 /// A lock's content, also after a panic elsewhere: what these locks hold is always whole.

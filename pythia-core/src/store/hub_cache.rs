@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
 use super::{CheckpointFiles, Checkpoints, Description, Step};
-use crate::hub::Commit;
+use pythia_hub::Commit;
 use crate::suite::{Checkpoint, ModelId, suite};
 
 /// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.

@@ -207,7 +207,7 @@ fn a_cache_that_lacks_or_distorts_things_says_so() {
 #[test]
 fn pins_come_before_references() {
     let dir = cache("pythia-70m", "step512");
-    let other: crate::hub::Commit = "d".repeat(40).parse().unwrap();
+    let other: pythia_hub::Commit = "d".repeat(40).parse().unwrap();
     let root = "models--EleutherAI--pythia-70m";
     let pins = [("step512", other.clone()), ("step8", COMMIT.parse().unwrap()), ("main", other)];
     let pins = pins.map(|(branch, commit)| (branch.to_owned(), commit)).into();

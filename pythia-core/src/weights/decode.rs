@@ -7,7 +7,7 @@
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::{Floats, HostTensor, Layout, Param, Third};
+use crate::params::{F32Buffer, HostTensor, Layout, Param, Third};
 use crate::vectors::widest;
 
 use super::kind::{Kind, NotFinite, first_special, sum_of_squares};
@@ -55,7 +55,7 @@ pub(super) struct Decoding {
     pub param: Param,
     layout: Layout,
     shape: Vec<usize>,
-    values: Floats,
+    values: F32Buffer,
     /// The sum of the squares of the values, where they are stored as they are used: there it costs nothing.
     pub squares: f64,
 }
@@ -64,7 +64,7 @@ impl Decoding {
     /// Nothing of it yet.
     pub(super) fn new((param, layout): (Param, Layout), config: &NeoxConfig) -> Self {
         let shape = param.shape(config);
-        Self { param, layout, values: Floats::to_fill(shape.iter().product()), shape, squares: 0.0 }
+        Self { param, layout, values: F32Buffer::to_fill(shape.iter().product()), shape, squares: 0.0 }
     }
 
     /// Rows that have to come together: those of one head in the fused projection.
@@ -106,8 +106,8 @@ impl Decoding {
 ///
 /// # Panics
 /// If there is no such row.
-pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<Floats, NotFinite> {
-    let mut values = Floats::to_fill(ids.len() * width);
+pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<F32Buffer, NotFinite> {
+    let mut values = F32Buffer::to_fill(ids.len() * width);
     for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
         let first = id as usize * width;
         let row = &bytes[first * kind.size()..][..width * kind.size()];

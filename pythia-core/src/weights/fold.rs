@@ -8,7 +8,7 @@
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::{Floats, HostParams, HostTensor, LayerParam, Param};
+use crate::params::{F32Buffer, HostParams, HostTensor, LayerParam, Param};
 
 /// Folds the parameters of a model in place. Afterwards every bias exists, also where the configuration has none, and
 /// so does [`Param::UnembedBias`] if the unembedding does.
@@ -152,6 +152,6 @@ fn vector(config: &NeoxConfig, params: &HostParams, param: Param) -> Vec<f64> {
 }
 
 fn set(params: &mut HostParams, param: Param, values: &[f64]) {
-    let values: Floats = values.iter().map(|&value| value as f32).collect();
+    let values: F32Buffer = values.iter().map(|&value| value as f32).collect();
     params.insert(param, HostTensor { shape: vec![values.len()], values });
 }

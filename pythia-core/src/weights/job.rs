@@ -7,7 +7,7 @@ use super::kind::{self, Kind, NotFinite};
 use super::plan::Job;
 use super::{Group, WeightError};
 use crate::config::NeoxConfig;
-use crate::params::{Floats, HostTensor, Param};
+use crate::params::{F32Buffer, HostTensor, Param};
 
 /// Bytes of a tensor that are mapped at a time, more or less: pages of a file count as the process' own while they are. In tests the
 /// small tensors come in many windows too.
@@ -119,7 +119,7 @@ fn width(job: &Job) -> usize {
 }
 
 /// Some rows of a tensor that is stored row by row, `[rows, width]`: only their own bytes are read.
-pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<Floats, WeightError> {
+pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<F32Buffer, WeightError> {
     let bytes = directory.bytes(job.file, job.stored)?;
     let rows = decode::rows(kind(job, directory)?, &bytes, width(job), ids);
     rows.map_err(|found| not_finite(job, directory, found))

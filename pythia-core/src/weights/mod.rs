@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::{Floats, HostParams};
+use crate::params::{F32Buffer, HostParams};
 
 use self::directory::Directory;
 use self::hashes::Collector;
@@ -143,7 +143,7 @@ pub fn open(
     plan::check_tied(config, &directory)?;
     plan::jobs(config, &directory, wanted)?;
     // Nothing of the kind comes now that was dropped before.
-    Floats::release();
+    F32Buffer::release();
     let hashes = known.map_or_else(|| hashes_of(config, &directory, wanted), Ok)?;
     Ok((StoredWeights::new(config.clone(), directory, *wanted), hashes))
 }

@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::plan::{self, Job};
 use super::{Hashes, Profile, Wanted, WeightError, WeightFiles, in_parallel, job};
 use crate::config::NeoxConfig;
-use crate::params::{Floats, Layout, Param};
+use crate::params::{F32Buffer, Layout, Param};
 use crate::vectors::widest;
 
 /// Values that one task widens: 256 kB of results.
@@ -35,9 +35,9 @@ pub(crate) struct RawTensor {
     len: usize,
 }
 
-/// Floats that hold the bytes of something else.
+/// F32Buffer that hold the bytes of something else.
 #[derive(Debug)]
-struct Memory(Floats);
+struct Memory(F32Buffer);
 
 impl AsRef<[u8]> for Memory {
     fn as_ref(&self) -> &[u8] {
@@ -82,7 +82,7 @@ fn copy(
         return Ok((None, job::fingerprint(job, config, directory)?));
     }
     let (kind, len) = (job::kind(job, directory)?, job.stored.len);
-    let mut memory = Memory(Floats::to_fill(len.div_ceil(size_of::<f32>())));
+    let mut memory = Memory(F32Buffer::to_fill(len.div_ceil(size_of::<f32>())));
     let fingerprint = job::copy(job, config, directory, &mut memory.as_mut()[..len])?;
     Ok((Some(RawTensor { targets: job.targets.clone(), kind, memory, len }), fingerprint))
 }
@@ -111,7 +111,7 @@ impl RawTensor {
     /// The same in float32, for devices that do not know the stored type.
     pub(crate) fn widened(self) -> TensorData {
         let size = self.kind.size();
-        let mut values = Floats::to_fill(self.len / size);
+        let mut values = F32Buffer::to_fill(self.len / size);
         let runs = values.par_chunks_mut(RUN).zip(self.memory.as_ref()[..self.len].par_chunks(RUN * size));
         runs.for_each(|(to, from)| {
             widest(

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -142,9 +142,9 @@ impl Ablation {
         mean: &Donor,
         deltas: &mut Deltas<Ablated>,
     ) -> Result<(), ProbeError> {
-        let (group, anatomy) = (&bench.groups[index], bench.subject.model.anatomy());
+        let (group, model_shape) = (&bench.groups[index], bench.subject.model.model_shape());
         let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
-        let targets = self.targets(&anatomy, bench.seed, positions, &members)?;
+        let targets = self.targets(&model_shape, bench.seed, positions, &members)?;
         let (base, _) = group.ends(bench, &self.metrics, Side::Clean)?;
         for method in self.methods.iter().copied().collect::<BTreeSet<_>>() {
             let label = |target: &Target| Ablated { target: target.clone(), method };
@@ -164,7 +164,7 @@ impl Ablation {
 
     /// What a method puts into the runs of a group; `None` where there is nothing that it could put there.
     fn donor(&self, method: Method, bench: &Bench, group: usize, mean: &Donor) -> Result<Option<Donor>, ProbeError> {
-        let points = self.points(&bench.subject.model.anatomy())?;
+        let points = self.points(&bench.subject.model.model_shape())?;
         let length = bench.groups[group].clean.length();
         match method {
             Method::Zero => Ok(Some(Donor::new())),
@@ -228,13 +228,13 @@ impl Probe for Ablation {
 
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         self.check_fields()?;
-        let anatomy = context.config.anatomy();
-        self.check_methods(&self.points(&anatomy)?)?;
+        let model_shape = context.config.model_shape();
+        self.check_methods(&self.points(&model_shape)?)?;
         causal::check(self, context)?;
         let pairs = bench::make_pairs(self, context)?.list;
         let positions = places::positions("positions", &self.positions, &pairs)?;
         let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
-        self.targets(&anatomy, context.seed, &positions, &longest).map(|_| ())
+        self.targets(&model_shape, context.seed, &positions, &longest).map(|_| ())
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
@@ -259,8 +259,8 @@ impl Causal for Ablation {
         &self.pairs
     }
 
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        self.touched(anatomy)
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        self.touched(model_shape)
     }
 
     fn settings(&self) -> Settings<'_> {
@@ -270,12 +270,12 @@ impl Causal for Ablation {
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
-        let targets = self.targets(&context.config.anatomy(), context.seed, &positions, members)?;
+        let targets = self.targets(&context.config.model_shape(), context.seed, &positions, members)?;
         Ok(self.methods.iter().flat_map(|_| cells(&targets, Value::Zero)).collect())
     }
 
     fn answer(&self, bench: &Bench) -> Result<Answer, ProbeError> {
-        let points = self.points(&bench.subject.model.anatomy())?;
+        let points = self.points(&bench.subject.model.model_shape())?;
         let positions = places::positions("positions", &self.positions, &bench.pairs)?;
         let needs_mean = self.methods.contains(&Method::Mean);
         let mean = if needs_mean { donors::mean(bench, Side::Clean, &points)? } else { Donor::new() };

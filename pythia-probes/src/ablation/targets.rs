@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region, Site};
 
 use super::{Ablation, Method, controls};
 use crate::causal::effect::Label;
@@ -60,20 +60,20 @@ impl Ablation {
     /// The targets for pairs of one length.
     pub(super) fn targets(
         &self,
-        anatomy: &Anatomy,
+        model_shape: &ModelShape,
         seed: u64,
         positions: &[Positions],
         members: &[&Pair],
     ) -> Result<Targets, ProbeError> {
         let mut targets = Targets::new();
-        for point in places::points(&self.hooks, anatomy)? {
-            for (head, region) in places::head_regions("heads", &self.heads, point, anatomy)? {
+        for point in places::points(&self.hooks, model_shape)? {
+            for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
                 let target = Target { place: Place { head, ..Place::of(point) }, set: String::new(), control: None };
                 add(&mut targets, &target, point, positions, &region, members);
             }
         }
-        for (set, control, heads) in self.all_sets(anatomy, seed)? {
-            for site in self.sites_of_heads(anatomy)? {
+        for (set, control, heads) in self.all_sets(model_shape, seed)? {
+            for site in self.sites_of_heads(model_shape)? {
                 let place = Place::of(site.at(heads[0].0));
                 let target = Target { place, set: set.clone(), control };
                 for (layer, head) in &heads {
@@ -86,12 +86,12 @@ impl Ablation {
     }
 
     /// Every point at which something is ablated.
-    pub(super) fn touched(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        let mut points = places::points(&self.hooks, anatomy)?;
+    pub(super) fn touched(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        let mut points = places::points(&self.hooks, model_shape)?;
         places::before_the_end("hooks", &points)?;
         // Random sets have their heads in the layers of the named ones.
-        for (_, heads) in places::sets("sets", &self.sets, anatomy)? {
-            for site in self.sites_of_heads(anatomy)? {
+        for (_, heads) in places::sets("sets", &self.sets, model_shape)? {
+            for site in self.sites_of_heads(model_shape)? {
                 points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
             }
         }
@@ -101,15 +101,15 @@ impl Ablation {
     }
 
     /// The sites of `hooks` that have heads, at which sets are ablated.
-    fn sites_of_heads(&self, anatomy: &Anatomy) -> Result<Vec<Site>, ProbeError> {
-        places::sites_of_heads(&places::points(&self.hooks, anatomy)?, &self.sets)
+    fn sites_of_heads(&self, model_shape: &ModelShape) -> Result<Vec<Site>, ProbeError> {
+        places::sites_of_heads(&places::points(&self.hooks, model_shape)?, &self.sets)
     }
 
     /// The named sets, each followed by the random ones beside it.
-    fn all_sets(&self, anatomy: &Anatomy, seed: u64) -> Result<Vec<(String, Option<usize>, Set)>, ProbeError> {
+    fn all_sets(&self, model_shape: &ModelShape, seed: u64) -> Result<Vec<(String, Option<usize>, Set)>, ProbeError> {
         let mut all = Vec::new();
-        for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
-            let drawn = controls::matched(&name, &heads, anatomy.n_heads, self.controls, seed)?;
+        for (name, heads) in places::sets("sets", &self.sets, model_shape)? {
+            let drawn = controls::matched(&name, &heads, model_shape.n_heads, self.controls, seed)?;
             all.push((name.clone(), None, heads));
             all.extend(drawn.into_iter().enumerate().map(|(index, heads)| (name.clone(), Some(index), heads)));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region};
 
 use super::ActivationPatching;
 use crate::causal::places::{self, ALL, EACH, Place, Positions};
@@ -14,23 +14,23 @@ impl ActivationPatching {
     /// The cells for pairs of one length, each with its place.
     pub(crate) fn places_and_cells(
         &self,
-        anatomy: &Anatomy,
+        model_shape: &ModelShape,
         d_mlp: usize,
         members: &[&Pair],
     ) -> Result<Vec<(Place, Cell)>, ProbeError> {
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
-        let points = places::points(&self.hooks, anatomy)?;
+        let points = places::points(&self.hooks, model_shape)?;
         let mut cells = Vec::new();
         for &point in &points {
-            for (head, region) in places::head_regions("heads", &self.heads, point, anatomy)? {
+            for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
                 for (part, region) in self.neurons_at(point, region, d_mlp) {
                     let place = Place { head, part, ..Place::of(point) };
                     cells.extend(self.positions_at(place, &positions, &region, members));
                 }
             }
         }
-        cells.extend(self.sets_at(&points, anatomy, &positions, members)?);
+        cells.extend(self.sets_at(&points, model_shape, &positions, members)?);
         Ok(cells)
     }
 
@@ -91,13 +91,13 @@ impl ActivationPatching {
     fn sets_at(
         &self,
         points: &[HookPoint],
-        anatomy: &Anatomy,
+        model_shape: &ModelShape,
         positions: &[Positions],
         members: &[&Pair],
     ) -> Result<Vec<(Place, Cell)>, ProbeError> {
         let sites = places::sites_of_heads(points, &self.sets)?;
         let mut cells = Vec::new();
-        for (name, heads) in places::sets("sets", &self.sets, anatomy)? {
+        for (name, heads) in places::sets("sets", &self.sets, model_shape)? {
             for site in &sites {
                 let mut merged: BTreeMap<Place, Cell> = BTreeMap::new();
                 for (layer, head) in &heads {

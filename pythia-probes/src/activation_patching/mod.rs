@@ -7,7 +7,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint};
+use pythia_hooks::{ModelShape, Axis, HookPoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -122,7 +122,7 @@ impl ActivationPatching {
         let config = bench.subject.model.config();
         let members: Vec<&Pair> = group.members.iter().map(|&member| &bench.pairs[member]).collect();
         let (places, cells): (Vec<Place>, Vec<Cell>) =
-            self.places_and_cells(&config.anatomy(), config.d_mlp, &members)?.into_iter().unzip();
+            self.places_and_cells(&config.model_shape(), config.d_mlp, &members)?.into_iter().unzip();
         for &direction in &self.directions {
             let (base, donor) = group.ends(bench, &self.metrics, direction.base())?;
             let donors = [group.run(direction.donor()).seen().clone()];
@@ -166,7 +166,7 @@ impl Probe for ActivationPatching {
         causal::check(self, context)?;
         let pairs = causal::bench::make_pairs(self, context)?.list;
         let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
-        let points = places::points(&self.hooks, &context.config.anatomy())?;
+        let points = places::points(&self.hooks, &context.config.model_shape())?;
         self.check_narrowing(&points, &places::positions("positions", &self.positions, &pairs)?)?;
         self.cells(context, &longest).map(|_| ())
     }
@@ -193,11 +193,11 @@ impl Causal for ActivationPatching {
         &self.pairs
     }
 
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        let mut points = places::points(&self.hooks, anatomy)?;
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        let mut points = places::points(&self.hooks, model_shape)?;
         places::before_the_end("hooks", &points)?;
         let sites = places::sites_of_heads(&points, &self.sets)?;
-        for (_, heads) in places::sets("sets", &self.sets, anatomy)? {
+        for (_, heads) in places::sets("sets", &self.sets, model_shape)? {
             points.extend(sites.iter().flat_map(|site| heads.iter().map(|(layer, _)| site.at(*layer))));
         }
         Ok(points)
@@ -208,7 +208,7 @@ impl Causal for ActivationPatching {
     }
 
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
-        let cells = self.places_and_cells(&context.config.anatomy(), context.config.d_mlp, members)?;
+        let cells = self.places_and_cells(&context.config.model_shape(), context.config.d_mlp, members)?;
         let cells = cells.into_iter().map(|(_, cell)| cell);
         Ok(self.directions.iter().flat_map(|_| cells.clone()).collect())
     }

@@ -97,12 +97,12 @@ pub(crate) struct Group {
 impl<'a> Bench<'a> {
     /// Runs the pairs of `probes`, which have the same, and keeps what any of them needs.
     pub fn new(probes: &[&dyn Causal], subject: &'a Subject<'a>, seed: u64, parts: usize) -> Result<Self, ProbeError> {
-        let anatomy = subject.model.anatomy();
+        let model_shape = subject.model.model_shape();
         let mut points: Vec<HookPoint> = Vec::new();
         for probe in probes {
-            points.extend(probe.points(&anatomy)?);
+            points.extend(probe.points(&model_shape)?);
         }
-        points.extend(wave::base_points(&anatomy, points.clone()));
+        points.extend(wave::base_points(&model_shape, points.clone()));
         points.sort_unstable();
         points.dedup();
         let pairs = make_pairs(probes[0], &subject.context(seed))?.list;

@@ -21,9 +21,9 @@ const ROWS_AT_A_TIME: u64 = 256;
 /// # Errors
 /// Pairs that cannot be made, places that do not fit them.
 pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, ProbeError> {
-    let (config, anatomy) = (context.config, context.config.anatomy());
+    let (config, model_shape) = (context.config, context.config.model_shape());
     let pairs = make_pairs(probe, context)?.list;
-    let points = wave::base_points(&anatomy, probe.points(&anatomy)?);
+    let points = wave::base_points(&model_shape, probe.points(&model_shape)?);
     let mut estimate = Estimate::default();
     let (mut longest, mut tokens) = (0, 0);
     for members in super::bench::by_length(&pairs, super::bench::AT_ONCE) {
@@ -166,7 +166,7 @@ mod tests {
         let question = Question { tokens: corrupt.clone(), at: 11, answers: vec![1], wrongs: vec![2] };
         let readout = Readout::new(vec![question], vec![Metric::LogitDiff], 40);
         for (site, most) in [(Site::ResidPre, 1.15), (Site::Z, 1.15), (Site::MlpOut, 1.15), (Site::V, 1.3)] {
-            let points = wave::base_points(&model.anatomy(), []);
+            let points = wave::base_points(&model.model_shape(), []);
             let donor = Run::of(&model, vec![clean.clone()], [0, 1, 2].map(|layer| site.at(layer))).expect("points");
             let base = Run::of(&model, vec![corrupt.clone()], points).expect("points");
             let donors = [donor.seen().clone()];

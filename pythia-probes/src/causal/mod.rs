@@ -16,7 +16,7 @@ pub mod places;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use pythia_hooks::{Anatomy, HookPoint};
+use pythia_hooks::{ModelShape, HookPoint};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ pub(crate) trait Causal: Probe {
     ///
     /// # Errors
     /// A name that matches no point of the model.
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError>;
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError>;
 
     /// How its cells are computed, and what is read from them.
     fn settings(&self) -> Settings<'_>;
@@ -132,7 +132,7 @@ fn together(group: &[(usize, &dyn Causal)], subject: &Subject, seed: u64) -> Vec
 
 /// The checks that all causal probes share: the source of pairs, the length of the prompts.
 pub(crate) fn check(probe: &dyn Causal, context: &Context) -> Result<(), ProbeError> {
-    probe.points(&context.config.anatomy())?;
+    probe.points(&context.config.model_shape())?;
     let pairs = bench::make_pairs(probe, context)?;
     let n_ctx = context.config.n_ctx;
     let Some(pair) = pairs.list.iter().max_by_key(|pair| pair.clean.len()).filter(|pair| pair.clean.len() > n_ctx)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region, Site, select};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region, Site, select};
 
 use crate::error::ProbeError;
 use crate::pairs::Pair;
@@ -99,12 +99,12 @@ fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeErr
 ///
 /// # Errors
 /// A word that is neither `each`, `all`, nor the number of a head.
-pub fn heads(field: &'static str, words: &[String], anatomy: &Anatomy) -> Result<Vec<Heads>, ProbeError> {
+pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) -> Result<Vec<Heads>, ProbeError> {
     let read = |word: &String| match word.as_str() {
         EACH => Ok(Heads::Each),
         ALL => Ok(Heads::All),
-        _ => word.parse().ok().filter(|head| *head < anatomy.n_heads).map(Heads::At).ok_or_else(|| {
-            let allowed = format!("\"each\", \"all\", or a head from 0 to {}", anatomy.n_heads - 1);
+        _ => word.parse().ok().filter(|head| *head < model_shape.n_heads).map(Heads::At).ok_or_else(|| {
+            let allowed = format!("\"each\", \"all\", or a head from 0 to {}", model_shape.n_heads - 1);
             ProbeError::NoSuchChoice { field, word: word.clone(), allowed }
         }),
     };
@@ -120,7 +120,7 @@ pub fn head_regions(
     field: &'static str,
     words: &[String],
     point: HookPoint,
-    anatomy: &Anatomy,
+    model_shape: &ModelShape,
 ) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
     if point.site().dim_of(Axis::Head).is_none() {
         return Ok(vec![(None, Region::all())]);
@@ -128,21 +128,21 @@ pub fn head_regions(
     let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
     let regions = |choice: Heads| match choice {
         Heads::All => vec![(None, Region::all())],
-        Heads::Each => (0..anatomy.n_heads).map(one).collect(),
+        Heads::Each => (0..model_shape.n_heads).map(one).collect(),
         Heads::At(head) => vec![one(head)],
     };
-    Ok(heads(field, words, anatomy)?.into_iter().flat_map(regions).collect())
+    Ok(heads(field, words, model_shape)?.into_iter().flat_map(regions).collect())
 }
 
 /// Reads a head of the form `layer.head`.
 ///
 /// # Errors
 /// Another form, a layer or a head that the model lacks.
-pub fn head(field: &'static str, word: &str, anatomy: &Anatomy) -> Result<(usize, usize), ProbeError> {
+pub fn head(field: &'static str, word: &str, model_shape: &ModelShape) -> Result<(usize, usize), ProbeError> {
     let parts = word.split_once('.').and_then(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?)));
-    let known = |(layer, head): &(usize, usize)| *layer < anatomy.n_layers && *head < anatomy.n_heads;
+    let known = |(layer, head): &(usize, usize)| *layer < model_shape.n_layers && *head < model_shape.n_heads;
     parts.filter(known).ok_or_else(|| {
-        let (layer, head) = (anatomy.n_layers - 1, anatomy.n_heads - 1);
+        let (layer, head) = (model_shape.n_layers - 1, model_shape.n_heads - 1);
         let allowed = format!("a head is written layer.head, from 0.0 to {layer}.{head}");
         ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
     })
@@ -158,10 +158,10 @@ pub type HeadSet = Vec<(usize, usize)>;
 pub fn sets(
     field: &'static str,
     sets: &BTreeMap<String, Vec<String>>,
-    anatomy: &Anatomy,
+    model_shape: &ModelShape,
 ) -> Result<Vec<(String, HeadSet)>, ProbeError> {
     let read = |(name, words): (&String, &Vec<String>)| {
-        let mut heads = words.iter().map(|word| head(field, word, anatomy)).collect::<Result<Vec<_>, _>>()?;
+        let mut heads = words.iter().map(|word| head(field, word, model_shape)).collect::<Result<Vec<_>, _>>()?;
         heads.sort_unstable();
         heads.dedup();
         if heads.is_empty() || name.is_empty() { Err(ProbeError::Empty { field }) } else { Ok((name.clone(), heads)) }
@@ -189,10 +189,10 @@ pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>
 ///
 /// # Errors
 /// A name that matches nothing, `hook_resid_mid` of a parallel model.
-pub fn points(names: &[String], anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
+pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
     let mut points = Vec::new();
     for name in names {
-        points.extend(select(name, anatomy)?);
+        points.extend(select(name, model_shape)?);
     }
     points.sort_unstable();
     points.dedup();

@@ -77,7 +77,7 @@ impl Fixture {
     pub fn alone(&self, tokens: &[u32], pair: &Pair, metrics: &[Metric], donors: &[Donor], cell: &Cell) -> Vec<f64> {
         let (answers, wrongs) = (pair.answers.clone(), pair.wrongs.clone());
         let question = Question { tokens: tokens.to_vec(), at: tokens.len() - 1, answers, wrongs };
-        let points = wave::base_points(&self.model.anatomy(), [Site::Z.at(0)]);
+        let points = wave::base_points(&self.model.model_shape(), [Site::Z.at(0)]);
         let base = Run::of(&self.model, vec![tokens.to_vec()], points).expect("the points exist");
         let readout = Readout::new(vec![question], metrics.to_vec(), VOCAB);
         let sweep = Sweep { model: &self.model, base: &base, donors, readout: &readout, memory: 1 << 30 };

@@ -8,7 +8,7 @@ mod work;
 use std::path::Path;
 
 use pythia_core::model::GptNeoX;
-use pythia_hooks::{Anatomy, HookPoint, Region, Site};
+use pythia_hooks::{ModelShape, HookPoint, Region, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -133,7 +133,7 @@ impl Probe for CrossCheckpoint {
         if self.metrics.is_empty() {
             return Err(ProbeError::Empty { field: "metrics" });
         }
-        parts::parts(&self.weights, &context.config.anatomy())?;
+        parts::parts(&self.weights, &context.config.model_shape())?;
         if self.hooks.is_empty() { causal::check(self, context) } else { self.activations().check(context) }
     }
 
@@ -163,8 +163,8 @@ impl Causal for CrossCheckpoint {
         &self.pairs
     }
 
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        places::points(&self.hooks, anatomy)
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        places::points(&self.hooks, model_shape)
     }
 
     fn settings(&self) -> Settings<'_> {
@@ -172,12 +172,12 @@ impl Causal for CrossCheckpoint {
     }
 
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
-        let anatomy = context.config.anatomy();
+        let model_shape = context.config.model_shape();
         let mut cells: Vec<Cell> =
             if self.hooks.is_empty() { Vec::new() } else { self.activations().cells(context, members)? };
         // A part that is exchanged is run on from its block, as if the whole stream changed there.
         let exchanged = |part: parts::Part| Cell::of(Site::ResidPre.at(part.layer()), Region::all(), Value::Zero);
-        cells.extend(parts::parts(&self.weights, &anatomy)?.into_iter().map(exchanged));
+        cells.extend(parts::parts(&self.weights, &model_shape)?.into_iter().map(exchanged));
         Ok(cells)
     }
 

@@ -1,7 +1,7 @@
 //! Parts of a model whose weights are exchanged.
 
 use pythia_core::model::GptNeoX;
-use pythia_hooks::{Anatomy, Site};
+use pythia_hooks::{ModelShape, Site};
 
 use crate::causal::places::{self, Place};
 use crate::error::ProbeError;
@@ -49,19 +49,19 @@ impl Part {
 ///
 /// # Errors
 /// A word that means nothing for the model.
-pub fn parts(words: &[String], anatomy: &Anatomy) -> Result<Vec<Part>, ProbeError> {
+pub fn parts(words: &[String], model_shape: &ModelShape) -> Result<Vec<Part>, ProbeError> {
     let mut parts = Vec::new();
     for word in words {
-        parts.extend(named(word, anatomy).ok_or_else(|| no_such(word, anatomy))?);
+        parts.extend(named(word, model_shape).ok_or_else(|| no_such(word, model_shape))?);
     }
     parts.sort_unstable();
     parts.dedup();
     Ok(parts)
 }
 
-fn named(word: &str, anatomy: &Anatomy) -> Option<Vec<Part>> {
-    let (layers, heads) = (0..anatomy.n_layers, anatomy.n_heads);
-    let numbered = |word: &str| word.parse::<usize>().ok().filter(|layer| *layer < anatomy.n_layers);
+fn named(word: &str, model_shape: &ModelShape) -> Option<Vec<Part>> {
+    let (layers, heads) = (0..model_shape.n_layers, model_shape.n_heads);
+    let numbered = |word: &str| word.parse::<usize>().ok().filter(|layer| *layer < model_shape.n_layers);
     match word {
         "heads" => Some(layers.flat_map(|layer| (0..heads).map(move |head| Part::Head { layer, head })).collect()),
         "mlps" => Some(layers.map(|layer| Part::Mlp { layer }).collect()),
@@ -69,13 +69,13 @@ fn named(word: &str, anatomy: &Anatomy) -> Option<Vec<Part>> {
         _ => match (word.strip_prefix("mlp"), word.strip_prefix("block")) {
             (Some(layer), _) => numbered(layer).map(|layer| vec![Part::Mlp { layer }]),
             (_, Some(layer)) => numbered(layer).map(|layer| vec![Part::Block { layer }]),
-            _ => places::head(WEIGHTS, word, anatomy).ok().map(|(layer, head)| vec![Part::Head { layer, head }]),
+            _ => places::head(WEIGHTS, word, model_shape).ok().map(|(layer, head)| vec![Part::Head { layer, head }]),
         },
     }
 }
 
-fn no_such(word: &str, anatomy: &Anatomy) -> ProbeError {
-    let (layer, head) = (anatomy.n_layers.saturating_sub(1), anatomy.n_heads.saturating_sub(1));
+fn no_such(word: &str, model_shape: &ModelShape) -> ProbeError {
+    let (layer, head) = (model_shape.n_layers.saturating_sub(1), model_shape.n_heads.saturating_sub(1));
     let one = format!(
         "a head from \"0.0\" to \"{layer}.{head}\", \"mlp0\" to \"mlp{layer}\", or \"block0\" to \"block{layer}\""
     );
@@ -87,7 +87,7 @@ fn no_such(word: &str, anatomy: &Anatomy) -> ProbeError {
 mod tests {
     use super::*;
 
-    const MODEL: Anatomy = Anatomy { n_layers: 2, n_heads: 3, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 3, parallel: true };
 
     fn read(words: &[&str]) -> Result<Vec<Part>, ProbeError> {
         parts(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &MODEL)

@@ -155,7 +155,7 @@ fn activations_of_the_other_checkpoint_are_written_as_hooks_would() {
                 let region = if part.is_empty() { all } else { all.along(Axis::Pos, -1) };
                 let edit = Edit::Replace(seen[&point].clone());
                 let list = vec![Intervention { point, region, edit }];
-                let expected = plain(&ours, &mut Interventions::new(list, &ours.anatomy()).expect("it fits"));
+                let expected = plain(&ours, &mut Interventions::new(list, &ours.model_shape()).expect("it fits"));
                 for ((key, values), expected) in group.iter().zip(expected) {
                     assert!((values[2] - expected).abs() <= tolerance * expected.abs().max(1.0), "{key:?} {engine:?}");
                     assert_ne!(values[0], values[2], "{key:?} does nothing");

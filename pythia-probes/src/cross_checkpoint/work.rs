@@ -53,7 +53,7 @@ impl<'a> Work<'a> {
     /// Runs the other checkpoint on the group's clean prompts.
     pub fn new(probe: &'a CrossCheckpoint, bench: &'a Bench<'a>, group: &'a Group) -> Result<Self, ProbeError> {
         let donor = probe.model(bench)?;
-        let points = places::points(&probe.hooks, &donor.anatomy())?;
+        let points = places::points(&probe.hooks, &donor.model_shape())?;
         let run = Run::of(donor, group.clean.tokens().to_vec(), points)?;
         Ok(Work { probe, bench, group, donor, run })
     }
@@ -69,7 +69,7 @@ impl<'a> Work<'a> {
     fn activations(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
         let config = self.bench.subject.model.config();
         let members: Vec<&Pair> = self.group.members.iter().map(|&member| &self.bench.pairs[member]).collect();
-        let cells = self.probe.activations().places_and_cells(&config.anatomy(), config.d_mlp, &members)?;
+        let cells = self.probe.activations().places_and_cells(&config.model_shape(), config.d_mlp, &members)?;
         let (places, cells): (Vec<Place>, Vec<Cell>) = cells.into_iter().unzip();
         let scores = self.scores(&[self.run.seen().clone()], &cells, self.probe.run.memory.get())?;
         Ok(places.into_iter().zip(scores).collect())
@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
 
     fn weights(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
         let config = self.bench.subject.model.config();
-        let parts = parts::parts(&self.probe.weights, &config.anatomy())?;
+        let parts = parts::parts(&self.probe.weights, &config.model_shape())?;
         let mut found = Vec::with_capacity(parts.len());
         for parts in parts.chunks(self.at_once(config)) {
             let scores = match self.probe.run.engine {

@@ -24,7 +24,7 @@ pub(super) fn restarted(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeE
 
 /// Runs on from `start`, or from the tokens.
 fn run(sweep: &Sweep<'_>, cell: &Cell, start: Option<Residual>) -> Result<Scores, ProbeError> {
-    let mut hooks = Interventions::new(cell.interventions(sweep.donors), &sweep.model.anatomy())?;
+    let mut hooks = Interventions::new(cell.interventions(sweep.donors), &sweep.model.model_shape())?;
     let start = start.unwrap_or_else(|| sweep.model.embed(sweep.model.tokens(sweep.base.tokens()), &mut hooks));
     let end = sweep.model.advance(start, sweep.model.config().n_layers, &mut hooks);
     hooks.finish()?;

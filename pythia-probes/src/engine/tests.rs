@@ -83,7 +83,7 @@ fn readout(dice: &mut Dice, prompts: &[Vec<u32>], metrics: &[Metric]) -> Readout
 /// Sites at which cells change something here; the final norm lies behind what probes read.
 fn changeable(model: &GptNeoX) -> Vec<HookPoint> {
     let late = |point: &HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
-    points_of(&model.anatomy()).into_iter().filter(|point| !late(point)).collect()
+    points_of(&model.model_shape()).into_iter().filter(|point| !late(point)).collect()
 }
 
 fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Region {
@@ -154,7 +154,7 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
     let cells: Vec<Cell> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
     let base =
-        Run::of(&model, corrupt, wave::base_points(&model.anatomy(), touched(&cells))).expect("the points exist");
+        Run::of(&model, corrupt, wave::base_points(&model.model_shape(), touched(&cells))).expect("the points exist");
     let sweep = Sweep { model: &model, base: &base, donors: &[donor], readout: &readout, memory };
     let naive = sweep.scores(Engine::Naive, &cells).expect("the naive engine runs");
     let cone = sweep.scores(Engine::Cone, &cells).expect("the cone engine runs");
@@ -228,7 +228,7 @@ fn identities_hold() {
         let [clean, corrupt] = prompts(dice, 3, length, 3);
         let readout = readout(dice, &clean, &[Metric::LogitDiff, Metric::Kl]);
         let cells = sweep_cells(length, parallel);
-        let points = wave::base_points(&model.anatomy(), touched(&cells));
+        let points = wave::base_points(&model.model_shape(), touched(&cells));
         let all = || changeable(&model);
         let run = |tokens: &[Vec<u32>]| Run::of(&model, tokens.to_vec(), all()).expect("the points exist");
         let (clean_run, corrupt_run) = (run(&clean), run(&corrupt));
@@ -275,7 +275,7 @@ fn identities_hold() {
 #[test]
 fn what_does_not_fit_is_refused_by_both_engines() {
     let model = model(true, DType::F32, 1);
-    let base = Run::of(&model, vec![vec![1, 2, 3]], wave::base_points(&model.anatomy(), [])).expect("points");
+    let base = Run::of(&model, vec![vec![1, 2, 3]], wave::base_points(&model.model_shape(), [])).expect("points");
     let readout = readout(&mut Dice::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
     let sweep = Sweep { model: &model, base: &base, donors: &[], readout: &readout, memory: 1 << 20 };
     let refused = [

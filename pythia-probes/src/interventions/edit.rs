@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pythia_core::config::NeoxConfig;
-use pythia_hooks::{Anatomy, Axis, Edit, HookPoint, Intervention, Region};
+use pythia_hooks::{ModelShape, Axis, Edit, HookPoint, Intervention, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -65,8 +65,8 @@ impl UserEdit {
     ///
     /// # Errors
     /// A name that matches none, a point after the last block.
-    pub(super) fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        let points = places::points(std::slice::from_ref(&self.hook), anatomy)?;
+    pub(super) fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        let points = places::points(std::slice::from_ref(&self.hook), model_shape)?;
         places::before_the_end("hook", &points)?;
         Ok(points)
     }
@@ -79,16 +79,16 @@ impl UserEdit {
     /// Refuses what cannot be done to any pair: `pairs` are all of them.
     pub(super) fn check(&self, config: &NeoxConfig, files: &Files, pairs: &[Pair]) -> Result<(), ProbeError> {
         self.check_fields()?;
-        let anatomy = config.anatomy();
+        let model_shape = config.model_shape();
         let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
         for words in [("positions", &self.positions), ("keys", &self.keys)] {
             read_positions(words.0, words.1.as_deref(), pairs)?;
         }
-        for point in self.points(&anatomy)? {
+        for point in self.points(&model_shape)? {
             self.check_point(point, config, files)?;
             let regions = self.regions(point, config, &longest)?;
             let zeros = regions.into_iter().map(|region| Intervention { point, region, edit: Edit::Zero });
-            pythia_hooks::Interventions::new(zeros.collect(), &anatomy)?;
+            pythia_hooks::Interventions::new(zeros.collect(), &model_shape)?;
         }
         Ok(())
     }

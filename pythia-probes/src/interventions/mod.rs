@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
-use pythia_hooks::{Anatomy, Edit, HookPoint, Intervention, Region};
+use pythia_hooks::{ModelShape, Edit, HookPoint, Intervention, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -93,11 +93,11 @@ impl Interventions {
     }
 
     /// Refuses runs of which one edit would keep another from taking effect.
-    fn check_together(&self, anatomy: &Anatomy) -> Result<(), ProbeError> {
+    fn check_together(&self, model_shape: &ModelShape) -> Result<(), ProbeError> {
         for edits in self.runs.values() {
-            let points = edits.iter().map(|edit| edit.points(anatomy)).collect::<Result<Vec<_>, _>>()?.concat();
+            let points = edits.iter().map(|edit| edit.points(model_shape)).collect::<Result<Vec<_>, _>>()?.concat();
             let zero = |point| Intervention { point, region: Region::all(), edit: Edit::Zero };
-            pythia_hooks::Interventions::new(points.into_iter().map(zero).collect(), anatomy)?;
+            pythia_hooks::Interventions::new(points.into_iter().map(zero).collect(), model_shape)?;
         }
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Interventions {
         let mut means = Vec::new();
         let mut vectors = Vec::new();
         for (_, _, edit) in self.edits() {
-            let points = edit.points(&config.anatomy())?;
+            let points = edit.points(&config.model_shape())?;
             match (edit.edit, &edit.vector) {
                 (EditKind::Mean, _) => means.extend(points),
                 (EditKind::Add, Some(path)) => {
@@ -136,7 +136,7 @@ impl Interventions {
             for edit in edits {
                 vectors += usize::from(edit.edit == EditKind::Add);
                 let value = value(edit, vectors);
-                for point in edit.points(&config.anatomy())? {
+                for point in edit.points(&config.model_shape())? {
                     let regions = edit.regions(point, config, members)?;
                     cell.changes.extend(regions.into_iter().map(|region| Change { point, region, value }));
                 }
@@ -175,7 +175,7 @@ impl Probe for Interventions {
         causal::check(self, context)?;
         let pairs = bench::make_pairs(self, context)?.list;
         self.of_each(|edit| edit.check(context.config, context.files, &pairs))?;
-        self.check_together(&context.config.anatomy())
+        self.check_together(&context.config.model_shape())
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
@@ -201,8 +201,8 @@ impl Causal for Interventions {
         &self.pairs
     }
 
-    fn points(&self, anatomy: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
-        Ok(self.of_each(|edit| edit.points(anatomy))?.concat())
+    fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        Ok(self.of_each(|edit| edit.points(model_shape))?.concat())
     }
 
     fn settings(&self) -> Settings<'_> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pythia_hooks::{Anatomy, HookPoint, Site};
+use pythia_hooks::{ModelShape, HookPoint, Site};
 
 use super::words::{self, RECEIVERS, SENDERS};
 use crate::causal::effect::Label;
@@ -195,28 +195,28 @@ impl Graph {
     ///
     /// # Errors
     /// An empty field, a word that means nothing for the model, a word that takes part in no edge.
-    pub fn read(senders: &[String], receivers: &[String], anatomy: &Anatomy) -> Result<Self, ProbeError> {
+    pub fn read(senders: &[String], receivers: &[String], model_shape: &ModelShape) -> Result<Self, ProbeError> {
         let empty = [(SENDERS, senders.is_empty()), (RECEIVERS, receivers.is_empty())];
         if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
             return Err(ProbeError::Empty { field });
         }
-        let from = each(senders, |word| words::sender(word, anatomy))?;
-        let to = each(receivers, |word| words::receiver(word, anatomy))?;
-        let meets = |sender: &Sender, receiver: &Receiver| receiver.input.reads(*sender, anatomy.parallel);
+        let from = each(senders, |word| words::sender(word, model_shape))?;
+        let to = each(receivers, |word| words::receiver(word, model_shape))?;
+        let meets = |sender: &Sender, receiver: &Receiver| receiver.input.reads(*sender, model_shape.parallel);
         for (word, senders) in &from {
             let met = senders.iter().any(|sender| to.iter().flat_map(|(_, list)| list).any(|to| meets(sender, to)));
-            met.then_some(()).ok_or_else(|| without_edge(SENDERS, word, anatomy))?;
+            met.then_some(()).ok_or_else(|| without_edge(SENDERS, word, model_shape))?;
         }
         for (word, receivers) in &to {
             let met = receivers.iter().any(|to| from.iter().flat_map(|(_, list)| list).any(|from| meets(from, to)));
-            met.then_some(()).ok_or_else(|| without_edge(RECEIVERS, word, anatomy))?;
+            met.then_some(()).ok_or_else(|| without_edge(RECEIVERS, word, model_shape))?;
         }
         let senders = sorted(from.into_iter().flat_map(|(_, list)| list));
         let mut inputs: BTreeMap<Input, Vec<Option<usize>>> = BTreeMap::new();
         for Receiver { input, head } in sorted(to.into_iter().flat_map(|(_, list)| list)) {
             inputs.entry(input).or_default().push(head);
         }
-        Ok(Graph { senders, inputs, parallel: anatomy.parallel })
+        Ok(Graph { senders, inputs, parallel: model_shape.parallel })
     }
 
     /// Whether there is an edge.
@@ -240,10 +240,10 @@ fn sorted<T: Ord>(list: impl Iterator<Item = T>) -> Vec<T> {
     list
 }
 
-fn without_edge(field: &'static str, word: &str, anatomy: &Anatomy) -> ProbeError {
+fn without_edge(field: &'static str, word: &str, model_shape: &ModelShape) -> ProbeError {
     let other = if field == SENDERS { "no receiver reads what it writes" } else { "no sender writes what it reads" };
     let order = "a component reads what earlier layers write";
-    let block = if anatomy.parallel {
+    let block = if model_shape.parallel {
         "in this model's parallel blocks the MLP does not read its own layer's heads"
     } else {
         "an MLP also reads its own layer's heads"
@@ -255,12 +255,12 @@ fn without_edge(field: &'static str, word: &str, anatomy: &Anatomy) -> ProbeErro
 mod tests {
     use super::*;
 
-    const PARALLEL: Anatomy = Anatomy { n_layers: 3, n_heads: 2, parallel: true };
-    const SEQUENTIAL: Anatomy = Anatomy { parallel: false, ..PARALLEL };
+    const PARALLEL: ModelShape = ModelShape { n_layers: 3, n_heads: 2, parallel: true };
+    const SEQUENTIAL: ModelShape = ModelShape { parallel: false, ..PARALLEL };
 
-    fn graph(senders: &[&str], receivers: &[&str], anatomy: &Anatomy) -> Result<Graph, ProbeError> {
+    fn graph(senders: &[&str], receivers: &[&str], model_shape: &ModelShape) -> Result<Graph, ProbeError> {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        Graph::read(&words(senders), &words(receivers), anatomy)
+        Graph::read(&words(senders), &words(receivers), model_shape)
     }
 
     fn edges(graph: &Graph) -> Vec<String> {
@@ -275,8 +275,8 @@ mod tests {
 
     #[test]
     fn edges_go_upwards_and_a_parallel_block_has_none_inside() {
-        let names = |anatomy| {
-            edges(&graph(&["1.0", "mlp1", "embed"], &["mlps", "logits", "1.1.k", "2.0.q"], anatomy).expect("edges"))
+        let names = |model_shape| {
+            edges(&graph(&["1.0", "mlp1", "embed"], &["mlps", "logits", "1.1.k", "2.0.q"], model_shape).expect("edges"))
         };
         let parallel = names(&PARALLEL);
         let expected = [
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused_with_what_would() {
-        let refused = |senders: &[&str], receivers: &[&str], anatomy| match graph(senders, receivers, anatomy) {
+        let refused = |senders: &[&str], receivers: &[&str], model_shape| match graph(senders, receivers, model_shape) {
             Err(ProbeError::NoSuchChoice { field, word, allowed }) => (field, word, allowed),
             other => panic!("{other:?}"),
         };
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_takes_part_in_no_edge_is_refused_with_the_reason() {
-        let refused = |senders: &[&str], receivers: &[&str], anatomy| match graph(senders, receivers, anatomy) {
+        let refused = |senders: &[&str], receivers: &[&str], model_shape| match graph(senders, receivers, model_shape) {
             Err(ProbeError::NoSuchChoice { field, word, allowed }) => (field, word, allowed),
             other => panic!("{other:?}"),
         };

@@ -10,7 +10,7 @@ mod words;
 
 use std::path::Path;
 
-use pythia_hooks::{Anatomy, Axis, HookPoint, Region};
+use pythia_hooks::{ModelShape, Axis, HookPoint, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,8 +104,8 @@ impl PathPatching {
         }
     }
 
-    fn graph(&self, anatomy: &Anatomy) -> Result<Graph, ProbeError> {
-        Graph::read(&self.senders, &self.receivers, anatomy)
+    fn graph(&self, model_shape: &ModelShape) -> Result<Graph, ProbeError> {
+        Graph::read(&self.senders, &self.receivers, model_shape)
     }
 
     fn patch(&self, bench: &Bench, group: &Group, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
@@ -142,7 +142,7 @@ impl Probe for PathPatching {
         if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
             return Err(ProbeError::Empty { field });
         }
-        self.graph(&context.config.anatomy())?;
+        self.graph(&context.config.model_shape())?;
         self.check_frozen()?;
         causal::check(self, context)?;
         let pairs = causal::bench::make_pairs(self, context)?.list;
@@ -191,7 +191,7 @@ impl Causal for PathPatching {
         &self.pairs
     }
 
-    fn points(&self, _: &Anatomy) -> Result<Vec<HookPoint>, ProbeError> {
+    fn points(&self, _: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
         // Queries, keys, values, streams and outputs of both runs are what every sweep needs.
         Ok(Vec::new())
     }
@@ -201,7 +201,7 @@ impl Causal for PathPatching {
     }
 
     fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<Cell>, ProbeError> {
-        let graph = self.graph(&context.config.anatomy())?;
+        let graph = self.graph(&context.config.model_shape())?;
         let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
         let positions = places::positions("positions", &self.positions, &every)?;
         let mut cells = Vec::new();

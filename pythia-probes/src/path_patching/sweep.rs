@@ -37,7 +37,7 @@ impl Work<'_> {
     /// What does not fit the model or the pairs, and reading from the device.
     pub fn paths(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
         let config = self.runs.model.config();
-        let graph = self.probe.graph(&config.anatomy())?;
+        let graph = self.probe.graph(&config.model_shape())?;
         let (base, donor) = self.group.ends(self.bench, &self.probe.metrics, self.direction.base())?;
         let tokens = self.members.len() * self.runs.base.length();
         for senders in graph.senders.chunks(self.at_once(config, tokens)) {
@@ -112,7 +112,7 @@ impl Work<'_> {
     /// # Errors
     /// What does not fit the model or the pairs, and reading from the device.
     pub fn direct(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
-        let graph = self.probe.graph(&self.runs.model.anatomy())?;
+        let graph = self.probe.graph(&self.runs.model.model_shape())?;
         let readout = self.group.readout(self.bench, &[Metric::LogitDiff], self.direction.base());
         let direct = Direct::new(&self.runs, self.members, &readout)?;
         for &sender in &graph.senders {

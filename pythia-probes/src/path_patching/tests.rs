@@ -93,13 +93,13 @@ impl<'a> Plain<'a> {
     }
 
     fn seen(&self, tokens: &[Vec<u32>]) -> BTreeMap<HookPoint, Activation> {
-        let mut cache = ActivationCache::of(points_of(&self.model.anatomy()));
+        let mut cache = ActivationCache::of(points_of(&self.model.model_shape()));
         self.run(tokens, &mut cache);
         cache.finish().expect("everything fires")
     }
 
     fn hooks(&self, list: Vec<Intervention>) -> Interventions {
-        Interventions::new(list, &self.model.anatomy()).expect("they fit")
+        Interventions::new(list, &self.model.model_shape()).expect("they fit")
     }
 
     /// The logit differences when only `receiver` sees that the sender takes its values of the donor run at some positions.
@@ -139,8 +139,8 @@ impl<'a> Plain<'a> {
 
 /// Every edge of the model, by name.
 fn edges(parallel: bool, length: usize, positions: bool) -> Vec<Edge> {
-    let anatomy = pythia_hooks::Anatomy { n_layers: LAYERS, n_heads: HEADS, parallel };
-    let graph = everything().graph(&anatomy).expect("edges");
+    let model_shape = pythia_hooks::ModelShape { n_layers: LAYERS, n_heads: HEADS, parallel };
+    let graph = everything().graph(&model_shape).expect("edges");
     let mut edges = Vec::new();
     for (&input, heads) in &graph.inputs {
         for &sender in graph.senders.iter().filter(|sender| graph.has(**sender, input)) {
@@ -239,7 +239,7 @@ fn what_cannot_differ_is_the_base_run_bit_for_bit() {
 fn a_run_sends_itself_nothing() {
     let model = model(false, DType::F32, 8);
     let plain = Plain::new(&model, Direction::Noising, 8);
-    let points = crate::engine::wave::base_points(&model.anatomy(), []);
+    let points = crate::engine::wave::base_points(&model.model_shape(), []);
     let base = crate::engine::Run::of(&model, plain.base.clone(), points).expect("the points exist");
     let runs = Runs { model: &model, base: &base, donor: &base };
     for sender in [Sender::Embed, Sender::Head { layer: 1, head: 2 }, Sender::Mlp { layer: 0 }] {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use pythia_core::hub::{Hub, HubError, Repo, Settings};
+use pythia_hub::{Hub, HubError, Repo, Settings};
 use pythia_tests::hub::{Body, Fault, MockFile, MockHub, MockRepo};
 
 const USAGE: &str = "usage:

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pythia_core::hub::Clock;
+use pythia_hub::Clock;
 
 /// A clock whose waits are over at once. Clones share it.
 #[derive(Clone, Debug, Default)]

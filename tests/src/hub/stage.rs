@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pythia_core::hub::{Commit, FileHash, Hub, HubError, RemoteFile, Repo, Settings};
+use pythia_hub::{Commit, FileHash, Hub, HubError, RemoteFile, Repo, Settings};
 
 use super::{Body, MockFile, MockHub, MockRepo, QuickClock};
 use crate::place;

@@ -42,7 +42,7 @@ fn errors_of_half_types_stay_within_their_rounding() {
 fn errors(case: &Case, dtype: DType, worst: &mut BTreeMap<Site, f64>) {
     let run = |dtype| {
         let model = case.model(Profile::AsPublished, dtype);
-        cases::run(&model, case.tokens("tokens.clean"), points_of(&model.anatomy()))
+        cases::run(&model, case.tokens("tokens.clean"), points_of(&model.model_shape()))
     };
     let ((logits, wide), (half_logits, half)) = (run(DType::F32), run(dtype));
     let mut note = |site: Site, error: f64| {

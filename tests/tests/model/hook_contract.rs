@@ -23,20 +23,20 @@ fn names_and_order_are_those_of_transformer_lens() {
     assert_eq!(lists.len(), 3);
     for (name, expected) in lists {
         let model = cases::load(&place::fixtures().join(&name), Profile::AsPublished, DType::F32);
-        let points = points_of(&model.anatomy());
+        let points = points_of(&model.model_shape());
         let ours: Vec<String> = points.iter().map(ToString::to_string).collect();
         assert_eq!(ours, expected, "{name}");
         let parsed: Vec<HookPoint> = expected.iter().map(|name| name.parse().expect("a known name")).collect();
         assert_eq!(parsed, points, "{name}");
         for (point, name) in points.iter().zip(&expected) {
-            assert_eq!(select(name, &model.anatomy()).expect("a known name"), [*point]);
+            assert_eq!(select(name, &model.model_shape()).expect("a known name"), [*point]);
         }
     }
 }
 
 #[test]
 fn every_alias_names_its_site() {
-    let model = pythia_hooks::Anatomy { n_layers: 3, n_heads: 2, parallel: false };
+    let model = pythia_hooks::ModelShape { n_layers: 3, n_heads: 2, parallel: false };
     for row in SITES {
         let all = select(row.aliases[0], &model).expect("the first alias is a short form");
         assert_eq!(all.len(), if row.site.is_global() { 1 } else { 3 }, "{}", row.name);
@@ -49,9 +49,9 @@ fn every_alias_names_its_site() {
 #[test]
 fn a_parallel_block_has_no_resid_mid_and_says_why() {
     let model = cases::load(&place::fixtures().join("parallel"), Profile::AsPublished, DType::F32);
-    let error = select("blocks.0.hook_resid_mid", &model.anatomy()).expect_err("there is none");
+    let error = select("blocks.0.hook_resid_mid", &model.model_shape()).expect_err("there is none");
     assert!(error.to_string().contains("parallel"), "{error}");
-    assert!(points_of(&model.anatomy()).iter().all(|point| point.site() != Site::ResidMid));
+    assert!(points_of(&model.model_shape()).iter().all(|point| point.site() != Site::ResidMid));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn contract(model: &GptNeoX, tokens: Tensor<2, Int>) {
 
 /// Each point fires once, in order, with the shape its row claims, and watching all of them leaves the logits as they are.
 fn fires_once_in_order(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Reference) {
-    let points = points_of(&model.anatomy());
+    let points = points_of(&model.model_shape());
     let [batch, length] = tokens.dims();
     let mut recorder = Recorder::of(points.clone());
     let logits = cases::host(model.forward(tokens.clone(), &mut recorder));
@@ -118,7 +118,7 @@ fn fires_once_in_order(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Referenc
 
 /// Handing back an equal copy gives the same logits, bit for bit: at each point alone, and at all of them together.
 fn writing_back_changes_nothing(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Reference) {
-    let points = points_of(&model.anatomy());
+    let points = points_of(&model.model_shape());
     let together = |split: bool| points.iter().copied().filter(move |point| !split ^ SPLIT.contains(&point.site()));
     let alone = points.iter().map(|point| vec![*point]);
     let norms = |point: &HookPoint| matches!(point.site(), Site::Ln1Scale | Site::Ln1Normalized);
@@ -138,7 +138,7 @@ fn writing_back_changes_nothing(model: &GptNeoX, tokens: Tensor<2, Int>, plain: 
 /// Sums that hold in every run, up to the rounding of float32.
 fn identities(model: &GptNeoX, tokens: Tensor<2, Int>) {
     let config = model.config();
-    let mut cache = ActivationCache::of(points_of(&config.anatomy()));
+    let mut cache = ActivationCache::of(points_of(&config.model_shape()));
     model.observe(tokens, &mut cache);
     let stream = |site: Site, layer: usize| cache.get::<3>(site.at(layer)).expect("everything was kept");
     let heads = |site: Site, layer: usize| cache.get::<4>(site.at(layer)).expect("everything was kept");

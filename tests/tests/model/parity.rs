@@ -48,7 +48,7 @@ fn check(case: &Case) {
 /// Weights as published: logits, every activation, the loss of every token, and the losses on repeated tokens.
 fn plain(case: &Case, dtype: DType, bounds: &Bounds) {
     let model = case.model(Profile::AsPublished, dtype);
-    let points = points_of(&model.anatomy());
+    let points = points_of(&model.model_shape());
     let (logits, activations) = cases::run(&model, case.tokens("tokens.clean"), points);
     let mut ledger = Ledger::default();
     let expected = case.value("plain.logits");
@@ -76,7 +76,7 @@ fn plain(case: &Case, dtype: DType, bounds: &Bounds) {
 /// The four folds of TransformerLens' `from_pretrained`. Folding happens in float32, so there is one set of bounds.
 fn folded(case: &Case) {
     let model = case.model(Profile::Tl2, DType::F32);
-    let points = points_of(&model.anatomy());
+    let points = points_of(&model.model_shape());
     let (logits, activations) = cases::run(&model, case.tokens("tokens.clean"), points);
     let mut ledger = Ledger::default();
     let expected = case.value("folded.logits");
@@ -100,7 +100,7 @@ fn edited(case: &Case) {
     for (name, expected) in edits {
         let point: HookPoint = name.parse().unwrap_or_else(|error| panic!("{}: {error}", case.name));
         let halved = Intervention { point, region: third_position(point), edit: Edit::Scale(0.5) };
-        let mut hooks = Interventions::new(vec![halved], &model.anatomy()).expect("the point exists");
+        let mut hooks = Interventions::new(vec![halved], &model.model_shape()).expect("the point exists");
         let logits = cases::host(model.forward(case.tokens("tokens.clean"), &mut hooks));
         assert_eq!(hooks.fired(), [1], "{}: {name}", case.name);
         hooks.finish().expect("the edit fits");

@@ -41,14 +41,14 @@ fn activation_bits(activation: &Activation) -> Vec<u64> {
 /// Everything that a model can be asked for: every hook point, logits, a stop half-way, a block on rows, and a few columns of logits.
 fn everything(model: &GptNeoX) -> Vec<(String, Vec<u64>)> {
     let tokens = model.tokens(&[vec![3, 96, 0, 7, 7], vec![41, 5, 6, 2, 90]]);
-    let mut cache = ActivationCache::of(points_of(&model.anatomy()));
+    let mut cache = ActivationCache::of(points_of(&model.model_shape()));
     let logits = model.forward(tokens.clone(), &mut cache);
     let kept = cache.finish().unwrap();
     let mut found: Vec<(String, Vec<u64>)> =
         kept.iter().map(|(point, activation)| (point.to_string(), activation_bits(activation))).collect();
     found.push(("logits".into(), bits(logits)));
     let mut half =
-        ActivationCache::of(points_of(&model.anatomy()).into_iter().filter(|point| point.layer() == Some(0)));
+        ActivationCache::of(points_of(&model.model_shape()).into_iter().filter(|point| point.layer() == Some(0)));
     model.observe(tokens.clone(), &mut half);
     found
         .extend(half.finish().unwrap().iter().map(|(point, value)| (format!("{point} alone"), activation_bits(value))));

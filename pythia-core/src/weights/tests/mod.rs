@@ -122,7 +122,7 @@ fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(Ho
 
 /// Parameters to be compared by bits: zeros have a sign.
 fn bits(params: &HostParams) -> BTreeMap<Param, (Vec<usize>, Vec<u32>)> {
-    let of = |values: &Floats| values.iter().map(|value| value.to_bits()).collect();
+    let of = |values: &F32Buffer| values.iter().map(|value| value.to_bits()).collect();
     params.iter().map(|(param, tensor)| (*param, (tensor.shape.clone(), of(&tensor.values)))).collect()
 }
 

@@ -18,7 +18,7 @@ use std::cell::Cell as Count;
 use std::ops::Range;
 
 use pythia_core::config::NeoxConfig;
-use pythia_hooks::{Anatomy, HookPoint, Site};
+use pythia_hooks::{ModelShape, HookPoint, Site};
 
 use self::edits::{Branch, Patches};
 use self::rows::{Own, Rows, Token};
@@ -39,9 +39,9 @@ pub struct Work {
 }
 
 /// Points that a base run must hold for a sweep over cells that touch `touched`.
-pub fn base_points(anatomy: &Anatomy, touched: impl IntoIterator<Item = HookPoint>) -> Vec<HookPoint> {
+pub fn base_points(model_shape: &ModelShape, touched: impl IntoIterator<Item = HookPoint>) -> Vec<HookPoint> {
     const ALWAYS: [Site; 7] = [Site::ResidPre, Site::RotQ, Site::RotK, Site::V, Site::Z, Site::AttnOut, Site::MlpOut];
-    let always = (0..anatomy.n_layers).flat_map(|layer| ALWAYS.map(|site| site.at(layer)));
+    let always = (0..model_shape.n_layers).flat_map(|layer| ALWAYS.map(|site| site.at(layer)));
     let extra = touched.into_iter().filter(|point| matches!(point.site(), Site::Pattern | Site::MlpPost));
     let mut points: Vec<HookPoint> = always.chain(extra).collect();
     points.sort_unstable();
@@ -78,7 +78,7 @@ const fn knows(site: Site) -> bool {
 pub fn scores(sweep: &Sweep<'_>, cells: &[Cell]) -> Result<(Vec<Scores>, Work), ProbeError> {
     for cell in cells {
         // The same checks as those of the hooks, before anything is computed.
-        pythia_hooks::Interventions::new(cell.interventions(sweep.donors), &sweep.model.anatomy())?;
+        pythia_hooks::Interventions::new(cell.interventions(sweep.donors), &sweep.model.model_shape())?;
     }
     let base = sweep.base_scores()?;
     let mut found = vec![base; cells.len()];

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::hub::error::io_remedy;
+use crate::error::io_remedy;
 
 /// A cache that cannot hold what it should.
 #[derive(Debug, Error)]
-pub enum RingError {
+pub enum LruError {
     /// More than the budget, with everything gone that may go.
     #[error("{needed} bytes do not fit into a cache of {max}: {held} are in use and {reserved} reserved")]
     Budget {
@@ -57,7 +57,7 @@ pub enum RingError {
     },
 }
 
-impl RingError {
+impl LruError {
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {

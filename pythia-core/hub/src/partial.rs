@@ -225,7 +225,7 @@ fn open_plain(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::digest::hash_of;
+    use crate::digest::hash_of;
     use crate::testing::TempDir;
 
     const TEXT: &[u8] = b"the whole content";

@@ -8,10 +8,10 @@ use std::time::SystemTime;
 
 use super::claim::{self, Note, Used};
 use super::{Cached, Entry};
-use crate::hub::ledger::{Ledger, Record};
-use crate::hub::partial::{Leftover, leftovers};
-use crate::hub::place::{self, Place};
-use crate::hub::{Commit, FileHash, RemoteName, Repo};
+use crate::ledger::{Ledger, Record};
+use crate::partial::{Leftover, leftovers};
+use crate::place::{self, Place};
+use crate::{Commit, FileHash, RemoteName, Repo};
 
 /// Folders within a snapshot go no deeper than this.
 const MAX_DEPTH: usize = 8;

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 use super::claim::Note;
 use super::evict::{self, Whose};
 use super::scan::{self, Scan};
-use super::{Entry, Pruned, Ring, RingError, Usage};
-use crate::hub::partial::Leftover;
-use crate::hub::place;
+use super::{Entry, Pruned, LruCache, LruError, Usage};
+use crate::partial::Leftover;
+use crate::place;
 
 /// Somebody who makes room for longer than this is not waited for.
 const TURN: Duration = Duration::from_secs(10);
@@ -44,9 +44,9 @@ impl Victim {
     }
 }
 
-impl Ring {
+impl LruCache {
     /// Lets victims go until what is reserved fits. `own` is the note of the caller's `needed` bytes.
-    pub(super) fn make_room(&self, own: &Note, needed: u64) -> Result<(), RingError> {
+    pub(super) fn make_room(&self, own: &Note, needed: u64) -> Result<(), LruError> {
         let _turn = self.turn();
         let mut tried = BTreeSet::new();
         loop {
@@ -69,7 +69,7 @@ impl Ring {
     }
 
     /// Lets every victim go that is wanted away.
-    pub(super) fn sweep(&self, whose: Whose, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, RingError> {
+    pub(super) fn sweep(&self, whose: Whose, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
         let (mut pruned, mut tried) = (Pruned::default(), BTreeSet::new());
         loop {
             // What a commit shared with one that has just gone is now its own, so it is looked again after each.
@@ -88,7 +88,7 @@ impl Ring {
     }
 
     /// What may go, least recently used first.
-    fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, RingError> {
+    fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, LruError> {
         let mut victims = Vec::new();
         for (at, shelf) in scan.shelves.iter().enumerate() {
             let branches = scan::branches(&self.place, &shelf.repo).map_err(|source| self.io(source))?;
@@ -106,7 +106,7 @@ impl Ring {
         Ok(victims)
     }
 
-    fn remove(&self, scan: &Scan, victim: &Victim, whose: Whose) -> Result<Pruned, RingError> {
+    fn remove(&self, scan: &Scan, victim: &Victim, whose: Whose) -> Result<Pruned, LruError> {
         let removed = match &victim.what {
             What::Entry(at, entry) => evict::evict(&self.place, scan, &scan.shelves[*at], entry, whose),
             What::Leftover(left) => place::remove(&left.path).map(|_| Pruned { files: 1, bytes: left.size }),
@@ -115,7 +115,7 @@ impl Ring {
     }
 
     /// Bytes by which the cache is too full for what is reserved.
-    fn shortage(&self, scan: &Scan) -> Result<u64, RingError> {
+    fn shortage(&self, scan: &Scan) -> Result<u64, LruError> {
         let reserved = scan.reserved.0.saturating_add(scan.reserved.1);
         // What is under way already lies on the disk in part.
         let (live, idle) = (scan.unfinished(false), scan.unfinished(true));
@@ -127,15 +127,15 @@ impl Ring {
     }
 
     /// Why there is no room.
-    fn too_full(&self, scan: &Scan, needed: u64) -> Result<RingError, RingError> {
+    fn too_full(&self, scan: &Scan, needed: u64) -> Result<LruError, LruError> {
         let Usage { held, foreign, free, .. } = self.usage_of(scan)?;
         let (reserved, min_free) = (scan.reserved.0, self.budget.min_free);
         let live = scan.unfinished(false);
         let kept = (scan.bytes(|_, _, blob| blob.ours) + scan.unfinished(true)).saturating_sub(spare(scan));
         let total = kept.saturating_add((reserved + needed).max(live));
         Ok(match self.budget.max.filter(|&max| total > max) {
-            Some(max) => RingError::Budget { needed, max, held, reserved },
-            None => RingError::Disk { needed, free, min_free, reserved, held, foreign },
+            Some(max) => LruError::Budget { needed, max, held, reserved },
+            None => LruError::Disk { needed, free, min_free, reserved, held, foreign },
         })
     }
 

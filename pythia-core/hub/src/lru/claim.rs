@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::hub::owner::Owner;
-use crate::hub::place;
-use crate::hub::{Commit, FileHash, Repo};
+use crate::owner::Owner;
+use crate::place;
+use crate::{Commit, FileHash, Repo};
 
 /// Nobody can tell whether a process on another machine lives. No checkpoint is in use for longer than this.
 const FOREIGN: Duration = Duration::from_secs(24 * 60 * 60);

@@ -6,7 +6,7 @@
 //! - [`Settings`]: the environment variables of the hub's Python client;
 //! - [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one;
 //! - [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing;
-//! - [`Ring`]: what the cache holds, a budget of disk, and what may go when it is spent.
+//! - [`LruCache`]: what the cache holds, a budget of disk, and what may go when it is spent.
 
 mod client;
 mod clock;
@@ -23,7 +23,7 @@ mod partial;
 mod place;
 mod proxy;
 mod receive;
-mod ring;
+mod lru;
 mod settings;
 mod tries;
 mod url;
@@ -35,6 +35,6 @@ pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
 pub use proxy::Proxies;
-pub use ring::{Budget, Cached, Entry, Hold, Pruned, Reservation, Ring, RingError, Usage};
+pub use lru::{Budget, Cached, Entry, Hold, Pruned, Reservation, LruCache, LruError, Usage};
 pub use settings::{Settings, SettingsError, Token};
 pub use url::{Endpoint, UrlError};

@@ -2,16 +2,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::*;
-use crate::hub::digest::hash_of;
-use crate::hub::owner::Owner;
+use crate::digest::hash_of;
+use crate::owner::Owner;
 use crate::testing::TempDir;
 
 const REPO: &str = "a/b";
 /// Bytes that the disk of these tests has for contents.
 const DISK: u64 = 1_000;
 
-fn ring(dir: &TempDir, max: Option<u64>, min_free: u64) -> Ring {
-    Ring::on_disk(dir.path(), Budget { max, min_free }, free)
+fn ring(dir: &TempDir, max: Option<u64>, min_free: u64) -> LruCache {
+    LruCache::on_disk(dir.path(), Budget { max, min_free }, free)
 }
 
 fn free(root: &Path) -> io::Result<u64> {
@@ -78,7 +78,7 @@ fn the_oldest_go_first_and_only_as_many_as_must() {
     let _second = ring.reserve(101).unwrap();
     assert_eq!(steps(&dir), [0]);
     let error = ring.reserve(300).unwrap_err();
-    assert!(matches!(error, RingError::Budget { needed: 300, max: 402, reserved: 202, .. }), "{error}");
+    assert!(matches!(error, LruError::Budget { needed: 300, max: 402, reserved: 202, .. }), "{error}");
     assert_eq!(steps(&dir), [0], "nothing goes when that would not be enough");
     drop(first);
     drop(ring.reserve(199).unwrap());
@@ -100,13 +100,13 @@ fn what_is_in_use_stays() {
     let _room = ring.reserve(100).unwrap();
     assert_eq!(steps(&dir), [0]);
     let error = ring.reserve(1).unwrap_err();
-    assert!(matches!(error, RingError::Budget { held: 100, reserved: 100, .. }), "{error}");
+    assert!(matches!(error, LruError::Budget { held: 100, reserved: 100, .. }), "{error}");
     assert!(error.remedy().contains("--cache-max"));
     assert_eq!(ring.prune(true, &|_| true).unwrap().files, 0);
     drop(hold);
     let _more = ring.reserve(50).unwrap();
     assert_eq!(steps(&dir), Vec::<u64>::new());
-    assert!(matches!(ring.hold(&[path]), Err(RingError::Vanished { .. })));
+    assert!(matches!(ring.hold(&[path]), Err(LruError::Vanished { .. })));
 }
 
 #[test]
@@ -129,9 +129,9 @@ fn what_others_fetched_is_never_touched_unless_said() {
     let ring = ring(&dir, Some(120), 300);
     let _room = ring.reserve(10).unwrap();
     let error = ring.reserve(200).unwrap_err();
-    assert!(matches!(error, RingError::Budget { reserved: 10, .. }), "{error}");
+    assert!(matches!(error, LruError::Budget { reserved: 10, .. }), "{error}");
     let error = self::ring(&dir, None, 300).reserve(200).unwrap_err();
-    assert!(matches!(error, RingError::Disk { foreign: 500, free: 398, reserved: 10, .. }), "{error}");
+    assert!(matches!(error, LruError::Disk { foreign: 500, free: 398, reserved: 10, .. }), "{error}");
     assert_eq!(steps(&dir), [0, 7]);
     assert_eq!(ring.prune(false, &|_| true).unwrap(), Pruned { files: 2, bytes: 102 });
     assert_eq!(steps(&dir), [7]);
@@ -152,7 +152,7 @@ fn free_space_counts_as_the_budget_does() {
     drop(ring.reserve(199).unwrap());
     assert_eq!(steps(&dir), [1, 2]);
     let error = ring.reserve(501).unwrap_err();
-    assert!(matches!(error, RingError::Disk { needed: 501, free: 798, min_free: 500, .. }), "{error}");
+    assert!(matches!(error, LruError::Disk { needed: 501, free: 798, min_free: 500, .. }), "{error}");
     assert_eq!(steps(&dir), [1, 2]);
     drop(ring.reserve(500).unwrap());
     assert_eq!(steps(&dir), Vec::<u64>::new());
@@ -166,7 +166,7 @@ fn content_that_many_commits_share_goes_with_the_last() {
     let ring = ring(&dir, Some(120), 0);
     assert_eq!(ring.usage().unwrap().ours, 100);
     let hold = ring.hold(&[weights(&dir, 3)]).unwrap();
-    assert!(matches!(ring.reserve(50), Err(RingError::Budget { held: 100, .. })));
+    assert!(matches!(ring.reserve(50), Err(LruError::Budget { held: 100, .. })));
     assert_eq!(steps(&dir), [0, 1, 2, 3, 4]);
     drop(hold);
     let _room = ring.reserve(50).unwrap();
@@ -198,7 +198,7 @@ fn a_killed_eviction_is_finished_by_the_next() {
     // Killed after the content lost its name.
     let blob = fs::canonicalize(&path).unwrap();
     let hash: FileHash = scan::name_of(&blob).unwrap();
-    let leaving = crate::hub::partial::free_name(&place.blobs(&repo()), &hash);
+    let leaving = crate::partial::free_name(&place.blobs(&repo()), &hash);
     fs::rename(&blob, &leaving).unwrap();
     let ring = ring(&dir, Some(50), 0);
     let _room = ring.reserve(50).unwrap();
@@ -213,7 +213,7 @@ fn verifying_finds_what_changed() {
     let path = checkpoint(&dir, 0, 10, 100);
     put(&dir, "other", false, 0, &[(0, "README.md")]);
     let ring = ring(&dir, None, 0);
-    let flags = |ring: &Ring| -> BTreeMap<String, (bool, bool)> {
+    let flags = |ring: &LruCache| -> BTreeMap<String, (bool, bool)> {
         let files = ring.entries().unwrap().remove(0).files;
         files.into_iter().map(|file| (file.name.unwrap().to_string(), (file.ours, file.verified))).collect()
     };
@@ -248,7 +248,7 @@ fn entries_say_what_is_there() {
     let _hold = ring.hold(&[path]).unwrap();
     assert!(ring.entries().unwrap()[0].held);
     assert_eq!(ring.usage().unwrap(), Usage { ours: 108, foreign: 0, held: 100, reserved: 0, free: DISK - 108 });
-    assert!(Ring::open(&dir.path().join("new"), Budget::default()).unwrap().usage().unwrap().free > 0);
+    assert!(LruCache::open(&dir.path().join("new"), Budget::default()).unwrap().usage().unwrap().free > 0);
 }
 
 #[test]

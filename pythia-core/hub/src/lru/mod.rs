@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use claim::{Note, Used};
-pub use error::RingError;
+pub use error::LruError;
 use evict::Whose;
 use scan::Scan;
 
@@ -37,7 +37,7 @@ pub struct Budget {
 
 /// A cache with a budget. Threads and processes may have several on one cache.
 #[derive(Debug)]
-pub struct Ring {
+pub struct LruCache {
     place: Place,
     budget: Budget,
     /// Bytes free on the disk of a folder.
@@ -111,7 +111,7 @@ pub struct Hold {
     _note: Option<Note>,
 }
 
-/// What [`Ring::prune`] removed.
+/// What [`LruCache::prune`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Files.
@@ -120,12 +120,12 @@ pub struct Pruned {
     pub bytes: u64,
 }
 
-impl Ring {
+impl LruCache {
     /// The cache rooted at `cache`, which need not exist yet, with a budget.
     ///
     /// # Errors
-    /// [`RingError::Io`].
-    pub fn open(cache: &Path, budget: Budget) -> Result<Self, RingError> {
+    /// [`LruError::Io`].
+    pub fn open(cache: &Path, budget: Budget) -> Result<Self, LruError> {
         Ok(Self::on_disk(cache, budget, free_on_disk))
     }
 
@@ -142,8 +142,8 @@ impl Ring {
     /// used first, until they do. Nothing goes when that would not be enough.
     ///
     /// # Errors
-    /// [`RingError::Budget`], [`RingError::Disk`], [`RingError::Io`].
-    pub fn reserve(&self, bytes: u64) -> Result<Reservation, RingError> {
+    /// [`LruError::Budget`], [`LruError::Disk`], [`LruError::Io`].
+    pub fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
         // A note first and a look afterwards: of two that reserve at once, at least one sees the other.
         let note = Note::leave(&self.place.reservations(), bytes.to_string().as_bytes()).map_err(|e| self.io(e))?;
         self.make_room(&note, bytes)?;
@@ -153,8 +153,8 @@ impl Ring {
     /// Notes that files of snapshots are used from now on. Paths outside the cache need no note and are passed over.
     ///
     /// # Errors
-    /// [`RingError::Vanished`] when one of them is gone (fetch it again), [`RingError::Io`].
-    pub fn hold(&self, paths: &[PathBuf]) -> Result<Hold, RingError> {
+    /// [`LruError::Vanished`] when one of them is gone (fetch it again), [`LruError::Io`].
+    pub fn hold(&self, paths: &[PathBuf]) -> Result<Hold, LruError> {
         let root = fs::canonicalize(self.place.root()).map_err(|source| self.io(source))?;
         let used: Vec<Used> = paths.iter().filter_map(|path| used_at(&root, path)).collect();
         for Used { repo, hash, .. } in &used {
@@ -164,7 +164,7 @@ impl Ring {
         let leave = || Note::leave(&self.place.holds(), &text).map_err(|source| self.io(source));
         let note = if used.is_empty() { None } else { Some(leave()?) };
         match paths.iter().find(|path| !path.exists()) {
-            Some(path) => Err(RingError::Vanished { path: path.clone() }),
+            Some(path) => Err(LruError::Vanished { path: path.clone() }),
             None => Ok(Hold { _note: note }),
         }
     }
@@ -172,8 +172,8 @@ impl Ring {
     /// What the cache holds, by repository and commit.
     ///
     /// # Errors
-    /// [`RingError::Io`].
-    pub fn entries(&self) -> Result<Vec<Entry>, RingError> {
+    /// [`LruError::Io`].
+    pub fn entries(&self) -> Result<Vec<Entry>, LruError> {
         let scan = self.scan(None)?;
         let mut entries = Vec::new();
         for shelf in &scan.shelves {
@@ -186,13 +186,13 @@ impl Ring {
     /// How much the cache holds.
     ///
     /// # Errors
-    /// [`RingError::Io`].
-    pub fn usage(&self) -> Result<Usage, RingError> {
+    /// [`LruError::Io`].
+    pub fn usage(&self) -> Result<Usage, LruError> {
         let scan = self.scan(None)?;
         self.usage_of(&scan)
     }
 
-    fn usage_of(&self, scan: &Scan) -> Result<Usage, RingError> {
+    fn usage_of(&self, scan: &Scan) -> Result<Usage, LruError> {
         let ours = scan.bytes(|_, _, blob| blob.ours) + scan.unfinished(true) + scan.unfinished(false);
         let foreign = scan.bytes(|_, _, blob| !blob.ours);
         let held = scan.bytes(|shelf, hash, blob| blob.ours && scan.is_used(&shelf.repo, hash));
@@ -203,8 +203,8 @@ impl Ring {
     /// Hashes every file of an entry and notes the outcome; gives those whose content is not what their name says.
     ///
     /// # Errors
-    /// [`RingError::Io`].
-    pub fn verify(&self, entry: &Entry) -> Result<Vec<Cached>, RingError> {
+    /// [`LruError::Io`].
+    pub fn verify(&self, entry: &Entry) -> Result<Vec<Cached>, LruError> {
         let mut bad = Vec::new();
         for cached in &entry.files {
             if !self.is_right(&entry.repo, cached)? {
@@ -214,9 +214,9 @@ impl Ring {
         Ok(bad)
     }
 
-    fn is_right(&self, repo: &Repo, cached: &Cached) -> Result<bool, RingError> {
+    fn is_right(&self, repo: &Repo, cached: &Cached) -> Result<bool, LruError> {
         let path = self.place.blob(repo, &cached.hash);
-        let io = |source| RingError::Io { path: path.clone(), source };
+        let io = |source| LruError::Io { path: path.clone(), source };
         let metadata = fs::metadata(&path).map_err(io)?;
         let right = hash_of(&path, &cached.hash).map_err(io)? == cached.hash;
         let stamp = if right { Some(Stamp::of(&metadata).map_err(io)?) } else { None };
@@ -229,17 +229,17 @@ impl Ring {
     /// that are gone. What other tools fetched stays unless `foreign` is set.
     ///
     /// # Errors
-    /// [`RingError::Io`].
-    pub fn prune(&self, foreign: bool, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, RingError> {
+    /// [`LruError::Io`].
+    pub fn prune(&self, foreign: bool, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
         self.sweep(if foreign { Whose::Anybodys } else { Whose::Ours }, wanted)
     }
 
-    fn scan(&self, own: Option<&Note>) -> Result<Scan, RingError> {
+    fn scan(&self, own: Option<&Note>) -> Result<Scan, LruError> {
         Scan::of(&self.place, own).map_err(|source| self.io(source))
     }
 
-    fn io(&self, source: io::Error) -> RingError {
-        RingError::Io { path: self.place.root().to_owned(), source }
+    fn io(&self, source: io::Error) -> LruError {
+        LruError::Io { path: self.place.root().to_owned(), source }
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn next_page(link: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::FileHash;
+    use crate::FileHash;
 
     fn files(text: &str) -> Result<Vec<RemoteFile>, AnswerProblem> {
         let mut files = BTreeMap::new();

@@ -22,7 +22,7 @@ const LARGE: usize = if cfg!(test) { 1 << 8 } else { 1 << 18 };
 static SPARE: Mutex<Spare> = Mutex::new(Spare(Vec::new()));
 
 /// A fixed number of 32-bit floats.
-pub struct Floats(Held);
+pub struct F32Buffer(Held);
 
 enum Held {
     Heap(Vec<f32>),
@@ -70,7 +70,7 @@ fn spare<T>(act: impl FnOnce(&mut Spare) -> T) -> T {
     act(&mut SPARE.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-impl Floats {
+impl F32Buffer {
     /// So many zeros.
     pub fn zeroed(len: usize) -> Self {
         let mut floats = Self::to_fill(len);
@@ -128,7 +128,7 @@ fn advised(pages: MmapMut) -> MmapMut {
     pages
 }
 
-impl Deref for Floats {
+impl Deref for F32Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -139,7 +139,7 @@ impl Deref for Floats {
     }
 }
 
-impl DerefMut for Floats {
+impl DerefMut for F32Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             Held::Heap(values) => values,
@@ -148,19 +148,19 @@ impl DerefMut for Floats {
     }
 }
 
-impl From<Vec<f32>> for Floats {
+impl From<Vec<f32>> for F32Buffer {
     fn from(values: Vec<f32>) -> Self {
         Self(Held::Heap(values))
     }
 }
 
-impl FromIterator<f32> for Floats {
+impl FromIterator<f32> for F32Buffer {
     fn from_iter<I: IntoIterator<Item = f32>>(values: I) -> Self {
         Self(Held::Heap(values.into_iter().collect()))
     }
 }
 
-impl<'a> IntoIterator for &'a Floats {
+impl<'a> IntoIterator for &'a F32Buffer {
     type Item = &'a f32;
     type IntoIter = std::slice::Iter<'a, f32>;
 
@@ -169,7 +169,7 @@ impl<'a> IntoIterator for &'a Floats {
     }
 }
 
-impl<'a> IntoIterator for &'a mut Floats {
+impl<'a> IntoIterator for &'a mut F32Buffer {
     type Item = &'a mut f32;
     type IntoIter = std::slice::IterMut<'a, f32>;
 
@@ -178,7 +178,7 @@ impl<'a> IntoIterator for &'a mut Floats {
     }
 }
 
-impl Clone for Floats {
+impl Clone for F32Buffer {
     fn clone(&self) -> Self {
         let mut copy = Self::to_fill(self.len());
         copy.copy_from_slice(self);
@@ -186,19 +186,19 @@ impl Clone for Floats {
     }
 }
 
-impl PartialEq for Floats {
+impl PartialEq for F32Buffer {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl PartialEq<Vec<f32>> for Floats {
+impl PartialEq<Vec<f32>> for F32Buffer {
     fn eq(&self, other: &Vec<f32>) -> bool {
         **self == **other
     }
 }
 
-impl fmt::Debug for Floats {
+impl fmt::Debug for F32Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }
@@ -209,8 +209,8 @@ mod tests {
     use super::*;
     use burn::tensor::{Device, Tensor};
 
-    fn counting(len: usize) -> Floats {
-        let mut floats = Floats::zeroed(len);
+    fn counting(len: usize) -> F32Buffer {
+        let mut floats = F32Buffer::zeroed(len);
         assert!(floats.iter().all(|&value| value == 0.0));
         floats.iter_mut().zip(1u16..).for_each(|(value, n)| *value = f32::from(n));
         floats
@@ -257,7 +257,7 @@ mod tests {
     fn zeros_are_zeros_on_used_pages_too() {
         for _ in 0..3 {
             drop(counting(LARGE + 7));
-            assert!(Floats::zeroed(LARGE + 7).iter().all(|&value| value == 0.0));
+            assert!(F32Buffer::zeroed(LARGE + 7).iter().all(|&value| value == 0.0));
         }
     }
 

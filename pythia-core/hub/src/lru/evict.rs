@@ -12,11 +12,11 @@ use std::path::Path;
 use super::claim;
 use super::scan::{Scan, Shelf, branches, files_below};
 use super::{Entry, Pruned};
-use crate::hub::ledger::Ledger;
-use crate::hub::owner::Owner;
-use crate::hub::partial::free_name;
-use crate::hub::place::{self, Place};
-use crate::hub::{Commit, FileHash, Repo};
+use crate::ledger::Ledger;
+use crate::owner::Owner;
+use crate::partial::free_name;
+use crate::place::{self, Place};
+use crate::{Commit, FileHash, Repo};
 
 /// What may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
