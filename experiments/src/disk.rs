@@ -116,7 +116,7 @@ impl Disk {
                 return Some(cell.name(study));
             }
         }
-        let donors = probe.spec.donors();
+        let donors = probe.spec.source_checkpoints();
         let suspected = donors.iter().any(|label| newer(Some(Step::from_label(*label))));
         let changed = suspected && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors));
         changed.then(|| format!("{}, one of the steps {donors:?} that probe `{}` reads,", model.label, probe.name))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pythia_core::model::GptNeoX;
 use pythia_core::weights::WeightError;
-use pythia_probes::{Donors, ProbeSpec};
+use pythia_probes::{ProbeSpec, SourceCheckpoints};
 
 use crate::load::{LoadError, Loaded, RunsOn};
 use crate::plan::Source;
@@ -26,7 +26,7 @@ pub struct Donor {
 pub fn asked_for<'a>(probes: impl IntoIterator<Item = &'a ProbeSpec>) -> BTreeMap<u32, bool> {
     let mut labels = BTreeMap::new();
     for probe in probes {
-        for label in probe.donors() {
+        for label in probe.source_checkpoints() {
             *labels.entry(label).or_insert(false) |= probe.reads_logits();
         }
     }
@@ -37,7 +37,7 @@ pub fn asked_for<'a>(probes: impl IntoIterator<Item = &'a ProbeSpec>) -> BTreeMa
 #[derive(Debug, Default)]
 pub struct Lent {
     /// The checkpoints.
-    pub models: Donors,
+    pub models: SourceCheckpoints,
     hashes: BTreeMap<u32, String>,
     failed: BTreeMap<u32, LoadError>,
 }

@@ -5,11 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use pythia_hub::{
-    Budget, Hold, Hub, HubError, Lock, LockError, Pin, RemoteFile, Repo, LruCache, LruError, SettingsError,
-};
 use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
 use pythia_core::suite::{ModelId, Step};
+use pythia_hub::{
+    Budget, Hold, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo, SettingsError,
+};
 
 use pythia_probes::Bytes;
 
@@ -139,7 +139,7 @@ impl Wish {
         let grid: Vec<u32> = id.info().grid().iter().map(|step| step.label()).collect();
         let steps = &experiment.steps;
         let chosen = steps.get_ref().select(&grid, id.name(), &steps.span()).unwrap_or_default();
-        let donors = experiment.probes.iter().flat_map(|probe| probe.spec.donors());
+        let donors = experiment.probes.iter().flat_map(|probe| probe.spec.source_checkpoints());
         let labels = chosen.into_iter().chain(donors).filter(|label| grid.contains(label));
         Self { id, steps: labels.map(Step::from_label).collect() }
     }

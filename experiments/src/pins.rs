@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pythia_hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
 use pythia_core::suite::{ModelId, Step};
+use pythia_hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
 
 use crate::integrity::{Status, Twins, Verdict};
 

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
     use arrow::datatypes::{Float64Type, Int64Type};
-    use pythia_probes::Kind;
+    use pythia_probes::ColumnKind as Kind;
 
     fn table() -> Table {
         let mut table = Table::builder([("layer", Kind::Int), ("definition", Kind::Text), ("value", Kind::Float)]);

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::Backend;
-use pythia_hub::Lock;
 use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
+use pythia_hub::Lock;
 use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
@@ -198,7 +198,7 @@ fn check_probe(
     grid: &[u32],
     probe: &ProbeEntry,
 ) -> Vec<Located> {
-    let donors = no_such_donors(&probe.spec.donors(), grid, &probe.name, &model.label);
+    let donors = no_such_donors(&probe.spec.source_checkpoints(), grid, &probe.name, &model.label);
     let mut problems: Vec<Located> =
         donors.into_iter().map(|(label, problem)| Located::new(problem, place_of_donor(probe, label))).collect();
     let context = model.context(experiment, &inputs.contents);
@@ -216,7 +216,7 @@ fn check_probe(
 }
 
 fn place_of_donor(probe: &ProbeEntry, label: u32) -> Range<usize> {
-    probe.place_of(&ProbeError::NoDonor { label })
+    probe.place_of(&ProbeError::NoSourceCheckpoint { label })
 }
 
 /// The donors that are no checkpoints of the model.
@@ -224,7 +224,7 @@ fn no_such_donors(donors: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec
     let unknown = donors.iter().filter(|label| !grid.contains(label));
     let problem = |&step: &u32| {
         let (probe, model) = (probe.to_owned(), model.to_owned());
-        (step, Problem::NoDonor { probe, step, model, nearest: nearest(step, grid) })
+        (step, Problem::NoSourceCheckpoint { probe, step, model, nearest: nearest(step, grid) })
     };
     unknown.map(problem).collect()
 }
@@ -239,7 +239,7 @@ mod tests {
         let problems = no_such_donors(&[0, 300], &[0, 1, 512], "p", "tiny");
         let words = "probe `p` reads step 300, which is not a checkpoint of tiny";
         assert_eq!(problems.iter().map(|(_, problem)| problem.to_string()).collect::<Vec<_>>(), [words]);
-        assert!(matches!(&problems[0].1, Problem::NoDonor { nearest, .. } if *nearest == [1, 512]));
+        assert!(matches!(&problems[0].1, Problem::NoSourceCheckpoint { nearest, .. } if *nearest == [1, 512]));
         assert_eq!(no_such_donors(&[0], &[], "p", "one").len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use burn::tensor::Tensor;
 
-use crate::{Activation, ModelShape, HookError, HookPoint, Hooks, Region, Site};
+use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, Site};
 
 /// What to do with an activation.
 #[derive(Clone)]

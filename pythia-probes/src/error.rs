@@ -258,7 +258,7 @@ pub enum ProbeError {
     },
     /// A checkpoint that the probe names was not loaded.
     #[error("the checkpoint of step {label} was not loaded")]
-    NoDonor {
+    NoSourceCheckpoint {
         /// The label of its step.
         label: u32,
     },
@@ -281,7 +281,7 @@ impl ProbeError {
             | ProbeError::Tokenizer { field, .. } => Some(field),
             ProbeError::Pairs(error) => Some(error.field()),
             ProbeError::Hook(_) => Some("hooks"),
-            ProbeError::NoDonor { .. } => Some("donor"),
+            ProbeError::NoSourceCheckpoint { .. } => Some("source"),
             ProbeError::Vector { .. } => Some("vector"),
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),

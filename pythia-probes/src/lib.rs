@@ -15,7 +15,7 @@
 //! - `chosen`: prompts for those two, by text, token ids, or at random; [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
 //! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
 //! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
-//! - [`causal`]: what probes that intervene share: the bench of base runs, places, effects and their intervals;
+//! - [`causal`]: what probes that intervene share: the paired of base runs, places, effects and their intervals;
 //! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
 //! - [`path_patching`]: what one component of the model sends to one other, everything between them frozen;
 //! - [`cross_checkpoint`]: activations and weights of another checkpoint in this one;
@@ -34,46 +34,32 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod ablation;
-pub mod activation_patching;
-pub mod attention_patterns;
 pub mod bytes;
-pub mod causal;
 mod chosen;
-pub mod cross_checkpoint;
 pub mod engine;
 pub mod error;
+pub mod families;
 #[cfg(test)]
 mod goldens;
-pub mod head_scores;
-pub mod induction_loss;
-pub mod interventions;
-pub mod logit_lens;
 pub mod loss;
 pub mod metric;
 #[cfg(all(test, feature = "wgpu"))]
 mod on_device;
 pub mod pairs;
-pub mod path_patching;
+pub mod probes;
 pub mod prompts;
-mod reading;
+mod retry_on_oom;
 pub mod run;
-mod smaller;
-pub mod spec;
-pub mod steering;
 pub mod subject;
 mod sums;
 pub mod table;
 #[cfg(test)]
 mod testing;
-pub mod token_loss;
-pub mod weight_norms;
-pub mod weights;
 
 pub use bytes::Bytes;
 pub use error::ProbeError;
+pub use families::weights::{ParamSource, WeightSubject, run_on_weights};
+pub use probes::spec::{Estimate, ProbeKind, ProbeSpec};
 pub use run::{Answer, run};
-pub use spec::{Estimate, ProbeKind, ProbeSpec};
-pub use subject::{Context, Donors, Files, Subject};
-pub use table::{Column, Kind, Table};
-pub use weights::{ParamSource, WeightSubject, run_on_weights};
+pub use subject::{Context, Files, SourceCheckpoints, Subject};
+pub use table::{Column, ColumnKind, Table};

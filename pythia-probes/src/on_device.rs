@@ -7,7 +7,7 @@ use pythia_core::device::DeviceName;
 fn reading_probes_say_on_a_gpu_what_they_say_on_the_cpu() {
     let device = DeviceName::Wgpu(0).open().expect("a GPU").device;
     crate::sums::tests::agree(&device);
-    crate::head_scores::agree(&device);
-    crate::logit_lens::agree(&device);
-    crate::reading::tests::agree(&device, 1e-5);
+    crate::probes::head_scores::agree(&device);
+    crate::probes::logit_lens::agree(&device);
+    crate::families::reading::tests::agree(&device, 1e-5);
 }

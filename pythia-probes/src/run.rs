@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::error::ProbeError;
-use crate::spec::{Family, ProbeSpec};
+use crate::families::{causal, reading};
+use crate::probes::spec::{Family, ProbeSpec};
 use crate::subject::Subject;
 use crate::table::Table;
-use crate::{causal, reading};
 
 /// What a probe answers: its tables, in the order of [`ProbeSpec::tables`].
 pub type Answer = Vec<Table>;
@@ -45,8 +45,8 @@ fn ready(probe: &ProbeSpec, subject: &Subject, seed: u64) -> Result<(), ProbeErr
     if probe.reads_logits() && !subject.model.can_unembed() {
         return Err(ProbeError::NoUnembedding { probe: probe.kind() });
     }
-    let missing = probe.donors().into_iter().find(|label| subject.donors.get(*label).is_none());
-    missing.map_or(Ok(()), |label| Err(ProbeError::NoDonor { label }))
+    let missing = probe.source_checkpoints().into_iter().find(|label| subject.source_checkpoints.get(*label).is_none());
+    missing.map_or(Ok(()), |label| Err(ProbeError::NoSourceCheckpoint { label }))
 }
 
 #[cfg(test)]
@@ -55,12 +55,12 @@ mod tests {
     use pythia_hooks::{HookPoint, Hooks, Site};
 
     use super::*;
-    use crate::head_scores::HeadScores;
-    use crate::induction_loss::InductionLoss;
-    use crate::reading::Observer;
+    use crate::families::reading::Observer;
+    use crate::probes::head_scores::HeadScores;
+    use crate::probes::induction_loss::InductionLoss;
+    use crate::probes::token_loss::TokenLoss;
     use crate::table::Column;
     use crate::testing::model;
-    use crate::token_loss::TokenLoss;
 
     /// 3 of its 24 embeddings are padding.
     fn subject(model: &GptNeoX) -> Subject<'_> {

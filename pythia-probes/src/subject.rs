@@ -30,12 +30,12 @@ impl Files {
 /// Other checkpoints of the same model, by the label of their step, for probes that carry something from one checkpoint
 /// into another. All have the subject's shape.
 #[derive(Clone, Debug, Default)]
-pub struct Donors(pub BTreeMap<u32, GptNeoX>);
+pub struct SourceCheckpoints(pub BTreeMap<u32, GptNeoX>);
 
-impl Donors {
+impl SourceCheckpoints {
     /// No other checkpoint, for probes that ask for none.
-    pub const NONE: &'static Donors = {
-        static NONE: Donors = Donors(BTreeMap::new());
+    pub const NONE: &'static SourceCheckpoints = {
+        static NONE: SourceCheckpoints = SourceCheckpoints(BTreeMap::new());
         &NONE
     };
 
@@ -60,14 +60,22 @@ pub struct Subject<'a> {
     pub tokenizer: Option<&'a Tokenizer>,
     /// The files that the probes name ([`ProbeSpec::files`](crate::ProbeSpec::files)).
     pub files: &'a Files,
-    /// The checkpoints that the probes ask for ([`ProbeSpec::donors`](crate::ProbeSpec::donors)).
-    pub donors: &'a Donors,
+    /// The checkpoints that the probes ask for ([`ProbeSpec::source_checkpoints`](crate::ProbeSpec::source_checkpoints)).
+    pub source_checkpoints: &'a SourceCheckpoints,
 }
 
 impl<'a> Subject<'a> {
-    /// A model with `vocab` ids, a BOS with the id `bos`, and nothing else: no tokenizer, file or donor.
+    /// A model with `vocab` ids, a BOS with the id `bos`, and nothing else: no tokenizer, file or source.
     pub fn new(model: &'a GptNeoX, vocab: usize, prepend_bos: bool, bos: u32) -> Self {
-        Self { model, vocab, prepend_bos, bos, tokenizer: None, files: Files::NONE, donors: Donors::NONE }
+        Self {
+            model,
+            vocab,
+            prepend_bos,
+            bos,
+            tokenizer: None,
+            files: Files::NONE,
+            source_checkpoints: SourceCheckpoints::NONE,
+        }
     }
 
     /// The ids a prompt may use.

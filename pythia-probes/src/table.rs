@@ -56,7 +56,7 @@ impl Column {
 
 /// One value on its way into a [`Table`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
+pub enum TableValue {
     /// For a [`Column::Text`].
     Text(String),
     /// For a [`Column::Int`].
@@ -65,52 +65,52 @@ pub enum Cell {
     Float(Option<f64>),
 }
 
-impl From<&str> for Cell {
+impl From<&str> for TableValue {
     fn from(value: &str) -> Self {
-        Cell::Text(value.to_owned())
+        TableValue::Text(value.to_owned())
     }
 }
 
-impl From<usize> for Cell {
+impl From<usize> for TableValue {
     /// A count beyond `i64` (which no tensor has) becomes null.
     fn from(value: usize) -> Self {
-        Cell::Int(i64::try_from(value).ok())
+        TableValue::Int(i64::try_from(value).ok())
     }
 }
 
-impl From<Option<usize>> for Cell {
+impl From<Option<usize>> for TableValue {
     fn from(value: Option<usize>) -> Self {
-        Cell::Int(value.and_then(|value| i64::try_from(value).ok()))
+        TableValue::Int(value.and_then(|value| i64::try_from(value).ok()))
     }
 }
 
-impl From<String> for Cell {
+impl From<String> for TableValue {
     fn from(value: String) -> Self {
-        Cell::Text(value)
+        TableValue::Text(value)
     }
 }
 
-impl From<u32> for Cell {
+impl From<u32> for TableValue {
     fn from(value: u32) -> Self {
-        Cell::Int(Some(i64::from(value)))
+        TableValue::Int(Some(i64::from(value)))
     }
 }
 
-impl From<f64> for Cell {
+impl From<f64> for TableValue {
     fn from(value: f64) -> Self {
-        Cell::Float(Some(value))
+        TableValue::Float(Some(value))
     }
 }
 
-impl From<Option<f64>> for Cell {
+impl From<Option<f64>> for TableValue {
     fn from(value: Option<f64>) -> Self {
-        Cell::Float(value)
+        TableValue::Float(value)
     }
 }
 
 /// The kind of a column, for a table that is still empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// [`Column::Text`].
     Text,
     /// [`Column::Int`].
@@ -119,12 +119,12 @@ pub enum Kind {
     Float,
 }
 
-impl Kind {
+impl ColumnKind {
     fn empty(self) -> Column {
         match self {
-            Kind::Text => Column::Text(Vec::new()),
-            Kind::Int => Column::Int(Vec::new()),
-            Kind::Float => Column::Float(Vec::new()),
+            ColumnKind::Text => Column::Text(Vec::new()),
+            ColumnKind::Int => Column::Int(Vec::new()),
+            ColumnKind::Float => Column::Float(Vec::new()),
         }
     }
 }
@@ -137,7 +137,7 @@ pub struct Table {
 
 impl Table {
     /// An empty table with these columns, to be filled row by row.
-    pub fn builder(header: impl IntoIterator<Item = (&'static str, Kind)>) -> TableBuilder {
+    pub fn builder(header: impl IntoIterator<Item = (&'static str, ColumnKind)>) -> TableBuilder {
         let header: Vec<_> = header.into_iter().collect();
         let columns = header.iter().map(|(name, kind)| (*name, kind.empty())).collect();
         TableBuilder { header: header.into_iter().map(|(_, kind)| kind).collect(), columns }
@@ -167,7 +167,7 @@ impl Table {
 /// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
-    header: Vec<Kind>,
+    header: Vec<ColumnKind>,
     columns: Vec<(&'static str, Column)>,
 }
 
@@ -177,22 +177,24 @@ impl TableBuilder {
     /// # Panics
     /// If there are more or fewer cells than columns, or a cell is of another kind than its column: that is a mistake in the
     /// probe, not in what it was given.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        let cells: Vec<Cell> = cells.into_iter().collect();
+    pub fn row(&mut self, cells: impl IntoIterator<Item = TableValue>) {
+        let cells: Vec<TableValue> = cells.into_iter().collect();
         assert_eq!(cells.len(), self.columns.len(), "a row has a cell per column");
         for (index, cell) in cells.iter().enumerate() {
             let fits = matches!(
                 (self.header[index], cell),
-                (Kind::Text, Cell::Text(_)) | (Kind::Int, Cell::Int(_)) | (Kind::Float, Cell::Float(_))
+                (ColumnKind::Text, TableValue::Text(_))
+                    | (ColumnKind::Int, TableValue::Int(_))
+                    | (ColumnKind::Float, TableValue::Float(_))
             );
             assert!(fits, "column {} is {:?}, not {cell:?}", self.columns[index].0, self.header[index]);
         }
         for ((_, column), cell) in self.columns.iter_mut().zip(cells) {
             match (column, cell) {
-                (Column::Text(values), Cell::Text(value)) => values.push(value),
-                (Column::Int(values), Cell::Int(value)) => values.push(value),
+                (Column::Text(values), TableValue::Text(value)) => values.push(value),
+                (Column::Int(values), TableValue::Int(value)) => values.push(value),
                 // Adding zero makes −0 plain.
-                (Column::Float(values), Cell::Float(value)) => {
+                (Column::Float(values), TableValue::Float(value)) => {
                     values.push(value.filter(|value| value.is_finite()).map(|value| value + 0.0));
                 }
                 _ => unreachable!("the kinds were compared above, before anything was added"),
@@ -222,7 +224,8 @@ mod tests {
 
     #[test]
     fn rows_go_in_whole_and_nothing_but_finite_numbers_stays() {
-        let mut table = Table::builder([("layer", Kind::Int), ("value", Kind::Float), ("status", Kind::Text)]);
+        let mut table =
+            Table::builder([("layer", ColumnKind::Int), ("value", ColumnKind::Float), ("status", ColumnKind::Text)]);
         for value in [0.5, f64::NAN, f64::INFINITY] {
             table.row([3_usize.into(), value.into(), measured(value).1.into()]);
         }
@@ -240,6 +243,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "column layer is Int")]
     fn a_cell_of_the_wrong_kind_is_refused() {
-        Table::builder([("layer", Kind::Int)]).row([0.5.into()]);
+        Table::builder([("layer", ColumnKind::Int)]).row([0.5.into()]);
     }
 }

@@ -7,11 +7,13 @@ use burn::tensor::DType;
 use pythia_core::{model::GptNeoX, weights::Profile};
 use pythia_probes::{
     Column, ProbeSpec, Subject, Table,
-    head_scores::{Family, HeadScores},
-    induction_loss::InductionLoss,
+    probes::{
+        head_scores::{Family, HeadScores},
+        induction_loss::InductionLoss,
+        token_loss::TokenLoss,
+    },
     prompts::{Prompts, Repeated, Vocabulary},
     run,
-    token_loss::TokenLoss,
 };
 use pythia_tests::{
     cases::{self, Case},

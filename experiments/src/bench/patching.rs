@@ -2,7 +2,7 @@
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};
-use pythia_probes::engine::{Cell, Donor, Run, Sweep, Value, wave};
+use pythia_probes::engine::{IntervenedRun, Run, SourceActivations, Sweep, Value, cone};
 use pythia_probes::metric::{Metric, Question, Readout};
 
 use crate::failure::Failure;
@@ -51,9 +51,9 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
             row[at] = (row[at] + 1) % vocab;
         }
     }
-    let value = if kind == Kind::Ablation { Value::Zero } else { Value::Donor(0) };
-    let cells: Vec<Cell> =
-        kind.places(model, length).into_iter().map(|(point, region)| Cell::of(point, region, value)).collect();
+    let value = if kind == Kind::Ablation { Value::Zero } else { Value::Source(0) };
+    let cells: Vec<IntervenedRun> =
+        kind.places(model, length).into_iter().map(|(point, region)| IntervenedRun::of(point, region, value)).collect();
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
         at: length - 1,
@@ -61,20 +61,25 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
         wrongs: vec![tokens[1]],
     };
     let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
-    let points = wave::base_points(&model.model_shape(), []);
-    let donors: Vec<Donor> = match kind {
+    let points = cone::base_points(&model.model_shape(), []);
+    let sources: Vec<SourceActivations> = match kind {
         Kind::Ablation => Vec::new(),
-        Kind::Residual => vec![donor(model, clean, &points, Site::ResidPre)?],
-        Kind::Heads | Kind::HeadsByPosition => vec![donor(model, clean, &points, Site::Z)?],
+        Kind::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
+        Kind::Heads | Kind::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
     };
     let base = Run::of(model, corrupt, points)?;
-    let sweep = Sweep { model, base: &base, donors: &donors, readout: &readout, memory: MEMORY };
-    let (scores, work) = wave::scores(&sweep, &cells)?;
+    let sweep = Sweep { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
+    let (scores, work) = cone::scores(&sweep, &cells)?;
     std::hint::black_box(scores);
     Ok(work.flops)
 }
 
-fn donor(model: &GptNeoX, tokens: Vec<Vec<u32>>, points: &[HookPoint], site: Site) -> Result<Donor, Failure> {
+fn source(
+    model: &GptNeoX,
+    tokens: Vec<Vec<u32>>,
+    points: &[HookPoint],
+    site: Site,
+) -> Result<SourceActivations, Failure> {
     let run = Run::of(model, tokens, points.iter().copied().filter(|point| point.site() == site))?;
     Ok(run.seen().clone())
 }

@@ -9,7 +9,7 @@ use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
 use pythia_core::weights::{self, Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
-use pythia_probes::head_scores::{Family, HeadScores};
+use pythia_probes::probes::head_scores::{Family, HeadScores};
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 

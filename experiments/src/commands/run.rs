@@ -256,9 +256,9 @@ mod tests {
     use crate::config::{self, ConfigErrors};
     use crate::sink;
     use crate::testing::{self, Scratch};
-    use pythia_hub::Lock;
     use pythia_core::params::Param;
     use pythia_core::weights::to_safetensors;
+    use pythia_hub::Lock;
     use std::collections::BTreeMap;
     use std::fs;
     use std::path::Path;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use pythia_hub::Lock;
 use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
 use pythia_core::suite::{Checkpoint, ModelId, Step};
+use pythia_hub::Lock;
 use serde_json::json;
 
 use crate::exit::{self, Exit};

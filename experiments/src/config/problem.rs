@@ -168,7 +168,7 @@ pub enum Problem {
     },
     /// A probe reads another checkpoint, and the model was not saved at that step.
     #[error("probe `{probe}` reads step {step}, which is not a checkpoint of {model}")]
-    NoDonor {
+    NoSourceCheckpoint {
         /// The probe's name.
         probe: String,
         /// The step it asks for.
@@ -222,7 +222,7 @@ impl Problem {
             }
             Problem::SharedFolder { .. } => vec!["give one of them another name".into()],
             Problem::Input { .. } => vec!["paths count from the folder where the command runs".into()],
-            Problem::NoDonor { nearest, .. } if nearest.is_empty() => {
+            Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
                 vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
             }
             Problem::DuplicateModel { .. } => {
@@ -234,7 +234,7 @@ impl Problem {
             Problem::NotACheckpoint { nearest, .. } if nearest.is_empty() => {
                 vec!["it is a single model without steps: write steps = \"all\"".into()]
             }
-            Problem::NotACheckpoint { nearest, .. } | Problem::NoDonor { nearest, .. } => {
+            Problem::NotACheckpoint { nearest, .. } | Problem::NoSourceCheckpoint { nearest, .. } => {
                 vec![format!("the nearest checkpoints are {}", list(nearest))]
             }
             Problem::NoStep { span: Some((first, last)), .. } => {

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pythia_hub::{FileHash, RemoteFile};
 use pythia_core::suite::Step;
+use pythia_hub::{FileHash, RemoteFile};
 
 use super::{Status, Verdict, are_expected_twins};
 

@@ -3,7 +3,7 @@ use std::fs;
 
 use arrow::compute::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use pythia_probes::{Kind, Table};
+use pythia_probes::{ColumnKind as Kind, Table};
 
 use super::*;
 use crate::sink::Stamp;

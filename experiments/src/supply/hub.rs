@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pythia_hub::{Hub, HubError, Reservation, LruCache, LruError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
+use pythia_hub::{Hub, HubError, LruCache, LruError, Reservation};
 
 use super::kept::Keeper;
 use super::ticker::Ticker;

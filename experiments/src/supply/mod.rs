@@ -5,9 +5,9 @@ mod kept;
 mod parts;
 mod ticker;
 
-use pythia_hub::{HubError, LockError, LruError};
 use pythia_core::store::CheckpointFiles;
 use pythia_core::weights::WeightError;
+use pythia_hub::{HubError, LockError, LruError};
 
 use crate::load::Job;
 

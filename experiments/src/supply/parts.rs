@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use pythia_hub::{Hub, HubError, Pin, RemoteFile, Repo, Reservation, LruError};
 use pythia_core::params::Param;
 use pythia_core::weights::{self, WeightFiles};
+use pythia_hub::{Hub, HubError, LruError, Pin, RemoteFile, Repo, Reservation};
 
 use super::SupplyError;
 use super::hub::FromHub;

@@ -55,7 +55,7 @@ impl Sweep<'_> {
         let subject = Subject {
             tokenizer: model.tokenizer.as_ref(),
             files: &self.study.inputs.contents,
-            donors: &lent.models,
+            source_checkpoints: &lent.models,
             ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
         };
         let answers = pythia_probes::run(&self.specs(probes), &subject, experiment.seed);

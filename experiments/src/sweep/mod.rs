@@ -169,7 +169,7 @@ impl Sweep<'_> {
     fn ready(&self, cell: &Cell, lent: &Lent) -> (Vec<usize>, Vec<CellError>) {
         let (mut ready, mut errors) = (Vec::new(), Vec::new());
         for probe in cell.open_probes() {
-            match lent.missing(&self.study.experiment.probes[probe].spec.donors()) {
+            match lent.missing(&self.study.experiment.probes[probe].spec.source_checkpoints()) {
                 None => ready.push(probe),
                 Some((label, error)) => {
                     let (reason, remedy) = (error.to_string(), error.remedy());
@@ -190,7 +190,7 @@ impl Sweep<'_> {
             tensor_hashes: read.to_string(),
             device_name: self.runs_on.compute.name.clone().filter(|_| cell.reads.model && !alone),
             tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
-            donor_weights_hash: lent.hashes(&spec.donors()),
+            donor_weights_hash: lent.hashes(&spec.source_checkpoints()),
             pairs: self.tallies.counts(cell.model, probe),
             positions: self.tallies.positions(cell.model, probe),
         }

@@ -17,13 +17,13 @@ mod http;
 mod ledger;
 mod listing;
 mod lock;
+mod lru;
 mod name;
 mod owner;
 mod partial;
 mod place;
 mod proxy;
 mod receive;
-mod lru;
 mod settings;
 mod tries;
 mod url;
@@ -33,8 +33,11 @@ pub use client::Hub;
 pub use clock::{Clock, Patience, SystemClock};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
+pub use lru::{Budget, Cached, Entry, Hold, LruCache, LruError, Pruned, Reservation, Usage};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
 pub use proxy::Proxies;
-pub use lru::{Budget, Cached, Entry, Hold, Pruned, Reservation, LruCache, LruError, Usage};
 pub use settings::{Settings, SettingsError, Token};
 pub use url::{Endpoint, UrlError};
+
+#[cfg(test)]
+mod testing;

@@ -21,7 +21,7 @@ mod swap;
 mod weights;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use pythia_hooks::{ModelShape, Hooks, Site, points_of};
+use pythia_hooks::{Hooks, ModelShape, Site, points_of};
 
 use crate::{config::NeoxConfig, device::ints};
 use norm::LayerNorm;

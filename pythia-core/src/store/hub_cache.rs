@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
 use super::{CheckpointFiles, Checkpoints, Description, Step};
-use pythia_hub::Commit;
 use crate::suite::{Checkpoint, ModelId, suite};
+use pythia_hub::Commit;
 
 /// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.
 const MAX_REFERENCE: u64 = 256;

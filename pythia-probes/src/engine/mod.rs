@@ -1,26 +1,26 @@
-//! Many interventions on one batch of prompts, each a [`Cell`], and the metrics of every prompt under each.
+//! Many interventions on one batch of prompts, each a [`IntervenedRun`], and the metrics of every prompt under each.
 //!
 //! Two engines answer alike:
 //!
 //! - [`naive`] runs every cell by a full forward pass with hooks. It is the judge.
-//! - [`wave`] computes what an intervention can change and takes everything else from the base run: one wave goes through the
+//! - [`cone`] computes what an intervention can change and takes everything else from the base run: one cone goes through the
 //!   layers, cells join it in the layer they touch, and the tokens they have changed so far are packed into one matrix.
 //!
-//! [`run`](Run::of) keeps what a run saw, [`cell`](Cell) says what to change, a [`Donor`] is what is put there.
+//! [`run`](Run::of) keeps what a run saw, [`cell`](IntervenedRun) says what to change, a [`SourceActivations`] is what is put there.
 
-mod cell;
+pub mod cone;
+mod intervened_run;
 mod naive;
 mod run;
 #[cfg(test)]
 pub(crate) mod tests;
-pub mod wave;
 
 use burn::tensor::Tensor;
 use pythia_core::model::GptNeoX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use cell::{Cell, Change, Donor, Value};
+pub use intervened_run::{Change, IntervenedRun, SourceActivations, Value};
 pub use run::Run;
 pub(crate) use run::select;
 
@@ -42,10 +42,10 @@ pub enum Engine {
 pub struct Sweep<'a> {
     /// The model.
     pub model: &'a GptNeoX,
-    /// The run that cells change; it must hold the points of [`wave::base_points`] for the cone engine.
+    /// The run that cells change; it must hold the points of [`cone::base_points`] for the cone engine.
     pub base: &'a Run,
     /// What is put in place of activations.
-    pub donors: &'a [Donor],
+    pub sources: &'a [SourceActivations],
     /// What is read at the end.
     pub readout: &'a Readout,
     /// Bytes that the activations of cells may take at a time.
@@ -70,10 +70,10 @@ impl Sweep<'_> {
     ///
     /// # Errors
     /// An intervention that does not fit the run, reading from the device.
-    pub fn scores(&self, engine: Engine, cells: &[Cell]) -> Result<Vec<Scores>, ProbeError> {
+    pub fn scores(&self, engine: Engine, cells: &[IntervenedRun]) -> Result<Vec<Scores>, ProbeError> {
         match engine {
             Engine::Naive => cells.iter().map(|cell| naive::scores(self, cell)).collect(),
-            Engine::Cone => wave::scores(self, cells).map(|(scores, _)| scores),
+            Engine::Cone => cone::scores(self, cells).map(|(scores, _)| scores),
         }
     }
 

@@ -3,17 +3,17 @@
 use pythia_core::model::Residual;
 use pythia_hooks::{Interventions, Site};
 
-use super::{Cell, Scores, Sweep};
+use super::{IntervenedRun, Scores, Sweep};
 use crate::error::ProbeError;
 
 /// The metrics of one cell, by a full forward pass.
-pub(super) fn scores(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeError> {
+pub(super) fn scores(sweep: &Sweep<'_>, cell: &IntervenedRun) -> Result<Scores, ProbeError> {
     run(sweep, cell, None)
 }
 
 /// The metrics of one cell, by running on from the base run's stream before the first layer that it touches. For sites that the
-/// wave does not know.
-pub(super) fn restarted(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeError> {
+/// cone does not know.
+pub(super) fn restarted(sweep: &Sweep<'_>, cell: &IntervenedRun) -> Result<Scores, ProbeError> {
     // A change of the embedding lies before every layer, and what has no layer otherwise lies behind them all.
     let embed = cell.changes.iter().any(|change| change.point.site() == Site::Embed);
     let first = cell.changes.iter().filter_map(|change| change.point.layer()).min().filter(|_| !embed);
@@ -23,8 +23,8 @@ pub(super) fn restarted(sweep: &Sweep<'_>, cell: &Cell) -> Result<Scores, ProbeE
 }
 
 /// Runs on from `start`, or from the tokens.
-fn run(sweep: &Sweep<'_>, cell: &Cell, start: Option<Residual>) -> Result<Scores, ProbeError> {
-    let mut hooks = Interventions::new(cell.interventions(sweep.donors), &sweep.model.model_shape())?;
+fn run(sweep: &Sweep<'_>, cell: &IntervenedRun, start: Option<Residual>) -> Result<Scores, ProbeError> {
+    let mut hooks = Interventions::new(cell.interventions(sweep.sources), &sweep.model.model_shape())?;
     let start = start.unwrap_or_else(|| sweep.model.embed(sweep.model.tokens(sweep.base.tokens()), &mut hooks));
     let end = sweep.model.advance(start, sweep.model.config().n_layers, &mut hooks);
     hooks.finish()?;

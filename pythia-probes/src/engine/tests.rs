@@ -108,26 +108,26 @@ fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Reg
     region
 }
 
-fn cell(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> Cell {
+fn cell(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
     let change = |dice: &mut Dice| {
         let point = points[dice.below(points.len())];
         let value = match dice.below(5) {
             0 => Value::Zero,
             1 => Value::Scale(0.5),
-            2 => Value::Add { donor: 0, factor: -0.25 },
-            _ => Value::Donor(0),
+            2 => Value::Add { source: 0, factor: -0.25 },
+            _ => Value::Source(0),
         };
         // Scores hold −inf, of which no multiple and no sum is a number, and a norm does not divide by zero.
         let delicate = matches!(point.site(), Site::AttnScores | Site::Ln2Scale);
-        let value = if delicate { Value::Donor(0) } else { value };
+        let value = if delicate { Value::Source(0) } else { value };
         Change { point, region: region(dice, point, batch, length), value }
     };
     let count = 1 + dice.below(3);
-    Cell { changes: (0..count).map(|_| change(dice)).collect() }
+    IntervenedRun { changes: (0..count).map(|_| change(dice)).collect() }
 }
 
 /// The points that cells touch.
-fn touched(cells: &[Cell]) -> impl Iterator<Item = HookPoint> {
+fn touched(cells: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
     cells.iter().flat_map(|cell| &cell.changes).map(|change| change.point)
 }
 
@@ -144,7 +144,7 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     };
     let readout = readout(dice, &corrupt, metrics);
     let points = changeable(&model);
-    let donor = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
+    let source = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
     let split = |point: HookPoint| {
         matches!(
             point.site(),
@@ -152,10 +152,10 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
         )
     };
     let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
-    let cells: Vec<Cell> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
+    let cells: Vec<IntervenedRun> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
     let base =
-        Run::of(&model, corrupt, wave::base_points(&model.model_shape(), touched(&cells))).expect("the points exist");
-    let sweep = Sweep { model: &model, base: &base, donors: &[donor], readout: &readout, memory };
+        Run::of(&model, corrupt, cone::base_points(&model.model_shape(), touched(&cells))).expect("the points exist");
+    let sweep = Sweep { model: &model, base: &base, sources: &[source], readout: &readout, memory };
     let naive = sweep.scores(Engine::Naive, &cells).expect("the naive engine runs");
     let cone = sweep.scores(Engine::Cone, &cells).expect("the cone engine runs");
     for ((cell, naive), cone) in cells.iter().zip(naive).zip(cone) {
@@ -195,27 +195,31 @@ fn a_small_budget_changes_nothing_but_the_number_of_parts() {
 }
 
 /// Every site, position and head of a patch from the clean run, as activation patching sweeps them.
-fn sweep_cells(length: usize, parallel: bool) -> Vec<Cell> {
+fn sweep_cells(length: usize, parallel: bool) -> Vec<IntervenedRun> {
     let mut cells = Vec::new();
     for layer in 0..LAYERS {
         for site in [Site::ResidPre, Site::AttnOut, Site::MlpOut, Site::ResidPost, Site::ResidMid, Site::MlpPost] {
             let exists = site != Site::ResidMid || !parallel;
-            let of =
-                |position| Cell::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Donor(0));
+            let of = |position| {
+                IntervenedRun::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Source(0))
+            };
             cells.extend((0..length).filter(|_| exists).map(of));
         }
         for site in [Site::Z, Site::Q, Site::K, Site::V, Site::Result] {
             for head in 0..HEADS {
                 let all = Region::all().along(Axis::Head, head as i64);
-                cells.push(Cell::of(site.at(layer), all.clone(), Value::Donor(0)));
-                let of =
-                    |position| Cell::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Donor(0));
+                cells.push(IntervenedRun::of(site.at(layer), all.clone(), Value::Source(0)));
+                let of = |position| {
+                    IntervenedRun::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Source(0))
+                };
                 cells.extend((0..length).map(of));
             }
         }
         for head in 0..HEADS as i64 {
             let row = |query| Region::all().along(Axis::Head, head).along(Axis::Query, query as i64);
-            cells.extend((0..length).map(|query| Cell::of(Site::Pattern.at(layer), row(query), Value::Donor(0))));
+            cells.extend(
+                (0..length).map(|query| IntervenedRun::of(Site::Pattern.at(layer), row(query), Value::Source(0))),
+            );
         }
     }
     cells
@@ -228,13 +232,13 @@ fn identities_hold() {
         let [clean, corrupt] = prompts(dice, 3, length, 3);
         let readout = readout(dice, &clean, &[Metric::LogitDiff, Metric::Kl]);
         let cells = sweep_cells(length, parallel);
-        let points = wave::base_points(&model.model_shape(), touched(&cells));
+        let points = cone::base_points(&model.model_shape(), touched(&cells));
         let all = || changeable(&model);
         let run = |tokens: &[Vec<u32>]| Run::of(&model, tokens.to_vec(), all()).expect("the points exist");
         let (clean_run, corrupt_run) = (run(&clean), run(&corrupt));
         assert!(points.iter().all(|point| clean_run.get(*point).is_some()));
-        let donors = [clean_run.seen().clone(), corrupt_run.seen().clone()];
-        let sweep = |base| Sweep { model: &model, base, donors: &donors[..1], readout: &readout, memory: 1 << 30 };
+        let sources = [clean_run.seen().clone(), corrupt_run.seen().clone()];
+        let sweep = |base| Sweep { model: &model, base, sources: &sources[..1], readout: &readout, memory: 1 << 30 };
         // A run patched with itself is that run, bit for bit.
         let base = sweep(&clean_run).base_scores().expect("scores");
         for (cell, scores) in cells.iter().zip(sweep(&clean_run).scores(Engine::Cone, &cells).expect("scores")) {
@@ -254,7 +258,7 @@ fn identities_hold() {
         assert!(changed > cells.len() / 4, "{changed} of {} cells change something", cells.len());
         // The whole embedding of the clean run restores its metric; so does the last stream.
         for whole in [Site::ResidPre.at(0), Site::Embed.at(0), Site::ResidPost.at(LAYERS - 1)] {
-            let cell = Cell::of(whole, Region::all(), Value::Donor(0));
+            let cell = IntervenedRun::of(whole, Region::all(), Value::Source(0));
             let restored = sweep(&corrupt_run).scores(Engine::Cone, &[cell]).expect("scores");
             for (restored, clean) in restored[0].iter().zip(&base) {
                 assert!((restored[0] - clean[0]).abs() < 1e-5, "{restored:?} {clean:?}");
@@ -262,9 +266,9 @@ fn identities_hold() {
         }
         // Nothing to change, a factor of zero: the base run.
         let nothing = [
-            Cell::default(),
-            Cell::of(Site::ResidPre.at(1), Region::all(), Value::Add { donor: 0, factor: 0.0 }),
-            Cell::of(Site::Z.at(1), Region::all().along(Axis::Head, Vec::<i64>::new()), Value::Zero),
+            IntervenedRun::default(),
+            IntervenedRun::of(Site::ResidPre.at(1), Region::all(), Value::Add { source: 0, factor: 0.0 }),
+            IntervenedRun::of(Site::Z.at(1), Region::all().along(Axis::Head, Vec::<i64>::new()), Value::Zero),
         ];
         for scores in sweep(&corrupt_run).scores(Engine::Cone, &nothing).expect("scores") {
             assert_eq!(scores, corrupt_base);
@@ -275,15 +279,15 @@ fn identities_hold() {
 #[test]
 fn what_does_not_fit_is_refused_by_both_engines() {
     let model = model(true, DType::F32, 1);
-    let base = Run::of(&model, vec![vec![1, 2, 3]], wave::base_points(&model.model_shape(), [])).expect("points");
+    let base = Run::of(&model, vec![vec![1, 2, 3]], cone::base_points(&model.model_shape(), [])).expect("points");
     let readout = readout(&mut Dice::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
-    let sweep = Sweep { model: &model, base: &base, donors: &[], readout: &readout, memory: 1 << 20 };
+    let sweep = Sweep { model: &model, base: &base, sources: &[], readout: &readout, memory: 1 << 20 };
     let refused = [
-        Cell::of(Site::ResidMid.at(0), Region::all(), Value::Zero),
-        Cell::of(Site::Z.at(LAYERS), Region::all(), Value::Zero),
-        Cell::of(Site::Z.at(0), Region::all().along(Axis::Head, HEADS as i64), Value::Zero),
-        Cell::of(Site::Z.at(0), Region::all().along(Axis::Pos, 3), Value::Zero),
-        Cell::of(Site::ResidPre.at(0), Region::all().along(Axis::Head, 0), Value::Zero),
+        IntervenedRun::of(Site::ResidMid.at(0), Region::all(), Value::Zero),
+        IntervenedRun::of(Site::Z.at(LAYERS), Region::all(), Value::Zero),
+        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Head, HEADS as i64), Value::Zero),
+        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Pos, 3), Value::Zero),
+        IntervenedRun::of(Site::ResidPre.at(0), Region::all().along(Axis::Head, 0), Value::Zero),
     ];
     for cell in refused {
         for engine in [Engine::Cone, Engine::Naive] {

@@ -3,11 +3,11 @@
 use burn::tensor::DType;
 
 use super::*;
-use crate::ablation::{Ablation, Method};
-use crate::causal::Running;
 use crate::engine::Engine;
+use crate::families::causal::Running;
 use crate::metric::Metric;
 use crate::pairs::PairSource;
+use crate::probes::ablation::{Ablation, Method};
 use crate::subject::Files;
 
 /// The keys of TransformerLens' values, the hook, the method, and the metric that stand for them.

@@ -13,12 +13,12 @@ use pythia_core::model::GptNeoX;
 use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::attention_patterns::AttentionPatterns;
-use crate::head_scores::{Family, HeadScores, PatternReader};
-use crate::logit_lens::LogitLens;
+use crate::probes::attention_patterns::AttentionPatterns;
+use crate::probes::head_scores::{Family, HeadScores, PatternReader};
+use crate::probes::logit_lens::LogitLens;
+use crate::probes::token_loss::TokenLoss;
 use crate::prompts::{Prompts, Repeated, Vocabulary};
 use crate::table::{Column, Table};
-use crate::token_loss::TokenLoss;
 use crate::{ProbeSpec, Subject, run};
 
 const TOLERANCE: f64 = 1e-5;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::activation_patching::ActivationPatching;
 use crate::engine::Engine;
 use crate::pairs::PairSource;
+use crate::probes::activation_patching::ActivationPatching;
 use crate::subject::Files;
 
 /// The bar: TransformerLens' own float32 noise on these models is up to 2e-5.

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::claim::Note;
 use super::evict::{self, Whose};
 use super::scan::{self, Scan};
-use super::{Entry, Pruned, LruCache, LruError, Usage};
+use super::{Entry, LruCache, LruError, Pruned, Usage};
 use crate::partial::Leftover;
 use crate::place;
 

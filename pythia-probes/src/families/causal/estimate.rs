@@ -1,0 +1,186 @@
+//! What the cells of a probe will cost.
+
+use pythia_core::config::NeoxConfig;
+use pythia_hooks::{Axis, HookPoint, Site};
+
+use super::Causal;
+use super::paired_runs::{AT_ONCE, make_pairs};
+use crate::engine::{Change, Engine, IntervenedRun, Value, cone};
+use crate::error::ProbeError;
+use crate::pairs::Pair;
+use crate::probes::spec::Estimate;
+use crate::subject::Context;
+
+/// Bytes of a float32.
+const F32: u64 = 4;
+/// Rows that are unembedded at a time, where a metric needs all columns.
+const ROWS_AT_A_TIME: u64 = 256;
+
+/// The estimate for a probe: both base runs with what is kept of them, and its cells.
+///
+/// # Errors
+/// Pairs that cannot be made, places that do not fit them.
+pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, ProbeError> {
+    let (config, model_shape) = (context.config, context.config.model_shape());
+    let pairs = make_pairs(probe, context)?.list;
+    let points = cone::base_points(&model_shape, probe.points(&model_shape)?);
+    let mut estimate = Estimate::default();
+    let (mut longest, mut tokens) = (0, 0);
+    for members in super::paired_runs::by_length(&pairs, super::paired_runs::AT_ONCE) {
+        let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
+        let (count, length) = (members.len() as u64, members[0].clean.len());
+        let differs = differences(&members);
+        let cells = probe.cells(context, &members)?;
+        let per_token = config.n_layers * per_token(config, 0);
+        estimate.flops += 2 * count * length as u64 * per_token as u64;
+        estimate.memory += 2 * count * kept(config, &points, length);
+        for cell in &cells {
+            let (flops, touched) = match probe.settings().engine {
+                Engine::Cone => cone(config, cell, &differs),
+                Engine::Naive => (length * per_token, 0),
+            };
+            estimate.flops += count * flops as u64;
+            tokens += count * touched as u64;
+        }
+        longest = longest.max(length);
+    }
+    let settings = probe.settings();
+    let active = tokens.saturating_mul(cone::token_bytes(config, longest)).min(settings.memory);
+    let pass = (pairs.len().min(AT_ONCE) * longest) as u64 * cone::token_bytes(config, longest);
+    let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) {
+        0
+    } else {
+        5 * ROWS_AT_A_TIME * config.vocab_size as u64
+    };
+    estimate.memory += active.max(pass) + F32 * logits;
+    Ok(estimate)
+}
+
+/// Bytes that one side of the paired keeps for a prompt.
+fn kept(config: &NeoxConfig, points: &[HookPoint], length: usize) -> u64 {
+    let size = |axis: &Axis| match axis {
+        Axis::Batch | Axis::One => 1,
+        Axis::Pos | Axis::Query | Axis::Key => length,
+        Axis::Head => config.n_heads,
+        Axis::Model => config.d_model,
+        Axis::HeadDim => config.d_model / config.n_heads,
+        Axis::Mlp => config.d_mlp,
+    };
+    let of = |point: &HookPoint| point.site().axes().iter().map(|axis| size(axis) as u64).product::<u64>();
+    F32 * (points.iter().map(of).sum::<u64>() + (length * config.d_model) as u64)
+}
+
+/// Operations of a block for a token that sees `keys` others.
+fn per_token(config: &NeoxConfig, keys: usize) -> usize {
+    8 * config.d_model * config.d_model + 4 * config.d_model * config.d_mlp + 4 * config.d_model * keys
+}
+
+/// Per position, whether the prompts of some pair differ there.
+fn differences(members: &[&Pair]) -> Vec<bool> {
+    let at = |position: usize| members.iter().any(|pair| pair.clean[position] != pair.corrupt[position]);
+    (0..members[0].clean.len()).map(at).collect()
+}
+
+/// Whether a source's activation can differ from the run's at a position: from the first different token on, and before anything
+/// has attended only at different tokens themselves.
+fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: bool) -> bool {
+    let attended = match point.site() {
+        Site::Embed => false,
+        Site::MlpIn | Site::MlpPre | Site::MlpPost | Site::MlpOut => !parallel,
+        site => site >= Site::AttnScores,
+    };
+    match point.layer() {
+        None | Some(0) if !attended => differs[position],
+        _ => differs[..=position].contains(&true),
+    }
+}
+
+/// Operations of a cell for one prompt, of which the last token is read, and the tokens it can change. `differs`: per position,
+/// whether the tokens of source and run differ.
+///
+/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions, and
+/// attention's output for all from the first of them on where keys or values change. In the next layer the streams that
+/// changed are recomputed, from there on all from the first position on; in the last layer, keys and values of all of them
+/// and the rest for the last position.
+fn cone(config: &NeoxConfig, cell: &IntervenedRun, differs: &[bool]) -> (usize, usize) {
+    let (length, parallel) = (differs.len(), config.variant.parallel_residual);
+    let Some(first) = cell.changes.iter().map(|change| change.point).min() else { return (0, 0) };
+    let touched = |change: &Change| {
+        let (point, known) = (change.point, !matches!(change.value, Value::Source(_)));
+        let changes = move |position: &usize| known || can_differ(point, *position, differs, parallel);
+        positions(point, &change.region, length).into_iter().filter(changes)
+    };
+    let positions: Vec<usize> = cell.changes.iter().flat_map(touched).collect();
+    let Some(&from) = positions.iter().min() else { return (0, 0) };
+    let (d, m) = (config.d_model, config.d_mlp);
+    let (after, mut dirty) = (length - from, positions.len().min(length - from));
+    let (layer, last) = (first.layer().unwrap_or(0), config.n_layers - 1);
+    let enters = matches!(first.site(), Site::Embed | Site::ResidPre);
+    let keys_change = matches!(first.site(), Site::K | Site::V | Site::RotK);
+    if layer == last && !enters && !keys_change && !positions.contains(&(length - 1)) {
+        return (0, after);
+    }
+    if keys_change {
+        dirty = after;
+    }
+    let (mut flops, next) = match first.site() {
+        _ if enters => (0, layer),
+        Site::AttnOut | Site::MlpOut | Site::ResidMid | Site::ResidPost => (0, layer + 1),
+        Site::MlpPost => (dirty * 2 * d * m, layer + 1),
+        _ => (if layer == last { 2 * d * d } else { dirty * 2 * d * d }, layer + 1),
+    };
+    let mut end_differs = keys_change || positions.contains(&(length - 1));
+    for layer in next..config.n_layers {
+        let at_end = if end_differs { 2 * d * d + 4 * d * m } else { 0 };
+        let rest = match layer == last {
+            true => 2 * d * d + at_end,
+            false => dirty * (2 * d * d + 4 * d * m) + after * 2 * d * d,
+        };
+        flops += dirty * 4 * d * d + rest + 4 * d * length * if layer == last { 1 } else { after };
+        (dirty, end_differs) = (after, true);
+    }
+    (flops, after)
+}
+
+fn positions(point: HookPoint, region: &pythia_hooks::Region, length: usize) -> Vec<usize> {
+    let axis = super::places::position_axis(point);
+    let span = region.spans().find(|(narrowed, _)| *narrowed == axis);
+    span.and_then(|(_, span)| span.resolve(length).ok()).unwrap_or_else(|| (0..length).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::DType;
+    use pythia_hooks::Region;
+
+    use super::*;
+    use crate::engine::{Run, Sweep, tests::model};
+    use crate::metric::{Metric, Question, Readout};
+
+    /// What a sweep says that it did, against what was estimated.
+    #[test]
+    fn estimates_are_near_what_is_done() {
+        let model = model(true, DType::F32, 1);
+        let (clean, mut corrupt): (Vec<u32>, Vec<u32>) = ((0..12).collect(), (0..12).collect());
+        corrupt[4] = 30;
+        let question = Question { tokens: corrupt.clone(), at: 11, answers: vec![1], wrongs: vec![2] };
+        let readout = Readout::new(vec![question], vec![Metric::LogitDiff], 40);
+        for (site, most) in [(Site::ResidPre, 1.15), (Site::Z, 1.15), (Site::MlpOut, 1.15), (Site::V, 1.3)] {
+            let points = cone::base_points(&model.model_shape(), []);
+            let source = Run::of(&model, vec![clean.clone()], [0, 1, 2].map(|layer| site.at(layer))).expect("points");
+            let base = Run::of(&model, vec![corrupt.clone()], points).expect("points");
+            let sources = [source.seen().clone()];
+            let sweep = Sweep { model: &model, base: &base, sources: &sources, readout: &readout, memory: 1 << 30 };
+            let cell = |layer, position: i64| {
+                IntervenedRun::of(site.at(layer), Region::all().along(Axis::Pos, position), Value::Source(0))
+            };
+            let cells: Vec<IntervenedRun> =
+                (0..3).flat_map(|layer| (0..12).map(move |position| cell(layer, position))).collect();
+            let done = cone::scores(&sweep, &cells).expect("scores").1.flops as f64;
+            let differs: Vec<bool> = (0..12).map(|position| position == 4).collect();
+            let estimated: usize = cells.iter().map(|cell| cone(model.config(), cell, &differs).0).sum();
+            let ratio = estimated as f64 / done;
+            assert!((1.0 / most..most).contains(&ratio), "{site:?}: {estimated} estimated, {done} done");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Pairs of prompts and the runs on them.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
+use pythia_hooks::HookPoint;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Causal;
+use crate::engine::{Engine, IntervenedRun, Run, Scores, SourceActivations, Sweep, cone};
+use crate::error::ProbeError;
+use crate::metric::{Metric, Question, Readout};
+use crate::pairs::{Pair, Pairs};
+use crate::subject::{Context, Subject};
+
+/// Pairs that go through the model together. What is kept of their runs stays in memory for all pairs, as plans count it.
+pub(crate) const AT_ONCE: usize = 64;
+
+/// One of the two prompts of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The prompt whose answers are the right ones.
+    Clean,
+    /// The other.
+    Corrupt,
+}
+
+impl Side {
+    /// The other prompt of the pair.
+    pub const fn other(self) -> Side {
+        match self {
+            Side::Clean => Side::Corrupt,
+            Side::Corrupt => Side::Clean,
+        }
+    }
+}
+
+/// Which run is intervened on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The corrupt run gets activations of the clean one: what is enough to restore the answer?
+    #[default]
+    Denoising,
+    /// The clean run gets activations of the corrupt one: what is needed for the answer?
+    Noising,
+}
+
+impl Direction {
+    /// Its name in tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Denoising => "denoising",
+            Direction::Noising => "noising",
+        }
+    }
+
+    /// The run that is intervened on.
+    pub const fn base(self) -> Side {
+        match self {
+            Direction::Denoising => Side::Corrupt,
+            Direction::Noising => Side::Clean,
+        }
+    }
+
+    /// The run that activations are taken from.
+    pub const fn source(self) -> Side {
+        match self {
+            Direction::Denoising => Side::Clean,
+            Direction::Noising => Side::Corrupt,
+        }
+    }
+}
+
+/// The pairs of some probes, and the subject they are run on.
+pub(crate) struct PairedRuns<'a> {
+    pub subject: &'a Subject<'a>,
+    pub seed: u64,
+    /// All pairs, in the order of their source.
+    pub pairs: Vec<Pair>,
+    /// The pairs by length, [`AT_ONCE`] at most in each.
+    pub groups: Vec<Group>,
+    /// By how much less goes through the device at a time than its memory was thought to hold; 1 unless it ran out of it.
+    parts: usize,
+}
+
+/// Pairs of one length, and the runs on their prompts.
+pub(crate) struct Group {
+    /// Indices of the pairs.
+    pub members: Vec<usize>,
+    pub clean: Run,
+    pub corrupt: Run,
+}
+
+impl<'a> PairedRuns<'a> {
+    /// Runs the pairs of `probes`, which have the same, and keeps what any of them needs.
+    pub fn new(probes: &[&dyn Causal], subject: &'a Subject<'a>, seed: u64, parts: usize) -> Result<Self, ProbeError> {
+        let model_shape = subject.model.model_shape();
+        let mut points: Vec<HookPoint> = Vec::new();
+        for probe in probes {
+            points.extend(probe.points(&model_shape)?);
+        }
+        points.extend(cone::base_points(&model_shape, points.clone()));
+        points.sort_unstable();
+        points.dedup();
+        let pairs = make_pairs(probes[0], &subject.context(seed))?.list;
+        let at_once = AT_ONCE.div_ceil(parts.max(1));
+        let groups =
+            by_length(&pairs, at_once).into_iter().map(|members| Group::new(members, &pairs, &points, subject));
+        let groups = groups.collect::<Result<_, _>>()?;
+        Ok(PairedRuns { subject, seed, pairs, groups, parts })
+    }
+
+    /// Of memory that cells may take, as much as the device turned out to have.
+    pub fn share(&self, memory: u64) -> u64 {
+        memory / self.parts.max(1) as u64
+    }
+}
+
+impl Group {
+    fn new(members: Vec<usize>, pairs: &[Pair], points: &[HookPoint], subject: &Subject) -> Result<Self, ProbeError> {
+        let run = |prompt: fn(&Pair) -> &Vec<u32>| {
+            let tokens = members.iter().map(|&member| prompt(&pairs[member]).clone()).collect();
+            Run::of(subject.model, tokens, points.iter().copied())
+        };
+        let (clean, corrupt) = (run(|pair| &pair.clean)?, run(|pair| &pair.corrupt)?);
+        Ok(Group { members, clean, corrupt })
+    }
+
+    /// The run of one side.
+    pub fn run(&self, side: Side) -> &Run {
+        match side {
+            Side::Clean => &self.clean,
+            Side::Corrupt => &self.corrupt,
+        }
+    }
+
+    /// What a run of one side is asked.
+    pub fn readout(&self, paired: &PairedRuns, metrics: &[Metric], side: Side) -> Readout {
+        let question = |&member: &usize| {
+            let pair = &paired.pairs[member];
+            let tokens = if side == Side::Clean { &pair.clean } else { &pair.corrupt };
+            Question {
+                tokens: tokens.clone(),
+                at: tokens.len() - 1,
+                answers: pair.answers.clone(),
+                wrongs: pair.wrongs.clone(),
+            }
+        };
+        Readout::new(self.members.iter().map(question).collect(), metrics.to_vec(), paired.subject.vocab)
+    }
+
+    /// The metrics of both runs, where `base` is the one that others are compared with: `(base, other)`.
+    pub fn ends(&self, paired: &PairedRuns, metrics: &[Metric], base: Side) -> Result<(Scores, Scores), ProbeError> {
+        let other = base.other();
+        let base_rows = self.rows(paired, metrics, base);
+        let all: Vec<usize> = (0..self.members.len()).collect();
+        let model = paired.subject.model;
+        let base_scores = self.readout(paired, metrics, base).read(model, base_rows.clone(), &all, &base_rows)?;
+        let other_rows = self.rows(paired, metrics, other);
+        let other_scores = self.readout(paired, metrics, other).read(model, other_rows, &all, &base_rows)?;
+        Ok((base_scores, other_scores))
+    }
+
+    fn rows(&self, paired: &PairedRuns, metrics: &[Metric], side: Side) -> Tensor<2> {
+        self.readout(paired, metrics, side).rows(self.run(side).end())
+    }
+
+    /// The metrics of cells on the run of one side: `[cell][pair of the group][metric]`.
+    pub fn scores(
+        &self,
+        paired: &PairedRuns,
+        settings: &Settings,
+        side: Side,
+        sources: &[SourceActivations],
+        cells: &[IntervenedRun],
+    ) -> Result<Vec<Scores>, ProbeError> {
+        let readout = self.readout(paired, settings.metrics, side);
+        let (model, base) = (paired.subject.model, self.run(side));
+        let sweep = Sweep { model, base, sources, readout: &readout, memory: paired.share(settings.memory) };
+        sweep.scores(settings.engine, cells)
+    }
+}
+
+/// How cells are computed, and what is read from them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings<'a> {
+    pub metrics: &'a [Metric],
+    pub engine: Engine,
+    /// Bytes that the activations of cells may take at a time.
+    pub memory: u64,
+}
+
+/// The pairs of a probe.
+pub(crate) fn make_pairs(probe: &dyn Causal, context: &Context) -> Result<Pairs, ProbeError> {
+    let source = probe.pairs();
+    let text = source.file.as_deref().and_then(|file| context.files.get(file));
+    Ok(source.make(context.tokenizer, text, context.vocabulary(), context.prepend_bos, context.seed)?)
+}
+
+/// Indices of pairs of one length, in order, `at_once` at most together.
+pub(super) fn by_length(pairs: &[Pair], at_once: usize) -> Vec<Vec<usize>> {
+    let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (index, pair) in pairs.iter().enumerate() {
+        lengths.entry(pair.clean.len()).or_default().push(index);
+    }
+    lengths
+        .into_values()
+        .flat_map(|members| members.chunks(at_once).map(<[usize]>::to_vec).collect::<Vec<_>>())
+        .collect()
+}

@@ -1,0 +1,257 @@
+//! Places of interventions, as a configuration names them.
+
+use std::collections::BTreeMap;
+
+use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site, select};
+
+use crate::error::ProbeError;
+use crate::pairs::Pair;
+
+/// The word for "one after another".
+pub const EACH: &str = "each";
+/// The word for "all together".
+pub const ALL: &str = "all";
+
+/// A choice along the positions of prompts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// Every position, one after another.
+    Each,
+    /// All positions together.
+    All,
+    /// The position that every pair has under that name.
+    Named(String),
+    /// The position of that number, from the end where it is negative.
+    At(i64),
+}
+
+/// A choice along a head axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heads {
+    /// Every head, one after another.
+    Each,
+    /// All heads together.
+    All,
+    /// One head.
+    At(usize),
+}
+
+/// Where a cell intervenes, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The hook; the first one where a named set of heads has several.
+    pub point: HookPoint,
+    /// The position, where it is one number for all pairs; the query's at `hook_pattern`.
+    pub pos: Option<usize>,
+    /// The head, where it is one.
+    pub head: Option<usize>,
+    /// The key's position, where an entry of a pattern is meant.
+    pub key: Option<usize>,
+    /// What else narrows the place: a position's name, a block of neurons.
+    pub part: String,
+    /// The named set of heads that it is.
+    pub set: String,
+}
+
+impl Place {
+    /// All of a hook.
+    pub fn of(point: HookPoint) -> Self {
+        Place { point, pos: None, head: None, key: None, part: String::new(), set: String::new() }
+    }
+}
+
+/// Reads the entries of a field `positions`.
+///
+/// # Errors
+/// A word that is neither `each`, `all`, a number, nor a name that every pair has.
+pub fn positions(field: &'static str, words: &[String], pairs: &[Pair]) -> Result<Vec<Positions>, ProbeError> {
+    let read = |word: &String| match word.as_str() {
+        EACH => Ok(Positions::Each),
+        ALL => Ok(Positions::All),
+        _ => match word.parse::<i64>() {
+            Ok(number) => numbered(field, word, number, pairs),
+            Err(_) if pairs.iter().all(|pair| pair.positions.contains_key(word)) => Ok(Positions::Named(word.clone())),
+            Err(_) => Err(no_such_position(field, word, pairs)),
+        },
+    };
+    words.iter().map(read).collect()
+}
+
+fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Result<Positions, ProbeError> {
+    let shortest = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0) as i64;
+    if (-shortest..shortest).contains(&number) {
+        return Ok(Positions::At(number));
+    }
+    let allowed =
+        format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
+    Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
+}
+
+fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeError {
+    let mut names: Vec<&str> =
+        pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
+    names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
+    let allowed = format!("\"each\", \"all\", a number, or a position that all pairs name ({})", names.join(", "));
+    ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
+}
+
+/// Reads the entries of a field `heads`.
+///
+/// # Errors
+/// A word that is neither `each`, `all`, nor the number of a head.
+pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) -> Result<Vec<Heads>, ProbeError> {
+    let read = |word: &String| match word.as_str() {
+        EACH => Ok(Heads::Each),
+        ALL => Ok(Heads::All),
+        _ => word.parse().ok().filter(|head| *head < model_shape.n_heads).map(Heads::At).ok_or_else(|| {
+            let allowed = format!("\"each\", \"all\", or a head from 0 to {}", model_shape.n_heads - 1);
+            ProbeError::NoSuchChoice { field, word: word.clone(), allowed }
+        }),
+    };
+    words.iter().map(read).collect()
+}
+
+/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of the activation
+/// where the hook has no heads.
+///
+/// # Errors
+/// As [`heads`].
+pub fn head_regions(
+    field: &'static str,
+    words: &[String],
+    point: HookPoint,
+    model_shape: &ModelShape,
+) -> Result<Vec<(Option<usize>, Region)>, ProbeError> {
+    if point.site().dim_of(Axis::Head).is_none() {
+        return Ok(vec![(None, Region::all())]);
+    }
+    let one = |head: usize| (Some(head), Region::all().along(Axis::Head, head as i64));
+    let regions = |choice: Heads| match choice {
+        Heads::All => vec![(None, Region::all())],
+        Heads::Each => (0..model_shape.n_heads).map(one).collect(),
+        Heads::At(head) => vec![one(head)],
+    };
+    Ok(heads(field, words, model_shape)?.into_iter().flat_map(regions).collect())
+}
+
+/// Reads a head of the form `layer.head`.
+///
+/// # Errors
+/// Another form, a layer or a head that the model lacks.
+pub fn head(field: &'static str, word: &str, model_shape: &ModelShape) -> Result<(usize, usize), ProbeError> {
+    let parts = word.split_once('.').and_then(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?)));
+    let known = |(layer, head): &(usize, usize)| *layer < model_shape.n_layers && *head < model_shape.n_heads;
+    parts.filter(known).ok_or_else(|| {
+        let (layer, head) = (model_shape.n_layers - 1, model_shape.n_heads - 1);
+        let allowed = format!("a head is written layer.head, from 0.0 to {layer}.{head}");
+        ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
+    })
+}
+
+/// Heads as `(layer, head)`, ascending.
+pub type HeadSet = Vec<(usize, usize)>;
+
+/// Reads sets of heads by name.
+///
+/// # Errors
+/// As [`head`]; an empty set, or one without a name.
+pub fn sets(
+    field: &'static str,
+    sets: &BTreeMap<String, Vec<String>>,
+    model_shape: &ModelShape,
+) -> Result<Vec<(String, HeadSet)>, ProbeError> {
+    let read = |(name, words): (&String, &Vec<String>)| {
+        let mut heads = words.iter().map(|word| head(field, word, model_shape)).collect::<Result<Vec<_>, _>>()?;
+        heads.sort_unstable();
+        heads.dedup();
+        if heads.is_empty() || name.is_empty() { Err(ProbeError::Empty { field }) } else { Ok((name.clone(), heads)) }
+    };
+    sets.iter().map(read).collect()
+}
+
+/// The sites among `points` that have heads, each once: those at which sets of heads are meant.
+///
+/// # Errors
+/// There are sets, and no such site.
+pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>) -> Result<Vec<Site>, ProbeError> {
+    let sites = points.iter().map(|point| point.site());
+    let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    if let (true, Some(name)) = (sites.is_empty(), sets.keys().next()) {
+        let allowed = "sets are of heads, and none of the hooks has any; name z among them".to_owned();
+        return Err(ProbeError::NoSuchChoice { field: "sets", word: name.clone(), allowed });
+    }
+    Ok(sites)
+}
+
+/// The points that names stand for, each once, in firing order.
+///
+/// # Errors
+/// A name that matches nothing, `hook_resid_mid` of a parallel model.
+pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+    let mut points = Vec::new();
+    for name in names {
+        points.extend(select(name, model_shape)?);
+    }
+    points.sort_unstable();
+    points.dedup();
+    Ok(points)
+}
+
+/// Refuses points after the last block: metrics read the stream that leaves it and normalise it themselves, so that a hook there
+/// would never fire.
+///
+/// # Errors
+/// The first such point.
+pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
+    let late = |point: &&HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
+    points.iter().find(late).map_or(Ok(()), |point| {
+        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer norm; \
+                       the last place is hook_resid_post of the last layer";
+        Err(ProbeError::NoSuchChoice { field, word: point.to_string(), allowed: allowed.to_owned() })
+    })
+}
+
+/// The axis along which a hook's activations have positions; `Query` for patterns and scores.
+pub fn position_axis(point: HookPoint) -> Axis {
+    if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
+}
+
+/// The regions that a choice of positions stands for at a hook, for prompts of one length: each with the position, where it is
+/// one number, and a name where it has one. A named position is a region per prompt.
+pub fn position_regions(
+    choice: &Positions,
+    axis: Axis,
+    base: &Region,
+    members: &[&Pair],
+) -> Vec<(Option<usize>, String, Vec<Region>)> {
+    let length = members.first().map_or(0, |pair| pair.clean.len());
+    let at = |position: usize| base.clone().along(axis, position as i64);
+    match choice {
+        Positions::All => vec![(None, String::new(), vec![base.clone()])],
+        Positions::Each => (0..length).map(|position| (Some(position), String::new(), vec![at(position)])).collect(),
+        Positions::At(number) if *number < 0 => {
+            let position = (length as i64 + number) as usize;
+            vec![(None, number.to_string(), vec![at(position)])]
+        }
+        Positions::At(number) => vec![(Some(*number as usize), String::new(), vec![at(*number as usize)])],
+        Positions::Named(name) => vec![(None, name.clone(), per_prompt(name, axis, base, members))],
+    }
+}
+
+/// A region per position that some prompts have under a name, along the batch those prompts.
+fn per_prompt(name: &str, axis: Axis, base: &Region, members: &[&Pair]) -> Vec<Region> {
+    let mut prompts: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    for (index, pair) in members.iter().enumerate() {
+        if let Some(&position) = pair.positions.get(name) {
+            prompts.entry(position).or_default().push(index as i64);
+        }
+    }
+    let region = |(position, prompts): (usize, Vec<i64>)| {
+        let all = prompts.len() == members.len();
+        let region = base.clone().along(axis, position as i64);
+        if all { region } else { region.along(Axis::Batch, prompts) }
+    };
+    prompts.into_iter().map(region).collect()
+}

@@ -1,0 +1,145 @@
+//! What is ablated together, and where that is.
+
+use std::collections::BTreeMap;
+
+use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site};
+
+use super::{Ablation, Method, controls};
+use crate::error::ProbeError;
+use crate::families::causal::effect::Label;
+use crate::families::causal::places::{self, Place, Positions};
+use crate::pairs::Pair;
+use crate::table::{ColumnKind, TableValue};
+
+/// Heads as `(layer, head)`.
+pub(super) type Set = Vec<(usize, usize)>;
+
+/// What is ablated in one cell, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Target {
+    pub place: Place,
+    /// The named set of heads that it is, or is drawn beside; empty for none.
+    pub set: String,
+    /// Which of the random sets beside the named one.
+    pub control: Option<usize>,
+}
+
+/// A target under a method, as it stands in tables.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ablated {
+    pub target: Target,
+    pub method: Method,
+}
+
+impl Label for Ablated {
+    fn header() -> Vec<(&'static str, ColumnKind)> {
+        let ints = ["layer", "pos", "head"].map(|name| (name, ColumnKind::Int));
+        let texts = [
+            ("part", ColumnKind::Text),
+            ("set", ColumnKind::Text),
+            ("control", ColumnKind::Int),
+            ("method", ColumnKind::Text),
+        ];
+        [("hook", ColumnKind::Text)].into_iter().chain(ints).chain(texts).collect()
+    }
+
+    fn cells(&self) -> Vec<TableValue> {
+        let place = &self.target.place;
+        vec![
+            place.point.to_string().into(),
+            place.point.layer().into(),
+            place.pos.into(),
+            place.head.into(),
+            place.part.clone().into(),
+            self.target.set.clone().into(),
+            self.target.control.into(),
+            self.method.name().into(),
+        ]
+    }
+}
+
+/// The regions of every target. What two settings both name is one target.
+pub(super) type Targets = BTreeMap<Target, Vec<(HookPoint, Region)>>;
+
+impl Ablation {
+    /// The targets for pairs of one length.
+    pub(super) fn targets(
+        &self,
+        model_shape: &ModelShape,
+        seed: u64,
+        positions: &[Positions],
+        members: &[&Pair],
+    ) -> Result<Targets, ProbeError> {
+        let mut targets = Targets::new();
+        for point in places::points(&self.hooks, model_shape)? {
+            for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
+                let target = Target { place: Place { head, ..Place::of(point) }, set: String::new(), control: None };
+                add(&mut targets, &target, point, positions, &region, members);
+            }
+        }
+        for (set, control, heads) in self.all_sets(model_shape, seed)? {
+            for site in self.sites_of_heads(model_shape)? {
+                let place = Place::of(site.at(heads[0].0));
+                let target = Target { place, set: set.clone(), control };
+                for (layer, head) in &heads {
+                    let region = Region::all().along(Axis::Head, *head as i64);
+                    add(&mut targets, &target, site.at(*layer), positions, &region, members);
+                }
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Every point at which something is ablated.
+    pub(super) fn touched(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+        let mut points = places::points(&self.hooks, model_shape)?;
+        places::before_the_end("hooks", &points)?;
+        // Random sets have their heads in the layers of the named ones.
+        for (_, heads) in places::sets("sets", &self.sets, model_shape)? {
+            for site in self.sites_of_heads(model_shape)? {
+                points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
+            }
+        }
+        points.sort_unstable();
+        points.dedup();
+        Ok(points)
+    }
+
+    /// The sites of `hooks` that have heads, at which sets are ablated.
+    fn sites_of_heads(&self, model_shape: &ModelShape) -> Result<Vec<Site>, ProbeError> {
+        places::sites_of_heads(&places::points(&self.hooks, model_shape)?, &self.sets)
+    }
+
+    /// The named sets, each followed by the random ones beside it.
+    fn all_sets(&self, model_shape: &ModelShape, seed: u64) -> Result<Vec<(String, Option<usize>, Set)>, ProbeError> {
+        let mut all = Vec::new();
+        for (name, heads) in places::sets("sets", &self.sets, model_shape)? {
+            let drawn = controls::matched(&name, &heads, model_shape.n_heads, self.controls, seed)?;
+            all.push((name.clone(), None, heads));
+            all.extend(drawn.into_iter().enumerate().map(|(index, heads)| (name.clone(), Some(index), heads)));
+        }
+        Ok(all)
+    }
+}
+
+/// Adds a region of a point to a target, at every choice of positions.
+fn add(
+    targets: &mut Targets,
+    target: &Target,
+    point: HookPoint,
+    positions: &[Positions],
+    region: &Region,
+    members: &[&Pair],
+) {
+    for choice in positions {
+        for (pos, part, regions) in places::position_regions(choice, places::position_axis(point), region, members) {
+            let target = Target { place: Place { pos, part, ..target.place.clone() }, ..target.clone() };
+            let parts = targets.entry(target).or_default();
+            for region in regions {
+                if !parts.contains(&(point, region.clone())) {
+                    parts.push((point, region));
+                }
+            }
+        }
+    }
+}

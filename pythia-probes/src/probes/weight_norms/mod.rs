@@ -1,0 +1,133 @@
+//! Sizes of parameters: norms of weight matrices, of biases, and of what each attention head has of them.
+
+mod select;
+mod sums;
+
+use std::collections::BTreeSet;
+
+use pythia_core::config::NeoxConfig;
+use pythia_core::params::{HostTensor, LayerParam, Param};
+use pythia_core::weights::WeightError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::sums::Sums;
+use crate::error::ProbeError;
+use crate::families::weights::{WeightProbe, WeightSubject};
+use crate::probes::spec::{Estimate, Probe};
+use crate::run::Answer;
+use crate::subject::Context;
+use crate::table::{ColumnKind, Table, TableBuilder, TableValue, measured};
+
+/// The size of parameters as published: Frobenius norm, root mean square, mean and largest magnitude, also of each head.
+///
+/// It reads weights alone: no model is run, and where checkpoints come from the hub, only the tensors that are named are fetched,
+/// as far as the hub has safetensors files. A row with a head is about the head's columns of `W_Q`, `W_K`, `W_V`, its rows of
+/// `W_O`, its part of `b_Q`, `b_K`, `b_V`. Embedding and unembedding count with the padding rows of the vocabulary, as other tools
+/// that measure the stored tensor do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WeightNorms {
+    /// Parameters by their TransformerLens names, `*` standing for any characters and negative layers counting from the end:
+    /// `embed.W_E`, `blocks.*.attn.W_Q`, `blocks.-1.*`; all of them where this is left out.
+    pub params: Vec<String>,
+}
+
+impl Default for WeightNorms {
+    fn default() -> Self {
+        Self { params: vec!["*".into()] }
+    }
+}
+
+/// What the table has beside names and places.
+const HEADER: [(&str, ColumnKind); 8] = [
+    ("param", ColumnKind::Text),
+    ("layer", ColumnKind::Int),
+    ("head", ColumnKind::Int),
+    ("norm", ColumnKind::Float),
+    ("rms", ColumnKind::Float),
+    ("mean", ColumnKind::Float),
+    ("max_abs", ColumnKind::Float),
+    ("status", ColumnKind::Text),
+];
+
+impl Probe for WeightNorms {
+    fn reads_logits(&self) -> bool {
+        false
+    }
+
+    fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        self.params(context.config).map(drop)
+    }
+
+    fn tokens_per_run(&self, _: &Context) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// Four operations a value; one parameter at a time is in memory, decoded beside the bytes it is decoded from.
+    fn estimate(&self, context: &Context) -> Option<Estimate> {
+        let params = self.params(context.config).unwrap_or_default();
+        let sizes = || params.iter().map(|param| param.shape(context.config).iter().product::<usize>() as u64);
+        Some(Estimate { flops: 4 * sizes().sum::<u64>(), memory: (4 + 2) * sizes().max().unwrap_or(0) })
+    }
+}
+
+impl WeightProbe for WeightNorms {
+    fn params(&self, config: &NeoxConfig) -> Result<BTreeSet<Param>, ProbeError> {
+        select::select(&self.params, config)
+    }
+
+    fn answer(&self, params: &BTreeSet<Param>, subject: &WeightSubject) -> Result<Answer, WeightError> {
+        let mut table = Table::builder(HEADER);
+        for &param in params {
+            let tensor = (subject.param)(param)?;
+            add_rows(&mut table, param, &tensor, subject.context.config);
+        }
+        Ok(vec![table.build()])
+    }
+}
+
+/// The row of a whole parameter, and below it those of its heads.
+fn add_rows(table: &mut TableBuilder, param: Param, tensor: &HostTensor, config: &NeoxConfig) {
+    let heads = heads(param, tensor, config);
+    let whole = whole(tensor);
+    add_row(table, param, None, &whole);
+    for (head, sums) in heads.iter().enumerate() {
+        add_row(table, param, Some(head), sums);
+    }
+}
+
+fn add_row(table: &mut TableBuilder, param: Param, head: Option<usize>, sums: &Sums) {
+    let layer = if let Param::Layer(layer, _) = param { Some(layer) } else { None };
+    let (norm, status) = measured(sums.norm());
+    let place: [TableValue; 3] = [param.to_string().into(), layer.into(), head.into()];
+    let values: [TableValue; 5] =
+        [norm.into(), sums.rms().into(), sums.mean().into(), sums.max_abs().into(), status.into()];
+    table.row(place.into_iter().chain(values));
+}
+
+/// Row by row: sums of many values lose less when they are put together from shorter ones.
+fn whole(tensor: &HostTensor) -> Sums {
+    let width = tensor.shape.last().copied().unwrap_or(1).max(1);
+    tensor.values.chunks(width).fold(Sums::default(), |sums, row| sums.and(Sums::of(row)))
+}
+
+/// What each head has of a parameter; nothing where heads have no part of their own.
+fn heads(param: Param, tensor: &HostTensor, config: &NeoxConfig) -> Vec<Sums> {
+    use LayerParam::{KeyBias, KeyWeight, OutWeight, QueryBias, QueryWeight, ValueBias, ValueWeight};
+    let Param::Layer(_, part) = param else { return Vec::new() };
+    // Columns, or rows of `d` values each, run over heads first.
+    let piece = match part {
+        QueryWeight | KeyWeight | ValueWeight | QueryBias | KeyBias | ValueBias => config.d_head(),
+        OutWeight => config.d_head() * config.d_model,
+        _ => return Vec::new(),
+    };
+    let mut heads = vec![Sums::default(); config.n_heads];
+    for row in tensor.values.chunks(piece * config.n_heads) {
+        heads.iter_mut().zip(row.chunks(piece)).for_each(|(sums, piece)| *sums = sums.and(Sums::of(piece)));
+    }
+    heads
+}
+
+#[cfg(test)]
+mod tests;
