@@ -62,4 +62,4 @@ pub use families::weights::{ParamSource, WeightSubject, run_on_weights};
 pub use probes::spec::{Estimate, ProbeKind, ProbeSpec};
 pub use run::{Answer, run};
 pub use subject::{Context, Files, SourceCheckpoints, Subject};
-pub use table::{Column, ColumnKind, Table};
+pub use table::{Column, ColumnKind, ColumnSpec, Table, TableSpec};

@@ -129,6 +129,59 @@ impl ColumnKind {
     }
 }
 
+/// One column as a probe declares it: what a reader must know before looking at a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnSpec {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// The kind of its values.
+    pub kind: ColumnKind,
+    /// The unit of its values (`nats`, `tokens`, …); empty where they have none.
+    pub unit: &'static str,
+    /// What a value says, in a line.
+    pub doc: &'static str,
+}
+
+impl ColumnSpec {
+    /// A column of text.
+    pub const fn text(name: &'static str, doc: &'static str) -> Self {
+        Self { name, kind: ColumnKind::Text, unit: "", doc }
+    }
+
+    /// A column of whole numbers: indices, ids, counts.
+    pub const fn int(name: &'static str, doc: &'static str) -> Self {
+        Self { name, kind: ColumnKind::Int, unit: "", doc }
+    }
+
+    /// A column of numbers, with their unit.
+    pub const fn float(name: &'static str, unit: &'static str, doc: &'static str) -> Self {
+        Self { name, kind: ColumnKind::Float, unit, doc }
+    }
+}
+
+/// One table as a probe declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSpec {
+    /// What follows the probe's name in the table's name: nothing for the main table, `examples` for `NAME_examples`.
+    pub suffix: &'static str,
+    /// What a row is, in a line.
+    pub doc: &'static str,
+    /// The columns in order, in groups that several tables can share.
+    pub columns: &'static [&'static [ColumnSpec]],
+}
+
+impl TableSpec {
+    /// The columns in order.
+    pub fn columns(&self) -> impl Iterator<Item = &'static ColumnSpec> {
+        self.columns.iter().copied().flatten()
+    }
+
+    /// An empty table with these columns, to be filled row by row.
+    pub fn builder(&self) -> TableBuilder {
+        Table::builder(self.columns().map(|column| (column.name, column.kind)))
+    }
+}
+
 /// Columns in order, each with its name; all have the same number of rows, for rows are only ever added whole.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
