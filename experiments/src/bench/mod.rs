@@ -8,6 +8,9 @@
 //! it; cache everything; patch every layer and position, every head, every head and position; ablate every head; score every
 //! head for induction; the same over a series of checkpoints, loading included.
 
+mod error;
 pub mod meter;
 pub mod patching;
 pub mod workload;
+
+pub use error::BenchError;

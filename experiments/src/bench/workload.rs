@@ -13,12 +13,12 @@ use pythia_probes::probes::head_scores::{Family, HeadScores};
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
+use super::BenchError;
 use super::patching::{self, Kind};
-use crate::failure::Failure;
-use crate::load::{self, Loaded, RunsOn};
-use crate::shape::read_config;
-use crate::study::BOS;
-use crate::supply::Brought;
+use crate::checkpoint::fetch::Brought;
+use crate::checkpoint::load::{self, Loaded, RunsOn};
+use crate::config::read_config;
+use crate::resolved::BOS;
 
 /// Tokens of the repeated half in the induction workloads.
 const HALF_LEN: usize = 50;
@@ -102,7 +102,7 @@ pub struct Noted {
 }
 
 /// A workload ready to be repeated.
-pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, Failure> + 'a>;
+pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, BenchError> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
@@ -113,7 +113,7 @@ pub fn prepare<'a>(
     store: &'a dyn Store,
     sizes: Sizes,
     runs_on: &'a RunsOn,
-) -> Result<Prepared<'a>, Failure> {
+) -> Result<Prepared<'a>, BenchError> {
     Ok(match work {
         Workload::A => Box::new(move || {
             let model = model(load(store, None, true)?, runs_on);
@@ -153,7 +153,7 @@ fn patching<'a>(
     store: &dyn Store,
     sizes: Sizes,
     runs_on: &RunsOn,
-) -> Result<Prepared<'a>, Failure> {
+) -> Result<Prepared<'a>, BenchError> {
     let length = work.length(sizes.length);
     let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
@@ -166,7 +166,7 @@ fn patching<'a>(
 pub trait Store: Checkpoints + Send + Sync {}
 impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
 
-fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, Failure> {
+fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, BenchError> {
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
@@ -197,13 +197,13 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
-fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
+fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, BenchError> {
     let mut cache = ActivationCache::of(
         points_of(&model.model_shape()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
     let tokens = model.tokens(&rows(model, sizes.batch, sizes.length));
     black_box(model.forward(tokens, &mut cache));
-    let kept = cache.finish().map_err(crate::capture::CaptureError::from)?;
+    let kept = cache.finish()?;
     let bytes = kept.values().map(|activation| activation.dims().iter().product::<usize>() * size_of::<f32>()).sum();
     Ok(Noted { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
 }
@@ -221,7 +221,7 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every checkpoint in turn, the next one read while this one computes, as a sweep does it.
-fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), Failure> {
+fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), BenchError> {
     let steps = store.steps()?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);

@@ -5,6 +5,7 @@
 //! enum would read in one phase and lose the place of a mistake.
 
 mod entry;
+mod input;
 mod located;
 mod overrides;
 mod probes;
@@ -29,6 +30,8 @@ use toml::Spanned;
 use crate::integrity::OnBad;
 
 pub use entry::{ProbeEntry, Settings, TableOf};
+pub(crate) use input::read_tokenizer;
+pub use input::{InputError, ShapeError, read_config, read_text};
 pub use located::{ConfigErrors, Located};
 pub use problem::Problem;
 pub use schema::{json_schema, probe_keys};

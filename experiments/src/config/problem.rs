@@ -5,9 +5,9 @@ use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
 use super::words::plain;
-use crate::inputs::InputError;
+use crate::config::InputError;
+use crate::config::ShapeError;
 use crate::integrity::KnownError;
-use crate::shape::ShapeError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::read::Head;
 use super::steps::Steps;
-use crate::canonical::sorted;
+use crate::files::json::sorted;
 
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use pythia_core::suite::Step;
 use pythia_core::weights::{Group, PartHashes};
 
 use super::Verdict;
-use crate::cell::{TABLE_VERSION, file_of};
-use crate::sink::{self, Stamp};
+use crate::files::sink::{self, Stamp};
+use crate::files::table::{TABLE_VERSION, file_of};
 
 /// The folder of the table; no probe can be called so.
 pub const CHECKPOINTS: &str = "checkpoints";

@@ -5,46 +5,11 @@ use std::path::PathBuf;
 use pythia_core::suite::Step;
 use serde::Serialize;
 
-use crate::cell::CellConfig;
-use crate::cost::Cost;
 use crate::integrity::{OnBad, Status, Verdict};
-use crate::reads::Reads;
-use crate::study::Study;
-
-/// Where the weights of a checkpoint are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Here.
-    Here {
-        /// Bytes of the weights.
-        bytes: u64,
-    },
-    /// On the hub, to be fetched.
-    Hub {
-        /// Bytes to fetch.
-        bytes: u64,
-        /// Whether that is pinned; else it is what the suite's files usually have.
-        pinned: bool,
-    },
-    /// Nowhere.
-    Nowhere,
-}
-
-impl Source {
-    /// Bytes to read, once they are here.
-    pub fn bytes(self) -> Option<u64> {
-        match self {
-            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
-            Source::Nowhere => None,
-        }
-    }
-
-    /// Bytes to fetch.
-    pub fn fetch(self) -> u64 {
-        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
-    }
-}
+use crate::plan::cost::Cost;
+use crate::plan::key::CellConfig;
+use crate::resolved::Study;
+use crate::resolved::weight_scope::{Reads, Source};
 
 /// What is known about a results file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

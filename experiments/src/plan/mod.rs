@@ -2,6 +2,12 @@
 //! [`Facts`].
 
 mod cell;
+pub(crate) mod cost;
+pub(crate) mod difference;
+pub(crate) mod disk;
+mod donors;
+pub(crate) mod key;
+pub(crate) mod memory;
 mod totals;
 
 use std::collections::BTreeSet;
@@ -10,17 +16,20 @@ use std::path::Path;
 use pythia_core::suite::Step;
 use pythia_probes::ProbeSpec;
 
-use crate::cell::{CellConfig, file_of};
+use crate::checkpoint::residency::Residency;
 use crate::config::TableOf;
-use crate::cost::{self, Cost, Work};
-use crate::donors::{Donor, asked_for};
+use crate::files::table::file_of;
 use crate::integrity::{Seen, Verdict};
-use crate::memory::{self, Demand, Residency, Room, Weights};
-use crate::reads::Reads;
-use crate::study::{Model, Study};
+use crate::plan::cost::{Cost, Work};
+use crate::plan::key::CellConfig;
+use crate::plan::memory::{Demand, Room, Weights};
+use crate::resolved::weight_scope::{Reads, Source};
+use crate::resolved::{Model, Study};
+pub use donors::Donor;
+use donors::asked_for;
 
 use cell::open_probes;
-pub use cell::{Cell, Part, Source, State};
+pub use cell::{Cell, Part, State};
 pub use totals::{Fetching, Totals};
 
 /// What the plan must know of the world.

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Cell, Plan, Source};
+use super::{Cell, Plan};
+use crate::resolved::weight_scope::Source;
 
 /// What is left of a plan, summed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

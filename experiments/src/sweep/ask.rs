@@ -6,10 +6,10 @@ use pythia_core::weights::{SomeWeights, WeightError};
 use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject, WeightSubject, run_on_weights};
 
 use super::Sweep;
-use crate::donors::Lent;
-use crate::load::Loaded;
+use crate::checkpoint::load::Loaded;
+use crate::checkpoint::sources::Lent;
 use crate::plan::Cell;
-use crate::study::BOS;
+use crate::resolved::BOS;
 
 /// What one probe answered.
 type Answered = Result<Answer, ProbeError>;

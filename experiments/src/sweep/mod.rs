@@ -6,8 +6,11 @@
 //! makes going on pointless, an output folder that cannot be written, stops it.
 
 mod ask;
+pub(crate) mod outcome;
+pub(crate) mod signals;
 mod stages;
 mod timeline;
+pub(crate) mod verify;
 mod write;
 
 use std::sync::{Arc, Mutex};
@@ -16,20 +19,20 @@ use std::thread;
 use pythia_core::suite::Step;
 use pythia_core::weights::{PartHashes, Wanted};
 
-use crate::cell::RanOn;
-use crate::donors::{Donor, Lent};
-use crate::folder::{Folder, FolderError};
+use crate::checkpoint::fetch::Supply;
+use crate::checkpoint::load::{Job, LoadError, Loaded, RunsOn};
+use crate::checkpoint::sources::Lent;
+use crate::files::folder::{Folder, FolderError};
+use crate::files::journal::Journal;
 use crate::integrity::{OnBad, Seen, Verdict};
-use crate::journal::Journal;
-use crate::load::{Job, LoadError, Loaded, RunsOn};
-use crate::outcome::{CellError, Outcome};
-use crate::plan::{Cell, Plan};
-use crate::progress::Progress;
-use crate::reads::{Reads, weights_read};
-use crate::signals::WriteLock;
-use crate::study::Study;
-use crate::supply::Supply;
-use crate::tally::Tallies;
+use crate::plan::key::RanOn;
+use crate::plan::{Cell, Donor, Plan};
+use crate::resolved::Study;
+use crate::resolved::pair_counts::Tallies;
+use crate::resolved::weight_scope::{Reads, weights_read};
+use crate::sweep::outcome::{CellError, Outcome};
+use crate::sweep::signals::WriteLock;
+use crate::terminal::progress::Progress;
 
 use stages::Arriving;
 pub use timeline::{Stage, Summary, Timeline};

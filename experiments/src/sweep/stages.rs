@@ -5,10 +5,10 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use super::timeline::{Stage, Timeline};
 use super::write::{Answered, Writer};
-use crate::folder::FolderError;
-use crate::load::{self, Job, LoadError, Loaded};
-use crate::outcome::Outcome;
-use crate::supply::{Brought, Supply, SupplyError};
+use crate::checkpoint::fetch::{Brought, Supply, SupplyError};
+use crate::checkpoint::load::{self, Job, LoadError, Loaded};
+use crate::files::folder::FolderError;
+use crate::sweep::outcome::Outcome;
 
 /// A checkpoint whose files are here, or why they are not.
 type Delivery<'a> = (Job<'a>, Result<Brought, SupplyError>);

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use pythia_hub::Lock;
 
 use super::*;
+use crate::checkpoint::fetch::FromHub;
+use crate::checkpoint::library::Library;
+use crate::checkpoint::residency::Residency;
 use crate::config;
-use crate::disk::Disk;
-use crate::library::Library;
-use crate::memory::Residency;
-use crate::supply::FromHub;
+use crate::plan::disk::Disk;
 use crate::testing::{self, Scratch};
 
 const PROBES: &str = "
@@ -51,11 +51,11 @@ fn study(scratch: &Scratch, overrides: &[&str]) -> Study {
 
 /// Runs the study with its weights in one place, and returns the outcome and every results file.
 fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
-    run_on(&crate::load::RunsOn::cpu(), study, out, residency)
+    run_on(&crate::checkpoint::load::RunsOn::cpu(), study, out, residency)
 }
 
 fn run_on(
-    runs_on: &crate::load::RunsOn,
+    runs_on: &crate::checkpoint::load::RunsOn,
     study: &Study,
     out: PathBuf,
     residency: Residency,
@@ -126,7 +126,7 @@ fn results_do_not_depend_on_where_the_weights_are_on_a_gpu() {
     let scratch = Scratch::new("residency-gpu");
     testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
     let compute = pythia_core::device::DeviceName::Wgpu(0).open().expect("a GPU");
-    let runs_on = crate::load::RunsOn { compute, dtype: burn::tensor::DType::F32 };
+    let runs_on = crate::checkpoint::load::RunsOn { compute, dtype: burn::tensor::DType::F32 };
     let study = study(&scratch, &["device=wgpu"]);
     let of = |residency: Residency| run_on(&runs_on, &study, scratch.0.join(residency.to_string()), residency);
     let (outcome, expected) = of(Residency::ResidentAhead);

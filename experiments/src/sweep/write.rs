@@ -10,15 +10,15 @@ use pythia_probes::{Answer, ProbeError, Table};
 
 use super::Sweep;
 use super::timeline::Stage;
-use crate::cell::RanOn;
-use crate::folder::FolderError;
+use crate::files::folder::FolderError;
+use crate::files::journal::{Event, Journal};
+use crate::files::sink::{self, Stamp};
 use crate::integrity::{Row, Verdict};
-use crate::journal::{Event, Journal};
-use crate::outcome::{CellError, FailedCell, Outcome};
+use crate::plan::key::RanOn;
 use crate::plan::{Cell, Part};
-use crate::progress::Progress;
-use crate::sink::{self, Stamp};
-use crate::study::Model;
+use crate::resolved::Model;
+use crate::sweep::outcome::{CellError, FailedCell, Outcome};
+use crate::terminal::progress::Progress;
 
 /// A cell that went through the computation.
 pub(super) struct Answered<'c> {

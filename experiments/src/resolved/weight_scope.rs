@@ -1,0 +1,125 @@
+//! What a cell reads of its checkpoint: all of it, or some tensors alone.
+
+use std::collections::BTreeSet;
+
+use pythia_core::config::NeoxConfig;
+use pythia_core::params::Param;
+use pythia_core::suite::Step;
+use pythia_core::weights::{PartHashes, Profile, stored_bytes};
+use pythia_probes::{ProbeError, ProbeSpec};
+use serde::Serialize;
+
+use crate::config::Experiment;
+use crate::resolved::Model;
+
+/// Where the weights of a checkpoint are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Here.
+    Here {
+        /// Bytes of the weights.
+        bytes: u64,
+    },
+    /// On the hub, to be fetched.
+    Hub {
+        /// Bytes to fetch.
+        bytes: u64,
+        /// Whether that is pinned; else it is what the suite's files usually have.
+        pinned: bool,
+    },
+    /// Nowhere.
+    Nowhere,
+}
+
+impl Source {
+    /// Bytes to read, once they are here.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
+            Source::Nowhere => None,
+        }
+    }
+
+    /// Bytes to fetch.
+    pub fn fetch(self) -> u64 {
+        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
+    }
+}
+
+/// What is read of one checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reads {
+    /// Whether a model is run, for which all weights are loaded.
+    pub model: bool,
+    /// The parameters that probes of weights alone read.
+    pub params: BTreeSet<Param>,
+    /// Whether no probe of the whole experiment runs a model. Only then single tensors are fetched: what a table says of its checkpoint
+    /// would else depend on whether the other probes were done already.
+    pub alone: bool,
+}
+
+impl Reads {
+    /// All of a checkpoint.
+    pub const MODEL: &'static Self = {
+        static MODEL: Reads = Reads { model: true, params: BTreeSet::new(), alone: false };
+        &MODEL
+    };
+
+    /// What some probes of an experiment read.
+    pub fn of(experiment: &Experiment, config: &NeoxConfig, probes: &[usize]) -> Self {
+        let specs = || probes.iter().map(|probe| &experiment.probes[*probe].spec);
+        // A choice that cannot be made has ended the study before.
+        let params = specs().filter_map(|spec| spec.weights_only(config)?.ok()).flatten().collect();
+        let runs_model = |spec: &ProbeSpec| spec.weights_only(config).is_none();
+        let alone = !experiment.probes.iter().any(|probe| runs_model(&probe.spec));
+        Self { model: specs().any(runs_model), params, alone }
+    }
+
+    /// The parameters that are enough, where single tensors may be fetched.
+    pub fn fetched(&self) -> Option<&BTreeSet<Param>> {
+        (!self.model && self.alone).then_some(&self.params)
+    }
+
+    /// Where that is, given where the whole checkpoint is.
+    pub fn source(&self, model: &Model, step: Option<Step>, whole: Source) -> Source {
+        let bytes = |all: u64| bytes(&model.config, &self.params, all);
+        let by_range = || self.fetched().is_some() && has_safetensors(model, step);
+        match whole {
+            Source::Here { bytes: all } if !self.model => Source::Here { bytes: bytes(all) },
+            Source::Hub { bytes: all, pinned } if by_range() => Source::Hub { bytes: bytes(all), pinned },
+            whole => whole,
+        }
+    }
+}
+
+/// Bytes of some parameters in files of `all` bytes, which hold two or four for each value.
+fn bytes(config: &NeoxConfig, params: &BTreeSet<Param>, all: u64) -> u64 {
+    let width = if all >= 3 * config.n_params() { 4 } else { 2 };
+    stored_bytes(config, params, width).min(all)
+}
+
+/// Whether the files that a pinned step is read from say themselves where each tensor lies.
+fn has_safetensors(model: &Model, step: Option<Step>) -> bool {
+    let files = model.pins.as_ref().and_then(|pins| pins.needed(step)?.ok());
+    files.is_some_and(|files| files.iter().any(|file| file.name.as_str().ends_with(".safetensors")))
+}
+
+/// Probes of weights alone read them as published: folding mixes what stands in different tensors.
+///
+/// # Errors
+/// [`ProbeError::AsPublished`] where the experiment folds.
+pub fn check_profile(spec: &ProbeSpec, config: &NeoxConfig, weights: Profile) -> Result<(), ProbeError> {
+    if weights == Profile::AsPublished || spec.weights_only(config).is_none() {
+        return Ok(());
+    }
+    Err(ProbeError::AsPublished { probe: spec.kind(), weights: weights.name() })
+}
+
+/// The hashes of what a probe reads of a checkpoint. They are the same whether other probes had more read at the same time or not.
+pub fn weights_read(spec: &ProbeSpec, config: &NeoxConfig, all: &PartHashes) -> PartHashes {
+    match spec.weights_only(config) {
+        Some(Ok(only)) => all.of(config, &only),
+        _ => all.clone(),
+    }
+}

@@ -1,0 +1,147 @@
+//! Why parts cannot be merged.
+
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use parquet::errors::ParquetError;
+
+use super::Holes;
+use crate::files::folder::FolderError;
+use crate::files::sink::SinkError;
+use crate::plan::difference::Difference;
+use crate::results::index::ShelfError;
+use crate::results::manifest::RecordError;
+use crate::terminal::exit::Exit;
+
+/// Why parts cannot be merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// Parts are missing.
+    #[error("{}", list(.0))]
+    Holes(Holes),
+    /// The results cannot be listed.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// A record of a run cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A part cannot be opened.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The folder of merged tables cannot be written.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A Parquet file that no run has written.
+    #[error("{} is no part of a table", path.display())]
+    Stray {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A single model beside checkpoints.
+    #[error("{} is of a single model, and {} of one of several checkpoints", first.display(), second.display())]
+    Mixed {
+        /// The single model's.
+        first: PathBuf,
+        /// A checkpoint's.
+        second: PathBuf,
+    },
+    /// Parts of one table with different columns.
+    #[error("{} has the columns {there}, but {} has {here}", first.display(), second.display())]
+    Columns {
+        /// One part.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// The columns of the first.
+        there: String,
+        /// The columns of the second.
+        here: String,
+    },
+    /// Parts of one table that were made with different settings.
+    #[error("{} (there) and {} (here) were made with different settings: {difference}", first.display(), second.display())]
+    Settings {
+        /// One part.
+        first: PathBuf,
+        /// Another one.
+        second: PathBuf,
+        /// In what they differ.
+        difference: Difference,
+    },
+    /// A part with rows of another checkpoint.
+    #[error("{} has rows of step {}, not {}", path.display(), word(*found), word(*expected))]
+    OtherStep {
+        /// The part.
+        path: PathBuf,
+        /// A step that stands in it.
+        found: Option<i64>,
+        /// The step that it is named after.
+        expected: Option<i64>,
+    },
+    /// The rows of a part cannot be read.
+    #[error("{} cannot be read to its end: {source}", path.display())]
+    Rows {
+        /// The part.
+        path: PathBuf,
+        /// What the library said.
+        source: ArrowError,
+    },
+    /// A part was replaced meanwhile.
+    #[error("{} was replaced while it was being merged", path.display())]
+    Changed {
+        /// The part.
+        path: PathBuf,
+    },
+    /// A merged table cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the library or the system said.
+        source: ParquetError,
+    },
+}
+
+impl MergeError {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            MergeError::Holes(_) => Exit::CellsFailed,
+            MergeError::Shelf(ShelfError::NoResults { .. }) => Exit::Usage,
+            MergeError::Folder(_) | MergeError::Write { .. } => Exit::Resources,
+            _ => Exit::BadInput,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            MergeError::Holes(_) => Some("run the experiment again, or merge what there is with --allow-missing"),
+            MergeError::Shelf(ShelfError::NoResults { .. }) => Some("name the folder that the run wrote to, its --out"),
+            MergeError::Stray { .. } => Some("move it out of results/, which is for finished parts alone"),
+            MergeError::Sink(_) | MergeError::Rows { .. } | MergeError::OtherStep { .. } => {
+                Some("remove that file, run the experiment again, then merge")
+            }
+            MergeError::Columns { .. } | MergeError::Settings { .. } | MergeError::Mixed { .. } => Some(
+                "make the older ones anew: remove them and run the experiment again, or give each setting an --out of its own",
+            ),
+            MergeError::Changed { .. } => Some("merge again when the run has ended"),
+            MergeError::Folder(error) => Some(error.remedy()),
+            MergeError::Write { .. } => Some("free some space, or choose another folder with --out DIR"),
+            MergeError::Record(_) | MergeError::Shelf(_) => None,
+        }
+    }
+}
+
+fn word(step: Option<i64>) -> String {
+    step.map_or("null".to_owned(), |step| step.to_string())
+}
+
+/// The first missing parts, a line each.
+fn list(holes: &Holes) -> String {
+    const SHOWN: usize = 10;
+    let lines = holes.missing.iter().take(SHOWN).map(|part| format!("\n  {part}"));
+    let others = holes.missing.len().saturating_sub(SHOWN);
+    let others = if others > 0 { format!("\n  and {others} more") } else { String::new() };
+    let (missing, expected) = (holes.missing.len(), holes.expected);
+    format!("{missing} of {expected} parts are missing:{}{others}", lines.collect::<String>())
+}

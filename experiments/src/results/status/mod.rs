@@ -1,0 +1,207 @@
+//! How far the runs of an output folder are, seen from outside: nothing is written, nothing is locked, and a run does not notice.
+//!
+//! What is done is what lies under `results/`; the journal adds what failed, who is at work and how fast. Rates are counted over the
+//! last ten minutes.
+
+mod log;
+mod process;
+mod text;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::files::folder::host_name;
+use crate::results::index::{ShelfError, Shelves};
+use crate::results::manifest::{RecordError, Recorded, cell_name};
+
+use log::{History, Log};
+
+/// Seconds that "recent" means.
+const RECENT: u64 = 600;
+
+/// How far every experiment of an output folder is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// By name.
+    pub experiments: Vec<Standing>,
+}
+
+/// How far one experiment is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Standing {
+    /// The experiment.
+    pub name: String,
+    /// Its cells.
+    pub cells: Cells,
+    /// Processes that are at work on it, as far as can be told from here.
+    pub processes: Vec<Process>,
+    /// Cells a minute; null where nobody is at work, or none was done lately.
+    pub cells_per_minute: Option<f64>,
+    /// Seconds until the last cell is done at that rate.
+    pub seconds_left: Option<f64>,
+    /// The cell that was done last.
+    pub last: Option<Noted>,
+    /// The last few failures of cells that have not been done since.
+    pub errors: Vec<Noted>,
+}
+
+/// Cells of an experiment by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cells {
+    /// All.
+    pub total: usize,
+    /// All tables are there.
+    pub done: usize,
+    /// Tried last without success.
+    pub failed: usize,
+    /// Left out, because the checkpoint is bad.
+    pub left_out: usize,
+}
+
+impl Cells {
+    /// Cells that nobody has tried yet.
+    pub fn left(&self) -> usize {
+        self.total.saturating_sub(self.done + self.failed + self.left_out)
+    }
+}
+
+/// A process that works on an experiment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Process {
+    /// Its machine.
+    pub host: String,
+    /// Its number there.
+    pub pid: u32,
+    /// Whether it runs on this machine, so that it is known to live.
+    pub here: bool,
+    /// Seconds since it began.
+    pub seconds: u64,
+    /// Seconds since it said something.
+    pub silent: u64,
+}
+
+/// Something that happened to a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Noted {
+    /// The cell.
+    pub cell: String,
+    /// Seconds ago.
+    pub seconds_ago: u64,
+    /// What went wrong, where something did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// An output folder that cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The results cannot be listed.
+    #[error(transparent)]
+    Shelf(#[from] ShelfError),
+    /// A record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The journal cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Status {
+    /// Looks at an output folder; `now` is in seconds since 1970.
+    ///
+    /// # Errors
+    /// [`StatusError`].
+    pub fn of(out: &Path, now: u64) -> Result<Self, StatusError> {
+        // The results come last: a cell is noted in the journal after its tables are there.
+        let records = Recorded::all(out)?;
+        let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
+        let shelves = Shelves::of(out)?;
+        let standing = |(record, history): (&Recorded, &History)| Standing::of(record, history, &shelves, now);
+        Ok(Self { experiments: records.iter().zip(&log.histories).map(standing).collect() })
+    }
+
+    /// Whether nothing will change any more: nothing is left to do, or nobody is at work.
+    pub fn is_settled(&self) -> bool {
+        self.experiments.iter().all(|standing| standing.processes.is_empty())
+    }
+}
+
+impl Standing {
+    fn of(record: &Recorded, history: &History, shelves: &Shelves, now: u64) -> Self {
+        let processes = at_work(history, now);
+        let mut cells = Cells::default();
+        let mut open = BTreeSet::new();
+        for (model, step) in record.cells() {
+            cells.total += 1;
+            let name = cell_name(model, step);
+            if record.tables.iter().all(|table| shelves.has(table, model, step)) {
+                cells.done += 1;
+            } else if history.failed.contains(&name) {
+                cells.failed += 1;
+                open.insert(name);
+            } else if history.left_out.contains(&name) || record.left_out(shelves, model, step) {
+                cells.left_out += 1;
+            }
+        }
+        let rate = if processes.is_empty() { None } else { rate(history, &processes, now) };
+        let left = rate.map(|rate| 60.0 * cells.left() as f64 / rate);
+        let noted = |(cell, time): &(String, u64), error: Option<&String>| Noted {
+            cell: text::clean(cell),
+            seconds_ago: now.saturating_sub(*time),
+            error: error.map(|error| text::clean(error)),
+        };
+        let errors = history.errors.iter().filter(|((cell, _), _)| open.contains(cell));
+        Standing {
+            name: record.name.clone(),
+            cells,
+            processes,
+            cells_per_minute: rate,
+            seconds_left: left,
+            last: history.last.as_ref().map(|last| noted(last, None)),
+            errors: errors.map(|(cell, error)| noted(cell, Some(error))).collect(),
+        }
+    }
+}
+
+/// The processes that have begun and not ended. Those of this machine are known to live; of others the journal says all there is
+/// to know.
+fn at_work(history: &History, now: u64) -> Vec<Process> {
+    let this_host = host_name();
+    let runs = history.runs.iter().map(|((host, pid), run)| Process {
+        here: host.as_ref().is_none_or(|host| *host == this_host),
+        host: host.as_ref().map_or(this_host.clone(), |host| text::clean(host)),
+        pid: *pid,
+        seconds: now.saturating_sub(run.began),
+        silent: now.saturating_sub(run.heard),
+    });
+    let lives = |process: &Process| match process.here {
+        true => process::is_alive(process.pid, now.saturating_sub(process.seconds)),
+        // One that was killed elsewhere is not missed for ever.
+        false => process.silent < RECENT,
+    };
+    runs.filter(lives).collect()
+}
+
+/// Cells a minute in the recent past: since ten minutes ago, or since the first process at work began.
+fn rate(history: &History, processes: &[Process], now: u64) -> Option<f64> {
+    let began = processes.iter().map(|process| now.saturating_sub(process.seconds)).min()?;
+    let mut from = began.max(now.saturating_sub(RECENT));
+    let mut count = history.done.iter().filter(|time| **time >= from).count();
+    // Where older ones were forgotten, the first that is known begins the time.
+    if history.is_full() && history.done.front().is_some_and(|first| *first > from) {
+        (from, count) = (*history.done.front()?, count - 1);
+    }
+    let seconds = now.saturating_sub(from).max(1);
+    (count > 0).then(|| 60.0 * count as f64 / seconds as f64)
+}
+
+#[cfg(test)]
+mod tests;
