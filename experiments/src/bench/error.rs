@@ -5,7 +5,7 @@ use pythia_core::weights::WeightError;
 use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
-use crate::config::ShapeError;
+use crate::config::ModelInfoError;
 
 /// Why a workload cannot be timed.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum BenchError {
     Store(#[from] StoreError),
     /// A configuration cannot be read.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    ModelInfo(#[from] ModelInfoError),
     /// Weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),

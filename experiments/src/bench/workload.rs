@@ -14,8 +14,8 @@ use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
 use super::BenchError;
-use super::patching::{self, Kind};
-use crate::checkpoint::fetch::Brought;
+use super::patching::{self, Intervention};
+use crate::checkpoint::fetch::Fetched;
 use crate::checkpoint::load::{self, Loaded, RunsOn};
 use crate::config::read_config;
 use crate::resolved::BOS;
@@ -89,7 +89,7 @@ pub struct Sizes {
 
 /// What a repetition says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Noted {
+pub struct Extra {
     /// Bytes of all activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_bytes: Option<usize>,
@@ -102,7 +102,7 @@ pub struct Noted {
 }
 
 /// A workload ready to be repeated.
-pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, BenchError> + 'a>;
+pub type Prepared<'a> = Box<dyn FnMut() -> Result<Extra, BenchError> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
@@ -118,38 +118,38 @@ pub fn prepare<'a>(
         Workload::A => Box::new(move || {
             let model = model(load(store, None, true)?, runs_on);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
-            Ok(Noted::default())
+            Ok(Extra::default())
         }),
         Workload::B => {
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || {
                 forward(&model, sizes);
-                Ok(Noted::default())
+                Ok(Extra::default())
             })
         }
         Workload::C => {
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Kind::Residual, store, sizes, runs_on)?,
-        Workload::E1 => patching(work, Kind::Heads, store, sizes, runs_on)?,
-        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, runs_on)?,
-        Workload::F => patching(work, Kind::Ablation, store, sizes, runs_on)?,
+        Workload::D => patching(work, Intervention::Residual, store, sizes, runs_on)?,
+        Workload::E1 => patching(work, Intervention::Heads, store, sizes, runs_on)?,
+        Workload::E2 => patching(work, Intervention::HeadsByPosition, store, sizes, runs_on)?,
+        Workload::F => patching(work, Intervention::Ablation, store, sizes, runs_on)?,
         Workload::G => {
             let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
                 induction(&model, sizes);
-                Ok(Noted::default())
+                Ok(Extra::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Noted::default())),
+        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Extra::default())),
     })
 }
 
 /// A sweep of interventions, on prompts of the length that the workload fixes.
 fn patching<'a>(
     work: Workload,
-    kind: Kind,
+    kind: Intervention,
     store: &dyn Store,
     sizes: Sizes,
     runs_on: &RunsOn,
@@ -158,7 +158,7 @@ fn patching<'a>(
     let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
         let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
-        Ok(Noted { flops, ..Noted::default() })
+        Ok(Extra { flops, ..Extra::default() })
     }))
 }
 
@@ -170,8 +170,8 @@ fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, 
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    let (weights, hashes) = (Some(load::Weights::Resident(params)), hashes.into());
-    Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
+    let (weights, hashes) = (Some(load::LoadedWeights::Resident(params)), hashes.into());
+    Ok(Loaded { config, weights, parts: None, hashes, fetched: Fetched::default() })
 }
 
 fn model(loaded: Loaded, runs_on: &RunsOn) -> GptNeoX {
@@ -197,7 +197,7 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
-fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, BenchError> {
+fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Extra, BenchError> {
     let mut cache = ActivationCache::of(
         points_of(&model.model_shape()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
@@ -205,7 +205,7 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, BenchError> 
     black_box(model.forward(tokens, &mut cache));
     let kept = cache.finish()?;
     let bytes = kept.values().map(|activation| activation.dims().iter().product::<usize>() * size_of::<f32>()).sum();
-    Ok(Noted { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
+    Ok(Extra { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
 }
 
 fn induction(model: &GptNeoX, sizes: Sizes) {

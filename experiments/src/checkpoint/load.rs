@@ -11,25 +11,25 @@ use pythia_core::weights::{
     self, Hashes, PartHashes, Profile, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
 };
 
-use crate::checkpoint::fetch::{Brought, SupplyError};
+use crate::checkpoint::fetch::{FetchError, Fetched};
 use crate::checkpoint::residency::Residency;
-use crate::config::{ShapeError, read_config};
+use crate::config::{ModelInfoError, read_config};
 use crate::integrity::{Status, Verdict};
 use crate::resolved::Model;
-use crate::resolved::weight_scope::Reads;
+use crate::resolved::weight_scope::WeightScope;
 
 /// A checkpoint that is ready to become a model, or to be asked for its weights.
 pub struct Loaded {
     /// Its configuration.
     pub config: NeoxConfig,
     /// Its weights, where a model is run.
-    pub weights: Option<Weights>,
+    pub weights: Option<LoadedWeights>,
     /// Its parameters one by one, where probes read weights alone.
     pub parts: Option<SomeWeights>,
     /// Hashes of what was read.
     pub hashes: PartHashes,
     /// What is known of its files.
-    pub brought: Brought,
+    pub fetched: Fetched,
 }
 
 /// Where models run, and in which numbers.
@@ -54,7 +54,7 @@ impl RunsOn {
 }
 
 /// The weights of a checkpoint.
-pub enum Weights {
+pub enum LoadedWeights {
     /// Decoded, in host memory.
     Resident(HostParams),
     /// On the device already: it is carried there while the checkpoint before computes.
@@ -74,9 +74,9 @@ impl Loaded {
     pub fn model(self, runs_on: &RunsOn) -> Result<GptNeoX, WeightError> {
         let (device, dtype) = (&runs_on.compute.device, runs_on.dtype);
         match self.weights.expect("weights are loaded where a model is run") {
-            Weights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
-            Weights::OnDevice(model) => Ok(*model),
-            Weights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
+            LoadedWeights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
+            LoadedWeights::OnDevice(model) => Ok(*model),
+            LoadedWeights::Streamed(stored, ahead) => GptNeoX::streamed(stored, device, dtype, ahead),
         }
     }
 
@@ -84,7 +84,7 @@ impl Loaded {
     pub fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
             // One that is doubted for a reason stays so.
-            Status::Unverified if self.brought.verified && before.reason.is_none() => {
+            Status::Unverified if self.fetched.verified && before.reason.is_none() => {
                 Verdict { status: Status::Ok, ..before.clone() }
             }
             _ => before.clone(),
@@ -100,7 +100,7 @@ pub enum LoadError {
     Store(#[from] StoreError),
     /// Its configuration cannot be read.
     #[error(transparent)]
-    Config(#[from] ShapeError),
+    Config(#[from] ModelInfoError),
     /// Its shape is not that of the model's other checkpoints.
     #[error("its config.json describes another model than the other checkpoints of {model}")]
     AnotherShape {
@@ -113,9 +113,9 @@ pub enum LoadError {
     /// Its weights cannot be carried to where it is to run.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Its files cannot be brought here.
+    /// Its files cannot be fetched.
     #[error(transparent)]
-    Supply(#[from] SupplyError),
+    Fetch(#[from] FetchError),
     /// The thread that reads ahead ended.
     #[error("the reading thread ended before this checkpoint")]
     ReaderEnded,
@@ -126,9 +126,8 @@ impl LoadError {
     pub fn is_absence(&self) -> bool {
         match self {
             LoadError::Store(_) => true,
-            LoadError::Config(ShapeError::Io { source, .. }) | LoadError::Weights(WeightError::Io { source, .. }) => {
-                source.kind() == std::io::ErrorKind::NotFound
-            }
+            LoadError::Config(ModelInfoError::Io { source, .. })
+            | LoadError::Weights(WeightError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         }
     }
@@ -144,7 +143,7 @@ impl LoadError {
             LoadError::Device(_) => {
                 "give a smaller --memory, with which weights are carried over layer by layer, or compute elsewhere with --device"
             }
-            LoadError::Supply(error) => return error.remedy(),
+            LoadError::Fetch(error) => return error.remedy(),
             LoadError::ReaderEnded => "run the same command again",
         };
         remedy.to_owned()
@@ -163,7 +162,7 @@ pub struct Job<'a> {
     /// Where its weights are to be.
     pub residency: Residency,
     /// Whether it is to become a model, and which parameters are read by themselves.
-    pub reads: &'a Reads,
+    pub scope: &'a WeightScope,
     /// Where the model is going to run.
     pub runs_on: &'a RunsOn,
 }
@@ -176,34 +175,34 @@ impl Job<'_> {
 }
 
 /// Loads one checkpoint.
-pub fn load(job: &Job<'_>, brought: Brought) -> Result<Loaded, LoadError> {
-    let (config, files) = locate(job.model, job.step, brought.files.as_ref())?;
-    let only = &job.reads.params;
-    if !job.reads.model {
+pub fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
+    let (config, files) = locate(job.model, job.step, fetched.files.as_ref())?;
+    let only = &job.scope.params;
+    if !job.scope.model {
         let (parts, hashes) = open_some(&config, &files, only, None)?;
-        return Ok(Loaded { config, weights: None, parts: Some(parts), hashes, brought });
+        return Ok(Loaded { config, weights: None, parts: Some(parts), hashes, fetched });
     }
     let (weights, hashes) = load_all(job, &config, &files)?;
     let hashes = PartHashes::from(hashes);
     let parts = if only.is_empty() { None } else { Some(open_some(&config, &files, only, Some(&hashes))?.0) };
-    Ok(Loaded { config, weights: Some(weights), parts, hashes, brought })
+    Ok(Loaded { config, weights: Some(weights), parts, hashes, fetched })
 }
 
 /// All weights, where they are to be.
-fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Weights, Hashes), LoadError> {
+fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(LoadedWeights, Hashes), LoadError> {
     if let Some(ahead) = job.residency.streamed() {
         let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
-        return Ok((Weights::Streamed(stored, ahead), hashes));
+        return Ok((LoadedWeights::Streamed(stored, ahead), hashes));
     }
     if job.runs_on.is_remote() {
         let asked = job.runs_on.compute.asked();
         let carried = device::answer(|| carry(job, config, files));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
         model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
-        return Ok((Weights::OnDevice(Box::new(model)), hashes));
+        return Ok((LoadedWeights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = weights::read(config, files, &job.wanted)?;
-    Ok((Weights::Resident(params), hashes))
+    Ok((LoadedWeights::Resident(params), hashes))
 }
 
 /// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
@@ -223,13 +222,13 @@ pub fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
     Ok(weights::hashes(&config, &files)?)
 }
 
-/// The files of a checkpoint whose shape is that of the model: those that were brought, else those that its store finds.
+/// The files of a checkpoint whose shape is that of the model: those that were fetched, else those that its store finds.
 fn locate(
     model: &Model,
     step: Option<Step>,
-    brought: Option<&CheckpointFiles>,
+    fetched: Option<&CheckpointFiles>,
 ) -> Result<(NeoxConfig, WeightFiles), LoadError> {
-    let files = brought.map_or_else(|| model.store.locate(step), |files| Ok(files.clone()))?;
+    let files = fetched.map_or_else(|| model.store.locate(step), |files| Ok(files.clone()))?;
     let config = read_config(&files.config)?;
     if config != model.config {
         return Err(LoadError::AnotherShape { model: model.label.clone() });

@@ -3,7 +3,7 @@
 //! This wing never knows which probes run, nor what is done already.
 
 pub(crate) mod fetch;
-pub(crate) mod library;
+pub(crate) mod hub_access;
 pub(crate) mod load;
 pub(crate) mod residency;
-pub(crate) mod sources;
+pub(crate) mod source_models;

@@ -7,7 +7,7 @@ use pythia_core::store::FolderStore;
 use serde::Serialize;
 
 use crate::bench::meter::{self, Patience, Timing};
-use crate::bench::workload::{self, Noted, Sizes, Workload};
+use crate::bench::workload::{self, Extra, Sizes, Workload};
 use crate::cli::failure::Failure;
 use crate::config::Precision;
 use crate::terminal::exit::{self, Exit};
@@ -67,7 +67,7 @@ struct Line {
     #[serde(flatten)]
     timing: Timing,
     #[serde(flatten)]
-    noted: Noted,
+    noted: Extra,
 }
 
 /// Runs the command.
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     let runs_on = super::open_device(args.device, args.dtype)?;
     let device = runs_on.compute.to_string();
     let mut work = workload::prepare(args.workload, &store, sizes, &runs_on)?;
-    let mut noted = Noted::default();
+    let mut noted = Extra::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
     let timing = meter::time(patience, &mut || {
         noted = work()?;
@@ -90,7 +90,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn line(args: &Args, device: String, timing: Timing, noted: Noted) -> Line {
+fn line(args: &Args, device: String, timing: Timing, noted: Extra) -> Line {
     Line {
         peer: "pythia",
         work: args.workload.letter(),

@@ -8,7 +8,7 @@ use pythia_probes::Bytes;
 use serde_json::{Value, json};
 
 use super::ExperimentArgs;
-use crate::checkpoint::library::{LibraryError, Which, Wish};
+use crate::checkpoint::hub_access::{HubAccessError, PinRequest, PinScope};
 use crate::cli::failure::Failure;
 use crate::resolved::pins::Pins;
 use crate::terminal::env;
@@ -77,13 +77,13 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 fn ring() -> Result<LruCache, Failure> {
-    let settings = env::hub_settings().map_err(LibraryError::from)?;
-    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(LibraryError::from)?)
+    let settings = env::hub_settings().map_err(HubAccessError::from)?;
+    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(HubAccessError::from)?)
 }
 
 fn list(as_json: bool) -> Result<Exit, Failure> {
     let ring = ring()?;
-    let (entries, usage) = (entries(&ring)?, ring.usage().map_err(LibraryError::from)?);
+    let (entries, usage) = (entries(&ring)?, ring.usage().map_err(HubAccessError::from)?);
     if as_json {
         let rows: Vec<Value> = entries.iter().map(entry_json).collect();
         super::print(&format!("{:#}", json!({ "entries": rows, "usage": usage_json(&usage) })))?;
@@ -102,7 +102,7 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
 }
 
 fn entries(ring: &LruCache) -> Result<Vec<Entry>, Failure> {
-    Ok(ring.entries().map_err(LibraryError::from)?)
+    Ok(ring.entries().map_err(HubAccessError::from)?)
 }
 
 fn line(entry: &Entry) -> String {
@@ -146,20 +146,20 @@ fn usage_json(usage: &Usage) -> Value {
 /// Fetches checkpoint after checkpoint, and stops where the next one would not fit beside those that are here.
 fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let experiment = args.experiment()?;
-    let mut library = args.library(&experiment)?;
-    let wishes = Wish::all(&experiment);
-    library.pin(&wishes, Which::Needed, &|line| crate::terminal::say!("{line}"))?;
+    let mut hub = args.hub(&experiment)?;
+    let requests = PinRequest::all(&experiment);
+    hub.pin(&requests, PinScope::Needed, &|line| crate::terminal::say!("{line}"))?;
     let mut holds = Vec::new();
-    for wish in &wishes {
-        let Some(pins) = Pins::of(&library.lock, wish.id) else { continue };
-        for step in wish.steps.iter().map(|step| Some(*step)) {
-            match library.bring(&pins, step) {
+    for request in &requests {
+        let Some(pins) = Pins::of(&hub.lock, request.id) else { continue };
+        for step in request.steps.iter().map(|step| Some(*step)) {
+            match hub.fetch(&pins, step) {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.is_full() && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
                     crate::terminal::say!(
                         "the budget is spent at {} {step}: {} checkpoints are here",
-                        wish.id,
+                        request.id,
                         holds.len()
                     );
                     return Ok(Exit::Ok);
@@ -191,7 +191,7 @@ fn verify(model: Option<&str>) -> Result<Exit, Failure> {
     none_of(model, entries.is_empty());
     for entry in &entries {
         files += entry.files.len();
-        for file in ring.verify(entry).map_err(LibraryError::from)? {
+        for file in ring.verify(entry).map_err(HubAccessError::from)? {
             bad += 1;
             let name = file.name.map_or_else(|| "a file".to_owned(), |name| name.to_string());
             super::print(&format!(
@@ -223,7 +223,7 @@ fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Fail
         .map(|entry| (entry.repo, entry.commit))
         .collect();
     let wanted = |entry: &Entry| doomed.iter().any(|(repo, commit)| *repo == entry.repo && *commit == entry.commit);
-    let pruned = ring.prune(all, &wanted).map_err(LibraryError::from)?;
+    let pruned = ring.prune(all, &wanted).map_err(HubAccessError::from)?;
     super::print(&format!("removed {} files, {}", pruned.files, human::bytes(pruned.bytes)))?;
     Ok(Exit::Ok)
 }

@@ -11,7 +11,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use crate::files::sink::SinkError;
 use crate::files::table::file_of;
 use crate::plan::disk::Disk;
-use crate::resolved::Study;
+use crate::resolved::ResolvedExperiment;
 
 /// Rows printed, of which there may be many more checkpoints.
 const ROWS: usize = 24;
@@ -36,16 +36,16 @@ struct Best {
 }
 
 /// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its null.
-pub fn of(study: &Study, disk: &Disk) -> Result<String, SinkError> {
+pub fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
     let mut lines = vec![format!(
         "{:>7}  {:>10} {:>10}  {:>9}  {:>6} {:>6}",
         "step", "loss, new", "repeated", "best head", "score", "null"
     )];
-    for model in &study.models {
+    for model in &resolved.models {
         let mut points = BTreeMap::new();
         for step in &model.steps {
             let mut point = Point::default();
-            for probe in &study.experiment.probes {
+            for probe in &resolved.experiment.probes {
                 let file = disk.out.join(file_of(&probe.name, &model.label, *step));
                 for batch in read(&file)? {
                     point.take(probe.spec.kind(), &batch);

@@ -6,7 +6,7 @@ use pythia_core::device::{Backend, DeviceName};
 
 use super::run::{prepare, report, show, sweep};
 use super::train::{NANO, train_nano};
-use crate::checkpoint::library::Library;
+use crate::checkpoint::hub_access::HubAccess;
 use crate::cli::curve;
 use crate::cli::failure::Failure;
 use crate::config;
@@ -41,12 +41,12 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     train_nano(&nano, 0, args.device)?;
     let device = format!("device=\"{}\"", args.device);
     let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device])?;
-    let library = Library::open(&experiment, "induction-nano.toml".as_ref(), true)?;
-    let (study, library) = prepare(experiment, library)?;
-    let disk = Disk { out: out(study.backend), offline: true };
-    let outcome = sweep(&study, &disk, &library, None, false)?;
-    super::print(&curve::of(&study, &disk)?)?;
-    let exit = report(&study, &disk, &outcome);
+    let hub = HubAccess::open(&experiment, "induction-nano.toml".as_ref(), true)?;
+    let (resolved, hub) = prepare(experiment, hub)?;
+    let disk = Disk { out: out(resolved.backend), offline: true };
+    let outcome = sweep(&resolved, &disk, &hub, None, false)?;
+    super::print(&curve::of(&resolved, &disk)?)?;
+    let exit = report(&resolved, &disk, &outcome);
     show(&disk);
     Ok(exit)
 }

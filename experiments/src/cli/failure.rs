@@ -12,18 +12,18 @@ use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
 use crate::bench::BenchError;
-use crate::checkpoint::fetch::SupplyError;
-use crate::checkpoint::library::LibraryError;
+use crate::checkpoint::fetch::FetchError;
+use crate::checkpoint::hub_access::HubAccessError;
 use crate::cli::capture::CaptureError;
 use crate::config::ConfigErrors;
 use crate::config::InputError;
-use crate::config::ShapeError;
+use crate::config::ModelInfoError;
 use crate::files::folder::FolderError;
 use crate::files::sink::SinkError;
-use crate::integrity::{KnownError, Verdict};
+use crate::integrity::{KnownDefectsError, Verdict};
 use crate::nano::NanoError;
 use crate::plan::difference::Difference;
-use crate::results::index::ShelfError;
+use crate::results::index::IndexError;
 use crate::results::merge::MergeError;
 use crate::results::status::StatusError;
 use crate::terminal::exit::Exit;
@@ -83,16 +83,16 @@ pub enum Failure {
     },
     /// The hub, the cache or the lock file cannot be used.
     #[error(transparent)]
-    Library(#[from] LibraryError),
-    /// A checkpoint cannot be brought here.
+    Hub(#[from] HubAccessError),
+    /// A checkpoint cannot be fetched.
     #[error(transparent)]
-    Supply(#[from] SupplyError),
+    Fetch(#[from] FetchError),
     /// A file that is read besides cannot be used.
     #[error(transparent)]
     Input(#[from] InputError),
     /// The file of further known defects is no such list.
     #[error(transparent)]
-    KnownBad(#[from] KnownError),
+    KnownBad(#[from] KnownDefectsError),
     /// One checkpoint is larger than the cache may be.
     #[error("a checkpoint of {} does not fit into a cache of {}", human::bytes(*largest), human::bytes(*max))]
     SmallBudget {
@@ -124,7 +124,7 @@ pub enum Failure {
     Store(#[from] StoreError),
     /// A configuration cannot be read.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    ModelInfo(#[from] ModelInfoError),
     /// Weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
@@ -217,14 +217,14 @@ impl Failure {
             Failure::Capture(CaptureError::Device { .. }) => Exit::Resources,
             Failure::Query(QueryError::Sql { .. } | QueryError::Encode { .. }) => Exit::Usage,
             Failure::Folder(_) | Failure::Signals(_) | Failure::Stdout(_) | Failure::Memory { .. } => Exit::Resources,
-            Failure::Library(error) if error.is_temporary() => Exit::Temporary,
-            Failure::Supply(error) if error.is_temporary() => Exit::Temporary,
-            Failure::Supply(error) if error.is_full() => Exit::Resources,
-            Failure::Library(LibraryError::Io { .. } | LibraryError::LruCache(_)) => Exit::Resources,
-            Failure::Library(LibraryError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
+            Failure::Hub(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Fetch(error) if error.is_temporary() => Exit::Temporary,
+            Failure::Fetch(error) if error.is_full() => Exit::Resources,
+            Failure::Hub(HubAccessError::Io { .. } | HubAccessError::LruCache(_)) => Exit::Resources,
+            Failure::Hub(HubAccessError::Settings(_)) | Failure::Input(_) | Failure::KnownBad(_) => Exit::Usage,
             Failure::ModelName(_) | Failure::Capture(CaptureError::Hook(_)) => Exit::Usage,
             Failure::Merge(error) => error.exit(),
-            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => Exit::Usage,
+            Failure::Status(StatusError::Index(IndexError::NoResults { .. })) => Exit::Usage,
             Failure::Nano(NanoError::Io { .. }) => Exit::Resources,
             Failure::Nano(NanoError::NoName { .. }) => Exit::Usage,
             _ => Exit::BadInput,
@@ -249,8 +249,8 @@ impl Failure {
 
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            Failure::Library(error) => return Some(error.remedy()),
-            Failure::Supply(error) => return Some(error.remedy()),
+            Failure::Hub(error) => return Some(error.remedy()),
+            Failure::Fetch(error) => return Some(error.remedy()),
             Failure::Folder(error) => Some(error.remedy()),
             Failure::Results(error) | Failure::Query(QueryError::Results(error)) => Some(error.remedy()),
             Failure::Query(QueryError::Sql { tables, .. }) => {
@@ -259,7 +259,7 @@ impl Failure {
             Failure::Query(QueryError::Encode { .. }) => Some("choose columns of text and numbers, or another form"),
             Failure::Published { .. } => Some("give a CSV with the columns model, step, task, metric and value"),
             Failure::Merge(error) => error.remedy(),
-            Failure::Status(StatusError::Shelf(ShelfError::NoResults { .. })) => {
+            Failure::Status(StatusError::Index(IndexError::NoResults { .. })) => {
                 Some("name the folder that the run writes to, its --out")
             }
             Failure::Foreign { .. } | Failure::OtherWeights { .. } => {

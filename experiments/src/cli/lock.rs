@@ -3,7 +3,7 @@
 use pythia_hub::Lock;
 
 use super::ExperimentArgs;
-use crate::checkpoint::library::{Library, LibraryError, Which, Wish};
+use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest, PinScope};
 use crate::cli::failure::Failure;
 use crate::resolved::pins::{Pins, branch};
 use crate::terminal::exit::{self, Exit};
@@ -35,34 +35,34 @@ const LONG_HELP: &str = concat!(
 /// Runs the command.
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
-    let mut library = args.experiment.library(&experiment)?;
-    let wishes = Wish::all(&experiment);
-    let before = library.lock.clone();
-    if wishes.is_empty() {
+    let mut hub = args.experiment.hub(&experiment)?;
+    let requests = PinRequest::all(&experiment);
+    let before = hub.lock.clone();
+    if requests.is_empty() {
         super::print("the experiment names no model of the suite: there is nothing to pin")?;
         return Ok(Exit::Ok);
     }
-    if library.hub.settings().offline {
-        return Err(LibraryError::Offline.into());
+    if hub.client.settings().offline {
+        return Err(HubAccessError::Offline.into());
     }
-    let which = if args.update { Which::All } else { Which::Unpinned };
-    library.pin(&wishes, which, &|line| crate::terminal::say!("{line}"))?;
-    for line in wishes.iter().flat_map(|wish| lines(wish, &before, &library)) {
+    let which = if args.update { PinScope::All } else { PinScope::Unpinned };
+    hub.pin(&requests, which, &|line| crate::terminal::say!("{line}"))?;
+    for line in requests.iter().flat_map(|request| lines(request, &before, &hub)) {
         super::print(&line)?;
     }
-    super::print(&format!("pins are kept in {}", library.file.display()))?;
+    super::print(&format!("pins are kept in {}", hub.file.display()))?;
     Ok(Exit::Ok)
 }
 
 /// What is pinned of a model, and what has changed.
-fn lines(wish: &Wish, before: &Lock, library: &Library) -> Vec<String> {
-    let Some(pins) = Pins::of(&library.lock, wish.id) else {
-        return vec![format!("{}: nothing is pinned", wish.id)];
+fn lines(request: &PinRequest, before: &Lock, hub: &HubAccess) -> Vec<String> {
+    let Some(pins) = Pins::of(&hub.lock, request.id) else {
+        return vec![format!("{}: nothing is pinned", request.id)];
     };
-    let steps: Vec<_> = wish.steps.iter().filter(|step| pins.pin(Some(**step)).is_some()).collect();
+    let steps: Vec<_> = request.steps.iter().filter(|step| pins.pin(Some(**step)).is_some()).collect();
     let bytes = steps.iter().filter_map(|step| pins.bytes(Some(**step))).sum();
-    let mut lines = vec![format!("{}: {} checkpoints, {}", wish.id, steps.len(), human::bytes(bytes))];
-    for step in wish.steps.iter().map(|step| Some(*step)) {
+    let mut lines = vec![format!("{}: {} checkpoints, {}", request.id, steps.len(), human::bytes(bytes))];
+    for step in request.steps.iter().map(|step| Some(*step)) {
         let then = before.pin(&pins.repo, &branch(step));
         if let (Some(then), Some(now)) = (then, pins.pin(step))
             && then != now

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use pythia_core::device::{Backend, DeviceName};
 use pythia_probes::Bytes;
 
-use crate::checkpoint::library::{Library, LibraryError};
+use crate::checkpoint::hub_access::{HubAccess, HubAccessError};
 use crate::checkpoint::load::RunsOn;
 use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
@@ -172,8 +172,8 @@ impl ExperimentArgs {
     }
 
     /// Where its checkpoints come from.
-    fn library(&self, experiment: &Experiment) -> Result<Library, LibraryError> {
-        Library::open(experiment, &self.file, self.offline)
+    fn hub(&self, experiment: &Experiment) -> Result<HubAccess, HubAccessError> {
+        HubAccess::open(experiment, &self.file, self.offline)
     }
 
     /// The output folder: the command line's, the file's, or the default.

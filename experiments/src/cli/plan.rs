@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::ExperimentArgs;
-use crate::checkpoint::library::LibraryError;
+use crate::checkpoint::hub_access::HubAccessError;
 use crate::cli::failure::Failure;
 use crate::integrity::OnBad;
 use crate::plan::{Cell, Fetching, Plan, State, Totals};
-use crate::resolved::Study;
-use crate::resolved::pair_counts::Tallies;
-use crate::resolved::weight_scope::Source;
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
+use crate::resolved::weight_scope::Location;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
 
@@ -41,25 +41,25 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let library = args.experiment.library(&experiment)?;
-    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
-    let plan = Plan::make(&study, &disk, args.experiment.limit);
-    let tallies = Tallies::of(&study);
-    for note in tallies.notes(&study) {
+    let hub = args.experiment.hub(&experiment)?;
+    let resolved = ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache())?;
+    let plan = Plan::make(&resolved, &disk, args.experiment.limit);
+    let pair_counts = PairCounts::of(&resolved);
+    for note in pair_counts.notes(&resolved) {
         crate::terminal::say!("{note}");
     }
     if args.json {
-        super::print(&format!("{:#}", json(&study, &plan, &tallies)))?;
+        super::print(&format!("{:#}", json(&resolved, &plan, &pair_counts)))?;
     } else {
-        super::print(&table(&study, &plan))?;
+        super::print(&table(&resolved, &plan))?;
         let totals = plan.totals();
         if totals.fetch.checkpoints > 0 {
-            let free = library.ring.usage().map_err(LibraryError::from)?.free;
-            super::print(&fetching(&totals.fetch, free, library.ring.budget().max))?;
+            let free = hub.cache.usage().map_err(HubAccessError::from)?.free;
+            super::print(&fetching(&totals.fetch, free, hub.cache.budget().max))?;
         }
     }
     let bad = plan.bad().count();
-    if bad == 0 || study.experiment.store.on_bad != OnBad::Fail {
+    if bad == 0 || resolved.experiment.store.on_bad != OnBad::Fail {
         return Ok(Exit::Ok);
     }
     crate::terminal::say!(
@@ -68,27 +68,27 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::BadInput)
 }
 
-fn json(study: &Study, plan: &Plan, tallies: &Tallies) -> Value {
-    let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(study, cell)).collect();
-    let pairs = tallies.json(study);
+fn json(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) -> Value {
+    let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(resolved, cell)).collect();
+    let pairs = pair_counts.json(resolved);
     let (residency, bound) = (plan.residency.to_string(), plan.bound);
-    json!({ "experiment": study.experiment.name, "residency": residency, "memory_bound": bound, "totals": plan.totals(), "pairs": pairs, "cells": cells })
+    json!({ "experiment": resolved.experiment.name, "residency": residency, "memory_bound": bound, "totals": plan.totals(), "pairs": pairs, "cells": cells })
 }
 
-fn cell_json(study: &Study, cell: &Cell) -> Value {
+fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
     let parts: Vec<Value> = cell
         .parts
         .iter()
         .map(|part| {
-            let probe = &study.experiment.probes[part.probe];
+            let probe = &resolved.experiment.probes[part.probe];
             let table = probe.spec.tables()[part.table];
             json!({ "probe": probe.name, "table": table, "file": part.file, "key": part.config.key(), "state": part.state })
         })
         .collect();
     json!({
-        "model": study.models[cell.model].label,
+        "model": resolved.models[cell.model].label,
         "step": cell.step.map(pythia_core::suite::Step::label),
-        "source": cell.source,
+        "source": cell.location,
         "flops": cell.cost.flops,
         "memory": cell.cost.memory,
         "checkpoint_status": cell.verdict.status.to_string(),
@@ -97,9 +97,9 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
     })
 }
 
-fn table(study: &Study, plan: &Plan) -> String {
+fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     let mut lines = vec![format!("{:<32} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
-    lines.extend(plan.cells.iter().map(|cell| line(study, cell)));
+    lines.extend(plan.cells.iter().map(|cell| line(resolved, cell)));
     let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
@@ -162,13 +162,13 @@ fn bound_text(plan: &Plan, peak: u64) -> String {
     }
 }
 
-fn line(study: &Study, cell: &Cell) -> String {
-    let (read, state) = match (cell.source, state(cell)) {
+fn line(resolved: &ResolvedExperiment, cell: &Cell) -> String {
+    let (read, state) = match (cell.location, state(cell)) {
         (_, "done") => ("-".to_owned(), "done"),
-        (Source::Here { bytes }, state) => (human::bytes(bytes), state),
-        (Source::Hub { bytes, .. }, "to do") => (human::bytes(bytes), "to fetch"),
-        (Source::Hub { bytes, .. }, state) => (human::bytes(bytes), state),
-        (Source::Nowhere, _) => ("-".to_owned(), "no checkpoint"),
+        (Location::Here { bytes }, state) => (human::bytes(bytes), state),
+        (Location::Hub { bytes, .. }, "to do") => (human::bytes(bytes), "to fetch"),
+        (Location::Hub { bytes, .. }, state) => (human::bytes(bytes), state),
+        (Location::Nowhere, _) => ("-".to_owned(), "no checkpoint"),
     };
     let bad = if cell.verdict.status.is_bad() {
         format!("; {}: {}", cell.verdict.status, cell.verdict)
@@ -176,7 +176,7 @@ fn line(study: &Study, cell: &Cell) -> String {
         String::new()
     };
     let (compute, memory) = (human::flops(cell.cost.flops), human::bytes(cell.cost.memory));
-    format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(study))
+    format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(resolved))
 }
 
 fn state(cell: &Cell) -> &'static str {

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ExperimentArgs;
-use crate::checkpoint::fetch::FromHub;
-use crate::checkpoint::library::{Library, Which, Wish};
+use crate::checkpoint::fetch::HubFetcher;
+use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
 use crate::cli::failure::Failure;
 use crate::config::Experiment;
 use crate::files::folder::Folder;
@@ -15,8 +15,8 @@ use crate::integrity::{OnBad, Verdict};
 use crate::plan::difference::Difference;
 use crate::plan::disk::{Disk, Outdated, pairs};
 use crate::plan::{Cell, Plan};
-use crate::resolved::Study;
-use crate::resolved::pair_counts::Tallies;
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
 use crate::results::manifest::write as record;
 use crate::sweep::outcome::Outcome;
 use crate::sweep::signals;
@@ -58,10 +58,10 @@ const LONG_HELP: &str = concat!(
 pub fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
-    let library = args.experiment.library(&experiment)?;
-    let (study, library) = prepare(experiment, library)?;
-    let outcome = sweep(&study, &disk, &library, args.experiment.limit, args.fresh)?;
-    let exit = report(&study, &disk, &outcome);
+    let hub = args.experiment.hub(&experiment)?;
+    let (resolved, hub) = prepare(experiment, hub)?;
+    let outcome = sweep(&resolved, &disk, &hub, args.experiment.limit, args.fresh)?;
+    let exit = report(&resolved, &disk, &outcome);
     if !args.no_report {
         show(&disk);
     }
@@ -83,56 +83,64 @@ pub(crate) fn show(disk: &Disk) {
 }
 
 /// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
-pub(crate) fn prepare(experiment: Experiment, mut library: Library) -> Result<(Study, Library), Failure> {
-    let wishes = Wish::all(&experiment);
-    if library.pin(&wishes, Which::Needed, &|line| crate::terminal::say!("{line}"))? {
-        crate::terminal::say!("commits and hashes are pinned in {}", library.file.display());
+pub(crate) fn prepare(experiment: Experiment, mut hub: HubAccess) -> Result<(ResolvedExperiment, HubAccess), Failure> {
+    let requests = PinRequest::all(&experiment);
+    if hub.pin(&requests, PinScope::Needed, &|line| crate::terminal::say!("{line}"))? {
+        crate::terminal::say!("commits and hashes are pinned in {}", hub.file.display());
     }
-    if !library.hub.settings().offline {
-        wishes.iter().try_for_each(|wish| library.describe(wish))?;
+    if !hub.client.settings().offline {
+        requests.iter().try_for_each(|request| hub.describe(request))?;
     }
-    let study = Study::open(experiment, &library.lock, library.hub.cache())?;
-    Ok((study, library))
+    let resolved = ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache())?;
+    Ok((resolved, hub))
 }
 
-/// Does what is left of a study in a folder.
+/// Does what is left of an experiment in a folder.
 pub(crate) fn sweep(
-    study: &Study,
+    resolved: &ResolvedExperiment,
     disk: &Disk,
-    library: &Library,
+    hub: &HubAccess,
     limit: Option<usize>,
     fresh: bool,
 ) -> Result<Outcome, Failure> {
-    let machine = &study.experiment.machine;
+    let machine = &resolved.experiment.machine;
     let runs_on = super::open_device(machine.device, machine.dtype)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
-        remove_results(study, &folder)?;
+        remove_results(resolved, &folder)?;
     }
-    refuse_strangers(study, disk)?;
-    let plan = Plan::make(study, disk, limit);
-    if let Some(Outdated { path, cell }) = disk.outdated(study, &plan) {
+    refuse_foreign(resolved, disk)?;
+    let plan = Plan::make(resolved, disk, limit);
+    if let Some(Outdated { path, cell }) = disk.outdated(resolved, &plan) {
         return Err(Failure::OtherWeights { path, cell });
     }
-    refuse_bad(study, &plan)?;
-    refuse_small_budget(plan.largest_fetch(), library.ring.budget().max)?;
+    refuse_bad(resolved, &plan)?;
+    refuse_small_budget(plan.largest_fetch(), hub.cache.budget().max)?;
     refuse_too_much(plan.totals().peak_memory, plan.bound)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
     signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
-    let record = record::of(study);
-    folder.write(&record::file(study), record.as_bytes())?;
+    let record = record::of(resolved);
+    folder.write(&record::file(resolved), record.as_bytes())?;
     let mut journal = Journal::open(&folder)?;
     let hash = blake3::hash(record.as_bytes()).to_hex().to_string();
     let (cells, done, version) = (plan.cells.len(), plan.n_done(), env!("CARGO_PKG_VERSION"));
-    journal.note(&Event::Started { name: &study.experiment.name, version, experiment: &hash, cells, done })?;
-    let tallies = Tallies::of(study);
-    announce(study, &plan, &tallies);
-    let mut progress = Progress::new(study.experiment.name.clone(), cells - done);
-    let supply = &FromHub::new(&library.hub, &library.ring, plan.largest_fetch());
+    journal.note(&Event::Started { name: &resolved.experiment.name, version, experiment: &hash, cells, done })?;
+    let pair_counts = PairCounts::of(resolved);
+    announce(resolved, &plan, &pair_counts);
+    let mut progress = Progress::new(resolved.experiment.name.clone(), cells - done);
+    let fetcher = &HubFetcher::new(&hub.client, &hub.cache, plan.largest_fetch());
     let timeline = Timeline::start();
-    let sweep =
-        Sweep { study, plan: &plan, runs_on: &runs_on, folder: &folder, tallies: &tallies, supply, writing, timeline };
+    let sweep = Sweep {
+        resolved,
+        plan: &plan,
+        runs_on: &runs_on,
+        folder: &folder,
+        pair_counts: &pair_counts,
+        fetcher,
+        writing,
+        timeline,
+    };
     let outcome = sweep.run(&mut journal, &mut progress)?;
     let summary = sweep.timeline.summary();
     journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: summary.seconds })?;
@@ -158,23 +166,23 @@ fn conclude(outcome: &Outcome, done_before: usize, left_out: usize, summary: &Su
     }
 }
 
-fn remove_results(study: &Study, folder: &Folder) -> Result<(), Failure> {
-    for (table, model) in pairs(study) {
+fn remove_results(resolved: &ResolvedExperiment, folder: &Folder) -> Result<(), Failure> {
+    for (table, model) in pairs(resolved) {
         folder.remove(&table::file_of(&table.folder(), &model.label, None).with_file_name(""))?;
     }
     Ok(())
 }
 
-fn refuse_strangers(study: &Study, disk: &Disk) -> Result<(), Failure> {
-    if let Some((path, problem)) = disk.damaged(study) {
+fn refuse_foreign(resolved: &ResolvedExperiment, disk: &Disk) -> Result<(), Failure> {
+    if let Some((path, problem)) = disk.damaged(resolved) {
         return Err(Failure::Unreadable { path, problem });
     }
-    let mut strangers = disk.strangers(study).into_iter();
-    match strangers.next() {
+    let mut foreign_results = disk.foreign_results(resolved).into_iter();
+    match foreign_results.next() {
         None => Ok(()),
         Some(first) => Err(Failure::Foreign {
             path: first.path,
-            others: strangers.count(),
+            others: foreign_results.count(),
             difference: Difference::between(&first.found, &first.wanted),
         }),
     }
@@ -197,16 +205,17 @@ fn refuse_small_budget(largest: u64, max: Option<u64>) -> Result<(), Failure> {
 }
 
 /// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.
-fn refuse_bad(study: &Study, plan: &Plan) -> Result<(), Failure> {
-    let marked = study.experiment.store.on_bad == OnBad::Mark;
-    let cells = plan.bad().map(|cell| (cell.name(study), cell.verdict.clone()));
-    let bad: Vec<(String, Verdict)> = if marked { Vec::new() } else { cells.chain(plan.bad_donors(study)).collect() };
+fn refuse_bad(resolved: &ResolvedExperiment, plan: &Plan) -> Result<(), Failure> {
+    let marked = resolved.experiment.store.on_bad == OnBad::Mark;
+    let cells = plan.bad().map(|cell| (cell.name(resolved), cell.verdict.clone()));
+    let bad: Vec<(String, Verdict)> =
+        if marked { Vec::new() } else { cells.chain(plan.bad_sources(resolved)).collect() };
     if bad.is_empty() { Ok(()) } else { Err(Failure::BadCheckpoints { bad }) }
 }
 
 /// Says which pairs are left out, and which checkpoints that are bad run all the same or are left out.
-fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
-    for note in tallies.notes(study) {
+fn announce(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) {
+    for note in pair_counts.notes(resolved) {
         crate::terminal::say!("{note}");
     }
     let bad: Vec<&Cell> = plan.bad().collect();
@@ -214,7 +223,7 @@ fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
         [(bad, "run, marked in the column checkpoint_status"), (plan.left_out.iter().collect(), "left out")]
     {
         if let Some(first) = cells.first() {
-            let (count, name, verdict) = (cells.len(), first.name(study), &first.verdict);
+            let (count, name, verdict) = (cells.len(), first.name(resolved), &first.verdict);
             crate::terminal::say!("warning: {count} bad checkpoints are {fate}; the first is {name}: {verdict}");
         }
     }
@@ -224,7 +233,7 @@ fn announce(study: &Study, plan: &Plan, tallies: &Tallies) {
 const SHOWN: usize = 10;
 
 /// Says what failed and how to read what there is.
-pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
+pub(crate) fn report(resolved: &ResolvedExperiment, disk: &Disk, outcome: &Outcome) -> Exit {
     let mut last_remedy = None;
     for failed in outcome.failed.iter().take(SHOWN) {
         for error in &failed.errors {
@@ -243,7 +252,7 @@ pub(crate) fn report(study: &Study, disk: &Disk, outcome: &Outcome) -> Exit {
         crate::terminal::say!("  remedy: {remedy}{again}");
     }
     crate::terminal::say!("results lie in {}; read them with", disk.out.join("results").display());
-    for table in study.experiment.probes.iter().flat_map(|probe| probe.tables()) {
+    for table in resolved.experiment.probes.iter().flat_map(|probe| probe.tables()) {
         crate::terminal::say!("  {}", polars_call(disk, &table.folder()));
     }
     outcome.exit()
@@ -282,7 +291,7 @@ mod tests {
             Self { scratch }
         }
 
-        fn study(&self, overrides: &[&str]) -> Result<Study, ConfigErrors> {
+        fn resolved(&self, overrides: &[&str]) -> Result<ResolvedExperiment, ConfigErrors> {
             let text = format!(
                 "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{}/tiny']\nsteps = 'all'\n\
                  [[probe]]\nkind = 'head_scores'\nbatch = 2\nhalf_len = 6\n\
@@ -290,7 +299,11 @@ mod tests {
                 self.scratch.0.display()
             );
             let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-            Study::open(config::parse("t.toml", &text, &overrides).expect("right"), &Lock::default(), &self.scratch.0)
+            ResolvedExperiment::open(
+                config::parse("t.toml", &text, &overrides).expect("right"),
+                &Lock::default(),
+                &self.scratch.0,
+            )
         }
 
         fn disk(&self, out: &str) -> Disk {
@@ -302,9 +315,9 @@ mod tests {
         }
 
         fn sweep_from(&self, out: &str, overrides: &[&str], fresh: bool) -> Result<Outcome, Failure> {
-            let study = self.study(overrides)?;
-            let library = Library::open(&study.experiment, &self.scratch.0.join("t.toml"), true)?;
-            sweep(&study, &self.disk(out), &library, None, fresh)
+            let resolved = self.resolved(overrides)?;
+            let hub = HubAccess::open(&resolved.experiment, &self.scratch.0.join("t.toml"), true)?;
+            sweep(&resolved, &self.disk(out), &hub, None, fresh)
         }
 
         /// Every table of a probe under results/ by its path, with its bytes.
@@ -399,8 +412,8 @@ mod tests {
         assert_eq!((outcome.done, outcome.failed.len()), (3, 1));
         assert_eq!(outcome.failed[0].name, "tiny step1");
         assert!(outcome.failed[0].errors[0].to_string().contains("model.safetensors"));
-        let study = setting.study(&[]).expect("right");
-        assert_eq!(report(&study, &setting.disk("out"), &outcome), Exit::CellsFailed);
+        let resolved = setting.resolved(&[]).expect("right");
+        assert_eq!(report(&resolved, &setting.disk("out"), &outcome), Exit::CellsFailed);
         fs::write(&weights, &bytes).expect("repair");
         assert_eq!(setting.sweep("out", &[]).expect("repaired").done, 1);
     }
@@ -494,8 +507,8 @@ mod tests {
     fn a_plan_counts_what_is_read_of_weights() {
         let setting = Setting::new("norms-plan");
         let plan = |overrides: &[&str]| {
-            let study = setting.study(overrides).expect("right");
-            Plan::make(&study, &setting.disk("out"), None).totals()
+            let resolved = setting.resolved(overrides).expect("right");
+            Plan::make(&resolved, &setting.disk("out"), None).totals()
         };
         // The embedding, 12 × 8, and the fused projection, 24 × 8, of four bytes each, in four checkpoints.
         assert_eq!(plan(&[NORMS_ALONE]).bytes, 4 * 4 * (12 * 8 + 24 * 8));
@@ -506,10 +519,10 @@ mod tests {
     #[test]
     fn folded_weights_and_unknown_parameters_are_refused_with_their_places() {
         let setting = Setting::new("norms-refused");
-        let errors = setting.study(&[NORMS, "weights=tl2"]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&[NORMS, "weights=tl2"]).err().expect("must refuse").to_string();
         assert!(errors.contains("weight_norms reads weights as published") && errors.contains("tl2"), "{errors}");
         let unknown = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.*.attn.W_k'] }]";
-        let errors = setting.study(&[unknown]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&[unknown]).err().expect("must refuse").to_string();
         assert!(
             errors.contains("no parameter is called `blocks.*.attn.W_k` (did you mean `blocks.*.attn.W_K`"),
             "{errors}"
@@ -529,14 +542,14 @@ mod tests {
     #[test]
     fn a_probe_that_does_not_fit_is_refused_before_anything_runs() {
         let setting = Setting::new("unfit");
-        let errors = setting.study(&["probe.0.half_len=16"]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&["probe.0.half_len=16"]).err().expect("must refuse").to_string();
         assert!(errors.contains("a prompt of 33 tokens does not fit a context of 32"), "{errors}");
         // The setting itself is shown where it is written, else the probe.
-        let errors = setting.study(&["probe.0.batch=0"]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&["probe.0.batch=0"]).err().expect("must refuse").to_string();
         assert!(errors.contains("batch = 0, but it must be at least 1") && errors.contains("--set:1:1"), "{errors}");
-        let errors = setting.study(&["probe.1.late=13"]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&["probe.1.late=13"]).err().expect("must refuse").to_string();
         assert!(errors.contains("late = 13") && errors.contains("--set:1:1"), "{errors}");
-        let errors = setting.study(&["steps=[3]"]).err().expect("must refuse").to_string();
+        let errors = setting.resolved(&["steps=[3]"]).err().expect("must refuse").to_string();
         assert!(errors.contains("step 3 is not a checkpoint of tiny"), "{errors}");
         assert!(errors.contains("the nearest checkpoints are 1, 512"), "{errors}");
     }
@@ -564,12 +577,12 @@ mod tests {
         let setting = Setting::new("planned");
         setting.sweep("out", &["steps=[0, 512]"]).expect("runs");
         fs::remove_file(setting.disk("out").out.join("results/head_scores/tiny/step000512.parquet")).expect("remove");
-        let study = setting.study(&[]).expect("right");
-        let totals = Plan::make(&study, &setting.disk("out"), None).totals();
+        let resolved = setting.resolved(&[]).expect("right");
+        let totals = Plan::make(&resolved, &setting.disk("out"), None).totals();
         assert_eq!((totals.cells, totals.done, totals.missing), (4, 1, 0));
         let weights = setting.scratch.0.join("tiny/step1/model.safetensors");
         assert_eq!(totals.bytes, 3 * fs::metadata(weights).expect("there").len());
         assert!(totals.flops > 0 && totals.peak_memory > 0);
-        assert_eq!(Plan::make(&study, &setting.disk("out"), Some(2)).cells.len(), 2);
+        assert_eq!(Plan::make(&resolved, &setting.disk("out"), Some(2)).cells.len(), 2);
     }
 }

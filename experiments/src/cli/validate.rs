@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::library::Library;
+use crate::checkpoint::hub_access::HubAccess;
 use crate::cli::failure::Failure;
 use crate::config;
-use crate::resolved::Study;
-use crate::resolved::pair_counts::Tallies;
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
 use crate::terminal::exit::{self, Exit};
 
 /// Check experiment files
@@ -43,13 +43,13 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 fn validate(file: &Path) -> Result<String, Failure> {
     let text = fs::read_to_string(file).map_err(|source| Failure::Read { path: file.into(), source })?;
     let experiment = config::parse(&file.display().to_string(), &text, &[])?;
-    let library = Library::open(&experiment, file, true)?;
-    match Study::open(experiment, &library.lock, library.hub.cache()) {
-        Ok(study) => {
-            let checkpoints: usize = study.models.iter().map(|model| model.steps.len()).sum();
-            let notes = Tallies::of(&study).notes(&study);
+    let hub = HubAccess::open(&experiment, file, true)?;
+    match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {
+        Ok(resolved) => {
+            let checkpoints: usize = resolved.models.iter().map(|model| model.steps.len()).sum();
+            let notes = PairCounts::of(&resolved).notes(&resolved);
             let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
-            Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", study.experiment.probes.len()))
+            Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
         }
         Err(errors) if errors.are_about_data() => {
             let notes = errors.problems.iter().map(|located| format!("\n  note: {}", located.problem));

@@ -7,10 +7,10 @@ use pythia_core::suite::{Checkpoint, ModelId, Step};
 use pythia_hub::Lock;
 use serde_json::json;
 
-use crate::checkpoint::library::{Library, LibraryError, Wish};
+use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest};
 use crate::cli::failure::Failure;
 use crate::config::read_text;
-use crate::integrity::Known;
+use crate::integrity::KnownDefects;
 use crate::resolved::pins::Pins;
 use crate::sweep::verify::{self, Findings};
 use crate::terminal::exit::{self, Exit};
@@ -71,35 +71,35 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     Ok(if findings.is_clean() { Exit::Ok } else { Exit::BadInput })
 }
 
-fn known(args: &Args) -> Result<Known, Failure> {
-    let Some(path) = &args.known_bad else { return Ok(Known::default()) };
-    Ok(Known::parse(path.clone(), &read_text(path)?)?)
+fn known(args: &Args) -> Result<KnownDefects, Failure> {
+    let Some(path) = &args.known_bad else { return Ok(KnownDefects::default()) };
+    Ok(KnownDefects::parse(path.clone(), &read_text(path)?)?)
 }
 
 /// By the hashes that the hub lists.
-fn listing(args: &Args, id: ModelId, known: &Known) -> Result<Findings, Failure> {
+fn listing(args: &Args, id: ModelId, known: &KnownDefects) -> Result<Findings, Failure> {
     let steps = chosen(args, id.info().grid());
     steps.iter().try_for_each(|step| Checkpoint::new(id, *step).map(drop)).map_err(StoreError::from)?;
-    let wish = Wish { id, steps: steps.iter().copied().collect() };
+    let request = PinRequest { id, steps: steps.iter().copied().collect() };
     let lock = match &args.lock {
-        Some(path) => Library::lock_in(path)?,
-        None => ask(args, &wish)?,
+        Some(path) => HubAccess::lock_in(path)?,
+        None => ask(args, &request)?,
     };
-    let pins = Pins::of(&lock, id).ok_or(LibraryError::NotPinned { model: id })?;
+    let pins = Pins::of(&lock, id).ok_or(HubAccessError::NotPinned { model: id })?;
     Ok(verify::by_listing(&pins, id, known, &steps))
 }
 
-fn ask(args: &Args, wish: &Wish) -> Result<Lock, Failure> {
-    let hub = Library::client(None, args.offline)?;
-    let repo = wish.repo();
-    let pins = Library::resolve(&hub, &repo, wish.branches(), &|line| crate::terminal::say!("{line}"))?;
+fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
+    let hub = HubAccess::open_client(None, args.offline)?;
+    let repo = request.repo();
+    let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| crate::terminal::say!("{line}"))?;
     crate::terminal::say!("{repo}: {} branches listed", pins.len());
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 
 /// By the weights that are here.
-fn contents(args: &Args, model: &ModelRef, known: &Known) -> Result<Findings, Failure> {
-    let hub = Library::client(None, true)?;
+fn contents(args: &Args, model: &ModelRef, known: &KnownDefects) -> Result<Findings, Failure> {
+    let hub = HubAccess::open_client(None, true)?;
     let store = store::open(model, hub.cache())?;
     let there = store.steps()?;
     let steps = chosen(args, &there);

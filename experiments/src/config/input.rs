@@ -50,7 +50,7 @@ pub enum InputError {
 
 /// Why a model's shape or vocabulary cannot be learned from its files.
 #[derive(Debug, thiserror::Error)]
-pub enum ShapeError {
+pub enum ModelInfoError {
     /// No chosen checkpoint has files.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -101,13 +101,13 @@ pub fn read_text(path: &Path) -> Result<String, InputError> {
 }
 
 /// Reads a `config.json`.
-pub fn read_config(path: &Path) -> Result<NeoxConfig, ShapeError> {
-    let text = fs::read_to_string(path).map_err(|source| ShapeError::Io { path: path.into(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| ShapeError::Config { path: path.into(), source })
+pub fn read_config(path: &Path) -> Result<NeoxConfig, ModelInfoError> {
+    let text = fs::read_to_string(path).map_err(|source| ModelInfoError::Io { path: path.into(), source })?;
+    NeoxConfig::from_json(&text).map_err(|source| ModelInfoError::Config { path: path.into(), source })
 }
 
-pub(crate) fn read_tokenizer(path: &Path) -> Result<Tokenizer, ShapeError> {
-    Tokenizer::from_file(path).map_err(|source| ShapeError::Tokenizer { path: path.into(), source })
+pub(crate) fn read_tokenizer(path: &Path) -> Result<Tokenizer, ModelInfoError> {
+    Tokenizer::from_file(path).map_err(|source| ModelInfoError::Tokenizer { path: path.into(), source })
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ impl ConfigErrors {
     /// Whether the experiment itself is right and only data that it names is missing or broken.
     pub fn are_about_data(&self) -> bool {
         let is_data =
-            |problem: &Problem| matches!(problem, Problem::Store(_) | Problem::Shape(_) | Problem::Input { .. });
+            |problem: &Problem| matches!(problem, Problem::Store(_) | Problem::ModelInfo(_) | Problem::Input { .. });
         self.problems.iter().all(|located| is_data(&located.problem))
     }
 

@@ -31,14 +31,14 @@ use crate::integrity::OnBad;
 
 pub use entry::{ProbeEntry, Settings, TableOf};
 pub(crate) use input::read_tokenizer;
-pub use input::{InputError, ShapeError, read_config, read_text};
+pub use input::{InputError, ModelInfoError, read_config, read_text};
 pub use located::{ConfigErrors, Located};
 pub use problem::Problem;
 pub use schema::{json_schema, probe_keys};
 pub use sources::Sources;
 pub use steps::{StepRange, Steps, nearest};
 
-/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked by the study.
+/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked when it is resolved.
 #[derive(Debug)]
 pub struct Experiment {
     /// The experiment's name.

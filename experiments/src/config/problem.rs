@@ -6,8 +6,8 @@ use pythia_probes::ProbeError;
 
 use super::words::plain;
 use crate::config::InputError;
-use crate::config::ShapeError;
-use crate::integrity::KnownError;
+use crate::config::ModelInfoError;
+use crate::integrity::KnownDefectsError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub enum Problem {
     },
     /// The file of further known defects is no such list.
     #[error(transparent)]
-    KnownBad(KnownError),
+    KnownBad(KnownDefectsError),
     /// Two probes would write to one folder.
     #[error("two probes are called `{name}`")]
     DuplicateProbe {
@@ -119,7 +119,7 @@ pub enum Problem {
     Store(#[from] StoreError),
     /// A model whose shape or vocabulary cannot be read.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    ModelInfo(#[from] ModelInfoError),
     /// A step that the model was not saved at.
     #[error("step {step} is not a checkpoint of {model}")]
     NotACheckpoint {

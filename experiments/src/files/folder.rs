@@ -83,7 +83,7 @@ impl Folder {
         self.root.join("results")
     }
 
-    /// Where the journal, the resolved experiment and unfinished files lie.
+    /// Where the journal, the experiment experiment and unfinished files lie.
     pub fn state(&self) -> PathBuf {
         self.root.join("state")
     }

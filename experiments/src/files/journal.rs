@@ -22,7 +22,7 @@ pub enum Event<'a> {
         name: &'a str,
         /// Version of this program.
         version: &'a str,
-        /// Hash of the resolved experiment.
+        /// Hash of the experiment experiment.
         experiment: &'a str,
         /// Cells in the plan.
         cells: usize,

@@ -9,12 +9,12 @@ use super::{Status, Verdict};
 
 /// Defects beyond those that ship with the program.
 #[derive(Clone, Debug, Default)]
-pub struct Known(Vec<KnownBad>);
+pub struct KnownDefects(Vec<KnownBad>);
 
 /// A list that cannot be understood.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is not a list of known defects ({{\"known_bad\": [{{\"models\": [...], \"kind\": ..., \"steps\": [[FROM, TO], ...], \"problem\": ..., \"source\": ...}}]}}): {source}", path.display())]
-pub struct KnownError {
+pub struct KnownDefectsError {
     /// The file.
     pub path: PathBuf,
     /// Where and why.
@@ -28,10 +28,10 @@ struct List {
     known_bad: Vec<KnownBad>,
 }
 
-impl Known {
+impl KnownDefects {
     /// Reads a list; `path` is what messages call it.
-    pub fn parse(path: PathBuf, text: &str) -> Result<Self, KnownError> {
-        let list: List = serde_json::from_str(text).map_err(|source| KnownError { path, source })?;
+    pub fn parse(path: PathBuf, text: &str) -> Result<Self, KnownDefectsError> {
+        let list: List = serde_json::from_str(text).map_err(|source| KnownDefectsError { path, source })?;
         Ok(Self(list.known_bad))
     }
 
@@ -55,14 +55,14 @@ mod tests {
     const LIST: &str = r#"{"known_bad": [{"models": ["nano"], "kind": "wrong_weights", "steps": [[10, 20], [40, 40]],
         "problem": "copied by mistake", "source": "our log"}]}"#;
 
-    fn verdict_of(known: &Known, label: &str, step: u32) -> Option<Status> {
+    fn verdict_of(known: &KnownDefects, label: &str, step: u32) -> Option<Status> {
         let id = label.parse().ok();
         known.verdict(label, id, Step::from_label(step)).map(|verdict| verdict.status)
     }
 
     #[test]
     fn a_list_adds_to_what_ships_with_the_program() {
-        let known = Known::parse("list.json".into(), LIST).expect("a list");
+        let known = KnownDefects::parse("list.json".into(), LIST).expect("a list");
         assert_eq!(verdict_of(&known, "nano", 15), Some(Status::KnownBad));
         assert_eq!(verdict_of(&known, "nano", 30), None);
         assert_eq!(verdict_of(&known, "other", 15), None);
@@ -78,7 +78,7 @@ mod tests {
         for text in
             ["", "[]", r#"{"known_bad": [{}]}"#, &LIST.replace("wrong_weights", "wrong"), &LIST.replace("source", "x")]
         {
-            let error = Known::parse("list.json".into(), text).expect_err("no list").to_string();
+            let error = KnownDefects::parse("list.json".into(), text).expect_err("no list").to_string();
             assert!(error.starts_with("list.json is not a list") && error.contains("line"), "{error}");
         }
     }

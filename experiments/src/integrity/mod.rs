@@ -2,13 +2,13 @@
 //!
 //! Branches of the public hub have served other steps' weights. What is known about that comes from three sides, all of
 //! them judged here: a list of [`known`] defects, files of different steps that are equal by their published hashes
-//! ([`twins`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
+//! ([`duplicates`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
 
 mod continuity;
+mod duplicates;
 mod known;
 mod row;
 mod seen;
-mod twins;
 
 use std::fmt;
 
@@ -17,10 +17,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use continuity::{Break, breaks};
-pub use known::{Known, KnownError};
+pub use duplicates::Duplicates;
+pub use known::{KnownDefects, KnownDefectsError};
 pub use row::{CHECKPOINTS, Row};
 pub use seen::Seen;
-pub use twins::Twins;
 
 /// What is known about a checkpoint; the column `checkpoint_status` of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub enum OnBad {
 }
 
 /// Whether two steps are equal in every model: the learning rate of the first step is 0, so nothing has changed after it.
-pub fn are_expected_twins(a: Step, b: Step) -> bool {
+pub fn are_expected_duplicates(a: Step, b: Step) -> bool {
     a.label().max(b.label()) == 1
 }
 
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn only_the_first_two_steps_are_expected_to_be_equal() {
-        let twins = |a, b| are_expected_twins(Step::from_label(a), Step::from_label(b));
-        assert!(twins(0, 1) && twins(1, 0));
-        assert!(!twins(0, 2) && !twins(1, 2) && !twins(512, 1000));
+        let duplicates = |a, b| are_expected_duplicates(Step::from_label(a), Step::from_label(b));
+        assert!(duplicates(0, 1) && duplicates(1, 0));
+        assert!(!duplicates(0, 2) && !duplicates(1, 2) && !duplicates(512, 1000));
     }
 }

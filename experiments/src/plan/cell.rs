@@ -6,10 +6,10 @@ use pythia_core::suite::Step;
 use serde::Serialize;
 
 use crate::integrity::{OnBad, Status, Verdict};
-use crate::plan::cost::Cost;
+use crate::plan::cost::CellCost;
 use crate::plan::key::CellConfig;
-use crate::resolved::Study;
-use crate::resolved::weight_scope::{Reads, Source};
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::weight_scope::{Location, WeightScope};
 
 /// What is known about a results file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,20 +28,20 @@ pub enum State {
 /// One checkpoint under all probes.
 #[derive(Clone, Debug)]
 pub struct Cell {
-    /// Index of the model in the study.
+    /// Index of the model in the experiment.
     pub model: usize,
     /// The checkpoint.
     pub step: Option<Step>,
     /// Where its weights are.
-    pub source: Source,
+    pub location: Location,
     /// What it costs to do what is left to do.
-    pub cost: Cost,
+    pub cost: CellCost,
     /// One file per table of each probe, in the order of the experiment.
     pub parts: Vec<Part>,
     /// What is known about the checkpoint before it is read.
     pub verdict: Verdict,
     /// What the probes that lack a file read of it.
-    pub reads: Reads,
+    pub scope: WeightScope,
 }
 
 /// One results file.
@@ -90,8 +90,8 @@ impl Cell {
     }
 
     /// The cell in a person's words.
-    pub fn name(&self, study: &Study) -> String {
-        let label = &study.models[self.model].label;
+    pub fn name(&self, resolved: &ResolvedExperiment) -> String {
+        let label = &resolved.models[self.model].label;
         self.step.map_or(label.clone(), |step| format!("{label} {step}"))
     }
 }

@@ -8,7 +8,7 @@ const LOGITS_AT_A_TIME: u64 = 256;
 
 /// The cost of one checkpoint under some probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
+pub struct CellCost {
     /// Floating-point operations.
     pub flops: u64,
     /// Bytes that the process holds at the peak.
@@ -17,7 +17,7 @@ pub struct Cost {
 
 /// What probes do with one checkpoint, and what they hold besides its weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work {
+pub struct ProbeCost {
     /// Floating-point operations.
     pub flops: u64,
     /// Bytes of activations while blocks compute.
@@ -38,15 +38,15 @@ pub struct Work {
 ///   and with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
-pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
+pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
-    let (mut others, mut extra) = (Vec::new(), Work::default());
+    let (mut others, mut extra) = (Vec::new(), ProbeCost::default());
     for probe in probes {
         if let Some(estimate) = probe.estimate(context) {
             // An estimate counts 32-bit floats.
             let blocks = estimate.memory * width / 4;
-            others.push(Work { flops: estimate.flops, blocks, logits: 0, carried: blocks });
+            others.push(ProbeCost { flops: estimate.flops, blocks, logits: 0, carried: blocks });
             continue;
         }
         let Estimate { flops, memory } = probe.extra(context);
@@ -59,13 +59,13 @@ pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
         }
     }
     let passes = sizes.iter().map(|&((batch, len), logits)| pass(config, batch as u64, len as u64, logits, width));
-    let work = passes.chain(others).fold(Work::default(), |sum, work| Work {
+    let work = passes.chain(others).fold(ProbeCost::default(), |sum, work| ProbeCost {
         flops: sum.flops + work.flops,
         blocks: sum.blocks.max(work.blocks),
         logits: sum.logits.max(work.logits),
         carried: sum.carried.max(work.carried),
     });
-    Work {
+    ProbeCost {
         flops: work.flops.saturating_add(extra.flops),
         blocks: work.blocks.saturating_add(extra.blocks),
         // It stays until all answers are there.
@@ -75,14 +75,14 @@ pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> Work {
 }
 
 /// One forward pass over `batch` prompts of `len` tokens.
-fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> Work {
+fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> ProbeCost {
     let [layers, d, m, heads, vocab] =
         [config.n_layers, config.d_model, config.d_mlp, config.n_heads, config.vocab_size].map(|size| size as u64);
     let unembedding = if logits { 2 * d * vocab } else { 0 };
     let per_token = layers * (2 * (4 * d * d + 2 * d * m) + 4 * len * d) + unembedding;
     let (pattern, mlp, stream) = (batch * heads * len * len, batch * len * m, batch * len * d);
     let logits_at_once = if logits { (batch * len).min(LOGITS_AT_A_TIME) * vocab } else { 0 };
-    Work {
+    ProbeCost {
         flops: batch * len * per_token,
         blocks: width * (3 * pattern + 2 * mlp + 8 * stream),
         logits: width * 3 * logits_at_once,
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    fn of(probes: &[&ProbeSpec]) -> Work {
+    fn of(probes: &[&ProbeSpec]) -> ProbeCost {
         let (files, config) = (Files::NONE, &config());
         let context = Context { config, vocab: 16, prepend_bos: false, bos: 0, tokenizer: None, files, seed: 0 };
         super::of(&context, probes, 4)

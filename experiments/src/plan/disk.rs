@@ -9,15 +9,15 @@ use pythia_core::suite::Step;
 use pythia_core::weights::PartHashes;
 
 use crate::checkpoint::load::hashes;
-use crate::checkpoint::sources::hashes_json;
+use crate::checkpoint::source_models::hashes_json;
 use crate::config::TableOf;
 use crate::files::sink;
 use crate::files::table::file_of;
-use crate::plan::key::{CellConfig, DONOR_WEIGHTS_HASH, KEY, TENSOR_HASHES, WEIGHTS_HASH};
-use crate::plan::memory::Room;
+use crate::plan::key::{CellConfig, KEY, SOURCE_WEIGHTS_HASH, TENSOR_HASHES, WEIGHTS_HASH};
+use crate::plan::memory::Resources;
 use crate::plan::{Cell, Facts, Part, Plan, State};
-use crate::resolved::weight_scope::{Source, weights_read};
-use crate::resolved::{Model, Study};
+use crate::resolved::weight_scope::{Location, weights_read};
+use crate::resolved::{Model, ResolvedExperiment};
 use crate::terminal::env;
 
 /// The checkpoints where the stores say, and an output folder.
@@ -31,7 +31,7 @@ pub struct Disk {
 
 /// A results file that another configuration made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stranger {
+pub struct ForeignResult {
     /// The file.
     pub path: PathBuf,
     /// The configuration it carries.
@@ -41,31 +41,31 @@ pub struct Stranger {
 }
 
 impl Disk {
-    /// The files in the folders of this study's probes and models that something else made, also for checkpoints that are
+    /// The files in the folders of the probes and models that something else made, also for checkpoints that are
     /// not in the plan: a table whose parts were made differently is no table.
-    pub fn strangers(&self, study: &Study) -> Vec<Stranger> {
-        let stranger = |(path, state, wanted)| match state {
-            State::Foreign(found) => Some(Stranger { path, found, wanted }),
+    pub fn foreign_results(&self, resolved: &ResolvedExperiment) -> Vec<ForeignResult> {
+        let foreign = |(path, state, wanted)| match state {
+            State::Foreign(found) => Some(ForeignResult { path, found, wanted }),
             _ => None,
         };
-        self.files(study).into_iter().filter_map(stranger).collect()
+        self.files(resolved).into_iter().filter_map(foreign).collect()
     }
 
     /// The first file in those folders that is no whole results file, and what is wrong with it.
-    pub fn damaged(&self, study: &Study) -> Option<(PathBuf, String)> {
-        self.files(study).into_iter().find_map(|(path, state, _)| match state {
+    pub fn damaged(&self, resolved: &ResolvedExperiment) -> Option<(PathBuf, String)> {
+        self.files(resolved).into_iter().find_map(|(path, state, _)| match state {
             State::Unreadable(problem) => Some((path, problem)),
             _ => None,
         })
     }
 
-    /// Every file in the folders of this study's probes and models, with the configuration that belongs in its place.
-    fn files(&self, study: &Study) -> Vec<(PathBuf, State, String)> {
+    /// Every file in the folders of the probes and models, with the configuration that belongs in its place.
+    fn files(&self, resolved: &ResolvedExperiment) -> Vec<(PathBuf, State, String)> {
         let mut files = Vec::new();
-        for (table, model) in pairs(study) {
+        for (table, model) in pairs(resolved) {
             let folder = file_of(&table.folder(), &model.label, None).with_file_name("");
             for name in file_names(&self.out.join(&folder)) {
-                let config = CellConfig::new(study, table, &model.label, step_of(&name));
+                let config = CellConfig::new(resolved, table, &model.label, step_of(&name));
                 let state = self.state(&folder.join(&name), &config.key());
                 files.push((self.out.join(&folder).join(&name), state, config.text()));
             }
@@ -88,24 +88,24 @@ impl Disk {
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
     /// extra, and a checkpoint that was merely copied is not taken for another one.
-    pub fn outdated(&self, study: &Study, plan: &Plan) -> Option<Outdated> {
+    pub fn outdated(&self, resolved: &ResolvedExperiment, plan: &Plan) -> Option<Outdated> {
         let mut hashes = Hashes::default();
         let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));
         parts.find_map(|(cell, part)| {
-            let cell = self.changed(study, cell, part, &mut hashes)?;
+            let cell = self.changed(resolved, cell, part, &mut hashes)?;
             Some(Outdated { path: self.out.join(&part.file), cell })
         })
     }
 
     /// Whose weights have changed since a part was made, in a person's words.
-    fn changed(&self, study: &Study, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
-        let (model, path) = (&study.models[cell.model], self.out.join(&part.file));
+    fn changed(&self, resolved: &ResolvedExperiment, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
+        let (model, path) = (&resolved.models[cell.model], self.out.join(&part.file));
         let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(then, now)| then > now);
         let differs = |key: &str, now: Option<String>| {
             let metadata = sink::metadata(&path).ok().flatten();
             metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
         };
-        let probe = &study.experiment.probes[part.probe];
+        let probe = &resolved.experiment.probes[part.probe];
         if newer(cell.step) {
             // What was made of some tensors alone says nothing of the others.
             let now = hashes.of(cell.model, model, cell.step).map(|now| weights_read(&probe.spec, &model.config, &now));
@@ -114,13 +114,13 @@ impl Disk {
                 now => differs(TENSOR_HASHES, now.map(|now| now.to_string())),
             };
             if changed {
-                return Some(cell.name(study));
+                return Some(cell.name(resolved));
             }
         }
-        let donors = probe.spec.source_checkpoints();
-        let suspected = donors.iter().any(|label| newer(Some(Step::from_label(*label))));
-        let changed = suspected && differs(DONOR_WEIGHTS_HASH, hashes.of_donors(cell.model, model, &donors));
-        changed.then(|| format!("{}, one of the steps {donors:?} that probe `{}` reads,", model.label, probe.name))
+        let sources = probe.spec.source_checkpoints();
+        let suspected = sources.iter().any(|label| newer(Some(Step::from_label(*label))));
+        let changed = suspected && differs(SOURCE_WEIGHTS_HASH, hashes.of_sources(cell.model, model, &sources));
+        changed.then(|| format!("{}, one of the steps {sources:?} that probe `{}` reads,", model.label, probe.name))
     }
 }
 
@@ -134,7 +134,7 @@ impl Hashes {
         self.0.entry((index, step)).or_insert_with(|| hashes(model, step).ok().map(PartHashes::from)).clone()
     }
 
-    fn of_donors(&mut self, index: usize, model: &Model, labels: &[u32]) -> Option<String> {
+    fn of_sources(&mut self, index: usize, model: &Model, labels: &[u32]) -> Option<String> {
         let hash = |label: &u32| {
             let hashes = self.of(index, model, Some(Step::from_label(*label)))?;
             Some((*label, hashes.content?.to_string()))
@@ -159,9 +159,9 @@ fn modified(path: &Path) -> Option<SystemTime> {
 }
 
 /// Every table with every model.
-pub fn pairs(study: &Study) -> impl Iterator<Item = (TableOf<'_>, &Model)> {
-    let tables = study.experiment.probes.iter().flat_map(|probe| probe.tables());
-    tables.flat_map(|table| study.models.iter().map(move |model| (table, model)))
+pub fn pairs(resolved: &ResolvedExperiment) -> impl Iterator<Item = (TableOf<'_>, &Model)> {
+    let tables = resolved.experiment.probes.iter().flat_map(|probe| probe.tables());
+    tables.flat_map(|table| resolved.models.iter().map(move |model| (table, model)))
 }
 
 /// Names in a folder, sorted; none where there is no such folder.
@@ -178,11 +178,11 @@ fn step_of(name: &str) -> Option<Step> {
 }
 
 impl Facts for Disk {
-    fn room(&self) -> Room {
-        Room { memory: env::available_memory(), cores: env::cores() }
+    fn resources(&self) -> Resources {
+        Resources { memory: env::available_memory(), cores: env::cores() }
     }
 
-    fn source(&self, model: &Model, step: Option<Step>) -> Source {
+    fn location(&self, model: &Model, step: Option<Step>) -> Location {
         let here = || {
             let files = model.store.locate(step).ok()?;
             files.weights.paths().iter().map(|path| fs::metadata(path).ok().map(|data| data.len())).sum()
@@ -190,16 +190,16 @@ impl Facts for Disk {
         let pinned = || model.pins.as_ref()?.bytes(step);
         let usual = || model.store.suite_id().map(|id| id.info().shape.file_bytes);
         match here() {
-            Some(bytes) => Source::Here { bytes },
-            None if self.offline => Source::Nowhere,
+            Some(bytes) => Location::Here { bytes },
+            None if self.offline => Location::Nowhere,
             // Pinned, and the branch holds no weights.
             None if model.pins.as_ref().is_some_and(|pins| pins.pin(step).is_some() && pins.bytes(step).is_none()) => {
-                Source::Nowhere
+                Location::Nowhere
             }
             None => match (pinned(), usual()) {
-                (Some(bytes), _) => Source::Hub { bytes, pinned: true },
-                (None, Some(bytes)) => Source::Hub { bytes, pinned: false },
-                (None, None) => Source::Nowhere,
+                (Some(bytes), _) => Location::Hub { bytes, pinned: true },
+                (None, Some(bytes)) => Location::Hub { bytes, pinned: false },
+                (None, None) => Location::Nowhere,
             },
         }
     }

@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 use crate::config::TableOf;
 use crate::files::json::canonical;
 use crate::files::table::TABLE_VERSION;
-use crate::resolved::Study;
+use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::Counts;
 
-/// Key of the metadata entry that holds the hash of the configuration: the cell's key.
+/// Key of the metadatan entry that holds the hash of the configuration: the cell's key.
 pub const KEY: &str = "config_hash";
 
-/// Key of the metadata entry that holds the hash of the weights.
+/// Key of the metadatan entry that holds the hash of the weights.
 pub const WEIGHTS_HASH: &str = "weights_hash";
 
-/// Key of the metadata entry that holds the hashes of parts of the weights.
+/// Key of the metadatan entry that holds the hashes of parts of the weights.
 pub const TENSOR_HASHES: &str = "tensor_hashes";
 
-/// Key of the metadata entry that holds the hashes of the weights of the other checkpoints that were read.
-pub const DONOR_WEIGHTS_HASH: &str = "donor_weights_hash";
+/// Key of the metadatan entry that holds the hashes of the weights of the other checkpoints that were read.
+pub const SOURCE_WEIGHTS_HASH: &str = "source_weights_hash";
 
 /// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
 /// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
@@ -33,8 +33,8 @@ pub struct CellConfig {
 
 impl CellConfig {
     /// The configuration of a table on one checkpoint of the model that the results call `label`.
-    pub fn new(study: &Study, table: TableOf<'_>, label: &str, step: Option<Step>) -> Self {
-        let (experiment, probe) = (&study.experiment, table.probe);
+    pub fn new(resolved: &ResolvedExperiment, table: TableOf<'_>, label: &str, step: Option<Step>) -> Self {
+        let (experiment, probe) = (&resolved.experiment, table.probe);
         let machine = &experiment.machine;
         let mut json = json!({
             "table_version": TABLE_VERSION,
@@ -43,7 +43,7 @@ impl CellConfig {
             "prepend_bos": experiment.prepend_bos,
             "model": label,
             "step": step.map(Step::label),
-            "device": study.backend.name(),
+            "device": resolved.backend.name(),
             "dtype": machine.dtype,
             "weights": machine.weights.name(),
         });
@@ -51,12 +51,12 @@ impl CellConfig {
         if !table.name.is_empty() {
             json["table"] = json!(table.name);
         }
-        if let Some(hashes) = study.inputs.hashes_of(&probe.spec.files()) {
+        if let Some(hashes) = resolved.inputs.hashes_of(&probe.spec.files()) {
             json["files"] = hashes;
         }
         // A table of a checkpoint that was not known to be wrong says `ok`; it must not stay beside others that say `known_bad`.
-        let model = study.models.iter().find(|model| model.label == label);
-        if let Some(verdict) = model.and_then(|model| model.listed(&study.known, step)) {
+        let model = resolved.models.iter().find(|model| model.label == label);
+        if let Some(verdict) = model.and_then(|model| model.listed(&resolved.known, step)) {
             json["known_bad"] = json!(verdict.to_string());
         }
         // Results of a branch as it was do not stay beside those of the branch as it is.
@@ -96,7 +96,7 @@ impl CellConfig {
             (WEIGHTS_HASH, &ran_on.weights_hash),
             ("device_name", &ran_on.device_name),
             ("tokenizer_hash", &ran_on.tokenizer_hash),
-            (DONOR_WEIGHTS_HASH, &ran_on.donor_weights_hash),
+            (SOURCE_WEIGHTS_HASH, &ran_on.source_weights_hash),
             ("pairs_used", &ran_on.pairs.map(|counts| counts.used.to_string())),
             ("positions", &ran_on.positions),
             ("pairs_dropped", &ran_on.pairs.map(|counts| counts.dropped.to_string())),
@@ -120,7 +120,7 @@ pub struct RanOn {
     /// Hash of the tokenizer's file, where the model has one.
     pub tokenizer_hash: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
-    pub donor_weights_hash: Option<String>,
+    pub source_weights_hash: Option<String>,
     /// How many pairs of prompts the probe used and left out, where it reads pairs.
     pub pairs: Option<Counts>,
     /// What stands at the positions of its pairs, a JSON list, where all pairs have the same.
@@ -139,32 +139,32 @@ fn probe_json(spec: &ProbeSpec) -> Value {
 mod tests {
     use super::*;
     use crate::config::parse;
-    use crate::integrity::Known;
+    use crate::integrity::KnownDefects;
     use crate::resolved::inputs::Inputs;
     use pythia_core::device::Backend;
 
     const FILE: &str = "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['./nano']\nsteps = 'all'\n\
                         [[probe]]\nkind = 'head_scores'";
 
-    fn study(overrides: &[&str]) -> Study {
+    fn resolved(overrides: &[&str]) -> ResolvedExperiment {
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
         let experiment = parse("t.toml", FILE, &overrides).expect("good");
-        Study {
+        ResolvedExperiment {
             experiment,
             models: Vec::new(),
             inputs: Inputs::default(),
-            known: Known::default(),
+            known: KnownDefects::default(),
             backend: Backend::Cpu,
         }
     }
 
-    fn config(study: &Study, table: &'static str, step: Option<u32>) -> CellConfig {
-        let table = TableOf { probe: &study.experiment.probes[0], index: 0, name: table };
-        CellConfig::new(study, table, "nano", step.map(Step::from_label))
+    fn config(resolved: &ResolvedExperiment, table: &'static str, step: Option<u32>) -> CellConfig {
+        let table = TableOf { probe: &resolved.experiment.probes[0], index: 0, name: table };
+        CellConfig::new(resolved, table, "nano", step.map(Step::from_label))
     }
 
     fn key(overrides: &[&str], step: u32) -> String {
-        config(&study(overrides), "", Some(step)).key()
+        config(&resolved(overrides), "", Some(step)).key()
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(TABLE_VERSION, 3);
         let before = "33f79a9492448cd498496624a8dec654de1af33760b26747a74efbf3bc6c424b";
         assert_eq!(key(&["probe.0.half_len=20"], 512), before);
-        assert_ne!(config(&study(&[]), "examples", Some(512)).key(), key(&[], 512));
+        assert_ne!(config(&resolved(&[]), "examples", Some(512)).key(), key(&[], 512));
     }
 
     #[test]
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn metadata_says_how_the_table_came_to_be() {
-        let config = config(&study(&[]), "", None);
+        let config = config(&resolved(&[]), "", None);
         let ran_on = RanOn { weights_hash: Some("w".into()), ..RanOn::default() };
         let metadata = config.metadata(&ran_on);
         assert_eq!(metadata[WEIGHTS_HASH], "w");
@@ -203,8 +203,8 @@ mod tests {
         assert_eq!(metadata["kind"], "head_scores");
         assert_eq!(metadata[KEY], config.key());
         assert!(metadata["config"].contains("\"half_len\":50"), "{}", metadata["config"]);
-        assert!(!metadata.contains_key("tokenizer_hash") && !metadata.contains_key(DONOR_WEIGHTS_HASH));
-        let ran_on = RanOn { donor_weights_hash: Some("{\"0\":\"d\"}".into()), ..ran_on };
-        assert_eq!(config.metadata(&ran_on)["donor_weights_hash"], "{\"0\":\"d\"}");
+        assert!(!metadata.contains_key("tokenizer_hash") && !metadata.contains_key(SOURCE_WEIGHTS_HASH));
+        let ran_on = RanOn { source_weights_hash: Some("{\"0\":\"d\"}".into()), ..ran_on };
+        assert_eq!(config.metadata(&ran_on)["source_weights_hash"], "{\"0\":\"d\"}");
     }
 }

@@ -10,7 +10,7 @@ use pythia_core::params::Param;
 
 use crate::checkpoint::residency::Residency;
 use crate::config::Precision;
-use crate::plan::cost::Work;
+use crate::plan::cost::ProbeCost;
 
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
@@ -23,7 +23,7 @@ const WINDOW: u64 = 32 << 20;
 
 /// What a machine has to offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Room {
+pub struct Resources {
     /// Bytes that the process may take, where anybody knows.
     pub memory: Option<u64>,
     /// Tensors that are decoded at the same time.
@@ -32,7 +32,7 @@ pub struct Room {
 
 /// What loading something holds while it goes on, and what it leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Load {
+struct LoadBytes {
     /// Bytes at the peak: decoded values, and the pages of the file that they are decoded from.
     peak: u64,
     /// Bytes at the end.
@@ -41,24 +41,24 @@ struct Load {
 
 /// The weights of one checkpoint in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weights {
-    all: Load,
-    block: Load,
-    unembed: Load,
+pub struct WeightBytes {
+    all: LoadBytes,
+    block: LoadBytes,
+    unembed: LoadBytes,
     /// Reading once through the files for their fingerprints.
     fingerprints: u64,
 }
 
-impl Weights {
+impl WeightBytes {
     /// The weights of a checkpoint whose files have `bytes`; `logits` says whether its unembedding is read.
     pub fn of(config: &NeoxConfig, logits: bool, bytes: Option<u64>, dtype: Precision, cores: usize) -> Self {
         let stored = stored_width(config, bytes);
         let wanted = |param: &Param| logits || *param != Param::Unembed;
         let load = |which: &dyn Fn(&Param) -> bool| load(config, which, stored, dtype, cores);
-        Weights {
+        WeightBytes {
             all: load(&wanted),
             block: load(&|param| matches!(param, Param::Layer(0, _))),
-            unembed: if logits { load(&|param| *param == Param::Unembed) } else { Load::default() },
+            unembed: if logits { load(&|param| *param == Param::Unembed) } else { LoadBytes::default() },
             fingerprints: mapped(sizes(config, &|_| true).iter().take(cores.max(1)), stored),
         }
     }
@@ -81,7 +81,7 @@ impl Weights {
     }
 
     /// Bytes at the peak of a computation on them, its activations included.
-    fn computing(&self, residency: Residency, work: &Work) -> u64 {
+    fn computing(&self, residency: Residency, work: &ProbeCost) -> u64 {
         // A part is decoded beside the activations of the block before: the allocator has not given them back yet.
         let stages = |other_block: u64| {
             let blocks = other_block + self.block.peak + work.blocks;
@@ -102,28 +102,28 @@ impl Weights {
 #[derive(Clone, Debug, Default)]
 pub struct Demand {
     /// Its own weights.
-    pub weights: Weights,
+    pub weights: WeightBytes,
     /// What its probes hold besides.
-    pub work: Work,
+    pub work: ProbeCost,
     /// Bytes of the other checkpoints that they read, by where weights are.
-    pub donors: Vec<Weights>,
+    pub sources: Vec<WeightBytes>,
 }
 
 impl Demand {
     /// Bytes of the process at the peak. `follows`: another checkpoint has computed before, and the allocator has not yet given back
     /// its activations. `next`: the weights of the checkpoint that comes after it, if one does.
-    pub fn peak(&self, residency: Residency, follows: bool, next: Option<&Weights>) -> u64 {
-        let donors: u64 = self.donors.iter().map(|donor| donor.idle(residency)).sum();
+    pub fn peak(&self, residency: Residency, follows: bool, next: Option<&WeightBytes>) -> u64 {
+        let sources: u64 = self.sources.iter().map(|source| source.idle(residency)).sum();
         let ahead = next.filter(|_| residency.loads_ahead()).map_or(0, |next| next.loading(residency));
         let computing = self.weights.computing(residency, &self.work) + ahead;
         let left = if follows { self.work.blocks } else { 0 };
-        BASE + donors + computing.max(self.weights.loading(residency) + left)
+        BASE + sources + computing.max(self.weights.loading(residency) + left)
     }
 }
 
 /// The first residency whose peak fits, and the smallest where none does.
-pub fn choose(room: &Room, peak: impl Fn(Residency) -> u64) -> Residency {
-    let fits = |residency: &Residency| room.memory.is_none_or(|memory| peak(*residency) <= memory);
+pub fn choose(resources: &Resources, peak: impl Fn(Residency) -> u64) -> Residency {
+    let fits = |residency: &Residency| resources.memory.is_none_or(|memory| peak(*residency) <= memory);
     Residency::ALL.into_iter().find(fits).unwrap_or(Residency::Streamed)
 }
 
@@ -133,7 +133,7 @@ fn stored_width(config: &NeoxConfig, bytes: Option<u64>) -> u64 {
 }
 
 /// What decoding some parameters takes: the largest stored tensors first, as many at a time as there are cores.
-fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype: Precision, cores: usize) -> Load {
+fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype: Precision, cores: usize) -> LoadBytes {
     let sizes = sizes(config, which);
     let (mut done, mut peak) = (0, 0);
     for at in 0..sizes.len() {
@@ -142,7 +142,7 @@ fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype:
         done += sizes[at];
     }
     let kept = Param::all(config).iter().filter(|param| which(param)).map(|param| bytes_of(config, param, dtype)).sum();
-    Load { peak: peak.max(kept), kept }
+    LoadBytes { peak: peak.max(kept), kept }
 }
 
 /// Bytes of a parameter once it is decoded: of a half type are the matrices that take part in products, but not the unembedding.
@@ -189,9 +189,9 @@ mod tests {
         let mut config = testing::config();
         (config.n_layers, config.d_model, config.d_mlp, config.vocab_size) = (10, 256, 1024, 2000);
         let bytes = Some(2 * config.n_params());
-        let weights = Weights::of(&config, logits, bytes, Precision::F32, CORES);
-        let work = Work { flops: 1, blocks: 1000, logits: if logits { 500 } else { 0 }, carried: 10 };
-        Demand { weights, work, donors: Vec::new() }
+        let weights = WeightBytes::of(&config, logits, bytes, Precision::F32, CORES);
+        let work = ProbeCost { flops: 1, blocks: 1000, logits: if logits { 500 } else { 0 }, carried: 10 };
+        Demand { weights, work, sources: Vec::new() }
     }
 
     #[test]
@@ -200,16 +200,16 @@ mod tests {
         let (d, m, v) = (256, 1024, 2000);
         let block = 4 * (4 * d * d + 2 * d * m + m + 9 * d);
         assert_eq!(weights.block.kept, block);
-        assert_eq!(weights.unembed, Load { kept: 4 * d * v, peak: 6 * d * v });
+        assert_eq!(weights.unembed, LoadBytes { kept: 4 * d * v, peak: 6 * d * v });
         assert_eq!(weights.all.kept, 10 * block + 4 * (2 * d * v + 2 * d));
         // The last two under way are small, the first two are embedding and unembedding with their bytes in float16.
         assert!(weights.all.peak > weights.all.kept && weights.all.peak < weights.all.kept + 4 * d * v);
         assert_eq!(demand(false).weights.all.kept, weights.all.kept - 4 * d * v);
         let config = testing::config();
-        let wide = Weights::of(&config, true, Some(4 * config.n_params()), Precision::F64, CORES);
-        let narrow = Weights::of(&config, true, None, Precision::F32, CORES);
+        let wide = WeightBytes::of(&config, true, Some(4 * config.n_params()), Precision::F64, CORES);
+        let narrow = WeightBytes::of(&config, true, None, Precision::F32, CORES);
         assert_eq!(wide.all.kept, 2 * narrow.all.kept);
-        let half = Weights::of(&config, true, None, Precision::F16, CORES);
+        let half = WeightBytes::of(&config, true, None, Precision::F16, CORES);
         let matrices = Param::all(&config).into_iter().filter(|param| *param != Param::Unembed);
         let matrices = matrices.map(|param| param.shape(&config)).filter(|shape| shape.len() == 2);
         let values: usize = matrices.map(|shape| shape.iter().product::<usize>()).sum();
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_peak_is_made_of_what_is_held() {
         let demand = demand(true);
-        let Weights { all, block, unembed, .. } = demand.weights;
+        let WeightBytes { all, block, unembed, .. } = demand.weights;
         let alone = |residency| demand.peak(residency, false, None) - BASE;
         assert_eq!(alone(Residency::ResidentAhead), alone(Residency::Resident));
         assert_eq!(alone(Residency::Resident), all.peak.max(all.kept + 1000));
@@ -231,14 +231,14 @@ mod tests {
         assert_eq!(demand.peak(Residency::Resident, false, Some(&demand.weights)) - BASE, alone(Residency::Resident));
         let after = demand.peak(Residency::Streamed, true, None) - BASE;
         assert_eq!(after, alone(Residency::Streamed).max(demand.weights.fingerprints + 1000));
-        let lent = Demand { donors: vec![demand.weights, demand.weights], ..demand.clone() };
+        let sources = Demand { sources: vec![demand.weights, demand.weights], ..demand.clone() };
         assert_eq!(
-            lent.peak(Residency::Resident, false, None),
+            sources.peak(Residency::Resident, false, None),
             demand.peak(Residency::Resident, false, None) + 2 * all.kept
         );
         let part = block.kept.max(unembed.kept);
         assert_eq!(
-            lent.peak(Residency::Streamed, false, None),
+            sources.peak(Residency::Streamed, false, None),
             demand.peak(Residency::Streamed, false, None) + 2 * part
         );
     }
@@ -250,11 +250,11 @@ mod tests {
         let peaks = Residency::ALL.map(peak);
         assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
         for (residency, least) in Residency::ALL.into_iter().zip(peaks) {
-            let chosen = |memory| choose(&Room { memory: Some(memory), cores: CORES }, peak);
+            let chosen = |memory| choose(&Resources { memory: Some(memory), cores: CORES }, peak);
             assert_eq!(chosen(least), residency);
             assert_ne!(chosen(least - 1), residency.min(Residency::StreamedAhead));
         }
-        assert_eq!(choose(&Room { memory: None, cores: CORES }, peak), Residency::ResidentAhead);
-        assert_eq!(choose(&Room { memory: Some(0), cores: CORES }, peak), Residency::Streamed);
+        assert_eq!(choose(&Resources { memory: None, cores: CORES }, peak), Residency::ResidentAhead);
+        assert_eq!(choose(&Resources { memory: Some(0), cores: CORES }, peak), Residency::Streamed);
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Cell, Plan};
-use crate::resolved::weight_scope::Source;
+use crate::resolved::weight_scope::Location;
 
 /// What is left of a plan, summed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,10 +40,10 @@ pub struct Fetching {
 }
 
 impl Fetching {
-    fn of(sources: impl Iterator<Item = Source>) -> Self {
+    fn of(locations: impl Iterator<Item = Location>) -> Self {
         let mut fetching = Self { checkpoints: 0, bytes: 0, largest: 0, pinned: true };
-        for source in sources {
-            if let Source::Hub { bytes, pinned } = source {
+        for location in locations {
+            if let Location::Hub { bytes, pinned } = location {
                 fetching.checkpoints += 1;
                 fetching.bytes += bytes;
                 fetching.largest = fetching.largest.max(bytes);
@@ -58,14 +58,15 @@ impl Plan {
     /// The sums over the cells that are not done.
     pub fn totals(&self) -> Totals {
         let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
-        let sources = || open.iter().map(|cell| cell.source).chain(self.donors.iter().map(|donor| donor.source));
+        let locations =
+            || open.iter().map(|cell| cell.location).chain(self.sources.iter().map(|source| source.location));
         Totals {
             cells: self.cells.len(),
             done: self.cells.len() - open.len(),
             refused: open.iter().filter(|cell| cell.is_refused()).count(),
-            missing: open.iter().filter(|cell| cell.source == Source::Nowhere).count(),
-            fetch: Fetching::of(sources()),
-            bytes: sources().filter_map(Source::bytes).sum(),
+            missing: open.iter().filter(|cell| cell.location == Location::Nowhere).count(),
+            fetch: Fetching::of(locations()),
+            bytes: locations().filter_map(Location::bytes).sum(),
             flops: open.iter().map(|cell| cell.cost.flops).sum(),
             peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
         }

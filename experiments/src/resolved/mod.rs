@@ -20,7 +20,7 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest, read_text};
-use crate::integrity::{Known, Status, Verdict};
+use crate::integrity::{KnownDefects, Status, Verdict};
 use crate::resolved::inputs::Inputs;
 use crate::resolved::model_info::{Vocabulary, shape, vocabulary};
 use crate::resolved::pins::Pins;
@@ -30,7 +30,7 @@ use crate::resolved::weight_scope::check_profile;
 pub const BOS: u32 = 0;
 
 /// An experiment and the models it runs on.
-pub struct Study {
+pub struct ResolvedExperiment {
     /// The experiment.
     pub experiment: Experiment,
     /// Its models, in the order of the file.
@@ -38,7 +38,7 @@ pub struct Study {
     /// The files that its probes name.
     pub inputs: Inputs,
     /// Defects that are known beyond those that ship with the program.
-    pub known: Known,
+    pub known: KnownDefects,
     /// What drives the device that it computes on.
     pub backend: Backend,
 }
@@ -63,7 +63,7 @@ pub struct Model {
 
 impl Model {
     /// What is known about a checkpoint before it is read.
-    pub fn verdict(&self, known: &Known, step: Option<Step>) -> Verdict {
+    pub fn verdict(&self, known: &KnownDefects, step: Option<Step>) -> Verdict {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
@@ -80,7 +80,7 @@ impl Model {
     }
 
     /// What the lists of known defects say about a checkpoint.
-    pub fn listed(&self, known: &Known, step: Option<Step>) -> Option<Verdict> {
+    pub fn listed(&self, known: &KnownDefects, step: Option<Step>) -> Option<Verdict> {
         step.and_then(|step| known.verdict(&self.label, self.store.suite_id(), step))
     }
 
@@ -98,13 +98,13 @@ impl Model {
     }
 }
 
-impl Study {
+impl ResolvedExperiment {
     /// Opens the models of an experiment and checks it against them.
     pub fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
         let known = known(&experiment).unwrap_or_else(|problem| {
             problems.push(Located::new(problem, 0..0));
-            Known::default()
+            KnownDefects::default()
         });
         let backend = experiment.machine.device.backend().unwrap_or_else(|error| {
             problems.push(Located::new(Problem::Device(error), 0..0));
@@ -129,10 +129,10 @@ impl Study {
 }
 
 /// The defects that a file of the experiment adds to the list.
-fn known(experiment: &Experiment) -> Result<Known, Problem> {
-    let Some(path) = &experiment.store.known_bad else { return Ok(Known::default()) };
+fn known(experiment: &Experiment) -> Result<KnownDefects, Problem> {
+    let Some(path) = &experiment.store.known_bad else { return Ok(KnownDefects::default()) };
     let text = read_text(path).map_err(|error| Problem::KnownBadFile { error })?;
-    Known::parse(path.clone(), &text).map_err(Problem::KnownBad)
+    KnownDefects::parse(path.clone(), &text).map_err(Problem::KnownBad)
 }
 
 fn open_model(
@@ -144,12 +144,12 @@ fn open_model(
 ) -> Result<Model, Vec<Located>> {
     let at = reference.span();
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
-    let (store, pins) = shelf(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
+    let (store, pins) = open_store(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     check_label(&label).map_err(one)?;
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
-    let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::Shape(error)))?;
+    let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
     let model = Model { label, store, pins, steps, config, vocabulary, tokenizer };
     let problems: Vec<Located> =
@@ -158,7 +158,7 @@ fn open_model(
 }
 
 /// Where a model's checkpoints are, and its pins. A model of the suite that the cache has never seen is one that lacks all of them.
-fn shelf(
+fn open_store(
     reference: &ModelRef,
     lock: &Lock,
     cache: &Path,
@@ -205,9 +205,9 @@ fn check_probe(
     grid: &[u32],
     probe: &ProbeEntry,
 ) -> Vec<Located> {
-    let donors = no_such_donors(&probe.spec.source_checkpoints(), grid, &probe.name, &model.label);
+    let sources = no_such_sources(&probe.spec.source_checkpoints(), grid, &probe.name, &model.label);
     let mut problems: Vec<Located> =
-        donors.into_iter().map(|(label, problem)| Located::new(problem, place_of_donor(probe, label))).collect();
+        sources.into_iter().map(|(label, problem)| Located::new(problem, span_of_source(probe, label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
         && let Err(error) = probe.spec.check(&context).and_then(|()| {
@@ -222,13 +222,13 @@ fn check_probe(
     problems
 }
 
-fn place_of_donor(probe: &ProbeEntry, label: u32) -> Range<usize> {
+fn span_of_source(probe: &ProbeEntry, label: u32) -> Range<usize> {
     probe.place_of(&ProbeError::NoSourceCheckpoint { label })
 }
 
-/// The donors that are no checkpoints of the model.
-fn no_such_donors(donors: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<(u32, Problem)> {
-    let unknown = donors.iter().filter(|label| !grid.contains(label));
+/// The sources that are no checkpoints of the model.
+fn no_such_sources(sources: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<(u32, Problem)> {
+    let unknown = sources.iter().filter(|label| !grid.contains(label));
     let problem = |&step: &u32| {
         let (probe, model) = (probe.to_owned(), model.to_owned());
         (step, Problem::NoSourceCheckpoint { probe, step, model, nearest: nearest(step, grid) })
@@ -242,11 +242,11 @@ mod tests {
 
     #[test]
     fn a_donor_must_be_a_checkpoint() {
-        assert!(no_such_donors(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
-        let problems = no_such_donors(&[0, 300], &[0, 1, 512], "p", "tiny");
+        assert!(no_such_sources(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
+        let problems = no_such_sources(&[0, 300], &[0, 1, 512], "p", "tiny");
         let words = "probe `p` reads step 300, which is not a checkpoint of tiny";
         assert_eq!(problems.iter().map(|(_, problem)| problem.to_string()).collect::<Vec<_>>(), [words]);
         assert!(matches!(&problems[0].1, Problem::NoSourceCheckpoint { nearest, .. } if *nearest == [1, 512]));
-        assert_eq!(no_such_donors(&[0], &[], "p", "one").len(), 1);
+        assert_eq!(no_such_sources(&[0], &[], "p", "one").len(), 1);
     }
 }

@@ -7,7 +7,7 @@ use pythia_core::store::{Checkpoints, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::Tokenizer;
 
-use crate::config::{ShapeError, read_config, read_tokenizer};
+use crate::config::{ModelInfoError, read_config, read_tokenizer};
 
 /// The ids of a model that are tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Vocabulary {
 pub(crate) fn shape(
     store: &dyn Checkpoints,
     steps: &[Option<Step>],
-) -> Result<(NeoxConfig, Option<Tokenizer>), ShapeError> {
+) -> Result<(NeoxConfig, Option<Tokenizer>), ModelInfoError> {
     let mut first_error = None;
     for step in steps {
         match store.describe(*step) {

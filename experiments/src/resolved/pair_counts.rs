@@ -1,11 +1,11 @@
-//! Which pairs of prompts the probes of a study use, and why others are left out.
+//! Which pairs of prompts the probes of an experiment use, and why others are left out.
 
 use std::collections::BTreeMap;
 
 use pythia_probes::pairs::{Dropped, reasons};
 use serde_json::{Value, json};
 
-use crate::resolved::Study;
+use crate::resolved::ResolvedExperiment;
 use crate::resolved::positions;
 
 /// How many pairs a probe uses and leaves out.
@@ -19,7 +19,7 @@ pub struct Counts {
 
 /// The pairs of one probe on one model.
 #[derive(Clone, Debug)]
-struct Tally {
+struct ProbePairs {
     used: usize,
     dropped: Vec<Dropped>,
     /// What stands at each position, where that is the same in all pairs.
@@ -29,28 +29,30 @@ struct Tally {
 /// The pairs of every probe that reads some, by the index of the model and that of the probe: models differ in their tokenizers,
 /// and so in which pairs they can use.
 #[derive(Clone, Debug, Default)]
-pub struct Tallies(BTreeMap<(usize, usize), Tally>);
+pub struct PairCounts(BTreeMap<(usize, usize), ProbePairs>);
 
-impl Tallies {
-    /// Counts the pairs of a study, which was checked: pairs that cannot be made have ended it before.
-    pub fn of(study: &Study) -> Self {
-        let mut tallies = BTreeMap::new();
-        for (at, model) in study.models.iter().enumerate() {
-            let context = model.context(&study.experiment, &study.inputs.contents);
-            for (index, probe) in study.experiment.probes.iter().enumerate() {
+impl PairCounts {
+    /// Counts the pairs of an experiment, which was checked: pairs that cannot be made have ended it before.
+    pub fn of(resolved: &ResolvedExperiment) -> Self {
+        let mut pair_counts = BTreeMap::new();
+        for (at, model) in resolved.models.iter().enumerate() {
+            let context = model.context(&resolved.experiment, &resolved.inputs.contents);
+            for (index, probe) in resolved.experiment.probes.iter().enumerate() {
                 if let Some(Ok(pairs)) = probe.spec.pairs(&context) {
                     let positions = positions::of(&pairs.list, model.tokenizer.as_ref(), context.bos);
-                    let tally = Tally { used: pairs.list.len(), dropped: pairs.dropped, positions };
-                    tallies.insert((at, index), tally);
+                    let pairs_of_probe = ProbePairs { used: pairs.list.len(), dropped: pairs.dropped, positions };
+                    pair_counts.insert((at, index), pairs_of_probe);
                 }
             }
         }
-        Self(tallies)
+        Self(pair_counts)
     }
 
     /// How many pairs a probe uses on a model; `None` for a probe without pairs.
     pub fn counts(&self, model: usize, probe: usize) -> Option<Counts> {
-        self.0.get(&(model, probe)).map(|tally| Counts { used: tally.used, dropped: tally.dropped.len() })
+        self.0
+            .get(&(model, probe))
+            .map(|pairs_of_probe| Counts { used: pairs_of_probe.used, dropped: pairs_of_probe.dropped.len() })
     }
 
     /// What stands at the positions of a probe's pairs on a model, as a JSON list; `None` where that differs from pair to pair.
@@ -60,38 +62,38 @@ impl Tallies {
     }
 
     /// A line per probe that leaves pairs out; where models differ in it, a line for each of them.
-    pub fn notes(&self, study: &Study) -> Vec<String> {
-        let probes = study.experiment.probes.iter().enumerate();
-        probes.flat_map(|(index, probe)| self.notes_of(index, &probe.name, study)).collect()
+    pub fn notes(&self, resolved: &ResolvedExperiment) -> Vec<String> {
+        let probes = resolved.experiment.probes.iter().enumerate();
+        probes.flat_map(|(index, probe)| self.notes_of(index, &probe.name, resolved)).collect()
     }
 
-    fn notes_of(&self, index: usize, probe: &str, study: &Study) -> Vec<String> {
-        let note = |at| self.0.get(&(at, index)).and_then(Tally::note);
-        let notes: Vec<Option<String>> = (0..study.models.len()).map(note).collect();
+    fn notes_of(&self, index: usize, probe: &str, resolved: &ResolvedExperiment) -> Vec<String> {
+        let note = |at| self.0.get(&(at, index)).and_then(ProbePairs::note);
+        let notes: Vec<Option<String>> = (0..resolved.models.len()).map(note).collect();
         if notes.windows(2).all(|two| two[0] == two[1]) {
             let note = notes.into_iter().next().flatten();
             return note.map(|note| format!("probe `{probe}`: {note}")).into_iter().collect();
         }
-        let models = study.models.iter().map(|model| &model.label);
+        let models = resolved.models.iter().map(|model| &model.label);
         models.zip(notes).filter_map(|(model, note)| Some(format!("probe `{probe}` on {model}: {}", note?))).collect()
     }
 
     /// Everything, for machines: per probe and model the pairs used, and those left out with their lines and reasons.
-    pub fn json(&self, study: &Study) -> Value {
-        let row = |((model, probe), tally): (&(usize, usize), &Tally)| {
+    pub fn json(&self, resolved: &ResolvedExperiment) -> Value {
+        let row = |((model, probe), pairs_of_probe): (&(usize, usize), &ProbePairs)| {
             let left_out = |one: &Dropped| json!({ "line": one.source, "reason": one.reason.to_string() });
             json!({
-                "model": study.models[*model].label,
-                "probe": study.experiment.probes[*probe].name,
-                "used": tally.used,
-                "dropped": tally.dropped.iter().map(left_out).collect::<Vec<_>>(),
+                "model": resolved.models[*model].label,
+                "probe": resolved.experiment.probes[*probe].name,
+                "used": pairs_of_probe.used,
+                "dropped": pairs_of_probe.dropped.iter().map(left_out).collect::<Vec<_>>(),
             })
         };
         Value::Array(self.0.iter().map(row).collect())
     }
 }
 
-impl Tally {
+impl ProbePairs {
     /// What a person should know of it: nothing where all pairs are used.
     fn note(&self) -> Option<String> {
         let (used, all) = (self.used, self.used + self.dropped.len());
@@ -107,8 +109,8 @@ mod tests {
     use pythia_hub::Lock;
     use std::path::Path;
 
-    /// A study of two models over pairs of which five cannot be used.
-    fn study(scratch: &Scratch) -> Study {
+    /// An experiment of two models over pairs of which five cannot be used.
+    fn resolved(scratch: &Scratch) -> ResolvedExperiment {
         testing::suite(&scratch.0.join("tiny"), &[0]);
         testing::model(&scratch.0.join("other"), 3);
         let line =
@@ -126,37 +128,38 @@ mod tests {
             file.display()
         );
         let experiment = config::parse("t.toml", &text, &[]).expect("right");
-        Study::open(experiment, &Lock::default(), Path::new("none")).unwrap_or_else(|errors| panic!("{errors}"))
+        ResolvedExperiment::open(experiment, &Lock::default(), Path::new("none"))
+            .unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     #[test]
     fn pairs_left_out_are_counted_and_listed() {
-        let scratch = Scratch::new("tally");
-        let study = study(&scratch);
-        let tallies = Tallies::of(&study);
-        assert_eq!(tallies.counts(0, 0), None);
-        assert_eq!(tallies.counts(1, 1), Some(Counts { used: 2, dropped: 5 }));
-        assert_eq!(tallies.counts(0, 2), Some(Counts { used: 2, dropped: 0 }));
+        let scratch = Scratch::new("pair-counts");
+        let resolved = resolved(&scratch);
+        let pair_counts = PairCounts::of(&resolved);
+        assert_eq!(pair_counts.counts(0, 0), None);
+        assert_eq!(pair_counts.counts(1, 1), Some(Counts { used: 2, dropped: 5 }));
+        assert_eq!(pair_counts.counts(0, 2), Some(Counts { used: 2, dropped: 0 }));
         // Both models say the same, so it is said once; what leaves nothing out says nothing.
-        let [note] = &tallies.notes(&study)[..] else { panic!("{:?}", tallies.notes(&study)) };
+        let [note] = &pair_counts.notes(&resolved)[..] else { panic!("{:?}", pair_counts.notes(&resolved)) };
         let lengths = "clean has 2 tokens and corrupt 1, but they must have equally many";
         let id = "clean has the id 12, but the vocabulary has the ids 0 to 11";
         let told = format!("dropped: line 2: {lengths}; line 5: {id}; line 6: {lengths}; and 2 more");
         assert_eq!(*note, format!("probe `ablation`: 2 of 7 pairs used; {told}"));
-        let json = tallies.json(&study);
+        let json = pair_counts.json(&resolved);
         assert_eq!((json[0]["used"].as_u64(), json[0]["dropped"].as_array().map(Vec::len)), (Some(2), Some(5)));
         assert_eq!((json[0]["dropped"][4]["line"].as_u64(), json[0]["model"].as_str()), (Some(8), Some("tiny")));
     }
 
     #[test]
     fn models_that_differ_are_told_apart() {
-        let scratch = Scratch::new("tally-models");
-        let study = study(&scratch);
-        let mut tallies = Tallies::of(&study);
-        if let Some(tally) = tallies.0.get_mut(&(0, 1)) {
-            tally.dropped.clear();
+        let scratch = Scratch::new("pair-counts-models");
+        let resolved = resolved(&scratch);
+        let mut pair_counts = PairCounts::of(&resolved);
+        if let Some(pairs_of_probe) = pair_counts.0.get_mut(&(0, 1)) {
+            pairs_of_probe.dropped.clear();
         }
-        let notes = tallies.notes(&study);
+        let notes = pair_counts.notes(&resolved);
         assert!(
             matches!(&notes[..], [one] if one.starts_with("probe `ablation` on other: 2 of 7 pairs used")),
             "{notes:?}"

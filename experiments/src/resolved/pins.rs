@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pythia_core::suite::{ModelId, Step};
 use pythia_hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
 
-use crate::integrity::{Status, Twins, Verdict};
+use crate::integrity::{Duplicates, Status, Verdict};
 
 /// The pinned branches of one model.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Pins {
     /// The repository.
     pub repo: Repo,
     branches: BTreeMap<String, Pin>,
-    twins: Twins,
+    duplicates: Duplicates,
     /// Hashes of weights that several steps have.
     shared: BTreeSet<FileHash>,
 }
@@ -25,8 +25,8 @@ impl Pins {
         let steps = branches.iter().filter_map(|(branch, pin)| Some((branch.parse().ok()?, &pin.files[..])));
         // The main branch is the last step: another step with its weights is wrong.
         let main = branches.get(&self::branch(None)).zip(id.info().grid().last());
-        let twins = Twins::of(steps.chain(main.map(|(pin, last)| (*last, &pin.files[..]))));
-        Some(Self { repo: repo.clone(), branches: branches.clone(), shared: twins.shared(), twins })
+        let duplicates = Duplicates::of(steps.chain(main.map(|(pin, last)| (*last, &pin.files[..]))));
+        Some(Self { repo: repo.clone(), branches: branches.clone(), shared: duplicates.shared(), duplicates })
     }
 
     /// The pin of a step, or of the main branch.
@@ -59,13 +59,13 @@ impl Pins {
             }
             Err(LockError::NoWeights { .. }) => Some(Verdict::because(Status::Missing, "the branch holds no weights")),
             Err(error) => Some(Verdict::because(Status::Missing, error.to_string())),
-            Ok(files) => self.twins.verdict(step, &files),
+            Ok(files) => self.duplicates.verdict(step, &files),
         }
     }
 
     /// The steps with the same weights as this one, itself among them; the main branch counts as the last step.
     pub fn family(&self, step: Step) -> BTreeSet<Step> {
-        self.needed(Some(step)).and_then(Result::ok).map(|files| self.twins.family(&files)).unwrap_or_default()
+        self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
     }
 
     /// What speaks for a step although one form of its weights is that of another step: the other form, which is read, is not.

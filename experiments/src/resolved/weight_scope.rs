@@ -15,7 +15,7 @@ use crate::resolved::Model;
 /// Where the weights of a checkpoint are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum Location {
     /// Here.
     Here {
         /// Bytes of the weights.
@@ -32,24 +32,24 @@ pub enum Source {
     Nowhere,
 }
 
-impl Source {
+impl Location {
     /// Bytes to read, once they are here.
     pub fn bytes(self) -> Option<u64> {
         match self {
-            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
-            Source::Nowhere => None,
+            Location::Here { bytes } | Location::Hub { bytes, .. } => Some(bytes),
+            Location::Nowhere => None,
         }
     }
 
     /// Bytes to fetch.
-    pub fn fetch(self) -> u64 {
-        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
+    pub fn bytes_to_fetch(self) -> u64 {
+        if let Location::Hub { bytes, .. } = self { bytes } else { 0 }
     }
 }
 
 /// What is read of one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reads {
+pub struct WeightScope {
     /// Whether a model is run, for which all weights are loaded.
     pub model: bool,
     /// The parameters that probes of weights alone read.
@@ -59,17 +59,17 @@ pub struct Reads {
     pub alone: bool,
 }
 
-impl Reads {
+impl WeightScope {
     /// All of a checkpoint.
     pub const MODEL: &'static Self = {
-        static MODEL: Reads = Reads { model: true, params: BTreeSet::new(), alone: false };
+        static MODEL: WeightScope = WeightScope { model: true, params: BTreeSet::new(), alone: false };
         &MODEL
     };
 
     /// What some probes of an experiment read.
     pub fn of(experiment: &Experiment, config: &NeoxConfig, probes: &[usize]) -> Self {
         let specs = || probes.iter().map(|probe| &experiment.probes[*probe].spec);
-        // A choice that cannot be made has ended the study before.
+        // A choice that cannot be made has ended the experiment before.
         let params = specs().filter_map(|spec| spec.weights_only(config)?.ok()).flatten().collect();
         let runs_model = |spec: &ProbeSpec| spec.weights_only(config).is_none();
         let alone = !experiment.probes.iter().any(|probe| runs_model(&probe.spec));
@@ -77,17 +77,17 @@ impl Reads {
     }
 
     /// The parameters that are enough, where single tensors may be fetched.
-    pub fn fetched(&self) -> Option<&BTreeSet<Param>> {
+    pub fn single_tensors(&self) -> Option<&BTreeSet<Param>> {
         (!self.model && self.alone).then_some(&self.params)
     }
 
     /// Where that is, given where the whole checkpoint is.
-    pub fn source(&self, model: &Model, step: Option<Step>, whole: Source) -> Source {
+    pub fn location(&self, model: &Model, step: Option<Step>, whole: Location) -> Location {
         let bytes = |all: u64| bytes(&model.config, &self.params, all);
-        let by_range = || self.fetched().is_some() && has_safetensors(model, step);
+        let by_range = || self.single_tensors().is_some() && has_safetensors(model, step);
         match whole {
-            Source::Here { bytes: all } if !self.model => Source::Here { bytes: bytes(all) },
-            Source::Hub { bytes: all, pinned } if by_range() => Source::Hub { bytes: bytes(all), pinned },
+            Location::Here { bytes: all } if !self.model => Location::Here { bytes: bytes(all) },
+            Location::Hub { bytes: all, pinned } if by_range() => Location::Hub { bytes: bytes(all), pinned },
             whole => whole,
         }
     }

@@ -11,7 +11,7 @@ use crate::files::table::file_of;
 
 /// One table of one model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shelf {
+pub struct IndexedTable {
     /// The table's folder.
     pub table: String,
     /// What the results call the model.
@@ -22,16 +22,16 @@ pub struct Shelf {
 
 /// What was found in an output folder.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Shelves {
+pub struct ResultsIndex {
     /// By table and model.
-    pub all: Vec<Shelf>,
+    pub all: Vec<IndexedTable>,
     /// Parquet files that a run does not write: a scan of the folder would read them with the others.
     pub strays: Vec<PathBuf>,
 }
 
 /// Results that cannot be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum ShelfError {
+pub enum IndexError {
     /// The folder has no results.
     #[error("{} is no output folder of `pythia run`: there is no folder `results` in it", path.display())]
     NoResults {
@@ -48,21 +48,21 @@ pub enum ShelfError {
     },
 }
 
-impl Shelves {
+impl ResultsIndex {
     /// Lists the results of an output folder; nothing is opened.
     ///
     /// # Errors
-    /// [`ShelfError`].
-    pub fn of(out: &Path) -> Result<Self, ShelfError> {
+    /// [`IndexError`].
+    pub fn of(out: &Path) -> Result<Self, IndexError> {
         let results = out.join("results");
         if !results.is_dir() {
-            return Err(ShelfError::NoResults { path: out.into() });
+            return Err(IndexError::NoResults { path: out.into() });
         }
         let mut found = Self::default();
         for (table, path) in found.folders(&results)? {
             for (model, path) in found.folders(&path)? {
-                let shelf = found.shelf(table.clone(), model, &path)?;
-                found.all.extend(Some(shelf).filter(|shelf| !shelf.parts.is_empty()));
+                let entry = found.entry(table.clone(), model, &path)?;
+                found.all.extend(Some(entry).filter(|entry| !entry.parts.is_empty()));
             }
         }
         Ok(found)
@@ -70,7 +70,7 @@ impl Shelves {
 
     /// Where a part lies, if it is there.
     pub fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
-        let key = |shelf: &Shelf| (shelf.table.as_str(), shelf.model.as_str()).cmp(&(table, model));
+        let key = |entry: &IndexedTable| (entry.table.as_str(), entry.model.as_str()).cmp(&(table, model));
         let at = self.all.binary_search_by(key).ok()?;
         self.all[at].parts.get(&step).map(PathBuf::as_path)
     }
@@ -81,7 +81,7 @@ impl Shelves {
     }
 
     /// The folders in a folder, by name.
-    fn folders(&mut self, folder: &Path) -> Result<BTreeMap<String, PathBuf>, ShelfError> {
+    fn folders(&mut self, folder: &Path) -> Result<BTreeMap<String, PathBuf>, IndexError> {
         let mut folders = BTreeMap::new();
         for path in entries(folder)? {
             match path.file_name().and_then(|name| name.to_str()) {
@@ -92,7 +92,7 @@ impl Shelves {
         Ok(folders)
     }
 
-    fn shelf(&mut self, table: String, model: String, folder: &Path) -> Result<Shelf, ShelfError> {
+    fn entry(&mut self, table: String, model: String, folder: &Path) -> Result<IndexedTable, IndexError> {
         let mut parts = BTreeMap::new();
         for path in entries(folder)? {
             match step_of(&path).filter(|_| path.is_file()) {
@@ -100,7 +100,7 @@ impl Shelves {
                 None => self.note_stray(path),
             }
         }
-        Ok(Shelf { table, model, parts })
+        Ok(IndexedTable { table, model, parts })
     }
 
     fn note_stray(&mut self, path: PathBuf) {
@@ -111,8 +111,8 @@ impl Shelves {
 }
 
 /// What lies in a folder, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, ShelfError> {
-    let failed = |source| ShelfError::List { path: folder.into(), source };
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
+    let failed = |source| IndexError::List { path: folder.into(), source };
     let entries = fs::read_dir(folder).map_err(failed)?;
     let mut paths =
         entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn parts_are_found_in_the_order_of_their_steps() {
-        let scratch = Scratch::new("shelves");
+        let scratch = Scratch::new("index");
         let results = scratch.0.join("results");
         let files = [
             "loss/nano/step000512.parquet",
@@ -153,8 +153,8 @@ mod tests {
             fs::write(path, b"").expect("write");
         }
         fs::create_dir_all(results.join("loss/empty")).expect("create");
-        let found = Shelves::of(&scratch.0).expect("lists");
-        let names: Vec<String> = found.all.iter().map(|shelf| format!("{}/{}", shelf.table, shelf.model)).collect();
+        let found = ResultsIndex::of(&scratch.0).expect("lists");
+        let names: Vec<String> = found.all.iter().map(|entry| format!("{}/{}", entry.table, entry.model)).collect();
         assert_eq!(names, ["a/one", "loss/nano"]);
         assert_eq!(found.all[0].parts.keys().collect::<Vec<_>>(), [&None]);
         let steps: Vec<u32> = found.all[1].parts.keys().flatten().map(|step| step.label()).collect();
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_folder_without_results_is_said_to_be_none() {
-        let scratch = Scratch::new("shelves-none");
-        let error = Shelves::of(&scratch.0).expect_err("must refuse").to_string();
+        let scratch = Scratch::new("index-none");
+        let error = ResultsIndex::of(&scratch.0).expect_err("must refuse").to_string();
         assert!(error.ends_with("is no output folder of `pythia run`: there is no folder `results` in it"), "{error}");
     }
 }

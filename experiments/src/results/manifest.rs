@@ -13,17 +13,17 @@ use serde_json::Value;
 use crate::config::{InputError, read_text};
 use crate::files::sink;
 use crate::integrity::{CHECKPOINTS, OnBad};
-use crate::results::index::Shelves;
+use crate::results::index::ResultsIndex;
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Recorded {
+pub struct Manifest {
     /// The experiment's name.
     pub name: String,
     /// Hash of the record, as the journal has it.
     pub hash: String,
     /// The models, in the order of the experiment.
-    pub models: Vec<RecordedModel>,
+    pub models: Vec<ManifestModel>,
     /// The folders of the tables, in the order of the probes.
     pub tables: Vec<String>,
     /// Whether bad checkpoints are left out.
@@ -32,7 +32,7 @@ pub struct Recorded {
 
 /// One model of an experiment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RecordedModel {
+pub struct ManifestModel {
     /// What the results call it.
     pub label: String,
     /// Its checkpoints, none for a single model's only one.
@@ -41,7 +41,7 @@ pub struct RecordedModel {
 
 /// A record that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
+pub enum ManifestError {
     /// The folder of records cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List {
@@ -95,14 +95,14 @@ struct RawProbe {
     tables: Option<Vec<String>>,
 }
 
-impl Recorded {
+impl Manifest {
     /// Every record in an output folder, by file name; none where nothing ran there.
     ///
     /// # Errors
     /// A folder or file that cannot be read, and a record that is none.
-    pub fn all(out: &Path) -> Result<Vec<Self>, RecordError> {
+    pub fn all(out: &Path) -> Result<Vec<Self>, ManifestError> {
         let folder = out.join("state");
-        let failed = |source| RecordError::List { path: folder.clone(), source };
+        let failed = |source| ManifestError::List { path: folder.clone(), source };
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed)?,
@@ -115,15 +115,15 @@ impl Recorded {
     }
 
     /// One record; `None` for another file of the run's, such as its timeline.
-    fn read(path: &Path) -> Result<Option<Self>, RecordError> {
+    fn read(path: &Path) -> Result<Option<Self>, ManifestError> {
         let text = read_text(path)?;
-        let form = |source| RecordError::Form { path: path.into(), source };
+        let form = |source| ManifestError::Form { path: path.into(), source };
         let value: Value = serde_json::from_str(&text).map_err(form)?;
         if value.get("models").is_none() || value.get("probes").is_none() {
             return Ok(None);
         }
         let raw = Raw::deserialize(value).map_err(form)?;
-        let model = |RawModel { model, steps }| RecordedModel {
+        let model = |RawModel { model, steps }| ManifestModel {
             label: model,
             steps: steps.into_iter().map(|step| step.map(Step::from_label)).collect(),
         };
@@ -136,7 +136,7 @@ impl Recorded {
         };
         let mut names = record.models.iter().map(|model| &model.label).chain(&record.tables);
         match names.find(|name| !is_folder_name(name)) {
-            Some(name) => Err(RecordError::Name { path: path.into(), name: name.clone() }),
+            Some(name) => Err(ManifestError::Name { path: path.into(), name: name.clone() }),
             None => Ok(Some(record)),
         }
     }
@@ -148,9 +148,9 @@ impl Recorded {
 
     /// Whether a checkpoint was left out as bad: that was asked for, nothing was made of it, and its row in the table of checkpoints
     /// says what is wrong with it.
-    pub fn left_out(&self, shelves: &Shelves, model: &str, step: Option<Step>) -> bool {
-        let untouched = || self.tables.iter().all(|table| !shelves.has(table, model, step));
-        let status = || sink::first_text(shelves.part(CHECKPOINTS, model, step)?, "checkpoint_status");
+    pub fn left_out(&self, index: &ResultsIndex, model: &str, step: Option<Step>) -> bool {
+        let untouched = || self.tables.iter().all(|table| !index.has(table, model, step));
+        let status = || sink::first_text(index.part(CHECKPOINTS, model, step)?, "checkpoint_status");
         self.skips_bad && untouched() && status().is_some_and(|status| status != "ok" && status != "unverified")
     }
 }
@@ -188,12 +188,12 @@ mod tests {
     fn records_are_read_and_other_files_are_not() {
         let files = [("b.json", RECORD), ("timeline.json", "{\"seconds\": 1}"), ("journal.jsonl", "{"), ("note", "?")];
         let scratch = folder("recorded", &files);
-        let [record] = &Recorded::all(&scratch.0).expect("reads")[..] else { panic!("there is one") };
+        let [record] = &Manifest::all(&scratch.0).expect("reads")[..] else { panic!("there is one") };
         assert_eq!((record.name.as_str(), record.tables.join(" ")), ("b", "loss patch patch_examples".into()));
         let cells: Vec<String> = record.cells().map(|(model, step)| cell_name(model, step)).collect();
         assert_eq!(cells, ["nano step0", "nano step512", "one"]);
         assert_eq!(record.hash, blake3::hash(RECORD.as_bytes()).to_hex().to_string());
-        assert_eq!(Recorded::all(&scratch.0.join("results")).expect("nothing there"), []);
+        assert_eq!(Manifest::all(&scratch.0.join("results")).expect("nothing there"), []);
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
             (&outside, "../nano"),
         ] {
             let scratch = folder("recorded-damaged", &[("x.json", text)]);
-            let error = Recorded::all(&scratch.0).expect_err("must refuse").to_string();
+            let error = Manifest::all(&scratch.0).expect_err("must refuse").to_string();
             assert!(error.contains("x.json") && error.contains(word), "{error}");
         }
     }

@@ -29,7 +29,7 @@ pub enum CellError {
     },
     /// Another checkpoint that a probe reads cannot be loaded.
     #[error("probe `{probe}` reads step {label}: {reason}")]
-    Donor {
+    SourceCheckpoint {
         /// The probe's name.
         probe: String,
         /// The label of the step.
@@ -67,7 +67,7 @@ impl CellError {
                 "lower the probe's batch or memory, or compute elsewhere: the device failed even with the least that can be computed at a time"
             }
             CellError::Probe { .. } => "change the probe's settings, or leave this step out",
-            CellError::Donor { remedy, .. } => remedy,
+            CellError::SourceCheckpoint { remedy, .. } => remedy,
             CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
         };
         remedy.to_owned()
@@ -88,8 +88,8 @@ impl Outcome {
     pub fn exit(&self) -> Exit {
         let mut errors = self.failed.iter().flat_map(|cell| &cell.errors);
         let temporary =
-            |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_temporary());
-        let full = |error: &CellError| matches!(error, CellError::Load(LoadError::Supply(error)) if error.is_full());
+            |error: &CellError| matches!(error, CellError::Load(LoadError::Fetch(error)) if error.is_temporary());
+        let full = |error: &CellError| matches!(error, CellError::Load(LoadError::Fetch(error)) if error.is_full());
         match self.failed.len() {
             0 => Exit::Ok,
             _ if errors.clone().all(temporary) => Exit::Temporary,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::checkpoint::load::LoadError;
 use crate::config::read_config;
-use crate::integrity::{Break, Known, Seen, Status, Verdict, are_expected_twins, breaks};
+use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
 use crate::resolved::pins::Pins;
 
 /// What is known of one step.
@@ -46,7 +46,7 @@ pub struct SharedPart {
 }
 
 /// What the hub's listing says of a model's steps: nothing is fetched.
-pub fn by_listing(pins: &Pins, id: ModelId, known: &Known, steps: &[Step]) -> Findings {
+pub fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: &[Step]) -> Findings {
     let finding = |step: &Step| {
         let listed = known.verdict(id.name(), Some(id), *step);
         let verdict = match (listed, pins.verdict(*step)) {
@@ -90,7 +90,7 @@ fn doubted(listed: Verdict) -> Verdict {
 /// Reads every checkpoint that is here; `watch` is told how many of how many were read.
 pub fn by_content(
     store: &dyn Checkpoints,
-    known: &Known,
+    known: &KnownDefects,
     steps: &[Step],
     mut watch: impl FnMut(usize, Step),
 ) -> Findings {
@@ -139,7 +139,7 @@ fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
         for (&group, hash) in hashes.groups.iter().filter(|(group, _)| **group != Group::FinalNorm) {
             match owners.get(&(group, hash.to_string())) {
                 None => drop(owners.insert((group, hash.to_string()), (step, hashes.content))),
-                Some((first, content)) if *content != hashes.content && !are_expected_twins(*first, step) => {
+                Some((first, content)) if *content != hashes.content && !are_expected_duplicates(*first, step) => {
                     shared.push(SharedPart { group, first: *first, second: step });
                 }
                 Some(_) => {}

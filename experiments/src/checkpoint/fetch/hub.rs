@@ -8,9 +8,9 @@ use pythia_core::suite::Step;
 use pythia_core::weights::WeightFiles;
 use pythia_hub::{Hub, HubError, LruCache, LruError, Reservation};
 
-use super::kept::Keeper;
+use super::guard::GuardCount;
 use super::ticker::Ticker;
-use super::{Brought, Supply, SupplyError};
+use super::{FetchError, Fetched, Fetcher};
 use crate::checkpoint::load::Job;
 use crate::resolved::pins::{Pins, branch};
 
@@ -18,27 +18,27 @@ use crate::resolved::pins::{Pins, branch};
 const MOST_AHEAD: u64 = 2;
 
 /// Brings what the models' pins name.
-pub struct FromHub<'a> {
+pub struct HubFetcher<'a> {
     /// The hub's client.
     pub hub: &'a Hub,
     /// What the cache holds and may hold.
-    pub ring: &'a LruCache,
+    pub cache: &'a LruCache,
     /// Bytes of the largest checkpoint of the sweep.
     pub largest: u64,
     /// Checkpoints in a row for which the hub did not answer.
     failures: AtomicUsize,
     /// Checkpoints that this sweep keeps from being evicted.
-    keeper: Keeper,
+    guards: GuardCount,
 }
 
 /// So many checkpoints in a row without an answer, each asked for several times, and the hub is not asked any more: a sweep over a
 /// hundred checkpoints should end, and be resumed, rather than wait for each.
 const MOST_FAILURES: usize = 2;
 
-impl FromHub<'_> {
+impl HubFetcher<'_> {
     /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
     /// fill up half-way.
-    pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, SupplyError> {
+    pub fn fetch_pinned(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, FetchError> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
         let absent: u64 = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
@@ -56,25 +56,25 @@ impl FromHub<'_> {
         Ok(paths)
     }
 
-    /// A supply that has not failed yet.
-    pub fn new<'a>(hub: &'a Hub, ring: &'a LruCache, largest: u64) -> FromHub<'a> {
-        FromHub { hub, ring, largest, failures: AtomicUsize::new(0), keeper: Keeper::default() }
+    /// A fetcher without failures so far.
+    pub fn new<'a>(hub: &'a Hub, cache: &'a LruCache, largest: u64) -> HubFetcher<'a> {
+        HubFetcher { hub, cache, largest, failures: AtomicUsize::new(0), guards: GuardCount::default() }
     }
 
     /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
     pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
         loop {
-            match self.ring.reserve(bytes) {
-                Err(LruError::Budget { .. } | LruError::Disk { .. }) if self.keeper.wait() => {}
+            match self.cache.reserve(bytes) {
+                Err(LruError::Budget { .. } | LruError::Disk { .. }) if self.guards.wait() => {}
                 result => return result,
             }
         }
     }
 
     /// Refuses to ask a hub that did not answer.
-    pub(super) fn refuse_unreachable(&self) -> Result<(), SupplyError> {
+    pub(super) fn refuse_unreachable(&self) -> Result<(), FetchError> {
         let failures = self.failures.load(Ordering::Relaxed);
-        if failures >= MOST_FAILURES { Err(SupplyError::Unreachable) } else { Ok(()) }
+        if failures >= MOST_FAILURES { Err(FetchError::Unreachable) } else { Ok(()) }
     }
 
     fn count(&self, error: Option<&HubError>) {
@@ -85,42 +85,42 @@ impl FromHub<'_> {
     }
 
     /// Single tensors, where they are enough and can be had; their hashes are published nowhere.
-    fn bring_some(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<Brought>, SupplyError> {
-        let parts = self.bring_parts(pins, job);
+    fn fetch_some(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<Fetched>, FetchError> {
+        let parts = self.fetch_parts(pins, job);
         match &parts {
-            Err(SupplyError::Hub(error)) => self.count(Some(error)),
+            Err(FetchError::Hub(error)) => self.count(Some(error)),
             Ok(Some(_)) => self.count(None),
             _ => {}
         }
         let Some((paths, parts)) = parts? else { return Ok(None) };
-        let hold = self.keeper.keep(self.ring.hold(&paths)?);
+        let hold = self.guards.keep(self.cache.hold(&paths)?);
         let weights = WeightFiles::Safetensors(parts.files.iter().map(|part| part.0.clone()).collect());
         let files = checkpoint(&paths).map(|files| CheckpointFiles { weights, ..files });
-        Ok(Some(Brought { verified: false, files, parts: Some(parts), hold: Some(hold) }))
+        Ok(Some(Fetched { verified: false, files, parts: Some(parts), hold: Some(hold) }))
     }
 }
 
-impl Supply for FromHub<'_> {
+impl Fetcher for HubFetcher<'_> {
     /// As many as the budget has room for beside the one that computes, the one that is loaded and the one under way.
     fn ahead(&self) -> usize {
-        let room = self.ring.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
+        let room = self.cache.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
         usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
     }
 
-    fn can_bring(&self, job: &Job<'_>) -> bool {
+    fn can_fetch(&self, job: &Job<'_>) -> bool {
         job.model.pins.as_ref().is_some_and(|pins| pins.pin(job.step).is_some())
     }
 
-    fn bring(&self, job: &Job<'_>) -> Result<Brought, SupplyError> {
+    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
         let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
-            return Ok(Brought::default());
+            return Ok(Fetched::default());
         };
-        if let Some(brought) = self.bring_some(pins, job)? {
-            return Ok(brought);
+        if let Some(fetched) = self.fetch_some(pins, job)? {
+            return Ok(fetched);
         }
-        let paths = self.fetch(pins, job.step)?;
-        let hold = self.keeper.keep(self.ring.hold(&paths)?);
-        Ok(Brought { verified: true, files: checkpoint(&paths), parts: None, hold: Some(hold) })
+        let paths = self.fetch_pinned(pins, job.step)?;
+        let hold = self.guards.keep(self.cache.hold(&paths)?);
+        Ok(Fetched { verified: true, files: checkpoint(&paths), parts: None, hold: Some(hold) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What brings checkpoints to where stores look for them.
 
+mod guard;
 mod hub;
-mod kept;
 mod parts;
 mod ticker;
 
@@ -11,13 +11,13 @@ use pythia_hub::{HubError, LockError, LruError};
 
 use crate::checkpoint::load::Job;
 
-pub use hub::FromHub;
-pub use kept::Kept;
+pub use guard::CacheGuard;
+pub use hub::HubFetcher;
 pub use parts::Parts;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
-pub struct Brought {
+pub struct Fetched {
     /// Whether the files were compared with the hashes that the hub publishes.
     pub verified: bool,
     /// The very files, where they are not simply those that a store finds.
@@ -25,12 +25,12 @@ pub struct Brought {
     /// Files that hold no more than was asked for. They go before the hold, whose end others wait for.
     pub parts: Option<Parts>,
     /// Keeps them from being evicted.
-    pub hold: Option<Kept>,
+    pub hold: Option<CacheGuard>,
 }
 
-/// A checkpoint that cannot be brought here.
+/// A checkpoint that cannot be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum SupplyError {
+pub enum FetchError {
     /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -48,7 +48,7 @@ pub enum SupplyError {
     Weights(#[from] WeightError),
 }
 
-impl SupplyError {
+impl FetchError {
     /// What the user can do about it.
     pub fn remedy(&self) -> String {
         match self {
@@ -75,16 +75,16 @@ impl SupplyError {
 }
 
 /// Brings checkpoints here.
-pub trait Supply: Sync {
+pub trait Fetcher: Sync {
     /// How many checkpoints may wait before one is loaded.
     fn ahead(&self) -> usize;
 
     /// Whether this checkpoint comes from somewhere else.
-    fn can_bring(&self, job: &Job<'_>) -> bool;
+    fn can_fetch(&self, job: &Job<'_>) -> bool;
 
     /// Brings the files of a checkpoint here, unless they are.
     ///
     /// # Errors
-    /// [`SupplyError`] says what was tried.
-    fn bring(&self, job: &Job<'_>) -> Result<Brought, SupplyError>;
+    /// [`FetchError`] says what was tried.
+    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError>;
 }

@@ -16,8 +16,8 @@ use pythia_core::params::Param;
 use pythia_core::weights::{self, WeightFiles};
 use pythia_hub::{Hub, HubError, LruError, Pin, RemoteFile, Repo, Reservation};
 
-use super::SupplyError;
-use super::hub::FromHub;
+use super::FetchError;
+use super::hub::HubFetcher;
 use super::ticker::Ticker;
 use crate::checkpoint::load::Job;
 use crate::files::folder::Owner;
@@ -56,11 +56,12 @@ struct From<'a> {
     pin: &'a Pin,
 }
 
-impl FromHub<'_> {
+impl HubFetcher<'_> {
     /// The tensors that a job needs and the small files beside the weights; `None` where it needs more, where all weights are here, and
     /// where tensors cannot be had by themselves: the files are no safetensors, or the server gives no parts of files.
-    pub(super) fn bring_parts(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<(Vec<PathBuf>, Parts)>, SupplyError> {
-        let (Some(only), Some(pin), Some(files)) = (job.reads.fetched(), pins.pin(job.step), pins.needed(job.step))
+    pub(super) fn fetch_parts(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<(Vec<PathBuf>, Parts)>, FetchError> {
+        let (Some(only), Some(pin), Some(files)) =
+            (job.scope.single_tensors(), pins.pin(job.step), pins.needed(job.step))
         else {
             return Ok(None);
         };
@@ -72,11 +73,11 @@ impl FromHub<'_> {
         self.refuse_unreachable()?;
         let from = From { hub: self.hub, repo: &pins.repo, pin };
         match self.parts(&from, &shards, only, job) {
-            Err(SupplyError::Hub(HubError::Range { .. })) => Ok(None),
+            Err(FetchError::Hub(HubError::Range { .. })) => Ok(None),
             Err(error) => Err(error),
             Ok(parts) => {
                 let fetch = |file| Ok(self.hub.fetch(&pins.repo, &pin.commit, file, &|_| ())?);
-                let others = others.into_iter().map(fetch).collect::<Result<_, SupplyError>>()?;
+                let others = others.into_iter().map(fetch).collect::<Result<_, FetchError>>()?;
                 Ok(Some((others, parts)))
             }
         }
@@ -88,7 +89,7 @@ impl FromHub<'_> {
         shards: &[&RemoteFile],
         only: &BTreeSet<Param>,
         job: &Job<'_>,
-    ) -> Result<Parts, SupplyError> {
+    ) -> Result<Parts, FetchError> {
         let folder = folder(self.hub.cache())?;
         let files = shards.iter().map(|file| from.header(file, &folder)).collect::<Result<Vec<PartFile>, _>>()?;
         let paths = files.iter().map(|file| file.0.clone()).collect();
@@ -106,7 +107,7 @@ impl FromHub<'_> {
 
 impl From<'_> {
     /// A file of the length of `file` with its header and nothing else.
-    fn header(&self, file: &RemoteFile, folder: &Path) -> Result<PartFile, SupplyError> {
+    fn header(&self, file: &RemoteFile, folder: &Path) -> Result<PartFile, FetchError> {
         let first = self.read(file, 0..file.size.min(8))?;
         let length = first.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         // Of a header that says it is longer than any, nothing is fetched: its reader refuses it by its first eight bytes.
@@ -119,7 +120,7 @@ impl From<'_> {
     }
 
     /// Puts a range of `file` where it belongs.
-    fn fill(&self, file: &RemoteFile, path: &Path, range: Range<u64>, ticker: &Ticker) -> Result<(), SupplyError> {
+    fn fill(&self, file: &RemoteFile, path: &Path, range: Range<u64>, ticker: &Ticker) -> Result<(), FetchError> {
         let mut to = File::options().write(true).open(path).map_err(|source| tried(path, source))?;
         for start in range.clone().step_by(PIECE as usize) {
             let bytes = self.read(file, start..range.end.min(start + PIECE))?;
@@ -130,7 +131,7 @@ impl From<'_> {
         Ok(())
     }
 
-    fn read(&self, file: &RemoteFile, range: Range<u64>) -> Result<Vec<u8>, SupplyError> {
+    fn read(&self, file: &RemoteFile, range: Range<u64>) -> Result<Vec<u8>, FetchError> {
         Ok(self.hub.read_range(self.repo, &self.pin.commit, file, range)?)
     }
 }
@@ -150,7 +151,7 @@ fn joined(ranges: Vec<(usize, Range<u64>)>) -> Vec<(usize, Range<u64>)> {
 }
 
 /// The folder of such files, without those that dead processes left.
-fn folder(cache: &Path) -> Result<PathBuf, SupplyError> {
+fn folder(cache: &Path) -> Result<PathBuf, FetchError> {
     /// A process clears a folder once: later its own files may be in use there.
     static CLEARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let folder = cache.join(".pythia").join("parts");
@@ -168,15 +169,15 @@ fn folder(cache: &Path) -> Result<PathBuf, SupplyError> {
 }
 
 /// A new file under a name that no other process has, nor this one before.
-fn create(folder: &Path) -> Result<(PartFile, File), SupplyError> {
+fn create(folder: &Path) -> Result<(PartFile, File), FetchError> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let path = folder.join(Owner::this_process().file_name(NEXT.fetch_add(1, Ordering::Relaxed)));
     let file = File::create_new(&path).map_err(|source| tried(&path, source))?;
     Ok((PartFile(path), file))
 }
 
-fn tried(path: &Path, source: io::Error) -> SupplyError {
-    SupplyError::LruCache(LruError::Io { path: path.to_owned(), source })
+fn tried(path: &Path, source: io::Error) -> FetchError {
+    FetchError::LruCache(LruError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

@@ -8,24 +8,24 @@ use serde_json::{Value, json};
 use crate::config::ProbeEntry;
 use crate::files::json::sorted;
 use crate::files::table::TABLE_VERSION;
-use crate::resolved::Study;
+use crate::resolved::ResolvedExperiment;
 
 /// Where the record lies, counted from the output folder.
-pub fn file(study: &Study) -> PathBuf {
-    ["state", &format!("{}.json", study.experiment.name)].iter().collect()
+pub fn file(resolved: &ResolvedExperiment) -> PathBuf {
+    ["state", &format!("{}.json", resolved.experiment.name)].iter().collect()
 }
 
 /// The record: pretty JSON with a newline at its end.
-pub fn of(study: &Study) -> String {
-    let experiment = &study.experiment;
-    let probes: Vec<Value> = experiment.probes.iter().map(|entry| probe(study, entry)).collect();
-    let models: Vec<Value> = study.models.iter().map(model).collect();
+pub fn of(resolved: &ResolvedExperiment) -> String {
+    let experiment = &resolved.experiment;
+    let probes: Vec<Value> = experiment.probes.iter().map(|entry| probe(resolved, entry)).collect();
+    let models: Vec<Value> = resolved.models.iter().map(model).collect();
     let record = json!({
         "name": experiment.name,
         "table_version": TABLE_VERSION,
         "seed": experiment.seed,
         "prepend_bos": experiment.prepend_bos,
-        "device": study.backend.name(),
+        "device": resolved.backend.name(),
         "dtype": experiment.machine.dtype,
         "on_bad": experiment.store.on_bad,
         "weights": experiment.machine.weights.name(),
@@ -35,11 +35,11 @@ pub fn of(study: &Study) -> String {
     format!("{:#}\n", sorted(record))
 }
 
-fn probe(study: &Study, entry: &ProbeEntry) -> Value {
+fn probe(resolved: &ResolvedExperiment, entry: &ProbeEntry) -> Value {
     // Which folders hold its tables, for whoever asks later what should be there.
     let tables: Vec<String> = entry.tables().map(|table| table.folder()).collect();
     let mut probe = json!({ "name": entry.name, "probe": entry.spec, "tables": tables });
-    if let Some(hashes) = study.inputs.hashes_of(&entry.spec.files()) {
+    if let Some(hashes) = resolved.inputs.hashes_of(&entry.spec.files()) {
         probe["files"] = hashes;
     }
     probe

@@ -9,8 +9,8 @@ use super::Holes;
 use crate::files::folder::FolderError;
 use crate::files::sink::SinkError;
 use crate::plan::difference::Difference;
-use crate::results::index::ShelfError;
-use crate::results::manifest::RecordError;
+use crate::results::index::IndexError;
+use crate::results::manifest::ManifestError;
 use crate::terminal::exit::Exit;
 
 /// Why parts cannot be merged.
@@ -21,10 +21,10 @@ pub enum MergeError {
     Holes(Holes),
     /// The results cannot be listed.
     #[error(transparent)]
-    Shelf(#[from] ShelfError),
+    Index(#[from] IndexError),
     /// A record of a run cannot be used.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Record(#[from] ManifestError),
     /// A part cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -96,7 +96,7 @@ pub enum MergeError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the library or the system said.
+        /// What the hub or the system said.
         source: ParquetError,
     },
 }
@@ -106,7 +106,7 @@ impl MergeError {
     pub fn exit(&self) -> Exit {
         match self {
             MergeError::Holes(_) => Exit::CellsFailed,
-            MergeError::Shelf(ShelfError::NoResults { .. }) => Exit::Usage,
+            MergeError::Index(IndexError::NoResults { .. }) => Exit::Usage,
             MergeError::Folder(_) | MergeError::Write { .. } => Exit::Resources,
             _ => Exit::BadInput,
         }
@@ -116,7 +116,7 @@ impl MergeError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             MergeError::Holes(_) => Some("run the experiment again, or merge what there is with --allow-missing"),
-            MergeError::Shelf(ShelfError::NoResults { .. }) => Some("name the folder that the run wrote to, its --out"),
+            MergeError::Index(IndexError::NoResults { .. }) => Some("name the folder that the run wrote to, its --out"),
             MergeError::Stray { .. } => Some("move it out of results/, which is for finished parts alone"),
             MergeError::Sink(_) | MergeError::Rows { .. } | MergeError::OtherStep { .. } => {
                 Some("remove that file, run the experiment again, then merge")
@@ -127,7 +127,7 @@ impl MergeError {
             MergeError::Changed { .. } => Some("merge again when the run has ended"),
             MergeError::Folder(error) => Some(error.remedy()),
             MergeError::Write { .. } => Some("free some space, or choose another folder with --out DIR"),
-            MergeError::Record(_) | MergeError::Shelf(_) => None,
+            MergeError::Record(_) | MergeError::Index(_) => None,
         }
     }
 }

@@ -19,8 +19,8 @@ use pythia_core::suite::Step;
 use crate::files::folder::{Folder, Unfinished};
 use crate::files::sink;
 use crate::plan::difference::Difference;
-use crate::results::index::{Shelf, Shelves};
-use crate::results::manifest::{Recorded, cell_name};
+use crate::results::index::{IndexedTable, ResultsIndex};
+use crate::results::manifest::{Manifest, cell_name};
 
 pub use error::MergeError;
 use metadata::{combined, settings};
@@ -74,19 +74,19 @@ impl Merge {
     /// # Errors
     /// Records or results that cannot be read.
     pub fn holes(&self) -> Result<Holes, MergeError> {
-        let (records, shelves) = (Recorded::all(&self.from)?, Shelves::of(&self.from)?);
+        let (records, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
         for record in &records {
             for (model, step) in record.cells() {
-                if record.left_out(&shelves, model, step) {
+                if record.left_out(&index, model, step) {
                     left_out.insert((model, step));
                 } else {
                     expected.extend(record.tables.iter().map(|table| (table.as_str(), model, step)));
                 }
             }
         }
-        let missing = expected.iter().filter(|(table, model, step)| !shelves.has(table, model, *step));
+        let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
         Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), recorded: !records.is_empty() })
     }
@@ -100,15 +100,15 @@ impl Merge {
         if !self.allow_missing && !holes.missing.is_empty() {
             return Err(MergeError::Holes(holes));
         }
-        let shelves = Shelves::of(&self.from)?;
-        if let Some(path) = shelves.strays.into_iter().next() {
+        let index = ResultsIndex::of(&self.from)?;
+        if let Some(path) = index.strays.into_iter().next() {
             return Err(MergeError::Stray { path });
         }
-        shelves.all.iter().try_for_each(|shelf| checked(shelf).map(drop))?;
+        index.all.iter().try_for_each(|entry| checked(entry).map(drop))?;
         let folder = Folder::of_files(&self.to)?;
         let mut merged = Vec::new();
-        for shelf in &shelves.all {
-            let one = write(&folder, shelf)?;
+        for entry in &index.all {
+            let one = write(&folder, entry)?;
             done(&one);
             merged.push(one);
         }
@@ -117,9 +117,9 @@ impl Merge {
     }
 }
 
-/// The parts of a shelf, which were made alike. Their rows are not read.
-fn checked(shelf: &Shelf) -> Result<Vec<Part>, MergeError> {
-    let parts: Vec<Part> = shelf.parts.iter().map(|(step, path)| Part::open(*step, path)).collect::<Result<_, _>>()?;
+/// The parts of an entry, which were made alike. Their rows are not read.
+fn checked(entry: &IndexedTable) -> Result<Vec<Part>, MergeError> {
+    let parts: Vec<Part> = entry.parts.iter().map(|(step, path)| Part::open(*step, path)).collect::<Result<_, _>>()?;
     let Some((first, others)) = parts.split_first() else { return Ok(parts) };
     for other in others {
         if first.step.is_none() {
@@ -139,10 +139,10 @@ fn checked(shelf: &Shelf) -> Result<Vec<Part>, MergeError> {
 }
 
 /// Writes one table of one model.
-fn write(folder: &Folder, shelf: &Shelf) -> Result<Merged, MergeError> {
-    let relative = Path::new(&shelf.table).join(format!("{}.parquet", shelf.model));
+fn write(folder: &Folder, entry: &IndexedTable) -> Result<Merged, MergeError> {
+    let relative = Path::new(&entry.table).join(format!("{}.parquet", entry.model));
     let path = folder.root().join(&relative);
-    let parts = checked(shelf)?;
+    let parts = checked(entry)?;
     let fields = parts.first().map(|part| part.columns.clone()).unwrap_or_default();
     let schema = Arc::new(Schema::new(fields));
     let metadata = combined(parts.iter().map(|part| (part.step, &part.metadata)));
@@ -155,7 +155,7 @@ fn write(folder: &Folder, shelf: &Shelf) -> Result<Merged, MergeError> {
         rows += copy(part, &schema, &mut writer, &path)?;
     }
     writer.into_inner().map_err(failed)?.finish()?;
-    Ok(Merged { table: shelf.table.clone(), model: shelf.model.clone(), parts: parts.len(), rows, path })
+    Ok(Merged { table: entry.table.clone(), model: entry.model.clone(), parts: parts.len(), rows, path })
 }
 
 /// Copies the rows of a part.

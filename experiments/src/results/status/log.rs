@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::StatusError;
-use crate::results::manifest::{Recorded, cell_name};
+use crate::results::manifest::{Manifest, cell_name};
 
 /// Times of done cells that are kept.
 const TIMES: usize = 1024;
@@ -82,7 +82,7 @@ enum Said {
 
 impl Log {
     /// Reads a journal; one that is not there says nothing.
-    pub fn read(path: &Path, records: &[Recorded]) -> Result<Self, StatusError> {
+    pub fn read(path: &Path, records: &[Manifest]) -> Result<Self, StatusError> {
         let mut log = Self::new(records);
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(log),
@@ -92,8 +92,8 @@ impl Log {
         Ok(log)
     }
 
-    fn new(records: &[Recorded]) -> Self {
-        let history = |record: &Recorded| History {
+    fn new(records: &[Manifest]) -> Self {
+        let history = |record: &Manifest| History {
             cells: record.cells().map(|(model, step)| cell_name(model, step)).collect(),
             ..History::default()
         };
@@ -101,7 +101,7 @@ impl Log {
     }
 
     /// Lines that are none, as the last one is while it is being written, are left out.
-    fn read_from(&mut self, mut lines: impl BufRead, records: &[Recorded]) -> io::Result<()> {
+    fn read_from(&mut self, mut lines: impl BufRead, records: &[Manifest]) -> io::Result<()> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
@@ -114,7 +114,7 @@ impl Log {
         }
     }
 
-    fn note(&mut self, Line { time, host, pid, event }: Line, records: &[Recorded]) {
+    fn note(&mut self, Line { time, host, pid, event }: Line, records: &[Manifest]) {
         let who = (host, pid);
         if let Said::Started { name, experiment } = &event {
             self.begin(who, time, name.as_deref(), experiment, records);
@@ -137,8 +137,8 @@ impl Log {
     }
 
     /// A process begins with an experiment: by its name, or in older journals by the hash of its record.
-    fn begin(&mut self, who: Who, time: u64, name: Option<&str>, hash: &str, records: &[Recorded]) {
-        let of = |record: &Recorded| name.map_or(record.hash == hash, |name| record.name == name);
+    fn begin(&mut self, who: Who, time: u64, name: Option<&str>, hash: &str, records: &[Manifest]) {
+        let of = |record: &Manifest| name.map_or(record.hash == hash, |name| record.name == name);
         if let Some(before) = self.at_work.remove(&who) {
             self.histories[before].runs.remove(&who);
         }
@@ -199,13 +199,13 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::manifest::RecordedModel;
+    use crate::results::manifest::ManifestModel;
     use pythia_core::suite::Step;
 
-    fn record(name: &str, hash: &str, steps: u32) -> Recorded {
+    fn record(name: &str, hash: &str, steps: u32) -> Manifest {
         let steps = (0..steps).map(|step| Some(Step::from_label(step))).collect();
-        let models = vec![RecordedModel { label: "nano".into(), steps }];
-        Recorded { name: name.into(), hash: hash.into(), models, tables: vec![name.into()], skips_bad: false }
+        let models = vec![ManifestModel { label: "nano".into(), steps }];
+        Manifest { name: name.into(), hash: hash.into(), models, tables: vec![name.into()], skips_bad: false }
     }
 
     fn read(text: &str) -> Log {

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::files::folder::host_name;
-use crate::results::index::{ShelfError, Shelves};
-use crate::results::manifest::{RecordError, Recorded, cell_name};
+use crate::results::index::{IndexError, ResultsIndex};
+use crate::results::manifest::{Manifest, ManifestError, cell_name};
 
 use log::{History, Log};
 
@@ -100,10 +100,10 @@ pub struct Noted {
 pub enum StatusError {
     /// The results cannot be listed.
     #[error(transparent)]
-    Shelf(#[from] ShelfError),
+    Index(#[from] IndexError),
     /// A record cannot be used.
     #[error(transparent)]
-    Record(#[from] RecordError),
+    Record(#[from] ManifestError),
     /// The journal cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Journal {
@@ -121,10 +121,10 @@ impl Status {
     /// [`StatusError`].
     pub fn of(out: &Path, now: u64) -> Result<Self, StatusError> {
         // The results come last: a cell is noted in the journal after its tables are there.
-        let records = Recorded::all(out)?;
+        let records = Manifest::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
-        let shelves = Shelves::of(out)?;
-        let standing = |(record, history): (&Recorded, &History)| Standing::of(record, history, &shelves, now);
+        let index = ResultsIndex::of(out)?;
+        let standing = |(record, history): (&Manifest, &History)| Standing::of(record, history, &index, now);
         Ok(Self { experiments: records.iter().zip(&log.histories).map(standing).collect() })
     }
 
@@ -135,19 +135,19 @@ impl Status {
 }
 
 impl Standing {
-    fn of(record: &Recorded, history: &History, shelves: &Shelves, now: u64) -> Self {
+    fn of(record: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
         let processes = at_work(history, now);
         let mut cells = Cells::default();
         let mut open = BTreeSet::new();
         for (model, step) in record.cells() {
             cells.total += 1;
             let name = cell_name(model, step);
-            if record.tables.iter().all(|table| shelves.has(table, model, step)) {
+            if record.tables.iter().all(|table| index.has(table, model, step)) {
                 cells.done += 1;
             } else if history.failed.contains(&name) {
                 cells.failed += 1;
                 open.insert(name);
-            } else if history.left_out.contains(&name) || record.left_out(shelves, model, step) {
+            } else if history.left_out.contains(&name) || record.left_out(index, model, step) {
                 cells.left_out += 1;
             }
         }

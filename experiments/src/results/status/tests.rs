@@ -132,7 +132,7 @@ fn a_process_of_this_machine_that_died_is_not_at_work() {
 fn a_folder_without_runs_has_nothing_to_say_and_no_folder_is_an_error() {
     let scratch = Scratch::new("status-none");
     let error = Status::of(&scratch.0, NOW).expect_err("must refuse");
-    assert!(matches!(error, StatusError::Shelf(ShelfError::NoResults { .. })), "{error}");
+    assert!(matches!(error, StatusError::Index(IndexError::NoResults { .. })), "{error}");
     fs::create_dir_all(scratch.0.join("results")).expect("create");
     let status = Status::of(&scratch.0, NOW).expect("can be read");
     assert_eq!((status.lines(), status.is_settled()), (vec!["no run has left a record here yet".to_owned()], true));

@@ -13,7 +13,7 @@ use pythia_hub::{
 
 use pythia_probes::Bytes;
 
-use crate::checkpoint::fetch::{FromHub, SupplyError};
+use crate::checkpoint::fetch::{FetchError, HubFetcher};
 use crate::config::Experiment;
 use crate::resolved::pins::{self, Pins, branch};
 use crate::terminal::env;
@@ -26,11 +26,11 @@ const MIN_FREE: Bytes = Bytes::mib(1024);
 const A_LINE_EVERY: usize = 50;
 
 /// The hub, the cache and the pins of an experiment.
-pub struct Library {
+pub struct HubAccess {
     /// The client.
-    pub hub: Hub,
+    pub client: Hub,
     /// The cache.
-    pub ring: LruCache,
+    pub cache: LruCache,
     /// The pins, empty where there is no lock file yet.
     pub lock: Lock,
     /// Where the lock file lies, or goes.
@@ -39,7 +39,7 @@ pub struct Library {
 
 /// Which branches are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum PinScope {
     /// Those that a run cannot do without: neither pinned nor all of them in the cache.
     Needed,
     /// Those that are not pinned.
@@ -48,9 +48,9 @@ pub enum Which {
     All,
 }
 
-/// A library that cannot be opened, or does not give what is asked of it.
+/// A hub that cannot be opened, or does not give what is asked of it.
 #[derive(Debug, thiserror::Error)]
-pub enum LibraryError {
+pub enum HubAccessError {
     /// The environment says something that makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -92,7 +92,7 @@ pub enum LibraryError {
     },
 }
 
-impl LibraryError {
+impl HubAccessError {
     /// What the user can do about it.
     pub fn remedy(&self) -> String {
         match self {
@@ -118,15 +118,15 @@ impl LibraryError {
 
 /// A model of the suite with the branches that an experiment reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct PinRequest {
     /// The model.
     pub id: ModelId,
     /// Its chosen steps, and those that probes read besides.
     pub steps: BTreeSet<Step>,
 }
 
-impl Wish {
-    /// What an experiment reads of the hub. A choice of steps that is wrong is reported elsewhere, and wishes for nothing.
+impl PinRequest {
+    /// What an experiment reads of the hub. A choice of steps that is wrong is reported elsewhere, and asks for nothing.
     pub fn all(experiment: &Experiment) -> Vec<Self> {
         let ids = experiment.models.iter().filter_map(|model| match model.get_ref() {
             ModelRef::Suite(id) => Some(*id),
@@ -139,8 +139,8 @@ impl Wish {
         let grid: Vec<u32> = id.info().grid().iter().map(|step| step.label()).collect();
         let steps = &experiment.steps;
         let chosen = steps.get_ref().select(&grid, id.name(), &steps.span()).unwrap_or_default();
-        let donors = experiment.probes.iter().flat_map(|probe| probe.spec.source_checkpoints());
-        let labels = chosen.into_iter().chain(donors).filter(|label| grid.contains(label));
+        let sources = experiment.probes.iter().flat_map(|probe| probe.spec.source_checkpoints());
+        let labels = chosen.into_iter().chain(sources).filter(|label| grid.contains(label));
         Self { id, steps: labels.map(Step::from_label).collect() }
     }
 
@@ -168,38 +168,43 @@ impl Wish {
     }
 }
 
-impl Library {
+impl HubAccess {
     /// Opens what an experiment in `file` needs; no connection is made.
-    pub fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, LibraryError> {
-        let hub = Self::client(experiment.machine.cache.as_deref(), offline)?;
+    pub fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, HubAccessError> {
+        let client = Self::open_client(experiment.machine.cache.as_deref(), offline)?;
         let store = &experiment.store;
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
-        let ring = LruCache::open(hub.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
+        let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
         let lock = read(&path)?;
-        Ok(Self { hub, ring, lock, file: path })
+        Ok(Self { client, cache, lock, file: path })
     }
 
     /// Pins branches that an experiment reads. What is pinned stays as it is, unless all of it is asked for. Says whether the lock has
     /// changed. Offline nothing is pinned.
-    pub fn pin(&mut self, wishes: &[Wish], which: Which, watch: &(dyn Fn(&str) + Sync)) -> Result<bool, LibraryError> {
-        if self.hub.settings().offline {
+    pub fn pin(
+        &mut self,
+        requests: &[PinRequest],
+        which: PinScope,
+        watch: &(dyn Fn(&str) + Sync),
+    ) -> Result<bool, HubAccessError> {
+        if self.client.settings().offline {
             return Ok(false);
         }
         let before = self.lock.clone();
-        for wish in wishes {
-            let cached = which == Which::Needed && wish.is_cached(self.hub.cache());
-            if cached && !wish.is_pinned(&self.lock) {
-                let id = wish.id;
+        for request in requests {
+            let cached = which == PinScope::Needed && request.is_cached(self.client.cache());
+            if cached && !request.is_pinned(&self.lock) {
+                let id = request.id;
                 watch(&format!(
                     "{id}: the cache has every step, so the hub is not asked; `pythia lock` pins and verifies them"
                 ));
             }
-            let mut branches = wish.branches();
-            let repo = wish.repo();
-            branches.retain(|branch| which == Which::All || self.lock.pin(&repo, branch).is_none());
-            if !cached && !branches.is_empty() && (which != Which::Needed || !wish.is_pinned(&self.lock)) {
-                let pins = Self::resolve(&self.hub, &repo, branches, watch)?;
+            let mut branches = request.branches();
+            let repo = request.repo();
+            branches.retain(|branch| which == PinScope::All || self.lock.pin(&repo, branch).is_none());
+            if !cached && !branches.is_empty() && (which != PinScope::Needed || !request.is_pinned(&self.lock)) {
+                let pins = Self::resolve(&self.client, &repo, branches, watch)?;
                 self.lock.repos.entry(repo).or_default().extend(pins);
             }
         }
@@ -216,7 +221,7 @@ impl Library {
         repo: &Repo,
         mut branches: Vec<String>,
         watch: &(dyn Fn(&str) + Sync),
-    ) -> Result<BTreeMap<String, Pin>, LibraryError> {
+    ) -> Result<BTreeMap<String, Pin>, HubAccessError> {
         let say = |done: usize, all: usize| {
             if done.is_multiple_of(A_LINE_EVERY) || done == all {
                 watch(&format!("asking the hub for {repo}: {done} of {all} commits are known"));
@@ -224,7 +229,7 @@ impl Library {
         };
         let known = hub.branches(repo)?;
         let absent: Vec<String> = branches.extract_if(.., |branch| !known.contains_key(branch)).collect();
-        let mut pins = Lock::resolve(hub, repo, &branches, &say).map_err(LibraryError::Resolve)?;
+        let mut pins = Lock::resolve(hub, repo, &branches, &say).map_err(HubAccessError::Resolve)?;
         // The main branch is asked for its tokenizer alone, which the steps may have themselves.
         let steps = absent.into_iter().filter(|name| *name != branch(None));
         pins.extend(steps.map(|name| (name, Pin { commit: pins::absent(), files: Vec::new() })));
@@ -232,13 +237,13 @@ impl Library {
     }
 
     /// Brings what a run on a pinned step needs, and keeps it from being evicted.
-    pub fn bring(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, SupplyError> {
-        let from = FromHub::new(&self.hub, &self.ring, 0);
-        Ok(from.ring.hold(&from.fetch(pins, step)?)?)
+    pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
+        let from = HubFetcher::new(&self.client, &self.cache, 0);
+        Ok(from.cache.hold(&from.fetch_pinned(pins, step)?)?)
     }
 
     /// A client of the hub, with the settings of the environment.
-    pub fn client(cache: Option<&Path>, offline: bool) -> Result<Hub, LibraryError> {
+    pub fn open_client(cache: Option<&Path>, offline: bool) -> Result<Hub, HubAccessError> {
         let mut settings = env::hub_settings()?;
         settings.offline |= offline;
         if let Some(cache) = cache {
@@ -248,27 +253,27 @@ impl Library {
     }
 
     /// The lock in a file, which must be there.
-    pub fn lock_in(path: &Path) -> Result<Lock, LibraryError> {
-        let text = fs::read(path).map_err(|source| LibraryError::Io { what: "read", path: path.into(), source })?;
-        Lock::from_json(&text).map_err(|source| LibraryError::Lock { path: path.into(), source })
+    pub fn lock_in(path: &Path) -> Result<Lock, HubAccessError> {
+        let text = fs::read(path).map_err(|source| HubAccessError::Io { what: "read", path: path.into(), source })?;
+        Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source })
     }
 
     /// Brings the small files that say what a model is: the configuration of its first step, and its tokenizer.
-    pub fn describe(&self, wish: &Wish) -> Result<(), LibraryError> {
-        let Some(pins) = Pins::of(&self.lock, wish.id) else { return Ok(()) };
-        let steps = wish.steps.iter().map(|step| Some(*step)).chain([None]);
+    pub fn describe(&self, request: &PinRequest) -> Result<(), HubAccessError> {
+        let Some(pins) = Pins::of(&self.lock, request.id) else { return Ok(()) };
+        let steps = request.steps.iter().map(|step| Some(*step)).chain([None]);
         let mut wanted = BTreeSet::from(["config.json", "tokenizer.json"]);
         for pin in steps.filter_map(|step| pins.pin(step)) {
             let files: Vec<&RemoteFile> = wanted.iter().filter_map(|name| pin.file(name)).collect();
             for file in files {
-                self.hub.fetch(&pins.repo, &pin.commit, file, &|_| ())?;
+                self.client.fetch(&pins.repo, &pin.commit, file, &|_| ())?;
                 wanted.remove(file.name.as_str());
             }
         }
         Ok(())
     }
 
-    fn write(&self) -> Result<(), LibraryError> {
+    fn write(&self) -> Result<(), HubAccessError> {
         let partial = self.file.with_extension(format!("{}.tmp", std::process::id()));
         let written = fs::File::create(&partial).and_then(|mut file| {
             file.write_all(self.lock.to_json().as_bytes())?;
@@ -279,16 +284,16 @@ impl Library {
         written.map_err(|source| {
             // What could not be finished is nobody's; that it cannot be removed either is the same trouble.
             let _ = fs::remove_file(&partial);
-            LibraryError::Io { what: "write", path: self.file.clone(), source }
+            HubAccessError::Io { what: "write", path: self.file.clone(), source }
         })
     }
 }
 
 /// The lock in a file; an empty one where there is no such file.
-fn read(path: &Path) -> Result<Lock, LibraryError> {
+fn read(path: &Path) -> Result<Lock, HubAccessError> {
     match fs::read(path) {
-        Ok(text) => Lock::from_json(&text).map_err(|source| LibraryError::Lock { path: path.into(), source }),
+        Ok(text) => Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
-        Err(source) => Err(LibraryError::Io { what: "read", path: path.into(), source }),
+        Err(source) => Err(HubAccessError::Io { what: "read", path: path.into(), source }),
     }
 }

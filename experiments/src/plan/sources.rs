@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use pythia_probes::ProbeSpec;
 
-use crate::resolved::weight_scope::Source;
+use crate::resolved::weight_scope::Location;
 
 /// A checkpoint that some open probes of a model read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Donor {
-    /// Index of the model in the study.
+pub struct PlannedSource {
+    /// Index of the model in the experiment.
     pub model: usize,
     /// The label of its step.
     pub label: u32,
     /// Whether one of those probes reads logits.
     pub unembed: bool,
     /// Where its weights are.
-    pub source: Source,
+    pub location: Location,
 }
 
 /// The labels that probes ask for, each once, with whether one of the askers reads logits.

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use pythia_core::suite::Step;
 use pythia_hub::{FileHash, RemoteFile};
 
-use super::{Status, Verdict, are_expected_twins};
+use super::{Status, Verdict, are_expected_duplicates};
 
 /// Which steps of one model list which weights.
 #[derive(Clone, Debug, Default)]
-pub struct Twins(BTreeMap<FileHash, BTreeSet<Step>>);
+pub struct Duplicates(BTreeMap<FileHash, BTreeSet<Step>>);
 
-impl Twins {
+impl Duplicates {
     /// Gathers the weights of a model's steps; other files (the tokenizer) are the same everywhere and say nothing.
     pub fn of<'a>(steps: impl IntoIterator<Item = (Step, &'a [RemoteFile])>) -> Self {
         let mut owners: BTreeMap<FileHash, BTreeSet<Step>> = BTreeMap::new();
@@ -23,9 +23,9 @@ impl Twins {
         Self(owners)
     }
 
-    /// The hashes that more than one step lists, expected twins aside.
+    /// The hashes that more than one step lists, expected duplicates aside.
     pub fn shared(&self) -> BTreeSet<FileHash> {
-        let shared = |steps: &BTreeSet<Step>| steps.iter().any(|&step| twin(steps, step).is_some());
+        let shared = |steps: &BTreeSet<Step>| steps.iter().any(|&step| duplicate(steps, step).is_some());
         self.0.iter().filter(|(_, steps)| shared(steps)).map(|(hash, _)| hash.clone()).collect()
     }
 
@@ -38,21 +38,21 @@ impl Twins {
     /// The verdict on a step that is to be read from these files: `None` where no other step has any of them.
     pub fn verdict(&self, step: Step, files: &[&RemoteFile]) -> Option<Verdict> {
         let weights: Vec<&&RemoteFile> = files.iter().filter(|file| file.is_weights()).collect();
-        let twins: Vec<(&str, Step)> = weights
+        let duplicates: Vec<(&str, Step)> = weights
             .iter()
-            .filter_map(|file| Some((file.name.as_str(), twin(self.0.get(&file.hash)?, step)?)))
+            .filter_map(|file| Some((file.name.as_str(), duplicate(self.0.get(&file.hash)?, step)?)))
             .collect();
-        let &(name, other) = twins.first()?;
-        if twins.len() == weights.len() {
+        let &(name, other) = duplicates.first()?;
+        if duplicates.len() == weights.len() {
             return Some(Verdict::duplicate(other));
         }
         Some(Verdict::because(Status::DuplicateOf(other), format!("its {name} is that of {other}")))
     }
 }
 
-/// The first other step that is no expected twin.
-fn twin(steps: &BTreeSet<Step>, step: Step) -> Option<Step> {
-    steps.iter().copied().find(|&other| other != step && !are_expected_twins(other, step))
+/// The first other step that is no expected duplicate.
+fn duplicate(steps: &BTreeSet<Step>, step: Step) -> Option<Step> {
+    steps.iter().copied().find(|&other| other != step && !are_expected_duplicates(other, step))
 }
 
 #[cfg(test)]
@@ -69,9 +69,9 @@ mod tests {
     }
 
     fn verdict(steps: &[(u32, Vec<RemoteFile>)], at: usize) -> Option<String> {
-        let twins = Twins::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
+        let duplicates = Duplicates::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
         let files: Vec<&RemoteFile> = steps[at].1.iter().collect();
-        twins.verdict(step(steps[at].0), &files).map(|verdict| format!("{}: {verdict}", verdict.status))
+        duplicates.verdict(step(steps[at].0), &files).map(|verdict| format!("{}: {verdict}", verdict.status))
     }
 
     #[test]
@@ -88,8 +88,8 @@ mod tests {
             verdict(&steps, 4),
             Some("duplicate_of:512: its weights are those of step512, so one of the two is wrong".into())
         );
-        let twins = Twins::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
-        assert_eq!(twins.shared(), BTreeSet::from([file("x", 2).hash]));
+        let duplicates = Duplicates::of(steps.iter().map(|(label, files)| (step(*label), &files[..])));
+        assert_eq!(duplicates.shared(), BTreeSet::from([file("x", 2).hash]));
     }
 
     #[test]

@@ -10,21 +10,21 @@ const NAP: Duration = Duration::from_millis(500);
 
 /// How many checkpoints this sweep keeps from being evicted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Keeper(Arc<(Mutex<usize>, Condvar)>);
+pub(super) struct GuardCount(Arc<(Mutex<usize>, Condvar)>);
 
 /// A checkpoint that is not evicted until this is dropped.
 #[derive(Debug)]
-pub struct Kept {
-    // Before the keeper's count, so that whoever is woken finds it gone.
+pub struct CacheGuard {
+    // Before the count of guards, so that whoever is woken finds it gone.
     hold: Option<Hold>,
-    keeper: Keeper,
+    guards: GuardCount,
 }
 
-impl Keeper {
+impl GuardCount {
     /// Keeps a checkpoint.
-    pub fn keep(&self, hold: Hold) -> Kept {
+    pub fn keep(&self, hold: Hold) -> CacheGuard {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        Kept { hold: Some(hold), keeper: self.clone() }
+        CacheGuard { hold: Some(hold), guards: self.clone() }
     }
 
     /// Waits until something was let go, or a moment; `false` where nothing is kept that could be.
@@ -39,10 +39,10 @@ impl Keeper {
     }
 }
 
-impl Drop for Kept {
+impl Drop for CacheGuard {
     fn drop(&mut self) {
         drop(self.hold.take());
-        let (count, changed) = &*self.keeper.0;
+        let (count, changed) = &*self.guards.0;
         *count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         changed.notify_all();
     }
