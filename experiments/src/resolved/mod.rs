@@ -166,7 +166,7 @@ fn open_store(
     let ModelRef::Suite(id) = reference else { return Ok((store::open(reference, cache)?, None)) };
     let pins = Pins::of(lock, *id);
     let commits = pins.as_ref().map(Pins::commits).unwrap_or_default();
-    Ok((Box::new(HubCacheStore::open_pinned(*id, cache, commits)), pins))
+    Ok((Box::new(HubCacheStore::open_pinned(*id, cache, commits)?), pins))
 }
 
 /// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published checkpoint

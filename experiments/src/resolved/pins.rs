@@ -41,8 +41,8 @@ impl Pins {
     }
 
     /// The commits by their branches.
-    pub fn commits(&self) -> BTreeMap<String, Commit> {
-        self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.clone())).collect()
+    pub fn commits(&self) -> BTreeMap<String, String> {
+        self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
     }
 
     /// The files that a run on a step needs, of the form of weights that no other step has where there is a choice; `None` where

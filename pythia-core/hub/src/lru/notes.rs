@@ -7,10 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use pythia_files::Owner;
 use serde::{Deserialize, Serialize};
 
-use crate::owner::Owner;
-use crate::place;
+use crate::layout;
 use crate::{Commit, FileHash, Repo};
 
 /// Nobody can tell whether a process on another machine lives. No checkpoint is in use for longer than this.
@@ -42,7 +42,7 @@ impl Note {
 
     /// Changes what it says.
     pub(super) fn rewrite(&self, text: &[u8]) -> io::Result<()> {
-        place::write_small(&self.path, text)
+        layout::write_small(&self.path, text)
     }
 
     pub(super) fn is_at(&self, path: &Path) -> bool {
@@ -59,11 +59,11 @@ impl Drop for Note {
 /// The notes of the living in a folder, with what they say.
 fn notes(dir: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut notes = Vec::new();
-    for path in place::entries(dir)? {
+    for path in layout::entries(dir)? {
         let Some(owner) = path.file_name().and_then(|name| Owner::of_name(name.to_str()?)) else { continue };
         if owner.is_gone() || (!owner.is_local() && is_old(&path)) {
             let _ = fs::remove_file(&path);
-        } else if let Some(text) = place::read_small(&path, MAX_NOTE)? {
+        } else if let Some(text) = layout::read_small(&path, MAX_NOTE)? {
             notes.push((path, text));
         }
     }

@@ -14,16 +14,15 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::owner::Owner;
 use super::{Commit, FileHash, RemoteName, Repo};
 
 /// The layout of a cache.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Layout {
     root: PathBuf,
 }
 
-impl Place {
+impl Layout {
     pub(super) fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }
@@ -121,15 +120,7 @@ pub(super) fn read_at(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
 
 /// Writes a small file so that its name shows either what stood there before or all of the new.
 pub(super) fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new(""));
-    fs::create_dir_all(dir)?;
-    let temporary = dir.join(format!(".{}.tmp", Owner::new_name()));
-    let written = File::create_new(&temporary).and_then(|mut file| file.write_all(bytes));
-    let placed = written.and_then(|()| fs::rename(&temporary, path));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    placed
+    pythia_files::write_atomic(path, |file| file.write_all(bytes))
 }
 
 /// Removes a file if it is there; tells whether it was.
@@ -140,13 +131,6 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Makes the names in a folder outlive a loss of power. Some file systems cannot; then there is nothing to be done.
-pub(super) fn sync_dir(dir: &Path) {
-    if let Ok(dir) = File::open(dir) {
-        let _ = dir.sync_all();
-    }
-}
-
 /// Lets the name of a snapshot lead to its content, relative as the Python client's links are. A copy where links cannot be made.
 pub(super) fn link(blob: &Path, hash: &FileHash, snapshot: &Path, name: &RemoteName) -> io::Result<()> {
     let ups = "../".repeat(name.as_str().split('/').count() + 1);
@@ -154,14 +138,7 @@ pub(super) fn link(blob: &Path, hash: &FileHash, snapshot: &Path, name: &RemoteN
     if fs::read_link(snapshot).is_ok_and(|found| found == target) {
         return Ok(());
     }
-    let dir = snapshot.parent().unwrap_or(Path::new(""));
-    fs::create_dir_all(dir)?;
-    let temporary = dir.join(format!(".{}.tmp", Owner::new_name()));
-    let placed = make_link(blob, &target, &temporary).and_then(|()| fs::rename(&temporary, snapshot));
-    if placed.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    placed
+    pythia_files::replace_atomic(snapshot, |at| make_link(blob, &target, at))
 }
 
 #[cfg(unix)]
@@ -192,14 +169,14 @@ mod tests {
     #[test]
     fn links_are_relative_and_replace_what_stood_there() {
         let dir = TempDir::new();
-        let place = Place::new(dir.path());
+        let layout = Layout::new(dir.path());
         let (repo, commit) = ("a/b".parse().unwrap(), "c".repeat(40).parse().unwrap());
         let hash: FileHash = "d".repeat(64).parse().unwrap();
-        let blob = place.blob(&repo, &hash);
+        let blob = layout.blob(&repo, &hash);
         dir.write(&format!("models--a--b/blobs/{hash}"), "content");
         for name in ["x", "in/side/x"] {
             let name: RemoteName = name.parse().unwrap();
-            let snapshot = place.snapshot(&repo, &commit, &name);
+            let snapshot = layout.snapshot(&repo, &commit, &name);
             link(&blob, &hash, &snapshot, &name).unwrap();
             assert_eq!(fs::read(&snapshot).unwrap(), b"content");
             assert!(fs::read_link(&snapshot).unwrap().is_relative());

@@ -33,13 +33,13 @@ impl Pace {
 }
 
 /// Attempts at one thing.
-pub(super) struct Tries<'a> {
+pub(super) struct Retry<'a> {
     http: &'a Http,
     url: &'a Url,
     failed: u32,
 }
 
-impl<'a> Tries<'a> {
+impl<'a> Retry<'a> {
     pub(super) fn new(http: &'a Http, url: &'a Url) -> Self {
         Self { http, url, failed: 0 }
     }

@@ -1,4 +1,4 @@
-//! Who made a file of the cache: a process, so that what the dead left behind can be told from what the living work on.
+//! Which process made a file, so that what a dead process left behind can be told from what a living one works on.
 
 use std::fmt;
 use std::fs;
@@ -6,11 +6,22 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::digest::hex_sha256;
+use sha2::{Digest, Sha256};
 
-/// A process. Its number alone would not do: numbers are used again, and several machines or containers may share a cache.
+/// A process: machine, number and start time. Its text, `MACHINE-PID-START`, can be part of a file name.
+///
+/// The number alone would not do: numbers are used again, and several machines or containers may share a disk.
+///
+/// ```
+/// use pythia_files::Owner;
+///
+/// let name = Owner::new_name();
+/// let owner = Owner::of_name(&name).expect("made by this process");
+/// assert_eq!(&owner, Owner::me());
+/// assert!(owner.is_local() && !owner.is_gone());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Owner {
+pub struct Owner {
     /// What this boot of this machine (or container) is called, 16 hexadecimal digits.
     machine: String,
     pid: u32,
@@ -20,7 +31,7 @@ pub(super) struct Owner {
 
 impl Owner {
     /// This process.
-    pub(super) fn me() -> &'static Self {
+    pub fn me() -> &'static Self {
         static ME: OnceLock<Owner> = OnceLock::new();
         ME.get_or_init(|| {
             let pid = std::process::id();
@@ -29,27 +40,27 @@ impl Owner {
         })
     }
 
-    /// A name of this process that it has never used before.
-    pub(super) fn new_name() -> String {
+    /// This process and a number that it has not used before, `MACHINE-PID-START-N`.
+    pub fn new_name() -> String {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         format!("{}-{}", Self::me(), NEXT.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The owner in a name that [`Owner::new_name`] made.
-    pub(super) fn of_name(name: &str) -> Option<Self> {
+    pub fn of_name(name: &str) -> Option<Self> {
         name.rsplit_once('-').filter(|(_, count)| count.parse::<u64>().is_ok())?.0.parse().ok()
     }
 
-    /// Whether the process is known to be gone. One on another machine never is.
-    pub(super) fn is_gone(&self) -> bool {
+    /// Whether the process is known to have ended. Of a process on another machine nothing is known.
+    pub fn is_gone(&self) -> bool {
         let me = Self::me();
-        // Without a start of one's own the system tells nothing of other processes either.
+        // A system that does not tell the start of this process does not tell it of others.
         let knows = me.start != 0 && self.machine == me.machine;
         knows && start_of(self.pid).is_some_and(|start| start != Some(self.start))
     }
 
-    /// Whether the process runs where this one can see it.
-    pub(super) fn is_local(&self) -> bool {
+    /// Whether the process belongs to this boot of this machine, so that [`is_gone`](Self::is_gone) can know.
+    pub fn is_local(&self) -> bool {
         self.machine == Self::me().machine
     }
 }
@@ -61,6 +72,7 @@ impl fmt::Display for Owner {
 }
 
 impl FromStr for Owner {
+    /// The text is no owner; there is no more to say.
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -77,10 +89,18 @@ fn machine() -> String {
     let space = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
     let name = std::env::var_os("HOSTNAME").unwrap_or_default();
     let name = if boot.is_empty() { name } else { Default::default() };
-    hex_sha256(format!("{boot}{}{}", space.display(), name.display()).as_bytes())[..16].to_owned()
+    let digest = Sha256::digest(format!("{boot}{}{}", space.display(), name.display()));
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// When a process began: `None` where the system does not say, `Some(None)` for one that is gone or waits to be buried.
+/// The machine's name for people, with the characters that a file name bears; `host` where the system does not say.
+pub fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let clean: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    if clean.is_empty() { "host".into() } else { clean }
+}
+
+/// When a process began: `None` where the system does not say, `Some(None)` for one that is gone, or that ended and was not waited for.
 fn start_of(pid: u32) -> Option<Option<u64>> {
     if !fs::exists("/proc/self/stat").unwrap_or(false) {
         return None;

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::place::{self, Place};
+use super::layout::{self, Layout};
 use super::{FileHash, Repo};
 
 const VERSION: u32 = 1;
@@ -55,23 +55,23 @@ impl Record {
 
 /// The journal of a cache.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ledger<'a>(pub(super) &'a Place);
+pub(super) struct Records<'a>(pub(super) &'a Layout);
 
-impl Ledger<'_> {
+impl Records<'_> {
     fn path(&self, repo: &Repo, hash: &FileHash) -> PathBuf {
         self.0.records(repo).join(format!("{hash}.json"))
     }
 
     /// What is known of a content. A record that cannot be read says nothing: then the content is hashed again, and never removed.
     pub(super) fn read(&self, repo: &Repo, hash: &FileHash) -> Option<Record> {
-        let text = place::read_small(&self.path(repo, hash), MAX_RECORD).ok()??;
+        let text = layout::read_small(&self.path(repo, hash), MAX_RECORD).ok()??;
         let record: Record = serde_json::from_slice(&text).ok()?;
         (record.version == VERSION && record.repo == *repo && record.hash == *hash).then_some(record)
     }
 
     pub(super) fn write(&self, record: &Record) -> io::Result<()> {
         let text = serde_json::to_vec(record).map_err(io::Error::other)?;
-        place::write_small(&self.path(&record.repo, &record.hash), &text)
+        layout::write_small(&self.path(&record.repo, &record.hash), &text)
     }
 
     /// The same without counting as use.
@@ -100,7 +100,7 @@ impl Ledger<'_> {
     }
 
     pub(super) fn forget(&self, repo: &Repo, hash: &FileHash) -> io::Result<()> {
-        place::remove(&self.path(repo, hash)).map(|_| ())
+        layout::remove(&self.path(repo, hash)).map(|_| ())
     }
 }
 
@@ -118,49 +118,49 @@ mod tests {
     #[test]
     fn records_come_back_and_vouch_for_untouched_files_only() {
         let dir = TempDir::new();
-        let place = Place::new(dir.path());
-        let (ledger, repo, hash) = (Ledger(&place), "a/b".parse().unwrap(), hash("a"));
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
         let path = dir.write("x", "content");
         let metadata = fs::metadata(&path).unwrap();
         let record = Record::new(&repo, &hash, true, Some(Stamp::of(&metadata).unwrap()));
-        assert_eq!(ledger.read(&repo, &hash), None);
-        ledger.write(&record).unwrap();
-        assert_eq!(ledger.read(&repo, &hash).as_ref(), Some(&record));
+        assert_eq!(records.read(&repo, &hash), None);
+        records.write(&record).unwrap();
+        assert_eq!(records.read(&repo, &hash).as_ref(), Some(&record));
         assert!(record.vouches_for(&metadata));
         File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(5)).unwrap();
         assert!(!record.vouches_for(&fs::metadata(&path).unwrap()));
         assert!(!Record::new(&repo, &hash, true, None).vouches_for(&metadata));
-        ledger.forget(&repo, &hash).unwrap();
-        assert_eq!(ledger.read(&repo, &hash), None);
+        records.forget(&repo, &hash).unwrap();
+        assert_eq!(records.read(&repo, &hash), None);
     }
 
     #[test]
     fn damaged_and_borrowed_records_say_nothing() {
         let dir = TempDir::new();
-        let place = Place::new(dir.path());
-        let (ledger, repo, hash, other): (_, Repo, _, _) =
-            (Ledger(&place), "a/b".parse().unwrap(), hash("a"), hash("b"));
-        ledger.write(&Record::new(&repo, &hash, true, None)).unwrap();
-        fs::copy(ledger.path(&repo, &hash), ledger.path(&repo, &other)).unwrap();
-        assert_eq!(ledger.read(&repo, &other), None);
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash, other): (_, Repo, _, _) =
+            (Records(&layout), "a/b".parse().unwrap(), hash("a"), hash("b"));
+        records.write(&Record::new(&repo, &hash, true, None)).unwrap();
+        fs::copy(records.path(&repo, &hash), records.path(&repo, &other)).unwrap();
+        assert_eq!(records.read(&repo, &other), None);
         for text in ["", "{}", "[", "{\"version\": 2}"] {
-            fs::write(ledger.path(&repo, &hash), text).unwrap();
-            assert_eq!(ledger.read(&repo, &hash), None, "{text}");
+            fs::write(records.path(&repo, &hash), text).unwrap();
+            assert_eq!(records.read(&repo, &hash), None, "{text}");
         }
     }
 
     #[test]
     fn looking_is_not_using() {
         let dir = TempDir::new();
-        let place = Place::new(dir.path());
-        let (ledger, repo, hash) = (Ledger(&place), "a/b".parse().unwrap(), hash("a"));
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
         let record = Record::new(&repo, &hash, true, None);
-        ledger.write(&record).unwrap();
+        records.write(&record).unwrap();
         let then = UNIX_EPOCH + Duration::from_secs(1000);
-        ledger.set_used(&repo, &hash, then).unwrap();
-        ledger.write_quietly(&record).unwrap();
-        assert_eq!(ledger.used(&repo, &hash), Some(then));
-        ledger.touch(&repo, &hash).unwrap();
-        assert!(ledger.used(&repo, &hash).unwrap() > then);
+        records.set_used(&repo, &hash, then).unwrap();
+        records.write_quietly(&record).unwrap();
+        assert_eq!(records.used(&repo, &hash), Some(then));
+        records.touch(&repo, &hash).unwrap();
+        assert!(records.used(&repo, &hash).unwrap() > then);
     }
 }
