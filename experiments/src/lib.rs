@@ -3,7 +3,6 @@
 //! The crate is divided into wings. They are listed from top to bottom: no module knows one of a wing above its own.
 //! `docs/architecture.md` follows a prompt through them.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 /// Whole workloads, timed.
 pub mod bench;

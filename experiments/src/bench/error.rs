@@ -6,10 +6,11 @@ use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
 use crate::config::ModelInfoError;
+use crate::terminal::{Exit, Explained};
 
 /// Why a workload cannot be timed.
 #[derive(Debug, thiserror::Error)]
-pub enum BenchError {
+pub(crate) enum BenchError {
     /// A checkpoint is not where it should be.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -25,4 +26,10 @@ pub enum BenchError {
     /// An activation that was asked for did not occur.
     #[error(transparent)]
     Hook(#[from] HookError),
+}
+
+impl Explained for BenchError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
 }

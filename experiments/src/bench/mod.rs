@@ -9,8 +9,8 @@
 //! head for induction; the same over a series of checkpoints, loading included.
 
 mod error;
-pub mod meter;
-pub mod patching;
-pub mod workload;
+pub(crate) mod meter;
+pub(crate) mod patching;
+pub(crate) mod workload;
 
-pub use error::BenchError;
+pub(crate) use error::BenchError;

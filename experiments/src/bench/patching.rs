@@ -12,7 +12,7 @@ const MEMORY: u64 = 128 << 20;
 
 /// A sweep of interventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intervention {
+pub(crate) enum Intervention {
     /// `resid_pre` of every layer and position patched.
     Residual,
     /// `z` of every head patched, at all positions.
@@ -45,7 +45,7 @@ impl Intervention {
 }
 
 /// One sweep; the floating-point operations of its cells come back.
-pub fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: usize) -> Result<u64, BenchError> {
+pub(crate) fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
     let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();

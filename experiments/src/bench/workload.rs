@@ -25,7 +25,7 @@ const HALF_LEN: usize = 50;
 
 /// What can be timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// Load a model and run it on 8 tokens
     A,
     /// Run 8 × 128 tokens, all logits (or those of the last position)
@@ -48,7 +48,7 @@ pub enum Workload {
 
 impl Workload {
     /// The letter.
-    pub fn letter(self) -> &'static str {
+    pub(crate) fn letter(self) -> &'static str {
         match self {
             Workload::A => "a",
             Workload::B => "b",
@@ -65,7 +65,7 @@ impl Workload {
 
 impl Workload {
     /// Tokens of a sequence: what the workload fixes, or `asked`.
-    pub fn length(self, asked: usize) -> usize {
+    pub(crate) fn length(self, asked: usize) -> usize {
         match self {
             Workload::A => 8,
             Workload::B | Workload::C => asked,
@@ -78,37 +78,37 @@ impl Workload {
 
 /// The sizes of a workload.
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Sequences.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Tokens of a sequence, where the workload does not fix it.
-    pub length: usize,
+    pub(crate) length: usize,
     /// Unembed the last position only.
-    pub last_logits: bool,
+    pub(crate) last_logits: bool,
 }
 
 /// What a repetition says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Extra {
+pub(crate) struct Extra {
     /// Bytes of all activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_bytes: Option<usize>,
+    pub(crate) cache_bytes: Option<usize>,
     /// Number of activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_n: Option<usize>,
+    pub(crate) cache_n: Option<usize>,
     /// Floating-point operations of its interventions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flops: Option<u64>,
+    pub(crate) flops: Option<u64>,
 }
 
 /// A workload ready to be repeated.
-pub type Prepared<'a> = Box<dyn FnMut() -> Result<Extra, BenchError> + 'a>;
+pub(crate) type Prepared<'a> = Box<dyn FnMut() -> Result<Extra, BenchError> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
 /// # Errors
 /// What loading says.
-pub fn prepare<'a>(
+pub(crate) fn prepare<'a>(
     work: Workload,
     store: &'a dyn Store,
     sizes: Sizes,
@@ -163,7 +163,7 @@ fn patching<'a>(
 }
 
 /// The checkpoints a workload reads, possibly from another thread.
-pub trait Store: Checkpoints + Send + Sync {}
+pub(crate) trait Store: Checkpoints + Send + Sync {}
 impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
 
 fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, BenchError> {

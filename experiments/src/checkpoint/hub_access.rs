@@ -17,6 +17,7 @@ use crate::checkpoint::fetch::{FetchError, HubFetcher};
 use crate::config::Experiment;
 use crate::resolved::pins::{self, Pins, branch};
 use crate::terminal::env;
+use crate::terminal::{Exit, Explained};
 
 /// How the file of pins beside an experiment ends: `exp.toml` has `exp.lock.json`.
 const LOCK: &str = "lock.json";
@@ -26,20 +27,20 @@ const MIN_FREE: Bytes = Bytes::mib(1024);
 const A_LINE_EVERY: usize = 50;
 
 /// The hub, the cache and the pins of an experiment.
-pub struct HubAccess {
+pub(crate) struct HubAccess {
     /// The client.
-    pub client: Hub,
+    pub(crate) client: Hub,
     /// The cache.
-    pub cache: LruCache,
+    pub(crate) cache: LruCache,
     /// The pins, empty where there is no lock file yet.
-    pub lock: Lock,
+    pub(crate) lock: Lock,
     /// Where the lock file lies, or goes.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
 }
 
 /// Which branches are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PinScope {
+pub(crate) enum PinScope {
     /// Those that a run cannot do without: neither pinned nor all of them in the cache.
     Needed,
     /// Those that are not pinned.
@@ -50,7 +51,7 @@ pub enum PinScope {
 
 /// A hub that cannot be opened, or does not give what is asked of it.
 #[derive(Debug, thiserror::Error)]
-pub enum HubAccessError {
+pub(crate) enum HubAccessError {
     /// The environment says something that makes no sense.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -92,10 +93,20 @@ pub enum HubAccessError {
     },
 }
 
-impl HubAccessError {
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+impl Explained for HubAccessError {
+    fn exit(&self) -> Exit {
         match self {
+            Self::Hub(error) | Self::Resolve(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
+            Self::Io { .. } | Self::LruCache(_) => Exit::Resources,
+            Self::Settings(_) => Exit::Usage,
+            Self::Hub(_) | Self::Resolve(_) | Self::Lock { .. } | Self::Offline | Self::NotPinned { .. } => {
+                Exit::BadInput
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
             Self::Settings(_) => "correct the environment variable".into(),
             Self::LruCache(error) => error.remedy(),
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
@@ -104,30 +115,22 @@ impl HubAccessError {
             Self::Offline => "leave --offline out and unset HF_HUB_OFFLINE".into(),
             Self::NotPinned { .. } => "leave --lock out, or make the file with `pythia lock FILE`".into(),
             Self::Io { .. } => "choose another place with --lock FILE".into(),
-        }
-    }
-
-    /// Whether the same command may succeed later.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.is_temporary(),
-            _ => false,
-        }
+        })
     }
 }
 
 /// A model of the suite with the branches that an experiment reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PinRequest {
+pub(crate) struct PinRequest {
     /// The model.
-    pub id: ModelId,
+    pub(crate) id: ModelId,
     /// Its chosen steps, and those that probes read besides.
-    pub steps: BTreeSet<Step>,
+    pub(crate) steps: BTreeSet<Step>,
 }
 
 impl PinRequest {
     /// What an experiment reads of the hub. A choice of steps that is wrong is reported elsewhere, and asks for nothing.
-    pub fn all(experiment: &Experiment) -> Vec<Self> {
+    pub(crate) fn all(experiment: &Experiment) -> Vec<Self> {
         let ids = experiment.models.iter().filter_map(|model| match model.get_ref() {
             ModelRef::Suite(id) => Some(*id),
             ModelRef::Folder(_) => None,
@@ -145,12 +148,12 @@ impl PinRequest {
     }
 
     /// The repository.
-    pub fn repo(&self) -> Repo {
+    pub(crate) fn repo(&self) -> Repo {
         self.id.hub_name().parse().unwrap_or_else(|_| unreachable!("the suite's names are names of repositories"))
     }
 
     /// The branches: those of the steps, and the main one, which has the tokenizer where a step's leaves it out.
-    pub fn branches(&self) -> Vec<String> {
+    pub(crate) fn branches(&self) -> Vec<String> {
         let main = self.id.info().has_main.then(|| branch(None));
         main.into_iter().chain(self.steps.iter().map(|step| branch(Some(*step)))).collect()
     }
@@ -170,7 +173,7 @@ impl PinRequest {
 
 impl HubAccess {
     /// Opens what an experiment in `file` needs; no connection is made.
-    pub fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, HubAccessError> {
+    pub(crate) fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, HubAccessError> {
         let client = Self::open_client(experiment.machine.cache.as_deref(), offline)?;
         let store = &experiment.store;
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
@@ -182,7 +185,7 @@ impl HubAccess {
 
     /// Pins branches that an experiment reads. What is pinned stays as it is, unless all of it is asked for. Says whether the lock has
     /// changed. Offline nothing is pinned.
-    pub fn pin(
+    pub(crate) fn pin(
         &mut self,
         requests: &[PinRequest],
         which: PinScope,
@@ -216,7 +219,7 @@ impl HubAccess {
     }
 
     /// Asks the hub what branches are now. One that it does not have is pinned as absent: to git's null commit, without a file.
-    pub fn resolve(
+    pub(crate) fn resolve(
         hub: &Hub,
         repo: &Repo,
         mut branches: Vec<String>,
@@ -237,13 +240,13 @@ impl HubAccess {
     }
 
     /// Brings what a run on a pinned step needs, and keeps it from being evicted.
-    pub fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
+    pub(crate) fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
         let from = HubFetcher::new(&self.client, &self.cache, 0);
         Ok(from.cache.hold(&from.fetch_pinned(pins, step)?)?)
     }
 
     /// A client of the hub, with the settings of the environment.
-    pub fn open_client(cache: Option<&Path>, offline: bool) -> Result<Hub, HubAccessError> {
+    pub(crate) fn open_client(cache: Option<&Path>, offline: bool) -> Result<Hub, HubAccessError> {
         let mut settings = env::hub_settings()?;
         settings.offline |= offline;
         if let Some(cache) = cache {
@@ -253,13 +256,13 @@ impl HubAccess {
     }
 
     /// The lock in a file, which must be there.
-    pub fn lock_in(path: &Path) -> Result<Lock, HubAccessError> {
+    pub(crate) fn lock_in(path: &Path) -> Result<Lock, HubAccessError> {
         let text = fs::read(path).map_err(|source| HubAccessError::Io { what: "read", path: path.into(), source })?;
         Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source })
     }
 
     /// Brings the small files that say what a model is: the configuration of its first step, and its tokenizer.
-    pub fn describe(&self, request: &PinRequest) -> Result<(), HubAccessError> {
+    pub(crate) fn describe(&self, request: &PinRequest) -> Result<(), HubAccessError> {
         let Some(pins) = Pins::of(&self.lock, request.id) else { return Ok(()) };
         let steps = request.steps.iter().map(|step| Some(*step)).chain([None]);
         let mut wanted = BTreeSet::from(["config.json", "tokenizer.json"]);
@@ -274,18 +277,9 @@ impl HubAccess {
     }
 
     fn write(&self) -> Result<(), HubAccessError> {
-        let partial = self.file.with_extension(format!("{}.tmp", std::process::id()));
-        let written = fs::File::create(&partial).and_then(|mut file| {
-            file.write_all(self.lock.to_json().as_bytes())?;
-            // On the disk before it has its name: a lock file that a loss of power leaves empty would pin nothing.
-            file.sync_all()?;
-            fs::rename(&partial, &self.file)
-        });
-        written.map_err(|source| {
-            // What could not be finished is nobody's; that it cannot be removed either is the same trouble.
-            let _ = fs::remove_file(&partial);
-            HubAccessError::Io { what: "write", path: self.file.clone(), source }
-        })
+        // Synced before it has its name: a lock file that a loss of power leaves empty would pin nothing.
+        pythia_files::write_atomic(&self.file, |file| file.write_all(self.lock.to_json().as_bytes()))
+            .map_err(|source| HubAccessError::Io { what: "write", path: self.file.clone(), source })
     }
 }
 

@@ -17,33 +17,35 @@ use crate::config::{ModelInfoError, read_config};
 use crate::integrity::{Status, Verdict};
 use crate::resolved::Model;
 use crate::resolved::weight_scope::WeightScope;
+use crate::terminal::{Exit, Explained};
 
 /// A checkpoint that is ready to become a model, or to be asked for its weights.
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// Its configuration.
-    pub config: NeoxConfig,
+    pub(crate) config: NeoxConfig,
     /// Its weights, where a model is run.
-    pub weights: Option<LoadedWeights>,
+    pub(crate) weights: Option<LoadedWeights>,
     /// Its parameters one by one, where probes read weights alone.
-    pub parts: Option<SomeWeights>,
+    pub(crate) parts: Option<SomeWeights>,
     /// Hashes of what was read.
-    pub hashes: PartHashes,
+    pub(crate) hashes: PartHashes,
     /// What is known of its files.
-    pub fetched: Fetched,
+    pub(crate) fetched: Fetched,
 }
 
 /// Where models run, and in which numbers.
 #[derive(Clone, Debug)]
-pub struct RunsOn {
+pub(crate) struct RunsOn {
     /// The device.
-    pub compute: Compute,
+    pub(crate) compute: Compute,
     /// The number type of weights.
-    pub dtype: DType,
+    pub(crate) dtype: DType,
 }
 
 impl RunsOn {
     /// The cores of this machine, in 32-bit floats.
-    pub fn cpu() -> Self {
+    #[cfg(test)]
+    pub(crate) fn cpu() -> Self {
         Self { compute: Compute::cpu(), dtype: DType::F32 }
     }
 
@@ -54,7 +56,7 @@ impl RunsOn {
 }
 
 /// The weights of a checkpoint.
-pub enum LoadedWeights {
+pub(crate) enum LoadedWeights {
     /// Decoded, in host memory.
     Resident(HostParams),
     /// On the device already: it is carried there while the checkpoint before computes.
@@ -71,7 +73,7 @@ impl Loaded {
     ///
     /// # Panics
     /// If it was not loaded for one.
-    pub fn model(self, runs_on: &RunsOn) -> Result<GptNeoX, WeightError> {
+    pub(crate) fn model(self, runs_on: &RunsOn) -> Result<GptNeoX, WeightError> {
         let (device, dtype) = (&runs_on.compute.device, runs_on.dtype);
         match self.weights.expect("weights are loaded where a model is run") {
             LoadedWeights::Resident(params) => Ok(GptNeoX::from_params(self.config, params, device, dtype)),
@@ -81,7 +83,7 @@ impl Loaded {
     }
 
     /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
-    pub fn verdict(&self, before: &Verdict) -> Verdict {
+    pub(crate) fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
             // One that is doubted for a reason stays so.
             Status::Unverified if self.fetched.verified && before.reason.is_none() => {
@@ -94,7 +96,7 @@ impl Loaded {
 
 /// A checkpoint that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Its files are not there.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,7 +125,7 @@ pub enum LoadError {
 
 impl LoadError {
     /// Whether some file is not there (any more).
-    pub fn is_absence(&self) -> bool {
+    pub(crate) fn is_absence(&self) -> bool {
         match self {
             LoadError::Store(_) => true,
             LoadError::Config(ModelInfoError::Io { source, .. })
@@ -131,51 +133,61 @@ impl LoadError {
             _ => false,
         }
     }
+}
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+impl Explained for LoadError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Fetch(error) => error.exit(),
+            Self::Device(_) => Exit::Resources,
+            Self::Store(_) | Self::Config(_) | Self::AnotherShape { .. } | Self::Weights(_) | Self::ReaderEnded => {
+                Exit::BadInput
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            LoadError::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
-            LoadError::Config(_) | LoadError::AnotherShape { .. } => {
-                "copy the checkpoint's own config.json there again"
+            Self::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
+            Self::Config(_) | Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
+            Self::Weights(_) => "copy or download the checkpoint's files again",
+            Self::Device(_) => {
+                "give a smaller --memory, with which weights are carried over layer by layer, \
+                 or compute elsewhere with --device"
             }
-            LoadError::Weights(_) => "copy or download the checkpoint's files again",
-            LoadError::Device(_) => {
-                "give a smaller --memory, with which weights are carried over layer by layer, or compute elsewhere with --device"
-            }
-            LoadError::Fetch(error) => return error.remedy(),
-            LoadError::ReaderEnded => "run the same command again",
+            Self::Fetch(error) => return error.remedy(),
+            Self::ReaderEnded => "run the same command again",
         };
-        remedy.to_owned()
+        Some(remedy.to_owned())
     }
 }
 
 /// One checkpoint to load.
 #[derive(Clone, Copy)]
-pub struct Job<'a> {
+pub(crate) struct Job<'a> {
     /// Of which model.
-    pub model: &'a Model,
+    pub(crate) model: &'a Model,
     /// Which one.
-    pub step: Option<Step>,
+    pub(crate) step: Option<Step>,
     /// What of it.
-    pub wanted: Wanted,
+    pub(crate) wanted: Wanted,
     /// Where its weights are to be.
-    pub residency: Residency,
+    pub(crate) residency: Residency,
     /// Whether it is to become a model, and which parameters are read by themselves.
-    pub scope: &'a WeightScope,
+    pub(crate) scope: &'a WeightScope,
     /// Where the model is going to run.
-    pub runs_on: &'a RunsOn,
+    pub(crate) runs_on: &'a RunsOn,
 }
 
 impl Job<'_> {
     /// The checkpoint in a person's words.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.step.map_or(self.model.label.clone(), |step| format!("{} {step}", self.model.label))
     }
 }
 
 /// Loads one checkpoint.
-pub fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
+pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
     let (config, files) = locate(job.model, job.step, fetched.files.as_ref())?;
     let only = &job.scope.params;
     if !job.scope.model {
@@ -217,7 +229,7 @@ fn carry(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(Gpt
 }
 
 /// The fingerprints of a checkpoint, without loading it.
-pub fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
+pub(crate) fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
     let (config, files) = locate(model, step, None)?;
     Ok(weights::hashes(&config, &files)?)
 }

@@ -6,7 +6,7 @@ use pythia_core::model::ReadAhead;
 
 /// Where the weights of a checkpoint are, and what is read ahead; from the quickest to the smallest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Residency {
+pub(crate) enum Residency {
     /// Decoded, and the next checkpoint is decoded while one computes.
     ResidentAhead,
     /// Decoded, one checkpoint at a time.
@@ -19,15 +19,15 @@ pub enum Residency {
 
 impl Residency {
     /// All of them, the most wanted first.
-    pub const ALL: [Residency; 4] = [Self::ResidentAhead, Self::Resident, Self::StreamedAhead, Self::Streamed];
+    pub(crate) const ALL: [Residency; 4] = [Self::ResidentAhead, Self::Resident, Self::StreamedAhead, Self::Streamed];
 
     /// Whether the next checkpoint is loaded while one computes.
-    pub fn loads_ahead(self) -> bool {
+    pub(crate) fn loads_ahead(self) -> bool {
         self == Self::ResidentAhead
     }
 
     /// How layers are read where weights stay in their files; `None` where they do not.
-    pub fn streamed(self) -> Option<ReadAhead> {
+    pub(crate) fn streamed(self) -> Option<ReadAhead> {
         match self {
             Self::ResidentAhead | Self::Resident => None,
             Self::StreamedAhead => Some(ReadAhead::OneBlock),

@@ -10,16 +10,16 @@ use crate::checkpoint::load::{LoadError, Loaded, RunsOn};
 
 /// The sources of one model, as far as they could be loaded.
 #[derive(Debug, Default)]
-pub struct SourceModels {
+pub(crate) struct SourceModels {
     /// The checkpoints.
-    pub models: SourceCheckpoints,
+    pub(crate) models: SourceCheckpoints,
     hashes: BTreeMap<u32, String>,
     failed: BTreeMap<u32, LoadError>,
 }
 
 impl SourceModels {
     /// Puts a checkpoint, or why there is none, with the others.
-    pub fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, runs_on: &RunsOn) {
+    pub(crate) fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, runs_on: &RunsOn) {
         let hash =
             checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
         match checkpoint.and_then(|loaded| Ok(loaded.model(runs_on)?)) {
@@ -34,23 +34,23 @@ impl SourceModels {
     }
 
     /// What went wrong while the weights of one of the sources were decoded, if something did.
-    pub fn fault(&self) -> Option<WeightError> {
+    pub(crate) fn fault(&self) -> Option<WeightError> {
         self.models.0.values().find_map(GptNeoX::fault)
     }
 
     /// The first of these sources that could not be loaded, and why.
-    pub fn missing(&self, labels: &[u32]) -> Option<(u32, &LoadError)> {
+    pub(crate) fn missing(&self, labels: &[u32]) -> Option<(u32, &LoadError)> {
         labels.iter().find_map(|label| Some((*label, self.failed.get(label)?)))
     }
 
     /// The hashes of the weights of these sources, as [`hashes_json`] writes them.
-    pub fn hashes(&self, labels: &[u32]) -> Option<String> {
+    pub(crate) fn hashes(&self, labels: &[u32]) -> Option<String> {
         hashes_json(labels, |label| self.hashes.get(&label).cloned())
     }
 }
 
 /// The hashes of the weights of some sources, a JSON object by label; `None` where there are none.
-pub fn hashes_json(labels: &[u32], hash: impl Fn(u32) -> Option<String>) -> Option<String> {
+pub(crate) fn hashes_json(labels: &[u32], hash: impl Fn(u32) -> Option<String>) -> Option<String> {
     let hashes: BTreeMap<u32, String> = labels.iter().filter_map(|label| Some((*label, hash(*label)?))).collect();
     let entries: Vec<String> = hashes.iter().map(|(label, hash)| format!("\"{label}\":\"{hash}\"")).collect();
     (!entries.is_empty()).then(|| format!("{{{}}}", entries.join(",")))

@@ -13,10 +13,11 @@ use serde_json::json;
 
 use crate::checkpoint::load::RunsOn;
 use crate::cli::capture::{self, Request};
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Precision;
 use crate::config::read_config;
-use crate::files::folder;
+use crate::files::folder::PendingFile;
 use crate::files::json::canonical;
 use crate::resolved::BOS;
 use crate::terminal::env;
@@ -28,7 +29,7 @@ use crate::terminal::exit::{self, Exit};
 /// [prompt pos vocabulary]. How it came to be stands as JSON under the key `pythia` of its header's metadata.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// A model of the suite, or a folder (./data/nano)
     #[arg(long)]
     model: String,
@@ -89,7 +90,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let cache = args.machine.cache.clone().unwrap_or_else(env::hub_cache);
     let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
     let files = store.locate(args.step)?;
@@ -104,7 +105,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
     };
     capture::check(&config, &request)?;
     refuse_input(&args.out, &args.input, &files)?;
-    let claim = folder::Claim::new(&args.out)?;
+    let claim = PendingFile::claim(&args.out)?;
     let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
     let provenance = json!({
@@ -130,7 +131,7 @@ fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<()
     let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
     let read = files.weights.paths().iter().chain([&files.config]).chain(&files.tokenizer).chain(&input.tokens);
     match read.into_iter().any(|path| fs::canonicalize(path).is_ok_and(|path| path == out)) {
-        true => Err(Failure::OutIsInput(out)),
+        true => Err(CommandError::OutIsInput(out).into()),
         false => Ok(()),
     }
 }
@@ -140,20 +141,24 @@ fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Resu
     match (&input.text, &input.tokens) {
         (Some(text), _) => {
             let Some(path) = &files.tokenizer else {
-                return Err(Failure::NoTokenizer { model: store.model().to_owned(), config: files.config.clone() });
+                return Err(CommandError::NoTokenizer {
+                    model: store.model().to_owned(),
+                    config: files.config.clone(),
+                }
+                .into());
             };
             Ok(vec![Tokenizer::from_file(path)?.encode(text)?])
         }
-        (None, Some(path)) => read_ids(path),
+        (None, Some(path)) => Ok(read_ids(path)?),
         // The command line requires one of the two.
         (None, None) => Ok(vec![vec![BOS]]),
     }
 }
 
 /// Reads `[1, 2]` or `[[1, 2], [3, 4]]`.
-fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, Failure> {
-    let text = fs::read_to_string(path).map_err(|source| Failure::Read { path: path.into(), source })?;
-    let malformed = |source| Failure::Tokens { path: path.into(), source };
+fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, CommandError> {
+    let text = fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.into(), source })?;
+    let malformed = |source| CommandError::Tokens { path: path.into(), source };
     let value: serde_json::Value = serde_json::from_str(&text).map_err(malformed)?;
     let nested = value.as_array().is_some_and(|items| items.first().is_some_and(serde_json::Value::is_array));
     if nested {
@@ -168,7 +173,7 @@ mod tests {
     use super::*;
     use crate::testing::Scratch;
 
-    fn ids(text: &str) -> Result<Vec<Vec<u32>>, Failure> {
+    fn ids(text: &str) -> Result<Vec<Vec<u32>>, CommandError> {
         let scratch = Scratch::new("ids");
         let path = scratch.0.join("ids.json");
         fs::write(&path, text).expect("write");
@@ -179,8 +184,8 @@ mod tests {
     fn one_list_or_a_list_of_lists() {
         assert_eq!(ids("[1, 2]").expect("ids"), [[1, 2]]);
         assert_eq!(ids("[[1, 2], [3, 4]]").expect("ids"), [[1, 2], [3, 4]]);
-        assert!(matches!(ids("[[1], 2]"), Err(Failure::Tokens { .. })));
-        assert!(matches!(ids("{"), Err(Failure::Tokens { .. })));
-        assert!(matches!(ids("[-1]"), Err(Failure::Tokens { .. })));
+        assert!(matches!(ids("[[1], 2]"), Err(CommandError::Tokens { .. })));
+        assert!(matches!(ids("{"), Err(CommandError::Tokens { .. })));
+        assert!(matches!(ids("[-1]"), Err(CommandError::Tokens { .. })));
     }
 }

@@ -15,7 +15,7 @@ use crate::terminal::exit::{self, Exit};
 /// Time a whole workload and print one line of JSON
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// What to time
     #[arg(value_enum)]
     workload: Workload,
@@ -71,7 +71,7 @@ struct Line {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let store = FolderStore::open(&args.model)?;
     let sizes = Sizes { batch: args.batch, length: args.seq, last_logits: args.last_logits };
     let runs_on = super::open_device(args.device, args.dtype)?;

@@ -11,6 +11,7 @@ use super::ExperimentArgs;
 use crate::checkpoint::hub_access::{HubAccessError, PinRequest, PinScope};
 use crate::cli::failure::Failure;
 use crate::resolved::pins::Pins;
+use crate::terminal::Explained;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
@@ -21,7 +22,7 @@ use crate::terminal::human;
 /// tools fetched is never removed unless `prune --all` asks for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
 }
@@ -67,7 +68,7 @@ enum Action {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match args.action {
         Action::Ls { json } => list(json),
         Action::Fetch(experiment) => fetch(&experiment),
@@ -155,7 +156,7 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
         for step in request.steps.iter().map(|step| Some(*step)) {
             match hub.fetch(&pins, step) {
                 Ok(hold) => holds.push(hold),
-                Err(error) if error.is_full() && !holds.is_empty() => {
+                Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
                     crate::terminal::say!(
                         "the budget is spent at {} {step}: {} checkpoints are here",

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::terminal::{Exit, Explained};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::cause;
@@ -13,22 +14,22 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 /// What to capture.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// Hook patterns.
-    pub patterns: Vec<String>,
+    pub(crate) patterns: Vec<String>,
     /// Prompts by their token ids.
-    pub rows: Vec<Vec<u32>>,
+    pub(crate) rows: Vec<Vec<u32>>,
     /// Keep the logits of the last position only.
-    pub last_logits: bool,
+    pub(crate) last_logits: bool,
     /// Where to compute.
-    pub device: Device,
+    pub(crate) device: Device,
     /// In which numbers.
-    pub dtype: DType,
+    pub(crate) dtype: DType,
 }
 
 /// Why activations could not be captured.
 #[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
+pub(crate) enum CaptureError {
     /// A pattern names nothing, or something did not fire.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -81,9 +82,23 @@ pub enum CaptureError {
     Encode(#[from] SafeTensorError),
 }
 
+impl Explained for CaptureError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Hook(_) => Exit::Usage,
+            Self::Device { .. } => Exit::Resources,
+            Self::Empty { .. }
+            | Self::Ragged { .. }
+            | Self::NoSuchId { .. }
+            | Self::TooLong { .. }
+            | Self::Encode(_) => Exit::BadInput,
+        }
+    }
+}
+
 /// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `logits`, and `provenance` under the key
 /// `pythia` of the header's metadata.
-pub fn safetensors(
+pub(crate) fn safetensors(
     config: NeoxConfig,
     params: HostParams,
     request: &Request,
@@ -107,7 +122,7 @@ pub fn safetensors(
 
 /// The points that the request names, if it fits a model of that configuration. It needs no weights: a misspelt name is
 /// found before they are read.
-pub fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<HookPoint>, CaptureError> {
+pub(crate) fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<HookPoint>, CaptureError> {
     check_rows(config, &request.rows)?;
     let mut points = BTreeSet::new();
     for pattern in &request.patterns {

@@ -10,7 +10,7 @@ use crate::terminal::exit::{self, Exit};
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The shell
     shell: Shell,
 }
@@ -21,7 +21,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "pythia", &mut script);
     super::print(String::from_utf8_lossy(&script).trim_end())?;

@@ -36,7 +36,7 @@ struct Best {
 }
 
 /// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its null.
-pub fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
+pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
     let mut lines = vec![format!(
         "{:>7}  {:>10} {:>10}  {:>9}  {:>6} {:>6}",
         "step", "loss, new", "repeated", "best head", "score", "null"

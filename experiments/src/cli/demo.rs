@@ -20,7 +20,7 @@ use crate::terminal::exit::{self, Exit};
 /// minutes on two cores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// Where to compute, training included: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
     #[arg(long, default_value = "cpu")]
     device: DeviceName,
@@ -36,7 +36,7 @@ fn out(backend: Backend) -> PathBuf {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
     train_nano(&nano, 0, args.device)?;
     let device = format!("device=\"{}\"", args.device);

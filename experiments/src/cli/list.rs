@@ -16,7 +16,7 @@ use crate::terminal::exit::{self, Exit};
 /// List models, steps, hooks, probes or devices
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// What to list
     what: What,
     /// For steps: which model's, a name of the suite or a folder
@@ -55,7 +55,7 @@ enum What {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let rows = match args.what {
         What::Models => models(),
         What::Steps => steps(&args.model)?,

@@ -15,7 +15,7 @@ use crate::terminal::human;
 /// bytes that are not those that were pinned. `run` pins by itself what is not pinned yet; this command can also renew the pins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     experiment: ExperimentArgs,
     /// Ask the hub again for what is pinned already, and list what has changed
@@ -33,7 +33,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let mut hub = args.experiment.hub(&experiment)?;
     let requests = PinRequest::all(&experiment);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::results::merge::Merge;
 use crate::terminal::exit::{self, Exit};
@@ -14,7 +15,7 @@ use crate::terminal::exit::{self, Exit};
 /// pythia.parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The output folder of a run
     dir: PathBuf,
     /// Folder for the merged tables [default: DIR/merged]
@@ -36,10 +37,10 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let to = args.out.unwrap_or_else(|| args.dir.join("merged"));
     if is_inside(&to, &args.dir.join("results")) {
-        return Err(Failure::OutIsInput(to));
+        return Err(CommandError::OutIsInput(to).into());
     }
     let merge = Merge { from: args.dir, to, allow_missing: args.allow_missing };
     warn(&merge)?;

@@ -9,6 +9,7 @@ use pythia_probes::Bytes;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError};
 use crate::checkpoint::load::RunsOn;
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
@@ -16,26 +17,28 @@ use crate::plan::disk::Disk;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 
-pub mod activations;
-pub mod bench;
-pub mod cache;
+pub(crate) mod activations;
+pub(crate) mod bench;
+pub(crate) mod cache;
 mod capture;
-pub mod completions;
+pub(crate) mod completions;
 mod curve;
-pub mod demo;
-pub(crate) mod failure;
-pub mod list;
-pub mod lock;
-pub mod merge;
-pub mod plan;
-pub mod query;
-pub mod report;
-pub mod run;
-pub mod status;
-pub mod summary;
-pub mod train;
-pub mod validate;
-pub mod verify;
+pub(crate) mod demo;
+pub(crate) mod error;
+pub mod failure;
+mod foreign;
+pub(crate) mod list;
+pub(crate) mod lock;
+pub(crate) mod merge;
+pub(crate) mod plan;
+pub(crate) mod query;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod summary;
+pub(crate) mod train;
+pub(crate) mod validate;
+pub(crate) mod verify;
 
 /// Interpretability probes over the checkpoints of the Pythia suite.
 ///
@@ -109,49 +112,49 @@ impl Cli {
 
 /// What names an experiment on the command line.
 #[derive(Debug, clap::Args)]
-pub struct ExperimentArgs {
+pub(crate) struct ExperimentArgs {
     /// The experiment file
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Folder for results/ and state/ [default: the file's `out`, else ./out]
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Lay a value over the file's, by dotted path: --set seed=1, --set probe.0.batch=4, --set 'steps=[0, 512]'
     #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+    pub(crate) set: Vec<String>,
     /// Keep only the first N cells of the plan, for a cheap trial
     #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's `on_bad`, else fail]
     #[arg(long)]
-    pub on_bad: Option<OnBad>,
+    pub(crate) on_bad: Option<OnBad>,
     /// Open no connection: use what is in the cache
     #[arg(long)]
-    pub offline: bool,
+    pub(crate) offline: bool,
     /// Disk that fetched checkpoints may take, for example 200GB; the least recently used go first [default: the file's `cache_max`, else no bound]
     #[arg(long, value_name = "BYTES")]
-    pub cache_max: Option<Bytes>,
+    pub(crate) cache_max: Option<Bytes>,
     /// Disk that must stay free [default: the file's `min_free`, else 1GiB]
     #[arg(long, value_name = "BYTES")]
-    pub min_free: Option<Bytes>,
+    pub(crate) min_free: Option<Bytes>,
     /// The file of pins [default: the experiment's own name with .lock.json]
     #[arg(long, value_name = "FILE")]
-    pub lock: Option<PathBuf>,
+    pub(crate) lock: Option<PathBuf>,
     /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
     #[arg(long, value_name = "SIZE")]
-    pub memory: Option<Bytes>,
+    pub(crate) memory: Option<Bytes>,
     /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them [default: the file's `device`, else cpu]
     #[arg(long)]
-    pub device: Option<DeviceName>,
+    pub(crate) device: Option<DeviceName>,
     /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`, else f32]
     #[arg(long)]
-    pub dtype: Option<Precision>,
+    pub(crate) dtype: Option<Precision>,
 }
 
 impl ExperimentArgs {
     /// Reads the experiment, with what the command line lays over it.
     fn experiment(&self) -> Result<Experiment, Failure> {
         let text =
-            fs::read_to_string(&self.file).map_err(|source| Failure::Read { path: self.file.clone(), source })?;
+            fs::read_to_string(&self.file).map_err(|source| CommandError::Read { path: self.file.clone(), source })?;
         let mut overrides = self.set.clone();
         overrides.extend(self.device.map(|name| format!("device=\"{name}\"")));
         overrides.extend(self.dtype.map(|dtype| {
@@ -201,7 +204,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 fn print(text: &str) -> Result<(), Failure> {
     use std::io::{ErrorKind, Write};
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Stdout(error).into()),
         _ => Ok(()),
     }
 }

@@ -20,7 +20,7 @@ use crate::terminal::human;
 /// way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     experiment: ExperimentArgs,
     /// Print JSON to stdout
@@ -38,7 +38,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
     let hub = args.experiment.hub(&experiment)?;

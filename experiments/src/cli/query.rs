@@ -6,7 +6,7 @@ use pythia_report::query::{self, Format};
 use pythia_report::results::Results;
 
 use crate::cli::failure::Failure;
-use crate::files::folder::Claim;
+use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
 
 /// Ask an output folder in SQL; every table is called by its name
@@ -14,7 +14,7 @@ use crate::terminal::exit::{self, Exit};
 /// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of DIR/results, and `checkpoints`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The output folder of `pythia run`
     dir: PathBuf,
     /// The query
@@ -67,10 +67,10 @@ fn output(text: &str) -> Result<Output, String> {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
     // The place is claimed before the work: one that cannot be written is found out at once.
-    let claim = args.out.as_ref().map(|out| Claim::new(&out.path)).transpose()?;
+    let claim = args.out.as_ref().map(|out| PendingFile::claim(&out.path)).transpose()?;
     let answer = query::query(&results, &args.sql)?;
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {

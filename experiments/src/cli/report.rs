@@ -10,9 +10,10 @@ use pythia_report::report::{self, Report};
 use pythia_report::results::Results;
 use pythia_report::words::plural;
 
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::read_text;
-use crate::files::folder::{Claim, Folder, FolderError};
+use crate::files::folder::{Folder, FolderError, PendingFile};
 use crate::terminal::exit::{self, Exit};
 
 /// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
@@ -21,7 +22,7 @@ use crate::terminal::exit::{self, Exit};
 /// the lines of Polars that make its data. `pythia run` writes it at its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The output folder of `pythia run`
     #[arg(default_value = "out")]
     dir: PathBuf,
@@ -44,7 +45,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let published = args.with.as_deref().map(published).transpose()?;
     let page = match &args.out {
         None => write(&args.dir, published.as_ref())?,
@@ -61,7 +62,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 fn published(path: &Path) -> Result<Published, Failure> {
     let text = read_text(path)?;
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Published::parse(&name, &text).map_err(|problem| Failure::Published { path: path.into(), problem })
+    Ok(Published::parse(&name, &text).map_err(|problem| CommandError::Published { path: path.into(), problem })?)
 }
 
 /// Writes the report of an output folder into it; where it lies.
@@ -89,9 +90,9 @@ fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
 fn write_beside(report: &Report, page: &Path) -> Result<(), FolderError> {
     let folder = page.parent().unwrap_or(Path::new(""));
     for (path, bytes) in &report.files {
-        Claim::new(&folder.join(path))?.write(bytes)?;
+        PendingFile::claim(&folder.join(path))?.write(bytes)?;
     }
-    Claim::new(page)?.write(report.page.html().as_bytes())
+    PendingFile::claim(page)?.write(report.page.html().as_bytes())
 }
 
 /// A page is some megabytes at most.

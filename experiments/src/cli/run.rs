@@ -6,21 +6,21 @@ use std::sync::Arc;
 use super::ExperimentArgs;
 use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Experiment;
 use crate::files::folder::Folder;
 use crate::files::journal::{Event, Journal};
 use crate::files::table;
-use crate::integrity::{OnBad, Verdict};
-use crate::plan::difference::Difference;
-use crate::plan::disk::{Disk, Outdated, pairs};
+use crate::plan::disk::{Disk, pairs};
 use crate::plan::{Cell, Plan};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::results::manifest::write as record;
 use crate::sweep::outcome::Outcome;
-use crate::sweep::signals;
 use crate::sweep::{self, Summary, Sweep, Timeline};
+use crate::sweep::{refusal, signals};
+use crate::terminal::Explained;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
@@ -32,7 +32,7 @@ use crate::terminal::progress::Progress;
 /// and gives the same bytes as a run that was never interrupted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
     /// Remove the results of this experiment's probes on its models first
@@ -55,7 +55,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
     let hub = args.experiment.hub(&experiment)?;
@@ -109,17 +109,12 @@ pub(crate) fn sweep(
     if fresh {
         remove_results(resolved, &folder)?;
     }
-    refuse_foreign(resolved, disk)?;
+    refusal::check_results(resolved, disk)?;
     let plan = Plan::make(resolved, disk, limit);
-    if let Some(Outdated { path, cell }) = disk.outdated(resolved, &plan) {
-        return Err(Failure::OtherWeights { path, cell });
-    }
-    refuse_bad(resolved, &plan)?;
-    refuse_small_budget(plan.largest_fetch(), hub.cache.budget().max)?;
-    refuse_too_much(plan.totals().peak_memory, plan.bound)?;
+    refusal::check_plan(resolved, disk, &plan, hub.cache.budget().max)?;
     let writing = sweep::write_lock();
     let farewell = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
-    signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(Failure::Signals)?;
+    signals::stop_cleanly(Arc::clone(&folder), Arc::clone(&writing), farewell).map_err(CommandError::Signals)?;
     let record = record::of(resolved);
     folder.write(&record::file(resolved), record.as_bytes())?;
     let mut journal = Journal::open(&folder)?;
@@ -173,46 +168,6 @@ fn remove_results(resolved: &ResolvedExperiment, folder: &Folder) -> Result<(), 
     Ok(())
 }
 
-fn refuse_foreign(resolved: &ResolvedExperiment, disk: &Disk) -> Result<(), Failure> {
-    if let Some((path, problem)) = disk.damaged(resolved) {
-        return Err(Failure::Unreadable { path, problem });
-    }
-    let mut foreign_results = disk.foreign_results(resolved).into_iter();
-    match foreign_results.next() {
-        None => Ok(()),
-        Some(first) => Err(Failure::Foreign {
-            path: first.path,
-            others: foreign_results.count(),
-            difference: Difference::between(&first.found, &first.wanted),
-        }),
-    }
-}
-
-/// A sweep that cannot fit would be killed by the system half-way, without a word.
-fn refuse_too_much(needed: u64, bound: Option<u64>) -> Result<(), Failure> {
-    match bound {
-        Some(bound) if needed > bound => Err(Failure::Memory { needed, bound }),
-        _ => Ok(()),
-    }
-}
-
-/// Said once and at the beginning, rather than of every checkpoint.
-fn refuse_small_budget(largest: u64, max: Option<u64>) -> Result<(), Failure> {
-    match max {
-        Some(max) if largest > max => Err(Failure::SmallBudget { largest, max }),
-        _ => Ok(()),
-    }
-}
-
-/// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.
-fn refuse_bad(resolved: &ResolvedExperiment, plan: &Plan) -> Result<(), Failure> {
-    let marked = resolved.experiment.store.on_bad == OnBad::Mark;
-    let cells = plan.bad().map(|cell| (cell.name(resolved), cell.verdict.clone()));
-    let bad: Vec<(String, Verdict)> =
-        if marked { Vec::new() } else { cells.chain(plan.bad_sources(resolved)).collect() };
-    if bad.is_empty() { Ok(()) } else { Err(Failure::BadCheckpoints { bad }) }
-}
-
 /// Says which pairs are left out, and which checkpoints that are bad run all the same or are left out.
 fn announce(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) {
     for note in pair_counts.notes(resolved) {
@@ -234,14 +189,14 @@ const SHOWN: usize = 10;
 
 /// Says what failed and how to read what there is.
 pub(crate) fn report(resolved: &ResolvedExperiment, disk: &Disk, outcome: &Outcome) -> Exit {
-    let mut last_remedy = None;
+    let mut last_remedy: Option<String> = None;
     for failed in outcome.failed.iter().take(SHOWN) {
         for error in &failed.errors {
-            if let Some(remedy) = last_remedy.filter(|last: &String| *last != error.remedy()) {
+            if let Some(remedy) = last_remedy.filter(|last| Some(last) != error.remedy().as_ref()) {
                 crate::terminal::say!("  remedy: {remedy}");
             }
             crate::terminal::say!("failed: {}: {error}", failed.name);
-            last_remedy = Some(error.remedy());
+            last_remedy = error.remedy();
         }
     }
     if outcome.failed.len() > SHOWN {
@@ -552,15 +507,6 @@ mod tests {
         let errors = setting.resolved(&["steps=[3]"]).err().expect("must refuse").to_string();
         assert!(errors.contains("step 3 is not a checkpoint of tiny"), "{errors}");
         assert!(errors.contains("the nearest checkpoints are 1, 512"), "{errors}");
-    }
-
-    #[test]
-    fn a_plan_beyond_the_free_memory_is_refused() {
-        let failure = refuse_too_much(3_000_000_000, Some(2_000_000_000)).expect_err("must refuse");
-        assert_eq!(failure.exit(), Exit::Resources);
-        let report = failure.report(false);
-        assert!(report.contains("2862MiB") && report.contains("1908MiB"), "{report}");
-        assert!(refuse_too_much(3, Some(3)).is_ok() && refuse_too_much(u64::MAX, None).is_ok());
     }
 
     #[test]

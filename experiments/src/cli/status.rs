@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::results::status::Status;
 use crate::terminal::exit::{self, Exit};
@@ -15,7 +16,7 @@ use crate::terminal::exit::{self, Exit};
 /// minutes, the time that is left at that rate, and the last failures. Nothing is written and nobody is kept waiting.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The output folder of a run
     #[arg(default_value = crate::terminal::env::OUT)]
     dir: PathBuf,
@@ -41,7 +42,7 @@ const LONG_HELP: &str = concat!(
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let Some(pause) = args.watch else {
         let status = Status::of(&args.dir, now())?;
         super::print(&if args.json { json(&status, true)? } else { status.lines().join("\n") })?;
@@ -58,7 +59,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
             super::print(&text)?;
         }
         // Whoever reads a pipe wants the line now.
-        std::io::stdout().flush().or_else(gone).map_err(Failure::Stdout)?;
+        std::io::stdout().flush().or_else(gone).map_err(CommandError::Stdout)?;
         if status.is_settled() {
             return Ok(Exit::Ok);
         }
@@ -69,7 +70,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 fn json(status: &Status, pretty: bool) -> Result<String, Failure> {
     let text = if pretty { serde_json::to_string_pretty(status) } else { serde_json::to_string(status) };
-    text.map_err(|error| Failure::Stdout(error.into()))
+    Ok(text.map_err(|error| CommandError::Stdout(error.into()))?)
 }
 
 /// A reader that went away early is no failure.

@@ -8,7 +8,7 @@ use pythia_report::summary;
 use serde_json::Value;
 
 use crate::cli::failure::Failure;
-use crate::files::folder::Claim;
+use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
@@ -17,7 +17,7 @@ use crate::terminal::exit::{self, Exit};
 /// and a 95 % interval.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// The output folder of `pythia run`
     #[arg(default_value = "out")]
     dir: PathBuf,
@@ -44,12 +44,12 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
     let listings = summary::summary(&results, args.top as usize)?;
     if let Some(folder) = &args.csv {
         for listing in &listings {
-            Claim::new(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
+            PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
         }
         crate::terminal::say!("{} tables lie in {}", listings.len(), folder.display());
     }

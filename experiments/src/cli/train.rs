@@ -17,7 +17,7 @@ pub(crate) const NANO: &str = "data/nano";
 /// Train a suite of checkpoints of your own
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -43,7 +43,7 @@ enum What {
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let What::Nano { out, seed, device } = args.what;
     train_nano(&out, seed, device)?;
     Ok(Exit::Ok)

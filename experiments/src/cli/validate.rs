@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::hub_access::HubAccess;
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config;
 use crate::resolved::ResolvedExperiment;
@@ -16,7 +17,7 @@ use crate::terminal::exit::{self, Exit};
 /// fit the context. A model that is not there yet is noted and is no error. Nothing is computed or written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// Experiment files
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -25,7 +26,7 @@ pub struct Args {
 const LONG_HELP: &str = concat!("Examples:\n  pythia validate experiments/configs/*.toml\n\n", exit::help!());
 
 /// Runs the command: all files are checked, and the worst one decides the exit code.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let mut worst = Exit::Ok;
     for file in &args.files {
         match validate(file) {
@@ -41,7 +42,7 @@ pub fn run(args: Args) -> Result<Exit, Failure> {
 
 /// What there is to note about a good file.
 fn validate(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file).map_err(|source| Failure::Read { path: file.into(), source })?;
+    let text = fs::read_to_string(file).map_err(|source| CommandError::Read { path: file.into(), source })?;
     let experiment = config::parse(&file.display().to_string(), &text, &[])?;
     let hub = HubAccess::open(&experiment, file, true)?;
     match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {

@@ -23,7 +23,7 @@ use crate::terminal::progress::Progress;
 /// that are here are read: equal weights, single parts of another step (a shard), and jumps of the embedding's norm show up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
-pub struct Args {
+pub(crate) struct Args {
     /// A name of the suite, or a folder of checkpoints
     model: String,
     /// Only these steps
@@ -57,7 +57,7 @@ const LONG_HELP: &str = concat!(
 );
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<Exit, Failure> {
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let known = known(&args)?;
     let findings = match args.model.parse()? {
         ModelRef::Suite(id) if !args.read => listing(&args, id, &known)?,

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::terminal::{Exit, Explained};
 use pythia_core::config::{ConfigError, NeoxConfig};
 use pythia_core::store::StoreError;
 use pythia_core::tokenizer::{Tokenizer, TokenizerError};
@@ -13,7 +14,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum InputError {
+pub(crate) enum InputError {
     /// It cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
@@ -48,9 +49,15 @@ pub enum InputError {
     },
 }
 
+impl Explained for InputError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
 /// Why a model's shape or vocabulary cannot be learned from its files.
 #[derive(Debug, thiserror::Error)]
-pub enum ModelInfoError {
+pub(crate) enum ModelInfoError {
     /// No chosen checkpoint has files.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -80,8 +87,14 @@ pub enum ModelInfoError {
     },
 }
 
+impl Explained for ModelInfoError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+}
+
 /// The text of a regular file of bounded size.
-pub fn read_text(path: &Path) -> Result<String, InputError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {
     let failed = |source| InputError::Io { path: path.into(), source };
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !fs::metadata(path).map_err(failed)?.is_file() {
@@ -101,7 +114,7 @@ pub fn read_text(path: &Path) -> Result<String, InputError> {
 }
 
 /// Reads a `config.json`.
-pub fn read_config(path: &Path) -> Result<NeoxConfig, ModelInfoError> {
+pub(crate) fn read_config(path: &Path) -> Result<NeoxConfig, ModelInfoError> {
     let text = fs::read_to_string(path).map_err(|source| ModelInfoError::Io { path: path.into(), source })?;
     NeoxConfig::from_json(&text).map_err(|source| ModelInfoError::Config { path: path.into(), source })
 }

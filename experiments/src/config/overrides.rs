@@ -14,7 +14,7 @@ use super::sources::Sources;
 ///
 /// The key is a dotted path whose numbers index lists (`probe.0.batch=4`), the value is TOML; a single bare word is
 /// taken as a string, so that a shell needs no second pair of quotes.
-pub fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
+pub(crate) fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
     let argument = sources.slice(range);
     let Some((path, text)) = argument.split_once('=') else {
         return Err(Located::new(Problem::NotAnOverride { argument: argument.into() }, range.clone()));

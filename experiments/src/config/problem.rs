@@ -11,7 +11,7 @@ use crate::integrity::KnownDefectsError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The program cannot compute there.
     #[error(transparent)]
     Device(DeviceError),

@@ -5,17 +5,17 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::files::folder::{Folder, FolderError, host_name};
+use crate::files::folder::{Folder, FolderError};
+use pythia_files::host_name;
 
 /// What happened.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A run began.
     Started {
         /// Name of the experiment.
@@ -74,7 +74,7 @@ struct Line<'a> {
 
 /// An open journal; lines are appended, also by several processes.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     file: File,
     path: std::path::PathBuf,
     host: String,
@@ -82,7 +82,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens `state/journal.jsonl`.
-    pub fn open(folder: &Folder) -> Result<Self, FolderError> {
+    pub(crate) fn open(folder: &Folder) -> Result<Self, FolderError> {
         let path = folder.state().join("journal.jsonl");
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(|source| FolderError { what: "open", path: path.clone(), source })?;
@@ -90,18 +90,13 @@ impl Journal {
     }
 
     /// Appends an event in one write, so that lines of several processes do not mix.
-    pub fn note(&mut self, event: &Event<'_>) -> Result<(), FolderError> {
+    pub(crate) fn note(&mut self, event: &Event<'_>) -> Result<(), FolderError> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let line = Line { time, host: &self.host, pid: std::process::id(), event };
         let failed = |source| FolderError { what: "write", path: self.path.clone(), source };
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(failed)
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

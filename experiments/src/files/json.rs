@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// The value as text. Whether the JSON library keeps the order of keys depends on the features other crates switch on,
 /// so the order is not left to it.
-pub fn canonical(value: &Value) -> String {
+pub(crate) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
@@ -19,7 +19,7 @@ pub fn canonical(value: &Value) -> String {
 }
 
 /// The value with its keys in order, for JSON that people read.
-pub fn sorted(value: Value) -> Value {
+pub(crate) fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();

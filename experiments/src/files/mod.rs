@@ -2,7 +2,7 @@
 //!
 //! This wing never knows a model, a checkpoint or an experiment.
 
-pub mod folder;
+pub(crate) mod folder;
 pub(crate) mod journal;
 pub(crate) mod json;
 pub mod sink;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::terminal::{Exit, Explained};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -20,19 +21,19 @@ use parquet::schema::types::ColumnPath;
 use pythia_probes::{Column, Table};
 
 /// Prefix of this program's keys in the metadata of a file.
-pub const PREFIX: &str = "pythia.";
+pub(crate) const PREFIX: &str = "pythia.";
 
 /// The cell that a table belongs to: the columns that the runner puts before the probe's own.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Value of the column `model`.
-    pub model: String,
+    pub(crate) model: String,
     /// Value of the column `step`; null for a single model.
-    pub step: Option<i64>,
+    pub(crate) step: Option<i64>,
     /// Value of the column `tokens_seen`; null where it is not known.
-    pub tokens_seen: Option<i64>,
+    pub(crate) tokens_seen: Option<i64>,
     /// Value of the column `checkpoint_status`.
-    pub checkpoint_status: String,
+    pub(crate) checkpoint_status: String,
 }
 
 /// A table that could not be put into, or a key that could not be read from, a Parquet file.
@@ -69,14 +70,20 @@ pub enum SinkError {
     },
 }
 
+impl Explained for SinkError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+}
+
 /// The bytes of a Parquet file: the stamp's columns, the table's columns, and `metadata` with its keys prefixed.
-pub fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {
+pub(crate) fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {
     let columns = table.columns().iter().map(|(name, column)| (*name, array(column))).collect();
     encode(stamp, table.n_rows(), columns, metadata)
 }
 
 /// As [`parquet`], with the columns as arrays of `rows` values.
-pub fn encode(
+pub(crate) fn encode(
     stamp: &Stamp,
     rows: usize,
     columns: Vec<(&'static str, ArrayRef)>,
@@ -123,7 +130,7 @@ fn array(column: &Column) -> ArrayRef {
 }
 
 /// How every table is written: compressed, text by dictionary, and with `metadata` under prefixed keys.
-pub fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -> WriterPropertiesBuilder {
+pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -> WriterPropertiesBuilder {
     let metadata = metadata.iter().map(|(key, value)| KeyValue::new(format!("{PREFIX}{key}"), value.clone()));
     let mut properties = WriterProperties::builder()
         .set_created_by("pythia".into())
@@ -151,7 +158,7 @@ pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkErr
 }
 
 /// The first value of a column of text; `None` where there is no such file, column or value.
-pub fn first_text(path: &Path, column: &str) -> Option<String> {
+pub(crate) fn first_text(path: &Path, column: &str) -> Option<String> {
     let file = std::fs::File::open(path).ok()?;
     let rows = ParquetRecordBatchReaderBuilder::try_new(file).ok()?.with_limit(1).build().ok()?.next()?.ok()?;
     let column = rows.column_by_name(column)?.as_string_opt::<i32>()?;
@@ -159,7 +166,7 @@ pub fn first_text(path: &Path, column: &str) -> Option<String> {
 }
 
 /// This program's metadata among that of an open file, prefix removed.
-pub fn metadata_of(file: &FileMetaData) -> BTreeMap<String, String> {
+pub(crate) fn metadata_of(file: &FileMetaData) -> BTreeMap<String, String> {
     let pairs = file.key_value_metadata().into_iter().flatten();
     pairs.filter_map(|pair| Some((pair.key.strip_prefix(PREFIX)?.to_owned(), pair.value.clone()?))).collect()
 }

@@ -9,11 +9,11 @@ use super::{Status, Verdict, are_expected_duplicates};
 
 /// Which steps of one model list which weights.
 #[derive(Clone, Debug, Default)]
-pub struct Duplicates(BTreeMap<FileHash, BTreeSet<Step>>);
+pub(crate) struct Duplicates(BTreeMap<FileHash, BTreeSet<Step>>);
 
 impl Duplicates {
     /// Gathers the weights of a model's steps; other files (the tokenizer) are the same everywhere and say nothing.
-    pub fn of<'a>(steps: impl IntoIterator<Item = (Step, &'a [RemoteFile])>) -> Self {
+    pub(crate) fn of<'a>(steps: impl IntoIterator<Item = (Step, &'a [RemoteFile])>) -> Self {
         let mut owners: BTreeMap<FileHash, BTreeSet<Step>> = BTreeMap::new();
         for (step, files) in steps {
             for file in files.iter().filter(|file| file.is_weights()) {
@@ -24,19 +24,19 @@ impl Duplicates {
     }
 
     /// The hashes that more than one step lists, expected duplicates aside.
-    pub fn shared(&self) -> BTreeSet<FileHash> {
+    pub(crate) fn shared(&self) -> BTreeSet<FileHash> {
         let shared = |steps: &BTreeSet<Step>| steps.iter().any(|&step| duplicate(steps, step).is_some());
         self.0.iter().filter(|(_, steps)| shared(steps)).map(|(hash, _)| hash.clone()).collect()
     }
 
     /// The steps that have the same weights as this one, itself among them: all files of them, of which `files` are its own.
-    pub fn family(&self, files: &[&RemoteFile]) -> BTreeSet<Step> {
+    pub(crate) fn family(&self, files: &[&RemoteFile]) -> BTreeSet<Step> {
         let owners = files.iter().filter(|file| file.is_weights()).filter_map(|file| self.0.get(&file.hash).cloned());
         owners.reduce(|all, more| &all & &more).unwrap_or_default()
     }
 
     /// The verdict on a step that is to be read from these files: `None` where no other step has any of them.
-    pub fn verdict(&self, step: Step, files: &[&RemoteFile]) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, step: Step, files: &[&RemoteFile]) -> Option<Verdict> {
         let weights: Vec<&&RemoteFile> = files.iter().filter(|file| file.is_weights()).collect();
         let duplicates: Vec<(&str, Step)> = weights
             .iter()

@@ -6,19 +6,26 @@ use pythia_core::suite::{KnownBad, ModelId, Step, suite};
 use serde::Deserialize;
 
 use super::{Status, Verdict};
+use crate::terminal::{Exit, Explained};
 
 /// Defects beyond those that ship with the program.
 #[derive(Clone, Debug, Default)]
-pub struct KnownDefects(Vec<KnownBad>);
+pub(crate) struct KnownDefects(Vec<KnownBad>);
 
 /// A list that cannot be understood.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is not a list of known defects ({{\"known_bad\": [{{\"models\": [...], \"kind\": ..., \"steps\": [[FROM, TO], ...], \"problem\": ..., \"source\": ...}}]}}): {source}", path.display())]
-pub struct KnownDefectsError {
+pub(crate) struct KnownDefectsError {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Where and why.
-    pub source: serde_json::Error,
+    pub(crate) source: serde_json::Error,
+}
+
+impl Explained for KnownDefectsError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// The file's form, which is that of the part of `suite.json` with the same name.
@@ -30,13 +37,13 @@ struct List {
 
 impl KnownDefects {
     /// Reads a list; `path` is what messages call it.
-    pub fn parse(path: PathBuf, text: &str) -> Result<Self, KnownDefectsError> {
+    pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, KnownDefectsError> {
         let list: List = serde_json::from_str(text).map_err(|source| KnownDefectsError { path, source })?;
         Ok(Self(list.known_bad))
     }
 
     /// What is known to be wrong with a checkpoint: of the model that results call `label`, `id` where it is one of the suite.
-    pub fn verdict(&self, label: &str, id: Option<ModelId>, step: Step) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, label: &str, id: Option<ModelId>, step: Step) -> Option<Verdict> {
         let shipped = id.and_then(|id| suite().known_bad(id, step));
         let own = || self.0.iter().find(|entry| entry.kind.is_defect() && entry.concerns_name(label, step));
         shipped.or_else(own).map(verdict)

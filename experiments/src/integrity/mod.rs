@@ -16,15 +16,15 @@ use pythia_core::suite::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use continuity::{Break, breaks};
-pub use duplicates::Duplicates;
-pub use known::{KnownDefects, KnownDefectsError};
-pub use row::{CHECKPOINTS, Row};
-pub use seen::Seen;
+pub(crate) use continuity::{Break, breaks};
+pub(crate) use duplicates::Duplicates;
+pub(crate) use known::{KnownDefects, KnownDefectsError};
+pub(crate) use row::{CHECKPOINTS, Row};
+pub(crate) use seen::Seen;
 
 /// What is known about a checkpoint; the column `checkpoint_status` of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// Its files are those that the hub lists, by hash, and no other step has the same.
     Ok,
     /// It is on the list of known defects.
@@ -39,7 +39,7 @@ pub enum Status {
 
 impl Status {
     /// Whether a curve through it would be false.
-    pub fn is_bad(self) -> bool {
+    pub(crate) fn is_bad(self) -> bool {
         matches!(self, Self::KnownBad | Self::DuplicateOf(_) | Self::Missing)
     }
 }
@@ -59,26 +59,26 @@ impl fmt::Display for Status {
 
 /// A status and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// The status.
-    pub status: Status,
+    pub(crate) status: Status,
     /// The reason in a person's words, where the status needs one.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Verdict {
     /// A status that speaks for itself.
-    pub fn plain(status: Status) -> Self {
+    pub(crate) fn plain(status: Status) -> Self {
         Self { status, reason: None }
     }
 
     /// A status with its reason.
-    pub fn because(status: Status, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(status: Status, reason: impl Into<String>) -> Self {
         Self { status, reason: Some(reason.into()) }
     }
 
     /// That the weights are those of another step, in a person's words.
-    pub fn duplicate(of: Step) -> Self {
+    pub(crate) fn duplicate(of: Step) -> Self {
         Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}, so one of the two is wrong"))
     }
 }
@@ -95,7 +95,7 @@ impl fmt::Display for Verdict {
 /// What to do with a checkpoint that is bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum OnBad {
+pub(crate) enum OnBad {
     /// Run nothing and say which ones are bad.
     #[default]
     Fail,
@@ -106,7 +106,7 @@ pub enum OnBad {
 }
 
 /// Whether two steps are equal in every model: the learning rate of the first step is 0, so nothing has changed after it.
-pub fn are_expected_duplicates(a: Step, b: Step) -> bool {
+pub(crate) fn are_expected_duplicates(a: Step, b: Step) -> bool {
     a.label().max(b.label()) == 1
 }
 

@@ -8,11 +8,11 @@ use super::{Status, Verdict, are_expected_duplicates};
 
 /// The weights met so far, by model and hash; of equal ones the step that came first.
 #[derive(Clone, Debug, Default)]
-pub struct Seen(BTreeMap<(usize, String), Vec<Step>>);
+pub(crate) struct Seen(BTreeMap<(usize, String), Vec<Step>>);
 
 impl Seen {
     /// Notes the weights of a step of the model with this index in the experiment.
-    pub fn note(&mut self, model: usize, step: Step, weights_hash: &str) {
+    pub(crate) fn note(&mut self, model: usize, step: Step, weights_hash: &str) {
         let steps = self.0.entry((model, weights_hash.to_owned())).or_default();
         if !steps.contains(&step) {
             steps.push(step);
@@ -20,13 +20,13 @@ impl Seen {
     }
 
     /// The first other step with these weights that is no expected duplicate.
-    pub fn duplicate(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
+    pub(crate) fn duplicate(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
         let steps = self.0.get(&(model, weights_hash.to_owned()))?;
         steps.iter().copied().find(|&other| other != step && !are_expected_duplicates(other, step))
     }
 
     /// The verdict after the weights were read: what was known before, unless they are those of another step.
-    pub fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
+    pub(crate) fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
         match step.and_then(|step| self.duplicate(model, step, weights_hash)) {
             Some(duplicate) if matches!(before.status, Status::Ok | Status::Unverified) => {
                 Verdict::duplicate(duplicate)

@@ -9,7 +9,7 @@ use pythia_core::params::{HostParams, HostTensor, LayerParam, Param};
 use super::random::{Purpose, Random};
 
 /// A complete set of parameters for `config`, a pure function of the seed.
-pub fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
+pub(crate) fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
     let draw = |(place, param): (usize, Param)| {
         let shape = param.shape(config);
         let n = shape.iter().product();

@@ -8,24 +8,24 @@ const LOGITS_AT_A_TIME: u64 = 256;
 
 /// The cost of one checkpoint under some probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CellCost {
+pub(crate) struct CellCost {
     /// Floating-point operations.
-    pub flops: u64,
+    pub(crate) flops: u64,
     /// Bytes that the process holds at the peak.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 /// What probes do with one checkpoint, and what they hold besides its weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProbeCost {
+pub(crate) struct ProbeCost {
     /// Floating-point operations.
-    pub flops: u64,
+    pub(crate) flops: u64,
     /// Bytes of activations while blocks compute.
-    pub blocks: u64,
+    pub(crate) blocks: u64,
     /// Bytes of logits and what is made of them.
-    pub logits: u64,
+    pub(crate) logits: u64,
     /// Bytes of activations that wait while logits are read.
-    pub carried: u64,
+    pub(crate) carried: u64,
 }
 
 /// The work of probes on one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts once.
@@ -38,7 +38,7 @@ pub struct ProbeCost {
 ///   and with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
-pub fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {
+pub(crate) fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
     let (mut others, mut extra) = (Vec::new(), ProbeCost::default());

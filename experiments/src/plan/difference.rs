@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The settings in which a results file and this run differ.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Difference {
+pub(crate) enum Difference {
     /// Settings by their dotted path: there, here; null where one side lacks it.
     Settings(BTreeMap<String, (Value, Value)>),
     /// The file carries no configuration; what was found instead.
@@ -16,7 +16,7 @@ pub enum Difference {
 
 impl Difference {
     /// Compares the configuration in a file with the one of this run; both as JSON.
-    pub fn between(there: &str, here: &str) -> Self {
+    pub(crate) fn between(there: &str, here: &str) -> Self {
         let (Ok(there_json), Ok(here_json)) = (serde_json::from_str(there), serde_json::from_str(here)) else {
             return Self::Unknown(there.to_owned());
         };

@@ -22,28 +22,28 @@ use crate::terminal::env;
 
 /// The checkpoints where the stores say, and an output folder.
 #[derive(Debug)]
-pub struct Disk {
+pub(crate) struct Disk {
     /// The output folder.
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Whether the hub is out of reach.
-    pub offline: bool,
+    pub(crate) offline: bool,
 }
 
 /// A results file that another configuration made.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ForeignResult {
+pub(crate) struct ForeignResult {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The configuration it carries.
-    pub found: String,
+    pub(crate) found: String,
     /// The configuration that this experiment has in its place.
-    pub wanted: String,
+    pub(crate) wanted: String,
 }
 
 impl Disk {
     /// The files in the folders of the probes and models that something else made, also for checkpoints that are
     /// not in the plan: a table whose parts were made differently is no table.
-    pub fn foreign_results(&self, resolved: &ResolvedExperiment) -> Vec<ForeignResult> {
+    pub(crate) fn foreign_results(&self, resolved: &ResolvedExperiment) -> Vec<ForeignResult> {
         let foreign = |(path, state, wanted)| match state {
             State::Foreign(found) => Some(ForeignResult { path, found, wanted }),
             _ => None,
@@ -52,7 +52,7 @@ impl Disk {
     }
 
     /// The first file in those folders that is no whole results file, and what is wrong with it.
-    pub fn damaged(&self, resolved: &ResolvedExperiment) -> Option<(PathBuf, String)> {
+    pub(crate) fn damaged(&self, resolved: &ResolvedExperiment) -> Option<(PathBuf, String)> {
         self.files(resolved).into_iter().find_map(|(path, state, _)| match state {
             State::Unreadable(problem) => Some((path, problem)),
             _ => None,
@@ -76,11 +76,11 @@ impl Disk {
 
 /// A results file that was made from other weights than those that lie there now.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outdated {
+pub(crate) struct Outdated {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Whose weights have changed, in a person's words.
-    pub cell: String,
+    pub(crate) cell: String,
 }
 
 impl Disk {
@@ -88,7 +88,7 @@ impl Disk {
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
     /// extra, and a checkpoint that was merely copied is not taken for another one.
-    pub fn outdated(&self, resolved: &ResolvedExperiment, plan: &Plan) -> Option<Outdated> {
+    pub(crate) fn outdated(&self, resolved: &ResolvedExperiment, plan: &Plan) -> Option<Outdated> {
         let mut hashes = Hashes::default();
         let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));
         parts.find_map(|(cell, part)| {
@@ -159,7 +159,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 }
 
 /// Every table with every model.
-pub fn pairs(resolved: &ResolvedExperiment) -> impl Iterator<Item = (TableOf<'_>, &Model)> {
+pub(crate) fn pairs(resolved: &ResolvedExperiment) -> impl Iterator<Item = (TableOf<'_>, &Model)> {
     let tables = resolved.experiment.probes.iter().flat_map(|probe| probe.tables());
     tables.flat_map(|table| resolved.models.iter().map(move |model| (table, model)))
 }

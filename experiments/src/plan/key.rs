@@ -13,27 +13,27 @@ use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::Counts;
 
 /// Key of the metadatan entry that holds the hash of the configuration: the cell's key.
-pub const KEY: &str = "config_hash";
+pub(crate) const KEY: &str = "config_hash";
 
 /// Key of the metadatan entry that holds the hash of the weights.
-pub const WEIGHTS_HASH: &str = "weights_hash";
+pub(crate) const WEIGHTS_HASH: &str = "weights_hash";
 
 /// Key of the metadatan entry that holds the hashes of parts of the weights.
-pub const TENSOR_HASHES: &str = "tensor_hashes";
+pub(crate) const TENSOR_HASHES: &str = "tensor_hashes";
 
 /// Key of the metadatan entry that holds the hashes of the weights of the other checkpoints that were read.
-pub const SOURCE_WEIGHTS_HASH: &str = "source_weights_hash";
+pub(crate) const SOURCE_WEIGHTS_HASH: &str = "source_weights_hash";
 
 /// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
 /// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CellConfig {
+pub(crate) struct CellConfig {
     json: Value,
 }
 
 impl CellConfig {
     /// The configuration of a table on one checkpoint of the model that the results call `label`.
-    pub fn new(resolved: &ResolvedExperiment, table: TableOf<'_>, label: &str, step: Option<Step>) -> Self {
+    pub(crate) fn new(resolved: &ResolvedExperiment, table: TableOf<'_>, label: &str, step: Option<Step>) -> Self {
         let (experiment, probe) = (&resolved.experiment, table.probe);
         let machine = &experiment.machine;
         let mut json = json!({
@@ -67,17 +67,17 @@ impl CellConfig {
     }
 
     /// The canonical JSON.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         canonical(&self.json)
     }
 
     /// The cell's key: a hash of the canonical JSON.
-    pub fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         blake3::hash(self.text().as_bytes()).to_hex().to_string()
     }
 
     /// The metadata of the cell's file: how its table came to be, and nothing that differs between two identical runs.
-    pub fn metadata(&self, ran_on: &RanOn) -> BTreeMap<String, String> {
+    pub(crate) fn metadata(&self, ran_on: &RanOn) -> BTreeMap<String, String> {
         let mut metadata: BTreeMap<String, String> = [
             ("config", self.text()),
             (KEY, self.key()),
@@ -109,22 +109,22 @@ impl CellConfig {
 
 /// What a cell turned out to run on.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RanOn {
+pub(crate) struct RanOn {
     /// Hash of the weights, where all of them were read.
-    pub weights_hash: Option<String>,
+    pub(crate) weights_hash: Option<String>,
     /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
     /// Where of one of them only some tensors were read, those stand there by their own names.
-    pub tensor_hashes: String,
+    pub(crate) tensor_hashes: String,
     /// What the device calls itself, where it is a GPU: the last digits may differ from card to card.
-    pub device_name: Option<String>,
+    pub(crate) device_name: Option<String>,
     /// Hash of the tokenizer's file, where the model has one.
-    pub tokenizer_hash: Option<String>,
+    pub(crate) tokenizer_hash: Option<String>,
     /// Hashes of the weights of the other checkpoints that the probe read, a JSON object by step, where it read some.
-    pub source_weights_hash: Option<String>,
+    pub(crate) source_weights_hash: Option<String>,
     /// How many pairs of prompts the probe used and left out, where it reads pairs.
-    pub pairs: Option<Counts>,
+    pub(crate) pairs: Option<Counts>,
     /// What stands at the positions of its pairs, a JSON list, where all pairs have the same.
-    pub positions: Option<String>,
+    pub(crate) positions: Option<String>,
 }
 
 /// `{"kind": ..., every field with its default}`.

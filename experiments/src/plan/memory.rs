@@ -23,11 +23,11 @@ const WINDOW: u64 = 32 << 20;
 
 /// What a machine has to offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resources {
+pub(crate) struct Resources {
     /// Bytes that the process may take, where anybody knows.
-    pub memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// Tensors that are decoded at the same time.
-    pub cores: usize,
+    pub(crate) cores: usize,
 }
 
 /// What loading something holds while it goes on, and what it leaves.
@@ -41,7 +41,7 @@ struct LoadBytes {
 
 /// The weights of one checkpoint in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WeightBytes {
+pub(crate) struct WeightBytes {
     all: LoadBytes,
     block: LoadBytes,
     unembed: LoadBytes,
@@ -51,7 +51,7 @@ pub struct WeightBytes {
 
 impl WeightBytes {
     /// The weights of a checkpoint whose files have `bytes`; `logits` says whether its unembedding is read.
-    pub fn of(config: &NeoxConfig, logits: bool, bytes: Option<u64>, dtype: Precision, cores: usize) -> Self {
+    pub(crate) fn of(config: &NeoxConfig, logits: bool, bytes: Option<u64>, dtype: Precision, cores: usize) -> Self {
         let stored = stored_width(config, bytes);
         let wanted = |param: &Param| logits || *param != Param::Unembed;
         let load = |which: &dyn Fn(&Param) -> bool| load(config, which, stored, dtype, cores);
@@ -64,7 +64,7 @@ impl WeightBytes {
     }
 
     /// Bytes that they take while others compute.
-    pub fn idle(&self, residency: Residency) -> u64 {
+    pub(crate) fn idle(&self, residency: Residency) -> u64 {
         match residency {
             Residency::ResidentAhead | Residency::Resident => self.all.kept,
             Residency::StreamedAhead => (2 * self.block.kept).max(self.unembed.kept),
@@ -73,7 +73,7 @@ impl WeightBytes {
     }
 
     /// Bytes that they take while they are read for the first time.
-    pub fn loading(&self, residency: Residency) -> u64 {
+    pub(crate) fn loading(&self, residency: Residency) -> u64 {
         match residency {
             Residency::ResidentAhead | Residency::Resident => self.all.peak,
             Residency::StreamedAhead | Residency::Streamed => self.fingerprints,
@@ -100,19 +100,19 @@ impl WeightBytes {
 
 /// What a cell asks for.
 #[derive(Clone, Debug, Default)]
-pub struct Demand {
+pub(crate) struct Demand {
     /// Its own weights.
-    pub weights: WeightBytes,
+    pub(crate) weights: WeightBytes,
     /// What its probes hold besides.
-    pub work: ProbeCost,
+    pub(crate) work: ProbeCost,
     /// Bytes of the other checkpoints that they read, by where weights are.
-    pub sources: Vec<WeightBytes>,
+    pub(crate) sources: Vec<WeightBytes>,
 }
 
 impl Demand {
     /// Bytes of the process at the peak. `follows`: another checkpoint has computed before, and the allocator has not yet given back
     /// its activations. `next`: the weights of the checkpoint that comes after it, if one does.
-    pub fn peak(&self, residency: Residency, follows: bool, next: Option<&WeightBytes>) -> u64 {
+    pub(crate) fn peak(&self, residency: Residency, follows: bool, next: Option<&WeightBytes>) -> u64 {
         let sources: u64 = self.sources.iter().map(|source| source.idle(residency)).sum();
         let ahead = next.filter(|_| residency.loads_ahead()).map_or(0, |next| next.loading(residency));
         let computing = self.weights.computing(residency, &self.work) + ahead;
@@ -122,7 +122,7 @@ impl Demand {
 }
 
 /// The first residency whose peak fits, and the smallest where none does.
-pub fn choose(resources: &Resources, peak: impl Fn(Residency) -> u64) -> Residency {
+pub(crate) fn choose(resources: &Resources, peak: impl Fn(Residency) -> u64) -> Residency {
     let fits = |residency: &Residency| resources.memory.is_none_or(|memory| peak(*residency) <= memory);
     Residency::ALL.into_iter().find(fits).unwrap_or(Residency::Streamed)
 }
@@ -171,7 +171,7 @@ fn sizes(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool) -> Vec<u64> {
 }
 
 /// Bytes of an activation in that precision: half types are for weights alone.
-pub fn width(dtype: Precision) -> u64 {
+pub(crate) fn width(dtype: Precision) -> u64 {
     match dtype {
         Precision::F32 | Precision::F16 | Precision::Bf16 => 4,
         Precision::F64 => 8,

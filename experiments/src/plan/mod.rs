@@ -25,15 +25,15 @@ use crate::plan::key::CellConfig;
 use crate::plan::memory::{Demand, Resources, WeightBytes};
 use crate::resolved::weight_scope::{Location, WeightScope};
 use crate::resolved::{Model, ResolvedExperiment};
-pub use sources::PlannedSource;
+pub(crate) use sources::PlannedSource;
 use sources::asked_for;
 
 use cell::open_probes;
-pub use cell::{Cell, Part, State};
-pub use totals::{Fetching, Totals};
+pub(crate) use cell::{Cell, Part, State};
+pub(crate) use totals::{Fetching, Totals};
 
 /// What the plan must know of the world.
-pub trait Facts {
+pub(crate) trait Facts {
     /// Where the weights of a checkpoint are.
     fn location(&self, model: &Model, step: Option<Step>) -> Location;
     /// What the machine has to offer now.
@@ -46,24 +46,24 @@ pub trait Facts {
 
 /// The cells of an experiment, in the order in which they run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The cells: model by model, step by step.
-    pub cells: Vec<Cell>,
+    pub(crate) cells: Vec<Cell>,
     /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
-    pub sources: Vec<PlannedSource>,
+    pub(crate) sources: Vec<PlannedSource>,
     /// Where the weights of all cells are while they compute: what the memory allows.
-    pub residency: Residency,
+    pub(crate) residency: Residency,
     /// Bytes that the process may take, where anybody knows.
-    pub bound: Option<u64>,
+    pub(crate) bound: Option<u64>,
     /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad ones.
-    pub left_out: Vec<Cell>,
+    pub(crate) left_out: Vec<Cell>,
     /// The weights of the cells that are done: a later cell may turn out to have the same.
     seen: Seen,
 }
 
 impl Plan {
     /// Plans the experiment; `limit` keeps the first cells only.
-    pub fn make(resolved: &ResolvedExperiment, facts: &impl Facts, limit: Option<usize>) -> Self {
+    pub(crate) fn make(resolved: &ResolvedExperiment, facts: &impl Facts, limit: Option<usize>) -> Self {
         let all = resolved
             .models
             .iter()
@@ -82,17 +82,20 @@ impl Plan {
     }
 
     /// The weights of the cells that are done.
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.seen.clone()
     }
 
     /// The cells to do whose checkpoints are known to be bad.
-    pub fn bad(&self) -> impl Iterator<Item = &Cell> {
+    pub(crate) fn bad(&self) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(|cell| !cell.is_done() && cell.verdict.status.is_bad())
     }
 
     /// The other checkpoints that cells read which are known to be bad.
-    pub fn bad_sources<'a>(&'a self, resolved: &'a ResolvedExperiment) -> impl Iterator<Item = (String, Verdict)> + 'a {
+    pub(crate) fn bad_sources<'a>(
+        &'a self,
+        resolved: &'a ResolvedExperiment,
+    ) -> impl Iterator<Item = (String, Verdict)> + 'a {
         self.sources.iter().filter_map(|source| {
             let (model, step) = (&resolved.models[source.model], Step::from_label(source.label));
             let verdict = model.verdict(&resolved.known, Some(step));
@@ -101,12 +104,12 @@ impl Plan {
     }
 
     /// Bytes of the largest checkpoint that is to be fetched.
-    pub fn largest_fetch(&self) -> u64 {
+    pub(crate) fn largest_fetch(&self) -> u64 {
         self.cells.iter().map(|cell| cell.location.bytes_to_fetch()).max().unwrap_or(0)
     }
 
     /// Cells that are done.
-    pub fn n_done(&self) -> usize {
+    pub(crate) fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
     }
 }

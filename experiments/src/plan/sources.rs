@@ -8,19 +8,19 @@ use crate::resolved::weight_scope::Location;
 
 /// A checkpoint that some open probes of a model read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlannedSource {
+pub(crate) struct PlannedSource {
     /// Index of the model in the experiment.
-    pub model: usize,
+    pub(crate) model: usize,
     /// The label of its step.
-    pub label: u32,
+    pub(crate) label: u32,
     /// Whether one of those probes reads logits.
-    pub unembed: bool,
+    pub(crate) unembed: bool,
     /// Where its weights are.
-    pub location: Location,
+    pub(crate) location: Location,
 }
 
 /// The labels that probes ask for, each once, with whether one of the askers reads logits.
-pub fn asked_for<'a>(probes: impl IntoIterator<Item = &'a ProbeSpec>) -> BTreeMap<u32, bool> {
+pub(crate) fn asked_for<'a>(probes: impl IntoIterator<Item = &'a ProbeSpec>) -> BTreeMap<u32, bool> {
     let mut labels = BTreeMap::new();
     for probe in probes {
         for label in probe.source_checkpoints() {

@@ -10,15 +10,15 @@ use crate::config::{Experiment, InputError, Located, Problem, read_text};
 
 /// The files of an experiment. Paths count from where the command runs, as the folders of models do.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// Their contents.
-    pub contents: Files,
+    pub(crate) contents: Files,
     hashes: BTreeMap<PathBuf, String>,
 }
 
 impl Inputs {
     /// Reads every file that a probe names, each once; what cannot be read is a problem of the first probe that names it.
-    pub fn of(experiment: &Experiment) -> (Self, Vec<Located>) {
+    pub(crate) fn of(experiment: &Experiment) -> (Self, Vec<Located>) {
         let (mut inputs, mut problems) = (Self::default(), Vec::new());
         for probe in &experiment.probes {
             for path in probe.spec.files() {
@@ -42,12 +42,12 @@ impl Inputs {
     }
 
     /// Whether every file that the probe names was read.
-    pub fn has_all_of(&self, spec: &ProbeSpec) -> bool {
+    pub(crate) fn has_all_of(&self, spec: &ProbeSpec) -> bool {
         spec.files().into_iter().all(|path| self.contents.get(path).is_some())
     }
 
     /// The hashes of these files by their paths; `None` where there are none, so that what names no file stays as it is.
-    pub fn hashes_of(&self, paths: &[&Path]) -> Option<Value> {
+    pub(crate) fn hashes_of(&self, paths: &[&Path]) -> Option<Value> {
         let hash = |path: &&Path| Some((path.to_str()?.to_owned(), json!(self.hashes.get(*path)?)));
         (!paths.is_empty()).then(|| Value::Object(paths.iter().filter_map(hash).collect()))
     }

@@ -27,43 +27,43 @@ use crate::resolved::pins::Pins;
 use crate::resolved::weight_scope::check_profile;
 
 /// The id of the BOS token: `<|endoftext|>` in the suite's tokenizer, and the first id in vocabularies without one.
-pub const BOS: u32 = 0;
+pub(crate) const BOS: u32 = 0;
 
 /// An experiment and the models it runs on.
-pub struct ResolvedExperiment {
+pub(crate) struct ResolvedExperiment {
     /// The experiment.
-    pub experiment: Experiment,
+    pub(crate) experiment: Experiment,
     /// Its models, in the order of the file.
-    pub models: Vec<Model>,
+    pub(crate) models: Vec<Model>,
     /// The files that its probes name.
-    pub inputs: Inputs,
+    pub(crate) inputs: Inputs,
     /// Defects that are known beyond those that ship with the program.
-    pub known: KnownDefects,
+    pub(crate) known: KnownDefects,
     /// What drives the device that it computes on.
-    pub backend: Backend,
+    pub(crate) backend: Backend,
 }
 
 /// One model of an experiment.
-pub struct Model {
+pub(crate) struct Model {
     /// What the results call it.
-    pub label: String,
+    pub(crate) label: String,
     /// Where its checkpoints are.
-    pub store: Box<dyn Checkpoints + Send + Sync>,
+    pub(crate) store: Box<dyn Checkpoints + Send + Sync>,
     /// What a lock file says of it.
-    pub pins: Option<Pins>,
+    pub(crate) pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
-    pub steps: Vec<Option<Step>>,
+    pub(crate) steps: Vec<Option<Step>>,
     /// Its shape.
-    pub config: NeoxConfig,
+    pub(crate) config: NeoxConfig,
     /// Its vocabulary.
-    pub vocabulary: Vocabulary,
+    pub(crate) vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.
-    pub tokenizer: Option<Tokenizer>,
+    pub(crate) tokenizer: Option<Tokenizer>,
 }
 
 impl Model {
     /// What is known about a checkpoint before it is read.
-    pub fn verdict(&self, known: &KnownDefects, step: Option<Step>) -> Verdict {
+    pub(crate) fn verdict(&self, known: &KnownDefects, step: Option<Step>) -> Verdict {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
@@ -73,19 +73,19 @@ impl Model {
     }
 
     /// The hashes of the weights that a step is pinned to.
-    pub fn pinned_weights(&self, step: Option<Step>) -> Option<Vec<String>> {
+    pub(crate) fn pinned_weights(&self, step: Option<Step>) -> Option<Vec<String>> {
         let files = self.pins.as_ref()?.needed(step)?.ok()?;
         let weights = files.iter().filter(|file| file.is_weights());
         Some(weights.map(|file| file.hash.to_string()).collect())
     }
 
     /// What the lists of known defects say about a checkpoint.
-    pub fn listed(&self, known: &KnownDefects, step: Option<Step>) -> Option<Verdict> {
+    pub(crate) fn listed(&self, known: &KnownDefects, step: Option<Step>) -> Option<Verdict> {
         step.and_then(|step| known.verdict(&self.label, self.store.suite_id(), step))
     }
 
     /// What the probes of an experiment may know of the model before any weights are read.
-    pub fn context<'a>(&'a self, experiment: &Experiment, files: &'a Files) -> Context<'a> {
+    pub(crate) fn context<'a>(&'a self, experiment: &Experiment, files: &'a Files) -> Context<'a> {
         Context {
             config: &self.config,
             vocab: self.vocabulary.size,
@@ -100,7 +100,7 @@ impl Model {
 
 impl ResolvedExperiment {
     /// Opens the models of an experiment and checks it against them.
-    pub fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
+    pub(crate) fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
         let known = known(&experiment).unwrap_or_else(|problem| {
             problems.push(Located::new(problem, 0..0));

@@ -11,11 +11,11 @@ use crate::config::{ModelInfoError, read_config, read_tokenizer};
 
 /// The ids of a model that are tokens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Vocabulary {
+pub(crate) struct Vocabulary {
     /// Number of ids that are not padding.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Hash of the tokenizer's file, where the model has one.
-    pub tokenizer_hash: Option<String>,
+    pub(crate) tokenizer_hash: Option<String>,
 }
 
 /// The shape and the tokenizer of the first chosen checkpoint that has files.
@@ -60,7 +60,7 @@ fn published_shape(id: ModelId) -> NeoxConfig {
 }
 
 /// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
-pub fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
+pub(crate) fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
     let of_suite = suite_id.map(|_| suite().tokenizer_ids());
     let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
     Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }

@@ -10,11 +10,11 @@ use crate::resolved::positions;
 
 /// How many pairs a probe uses and leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Pairs that are run.
-    pub used: usize,
+    pub(crate) used: usize,
     /// Pairs of its file that cannot be.
-    pub dropped: usize,
+    pub(crate) dropped: usize,
 }
 
 /// The pairs of one probe on one model.
@@ -29,11 +29,11 @@ struct ProbePairs {
 /// The pairs of every probe that reads some, by the index of the model and that of the probe: models differ in their tokenizers,
 /// and so in which pairs they can use.
 #[derive(Clone, Debug, Default)]
-pub struct PairCounts(BTreeMap<(usize, usize), ProbePairs>);
+pub(crate) struct PairCounts(BTreeMap<(usize, usize), ProbePairs>);
 
 impl PairCounts {
     /// Counts the pairs of an experiment, which was checked: pairs that cannot be made have ended it before.
-    pub fn of(resolved: &ResolvedExperiment) -> Self {
+    pub(crate) fn of(resolved: &ResolvedExperiment) -> Self {
         let mut pair_counts = BTreeMap::new();
         for (at, model) in resolved.models.iter().enumerate() {
             let context = model.context(&resolved.experiment, &resolved.inputs.contents);
@@ -49,20 +49,20 @@ impl PairCounts {
     }
 
     /// How many pairs a probe uses on a model; `None` for a probe without pairs.
-    pub fn counts(&self, model: usize, probe: usize) -> Option<Counts> {
+    pub(crate) fn counts(&self, model: usize, probe: usize) -> Option<Counts> {
         self.0
             .get(&(model, probe))
             .map(|pairs_of_probe| Counts { used: pairs_of_probe.used, dropped: pairs_of_probe.dropped.len() })
     }
 
     /// What stands at the positions of a probe's pairs on a model, as a JSON list; `None` where that differs from pair to pair.
-    pub fn positions(&self, model: usize, probe: usize) -> Option<String> {
+    pub(crate) fn positions(&self, model: usize, probe: usize) -> Option<String> {
         let positions = self.0.get(&(model, probe))?.positions.as_ref()?;
         Some(json!(positions).to_string())
     }
 
     /// A line per probe that leaves pairs out; where models differ in it, a line for each of them.
-    pub fn notes(&self, resolved: &ResolvedExperiment) -> Vec<String> {
+    pub(crate) fn notes(&self, resolved: &ResolvedExperiment) -> Vec<String> {
         let probes = resolved.experiment.probes.iter().enumerate();
         probes.flat_map(|(index, probe)| self.notes_of(index, &probe.name, resolved)).collect()
     }
@@ -79,7 +79,7 @@ impl PairCounts {
     }
 
     /// Everything, for machines: per probe and model the pairs used, and those left out with their lines and reasons.
-    pub fn json(&self, resolved: &ResolvedExperiment) -> Value {
+    pub(crate) fn json(&self, resolved: &ResolvedExperiment) -> Value {
         let row = |((model, probe), pairs_of_probe): (&(usize, usize), &ProbePairs)| {
             let left_out = |one: &Dropped| json!({ "line": one.source, "reason": one.reason.to_string() });
             json!({

@@ -9,9 +9,9 @@ use crate::integrity::{Duplicates, Status, Verdict};
 
 /// The pinned branches of one model.
 #[derive(Clone, Debug)]
-pub struct Pins {
+pub(crate) struct Pins {
     /// The repository.
-    pub repo: Repo,
+    pub(crate) repo: Repo,
     branches: BTreeMap<String, Pin>,
     duplicates: Duplicates,
     /// Hashes of weights that several steps have.
@@ -20,7 +20,7 @@ pub struct Pins {
 
 impl Pins {
     /// What a lock says of a model; `None` where it does not name the model.
-    pub fn of(lock: &Lock, id: ModelId) -> Option<Self> {
+    pub(crate) fn of(lock: &Lock, id: ModelId) -> Option<Self> {
         let (repo, branches) = lock.repos.iter().find(|(repo, _)| repo.as_str() == id.hub_name())?;
         let steps = branches.iter().filter_map(|(branch, pin)| Some((branch.parse().ok()?, &pin.files[..])));
         // The main branch is the last step: another step with its weights is wrong.
@@ -30,29 +30,29 @@ impl Pins {
     }
 
     /// The pin of a step, or of the main branch.
-    pub fn pin(&self, step: Option<Step>) -> Option<&Pin> {
+    pub(crate) fn pin(&self, step: Option<Step>) -> Option<&Pin> {
         self.branches.get(&branch(step))
     }
 
     /// Bytes of what a run on a step needs; `None` where the step is not pinned, or holds no weights.
-    pub fn bytes(&self, step: Option<Step>) -> Option<u64> {
+    pub(crate) fn bytes(&self, step: Option<Step>) -> Option<u64> {
         let files = self.needed(step)?.ok()?;
         Some(files.iter().map(|file| file.size).sum())
     }
 
     /// The commits by their branches.
-    pub fn commits(&self) -> BTreeMap<String, String> {
+    pub(crate) fn commits(&self) -> BTreeMap<String, String> {
         self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
     }
 
     /// The files that a run on a step needs, of the form of weights that no other step has where there is a choice; `None` where
     /// the step is not pinned.
-    pub fn needed(&self, step: Option<Step>) -> Option<Result<Vec<&RemoteFile>, LockError>> {
+    pub(crate) fn needed(&self, step: Option<Step>) -> Option<Result<Vec<&RemoteFile>, LockError>> {
         Some(self.pin(step)?.needed(&self.shared))
     }
 
     /// What the published hashes say against a step; `None` where they say nothing, or the step is not pinned.
-    pub fn verdict(&self, step: Step) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, step: Step) -> Option<Verdict> {
         match self.needed(Some(step))? {
             Err(_) if self.pin(Some(step)).is_some_and(|pin| pin.commit == absent()) => {
                 Some(Verdict::because(Status::Missing, "the hub has no such branch"))
@@ -64,12 +64,12 @@ impl Pins {
     }
 
     /// The steps with the same weights as this one, itself among them; the main branch counts as the last step.
-    pub fn family(&self, step: Step) -> BTreeSet<Step> {
+    pub(crate) fn family(&self, step: Step) -> BTreeSet<Step> {
         self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
     }
 
     /// What speaks for a step although one form of its weights is that of another step: the other form, which is read, is not.
-    pub fn rescue(&self, step: Step) -> Option<Verdict> {
+    pub(crate) fn rescue(&self, step: Step) -> Option<Verdict> {
         let files = self.needed(Some(step))?.ok()?;
         let pin = self.pin(Some(step))?;
         let bad = pin.files.iter().find(|file| self.shared.contains(&file.hash))?;
@@ -81,12 +81,12 @@ impl Pins {
 }
 
 /// Git's null commit, to which a branch is pinned that the hub does not have.
-pub fn absent() -> Commit {
+pub(crate) fn absent() -> Commit {
     "0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty zeros are the digits of a commit"))
 }
 
 /// The branch of a step; `main` for the model without one.
-pub fn branch(step: Option<Step>) -> String {
+pub(crate) fn branch(step: Option<Step>) -> String {
     step.map_or("main".to_owned(), |step| step.to_string())
 }
 

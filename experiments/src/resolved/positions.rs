@@ -6,7 +6,7 @@ use pythia_probes::pairs::Pair;
 /// A text for each position of the clean prompts: the token where all pairs have the same, else the name of the position in brackets
 /// where all pairs call it so, else nothing. `None` where the prompts differ in length, so that a position means nothing, or where no
 /// position has a text.
-pub fn of(pairs: &[Pair], tokenizer: Option<&Tokenizer>, bos: u32) -> Option<Vec<String>> {
+pub(crate) fn of(pairs: &[Pair], tokenizer: Option<&Tokenizer>, bos: u32) -> Option<Vec<String>> {
     let first = pairs.first()?;
     if pairs.iter().any(|pair| pair.clean.len() != first.clean.len()) {
         return None;

@@ -15,7 +15,7 @@ use crate::resolved::Model;
 /// Where the weights of a checkpoint are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Location {
+pub(crate) enum Location {
     /// Here.
     Here {
         /// Bytes of the weights.
@@ -34,7 +34,7 @@ pub enum Location {
 
 impl Location {
     /// Bytes to read, once they are here.
-    pub fn bytes(self) -> Option<u64> {
+    pub(crate) fn bytes(self) -> Option<u64> {
         match self {
             Location::Here { bytes } | Location::Hub { bytes, .. } => Some(bytes),
             Location::Nowhere => None,
@@ -42,32 +42,32 @@ impl Location {
     }
 
     /// Bytes to fetch.
-    pub fn bytes_to_fetch(self) -> u64 {
+    pub(crate) fn bytes_to_fetch(self) -> u64 {
         if let Location::Hub { bytes, .. } = self { bytes } else { 0 }
     }
 }
 
 /// What is read of one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WeightScope {
+pub(crate) struct WeightScope {
     /// Whether a model is run, for which all weights are loaded.
-    pub model: bool,
+    pub(crate) model: bool,
     /// The parameters that probes of weights alone read.
-    pub params: BTreeSet<Param>,
+    pub(crate) params: BTreeSet<Param>,
     /// Whether no probe of the whole experiment runs a model. Only then single tensors are fetched: what a table says of its checkpoint
     /// would else depend on whether the other probes were done already.
-    pub alone: bool,
+    pub(crate) alone: bool,
 }
 
 impl WeightScope {
     /// All of a checkpoint.
-    pub const MODEL: &'static Self = {
+    pub(crate) const MODEL: &'static Self = {
         static MODEL: WeightScope = WeightScope { model: true, params: BTreeSet::new(), alone: false };
         &MODEL
     };
 
     /// What some probes of an experiment read.
-    pub fn of(experiment: &Experiment, config: &NeoxConfig, probes: &[usize]) -> Self {
+    pub(crate) fn of(experiment: &Experiment, config: &NeoxConfig, probes: &[usize]) -> Self {
         let specs = || probes.iter().map(|probe| &experiment.probes[*probe].spec);
         // A choice that cannot be made has ended the experiment before.
         let params = specs().filter_map(|spec| spec.weights_only(config)?.ok()).flatten().collect();
@@ -77,12 +77,12 @@ impl WeightScope {
     }
 
     /// The parameters that are enough, where single tensors may be fetched.
-    pub fn single_tensors(&self) -> Option<&BTreeSet<Param>> {
+    pub(crate) fn single_tensors(&self) -> Option<&BTreeSet<Param>> {
         (!self.model && self.alone).then_some(&self.params)
     }
 
     /// Where that is, given where the whole checkpoint is.
-    pub fn location(&self, model: &Model, step: Option<Step>, whole: Location) -> Location {
+    pub(crate) fn location(&self, model: &Model, step: Option<Step>, whole: Location) -> Location {
         let bytes = |all: u64| bytes(&model.config, &self.params, all);
         let by_range = || self.single_tensors().is_some() && has_safetensors(model, step);
         match whole {
@@ -109,7 +109,7 @@ fn has_safetensors(model: &Model, step: Option<Step>) -> bool {
 ///
 /// # Errors
 /// [`ProbeError::AsPublished`] where the experiment folds.
-pub fn check_profile(spec: &ProbeSpec, config: &NeoxConfig, weights: Profile) -> Result<(), ProbeError> {
+pub(crate) fn check_profile(spec: &ProbeSpec, config: &NeoxConfig, weights: Profile) -> Result<(), ProbeError> {
     if weights == Profile::AsPublished || spec.weights_only(config).is_none() {
         return Ok(());
     }
@@ -117,7 +117,7 @@ pub fn check_profile(spec: &ProbeSpec, config: &NeoxConfig, weights: Profile) ->
 }
 
 /// The hashes of what a probe reads of a checkpoint. They are the same whether other probes had more read at the same time or not.
-pub fn weights_read(spec: &ProbeSpec, config: &NeoxConfig, all: &PartHashes) -> PartHashes {
+pub(crate) fn weights_read(spec: &ProbeSpec, config: &NeoxConfig, all: &PartHashes) -> PartHashes {
     match spec.weights_only(config) {
         Some(Ok(only)) => all.of(config, &only),
         _ => all.clone(),

@@ -8,30 +8,31 @@ use std::path::{Path, PathBuf};
 use pythia_core::suite::Step;
 
 use crate::files::table::file_of;
+use crate::terminal::{Exit, Explained};
 
 /// One table of one model.
 #[derive(Clone, Debug, PartialEq)]
-pub struct IndexedTable {
+pub(crate) struct IndexedTable {
     /// The table's folder.
-    pub table: String,
+    pub(crate) table: String,
     /// What the results call the model.
-    pub model: String,
+    pub(crate) model: String,
     /// The parts by their checkpoints, ascending; that of a single model stands under `None`.
-    pub parts: BTreeMap<Option<Step>, PathBuf>,
+    pub(crate) parts: BTreeMap<Option<Step>, PathBuf>,
 }
 
 /// What was found in an output folder.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResultsIndex {
+pub(crate) struct ResultsIndex {
     /// By table and model.
-    pub all: Vec<IndexedTable>,
+    pub(crate) all: Vec<IndexedTable>,
     /// Parquet files that a run does not write: a scan of the folder would read them with the others.
-    pub strays: Vec<PathBuf>,
+    pub(crate) strays: Vec<PathBuf>,
 }
 
 /// Results that cannot be listed.
 #[derive(Debug, thiserror::Error)]
-pub enum IndexError {
+pub(crate) enum IndexError {
     /// The folder has no results.
     #[error("{} is no output folder of `pythia run`: there is no folder `results` in it", path.display())]
     NoResults {
@@ -48,12 +49,28 @@ pub enum IndexError {
     },
 }
 
+impl Explained for IndexError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoResults { .. } => Exit::Usage,
+            Self::List { .. } => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::NoResults { .. } => Some("name the folder that the run writes to, its --out".into()),
+            Self::List { .. } => None,
+        }
+    }
+}
+
 impl ResultsIndex {
     /// Lists the results of an output folder; nothing is opened.
     ///
     /// # Errors
     /// [`IndexError`].
-    pub fn of(out: &Path) -> Result<Self, IndexError> {
+    pub(crate) fn of(out: &Path) -> Result<Self, IndexError> {
         let results = out.join("results");
         if !results.is_dir() {
             return Err(IndexError::NoResults { path: out.into() });
@@ -69,14 +86,14 @@ impl ResultsIndex {
     }
 
     /// Where a part lies, if it is there.
-    pub fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
+    pub(crate) fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
         let key = |entry: &IndexedTable| (entry.table.as_str(), entry.model.as_str()).cmp(&(table, model));
         let at = self.all.binary_search_by(key).ok()?;
         self.all[at].parts.get(&step).map(PathBuf::as_path)
     }
 
     /// Whether there is a part.
-    pub fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
+    pub(crate) fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
         self.part(table, model, step).is_some()
     }
 

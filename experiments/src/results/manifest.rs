@@ -14,34 +14,35 @@ use crate::config::{InputError, read_text};
 use crate::files::sink;
 use crate::integrity::{CHECKPOINTS, OnBad};
 use crate::results::index::ResultsIndex;
+use crate::terminal::{Exit, Explained};
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The experiment's name.
-    pub name: String,
+    pub(crate) name: String,
     /// Hash of the record, as the journal has it.
-    pub hash: String,
+    pub(crate) hash: String,
     /// The models, in the order of the experiment.
-    pub models: Vec<ManifestModel>,
+    pub(crate) models: Vec<ManifestModel>,
     /// The folders of the tables, in the order of the probes.
-    pub tables: Vec<String>,
+    pub(crate) tables: Vec<String>,
     /// Whether bad checkpoints are left out.
-    pub skips_bad: bool,
+    pub(crate) skips_bad: bool,
 }
 
 /// One model of an experiment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ManifestModel {
+pub(crate) struct ManifestModel {
     /// What the results call it.
-    pub label: String,
+    pub(crate) label: String,
     /// Its checkpoints, none for a single model's only one.
-    pub steps: Vec<Option<Step>>,
+    pub(crate) steps: Vec<Option<Step>>,
 }
 
 /// A record that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
+pub(crate) enum ManifestError {
     /// The folder of records cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List {
@@ -69,6 +70,12 @@ pub enum ManifestError {
         /// The name.
         name: String,
     },
+}
+
+impl Explained for ManifestError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
 }
 
 /// As much of a record as says what there should be.
@@ -100,7 +107,7 @@ impl Manifest {
     ///
     /// # Errors
     /// A folder or file that cannot be read, and a record that is none.
-    pub fn all(out: &Path) -> Result<Vec<Self>, ManifestError> {
+    pub(crate) fn all(out: &Path) -> Result<Vec<Self>, ManifestError> {
         let folder = out.join("state");
         let failed = |source| ManifestError::List { path: folder.clone(), source };
         let entries = match fs::read_dir(&folder) {
@@ -142,13 +149,13 @@ impl Manifest {
     }
 
     /// Every checkpoint of every model, in the order of the plan.
-    pub fn cells(&self) -> impl Iterator<Item = (&str, Option<Step>)> {
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (&str, Option<Step>)> {
         self.models.iter().flat_map(|model| model.steps.iter().map(|step| (model.label.as_str(), *step)))
     }
 
     /// Whether a checkpoint was left out as bad: that was asked for, nothing was made of it, and its row in the table of checkpoints
     /// says what is wrong with it.
-    pub fn left_out(&self, index: &ResultsIndex, model: &str, step: Option<Step>) -> bool {
+    pub(crate) fn left_out(&self, index: &ResultsIndex, model: &str, step: Option<Step>) -> bool {
         let untouched = || self.tables.iter().all(|table| !index.has(table, model, step));
         let status = || sink::first_text(index.part(CHECKPOINTS, model, step)?, "checkpoint_status");
         self.skips_bad && untouched() && status().is_some_and(|status| status != "ok" && status != "unverified")
@@ -156,7 +163,7 @@ impl Manifest {
 }
 
 /// A checkpoint in a person's words, as in the journal.
-pub fn cell_name(model: &str, step: Option<Step>) -> String {
+pub(crate) fn cell_name(model: &str, step: Option<Step>) -> String {
     step.map_or(model.to_owned(), |step| format!("{model} {step}"))
 }
 

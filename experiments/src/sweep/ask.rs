@@ -12,7 +12,7 @@ use crate::plan::Cell;
 use crate::resolved::BOS;
 
 /// What one probe answered.
-type ComputedCell = Result<Answer, ProbeError>;
+type ProbeAnswer = Result<Answer, ProbeError>;
 
 impl Sweep<'_> {
     /// The answers of probes in their order, or what is wrong with the weights. The model lives in here only, so that its memory is free
@@ -23,7 +23,7 @@ impl Sweep<'_> {
         mut loaded: Loaded,
         probes: &[usize],
         sources: &SourceModels,
-    ) -> Result<Vec<ComputedCell>, WeightError> {
+    ) -> Result<Vec<ProbeAnswer>, WeightError> {
         let config = &self.resolved.models[cell.model].config;
         let alone = |probe: &&usize| self.spec(**probe).weights_only(config).is_some();
         let (of_weights, of_model): (Vec<usize>, Vec<usize>) = probes.iter().partition(alone);
@@ -37,12 +37,7 @@ impl Sweep<'_> {
         Ok(answers.into_values().collect())
     }
 
-    fn ask_weights(
-        &self,
-        cell: &Cell,
-        parts: &SomeWeights,
-        probes: &[usize],
-    ) -> Result<Vec<ComputedCell>, WeightError> {
+    fn ask_weights(&self, cell: &Cell, parts: &SomeWeights, probes: &[usize]) -> Result<Vec<ProbeAnswer>, WeightError> {
         let model = &self.resolved.models[cell.model];
         let context = model.context(&self.resolved.experiment, &self.resolved.inputs.contents);
         run_on_weights(&self.specs(probes), &WeightSubject { context, param: &|param| parts.param(param) })
@@ -54,7 +49,7 @@ impl Sweep<'_> {
         loaded: Loaded,
         probes: &[usize],
         sources: &SourceModels,
-    ) -> Result<Vec<ComputedCell>, WeightError> {
+    ) -> Result<Vec<ProbeAnswer>, WeightError> {
         let (experiment, model) = (&self.resolved.experiment, &self.resolved.models[cell.model]);
         let gpt = loaded.model(self.runs_on)?;
         let subject = Subject {

@@ -7,6 +7,7 @@
 
 mod ask;
 pub(crate) mod outcome;
+pub(crate) mod refusal;
 pub(crate) mod signals;
 mod stages;
 mod timeline;
@@ -34,33 +35,34 @@ use crate::sweep::outcome::{CellError, Outcome};
 use crate::sweep::signals::WriteLock;
 use crate::terminal::progress::Progress;
 
+use crate::terminal::Explained;
 use stages::Arriving;
-pub use timeline::{Stage, Summary, Timeline};
+pub(crate) use timeline::{Stage, Summary, Timeline};
 use write::{CellResult, ComputedCell, Writer};
 
 /// Everything a sweep needs.
-pub struct Sweep<'a> {
+pub(crate) struct Sweep<'a> {
     /// What to do.
-    pub resolved: &'a ResolvedExperiment,
+    pub(crate) resolved: &'a ResolvedExperiment,
     /// In which order, and what is left.
-    pub plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     /// Where models run.
-    pub runs_on: &'a RunsOn,
+    pub(crate) runs_on: &'a RunsOn,
     /// Where results go.
-    pub folder: &'a Folder,
+    pub(crate) folder: &'a Folder,
     /// Which pairs the probes use.
-    pub pair_counts: &'a PairCounts,
+    pub(crate) pair_counts: &'a PairCounts,
     /// What brings checkpoints here.
-    pub fetcher: &'a dyn Fetcher,
+    pub(crate) fetcher: &'a dyn Fetcher,
     /// Held while a file is put in its place.
-    pub writing: WriteLock,
+    pub(crate) writing: WriteLock,
     /// When which stage worked on what.
-    pub timeline: Timeline,
+    pub(crate) timeline: Timeline,
 }
 
 impl Sweep<'_> {
     /// Does all cells that are left.
-    pub fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
+    pub(crate) fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
         let cells: Vec<&Cell> = self.plan.cells.iter().filter(|cell| !cell.is_done()).collect();
         thread::scope(|scope| {
             let jobs = self.jobs(&cells);
@@ -218,7 +220,7 @@ fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
 }
 
 /// A lock for the writes of a sweep.
-pub fn write_lock() -> WriteLock {
+pub(crate) fn write_lock() -> WriteLock {
     Arc::new(Mutex::new(()))
 }
 

@@ -5,11 +5,11 @@ use pythia_probes::ProbeError;
 use crate::checkpoint::load::LoadError;
 use crate::files::sink::SinkError;
 use crate::integrity::Verdict;
-use crate::terminal::exit::Exit;
+use crate::terminal::{Exit, Explained};
 
 /// Why a cell failed.
 #[derive(Debug, thiserror::Error)]
-pub enum CellError {
+pub(crate) enum CellError {
     /// Its checkpoint cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -37,7 +37,7 @@ pub enum CellError {
         /// Why it cannot be loaded.
         reason: String,
         /// What the user can do about it.
-        remedy: String,
+        remedy: Option<String>,
     },
     /// A probe answered without one of its tables.
     #[error("probe `{probe}` did not answer with its table {table}")]
@@ -57,55 +57,62 @@ pub enum CellError {
     },
 }
 
-impl CellError {
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+impl Explained for CellError {
+    /// How a sweep ends of which all cells failed like this one.
+    fn exit(&self) -> Exit {
+        match self {
+            // The same command may do better later, or with more disk.
+            Self::Load(LoadError::Fetch(error)) if error.exit() != Exit::BadInput => error.exit(),
+            Self::Load(_)
+            | Self::Bad { .. }
+            | Self::Probe { .. }
+            | Self::SourceCheckpoint { .. }
+            | Self::NoTable { .. }
+            | Self::Sink { .. } => Exit::CellsFailed,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            CellError::Load(error) => return error.remedy(),
-            CellError::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
-            CellError::Probe { error: ProbeError::Device { .. }, .. } => {
-                "lower the probe's batch or memory, or compute elsewhere: the device failed even with the least that can be computed at a time"
+            Self::Load(error) => return error.remedy(),
+            Self::SourceCheckpoint { remedy, .. } => return remedy.clone(),
+            Self::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
+            Self::Probe { error: ProbeError::Device { .. }, .. } => {
+                "lower the probe's batch or memory, or compute elsewhere: \
+                 the device failed even with the least that can be computed at a time"
             }
-            CellError::Probe { .. } => "change the probe's settings, or leave this step out",
-            CellError::SourceCheckpoint { remedy, .. } => remedy,
-            CellError::NoTable { .. } | CellError::Sink { .. } => "this is a mistake in the probe: please report it",
+            Self::Probe { .. } => "change the probe's settings, or leave this step out",
+            Self::NoTable { .. } | Self::Sink { .. } => "this is a mistake in the probe: please report it",
         };
-        remedy.to_owned()
+        Some(remedy.to_owned())
     }
 }
 
 /// A cell that failed.
 #[derive(Debug)]
-pub struct FailedCell {
+pub(crate) struct FailedCell {
     /// The cell in a person's words.
-    pub name: String,
+    pub(crate) name: String,
     /// Every error of it: a missing checkpoint is one, probes fail one by one.
-    pub errors: Vec<CellError>,
-}
-
-impl Outcome {
-    /// The exit that says so: where the hub was out of reach and nothing else failed, the same command may do better later.
-    pub fn exit(&self) -> Exit {
-        let mut errors = self.failed.iter().flat_map(|cell| &cell.errors);
-        let temporary =
-            |error: &CellError| matches!(error, CellError::Load(LoadError::Fetch(error)) if error.is_temporary());
-        let full = |error: &CellError| matches!(error, CellError::Load(LoadError::Fetch(error)) if error.is_full());
-        match self.failed.len() {
-            0 => Exit::Ok,
-            _ if errors.clone().all(temporary) => Exit::Temporary,
-            _ if errors.all(full) => Exit::Resources,
-            _ => Exit::CellsFailed,
-        }
-    }
+    pub(crate) errors: Vec<CellError>,
 }
 
 /// How a sweep went.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Cells that were done now.
-    pub done: usize,
+    pub(crate) done: usize,
     /// Cells that were left out, because their checkpoints are bad.
-    pub skipped: usize,
+    pub(crate) skipped: usize,
     /// Cells that failed, in the order of the plan.
-    pub failed: Vec<FailedCell>,
+    pub(crate) failed: Vec<FailedCell>,
+}
+
+impl Outcome {
+    /// The exit code of the sweep: that of its failed cells where they agree.
+    pub(crate) fn exit(&self) -> Exit {
+        let mut exits = self.failed.iter().flat_map(|cell| &cell.errors).map(CellError::exit);
+        let Some(first) = exits.next() else { return Exit::Ok };
+        if exits.all(|exit| exit == first) { first } else { Exit::CellsFailed }
+    }
 }

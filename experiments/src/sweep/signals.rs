@@ -11,11 +11,11 @@ use crate::files::folder::Folder;
 use crate::terminal::exit::Exit;
 
 /// Held while a file is put in its place; the thread that stops the process takes it first, so that no write is cut.
-pub type WriteLock = Arc<Mutex<()>>;
+pub(crate) type WriteLock = Arc<Mutex<()>>;
 
 /// From now on a SIGINT or SIGTERM ends the process: unfinished files go, `farewell` is printed to stderr, and the exit
 /// code is 130 or 143. A computation that is under way is abandoned, because its cell is simply run again.
-pub fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: String) -> io::Result<()> {
+pub(crate) fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: String) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         // The first one ends the process; before it there is nothing to do.

@@ -42,7 +42,7 @@ pub(super) struct Arriving {
 
 impl Arriving {
     /// The next checkpoint.
-    pub fn next(&self) -> Result<Loaded, LoadError> {
+    pub(crate) fn next(&self) -> Result<Loaded, LoadError> {
         // A loader that has ended is noticed below.
         let _ = self.asking.send(());
         self.loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))

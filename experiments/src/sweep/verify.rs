@@ -14,39 +14,39 @@ use crate::resolved::pins::Pins;
 
 /// What is known of one step.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// The step.
-    pub step: Step,
+    pub(crate) step: Step,
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Its weights, where they were read.
-    pub hashes: Option<Hashes>,
+    pub(crate) hashes: Option<Hashes>,
 }
 
 /// What was found of a model.
 #[derive(Clone, Debug, Default)]
-pub struct Findings {
+pub(crate) struct Findings {
     /// A finding for each step, ascending.
-    pub steps: Vec<Finding>,
+    pub(crate) steps: Vec<Finding>,
     /// Steps whose embedding's norm is not what its neighbours say.
-    pub breaks: Vec<Break>,
+    pub(crate) breaks: Vec<Break>,
     /// Parts of the model (the embedding, a block) that two steps have in common though the rest differs.
-    pub shared: Vec<SharedPart>,
+    pub(crate) shared: Vec<SharedPart>,
 }
 
 /// A part of a model that is the same in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SharedPart {
+pub(crate) struct SharedPart {
     /// The part.
-    pub group: Group,
+    pub(crate) group: Group,
     /// The earlier step.
-    pub first: Step,
+    pub(crate) first: Step,
     /// The later step.
-    pub second: Step,
+    pub(crate) second: Step,
 }
 
 /// What the hub's listing says of a model's steps: nothing is fetched.
-pub fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: &[Step]) -> Findings {
+pub(crate) fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: &[Step]) -> Findings {
     let finding = |step: &Step| {
         let listed = known.verdict(id.name(), Some(id), *step);
         let verdict = match (listed, pins.verdict(*step)) {
@@ -88,7 +88,7 @@ fn doubted(listed: Verdict) -> Verdict {
 }
 
 /// Reads every checkpoint that is here; `watch` is told how many of how many were read.
-pub fn by_content(
+pub(crate) fn by_content(
     store: &dyn Checkpoints,
     known: &KnownDefects,
     steps: &[Step],
@@ -151,14 +151,14 @@ fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
 
 impl Findings {
     /// Whether nothing speaks against any step.
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.breaks.is_empty()
             && self.shared.is_empty()
             && !self.steps.iter().any(|found| found.verdict.status.is_bad())
     }
 
     /// The report for people: what is wrong, with every branch's name, then the sum.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for ((status, reason), steps) in self.bad_by_reason() {
             lines.push(format!("{} {status}: {reason}", steps.len()));
@@ -198,7 +198,7 @@ impl Findings {
     }
 
     /// The report for programs.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let step = |found: &Finding| {
             json!({
                 "step": found.step.label(),

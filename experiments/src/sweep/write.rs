@@ -22,10 +22,10 @@ use crate::terminal::progress::Progress;
 
 /// A cell that went through the computation.
 pub(super) struct ComputedCell<'c> {
-    pub cell: &'c Cell,
+    pub(crate) cell: &'c Cell,
     /// When it began, in seconds of the timeline.
-    pub began: f64,
-    pub result: CellResult,
+    pub(crate) began: f64,
+    pub(crate) result: CellResult,
 }
 
 /// What became of a cell.
@@ -56,12 +56,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(sweep: &'a Sweep<'_>, journal: &'a mut Journal, progress: &'a mut Progress) -> Self {
+    pub(crate) fn new(sweep: &'a Sweep<'_>, journal: &'a mut Journal, progress: &'a mut Progress) -> Self {
         Self { sweep, journal, progress, outcome: Outcome::default() }
     }
 
     /// Writes until nothing comes any more; a folder that cannot be written ends it, and with it the sweep.
-    pub fn run(mut self, answers: Receiver<ComputedCell<'_>>) -> Result<Outcome, FolderError> {
+    pub(crate) fn run(mut self, answers: Receiver<ComputedCell<'_>>) -> Result<Outcome, FolderError> {
         for cell in &self.sweep.plan.left_out {
             self.row(cell, &cell.verdict, None)?;
         }

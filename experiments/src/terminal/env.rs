@@ -6,27 +6,27 @@ use std::path::PathBuf;
 use pythia_hub::{Settings, SettingsError};
 
 /// The output folder where neither the command line nor the file names one.
-pub const OUT: &str = "out";
+pub(crate) const OUT: &str = "out";
 
 /// Root of the hub's cache as its other clients find it: `HF_HUB_CACHE`, `HF_HOME/hub`, `~/.cache/huggingface/hub`.
-pub fn hub_cache() -> PathBuf {
+pub(crate) fn hub_cache() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let home = || env::home_dir().unwrap_or_default().join(".cache/huggingface");
     set("HF_HUB_CACHE").unwrap_or_else(|| set("HF_HOME").unwrap_or_else(home).join("hub"))
 }
 
 /// What the environment says about the public hub.
-pub fn hub_settings() -> Result<Settings, SettingsError> {
+pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
     Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
 }
 
 /// The command as it was typed, for "run this again".
-pub fn this_command() -> String {
+pub(crate) fn this_command() -> String {
     env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Bytes of memory that programs can still have, where the system says so (Linux).
-pub fn available_memory() -> Option<u64> {
+pub(crate) fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -34,12 +34,12 @@ pub fn available_memory() -> Option<u64> {
 }
 
 /// Cores that this process may use.
-pub fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// Whether a person with a colour terminal reads stderr.
-pub fn color() -> bool {
+pub(crate) fn color() -> bool {
     use std::io::IsTerminal;
     std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

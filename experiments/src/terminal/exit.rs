@@ -41,16 +41,16 @@ macro_rules! help {
 pub(crate) use help;
 
 /// The paragraph that help texts end with.
-pub const HELP: &str = help!();
+pub(crate) const HELP: &str = help!();
 
 impl Exit {
     /// The number that the shell sees.
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
     /// The exit of a process that `signal` stopped: 128 + its number, as shells have it.
-    pub fn of_signal(signal: i32) -> Self {
+    pub(crate) fn of_signal(signal: i32) -> Self {
         if signal == signal_hook::consts::SIGTERM { Exit::Terminated } else { Exit::Interrupted }
     }
 }

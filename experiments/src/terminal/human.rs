@@ -1,17 +1,17 @@
 //! Numbers as people read them.
 
 /// A number of bytes.
-pub fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB"])
 }
 
 /// A number of floating-point operations.
-pub fn flops(flops: u64) -> String {
+pub(crate) fn flops(flops: u64) -> String {
     scaled(flops as f64, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"])
 }
 
 /// A time, rounded to what matters: `0.4 s`, `12 s`, `3.5 min`, `2.1 h`, `4.0 d`.
-pub fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 100.0 => format!("{s:.0} s"),

@@ -3,9 +3,12 @@
 //! This wing never knows what is computed.
 
 pub(crate) mod env;
-pub(crate) mod exit;
+pub mod exit;
+mod explained;
 pub(crate) mod human;
 mod messages;
 pub(crate) mod progress;
 
+pub(crate) use exit::Exit;
+pub(crate) use explained::Explained;
 pub(crate) use messages::say;

@@ -11,7 +11,7 @@ const STYLE: &str = "{prefix} {wide_bar} {pos}/{len} {msg} (eta {eta})";
 
 /// The progress of a known number of units.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     title: String,
     total: usize,
     done: usize,
@@ -22,7 +22,7 @@ pub struct Progress {
 
 impl Progress {
     /// Starts counting to `total`.
-    pub fn new(title: impl Into<String>, total: usize) -> Self {
+    pub(crate) fn new(title: impl Into<String>, total: usize) -> Self {
         let title = title.into();
         // Without a terminal the library prints nothing at all, hence the second form.
         let bar = (!ProgressDrawTarget::stderr().is_hidden()).then(|| bar(&title, total));
@@ -30,12 +30,12 @@ impl Progress {
     }
 
     /// Counts one more unit, which was `what`.
-    pub fn advance(&mut self, what: &str) {
+    pub(crate) fn advance(&mut self, what: &str) {
         self.advance_to(self.done + 1, what);
     }
 
     /// Sets the count, for work that counts by itself.
-    pub fn advance_to(&mut self, done: usize, what: &str) {
+    pub(crate) fn advance_to(&mut self, done: usize, what: &str) {
         self.done = done;
         if let Some(bar) = &self.bar {
             bar.set_message(what.to_owned());
@@ -46,7 +46,7 @@ impl Progress {
     }
 
     /// Prints a line of its own, above the bar where there is one.
-    pub fn say(&self, line: &str) {
+    pub(crate) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| crate::terminal::say!("{line}")),
             None => crate::terminal::say!("{line}"),
@@ -54,14 +54,14 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
     }
 
     /// Seconds since the start.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 

@@ -14,7 +14,7 @@ pub(super) struct GuardCount(Arc<(Mutex<usize>, Condvar)>);
 
 /// A checkpoint that is not evicted until this is dropped.
 #[derive(Debug)]
-pub struct CacheGuard {
+pub(crate) struct CacheGuard {
     // Before the count of guards, so that whoever is woken finds it gone.
     hold: Option<Hold>,
     guards: GuardCount,
@@ -22,13 +22,13 @@ pub struct CacheGuard {
 
 impl GuardCount {
     /// Keeps a checkpoint.
-    pub fn keep(&self, hold: Hold) -> CacheGuard {
+    pub(crate) fn keep(&self, hold: Hold) -> CacheGuard {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         CacheGuard { hold: Some(hold), guards: self.clone() }
     }
 
     /// Waits until something was let go, or a moment; `false` where nothing is kept that could be.
-    pub fn wait(&self) -> bool {
+    pub(crate) fn wait(&self) -> bool {
         let (count, changed) = &*self.0;
         let count = count.lock().unwrap_or_else(PoisonError::into_inner);
         if *count == 0 {

@@ -18,13 +18,13 @@ use crate::resolved::pins::{Pins, branch};
 const MOST_AHEAD: u64 = 2;
 
 /// Brings what the models' pins name.
-pub struct HubFetcher<'a> {
+pub(crate) struct HubFetcher<'a> {
     /// The hub's client.
-    pub hub: &'a Hub,
+    pub(crate) hub: &'a Hub,
     /// What the cache holds and may hold.
-    pub cache: &'a LruCache,
+    pub(crate) cache: &'a LruCache,
     /// Bytes of the largest checkpoint of the sweep.
-    pub largest: u64,
+    pub(crate) largest: u64,
     /// Checkpoints in a row for which the hub did not answer.
     failures: AtomicUsize,
     /// Checkpoints that this sweep keeps from being evicted.
@@ -38,7 +38,7 @@ const MOST_FAILURES: usize = 2;
 impl HubFetcher<'_> {
     /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
     /// fill up half-way.
-    pub fn fetch_pinned(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, FetchError> {
+    pub(crate) fn fetch_pinned(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, FetchError> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
         let absent: u64 = files.iter().filter(|file| !self.hub.has(repo, commit, file)).map(|file| file.size).sum();
@@ -57,7 +57,7 @@ impl HubFetcher<'_> {
     }
 
     /// A fetcher without failures so far.
-    pub fn new<'a>(hub: &'a Hub, cache: &'a LruCache, largest: u64) -> HubFetcher<'a> {
+    pub(crate) fn new<'a>(hub: &'a Hub, cache: &'a LruCache, largest: u64) -> HubFetcher<'a> {
         HubFetcher { hub, cache, largest, failures: AtomicUsize::new(0), guards: GuardCount::default() }
     }
 
@@ -93,10 +93,10 @@ impl HubFetcher<'_> {
             _ => {}
         }
         let Some((paths, parts)) = parts? else { return Ok(None) };
-        let hold = self.guards.keep(self.cache.hold(&paths)?);
-        let weights = WeightFiles::Safetensors(parts.files.iter().map(|part| part.0.clone()).collect());
+        let guard = self.guards.keep(self.cache.hold(&paths)?);
+        let weights = WeightFiles::Safetensors(parts.files.iter().map(|part| part.to_path_buf()).collect());
         let files = checkpoint(&paths).map(|files| CheckpointFiles { weights, ..files });
-        Ok(Some(Fetched { verified: false, files, parts: Some(parts), hold: Some(hold) }))
+        Ok(Some(Fetched { verified: false, files, _parts: Some(parts), _guard: Some(guard) }))
     }
 }
 
@@ -119,8 +119,8 @@ impl Fetcher for HubFetcher<'_> {
             return Ok(fetched);
         }
         let paths = self.fetch_pinned(pins, job.step)?;
-        let hold = self.guards.keep(self.cache.hold(&paths)?);
-        Ok(Fetched { verified: true, files: checkpoint(&paths), parts: None, hold: Some(hold) })
+        let guard = self.guards.keep(self.cache.hold(&paths)?);
+        Ok(Fetched { verified: true, files: checkpoint(&paths), _parts: None, _guard: Some(guard) })
     }
 }
 

@@ -11,26 +11,27 @@ use pythia_hub::{HubError, LockError, LruError};
 
 use crate::checkpoint::load::Job;
 
-pub use guard::CacheGuard;
-pub use hub::HubFetcher;
-pub use parts::Parts;
+use crate::terminal::{Exit, Explained};
+pub(crate) use guard::CacheGuard;
+pub(crate) use hub::HubFetcher;
+pub(crate) use parts::Parts;
 
 /// A checkpoint whose files are here.
 #[derive(Debug, Default)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// Whether the files were compared with the hashes that the hub publishes.
-    pub verified: bool,
+    pub(crate) verified: bool,
     /// The very files, where they are not simply those that a store finds.
-    pub files: Option<CheckpointFiles>,
-    /// Files that hold no more than was asked for. They go before the hold, whose end others wait for.
-    pub parts: Option<Parts>,
-    /// Keeps them from being evicted.
-    pub hold: Option<CacheGuard>,
+    pub(crate) files: Option<CheckpointFiles>,
+    /// Removes files that hold some tensors alone. Declared before the guard, whose end others wait for.
+    pub(crate) _parts: Option<Parts>,
+    /// Keeps the files from being evicted.
+    pub(crate) _guard: Option<CacheGuard>,
 }
 
 /// A checkpoint that cannot be fetched.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -48,34 +49,29 @@ pub enum FetchError {
     Weights(#[from] WeightError),
 }
 
-impl FetchError {
-    /// What the user can do about it.
-    pub fn remedy(&self) -> String {
+impl Explained for FetchError {
+    /// The hub was out of reach, the cache is full, or the data is not as it should be.
+    fn exit(&self) -> Exit {
         match self {
+            Self::Hub(error) | Self::Lock(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
+            Self::Unreachable => Exit::Temporary,
+            Self::LruCache(LruError::Budget { .. } | LruError::Disk { .. }) => Exit::Resources,
+            Self::Hub(_) | Self::Lock(_) | Self::LruCache(_) | Self::Weights(_) => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
             Self::LruCache(error) => error.remedy(),
             Self::Unreachable => "run the same command again when the hub can be reached".into(),
             Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
-        }
-    }
-
-    /// Whether the same command may succeed later.
-    pub fn is_temporary(&self) -> bool {
-        match self {
-            Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.is_temporary(),
-            Self::Unreachable => true,
-            Self::LruCache(_) | Self::Lock(_) | Self::Weights(_) => false,
-        }
-    }
-
-    /// Whether the cache is full.
-    pub fn is_full(&self) -> bool {
-        matches!(self, Self::LruCache(LruError::Budget { .. } | LruError::Disk { .. }))
+        })
     }
 }
 
 /// Brings checkpoints here.
-pub trait Fetcher: Sync {
+pub(crate) trait Fetcher: Sync {
     /// How many checkpoints may wait before one is loaded.
     fn ahead(&self) -> usize;
 

@@ -5,22 +5,20 @@
 //! one cell and then removed; those of processes that are gone are removed by the next one that needs the folder.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use pythia_core::params::Param;
 use pythia_core::weights::{self, WeightFiles};
+use pythia_files::TempPath;
 use pythia_hub::{Hub, HubError, LruError, Pin, RemoteFile, Repo, Reservation};
 
 use super::FetchError;
 use super::hub::HubFetcher;
 use super::ticker::Ticker;
 use crate::checkpoint::load::Job;
-use crate::files::folder::Owner;
 use crate::resolved::pins::{Pins, branch};
 
 /// Bytes that are in memory at a time.
@@ -32,21 +30,10 @@ const GAP: u64 = 64 << 10;
 
 /// Files with some tensors in them, until dropped. What they take on the disk is reserved as long.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The files, in the order of the checkpoint's own.
-    pub(super) files: Vec<PartFile>,
+    pub(super) files: Vec<TempPath>,
     _reserved: Reservation,
-}
-
-/// A file with some of the bytes of another; removed when dropped.
-#[derive(Debug)]
-pub(super) struct PartFile(pub(super) PathBuf);
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        // One that stays is removed by a later process.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// What is fetched of.
@@ -91,15 +78,15 @@ impl HubFetcher<'_> {
         job: &Job<'_>,
     ) -> Result<Parts, FetchError> {
         let folder = folder(self.hub.cache())?;
-        let files = shards.iter().map(|file| from.header(file, &folder)).collect::<Result<Vec<PartFile>, _>>()?;
-        let paths = files.iter().map(|file| file.0.clone()).collect();
+        let files = shards.iter().map(|file| from.header(file, &folder)).collect::<Result<Vec<TempPath>, _>>()?;
+        let paths = files.iter().map(|file| file.to_path_buf()).collect();
         let ranges = weights::ranges(&job.model.config, &WeightFiles::Safetensors(paths), only)?;
         let ranges = joined(ranges);
         let bytes = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let reserved = self.reserve(bytes)?;
         let ticker = Ticker::new(format!("tensors of {} {}", from.repo.short(), branch(job.step)), bytes);
         for (at, range) in ranges {
-            from.fill(shards[at], &files[at].0, range, &ticker)?;
+            from.fill(shards[at], &files[at], range, &ticker)?;
         }
         Ok(Parts { files, _reserved: reserved })
     }
@@ -107,16 +94,16 @@ impl HubFetcher<'_> {
 
 impl From<'_> {
     /// A file of the length of `file` with its header and nothing else.
-    fn header(&self, file: &RemoteFile, folder: &Path) -> Result<PartFile, FetchError> {
+    fn header(&self, file: &RemoteFile, folder: &Path) -> Result<TempPath, FetchError> {
         let first = self.read(file, 0..file.size.min(8))?;
         let length = first.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
         // Of a header that says it is longer than any, nothing is fetched: its reader refuses it by its first eight bytes.
         let end = if length > MAX_HEADER { 8 } else { length + 8 }.min(file.size);
         let rest = self.read(file, first.len() as u64..end.max(first.len() as u64))?;
-        let (part, mut opened) = create(folder)?;
-        let written = opened.set_len(file.size).and_then(|()| opened.write_all(&[first, rest].concat()));
-        written.map_err(|source| tried(&part.0, source))?;
-        Ok(part)
+        let mut part = pythia_files::temporary_in(folder).map_err(|source| tried(folder, source))?;
+        let written = part.as_file().set_len(file.size).and_then(|()| part.write_all(&[first, rest].concat()));
+        written.map_err(|source| tried(part.path(), source))?;
+        Ok(part.into_temp_path())
     }
 
     /// Puts a range of `file` where it belongs.
@@ -150,30 +137,11 @@ fn joined(ranges: Vec<(usize, Range<u64>)>) -> Vec<(usize, Range<u64>)> {
     joined
 }
 
-/// The folder of such files, without those that dead processes left.
+/// The folder of such files, without those of processes that have ended.
 fn folder(cache: &Path) -> Result<PathBuf, FetchError> {
-    /// A process clears a folder once: later its own files may be in use there.
-    static CLEARED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let folder = cache.join(".pythia").join("parts");
-    fs::create_dir_all(&folder).map_err(|source| tried(&folder, source))?;
-    if CLEARED.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.clone()) {
-        for path in fs::read_dir(&folder).map_err(|source| tried(&folder, source))?.flatten().map(|entry| entry.path())
-        {
-            let owner = path.file_name().and_then(|name| Owner::of_file_name(name.to_str()?));
-            if owner.is_some_and(|owner| !owner.is_alive()) {
-                let _ = fs::remove_file(&path);
-            }
-        }
-    }
+    pythia_files::remove_abandoned(&folder).map_err(|source| tried(&folder, source))?;
     Ok(folder)
-}
-
-/// A new file under a name that no other process has, nor this one before.
-fn create(folder: &Path) -> Result<(PartFile, File), FetchError> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
-    let path = folder.join(Owner::this_process().file_name(NEXT.fetch_add(1, Ordering::Relaxed)));
-    let file = File::create_new(&path).map_err(|source| tried(&path, source))?;
-    Ok((PartFile(path), file))
 }
 
 fn tried(path: &Path, source: io::Error) -> FetchError {
@@ -183,7 +151,6 @@ fn tried(path: &Path, source: io::Error) -> FetchError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Scratch;
 
     #[test]
     fn neighbours_are_fetched_together_and_files_are_kept_apart() {
@@ -198,30 +165,5 @@ mod tests {
         let expected = [(0, 10..40 + GAP), (0, far + GAP..far + GAP + 5), (1, far + GAP + 5..far + GAP + 9)];
         assert_eq!(joined(ranges), expected);
         assert_eq!(joined(Vec::new()), []);
-    }
-
-    #[test]
-    fn files_go_when_they_are_dropped_and_those_of_the_dead_when_the_folder_is_used() {
-        let scratch = Scratch::new("parts");
-        let folder_of = scratch.0.join(".pythia/parts");
-        fs::create_dir_all(&folder_of).expect("create");
-        let mine = Owner::this_process().file_name(0);
-        // No process has this number.
-        let dead = mine.replace(&format!(".{}.", std::process::id()), ".4294967295.");
-        for name in [dead.as_str(), "elsewhere.7.0.tmp", "something"] {
-            fs::write(folder_of.join(name), b"x").expect("write");
-        }
-        let found = folder(&scratch.0).expect("folder");
-        assert_eq!(found, folder_of);
-        let left = |name: &str| folder_of.join(name).exists();
-        assert!(!left(&dead) && left("elsewhere.7.0.tmp") && left("something"));
-        let (one, two) = (create(&found).expect("one").0, create(&found).expect("two").0);
-        assert!(one.0 != two.0 && one.0.exists() && two.0.exists());
-        // Used again while its own files are there.
-        folder(&scratch.0).expect("folder");
-        assert!(one.0.exists());
-        let path = one.0.clone();
-        drop(one);
-        assert!(!path.exists() && two.0.exists());
     }
 }

@@ -23,13 +23,13 @@ struct State {
 
 impl Ticker {
     /// Starts counting to `total` bytes of the checkpoint called `name`.
-    pub fn new(name: String, total: u64) -> Self {
+    pub(crate) fn new(name: String, total: u64) -> Self {
         let now = Instant::now();
         Self { name, total, state: Mutex::new(State { done: 0, started: now, last: now }) }
     }
 
     /// Counts bytes that arrived.
-    pub fn add(&self, bytes: u64) {
+    pub(crate) fn add(&self, bytes: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.done += bytes;
         let now = Instant::now();

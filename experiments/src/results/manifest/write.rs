@@ -11,12 +11,12 @@ use crate::files::table::TABLE_VERSION;
 use crate::resolved::ResolvedExperiment;
 
 /// Where the record lies, counted from the output folder.
-pub fn file(resolved: &ResolvedExperiment) -> PathBuf {
+pub(crate) fn file(resolved: &ResolvedExperiment) -> PathBuf {
     ["state", &format!("{}.json", resolved.experiment.name)].iter().collect()
 }
 
 /// The record: pretty JSON with a newline at its end.
-pub fn of(resolved: &ResolvedExperiment) -> String {
+pub(crate) fn of(resolved: &ResolvedExperiment) -> String {
     let experiment = &resolved.experiment;
     let probes: Vec<Value> = experiment.probes.iter().map(|entry| probe(resolved, entry)).collect();
     let models: Vec<Value> = resolved.models.iter().map(model).collect();

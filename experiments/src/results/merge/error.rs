@@ -11,11 +11,11 @@ use crate::files::sink::SinkError;
 use crate::plan::difference::Difference;
 use crate::results::index::IndexError;
 use crate::results::manifest::ManifestError;
-use crate::terminal::exit::Exit;
+use crate::terminal::{Exit, Explained};
 
 /// Why parts cannot be merged.
 #[derive(Debug, thiserror::Error)]
-pub enum MergeError {
+pub(crate) enum MergeError {
     /// Parts are missing.
     #[error("{}", list(.0))]
     Holes(Holes),
@@ -101,34 +101,43 @@ pub enum MergeError {
     },
 }
 
-impl MergeError {
-    /// The exit code.
-    pub fn exit(&self) -> Exit {
+impl Explained for MergeError {
+    fn exit(&self) -> Exit {
         match self {
-            MergeError::Holes(_) => Exit::CellsFailed,
-            MergeError::Index(IndexError::NoResults { .. }) => Exit::Usage,
-            MergeError::Folder(_) | MergeError::Write { .. } => Exit::Resources,
-            _ => Exit::BadInput,
+            Self::Holes(_) => Exit::CellsFailed,
+            Self::Index(error) => error.exit(),
+            Self::Record(error) => error.exit(),
+            Self::Folder(error) => error.exit(),
+            Self::Write { .. } => Exit::Resources,
+            Self::Stray { .. }
+            | Self::Sink(_)
+            | Self::Rows { .. }
+            | Self::OtherStep { .. }
+            | Self::Columns { .. }
+            | Self::Settings { .. }
+            | Self::Mixed { .. }
+            | Self::Changed { .. } => Exit::BadInput,
         }
     }
 
-    /// What the user can do about it.
-    pub fn remedy(&self) -> Option<&'static str> {
-        match self {
-            MergeError::Holes(_) => Some("run the experiment again, or merge what there is with --allow-missing"),
-            MergeError::Index(IndexError::NoResults { .. }) => Some("name the folder that the run wrote to, its --out"),
-            MergeError::Stray { .. } => Some("move it out of results/, which is for finished parts alone"),
-            MergeError::Sink(_) | MergeError::Rows { .. } | MergeError::OtherStep { .. } => {
-                Some("remove that file, run the experiment again, then merge")
+    fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            Self::Holes(_) => "run the experiment again, or merge what there is with --allow-missing",
+            Self::Stray { .. } => "move it out of results/, which is for finished parts alone",
+            Self::Sink(_) | Self::Rows { .. } | Self::OtherStep { .. } => {
+                "remove that file, run the experiment again, then merge"
             }
-            MergeError::Columns { .. } | MergeError::Settings { .. } | MergeError::Mixed { .. } => Some(
-                "make the older ones anew: remove them and run the experiment again, or give each setting an --out of its own",
-            ),
-            MergeError::Changed { .. } => Some("merge again when the run has ended"),
-            MergeError::Folder(error) => Some(error.remedy()),
-            MergeError::Write { .. } => Some("free some space, or choose another folder with --out DIR"),
-            MergeError::Record(_) | MergeError::Index(_) => None,
-        }
+            Self::Columns { .. } | Self::Settings { .. } | Self::Mixed { .. } => {
+                "make the older ones anew: remove them and run the experiment again, \
+                 or give each setting an --out of its own"
+            }
+            Self::Changed { .. } => "merge again when the run has ended",
+            Self::Write { .. } => "free some space, or choose another folder with --out DIR",
+            Self::Folder(error) => return error.remedy(),
+            Self::Index(error) => return error.remedy(),
+            Self::Record(error) => return error.remedy(),
+        };
+        Some(remedy.to_owned())
     }
 }
 

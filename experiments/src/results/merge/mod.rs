@@ -16,13 +16,13 @@ use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
 use pythia_core::suite::Step;
 
-use crate::files::folder::{Folder, Unfinished};
+use crate::files::folder::{Folder, PendingFile};
 use crate::files::sink;
 use crate::plan::difference::Difference;
 use crate::results::index::{IndexedTable, ResultsIndex};
 use crate::results::manifest::{Manifest, cell_name};
 
-pub use error::MergeError;
+pub(crate) use error::MergeError;
 use metadata::{combined, settings};
 use part::Part;
 
@@ -31,41 +31,41 @@ const ROWS_PER_GROUP: usize = 1 << 18;
 
 /// What is to be merged.
 #[derive(Clone, Debug)]
-pub struct Merge {
+pub(crate) struct Merge {
     /// The output folder of the runs.
-    pub from: PathBuf,
+    pub(crate) from: PathBuf,
     /// The folder of merged tables.
-    pub to: PathBuf,
+    pub(crate) to: PathBuf,
     /// Whether parts may be missing.
-    pub allow_missing: bool,
+    pub(crate) allow_missing: bool,
 }
 
 /// One merged table of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// The table's folder.
-    pub table: String,
+    pub(crate) table: String,
     /// The model.
-    pub model: String,
+    pub(crate) model: String,
     /// Parts that are in it.
-    pub parts: usize,
+    pub(crate) parts: usize,
     /// Its rows.
-    pub rows: u64,
+    pub(crate) rows: u64,
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// Parts that the records name and that are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Holes {
+pub(crate) struct Holes {
     /// Table and checkpoint of each, in words.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
     /// Parts that there should be.
-    pub expected: usize,
+    pub(crate) expected: usize,
     /// Checkpoints that a run has left out because they are bad, as it was told; they have no parts and lack none.
-    pub left_out: usize,
+    pub(crate) left_out: usize,
     /// Whether there is a record at all.
-    pub recorded: bool,
+    pub(crate) recorded: bool,
 }
 
 impl Merge {
@@ -73,7 +73,7 @@ impl Merge {
     ///
     /// # Errors
     /// Records or results that cannot be read.
-    pub fn holes(&self) -> Result<Holes, MergeError> {
+    pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
         let (records, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
@@ -95,7 +95,7 @@ impl Merge {
     ///
     /// # Errors
     /// [`MergeError`]. Where it is about parts, no file has been written.
-    pub fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
+    pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
         let holes = self.holes()?;
         if !self.allow_missing && !holes.missing.is_empty() {
             return Err(MergeError::Holes(holes));
@@ -162,7 +162,7 @@ fn write(folder: &Folder, entry: &IndexedTable) -> Result<Merged, MergeError> {
 fn copy(
     part: &Part,
     schema: &Arc<Schema>,
-    writer: &mut ArrowWriter<Unfinished>,
+    writer: &mut ArrowWriter<PendingFile>,
     path: &Path,
 ) -> Result<u64, MergeError> {
     let unreadable = |source| MergeError::Rows { path: part.path.clone(), source };

@@ -19,20 +19,20 @@ const ROWS_AT_A_TIME: usize = 1 << 15;
 #[derive(Debug)]
 pub(super) struct Part {
     /// Its checkpoint.
-    pub step: Option<Step>,
+    pub(crate) step: Option<Step>,
     /// Where it lies.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its columns.
-    pub columns: Fields,
+    pub(crate) columns: Fields,
     /// This program's metadata.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// Its rows, as the footer says.
-    pub n_rows: u64,
+    pub(crate) n_rows: u64,
 }
 
 impl Part {
     /// Reads the footer.
-    pub fn open(step: Option<Step>, path: &Path) -> Result<Self, MergeError> {
+    pub(crate) fn open(step: Option<Step>, path: &Path) -> Result<Self, MergeError> {
         let reader = builder(path)?;
         let file = reader.metadata().file_metadata();
         Ok(Self {
@@ -45,7 +45,7 @@ impl Part {
     }
 
     /// The columns as a person is told.
-    pub fn column_names(&self) -> String {
+    pub(crate) fn column_names(&self) -> String {
         let columns = self.columns.iter().map(|field| match field.is_nullable() {
             true => format!("{} {}", field.name(), field.data_type()),
             false => format!("{} {} not null", field.name(), field.data_type()),
@@ -57,7 +57,7 @@ impl Part {
     ///
     /// # Errors
     /// A file that is not the one whose footer was read.
-    pub fn rows(&self) -> Result<ParquetRecordBatchReader, MergeError> {
+    pub(crate) fn rows(&self) -> Result<ParquetRecordBatchReader, MergeError> {
         let builder = builder(&self.path)?;
         let same = *builder.schema().fields() == self.columns
             && sink::metadata_of(builder.metadata().file_metadata()) == self.metadata;
@@ -68,7 +68,7 @@ impl Part {
     }
 
     /// Refuses rows of another checkpoint than the one that the file is named after: the merged table would not be sorted.
-    pub fn refuse_other_steps(&self, batch: &RecordBatch) -> Result<(), MergeError> {
+    pub(crate) fn refuse_other_steps(&self, batch: &RecordBatch) -> Result<(), MergeError> {
         let expected = in_column(self.step);
         let found = match batch.column_by_name("step") {
             Some(column) if *column.data_type() == DataType::Int64 => {

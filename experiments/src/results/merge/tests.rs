@@ -7,6 +7,7 @@ use pythia_probes::{ColumnKind as Kind, Table};
 
 use super::*;
 use crate::files::sink::Stamp;
+use crate::terminal::Explained;
 use crate::testing::Scratch;
 
 const STEPS: [u32; 4] = [0, 1, 512, 143_000];

@@ -29,7 +29,7 @@ type Who = (Option<String>, u32);
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// In the order of the records.
-    pub histories: Vec<History>,
+    pub(crate) histories: Vec<History>,
     /// The experiment that each process works on.
     at_work: BTreeMap<Who, usize>,
 }
@@ -38,17 +38,17 @@ pub(super) struct Log {
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// Cells whose last event was a failure.
-    pub failed: BTreeSet<String>,
+    pub(crate) failed: BTreeSet<String>,
     /// Cells that were left out.
-    pub left_out: BTreeSet<String>,
+    pub(crate) left_out: BTreeSet<String>,
     /// The last failures: cell, time and reason.
-    pub errors: VecDeque<((String, u64), String)>,
+    pub(crate) errors: VecDeque<((String, u64), String)>,
     /// When cells were done, the last of them.
-    pub done: VecDeque<u64>,
+    pub(crate) done: VecDeque<u64>,
     /// The cell that was done last, and when.
-    pub last: Option<(String, u64)>,
+    pub(crate) last: Option<(String, u64)>,
     /// Processes that have begun and not ended.
-    pub runs: BTreeMap<Who, Run>,
+    pub(crate) runs: BTreeMap<Who, Run>,
     /// The cells that there are.
     cells: BTreeSet<String>,
 }
@@ -56,8 +56,8 @@ pub(super) struct History {
 /// When a process began, and when it was heard of last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
-    pub began: u64,
-    pub heard: u64,
+    pub(crate) began: u64,
+    pub(crate) heard: u64,
 }
 
 /// As much of a line as is read. Older lines lack the host.
@@ -82,7 +82,7 @@ enum Said {
 
 impl Log {
     /// Reads a journal; one that is not there says nothing.
-    pub fn read(path: &Path, records: &[Manifest]) -> Result<Self, StatusError> {
+    pub(crate) fn read(path: &Path, records: &[Manifest]) -> Result<Self, StatusError> {
         let mut log = Self::new(records);
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(log),
@@ -191,7 +191,7 @@ impl History {
     }
 
     /// Whether times of done cells were forgotten.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.done.len() >= TIMES
     }
 }

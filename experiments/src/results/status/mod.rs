@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::files::folder::host_name;
 use crate::results::index::{IndexError, ResultsIndex};
 use crate::results::manifest::{Manifest, ManifestError, cell_name};
+use pythia_files::host_name;
 
+use crate::terminal::{Exit, Explained};
 use log::{History, Log};
 
 /// Seconds that "recent" means.
@@ -24,80 +25,80 @@ const RECENT: u64 = 600;
 
 /// How far every experiment of an output folder is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Status {
+pub(crate) struct Status {
     /// By name.
-    pub experiments: Vec<Standing>,
+    pub(crate) experiments: Vec<Standing>,
 }
 
 /// How far one experiment is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The experiment.
-    pub name: String,
+    pub(crate) name: String,
     /// Its cells.
-    pub cells: Cells,
+    pub(crate) cells: Cells,
     /// Processes that are at work on it, as far as can be told from here.
-    pub processes: Vec<Process>,
+    pub(crate) processes: Vec<Process>,
     /// Cells a minute; null where nobody is at work, or none was done lately.
-    pub cells_per_minute: Option<f64>,
+    pub(crate) cells_per_minute: Option<f64>,
     /// Seconds until the last cell is done at that rate.
-    pub seconds_left: Option<f64>,
+    pub(crate) seconds_left: Option<f64>,
     /// The cell that was done last.
-    pub last: Option<Noted>,
+    pub(crate) last: Option<Noted>,
     /// The last few failures of cells that have not been done since.
-    pub errors: Vec<Noted>,
+    pub(crate) errors: Vec<Noted>,
 }
 
 /// Cells of an experiment by what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Cells {
+pub(crate) struct Cells {
     /// All.
-    pub total: usize,
+    pub(crate) total: usize,
     /// All tables are there.
-    pub done: usize,
+    pub(crate) done: usize,
     /// Tried last without success.
-    pub failed: usize,
+    pub(crate) failed: usize,
     /// Left out, because the checkpoint is bad.
-    pub left_out: usize,
+    pub(crate) left_out: usize,
 }
 
 impl Cells {
     /// Cells that nobody has tried yet.
-    pub fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.total.saturating_sub(self.done + self.failed + self.left_out)
     }
 }
 
 /// A process that works on an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Process {
+pub(crate) struct Process {
     /// Its machine.
-    pub host: String,
+    pub(crate) host: String,
     /// Its number there.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Whether it runs on this machine, so that it is known to live.
-    pub here: bool,
+    pub(crate) here: bool,
     /// Seconds since it began.
-    pub seconds: u64,
+    pub(crate) seconds: u64,
     /// Seconds since it said something.
-    pub silent: u64,
+    pub(crate) silent: u64,
 }
 
 /// Something that happened to a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Noted {
+pub(crate) struct Noted {
     /// The cell.
-    pub cell: String,
+    pub(crate) cell: String,
     /// Seconds ago.
-    pub seconds_ago: u64,
+    pub(crate) seconds_ago: u64,
     /// What went wrong, where something did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// An output folder that cannot be looked at.
 #[derive(Debug, thiserror::Error)]
-pub enum StatusError {
+pub(crate) enum StatusError {
     /// The results cannot be listed.
     #[error(transparent)]
     Index(#[from] IndexError),
@@ -114,12 +115,29 @@ pub enum StatusError {
     },
 }
 
+impl Explained for StatusError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Index(error) => error.exit(),
+            Self::Record(error) => error.exit(),
+            Self::Journal { .. } => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Index(error) => error.remedy(),
+            Self::Record(_) | Self::Journal { .. } => None,
+        }
+    }
+}
+
 impl Status {
     /// Looks at an output folder; `now` is in seconds since 1970.
     ///
     /// # Errors
     /// [`StatusError`].
-    pub fn of(out: &Path, now: u64) -> Result<Self, StatusError> {
+    pub(crate) fn of(out: &Path, now: u64) -> Result<Self, StatusError> {
         // The results come last: a cell is noted in the journal after its tables are there.
         let records = Manifest::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
@@ -129,7 +147,7 @@ impl Status {
     }
 
     /// Whether nothing will change any more: nothing is left to do, or nobody is at work.
-    pub fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.experiments.iter().all(|standing| standing.processes.is_empty())
     }
 }

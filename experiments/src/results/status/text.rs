@@ -8,7 +8,7 @@ const LONGEST: usize = 300;
 
 impl Status {
     /// The lines for a person.
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         if self.experiments.is_empty() {
             return vec!["no run has left a record here yet".into()];
         }
