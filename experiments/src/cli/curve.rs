@@ -32,14 +32,14 @@ struct Best {
     layer: i64,
     head: i64,
     value: f64,
-    null: f64,
+    uniform: f64,
 }
 
-/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its null.
+/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its uniform.
 pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
     let mut lines = vec![format!(
-        "{:>7}  {:>10} {:>10}  {:>9}  {:>6} {:>6}",
-        "step", "loss, new", "repeated", "best head", "score", "null"
+        "{:>7}  {:>16} {:>11}  {:>9}  {:>6} {:>7}",
+        "step", "loss, first half", "second half", "best head", "score", "uniform"
     )];
     for model in &resolved.models {
         let mut points = BTreeMap::new();
@@ -97,14 +97,14 @@ fn best(batch: &RecordBatch) -> Option<Best> {
     let ints = |name| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let floats = |name| batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Float64Type>());
     let (scores, definitions) = (texts("score")?, texts("definition")?);
-    let (layers, heads, values, nulls) = (ints("layer")?, ints("head")?, floats("value")?, floats("null")?);
+    let (layers, heads, values, uniforms) = (ints("layer")?, ints("head")?, floats("value")?, floats("uniform")?);
     let row = |row: usize| {
         let chosen = scores.value(row) == "induction" && definitions.value(row) == "strict";
         chosen.then(|| Best {
             layer: layers.value(row),
             head: heads.value(row),
             value: values.value(row),
-            null: nulls.value(row),
+            uniform: uniforms.value(row),
         })
     };
     (0..batch.num_rows()).filter_map(row).max_by(|a, b| a.value.total_cmp(&b.value))
@@ -123,12 +123,12 @@ fn thinned(points: &BTreeMap<u32, Point>) -> impl Iterator<Item = (u32, &Point)>
 
 fn line(step: u32, point: &Point) -> String {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
-    let losses = format!("{step:>7}  {:>10} {:>10}", number(point.first_half), number(point.second_half));
+    let losses = format!("{step:>7}  {:>16} {:>11}", number(point.first_half), number(point.second_half));
     match &point.best {
         None => losses,
-        Some(Best { layer, head, value, null }) => {
+        Some(Best { layer, head, value, uniform }) => {
             let bar = "█".repeat((value.clamp(0.0, 1.0) * BAR as f64).round() as usize);
-            format!("{losses}  {:>9}  {value:>6.3} {null:>6.3}  {bar}", format!("L{layer}H{head}"))
+            format!("{losses}  {:>9}  {value:>6.3} {uniform:>7.3}  {bar}", format!("L{layer}H{head}"))
         }
     }
 }
@@ -139,10 +139,13 @@ mod tests {
 
     #[test]
     fn a_point_is_a_line_with_a_bar() {
-        let best = Some(Best { layer: 1, head: 2, value: 0.5, null: 0.02 });
+        let best = Some(Best { layer: 1, head: 2, value: 0.5, uniform: 0.02 });
         let point = Point { first_half: Some(5.5), second_half: None, best };
         let shown = line(512, &point);
-        assert_eq!(shown, format!("    512       5.500          -       L1H2   0.500  0.020  {}", "█".repeat(12)));
+        assert_eq!(
+            shown,
+            format!("    512             5.500           -       L1H2   0.500   0.020  {}", "█".repeat(12))
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         crate::terminal::say!("there is nothing to merge in {}", merge.from.display());
         return Ok(Exit::Ok);
     }
-    crate::terminal::say!("merged tables lie in {}; read them with", merge.to.display());
+    crate::terminal::say!("Merged tables are in {}; read them with", merge.to.display());
     let mut tables: Vec<&str> = merged.iter().map(|one| one.table.as_str()).collect();
     tables.dedup();
     for table in tables {
@@ -65,7 +65,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 fn warn(merge: &Merge) -> Result<(), Failure> {
     let holes = merge.holes()?;
     if !holes.recorded {
-        crate::terminal::say!("warning: no run has left a record here, so nobody knows whether parts are missing");
+        crate::terminal::say!("warning: there is no manifest of a run here, so missing parts cannot be found");
     } else if merge.allow_missing && !holes.missing.is_empty() {
         crate::terminal::say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
     }

@@ -116,7 +116,7 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     }
     if refused > 0 {
         lines.push(format!(
-            "{refused} cells lie there with other settings or damaged: `pythia run` refuses to mix; use --out or --fresh"
+            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; use --out or --fresh"
         ));
     }
     lines.join("\n")

@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {
             claim.write(&query::encode(&answer, out.format)?)?;
-            crate::terminal::say!("{} rows lie in {}", answer.height(), out.path.display());
+            crate::terminal::say!("{} rows are in {}", answer.height(), out.path.display());
         }
         (_, _, Some(form)) => {
             let format = if form == Text::Csv { Format::Csv } else { Format::Json };

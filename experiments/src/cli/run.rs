@@ -206,7 +206,7 @@ pub(crate) fn report(resolved: &ResolvedExperiment, disk: &Disk, outcome: &Outco
         let again = if remedy.contains("same command") { "" } else { "; then run the same command again" };
         crate::terminal::say!("  remedy: {remedy}{again}");
     }
-    crate::terminal::say!("results lie in {}; read them with", disk.out.join("results").display());
+    crate::terminal::say!("Results are in {}; read them with", disk.out.join("results").display());
     for table in resolved.experiment.probes.iter().flat_map(|probe| probe.tables()) {
         crate::terminal::say!("  {}", polars_call(disk, &table.folder()));
     }

@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
         }
-        crate::terminal::say!("{} tables lie in {}", listings.len(), folder.display());
+        crate::terminal::say!("{} tables are in {}", listings.len(), folder.display());
     }
     match () {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,

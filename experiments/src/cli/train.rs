@@ -62,9 +62,9 @@ pub(crate) fn train_nano(out: &Path, seed: u64, device: DeviceName) -> Result<()
     progress.finish();
     match outcome {
         Outcome::Trained => {
-            crate::terminal::say!("trained nano in {seconds:.0} s, its checkpoints lie in {}", out.display())
+            crate::terminal::say!("trained nano in {seconds:.0} s; its checkpoints are in {}", out.display())
         }
-        Outcome::Reused => crate::terminal::say!("nano lies in {} already", out.display()),
+        Outcome::Reused => crate::terminal::say!("nano is in {} already", out.display()),
     }
     Ok(())
 }

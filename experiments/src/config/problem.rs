@@ -185,7 +185,7 @@ pub(crate) enum Problem {
         argument: String,
     },
     /// A `--set` path that leads nowhere.
-    #[error("`{path}` leads nowhere: `{segment}` {why}")]
+    #[error("`{path}` does not exist: `{segment}` {why}")]
     DeadPath {
         /// The whole path.
         path: String,
@@ -226,7 +226,7 @@ impl Problem {
                 vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
             }
             Problem::DuplicateModel { .. } => {
-                vec!["results lie in a folder per model name: rename one of the two folders".into()]
+                vec!["results are in one folder per model name: rename one of the two folders".into()]
             }
             Problem::BadName { .. } => {
                 vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]

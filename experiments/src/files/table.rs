@@ -6,7 +6,7 @@ use pythia_core::suite::Step;
 
 /// Version of the tables' schema and of the probes' definitions. It is raised when a column or the meaning of a value
 /// changes, and with it every key changes, so that old and new results never mix in silence.
-pub(crate) const TABLE_VERSION: u32 = 3;
+pub(crate) const TABLE_VERSION: u32 = 4;
 
 /// Where a table goes, given its folder's name, counted from the output folder. Steps are padded with zeros, so that names sort as numbers.
 pub(crate) fn file_of(folder: &str, label: &str, step: Option<Step>) -> PathBuf {

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_key_changes_only_with_the_version_of_the_tables() {
-        assert_eq!(TABLE_VERSION, 3);
+        assert_eq!(TABLE_VERSION, 4);
         let before = "33f79a9492448cd498496624a8dec654de1af33760b26747a74efbf3bc6c424b";
         assert_eq!(key(&["probe.0.half_len=20"], 512), before);
         assert_ne!(config(&resolved(&[]), "examples", Some(512)).key(), key(&[], 512));

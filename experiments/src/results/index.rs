@@ -34,7 +34,7 @@ pub(crate) struct ResultsIndex {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexError {
     /// The folder has no results.
-    #[error("{} is no output folder of `pythia run`: there is no folder `results` in it", path.display())]
+    #[error("{} is not an output folder of `pythia run`: it has no folder `results`", path.display())]
     NoResults {
         /// The folder.
         path: PathBuf,
@@ -186,6 +186,6 @@ mod tests {
     fn a_folder_without_results_is_said_to_be_none() {
         let scratch = Scratch::new("index-none");
         let error = ResultsIndex::of(&scratch.0).expect_err("must refuse").to_string();
-        assert!(error.ends_with("is no output folder of `pythia run`: there is no folder `results` in it"), "{error}");
+        assert!(error.ends_with("is not an output folder of `pythia run`: it has no folder `results`"), "{error}");
     }
 }

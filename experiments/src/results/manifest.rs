@@ -55,7 +55,7 @@ pub(crate) enum ManifestError {
     #[error(transparent)]
     Read(#[from] InputError),
     /// It is no JSON, or not of the form of a record.
-    #[error("{} is no record of a run: {source}", path.display())]
+    #[error("{} is not the manifest of a run: {source}", path.display())]
     Form {
         /// The file.
         path: PathBuf,
@@ -63,7 +63,7 @@ pub(crate) enum ManifestError {
         source: serde_json::Error,
     },
     /// A name in it is not one that a run gives to a folder.
-    #[error("{} is no record of a run: {name:?} is no name of a folder", path.display())]
+    #[error("{} is not the manifest of a run: {name:?} cannot be the name of a folder", path.display())]
     Name {
         /// The file.
         path: PathBuf,

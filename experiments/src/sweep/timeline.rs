@@ -26,10 +26,10 @@ impl Stage {
     /// What messages call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Stage::Fetch => "fetch",
-            Stage::Load => "load",
-            Stage::Compute => "compute",
-            Stage::Write => "write",
+            Stage::Fetch => "fetching",
+            Stage::Load => "loading",
+            Stage::Compute => "computing",
+            Stage::Write => "writing",
         }
     }
 }
@@ -104,20 +104,19 @@ impl Summary {
     }
 
     /// The stage that worked longest.
-    pub(crate) fn bound(&self) -> Stage {
+    pub(crate) fn slowest(&self) -> Stage {
         Stage::ALL.into_iter().max_by(|a, b| self.busy(*a).total_cmp(&self.busy(*b))).unwrap_or(Stage::Compute)
     }
 }
 
 impl fmt::Display for Summary {
-    /// One line: `compute bounded the sweep (busy 93 % of 12.0 s); fetch 0 %, load 31 %, write 1 %`.
+    /// One line: `Slowest stage: computing (93 % of the time); fetching 0 %, loading 31 %, writing 1 %.`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |stage| 100.0 * self.busy(stage) / self.seconds.max(f64::MIN_POSITIVE);
-        let bound = self.bound();
-        write!(f, "{} bounded the sweep (busy {:.0} % of {:.1} s);", bound.name(), share(bound), self.seconds)?;
-        let others = Stage::ALL.into_iter().filter(|stage| *stage != bound);
-        let others: Vec<String> = others.map(|stage| format!(" {} {:.0} %", stage.name(), share(stage))).collect();
-        f.write_str(&others.join(","))
+        let slowest = self.slowest();
+        let others = Stage::ALL.into_iter().filter(|stage| *stage != slowest);
+        let others: Vec<String> = others.map(|stage| format!("{} {:.0} %", stage.name(), share(stage))).collect();
+        write!(f, "Slowest stage: {} ({:.0} % of the time); {}.", slowest.name(), share(slowest), others.join(", "))
     }
 }
 
@@ -133,8 +132,8 @@ mod tests {
     fn the_busiest_stage_bounds_the_sweep() {
         let spans = vec![span(Stage::Load, 0.0, 1.0), span(Stage::Compute, 1.0, 4.0), span(Stage::Load, 1.0, 2.0)];
         let summary = Summary { seconds: 4.0, spans };
-        assert_eq!((summary.busy(Stage::Load), summary.bound()), (2.0, Stage::Compute));
-        let line = "compute bounded the sweep (busy 75 % of 4.0 s); fetch 0 %, load 50 %, write 0 %";
+        assert_eq!((summary.busy(Stage::Load), summary.slowest()), (2.0, Stage::Compute));
+        let line = "Slowest stage: computing (75 % of the time); fetching 0 %, loading 50 %, writing 0 %.";
         assert_eq!(summary.to_string(), line);
     }
 

@@ -178,11 +178,11 @@ impl Findings {
         let (bad, all) = (count(Status::is_bad), self.steps.len());
         let unverified = count(|status| status == Status::Unverified);
         let against = if unverified > 0 {
-            format!(", {unverified} with no published hash to compare with")
+            format!(", {unverified} of them not checked: no published hash")
         } else {
             String::new()
         };
-        lines.push(format!("{all} checkpoints: {} with nothing against them{against}, {bad} bad", all - bad));
+        lines.push(format!("{all} checkpoints: {} not known to be bad{against}, {bad} bad", all - bad));
         lines
     }
 

@@ -32,7 +32,7 @@ pub(crate) enum MergeError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     /// A Parquet file that no run has written.
-    #[error("{} is no part of a table", path.display())]
+    #[error("{} is not a part of a table", path.display())]
     Stray {
         /// The file.
         path: PathBuf,

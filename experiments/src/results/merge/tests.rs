@@ -227,7 +227,7 @@ fn parts_that_do_not_belong_together_are_refused_with_their_names() {
     out.refused(&["model.parquet is of a single model"]);
     fs::rename(out.path("results/loss/nano/model.parquet"), out.path("results/loss/nano/copy.parquet"))
         .expect("rename");
-    out.refused(&["copy.parquet is no part of a table"]);
+    out.refused(&["copy.parquet is not a part of a table"]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn cells_are_done_when_all_their_tables_are_there() {
         lines[..3],
         [
             "t: 3 of 10 cells done (30 %), 1 failed, 3 left out, 3 to do",
-            "  nobody is at work; the same command resumes",
+            "  No run is active; the same command resumes.",
             "  last: nano step2, 11.7 min ago",
         ]
     );
@@ -135,5 +135,5 @@ fn a_folder_without_runs_has_nothing_to_say_and_no_folder_is_an_error() {
     assert!(matches!(error, StatusError::Index(IndexError::NoResults { .. })), "{error}");
     fs::create_dir_all(scratch.0.join("results")).expect("create");
     let status = Status::of(&scratch.0, NOW).expect("can be read");
-    assert_eq!((status.lines(), status.is_settled()), (vec!["no run has left a record here yet".to_owned()], true));
+    assert_eq!((status.lines(), status.is_settled()), (vec!["No run has started here yet.".to_owned()], true));
 }

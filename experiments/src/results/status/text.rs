@@ -10,7 +10,7 @@ impl Status {
     /// The lines for a person.
     pub(crate) fn lines(&self) -> Vec<String> {
         if self.experiments.is_empty() {
-            return vec!["no run has left a record here yet".into()];
+            return vec!["No run has started here yet.".into()];
         }
         self.experiments.iter().flat_map(Standing::lines).collect()
     }
@@ -36,7 +36,7 @@ impl Standing {
     fn at_work(&self) -> String {
         if self.processes.is_empty() {
             let hint = if self.cells.left() > 0 { "; the same command resumes" } else { "" };
-            return format!("nobody is at work{hint}");
+            return format!("No run is active{hint}.");
         }
         let processes: Vec<String> = self.processes.iter().map(process).collect();
         let rate = self.cells_per_minute.map(|rate| format!(", {rate:.1} cells a minute"));
