@@ -22,6 +22,7 @@ use crate::files::json::canonical;
 use crate::resolved::BOS;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Store a model's activations on some tokens
 ///
@@ -122,7 +123,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     });
     let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
     claim.write(&bytes)?;
-    crate::terminal::say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
+    say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
     Ok(Exit::Ok)
 }
 

@@ -15,6 +15,7 @@ use crate::terminal::Explained;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Look into the cache of checkpoints; fetch, verify or remove some
 ///
@@ -149,7 +150,7 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let experiment = args.experiment()?;
     let mut hub = args.hub(&experiment)?;
     let requests = PinRequest::all(&experiment);
-    hub.pin(&requests, PinScope::Needed, &|line| crate::terminal::say!("{line}"))?;
+    hub.pin(&requests, PinScope::Needed, &|line| say!("{line}"))?;
     let mut holds = Vec::new();
     for request in &requests {
         let Some(pins) = Pins::of(&hub.lock, request.id) else { continue };
@@ -158,18 +159,14 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
-                    crate::terminal::say!(
-                        "the budget is spent at {} {step}: {} checkpoints are here",
-                        request.id,
-                        holds.len()
-                    );
+                    say!("the budget is spent at {} {step}: {} checkpoints are here", request.id, holds.len());
                     return Ok(Exit::Ok);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    crate::terminal::say!("{} checkpoints are here", holds.len());
+    say!("{} checkpoints are here", holds.len());
     Ok(Exit::Ok)
 }
 
@@ -180,7 +177,7 @@ fn of_model(entry: &Entry, model: Option<&str>) -> bool {
 /// Says so where a name matches nothing: it may be a mistake in writing.
 fn none_of(model: Option<&str>, empty: bool) {
     if let (Some(model), true) = (model, empty) {
-        crate::terminal::say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
+        say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
     }
 }
 

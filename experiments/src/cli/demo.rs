@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use pythia_core::device::{Backend, DeviceName};
 
-use super::run::{prepare, report, show, sweep};
+use super::run::messages::report;
+use super::run::{prepare, show, sweep};
 use super::train::{NANO, train_nano};
 use crate::checkpoint::hub_access::HubAccess;
 use crate::cli::curve;

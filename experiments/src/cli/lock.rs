@@ -8,6 +8,7 @@ use crate::cli::failure::Failure;
 use crate::resolved::pins::{Pins, branch};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Pin the checkpoints of an experiment: commits, files, sizes and hashes
 ///
@@ -46,7 +47,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         return Err(HubAccessError::Offline.into());
     }
     let which = if args.update { PinScope::All } else { PinScope::Unpinned };
-    hub.pin(&requests, which, &|line| crate::terminal::say!("{line}"))?;
+    hub.pin(&requests, which, &|line| say!("{line}"))?;
     for line in requests.iter().flat_map(|request| lines(request, &before, &hub)) {
         super::print(&line)?;
     }

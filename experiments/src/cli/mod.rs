@@ -16,6 +16,7 @@ use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 pub(crate) mod activations;
 pub(crate) mod bench;
@@ -191,7 +192,7 @@ pub(crate) fn open_device(device: DeviceName, precision: Precision) -> Result<Ru
     let (compute, dtype) = (device.open()?, precision.dtype());
     compute.check(dtype)?;
     if compute.backend != Backend::Cpu {
-        crate::terminal::say!("computing on {compute}{}", compute.remark());
+        say!("computing on {compute}{}", compute.remark());
     }
     Ok(RunsOn { compute, dtype })
 }

@@ -12,6 +12,7 @@ use crate::resolved::pair_counts::PairCounts;
 use crate::resolved::weight_scope::Location;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Show an experiment's cells, what they cost, and what is done
 ///
@@ -46,7 +47,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let plan = Plan::make(&resolved, &disk, args.experiment.limit);
     let pair_counts = PairCounts::of(&resolved);
     for note in pair_counts.notes(&resolved) {
-        crate::terminal::say!("{note}");
+        say!("{note}");
     }
     if args.json {
         super::print(&format!("{:#}", json(&resolved, &plan, &pair_counts)))?;
@@ -62,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     if bad == 0 || resolved.experiment.store.on_bad != OnBad::Fail {
         return Ok(Exit::Ok);
     }
-    crate::terminal::say!(
+    say!(
         "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, or mark them with --on-bad mark"
     );
     Ok(Exit::BadInput)

@@ -8,6 +8,7 @@ use pythia_report::results::Results;
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Ask an output folder in SQL; every table is called by its name
 ///
@@ -75,7 +76,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {
             claim.write(&query::encode(&answer, out.format)?)?;
-            crate::terminal::say!("{} rows are in {}", answer.height(), out.path.display());
+            say!("{} rows are in {}", answer.height(), out.path.display());
         }
         (_, _, Some(form)) => {
             let format = if form == Text::Csv { Format::Csv } else { Format::Json };

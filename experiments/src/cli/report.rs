@@ -15,6 +15,7 @@ use crate::cli::failure::Failure;
 use crate::config::read_text;
 use crate::files::folder::{Folder, FolderError, PendingFile};
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
 ///
@@ -83,7 +84,7 @@ pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf
 fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
     let results = Results::open(dir)?;
     let (tables, models) = (results.main_tables().len(), results.models().len());
-    crate::terminal::say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
+    say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
     Ok(report::report(&results, published)?)
 }
 

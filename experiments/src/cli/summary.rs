@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
 ///
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
         }
-        crate::terminal::say!("{} tables are in {}", listings.len(), folder.display());
+        say!("{} tables are in {}", listings.len(), folder.display());
     }
     match () {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,

@@ -15,6 +15,7 @@ use crate::resolved::pins::Pins;
 use crate::sweep::verify::{self, Findings};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
+use crate::terminal::say;
 
 /// Look at every checkpoint of a model: is it what its name says?
 ///
@@ -92,8 +93,8 @@ fn listing(args: &Args, id: ModelId, known: &KnownDefects) -> Result<Findings, F
 fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
     let hub = HubAccess::open_client(None, args.offline)?;
     let repo = request.repo();
-    let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| crate::terminal::say!("{line}"))?;
-    crate::terminal::say!("{repo}: {} branches listed", pins.len());
+    let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| say!("{line}"))?;
+    say!("{repo}: {} branches listed", pins.len());
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 

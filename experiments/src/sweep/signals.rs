@@ -9,6 +9,7 @@ use signal_hook::iterator::Signals;
 
 use crate::files::folder::Folder;
 use crate::terminal::exit::Exit;
+use crate::terminal::say;
 
 /// Held while a file is put in its place; the thread that stops the process takes it first, so that no write is cut.
 pub(crate) type WriteLock = Arc<Mutex<()>>;
@@ -23,9 +24,9 @@ pub(crate) fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: St
         // A panic during a write poisons the lock; the file it left is removed below all the same.
         let _guard = writing.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = folder.discard_unfinished() {
-            crate::terminal::say!("{error}");
+            say!("{error}");
         }
-        crate::terminal::say!("\n{farewell}");
+        say!("\n{farewell}");
         std::process::exit(i32::from(Exit::of_signal(signal).code()));
     })?;
     Ok(())
