@@ -27,7 +27,7 @@ use crate::terminal::say;
 /// Store a model's activations on some tokens
 ///
 /// The file holds one tensor per hook, keyed by the hook's full name, beside `tokens` [prompt pos] and `logits`
-/// [prompt pos vocabulary]. How it came to be stands as JSON under the key `pythia` of its header's metadata.
+/// [prompt pos vocabulary]. Its provenance is JSON under the key `pythia` of the header's metadata.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -127,7 +127,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// An output that would replace what the command reads is a slip of the hand.
+/// Refuses an output that would replace a file that the command reads.
 fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<(), Failure> {
     let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
     let read = files.weights.paths().iter().chain([&files.config]).chain(&files.tokenizer).chain(&input.tokens);

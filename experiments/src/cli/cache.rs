@@ -19,8 +19,8 @@ use crate::terminal::say;
 
 /// Look into the cache of checkpoints; fetch, verify or remove some
 ///
-/// The cache is the one that the hub's Python client uses (HF_HUB_CACHE, HF_HOME/hub), and both use each other's files. What other
-/// tools fetched is never removed unless `prune --all` asks for it.
+/// The cache is the one that the hub's Python client uses (HF_HUB_CACHE, HF_HOME/hub), and both use each other's files.
+/// What other tools fetched is never removed unless `prune --all` asks for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -17,8 +17,8 @@ use crate::terminal::exit::{self, Exit};
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///
 /// Trains the suite `nano` into ./data/nano (or finds it there), runs the experiment induction-nano over its 154
-/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No network, about two
-/// minutes on two cores.
+/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No
+/// network, about two minutes on two cores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(crate) struct Args {

@@ -29,7 +29,8 @@ pub(crate) struct ExperimentArgs {
     /// Keep only the first N cells of the plan, for a cheap trial
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
-    /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's `on_bad`, else fail]
+    /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's
+    /// `on_bad`, else fail]
     #[arg(long)]
     on_bad: Option<OnBad>,
     #[command(flatten)]
@@ -44,7 +45,8 @@ struct CacheArgs {
     /// Open no connection: use what is in the cache
     #[arg(long)]
     offline: bool,
-    /// Disk that fetched checkpoints may take, for example 200GB; the least recently used go first [default: the file's `cache_max`, else no bound]
+    /// Disk that fetched checkpoints may take, for example 200GB; the least recently used go first [default: the file's
+    /// `cache_max`, else no bound]
     #[arg(long, value_name = "BYTES")]
     cache_max: Option<Bytes>,
     /// Disk that must stay free [default: the file's `min_free`, else 1GiB]
@@ -61,10 +63,12 @@ struct ComputeArgs {
     /// Memory that the whole process may take, such as 16GiB [default: the file's `memory`, else what is free]
     #[arg(long, value_name = "SIZE")]
     memory: Option<Bytes>,
-    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them [default: the file's `device`, else cpu]
+    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them [default: the file's
+    /// `device`, else cpu]
     #[arg(long)]
     device: Option<DeviceName>,
-    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`, else f32]
+    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`,
+    /// else f32]
     #[arg(long)]
     dtype: Option<Precision>,
 }

@@ -10,9 +10,10 @@ use crate::terminal::say;
 
 /// Put the parts of every table together: one file per table and model, sorted by step
 ///
-/// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all. Missing parts are
-/// listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are not missing); parts of one table that were made with different settings are never mixed.
-/// Merging twice gives the same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
+/// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all.
+/// Missing parts are listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are
+/// not missing); parts of one table that were made with different settings are never mixed. Merging twice gives the
+/// same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
 /// pythia.parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]

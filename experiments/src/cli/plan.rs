@@ -16,9 +16,10 @@ use crate::terminal::say;
 
 /// Show an experiment's cells, what they cost, and what is done
 ///
-/// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the probes'
-/// prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights held in the quickest
-/// way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a time; or used layer by layer.
+/// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the
+/// probes' prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights
+/// held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a
+/// time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -12,7 +12,8 @@ use crate::terminal::say;
 
 /// Ask an output folder in SQL; every table is called by its name
 ///
-/// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of DIR/results, and `checkpoints`.
+/// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of
+/// DIR/results, and `checkpoints`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -70,7 +71,7 @@ fn output(text: &str) -> Result<Output, String> {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
-    // The place is claimed before the work: one that cannot be written is found out at once.
+    // Claimed before the work, so that a place that cannot be written fails at once.
     let claim = args.out.as_ref().map(|out| PendingFile::claim(&out.path)).transpose()?;
     let answer = query::query(&results, &args.sql)?;
     match (&args.out, claim, args.format) {

@@ -30,9 +30,9 @@ use crate::terminal::say;
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
 ///
-/// Tables appear under OUT/results/PROBE/MODEL/step000512.parquet, whole or not at all, and can be read while the run goes
-/// on. What is done is skipped: running the same command again resumes, after an error, an interruption or a power cut,
-/// and gives the same bytes as a run that was never interrupted.
+/// Tables appear under OUT/results/PROBE/MODEL/step000512.parquet, whole or not at all, and can be read while the run
+/// goes on. What is done is skipped: running the same command again resumes, after an error, an interruption or a power
+/// cut, and gives the same bytes as a run that was never interrupted.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -71,8 +71,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in their places: it
-/// is said, and the exit stays that of the sweep.
+/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in
+/// their places: it is said, and the exit stays that of the sweep.
 pub(crate) fn show(disk: &Disk) {
     match super::report::write(&disk.out, None) {
         Ok(page) => {

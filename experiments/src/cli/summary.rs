@@ -1,4 +1,4 @@
-//! `pythia summary`: the few numbers that one asks first.
+//! `pythia summary`: the main numbers of a folder.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,8 @@ use crate::terminal::say;
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
 ///
-/// Reads the tables under DIR/results, also while a run goes on. Each curve over checkpoints is given with the step at which it changes
-/// and a 95 % interval.
+/// Reads the tables under DIR/results, also while a run goes on. Each curve over checkpoints is given with the step at
+/// which it changes and a 95 % interval.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -12,7 +12,7 @@ use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
 use crate::terminal::say;
 
-/// Where the trained suite goes when nobody says.
+/// Where the trained suite goes by default.
 pub(crate) const NANO: &str = "data/nano";
 
 /// Train a suite of checkpoints of your own

@@ -19,9 +19,10 @@ use crate::terminal::say;
 
 /// Look at every checkpoint of a model: is it what its name says?
 ///
-/// For a model of the suite the hub is asked for each branch's commit and the hashes of its files; nothing is fetched. Branches with the
-/// same weights, branches without weights, and those on the list of known defects are named. With --read, and for a folder, the weights
-/// that are here are read: equal weights, single parts of another step (a shard), and jumps of the embedding's norm show up.
+/// For a model of the suite the hub is asked for each branch's commit and the hashes of its files; nothing is fetched.
+/// Branches with the same weights, branches without weights, and those on the list of known defects are named. With
+/// --read, and for a folder, the weights that are here are read: equal weights, single parts of another step (a shard),
+/// and jumps of the embedding's norm show up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar on a terminal, otherwise a plain line now and then, which is what a job's log file wants.
+//! Progress on stderr: a bar on a terminal, otherwise a plain line every ten seconds, for log files.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A line now and then while a checkpoint is fetched.
+//! Progress lines while a checkpoint is fetched.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::terminal::human;
 use crate::terminal::say;
 
-/// A line appears at most this often; what is quicker needs none.
+/// Time between two lines.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How far a fetch is.
+/// The progress of one fetch.
 pub(super) struct Ticker {
     name: String,
     total: u64,
