@@ -83,8 +83,8 @@ struct Machine {
 
 const LONG_HELP: &str = concat!(
     "Examples:
-  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' resid_post --out acts.safetensors
-  pythia activations --model pythia-70m --step 143000 --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
+  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' z --out acts.safetensors
+  pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
 
 ",
     exit::help!()

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Subcommand;
-use pythia_hub::{Budget, Entry, LruCache, Usage};
+use pythia_hub::{Budget, Cached, Entry, LruCache, Usage};
 use pythia_probes::Bytes;
 use serde_json::{Value, json};
 
@@ -98,7 +98,8 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
     let Usage { ours, foreign, held, reserved, free } = usage;
     let [ours, foreign, held, reserved, free] = [ours, foreign, held, reserved, free].map(human::bytes);
     super::print(&format!(
-        "{ours} fetched by pythia ({held} in use, {reserved} reserved), {foreign} by other tools, {free} free on the disk"
+        "{ours} fetched by pythia ({held} in use, {reserved} reserved), {foreign} by other tools, \
+         {free} free on the disk"
     ))?;
     Ok(Exit::Ok)
 }
@@ -129,7 +130,15 @@ fn age(time: Option<SystemTime>) -> String {
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let file = |file: &pythia_hub::Cached| json!({ "name": file.name, "hash": file.hash, "bytes": file.size, "fetched_by_pythia": file.ours, "verified": file.verified });
+    let file = |file: &Cached| {
+        json!({
+            "name": file.name,
+            "hash": file.hash,
+            "bytes": file.size,
+            "fetched_by_pythia": file.ours,
+            "verified": file.verified,
+        })
+    };
     json!({
         "repository": entry.repo,
         "commit": entry.commit,

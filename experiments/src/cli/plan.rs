@@ -65,7 +65,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     say!(
-        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, or mark them with --on-bad mark"
+        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, \
+         or mark them with --on-bad mark"
     );
     Ok(Exit::BadInput)
 }
@@ -74,7 +75,14 @@ fn json(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) ->
     let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(resolved, cell)).collect();
     let pairs = pair_counts.json(resolved);
     let (residency, bound) = (plan.residency.to_string(), plan.bound);
-    json!({ "experiment": resolved.experiment.name, "residency": residency, "memory_bound": bound, "totals": plan.totals(), "pairs": pairs, "cells": cells })
+    json!({
+        "experiment": resolved.experiment.name,
+        "residency": residency,
+        "memory_bound": bound,
+        "totals": plan.totals(),
+        "pairs": pairs,
+        "cells": cells,
+    })
 }
 
 fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
@@ -84,7 +92,8 @@ fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
         .map(|part| {
             let probe = &resolved.experiment.probes[part.probe];
             let table = probe.spec.tables()[part.table];
-            json!({ "probe": probe.name, "table": table, "file": part.file, "key": part.config.key(), "state": part.state })
+            let key = part.config.key();
+            json!({ "probe": probe.name, "table": table, "file": part.file, "key": key, "state": part.state })
         })
         .collect();
     json!({
@@ -112,13 +121,15 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     if open(plan) {
         let [read, compute] = [bytes as f64 / DISK, flops as f64 / PROCESSOR].map(human::seconds);
         lines.push(format!(
-            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; the stages overlap, so the longest counts"
+            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; \
+             the stages overlap, so the longest counts"
         ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
     }
     if refused > 0 {
         lines.push(format!(
-            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; use --out or --fresh"
+            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; \
+             use --out or --fresh"
         ));
     }
     lines.join("\n")
@@ -141,8 +152,8 @@ fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
     let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(human::bytes);
     format!(
         "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
-         disk: {all} to keep all of them, {least} to stream them ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); \
-         {free} are free, {budget}",
+         disk: {all} to keep all of them, {least} to stream them \
+         ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); {free} are free, {budget}",
         times.join(", ")
     )
 }

@@ -12,9 +12,13 @@ use crate::terminal::{Exit, Explained};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownDefects(Vec<KnownBad>);
 
+/// The form of a list, for messages.
+const FORM: &str =
+    r#"{"known_bad": [{"models": [...], "kind": ..., "steps": [[FROM, TO], ...], "problem": ..., "source": ...}]}"#;
+
 /// A list that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not a list of known defects ({{\"known_bad\": [{{\"models\": [...], \"kind\": ..., \"steps\": [[FROM, TO], ...], \"problem\": ..., \"source\": ...}}]}}): {source}", path.display())]
+#[error("{} is not a list of known defects ({FORM}): {source}", path.display())]
 pub(crate) struct KnownDefectsError {
     pub(crate) path: PathBuf,
     pub(crate) source: serde_json::Error,

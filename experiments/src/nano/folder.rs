@@ -59,7 +59,11 @@ pub(crate) enum NanoError {
     #[error("{} is not empty and holds no finished suite; name another folder", path.display())]
     Occupied { path: PathBuf },
     /// The suite in the folder was trained differently.
-    #[error("{} holds a suite of another recipe (seed {}); name another folder, or remove this one", path.display(), found.seed)]
+    #[error(
+        "{} holds a suite of another recipe (seed {}); name another folder, or remove this one",
+        path.display(),
+        found.seed
+    )]
     OtherRecipe {
         path: PathBuf,
         /// The recipe of the suite that is there.

@@ -206,8 +206,14 @@ impl Findings {
                 "embed_norm": found.hashes.as_ref().map(|hashes| hashes.embed_norm),
             })
         };
-        let gap = |found: &Break| json!({ "step": found.step.label(), "embed_norm": found.found, "expected": found.expected });
-        let part = |part: &SharedPart| json!({ "part": part.group.to_string(), "steps": [part.first.label(), part.second.label()] });
+        let gap = |found: &Break| {
+            let step = found.step.label();
+            json!({ "step": step, "embed_norm": found.found, "expected": found.expected })
+        };
+        let part = |part: &SharedPart| {
+            let steps = [part.first.label(), part.second.label()];
+            json!({ "part": part.group.to_string(), "steps": steps })
+        };
         json!({
             "steps": self.steps.iter().map(step).collect::<Vec<Value>>(),
             "breaks": self.breaks.iter().map(gap).collect::<Vec<Value>>(),

@@ -55,7 +55,11 @@ pub(crate) enum MergeError {
         here: String,
     },
     /// Parts of one table that were made with different settings.
-    #[error("{} (there) and {} (here) were made with different settings: {difference}", first.display(), second.display())]
+    #[error(
+        "{} (there) and {} (here) were made with different settings: {difference}",
+        first.display(),
+        second.display()
+    )]
     Settings {
         /// One part.
         first: PathBuf,

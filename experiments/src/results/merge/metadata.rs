@@ -139,8 +139,12 @@ mod tests {
                 ],
             ),
         ]);
-        let parts = r#"{"0":{"config":{"step":0},"note":"n","weights_hash":"aa"},"512":{"config":{"known_bad":"x","step":512},"weights_hash":"bb"}}"#;
-        let expected = [("config", r#"{"probe":{"a":1},"seed":0}"#), ("parts", parts), ("seed", "0")];
+        let parts = [
+            r#"{"0":{"config":{"step":0},"note":"n","weights_hash":"aa"},"#,
+            r#""512":{"config":{"known_bad":"x","step":512},"weights_hash":"bb"}}"#,
+        ]
+        .concat();
+        let expected = [("config", r#"{"probe":{"a":1},"seed":0}"#), ("parts", parts.as_str()), ("seed", "0")];
         assert_eq!(found, metadata(&expected));
     }
 

@@ -15,7 +15,8 @@ impl Out {
         let out = Self(Scratch::new(name));
         let steps: Vec<String> = (0..10).map(|step| step.to_string()).collect();
         let record = format!(
-            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],"on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
+            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],
+                "on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
             steps.join(",")
         );
         fs::create_dir_all(out.0.0.join("results")).expect("create");
