@@ -4,13 +4,13 @@
 //! a report can be made years later, on another machine, and what it shows is what any reader of the files would see.
 #![forbid(unsafe_code)]
 
+mod change_point;
 pub mod chart;
-pub mod emergence;
 pub mod figures;
-pub mod frame;
+pub mod kinds;
 pub mod listing;
 pub mod page;
-pub mod pick;
+mod pick;
 pub mod query;
 pub mod report;
 pub mod results;

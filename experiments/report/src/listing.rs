@@ -26,6 +26,18 @@ pub struct ListingColumn {
     pub numeric: bool,
 }
 
+impl ListingColumn {
+    /// A column of text.
+    pub fn text(name: &str) -> Self {
+        Self { name: name.into(), numeric: false }
+    }
+
+    /// A column of numbers.
+    pub fn number(name: &str) -> Self {
+        Self { name: name.into(), numeric: true }
+    }
+}
+
 impl Listing {
     /// The table for a terminal: title, aligned columns, note.
     pub fn terminal(&self) -> String {

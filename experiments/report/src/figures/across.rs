@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::heads::title_of;
-use super::{has_steps, losses, points};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
-use crate::frame::{CurvePoint, Rows};
+use crate::kinds::{compared, definitions, has_steps, means, points, title_of};
 use crate::listing::csv_line;
 use crate::page::{Block, Code, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{Kind, Results, ResultsError, Table};
-use crate::summary::definition;
+use crate::results::{CurvePoint, FrameRows, Results, ResultsError, Table, peak};
 use crate::words;
 
 /// Curves by model.
@@ -19,11 +16,11 @@ type ByModel = BTreeMap<String, Vec<CurvePoint>>;
 /// Comparisons of models, where there are several, and of the induction score with the loss.
 pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
     let mut figures = Vec::new();
-    let heads = results.of_kind(Kind::HeadScores).next();
+    let [heads, losses] = compared(results);
     if let Some(table) = heads.filter(|table| table.parts.len() > 1) {
         figures.extend(highest_heads(table)?);
     }
-    if let Some((heads, losses)) = heads.zip(results.of_kind(Kind::InductionLoss).next()) {
+    if let Some((heads, losses)) = heads.zip(losses) {
         figures.extend(score_against_loss(heads, losses)?);
     }
     Ok(figures.into_iter().map(Block::Figure).collect())
@@ -31,7 +28,7 @@ pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
 
 /// The highest head of every score, a line for each model.
 fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
-    let scores = definition(table)?;
+    let scores = definitions(table)?;
     let mut panels = Vec::new();
     for (score, definition) in &scores {
         let by_model = highest(table, score, definition)?.1;
@@ -66,7 +63,7 @@ fn pick(score: &str, definition: &str) -> Pick {
     Pick::new(&["model", "step"], &["value"], filters).max()
 }
 
-fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(Rows<'a>, ByModel), ResultsError> {
+fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(FrameRows<'a>, ByModel), ResultsError> {
     let rows = pick(score, definition).rows(table)?;
     let curves = rows.curves(&["model"], "value", None)?;
     let by_model = curves.keys.texts("model")?.into_iter().zip(curves.points).collect();
@@ -92,7 +89,7 @@ fn series(by_model: &ByModel) -> Vec<Series> {
 
 /// Induction score against loss on repeated tokens, along training.
 fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, ResultsError> {
-    let scores = definition(heads)?;
+    let scores = definitions(heads)?;
     let Some((score, definition)) = scores.first().filter(|(score, _)| score == "induction") else {
         return Ok(None);
     };
@@ -100,7 +97,7 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     let of_losses =
         Pick::new(&["model", "step"], &["value"], vec![Filter::Text("metric", "loss_second_half".into())]).mean();
     let rows = of_losses.rows(losses)?;
-    let means = losses::means(&rows, &["model"], "value")?;
+    let means = means(&rows, &["model"], "value")?;
     let loss_of: ByModel = means.into_iter().map(|(keys, points)| (keys[0].clone(), points)).collect();
     let joined = joined(&by_model, &loss_of);
     let mut lines = series(&by_model);
@@ -130,27 +127,27 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
 }
 
 /// A checkpoint with both measures.
-struct Both<'a> {
+struct ScoreAndLoss<'a> {
     model: &'a str,
     step: i64,
     score: f64,
     loss: f64,
 }
 
-fn joined<'a>(scores: &'a ByModel, losses: &ByModel) -> Vec<Both<'a>> {
+fn joined<'a>(scores: &'a ByModel, losses: &ByModel) -> Vec<ScoreAndLoss<'a>> {
     let of = |model: &'a String, points: &'a Vec<CurvePoint>| {
         let losses: BTreeMap<Option<i64>, Option<f64>> =
             losses.get(model).into_iter().flatten().map(|point| (point.step, point.value)).collect();
         points.iter().filter_map(move |point| {
             let loss = losses.get(&point.step).copied().flatten()?;
-            Some(Both { model, step: point.step?, score: point.value?, loss })
+            Some(ScoreAndLoss { model, step: point.step?, score: point.value?, loss })
         })
     };
     scores.iter().flat_map(|(model, points)| of(model, points).collect::<Vec<_>>()).collect()
 }
 
-fn csv(rows: &[Both<'_>]) -> String {
-    let line = |row: &Both<'_>| {
+fn csv(rows: &[ScoreAndLoss<'_>]) -> String {
+    let line = |row: &ScoreAndLoss<'_>| {
         csv_line([row.model, &row.step.to_string(), &row.score.to_string(), &row.loss.to_string()].into_iter())
     };
     let header = csv_line(["model", "step", "score", "loss"].into_iter());
@@ -179,13 +176,13 @@ fn join(scores: &Code, losses: &Code) -> Code {
 }
 
 /// Where the ways begin and end.
-fn ends(rows: &[Both<'_>]) -> String {
+fn ends(rows: &[ScoreAndLoss<'_>]) -> String {
     let mut models: Vec<&str> = rows.iter().map(|row| row.model).collect();
     models.dedup();
     let one = |model: &&str| {
-        let own: Vec<&Both<'_>> = rows.iter().filter(|row| row.model == *model).collect();
+        let own: Vec<&ScoreAndLoss<'_>> = rows.iter().filter(|row| row.model == *model).collect();
         let (first, last) = (own.first()?, own.last()?);
-        let text = |row: &Both<'_>| {
+        let text = |row: &ScoreAndLoss<'_>| {
             format!("score {}, loss {}", words::number(Some(row.score)), words::number(Some(row.loss)))
         };
         Some(format!("{model} goes from {} to {}.", text(first), text(last)))
@@ -194,7 +191,6 @@ fn ends(rows: &[Both<'_>]) -> String {
 }
 
 fn peaks(by_model: &ByModel, score: &str) -> String {
-    let one =
-        |(model, points): (&String, &Vec<CurvePoint>)| format!("{model} {}", words::number(crate::frame::peak(points)));
+    let one = |(model, points): (&String, &Vec<CurvePoint>)| format!("{model} {}", words::number(peak(points)));
     format!("Highest {score} scores: {}.", by_model.iter().map(one).collect::<Vec<_>>().join(", "))
 }

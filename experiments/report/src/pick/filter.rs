@@ -13,8 +13,6 @@ pub enum Filter {
     Ints(&'static str, Vec<i64>),
     /// The column is null.
     Null(&'static str),
-    /// The column is not null.
-    NotNull(&'static str),
     /// The column is at least this far from 0 at one step, among the rows that agree in `by`: the curves that end highest or lowest.
     End {
         /// What says which rows belong together.
@@ -61,7 +59,6 @@ impl Filter {
                 any.unwrap_or_else(|| lit(false))
             }
             Self::Null(name) => col(*name).is_null(),
-            Self::NotNull(name) => col(*name).is_not_null(),
             Self::End { by, value, step, least } => {
                 let end = col(*value).filter(col("step").eq(lit(*step))).abs().max();
                 end.over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
@@ -88,7 +85,6 @@ impl Filter {
             Self::Int(name, number) => format!("pl.col(\"{name}\") == {number}"),
             Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
             Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("pl.col(\"{name}\").is_not_null()"),
             Self::End { by, value, step, least } => {
                 let end = format!("pl.col(\"{value}\").filter(pl.col(\"step\") == {step}).abs().max()");
                 format!("{end}.over({}) >= {least:?}", list(by.iter().copied()))
@@ -114,7 +110,6 @@ impl Filter {
             Self::Int(name, number) => format!("col(\"{name}\").eq(lit({number}))"),
             Self::Ints(name, numbers) => any_of(name, numbers.iter().map(ToString::to_string)),
             Self::Null(name) => format!("col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("col(\"{name}\").is_not_null()"),
             Self::End { by, value, step, least } => {
                 let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
                 format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))

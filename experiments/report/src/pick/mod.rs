@@ -8,9 +8,8 @@ mod filter;
 pub use filter::Filter;
 use filter::{cols, list, quoted};
 
-use crate::frame::Rows;
 use crate::page::Code;
-use crate::results::{ResultsError, Table};
+use crate::results::{FrameRows, ResultsError, Table};
 
 /// A choice of rows and columns, sorted by the keys from the left.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,8 +76,8 @@ impl Pick {
     /// The rows, computed.
     ///
     /// # Errors
-    /// As [`Rows::collect`].
-    pub fn rows<'a>(&self, table: &'a Table) -> Result<Rows<'a>, ResultsError> {
+    /// As [`FrameRows::collect`].
+    pub fn rows<'a>(&self, table: &'a Table) -> Result<FrameRows<'a>, ResultsError> {
         let only = self.filters.iter().find_map(|filter| match filter {
             Filter::Text("model", model) => Some(model),
             _ => None,
@@ -88,7 +87,7 @@ impl Pick {
             Some(model) => table.frame_of(model)?.map_or_else(|| table.frame(), Ok)?,
             None => table.frame()?,
         };
-        Rows::collect(table, self.on(frame).map_err(table.failed())?)
+        FrameRows::collect(table, self.on(frame).map_err(table.failed())?)
     }
 
     fn on(&self, frame: LazyFrame) -> PolarsResult<LazyFrame> {
@@ -116,7 +115,7 @@ impl Pick {
 
     /// The lines of Polars that give the same rows.
     pub fn code(&self, table: &Table) -> Code {
-        let glob = format!("{}/{}/**/*.parquet", table.shelf, table.name);
+        let glob = format!("{}/{}/**/*.parquet", table.folder, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }
 

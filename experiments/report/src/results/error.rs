@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use parquet::errors::ParquetError;
 use polars::error::PolarsError;
 
-/// Results that cannot be read.
+use super::TABLE_VERSION;
+use super::columns::ColumnType;
+
+/// Why results cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResultsError {
-    /// The folder is no output folder.
+    /// The folder is not an output folder.
     #[error("{} holds no results: neither results/TABLE/MODEL/*.parquet nor merged/TABLE/MODEL.parquet", root.display())]
     NotResults {
         /// The folder.
@@ -22,7 +26,7 @@ pub enum ResultsError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A part is no Parquet file.
+    /// A file of a table is not a Parquet file.
     #[error("{} is not a readable Parquet file: {source}", path.display())]
     Parquet {
         /// The file.
@@ -30,13 +34,38 @@ pub enum ResultsError {
         /// What the library said.
         source: ParquetError,
     },
-    /// The record of an experiment is not what this program writes.
-    #[error("{} is not the record of an experiment: {problem}", path.display())]
-    Record {
+    /// The manifest of an experiment is not what this program writes.
+    #[error("{} is not the manifest of an experiment: {problem}", path.display())]
+    Manifest {
         /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
+    },
+    /// A file was made by a version of this program whose tables differ.
+    #[error(
+        "{} was made by another version: it has table version {found}, and this version reads {TABLE_VERSION}",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The version that its metadata states.
+        found: String,
+    },
+    /// A file lacks a column which its probe declares, or has it with another type.
+    #[error("{}: table `{table}` needs a column `{column}` of {wanted}, and the file {found}", path.display())]
+    FileColumn {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What its values must be.
+        wanted: ColumnType,
+        /// What the file has instead.
+        found: String,
     },
     /// A table cannot be read or computed with.
     #[error("table `{table}`: {source}")]
@@ -46,7 +75,7 @@ pub enum ResultsError {
         /// What the library said.
         source: PolarsError,
     },
-    /// A table lacks what its kind promises.
+    /// What was computed from a table lacks a column.
     #[error("table `{table}` has no column `{column}` of {wanted}")]
     Column {
         /// The table.
@@ -54,7 +83,7 @@ pub enum ResultsError {
         /// The column.
         column: String,
         /// The type it must have.
-        wanted: &'static str,
+        wanted: ColumnType,
     },
 }
 
@@ -67,9 +96,12 @@ impl ResultsError {
             Self::Parquet { .. } => {
                 "remove the damaged file and run the same experiment again: the cell is computed anew"
             }
-            Self::Record { .. } => "move the file away, or run its experiment again, which writes the record anew",
-            Self::Polars { .. } | Self::Column { .. } => {
-                "parts of other versions or of other programs lie among the results: move them away, or run with --fresh"
+            Self::Manifest { .. } => "move the file away, or run its experiment again, which writes the manifest anew",
+            Self::Version { .. } => {
+                "run the experiment again into another folder, or read this folder with the version that wrote it"
+            }
+            Self::FileColumn { .. } | Self::Polars { .. } | Self::Column { .. } => {
+                "files of other versions or of other programs are among the results: move them away, or run with --fresh"
             }
         }
     }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by two whole numbers, both sorted; a missing number stands first.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Grid {
+pub(super) struct ValueGrid {
     pub rows: Vec<Option<i64>>,
     pub columns: Vec<Option<i64>>,
     /// Row after row.
     pub values: Vec<Option<f64>>,
 }
 
-impl Grid {
+impl ValueGrid {
     /// Of `(row, column, value)` in any order; of two values for one cell the later stands.
     pub fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
         let cells: BTreeMap<(Option<i64>, Option<i64>), Option<f64>> =
@@ -55,14 +55,14 @@ mod tests {
     #[test]
     fn cells_find_their_places_and_holes_stay_empty() {
         let cells = [(Some(1), Some(512), Some(0.5)), (Some(0), Some(0), Some(0.25)), (Some(1), Some(0), None)];
-        let grid = Grid::of(cells.into_iter());
+        let grid = ValueGrid::of(cells.into_iter());
         assert_eq!(
             (grid.rows.as_slice(), grid.columns.as_slice()),
             ([Some(0), Some(1)].as_slice(), [Some(0), Some(512)].as_slice())
         );
         assert_eq!(grid.values, [Some(0.25), None, None, Some(0.5)]);
         assert_eq!(grid.range(), (0.25, 0.5));
-        let nothing = Grid::of(std::iter::empty());
+        let nothing = ValueGrid::of(std::iter::empty());
         assert_eq!((nothing.values.len(), nothing.range()), (0, (0.0, 1.0)));
     }
 }

@@ -1,4 +1,4 @@
-//! When a curve changes level: the change point of a score over checkpoints, with its interval.
+//! When a curve changes: the change point of a score over checkpoints, with its interval.
 //!
 //! The model is the plainest one that has a "when": one mean before the change, another after it, independent normal noise
 //! (Hinkley 1970, *Inference about the change-point in a sequence of random variables*). The place of least squares is the
@@ -10,7 +10,7 @@
 //!
 //! Checkpoints count equally, however many steps lie between them. On a curve that rises over several checkpoints the estimate
 //! lies about half-way up. Neighbouring checkpoints of a training err together; then small changes are found too often and
-//! intervals are too short, and the levels before and after say what a change is worth.
+//! intervals are too short, and the means before and after say how large a change is.
 
 /// The 95 % point of Hansen's distribution, −2·ln(1 − √0.95).
 const HANSEN_95: f64 = 7.352_274_9;
@@ -21,10 +21,10 @@ const LEAST_SHIFT: f64 = 1e-3;
 /// Checkpoints below which nothing is said: two means, a place and a variance are four numbers already.
 const LEAST: usize = 6;
 
-/// A change of level.
+/// A change of a curve's mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Emergence {
-    /// The first step at the new level.
+pub(crate) struct ChangePoint {
+    /// The first step after the change.
     pub step: i64,
     /// The first step of the interval.
     pub low: i64,
@@ -38,7 +38,7 @@ pub struct Emergence {
 
 /// The change point of `(step, value)` in the order of steps; none where the curve has too few points or no change.
 /// Values that are not finite are left out.
-pub fn emergence(points: &[(i64, f64)]) -> Option<Emergence> {
+pub(crate) fn change_point(points: &[(i64, f64)]) -> Option<ChangePoint> {
     let points: Vec<(i64, f64)> = points.iter().copied().filter(|(_, value)| value.is_finite()).collect();
     let n = points.len();
     if n < LEAST {
@@ -62,7 +62,7 @@ pub fn emergence(points: &[(i64, f64)]) -> Option<Emergence> {
     if (after - before).abs() < LEAST_SHIFT * largest {
         return None;
     }
-    Some(Emergence { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
+    Some(ChangePoint { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
 }
 
 /// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean of all.
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_planted_step_is_found_exactly() {
-        let found = emergence(&curve((0..50).map(|i| if i < 20 { 0.05 } else { 0.9 }))).expect("a step");
+        let found = change_point(&curve((0..50).map(|i| if i < 20 { 0.05 } else { 0.9 }))).expect("a step");
         assert_eq!((found.step, found.low, found.high), (200, 200, 200));
         assert!((found.before - 0.05).abs() < 1e-12 && (found.after - 0.9).abs() < 1e-12, "{found:?}");
     }
@@ -116,7 +116,7 @@ mod tests {
         let (mut state, mut held, draws) = (7, 0, 1000);
         for _ in 0..draws {
             let values: Vec<f64> = (0..154).map(|i| normal(&mut state) + if i < 60 { 0.0 } else { 1.5 }).collect();
-            let found = emergence(&curve(values)).expect("so large a step is never missed");
+            let found = change_point(&curve(values)).expect("so large a step is never missed");
             held += usize::from(found.low <= 600 && 600 <= found.high);
         }
         assert!((940..=999).contains(&held), "{held} of {draws}");
@@ -125,31 +125,31 @@ mod tests {
     #[test]
     fn noise_alone_rarely_has_a_change() {
         let (mut state, draws) = (11, 1000);
-        let found = (0..draws).filter(|_| emergence(&curve((0..154).map(|_| normal(&mut state)))).is_some()).count();
+        let found = (0..draws).filter(|_| change_point(&curve((0..154).map(|_| normal(&mut state)))).is_some()).count();
         assert!(found < draws / 10, "{found} of {draws}");
     }
 
     #[test]
     fn a_change_in_the_last_digits_is_none() {
-        assert_eq!(emergence(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), None);
-        assert!(emergence(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_some());
+        assert_eq!(change_point(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), None);
+        assert!(change_point(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_some());
     }
 
     #[test]
     fn a_slow_rise_is_placed_half_way_up() {
         let rise = |i: i32| (f64::from(i - 20) / 20.0).clamp(0.0, 1.0);
-        let found = emergence(&curve((0..60).map(rise))).expect("a rise");
+        let found = change_point(&curve((0..60).map(rise))).expect("a rise");
         assert!((280..=320).contains(&found.step), "{found:?}");
         assert!(found.low < found.step && found.step < found.high, "{found:?}");
     }
 
     #[test]
     fn where_nothing_changes_nothing_is_said() {
-        assert_eq!(emergence(&curve([0.3; 40])), None);
-        assert_eq!(emergence(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), None);
-        assert_eq!(emergence(&curve([0.0, 0.0, 1.0, 1.0])), None);
-        assert_eq!(emergence(&[]), None);
-        assert_eq!(emergence(&curve([f64::NAN; 20])), None);
+        assert_eq!(change_point(&curve([0.3; 40])), None);
+        assert_eq!(change_point(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), None);
+        assert_eq!(change_point(&curve([0.0, 0.0, 1.0, 1.0])), None);
+        assert_eq!(change_point(&[]), None);
+        assert_eq!(change_point(&curve([f64::NAN; 20])), None);
     }
 
     #[test]
@@ -163,12 +163,12 @@ mod tests {
                 1.0
             }
         });
-        assert_eq!(emergence(&curve(values)).expect("a step").step, 230);
+        assert_eq!(change_point(&curve(values)).expect("a step").step, 230);
     }
 
     #[test]
     fn a_fall_is_a_change_too() {
-        let found = emergence(&curve((0..40).map(|i| if i < 10 { 5.0 } else { 2.0 }))).expect("a fall");
+        let found = change_point(&curve((0..40).map(|i| if i < 10 { 5.0 } else { 2.0 }))).expect("a fall");
         assert_eq!((found.step, found.before, found.after), (100, 5.0, 2.0));
     }
 
@@ -191,7 +191,7 @@ mod tests {
         #[test]
         fn the_place_does_not_depend_on_the_unit(at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64) {
             let values = (0..40).map(|i| level + scale * if i < at { 0.0 } else { 1.0 });
-            prop_assert_eq!(emergence(&curve(values)).expect("a step").step, at as i64 * 10);
+            prop_assert_eq!(change_point(&curve(values)).expect("a step").step, at as i64 * 10);
         }
     }
 }

@@ -2,15 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::IN_FULL;
+use polars::prelude::col;
+
+use super::change::{when, when_columns};
+use super::{IN_FULL, TOP, TableKind, blocks};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
-use crate::page::Figure;
+use crate::listing::{Listing, ListingColumn};
+use crate::page::{Block, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{ResultsError, Table};
+use crate::results::{CurvePoint, FrameRows, ResultsError, Table, last};
 use crate::words;
 
+pub(super) const KIND: TableKind =
+    TableKind { name: "weight_norms", title: "Norms of weights", section, listing: Some(listing) };
+
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+    Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))
+}
+
 /// Parameters × checkpoints, each row relative to its largest norm.
-pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
+fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let figures = table.models().into_iter().take(IN_FULL).map(|model| figure(table, model));
     Ok(figures.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
@@ -59,4 +70,40 @@ fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
         csv: rows.csv()?,
         code: pick.code(table),
     }))
+}
+
+/// The parameters of every model whose norms changed most, as a ratio.
+fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
+    let mut rows = Vec::new();
+    for model in table.models() {
+        let Some(frame) = table.frame_of(model)? else { continue };
+        let whole = frame.filter(col("head").is_null()).select(["step", "param", "norm"].map(col));
+        let curves = FrameRows::collect(table, whole)?.curves(&["param"], "norm", None)?;
+        let mut grown: Vec<(f64, Vec<String>)> = curves
+            .keys
+            .texts("param")?
+            .into_iter()
+            .zip(&curves.points)
+            .filter_map(|(param, points)| Some((growth(points)?.abs(), row(model, param, points))))
+            .collect();
+        grown.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        rows.extend(grown.into_iter().take(top).map(|(_, row)| row));
+    }
+    let named = ["model", "parameter"].map(ListingColumn::text).into_iter();
+    let columns = named.chain(["first", "last", "ratio"].map(ListingColumn::number)).chain(when_columns()).collect();
+    let title = format!("{}: the norms that changed most", table.name);
+    Ok(Listing { id: words::slug(&table.name), title, note: "Frobenius norms.".into(), columns, rows })
+}
+
+/// The natural logarithm of last over first.
+fn growth(points: &[CurvePoint]) -> Option<f64> {
+    let first = points.iter().find_map(|point| point.value)?;
+    Some((last(points)? / first).ln()).filter(|growth| growth.is_finite())
+}
+
+fn row(model: &str, param: String, points: &[CurvePoint]) -> Vec<String> {
+    let first = points.iter().find_map(|point| point.value);
+    let ratio = growth(points).map(f64::exp);
+    let numbers = [first, last(points), ratio].map(words::number);
+    [model.to_owned(), param].into_iter().chain(numbers).chain(when(points)).collect()
 }

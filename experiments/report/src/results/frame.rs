@@ -2,17 +2,18 @@
 
 use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
 
-use crate::results::{ResultsError, Table};
+use super::columns::ColumnType;
+use super::{ResultsError, Table};
 
 /// A frame of a table, whose name stands in every error.
 #[derive(Clone, Debug)]
-pub struct Rows<'a> {
+pub struct FrameRows<'a> {
     table: &'a Table,
     /// The frame.
     pub frame: DataFrame,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> FrameRows<'a> {
     /// Computes a lazy frame of the table.
     ///
     /// # Errors
@@ -51,7 +52,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
     pub fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
-        let column = self.column(name, &DataType::String, "text")?;
+        let column = self.column(name, &DataType::String, ColumnType::Text)?;
         let values = column.str().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
     }
@@ -61,7 +62,7 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
     pub fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
-        let column = self.column(name, &DataType::Int64, "whole numbers")?;
+        let column = self.column(name, &DataType::Int64, ColumnType::Int)?;
         Ok(column.i64().map_err(self.table.failed())?.iter().collect())
     }
 
@@ -70,13 +71,14 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
     pub fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
-        let column = self.column(name, &DataType::Float64, "numbers")?;
+        let column = self.column(name, &DataType::Float64, ColumnType::Float)?;
         let values = column.f64().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
     }
 
-    fn column(&self, name: &str, wanted: &DataType, word: &'static str) -> Result<Column, ResultsError> {
-        let missing = || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: word };
+    fn column(&self, name: &str, wanted: &DataType, values: ColumnType) -> Result<Column, ResultsError> {
+        let missing =
+            || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: values };
         let column = self.frame.column(name).map_err(|_| missing())?;
         // A column of nulls may have lost its type on the way; a number may have been counted in 32 bits.
         let castable =
@@ -96,7 +98,7 @@ impl<'a> Rows<'a> {
         let grouped = self.frame.clone().lazy();
         let grouped = grouped.group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<_>>());
         let grouped = grouped.agg(lists.iter().map(|name| col(*name)).collect::<Vec<_>>());
-        let keys = Rows::collect(self.table, grouped)?;
+        let keys = FrameRows::collect(self.table, grouped)?;
         let points = (0..keys.len()).map(|row| keys.points(row, value, bounds)).collect::<Result<_, _>>()?;
         Ok(Curves { keys, points })
     }
@@ -132,7 +134,7 @@ impl<'a> Rows<'a> {
 #[derive(Clone, Debug)]
 pub struct Curves<'a> {
     /// A row for each curve.
-    pub keys: Rows<'a>,
+    pub keys: FrameRows<'a>,
     /// The points of each curve, in the order of steps.
     pub points: Vec<Vec<CurvePoint>>,
 }
