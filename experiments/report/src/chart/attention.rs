@@ -3,7 +3,7 @@
 use super::color::Palette;
 use super::frame::{Anchor, Area, Picture, WIDTH, nothing, upright, word};
 use super::map::draw_cells;
-use super::scalebar::{self, Bar};
+use super::scalebar::{self, ColorBar};
 use super::svg::Svg;
 use super::{AttendedPrompt, Attention, png, text};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub fn draw(attention: &Attention, id: &str) -> Picture {
     let palette = Palette::weights();
     let sheet = Sheet::new(attention);
     let mut svg = Svg::default();
-    let bar = Bar { id, label: "attention weight", ends: (0.0, 1.0), palette: &palette, missing: false };
+    let bar = ColorBar { id, label: "attention weight", ends: (0.0, 1.0), palette: &palette, missing: false };
     scalebar::draw(&mut svg, &bar, 24.0);
     scalebar::frame_name(&mut svg, id, &attention.frames, sheet.shown);
     match attention.prompts.first() {

@@ -3,7 +3,7 @@
 use super::color::series_color;
 use super::frame::{Anchor, Area, SMALL, word};
 use super::numbers::brief;
-use super::scale::{Across, drawable};
+use super::scale::{XAxis, drawable};
 use super::svg::Svg;
 use super::{Event, LinePanel, Tone, X, text};
 
@@ -47,7 +47,7 @@ pub fn rows(marks: &[Mark]) -> usize {
 
 /// The marks of a panel's curves, those of muted curves left out, with labels that neither touch each other nor are crossed by
 /// another's line.
-pub fn marks(panel: &LinePanel, kind: &X, x: &Across, area: (f64, f64)) -> Vec<Mark> {
+pub fn marks(panel: &LinePanel, kind: &X, x: &XAxis, area: (f64, f64)) -> Vec<Mark> {
     let named = panel.series.iter().filter(|series| series.tone != Tone::Muted);
     let mut marks: Vec<Mark> = named.filter_map(|series| mark(series.event?, series.tone, kind, x)).collect();
     // From the right, so that the flags of near marks make stairs.
@@ -60,7 +60,7 @@ pub fn marks(panel: &LinePanel, kind: &X, x: &Across, area: (f64, f64)) -> Vec<M
     marks
 }
 
-fn mark(event: Event, tone: Tone, kind: &X, x: &Across) -> Option<Mark> {
+fn mark(event: Event, tone: Tone, kind: &X, x: &XAxis) -> Option<Mark> {
     let at = drawable(event.at)?;
     let place = |value: f64| x.at(if value.is_nan() { at } else { value });
     // A step is written out; a number that can be none is written as short as any other.
@@ -127,7 +127,7 @@ mod tests {
         };
         let panel = LinePanel { title: String::new(), series: steps.iter().enumerate().map(series).collect() };
         let kind = X::Steps { tokens_per_step: None };
-        let axis = Across::around(&kind, [0.0, 1.0, 100_000.0], 5).between(0.0, 600.0);
+        let axis = XAxis::around(&kind, [0.0, 1.0, 100_000.0], 5).between(0.0, 600.0);
         marks(&panel, &kind, &axis, (0.0, 600.0))
     }
 

@@ -122,7 +122,7 @@ pub fn columns(count: usize) -> usize {
 
 /// Small multiples of one width, row after row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Grid {
+pub struct PanelGrid {
     /// How many stand side by side.
     pub columns: usize,
     /// How many there are.
@@ -135,7 +135,7 @@ pub struct Grid {
     pub gap: f64,
 }
 
-impl Grid {
+impl PanelGrid {
     /// `count` multiples in `columns` between `left` and `right`, `gap` apart.
     pub fn new(count: usize, columns: usize, (left, right): (f64, f64), gap: f64) -> Self {
         let columns = columns.max(1);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn multiples_fill_the_width() {
-        let grid = Grid::new(5, columns(5), (40.0, 840.0), 10.0);
+        let grid = PanelGrid::new(5, columns(5), (40.0, 840.0), 10.0);
         assert_eq!((grid.columns, grid.rows(), grid.width), (3, 2, 260.0));
         assert_eq!((grid.x(2) + grid.width, grid.row(3), grid.x(3)), (840.0, 1, 40.0));
         let lowest: Vec<bool> = (0..5).map(|index| grid.is_lowest(index)).collect();

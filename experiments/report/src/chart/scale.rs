@@ -19,7 +19,7 @@ pub struct Tick {
 
 /// A linear axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Linear {
+pub struct LinearAxis {
     /// The value at the beginning.
     pub low: f64,
     /// The value at the end.
@@ -29,7 +29,7 @@ pub struct Linear {
     to: f64,
 }
 
-impl Linear {
+impl LinearAxis {
     /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
     /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
     /// there is no value.
@@ -51,7 +51,7 @@ impl Linear {
         Self { low: end(low, -1.0), high: end(high, 1.0), ..tight }
     }
 
-    /// As [`Linear::around`], but the axis ends where the values end.
+    /// As [`LinearAxis::around`], but the axis ends where the values end.
     pub fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
         Self { low, high, step: round_step((high - low) / count.max(1) as f64), from: 0.0, to: 1.0 }
@@ -115,7 +115,7 @@ const ROOMY: f64 = 150.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Steps {
+pub struct StepAxis {
     zero: bool,
     /// The only trained step, if there is no second.
     only: Option<f64>,
@@ -128,7 +128,7 @@ pub struct Steps {
 /// Larger numbers are no steps of any training; they stand at the end of the axis.
 const MOST_STEPS: f64 = 1e15;
 
-impl Steps {
+impl StepAxis {
     /// An axis around all steps.
     pub fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
@@ -188,26 +188,26 @@ impl Steps {
 
 /// The x axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Across {
+pub enum XAxis {
     /// Training steps.
-    Steps(Steps),
+    Steps(StepAxis),
     /// Any other quantity.
-    Linear(Linear),
+    Linear(LinearAxis),
 }
 
-impl Across {
+impl XAxis {
     /// The axis of this kind around all values.
     pub fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
         match x {
-            X::Steps { .. } => Self::Steps(Steps::around(values)),
-            X::Linear { .. } => Self::Linear(Linear::around(values, count)),
+            X::Steps { .. } => Self::Steps(StepAxis::around(values)),
+            X::Linear { .. } => Self::Linear(LinearAxis::around(values, count)),
         }
     }
 
     /// The same axis between two places.
     pub fn between(self, from: f64, to: f64) -> Self {
         match self {
-            Self::Steps(steps) => Self::Steps(Steps { from, to, ..steps }),
+            Self::Steps(steps) => Self::Steps(StepAxis { from, to, ..steps }),
             Self::Linear(linear) => Self::Linear(linear.between(from, to)),
         }
     }
@@ -256,18 +256,18 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_at_both_ends() {
-        let axis = Linear::around([0.013, 0.97], 5);
+        let axis = LinearAxis::around([0.013, 0.97], 5);
         assert_eq!((axis.low, axis.high), (0.0, 1.0));
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
-        assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
-        assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
-        assert_eq!(labels(&Linear::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
+        assert_eq!(labels(&LinearAxis::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(labels(&LinearAxis::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
+        assert_eq!(labels(&LinearAxis::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+        assert_eq!(labels(&LinearAxis::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
     }
 
     #[test]
     fn an_axis_ends_with_values_that_are_just_beyond_a_tick() {
-        let axis = Linear::around([-0.01, 1.03], 5);
+        let axis = LinearAxis::around([-0.01, 1.03], 5);
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert!(-0.03 < axis.low && axis.low <= -0.01 && (1.03..1.05).contains(&axis.high), "{axis:?}");
     }
@@ -277,7 +277,7 @@ mod tests {
         let strange: [&[f64]; 7] =
             [&[], &[0.0], &[3.0, 3.0], &[f64::NAN, f64::INFINITY], &[1e100, -1e100], &[1e308], &[1.0, 1.0 + 1e-15]];
         for values in strange {
-            let axis = Linear::around(values.iter().copied(), 5).between(10.0, 20.0);
+            let axis = LinearAxis::around(values.iter().copied(), 5).between(10.0, 20.0);
             assert!(axis.low < axis.high, "{values:?}");
             assert!((2..20).contains(&axis.ticks().len()), "{values:?} {:?}", axis.ticks());
             for value in [f64::MIN, 0.0, 3.0, f64::MAX] {
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn steps_have_a_place_for_zero() {
-        let axis = Across::Steps(Steps::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
+        let axis = XAxis::Steps(StepAxis::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
         assert_eq!(labels(&axis.ticks()), ["0", "1", "10", "100", "1k", "10k", "100k"]);
         let places: Vec<f64> = [0.0, 1.0, 10.0, 100.0].map(|step| axis.at(step)).to_vec();
         assert!(places.is_sorted() && places[0] > 100.0, "{places:?}");
@@ -299,19 +299,19 @@ mod tests {
 
     #[test]
     fn a_single_step_is_in_the_middle() {
-        let axis = Across::Steps(Steps::around([143_000.0, 143_000.0])).between(0.0, 100.0);
+        let axis = XAxis::Steps(StepAxis::around([143_000.0, 143_000.0])).between(0.0, 100.0);
         assert_eq!(labels(&axis.ticks()), ["143k"]);
         assert!((axis.at(143_000.0) - 50.0).abs() < 1e-9 && axis.end() == 143_000.0 && axis.minor().is_empty());
     }
 
     #[test]
     fn few_decades_have_ticks_between() {
-        let axis = Across::Steps(Steps::around([1000.0, 3000.0]));
+        let axis = XAxis::Steps(StepAxis::around([1000.0, 3000.0]));
         assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
-        let roomy = Across::Steps(Steps::around([1.0, 2000.0])).between(0.0, 700.0);
+        let roomy = XAxis::Steps(StepAxis::around([1.0, 2000.0])).between(0.0, 700.0);
         assert_eq!(labels(&roomy.ticks())[..5], ["1", "2", "5", "10", "20"]);
         for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {
-            let axis = Across::Steps(Steps::around(steps.clone())).between(0.0, 1.0);
+            let axis = XAxis::Steps(StepAxis::around(steps.clone())).between(0.0, 1.0);
             assert!((0.0..=1.0).contains(&axis.at(0.0)) && (0.0..=1.0).contains(&axis.at(7.0)), "{steps:?}");
         }
     }

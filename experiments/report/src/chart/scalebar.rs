@@ -3,7 +3,7 @@
 use super::color::{Palette, ends};
 use super::frame::{AXIS, Anchor, QUIET, SMALL, WIDTH, uncrowded, word};
 use super::numbers::brief;
-use super::scale::{Linear, Tick};
+use super::scale::{LinearAxis, Tick};
 use super::svg::Svg;
 use super::{ColorScale, text};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const LABEL: f64 = 300.0;
 
 /// What a bar is drawn from.
 #[derive(Clone, Copy, Debug)]
-pub struct Bar<'a> {
+pub struct ColorBar<'a> {
     /// The document's id, with which the bar's own begins.
     pub id: &'a str,
     /// The words at it.
@@ -29,7 +29,7 @@ pub struct Bar<'a> {
 }
 
 /// Draws the bar from `x` on, at the picture's upper side.
-pub fn draw(svg: &mut Svg, bar: &Bar<'_>, x: f64) {
+pub fn draw(svg: &mut Svg, bar: &ColorBar<'_>, x: f64) {
     let label = text::fitted(bar.label, 11.0, LABEL);
     let tag = svg.tag("text").at(x, 16.0).num("font-size", 11.0).attr("fill", "currentColor");
     tag.label(&label, &text::shown(bar.label));
@@ -46,7 +46,7 @@ pub fn draw(svg: &mut Svg, bar: &Bar<'_>, x: f64) {
     }
 }
 
-fn gradient(svg: &mut Svg, bar: &Bar<'_>) {
+fn gradient(svg: &mut Svg, bar: &ColorBar<'_>) {
     const PARTS: u8 = 40;
     svg.tag("linearGradient").attr("id", &format!("{}-scale", bar.id)).open();
     for part in 0..=PARTS {
@@ -59,7 +59,7 @@ fn gradient(svg: &mut Svg, bar: &Bar<'_>) {
 
 /// Ticks at both ends, which say what the colours span, and at round values between them.
 fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
-    let axis = Linear::tight([ends.0, ends.1], 4).between(left, left + LENGTH);
+    let axis = LinearAxis::tight([ends.0, ends.1], 4).between(left, left + LENGTH);
     let between =
         axis.ticks().into_iter().filter(|tick| axis.at(tick.value) > left && axis.at(tick.value) < left + LENGTH);
     let outer = [ends.0, ends.1].map(|value| Tick { value, label: brief(value) });
@@ -103,7 +103,7 @@ mod tests {
     fn drawn(ends: (f64, f64)) -> String {
         let palette = Palette::of(ScaleKind::Sequential);
         let mut svg = Svg::default();
-        draw(&mut svg, &Bar { id: "b", label: "", ends, palette: &palette, missing: false }, 0.0);
+        draw(&mut svg, &ColorBar { id: "b", label: "", ends, palette: &palette, missing: false }, 0.0);
         svg.document(&Heading { id: "b", title: "", alt: "" }, 300.0, 40.0)
     }
 

@@ -2,12 +2,12 @@
 
 use super::color::series_color;
 use super::frame::Area;
-use super::scale::{Across, Linear, drawable};
+use super::scale::{LinearAxis, XAxis, drawable};
 use super::{LinePanel, Lines, Series, Tone, X, text};
 use serde_json::{Value, json};
 
 /// The values of all curves with the places of their x.
-pub fn data(lines: &Lines, x: &Across, y: &Linear, areas: &[Area]) -> Value {
+pub fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
     let label = match &lines.x {
         X::Steps { .. } => "step".to_owned(),
         X::Linear { label } => text::shown(label),
@@ -17,7 +17,7 @@ pub fn data(lines: &Lines, x: &Across, y: &Linear, areas: &[Area]) -> Value {
     json!({"type": "lines", "x": label, "y": text::shown(&lines.y.label), "panels": panels})
 }
 
-fn panel_data(panel: &LinePanel, x: &Across, y: &Linear, area: &Area) -> Value {
+fn panel_data(panel: &LinePanel, x: &XAxis, y: &LinearAxis, area: &Area) -> Value {
     let across = x.between(area.x, area.right());
     let mut xs: Vec<f64> =
         panel.series.iter().flat_map(|series| &series.points).filter_map(|p| drawable(p.x)).collect();

@@ -41,7 +41,7 @@ pub enum PublishedError {
 
 /// One published number.
 #[derive(Clone, Debug, PartialEq)]
-struct Row {
+struct PublishedScore {
     model: String,
     step: i64,
     shots: Option<i64>,
@@ -56,7 +56,7 @@ struct Row {
 pub struct Published {
     /// What the report calls the file.
     pub name: String,
-    rows: Vec<Row>,
+    rows: Vec<PublishedScore>,
 }
 
 impl Published {
@@ -76,9 +76,10 @@ impl Published {
     /// A figure for each metric, as metrics share no axis: the models among `own` where there are some, else the best known sizes.
     pub(super) fn blocks(&self, own: &[&str]) -> Vec<Block> {
         let models = self.models(own);
-        let chosen: Vec<&Row> = self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
+        let chosen: Vec<&PublishedScore> =
+            self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
         let shots = chosen.iter().filter_map(|row| row.shots).min();
-        let chosen: Vec<&Row> = chosen.into_iter().filter(|row| row.shots == shots).collect();
+        let chosen: Vec<&PublishedScore> = chosen.into_iter().filter(|row| row.shots == shots).collect();
         let mut by_metric: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for task in chosen.iter().map(|row| row.task.as_str()).collect::<BTreeSet<_>>() {
             by_metric.entry(metric_of(task, &chosen)).or_default().push(task);
@@ -87,7 +88,7 @@ impl Published {
         let whose =
             if common { "the models of this report" } else { "models of the file, as none of this report's is in it" };
         let figure = |(metric, tasks): (&str, Vec<&str>)| {
-            let rows: Vec<&Row> = chosen
+            let rows: Vec<&PublishedScore> = chosen
                 .iter()
                 .copied()
                 .filter(|row| row.metric == metric && tasks.contains(&row.task.as_str()))
@@ -101,7 +102,7 @@ impl Published {
         &self,
         metric: &str,
         tasks: &[&str],
-        rows: &[&Row],
+        rows: &[&PublishedScore],
         models: &[&str],
         (shots, whose): (Option<i64>, &str),
     ) -> Figure {
@@ -167,7 +168,7 @@ impl Published {
     }
 }
 
-fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
+fn rows(frame: &DataFrame) -> Result<Vec<PublishedScore>, PublishedError> {
     let column = |name: &'static str, wanted: DataType| {
         let column = frame.column(name).map_err(|_| PublishedError::Column { column: name })?;
         column.cast(&wanted).map_err(|error| PublishedError::Csv { problem: error.to_string() })
@@ -193,24 +194,24 @@ fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
         let step = steps[row].filter(|step| *step >= 0.0)?;
         let (model, task, metric) = (models[row].clone(), tasks[row].clone(), metrics[row].clone());
         let shots = shots[row].map(|shots| shots as i64);
-        Some(Row { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
+        Some(PublishedScore { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
     };
     Ok((0..frame.height()).filter_map(row).collect())
 }
 
 /// The metric that stands for a task: accuracy where there is one, else its first.
-fn metric_of<'a>(task: &str, rows: &[&'a Row]) -> &'a str {
+fn metric_of<'a>(task: &str, rows: &[&'a PublishedScore]) -> &'a str {
     let metrics: BTreeSet<&str> = rows.iter().filter(|row| row.task == task).map(|row| row.metric.as_str()).collect();
     metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default()
 }
 
 /// One task.
-fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
-    let own: Vec<&&Row> = rows.iter().filter(|row| row.task == task).collect();
+fn panel(task: &str, rows: &[&PublishedScore], models: &[&str]) -> LinePanel {
+    let own: Vec<&&PublishedScore> = rows.iter().filter(|row| row.task == task).collect();
     let series = models.iter().enumerate().map(|(index, model)| {
-        let by_step: BTreeMap<i64, &Row> =
+        let by_step: BTreeMap<i64, &PublishedScore> =
             own.iter().filter(|row| row.model == *model).map(|row| (row.step, **row)).collect();
-        let point = |(step, row): (&i64, &&Row)| Point {
+        let point = |(step, row): (&i64, &&PublishedScore)| Point {
             x: *step as f64,
             y: Some(row.value),
             band: row.error.map(|error| (row.value - Z95 * error, row.value + Z95 * error)),
@@ -225,9 +226,9 @@ fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
     LinePanel { title: task.to_owned(), series: series.filter(|series| !series.points.is_empty()).collect() }
 }
 
-fn csv(rows: &[&Row]) -> String {
+fn csv(rows: &[&PublishedScore]) -> String {
     let header = csv_line(["task", "metric", "model", "step", "value", "stderr"].into_iter());
-    let line = |row: &&Row| {
+    let line = |row: &&PublishedScore| {
         let error = row.error.map_or(String::new(), |error| error.to_string());
         csv_line(
             [&row.task, &row.metric, &row.model, &row.step.to_string(), &row.value.to_string(), &error]
