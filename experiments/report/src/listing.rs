@@ -89,7 +89,7 @@ impl Listing {
 }
 
 /// A text without characters that would steer a terminal or the direction of writing.
-pub fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -97,7 +97,7 @@ pub fn visible(text: &str) -> String {
 }
 
 /// One line of CSV; cells with a comma, a quote or a line break stand between quotes.
-pub fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     let quoted = |cell: &str| match cell.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_owned(),

@@ -17,7 +17,7 @@ const FINEST: usize = 96;
 const MOST_WEIGHTS: usize = 1 << 28;
 
 /// Draws the chart: the first prompt in the frame that is shown. In the data 0 is the weight 0, which has a colour.
-pub fn draw(attention: &Attention, id: &str) -> Picture {
+pub(crate) fn draw(attention: &Attention, id: &str) -> Picture {
     let palette = Palette::weights();
     let sheet = Sheet::new(attention);
     let mut svg = Svg::default();

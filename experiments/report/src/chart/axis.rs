@@ -9,7 +9,7 @@ use super::text;
 
 /// The sides of a panel at which something is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Sides {
+pub(crate) struct Sides {
     /// Whether no panel is at its left.
     pub first: bool,
     /// Whether no panel is below.
@@ -17,7 +17,7 @@ pub struct Sides {
 }
 
 /// Both axes of a panel.
-pub fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
+pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
     for Tick { value, label } in axes.y.ticks() {
         let y = axes.y.at(value);
         let zero = value == 0.0 && y < area.bottom() - 12.0;
@@ -59,7 +59,7 @@ fn floor(svg: &mut Svg, x: &XAxis, area: &Area) {
 }
 
 /// The axis on top: the tokens seen at the ticks and at the axis' end, whose number goes before the others'.
-pub fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
+pub(crate) fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
     let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
     let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
     let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();

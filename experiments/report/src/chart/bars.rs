@@ -17,7 +17,7 @@ const LONGEST: f64 = 170.0;
 const NUMBER: f64 = 54.0;
 
 /// Draws the chart.
-pub fn draw(bars: &Bars) -> Picture {
+pub(crate) fn draw(bars: &Bars) -> Picture {
     let layout = BarLayout::new(bars);
     let mut svg = Svg::default();
     layout.draw_key(&mut svg);

@@ -12,17 +12,17 @@ const SERIES: [&str; 8] = ["#2090f6", "#b4391c", "#54a37f", "#83538b", "#d87f00"
 const DASHES: [Option<&str>; 3] = [None, Some("6 3"), Some("2 2.5")];
 
 /// The colour of the curve with this index, counted around.
-pub fn series_color(index: usize) -> &'static str {
+pub(crate) fn series_color(index: usize) -> &'static str {
     SERIES[index % SERIES.len()]
 }
 
 /// The dashes of the curve with this index: colours that come again differ in them.
-pub fn series_dash(index: usize) -> Option<&'static str> {
+pub(crate) fn series_dash(index: usize) -> Option<&'static str> {
     DASHES[index / SERIES.len() % DASHES.len()]
 }
 
 /// The ink of words on a pale colour; does not follow the page.
-pub const WORD_INK: &str = "#1b1f24";
+pub(crate) const WORD_INK: &str = "#1b1f24";
 
 /// Anchors of viridis (van der Walt and Smith, 2015), evenly spaced.
 const VIRIDIS: [u32; 9] = [0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c, 0x28ae80, 0x5ec962, 0xaddc30, 0xfde725];
@@ -43,13 +43,13 @@ const MISSING_UNDER_WORDS: u32 = 0xe6dccb;
 
 /// 256 colours: the first stands for no value, the others go from low to high.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Palette {
+pub(crate) struct Palette {
     colors: [[u8; 3]; 256],
 }
 
 impl Palette {
     /// The colours of a scale.
-    pub fn of(kind: ScaleKind) -> Self {
+    pub(crate) fn of(kind: ScaleKind) -> Self {
         match kind {
             ScaleKind::Sequential => Self::between(MISSING_SEQUENTIAL, &VIRIDIS),
             ScaleKind::Diverging => Self::between(MISSING_DIVERGING, &RED_BLUE),
@@ -57,12 +57,12 @@ impl Palette {
     }
 
     /// The colours of attention weights; their first is the weight 0, which is a value.
-    pub fn weights() -> Self {
+    pub(crate) fn weights() -> Self {
         Self::between(WEIGHTS[0], &WEIGHTS)
     }
 
     /// The colours of a scale below words: light enough for dark words on all of them.
-    pub fn under_words(kind: ScaleKind) -> Self {
+    pub(crate) fn under_words(kind: ScaleKind) -> Self {
         match kind {
             ScaleKind::Sequential => Self::between(MISSING_UNDER_WORDS, &WEIGHTS[..5]),
             ScaleKind::Diverging => {
@@ -83,13 +83,13 @@ impl Palette {
     }
 
     /// The colour of a level as `#rrggbb`.
-    pub fn css(&self, level: u8) -> String {
+    pub(crate) fn css(&self, level: u8) -> String {
         let [red, green, blue] = self.colors[usize::from(level)];
         format!("#{red:02x}{green:02x}{blue:02x}")
     }
 
     /// All colours, three bytes each.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.colors.as_flattened()
     }
 }
@@ -108,7 +108,7 @@ fn mix(anchors: &[u32], place: f64) -> [u8; 3] {
 }
 
 /// The ends of a scale, the first below the second whatever the data say.
-pub fn ends(scale: &ColorScale) -> (f64, f64) {
+pub(crate) fn ends(scale: &ColorScale) -> (f64, f64) {
     match (scale.low, scale.high) {
         (low, high) if low.is_finite() && high.is_finite() && high > low && (high - low).is_finite() => (low, high),
         (low, high) if low.is_finite() && low == high && low.abs() < 1e100 => {
@@ -120,7 +120,7 @@ pub fn ends(scale: &ColorScale) -> (f64, f64) {
 }
 
 /// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond the ends, infinite ones too, have theirs.
-pub fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
+pub(crate) fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
     match value {
         Some(value) if !value.is_nan() => {
             let place = ((value - ends.0) / (ends.1 - ends.0)).clamp(0.0, 1.0);

@@ -11,7 +11,7 @@ type Tenths = (i64, i64);
 
 /// Where values lie in a panel.
 #[derive(Clone, Copy, Debug)]
-pub struct PanelAxes {
+pub(crate) struct PanelAxes {
     /// The axis along x.
     pub x: XAxis,
     /// The axis along y.
@@ -134,7 +134,7 @@ fn ends_with_point(path: &str) -> bool {
 }
 
 /// Bands below all curves, then those that stand back, then the others in their order.
-pub fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
+pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
     for series in series.iter().filter(|series| series.tone != Tone::Muted) {
         draw_band(svg, axes, series);
     }

@@ -8,14 +8,14 @@ use super::svg::Svg;
 use super::{Event, LinePanel, Tone, X, text};
 
 /// The height of a row of the lane.
-pub const ROW: f64 = 11.0;
+pub(crate) const ROW: f64 = 11.0;
 const MOST_ROWS: usize = 5;
 /// How far a flag may reach into the gap beside its panel.
 const OVERHANG: f64 = 8.0;
 
 /// A mark in its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
+pub(crate) struct Mark {
     x: f64,
     interval: (f64, f64),
     tone: Tone,
@@ -41,13 +41,13 @@ impl Flag {
 }
 
 /// How many rows the lane needs for these marks.
-pub fn rows(marks: &[Mark]) -> usize {
+pub(crate) fn rows(marks: &[Mark]) -> usize {
     marks.iter().map(|mark| mark.flag.map_or(0, |flag| flag.row + 1)).max().unwrap_or(0)
 }
 
 /// The marks of a panel's curves, those of muted curves left out, with labels that neither touch each other nor are crossed by
 /// another's line.
-pub fn marks(panel: &LinePanel, kind: &X, x: &XAxis, area: (f64, f64)) -> Vec<Mark> {
+pub(crate) fn marks(panel: &LinePanel, kind: &X, x: &XAxis, area: (f64, f64)) -> Vec<Mark> {
     let named = panel.series.iter().filter(|series| series.tone != Tone::Muted);
     let mut marks: Vec<Mark> = named.filter_map(|series| mark(series.event?, series.tone, kind, x)).collect();
     // From the right, so that the flags of near marks make stairs.
@@ -89,7 +89,7 @@ fn flag(mark: &Mark, before: &[&Mark], right: f64) -> Option<Flag> {
 }
 
 /// Draws the marks across a panel and into the lane above it.
-pub fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
+pub(crate) fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
     // The more intervals there are, the fainter each: many at one place are still translucent.
     let strength = 0.13 / (marks.len().max(1) as f64).sqrt();
     for mark in marks {

@@ -21,7 +21,7 @@ enum Turn {
 
 /// The names under columns, settled.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Under {
+pub(crate) struct Under {
     turn: Turn,
     /// Indices of the columns whose names are written, with what is written.
     kept: Vec<(usize, String)>,
@@ -31,7 +31,7 @@ pub struct Under {
 }
 
 /// Settles the names under columns that are `pitch` wide; those slanted have `overhang` at their left.
-pub fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
+pub(crate) fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
     let (turn, kept) = match numbers {
         Some(numbers) if numbers.iter().any(|number| *number >= 1000) => (Turn::Flat, round_ones(&numbers, pitch)),
@@ -178,12 +178,12 @@ fn round_length(names: &[String]) -> usize {
 }
 
 /// How much room the names beside rows take.
-pub fn beside_width(names: &[String]) -> f64 {
+pub(crate) fn beside_width(names: &[String]) -> f64 {
     names.iter().map(|name| text::width(&text::shown(name), SMALL)).fold(0.0, f64::max).min(LONGEST)
 }
 
 /// Writes names beside the rows of a grid, as many as fit.
-pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
+pub(crate) fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
     let pitch = area.h / names.len().max(1) as f64;
     for index in telling(names, pitch) {
         let y = area.y + (index as f64 + 0.5) * pitch;
@@ -195,7 +195,7 @@ pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
 }
 
 /// Writes names under the columns of a grid.
-pub fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
+pub(crate) fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
     let pitch = area.w / names.len().max(1) as f64;
     for (index, shown) in &under.kept {
         let (x, y) = (area.x + (*index as f64 + 0.5) * pitch, area.bottom());

@@ -10,11 +10,11 @@ const SIZE: f64 = 11.0;
 const SWATCH: f64 = 16.0;
 const BETWEEN: f64 = 12.0;
 /// The height of a line of a legend.
-pub const LINE: f64 = 16.0;
+pub(crate) const LINE: f64 = 16.0;
 
 /// A look with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LegendEntry {
+pub(crate) struct LegendEntry {
     /// The name.
     pub name: String,
     /// The look.
@@ -22,7 +22,7 @@ pub struct LegendEntry {
 }
 
 /// Adds the look of a curve to an element.
-pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
+pub(crate) fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
     match tone {
         Tone::Color(index) => tag
             .attr("stroke", series_color(index))
@@ -37,7 +37,7 @@ pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
 }
 
 /// The named looks of curves in their order, each once.
-pub fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<LegendEntry> {
+pub(crate) fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
     for series in series.into_iter().filter(|series| series.tone != Tone::Muted && !series.name.is_empty()) {
         let entry = LegendEntry { name: series.name.clone(), tone: series.tone };
@@ -49,7 +49,7 @@ pub fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<LegendEn
 }
 
 /// Whether a colour has the same name in all panels, so that they can share a legend.
-pub fn is_shared(panels: &[LinePanel]) -> bool {
+pub(crate) fn is_shared(panels: &[LinePanel]) -> bool {
     let all = entries(panels.iter().flat_map(|panel| &panel.series));
     let colors = |entry: &&LegendEntry| matches!(entry.tone, Tone::Color(_));
     let same = |a: &LegendEntry, b: &LegendEntry| a.tone == b.tone && a.name != b.name;
@@ -58,7 +58,7 @@ pub fn is_shared(panels: &[LinePanel]) -> bool {
 
 /// A legend in lines: entries with the places of their left ends, and how many lines there are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Flow {
+pub(crate) struct Flow {
     places: Vec<(LegendEntry, f64, usize)>,
     /// Lines.
     pub lines: usize,
@@ -68,7 +68,7 @@ pub struct Flow {
 
 impl Flow {
     /// Lays entries into at most `most` lines of a width; what does not fit is counted at the end.
-    pub fn new(entries: Vec<LegendEntry>, width: f64, most: usize) -> Self {
+    pub(crate) fn new(entries: Vec<LegendEntry>, width: f64, most: usize) -> Self {
         let room = (width - SWATCH - 6.0).min(190.0);
         let (mut x, mut line, total) = (0.0, 0, entries.len());
         let mut places: Vec<(LegendEntry, f64, usize)> = Vec::new();
@@ -90,12 +90,12 @@ impl Flow {
     }
 
     /// Its height.
-    pub fn height(&self) -> f64 {
+    pub(crate) fn height(&self) -> f64 {
         self.lines as f64 * LINE
     }
 
     /// Draws it with its upper left corner at `(x, y)`.
-    pub fn draw(&self, svg: &mut Svg, (x, y): (f64, f64)) {
+    pub(crate) fn draw(&self, svg: &mut Svg, (x, y): (f64, f64)) {
         for (entry, dx, line) in &self.places {
             draw_entry(svg, entry, (x + dx, y + (*line as f64 + 0.5) * LINE), self.room);
         }
@@ -111,13 +111,13 @@ impl Flow {
 }
 
 /// How wide a column of entries is, at most `most`.
-pub fn column_width(entries: &[LegendEntry], most: f64) -> f64 {
+pub(crate) fn column_width(entries: &[LegendEntry], most: f64) -> f64 {
     let widest = entries.iter().map(|entry| text::width(&text::shown(&entry.name), SIZE)).fold(0.0, f64::max);
     (SWATCH + 5.0 + widest).min(most)
 }
 
 /// Draws an entry whose line is at the height `middle`, with its name cut to `room`.
-pub fn draw_entry(svg: &mut Svg, entry: &LegendEntry, (x, middle): (f64, f64), room: f64) {
+pub(crate) fn draw_entry(svg: &mut Svg, entry: &LegendEntry, (x, middle): (f64, f64), room: f64) {
     let tag =
         svg.tag("path").attr("d", &format!("M{} {}h{}", super::svg::coord(x), super::svg::coord(middle), SWATCH - 2.0));
     look(tag, entry.tone).attr("fill", "none").empty();
@@ -126,7 +126,7 @@ pub fn draw_entry(svg: &mut Svg, entry: &LegendEntry, (x, middle): (f64, f64), r
 }
 
 /// Places as near to the wanted ones as can be with `gap` between them, inside `low..high` where there is room.
-pub fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
+pub(crate) fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
     let mut places = wanted.to_vec();

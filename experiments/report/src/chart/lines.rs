@@ -11,7 +11,7 @@ use super::svg::Svg;
 use super::{LinePanel, Lines, Point, Series, X, text};
 
 /// Draws the chart.
-pub fn draw(lines: &Lines) -> Picture {
+pub(crate) fn draw(lines: &Lines) -> Picture {
     let layout = LineLayout::new(lines);
     let mut svg = Svg::default();
     if let Key::Above(flow) = &layout.key {

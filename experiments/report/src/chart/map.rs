@@ -12,7 +12,7 @@ const GAP: f64 = 22.0;
 const TITLE: f64 = 20.0;
 
 /// Draws the chart.
-pub fn draw(map: &Map, id: &str) -> Picture {
+pub(crate) fn draw(map: &Map, id: &str) -> Picture {
     let palette = Palette::of(map.scale.kind);
     let levels = Levels::new(map);
     let layout = MapLayout::new(map);
@@ -159,7 +159,7 @@ fn side_by_side(panels: &[MapPanel]) -> usize {
 }
 
 /// Draws levels as an image that fills an area, with a thin frame: on paper the middle of a scale may be next to white.
-pub fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
+pub(crate) fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
     match png::image(columns, rows, levels, palette) {
         Some(address) => {
             // Where a cell is smaller than a pixel, the mean of several shows more than one of them.

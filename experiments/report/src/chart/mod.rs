@@ -27,8 +27,6 @@ mod tests;
 mod text;
 mod words;
 
-pub use color::series_color;
-
 /// A picture of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chart {

@@ -4,13 +4,13 @@ use super::X;
 use super::numbers::{Unit, count};
 
 /// The value, where it can be drawn: finite and not absurd.
-pub fn drawable(value: f64) -> Option<f64> {
+pub(crate) fn drawable(value: f64) -> Option<f64> {
     (value.abs() <= 1e100).then_some(value)
 }
 
 /// A mark at an axis.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tick {
+pub(crate) struct Tick {
     /// Where it is.
     pub value: f64,
     /// What is written at it.
@@ -19,7 +19,7 @@ pub struct Tick {
 
 /// A linear axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LinearAxis {
+pub(crate) struct LinearAxis {
     /// The value at the beginning.
     pub low: f64,
     /// The value at the end.
@@ -33,7 +33,7 @@ impl LinearAxis {
     /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
     /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
     /// there is no value.
-    pub fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+    pub(crate) fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let tight = Self::tight(values, count);
         let Self { low, high, step, .. } = tight;
         let end = |value: f64, outward: f64| {
@@ -52,25 +52,25 @@ impl LinearAxis {
     }
 
     /// As [`LinearAxis::around`], but the axis ends where the values end.
-    pub fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+    pub(crate) fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
         Self { low, high, step: round_step((high - low) / count.max(1) as f64), from: 0.0, to: 1.0 }
     }
 
     /// The same axis between two places.
-    pub fn between(mut self, from: f64, to: f64) -> Self {
+    pub(crate) fn between(mut self, from: f64, to: f64) -> Self {
         (self.from, self.to) = (from, to);
         self
     }
 
     /// The place of a value.
-    pub fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let part = (value - self.low) / (self.high - self.low);
         self.from + part.clamp(0.0, 1.0) * (self.to - self.from)
     }
 
     /// Its ticks, in order.
-    pub fn ticks(&self) -> Vec<Tick> {
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
         let first = (self.low / self.step - 1e-6).ceil();
         let count = ((self.high / self.step + 1e-6).floor() - first).clamp(-1.0, 50.0);
         let values: Vec<f64> = (0..=count as i64).map(|i| (first + i as f64) * self.step).collect();
@@ -115,7 +115,7 @@ const ROOMY: f64 = 150.0;
 
 /// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct StepAxis {
+pub(crate) struct StepAxis {
     zero: bool,
     /// The only trained step, if there is no second.
     only: Option<f64>,
@@ -130,7 +130,7 @@ const MOST_STEPS: f64 = 1e15;
 
 impl StepAxis {
     /// An axis around all steps.
-    pub fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
+    pub(crate) fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
         let trained = steps.into_iter().filter(|step| (1.0..=MOST_STEPS).contains(step));
         let (low, high) = range(trained).unwrap_or((1.0, 10.0));
@@ -141,7 +141,7 @@ impl StepAxis {
     }
 
     /// The place of the break between step 0 and the others, if there is one.
-    pub fn gap(&self) -> Option<f64> {
+    pub(crate) fn gap(&self) -> Option<f64> {
         self.zero.then(|| self.from + self.first() * 0.62)
     }
 
@@ -188,7 +188,7 @@ impl StepAxis {
 
 /// The x axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum XAxis {
+pub(crate) enum XAxis {
     /// Training steps.
     Steps(StepAxis),
     /// Any other quantity.
@@ -197,7 +197,7 @@ pub enum XAxis {
 
 impl XAxis {
     /// The axis of this kind around all values.
-    pub fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
+    pub(crate) fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
         match x {
             X::Steps { .. } => Self::Steps(StepAxis::around(values)),
             X::Linear { .. } => Self::Linear(LinearAxis::around(values, count)),
@@ -205,7 +205,7 @@ impl XAxis {
     }
 
     /// The same axis between two places.
-    pub fn between(self, from: f64, to: f64) -> Self {
+    pub(crate) fn between(self, from: f64, to: f64) -> Self {
         match self {
             Self::Steps(steps) => Self::Steps(StepAxis { from, to, ..steps }),
             Self::Linear(linear) => Self::Linear(linear.between(from, to)),
@@ -213,7 +213,7 @@ impl XAxis {
     }
 
     /// The place of a value.
-    pub fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         match self {
             Self::Steps(steps) => steps.at(value),
             Self::Linear(linear) => linear.at(value),
@@ -221,7 +221,7 @@ impl XAxis {
     }
 
     /// The ticks with labels.
-    pub fn ticks(&self) -> Vec<Tick> {
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
         match self {
             Self::Steps(steps) => steps.majors().into_iter().map(|value| Tick { value, label: count(value) }).collect(),
             Self::Linear(linear) => linear.ticks(),
@@ -229,7 +229,7 @@ impl XAxis {
     }
 
     /// The places of ticks without labels.
-    pub fn minor(&self) -> Vec<f64> {
+    pub(crate) fn minor(&self) -> Vec<f64> {
         match self {
             Self::Steps(steps) if steps.only.is_some() => Vec::new(),
             Self::Steps(steps) => steps.powers(&[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]).collect(),
@@ -238,7 +238,7 @@ impl XAxis {
     }
 
     /// The last value.
-    pub fn end(&self) -> f64 {
+    pub(crate) fn end(&self) -> f64 {
         match self {
             Self::Steps(steps) => steps.only.unwrap_or_else(|| 10f64.powf(steps.high)),
             Self::Linear(linear) => linear.high,

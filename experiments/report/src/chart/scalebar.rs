@@ -9,13 +9,13 @@ use super::{ColorScale, text};
 use serde_json::{Value, json};
 
 /// The height of the bar with its numbers.
-pub const HEIGHT: f64 = 36.0;
+pub(crate) const HEIGHT: f64 = 36.0;
 const LENGTH: f64 = 180.0;
 const LABEL: f64 = 300.0;
 
 /// What a bar is drawn from.
 #[derive(Clone, Copy, Debug)]
-pub struct ColorBar<'a> {
+pub(crate) struct ColorBar<'a> {
     /// The document's id, with which the bar's own begins.
     pub id: &'a str,
     /// The words at it.
@@ -29,7 +29,7 @@ pub struct ColorBar<'a> {
 }
 
 /// Draws the bar from `x` on, at the picture's upper side.
-pub fn draw(svg: &mut Svg, bar: &ColorBar<'_>, x: f64) {
+pub(crate) fn draw(svg: &mut Svg, bar: &ColorBar<'_>, x: f64) {
     let label = text::fitted(bar.label, 11.0, LABEL);
     let tag = svg.tag("text").at(x, 16.0).num("font-size", 11.0).attr("fill", "currentColor");
     tag.label(&label, &text::shown(bar.label));
@@ -74,7 +74,7 @@ fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
 }
 
 /// Writes the name of the frame that is shown, at the right. The page's script keeps it up to date by its id, `ID-frame`.
-pub fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
+pub(crate) fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
     if let (Some(name), true) = (frames.get(shown), frames.len() > 1) {
         let tag = svg.tag("text").at(WIDTH - 12.0, 16.0).attr("id", &format!("{id}-frame")).attr("class", "frame");
         let tag = tag.attr("text-anchor", "end").attr("font-weight", "600").attr("fill", "currentColor");
@@ -83,7 +83,7 @@ pub fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
 }
 
 /// What the script needs of a scale.
-pub fn data(scale: &ColorScale, palette: &Palette) -> serde_json::Map<String, Value> {
+pub(crate) fn data(scale: &ColorScale, palette: &Palette) -> serde_json::Map<String, Value> {
     let (low, high) = ends(scale);
     let fields = [
         ("label", json!(text::shown(&scale.label))),

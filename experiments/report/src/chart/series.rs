@@ -7,7 +7,7 @@ use super::{LinePanel, Lines, Series, Tone, X, text};
 use serde_json::{Value, json};
 
 /// The values of all curves with the places of their x.
-pub fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
+pub(crate) fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
     let label = match &lines.x {
         X::Steps { .. } => "step".to_owned(),
         X::Linear { label } => text::shown(label),
@@ -61,7 +61,7 @@ fn rounded(value: Option<f64>) -> Value {
 }
 
 /// The shortest text of a number: whole ones have no point.
-pub fn number(value: f64) -> Value {
+pub(crate) fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
 

@@ -2,18 +2,18 @@
 
 /// The text as it is shown: spaces at its ends as `·`, breaks as `⏎`, what cannot be seen or could move its neighbours as an
 /// escape, and what is not plain ASCII isolated from the writing direction of its surroundings.
-pub fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     isolated(visible(text))
 }
 
 /// As [`shown`], cut to `room` units at the font size.
-pub fn fitted(text: &str, size: f64, room: f64) -> String {
+pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
     isolated(shorten(&visible(text), size, room))
 }
 
 /// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here too.
 /// Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate it.
-pub fn told(text: &str) -> String {
+pub(crate) fn told(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -70,7 +70,7 @@ fn shorten(text: &str, size: f64, room: f64) -> String {
 }
 
 /// About how wide a text is at a font size. Reckoned on a wide face (DejaVu Sans), so that narrower ones fit as well.
-pub fn width(text: &str, size: f64) -> f64 {
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(width_of).sum::<f64>() * size
 }
 

@@ -19,7 +19,7 @@ const HEAD: f64 = 18.0;
 const BLOCK_GAP: f64 = 14.0;
 
 /// Draws the chart.
-pub fn draw(words: &Words, id: &str) -> Picture {
+pub(crate) fn draw(words: &Words, id: &str) -> Picture {
     let palette = Palette::under_words(words.scale.kind);
     let layout = WordLayout::new(words);
     let table = WordTable::new(words, &layout);

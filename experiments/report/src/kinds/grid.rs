@@ -13,7 +13,7 @@ pub(super) struct ValueGrid {
 
 impl ValueGrid {
     /// Of `(row, column, value)` in any order; of two values for one cell the later stands.
-    pub fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
+    pub(crate) fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
         let cells: BTreeMap<(Option<i64>, Option<i64>), Option<f64>> =
             cells.map(|(row, column, value)| ((row, column), value)).collect();
         let sorted = |numbers: BTreeSet<Option<i64>>| numbers.into_iter().collect::<Vec<_>>();
@@ -24,16 +24,16 @@ impl ValueGrid {
         Self { rows, columns, values }
     }
 
-    pub fn row_names(&self) -> Vec<String> {
+    pub(crate) fn row_names(&self) -> Vec<String> {
         names(&self.rows)
     }
 
-    pub fn column_names(&self) -> Vec<String> {
+    pub(crate) fn column_names(&self) -> Vec<String> {
         names(&self.columns)
     }
 
     /// The least and the largest value, apart where there is only one.
-    pub fn range(&self) -> (f64, f64) {
+    pub(crate) fn range(&self) -> (f64, f64) {
         let defined = || self.values.iter().copied().flatten();
         let (low, high) = (defined().fold(f64::INFINITY, f64::min), defined().fold(f64::NEG_INFINITY, f64::max));
         match () {

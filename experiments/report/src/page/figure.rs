@@ -5,7 +5,7 @@ use super::{Code, Figure, table};
 use crate::chart::{Chart, Drawing};
 
 /// Writes a figure with the number that captions count by.
-pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
+pub(crate) fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
     let heading = format!("{}_heading", figure.id);
     html.element("figure", &[("id", &figure.id), ("aria-labelledby", &heading)], |html| {
         html.leaf("h3", &[("id", &heading)], &figure.title);

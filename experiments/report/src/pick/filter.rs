@@ -4,7 +4,7 @@ use polars::prelude::{Expr, PolarsResult, RankMethod, RankOptions, col, lit};
 
 /// A condition on rows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// The column has this text.
     Text(&'static str, String),
     /// The column has this whole number.

@@ -5,7 +5,7 @@ use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptio
 
 mod filter;
 
-pub use filter::Filter;
+pub(crate) use filter::Filter;
 use filter::{cols, list, quoted};
 
 use crate::page::Code;
@@ -13,7 +13,7 @@ use crate::results::{FrameRows, ResultsError, Table};
 
 /// A choice of rows and columns, sorted by the keys from the left.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pick {
+pub(crate) struct Pick {
     filters: Vec<Filter>,
     keys: Vec<&'static str>,
     values: Vec<&'static str>,
@@ -34,41 +34,41 @@ enum Aggregate {
 
 impl Pick {
     /// These columns of the rows that meet every condition: `keys` tell rows apart, `values` are what was measured.
-    pub fn new(keys: &[&'static str], values: &[&'static str], filters: Vec<Filter>) -> Self {
+    pub(crate) fn new(keys: &[&'static str], values: &[&'static str], filters: Vec<Filter>) -> Self {
         Self { filters, keys: keys.to_vec(), values: values.to_vec(), aggregate: Aggregate::Rows }
     }
 
     /// Only those rows of the model.
     #[must_use]
-    pub fn of(mut self, model: &str) -> Self {
+    pub(crate) fn of(mut self, model: &str) -> Self {
         self.filters.insert(0, Filter::Text("model", model.to_owned()));
         self
     }
 
     /// One more condition.
     #[must_use]
-    pub fn and(mut self, filter: Filter) -> Self {
+    pub(crate) fn and(mut self, filter: Filter) -> Self {
         self.filters.push(filter);
         self
     }
 
     /// Means of the values over the rows that agree in all keys.
     #[must_use]
-    pub fn mean(mut self) -> Self {
+    pub(crate) fn mean(mut self) -> Self {
         self.aggregate = Aggregate::Mean { unit: None };
         self
     }
 
     /// As [`mean`](Self::mean), of the means over the rows that agree in `unit` too.
     #[must_use]
-    pub fn mean_per(mut self, unit: &'static str) -> Self {
+    pub(crate) fn mean_per(mut self, unit: &'static str) -> Self {
         self.aggregate = Aggregate::Mean { unit: Some(unit) };
         self
     }
 
     /// The largest values over the rows that agree in all keys.
     #[must_use]
-    pub fn max(mut self) -> Self {
+    pub(crate) fn max(mut self) -> Self {
         self.aggregate = Aggregate::Max;
         self
     }
@@ -77,7 +77,7 @@ impl Pick {
     ///
     /// # Errors
     /// As [`FrameRows::collect`].
-    pub fn rows<'a>(&self, table: &'a Table) -> Result<FrameRows<'a>, ResultsError> {
+    pub(crate) fn rows<'a>(&self, table: &'a Table) -> Result<FrameRows<'a>, ResultsError> {
         let only = self.filters.iter().find_map(|filter| match filter {
             Filter::Text("model", model) => Some(model),
             _ => None,
@@ -114,7 +114,7 @@ impl Pick {
     }
 
     /// The lines of Polars that give the same rows.
-    pub fn code(&self, table: &Table) -> Code {
+    pub(crate) fn code(&self, table: &Table) -> Code {
         let glob = format!("{}/{}/**/*.parquet", table.folder, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }

@@ -74,7 +74,7 @@ pub(crate) struct DeclaredColumn {
 
 impl DeclaredColumn {
     /// Its line of documentation with the unit.
-    pub fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         if self.unit.is_empty() { self.doc.clone() } else { format!("{} ({})", self.doc, self.unit) }
     }
 }

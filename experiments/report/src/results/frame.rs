@@ -7,7 +7,7 @@ use super::{ResultsError, Table};
 
 /// A frame of a table, whose name stands in every error.
 #[derive(Clone, Debug)]
-pub struct FrameRows<'a> {
+pub(crate) struct FrameRows<'a> {
     table: &'a Table,
     /// The frame.
     pub frame: DataFrame,
@@ -18,22 +18,22 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Polars`].
-    pub fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
+    pub(crate) fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
         Ok(Self { table, frame: frame.collect().map_err(table.failed())? })
     }
 
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.frame.height()
     }
 
     /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the frame has a column of that name.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.frame.column(name).is_ok()
     }
 
@@ -41,7 +41,7 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Polars`].
-    pub fn csv(&self) -> Result<String, ResultsError> {
+    pub(crate) fn csv(&self) -> Result<String, ResultsError> {
         let mut bytes = Vec::new();
         CsvWriter::new(&mut bytes).finish(&mut self.frame.clone()).map_err(self.table.failed())?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -51,7 +51,7 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
         let column = self.column(name, &DataType::String, ColumnType::Text)?;
         let values = column.str().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
@@ -61,7 +61,7 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
+    pub(crate) fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
         let column = self.column(name, &DataType::Int64, ColumnType::Int)?;
         Ok(column.i64().map_err(self.table.failed())?.iter().collect())
     }
@@ -70,7 +70,7 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
         let column = self.column(name, &DataType::Float64, ColumnType::Float)?;
         let values = column.f64().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
@@ -93,7 +93,12 @@ impl<'a> FrameRows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Polars`] where a column is missing or of another type.
-    pub fn curves(&self, keys: &[&str], value: &str, bounds: Option<[&str; 2]>) -> Result<Curves<'a>, ResultsError> {
+    pub(crate) fn curves(
+        &self,
+        keys: &[&str],
+        value: &str,
+        bounds: Option<[&str; 2]>,
+    ) -> Result<Curves<'a>, ResultsError> {
         let lists: Vec<&str> = ["step", value].into_iter().chain(bounds.into_iter().flatten()).collect();
         let grouped = self.frame.clone().lazy();
         let grouped = grouped.group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<_>>());
@@ -132,7 +137,7 @@ impl<'a> FrameRows<'a> {
 
 /// Curves over steps, each with the values of the columns by which it was put together.
 #[derive(Clone, Debug)]
-pub struct Curves<'a> {
+pub(crate) struct Curves<'a> {
     /// A row for each curve.
     pub keys: FrameRows<'a>,
     /// The points of each curve, in the order of steps.
@@ -141,7 +146,7 @@ pub struct Curves<'a> {
 
 /// A point of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CurvePoint {
+pub(crate) struct CurvePoint {
     /// The step; none for a single model.
     pub step: Option<i64>,
     /// The value, finite or none.
@@ -151,16 +156,16 @@ pub struct CurvePoint {
 }
 
 /// The defined points of a curve.
-pub fn defined(points: &[CurvePoint]) -> Vec<(i64, f64)> {
+pub(crate) fn defined(points: &[CurvePoint]) -> Vec<(i64, f64)> {
     points.iter().filter_map(|point| point.step.zip(point.value)).collect()
 }
 
 /// The largest value of a curve.
-pub fn peak(points: &[CurvePoint]) -> Option<f64> {
+pub(crate) fn peak(points: &[CurvePoint]) -> Option<f64> {
     points.iter().filter_map(|point| point.value).max_by(f64::total_cmp)
 }
 
 /// The last value of a curve.
-pub fn last(points: &[CurvePoint]) -> Option<f64> {
+pub(crate) fn last(points: &[CurvePoint]) -> Option<f64> {
     points.iter().rev().find_map(|point| point.value)
 }

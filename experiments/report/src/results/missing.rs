@@ -8,7 +8,7 @@ use super::{FrameRows, Results, ResultsError, Table};
 
 /// Tables of one model that lack checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct MissingSteps {
+pub(crate) struct MissingSteps {
     /// The experiment that promises them.
     pub experiment: String,
     /// The table.
@@ -23,7 +23,7 @@ pub struct MissingSteps {
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
-pub fn missing(results: &Results) -> Result<Vec<MissingSteps>, ResultsError> {
+pub(crate) fn missing(results: &Results) -> Result<Vec<MissingSteps>, ResultsError> {
     let (bad, mut missing) = (results.bad()?, Vec::new());
     for manifest in &results.manifests {
         for table in manifest.probes.iter().flat_map(|probe| &probe.tables) {

@@ -22,7 +22,7 @@ pub(crate) use columns::{DeclaredColumn, declared, is_declared};
 pub use error::ResultsError;
 pub(crate) use frame::{CurvePoint, Curves, FrameRows, defined, last, peak};
 pub use manifest::{Manifest, ManifestModel, ManifestProbe};
-pub use missing::{MissingSteps, missing};
+pub(crate) use missing::{MissingSteps, missing};
 pub use origin::{Origin, TABLE_VERSION};
 pub use table::Table;
 

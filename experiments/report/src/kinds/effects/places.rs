@@ -18,7 +18,7 @@ pub(super) type Label = (i64, i64, String);
 
 impl MapAxes {
     /// The words for rows and columns.
-    pub fn words(self) -> (&'static str, &'static str) {
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::LayerPosition => ("layer", "position"),
             Self::LayerHead => ("layer", "head"),
@@ -46,7 +46,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub fn of(rows: &FrameRows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
+    pub(crate) fn of(rows: &FrameRows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
         let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
         let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
         Ok(Self {
@@ -65,7 +65,7 @@ impl Places {
     }
 
     /// The kind of grid that a row of the table has a place on; none for a row without two coordinates, such as that of a whole layer.
-    pub fn axes(&self, row: usize) -> Option<MapAxes> {
+    pub(crate) fn axes(&self, row: usize) -> Option<MapAxes> {
         if self.sources[row].is_some() {
             return Some(MapAxes::SourceStep);
         }
@@ -81,7 +81,7 @@ impl Places {
     }
 
     /// The panel, the row and the column of a row of the table.
-    pub fn at(&self, axes: MapAxes, row: usize) -> Option<(String, Label, Label)> {
+    pub(crate) fn at(&self, axes: MapAxes, row: usize) -> Option<(String, Label, Label)> {
         let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
         let (layer, head) = (self.layers[row], self.heads[row]);
         let site = [words::site(&self.hooks[row]), self.position_names[row].as_str()].join(" ").trim().to_owned();

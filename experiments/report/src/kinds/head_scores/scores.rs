@@ -12,7 +12,7 @@ const PREFERRED: [&str; 5] = ["strict", "mask_mean", "arena_stripe", "tl_stripe"
 
 /// The curve of one head.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HeadCurve {
+pub(crate) struct HeadCurve {
     /// Its layer, from 0.
     pub layer: i64,
     /// Its number in the layer, from 0.
@@ -25,7 +25,7 @@ pub struct HeadCurve {
 
 impl HeadCurve {
     /// As the field writes it: `L5H1`.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         words::head(self.layer, self.head)
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn definitions(table: &Table) -> Result<Vec<(String, String)>, Result
 
 /// The curves of a model's heads under one score.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scored {
+pub(crate) struct Scored {
     /// The score.
     pub score: String,
     /// The definition that stands for it.
@@ -68,7 +68,7 @@ pub struct Scored {
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
-pub fn scored(table: &Table, model: &str) -> Result<Vec<Scored>, ResultsError> {
+pub(crate) fn scored(table: &Table, model: &str) -> Result<Vec<Scored>, ResultsError> {
     let Some(frame) = table.frame_of(model)? else {
         return Ok(Vec::new());
     };
