@@ -1,16 +1,16 @@
 //! When a curve changes: the change point of a score over checkpoints, with its interval.
 //!
-//! The model is the plainest one that has a "when": one mean before the change, another after it, independent normal noise
-//! (Hinkley 1970, *Inference about the change-point in a sequence of random variables*). The place of least squares is the
-//! estimate. The interval holds every place whose likelihood ratio `n·(SSE(k) − SSE(best))/SSE(best)` is at most 7.35: a place is no
-//! regular parameter, and the ratio's distribution is `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and threshold
-//! estimation*), whose 95 % point that is. Where two means are no better than one by the Bayesian information criterion (two more
-//! parameters, the second mean and the place), or differ by less than a thousandth of the curve's largest value, there is no change
-//! to speak of.
+//! The model is one mean before the change, another after it, and independent normal noise (Hinkley 1970, *Inference
+//! about the change-point in a sequence of random variables*). The estimate is the place of least squares. The interval
+//! holds every place `k` whose likelihood ratio `n·(SSE(k) − SSE(best))/SSE(best)` is at most 7.35. A place is not a
+//! regular parameter: the ratio is distributed as `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and
+//! threshold estimation*), and 7.35 is the 95 % point of this distribution. There is no change if two means are no
+//! better than one by the Bayesian information criterion (two more parameters, the second mean and the place), or if
+//! they differ by less than a thousandth of the curve's largest value.
 //!
-//! Checkpoints count equally, however many steps lie between them. On a curve that rises over several checkpoints the estimate
-//! lies about half-way up. Neighbouring checkpoints of a training err together; then small changes are found too often and
-//! intervals are too short, and the means before and after say how large a change is.
+//! Checkpoints count equally, however many steps are between them. On a curve that rises over several checkpoints the
+//! estimate is about half-way up. The noise of neighbouring checkpoints of a training is correlated. Then small changes
+//! are found too often and intervals are too short; the means before and after say how large a change is.
 
 /// The 95 % point of Hansen's distribution, −2·ln(1 − √0.95).
 const HANSEN_95: f64 = 7.352_274_9;
@@ -18,7 +18,7 @@ const HANSEN_95: f64 = 7.352_274_9;
 /// Means that differ by less, relative to the curve's largest value, are the same.
 const LEAST_SHIFT: f64 = 1e-3;
 
-/// Checkpoints below which nothing is said: two means, a place and a variance are four numbers already.
+/// The fewest checkpoints with a change point: two means, a place and a variance are four numbers already.
 const LEAST: usize = 6;
 
 /// A change of a curve's mean.
@@ -47,7 +47,8 @@ pub(crate) fn change_point(points: &[(i64, f64)]) -> Option<ChangePoint> {
     let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
     let errors = squared_errors(&values);
     let (best, least) = (1..n).map(|k| (k, errors[k])).min_by(|a, b| a.1.total_cmp(&b.1))?;
-    // A sum of squares below the rounding of its own terms is nothing: a flat line has no change, a clean step has one place.
+    // A sum of squares below the rounding of its own terms counts as 0, so a flat line has no change and a clean step
+    // has one place.
     let largest = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let rounding = n as f64 * (n as f64 * f64::EPSILON * largest).powi(2);
     let excess = |error: f64| n as f64 * (error.max(rounding) / least.max(rounding)).ln();
@@ -65,7 +66,8 @@ pub(crate) fn change_point(points: &[(i64, f64)]) -> Option<ChangePoint> {
     Some(ChangePoint { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
 }
 
-/// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean of all.
+/// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean
+/// of all.
 fn squared_errors(values: &[f64]) -> Vec<f64> {
     let n = values.len();
     // Counted from the mean of all, so that large levels do not drown small differences.
@@ -189,7 +191,9 @@ mod tests {
 
         /// Neither the unit of the values nor their level matters to where the change is.
         #[test]
-        fn the_place_does_not_depend_on_the_unit(at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64) {
+        fn the_place_does_not_depend_on_the_unit(
+            at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64,
+        ) {
             let values = (0..40).map(|i| level + scale * if i < at { 0.0 } else { 1.0 });
             prop_assert_eq!(change_point(&curve(values)).expect("a step").step, at as i64 * 10);
         }

@@ -1,8 +1,9 @@
 //! What people look at: a folder of results → tables → summaries, figures, one HTML report.
 //!
-//! The Parquet files are all that a report is made of. This crate depends on no other crate of the workspace and reads no model,
-//! so a report can be made years later, on another machine, and shows what any reader of the files would see. What it must know
-//! of the probes' tables (names, types and meanings of columns) is data: `columns.json`, which the probes generate.
+//! The Parquet files are all that a report is made of. This crate depends on no other crate of the workspace and reads
+//! no model, so a report can be made years later, on another machine, and shows what any reader of the files would see.
+//! What it must know of the probes' tables (names, types and meanings of columns) is data: `columns.json`, which the
+//! probes generate.
 //!
 //! | module | holds |
 //! |---|---|

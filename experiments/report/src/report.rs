@@ -10,7 +10,7 @@ use crate::results::{Manifest, Results, ResultsError, Table};
 use crate::summary;
 use crate::words::{self, Distinct};
 
-/// A report, in memory: whoever asked for it puts the files in their places.
+/// A report, in memory. Nothing is written.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The page.
@@ -19,7 +19,7 @@ pub struct Report {
     pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// Looks at everything in a folder.
+/// Makes the report of a folder.
 ///
 /// # Errors
 /// [`ResultsError`] where a table cannot be read.
@@ -33,7 +33,8 @@ pub fn report(results: &Results, published: Option<&Published>) -> Result<Report
     Ok(Report { page, files })
 }
 
-/// Words for links and files are made of names, and two names may give one word: the later ones get a number.
+/// Gives a number to the later of two ids that are equal, because ids are made of names and two names may give the same
+/// id.
 fn tell_apart(sections: &mut [Section]) {
     let mut distinct = Distinct::default();
     for section in sections {
@@ -114,9 +115,9 @@ fn integrity(results: &Results) -> Result<Section, ResultsError> {
 /// Everything that is needed to repeat the run.
 fn provenance(results: &Results) -> Section {
     let mut blocks = vec![Block::Text(
-        "Every table carries its own provenance in the metadata of its Parquet files; `pl.read_parquet_metadata(file)` shows it. What \
-         follows is that of the first part of each table, and the experiments as they were resolved, every default filled in. The hash of every \
-         checkpoint's weights stands in the table `checkpoints`."
+        "The metadata of every Parquet file says how its table was made; `pl.read_parquet_metadata(file)` shows it. \
+         Below are the metadata of the first file of each table, and the experiments with every default filled in. The \
+         hash of every checkpoint's weights is in the table `checkpoints`."
             .into(),
     )];
     for (table, _) in main_tables(results) {

@@ -46,8 +46,8 @@ pub(crate) fn floats(name: &str, values: Vec<Option<f64>>) -> Column {
     Series::new(name.into(), values).into()
 }
 
-/// Writes a part: the columns that every table has, then `own`, then those that a probe of that kind declares besides, without
-/// values.
+/// Writes a part: the columns that every table has, then `own`, then those that a probe of that kind declares besides,
+/// without values.
 pub(crate) fn part(root: &Path, table: &str, kind: &str, model: &str, step: Option<i64>, mut own: Vec<Column>) {
     let rows = own.first().map_or(0, Column::len);
     let given: Vec<String> = own.iter().map(|column| column.name().to_string()).collect();
@@ -90,8 +90,8 @@ pub(crate) fn part_of_version(
         .expect("a table of plain columns");
 }
 
-/// Scores of `layers × heads` heads at these steps: all at 0.05, but the planted head is at 0.9 from its step on, and one head is
-/// undefined.
+/// Scores of `layers × heads` heads at these steps: all at 0.05, but the planted head is at 0.9 from its step on, and
+/// one head is undefined.
 pub(crate) fn head_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps: &[i64]) {
     for step in steps {
         let places = || (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));

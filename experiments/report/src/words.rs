@@ -9,7 +9,7 @@ pub(crate) fn by_size(a: &str, b: &str) -> Ordering {
     key(a).total_cmp(&key(b)).then_with(|| a.cmp(b))
 }
 
-/// The number of parameters that a name tells, such as 7e7 for `pythia-70m-deduped`.
+/// The number of parameters in a model's name, such as 7e7 for `pythia-70m-deduped`.
 pub(crate) fn parameters(name: &str) -> Option<f64> {
     name.split('-').find_map(|word| {
         let (digits, factor) = match word.strip_suffix(['m', 'M']) {
@@ -20,8 +20,8 @@ pub(crate) fn parameters(name: &str) -> Option<f64> {
     })
 }
 
-/// The model without its seed: runs of `pythia-70m-seed3` and `pythia-70m-seed1` are one family.
-pub(crate) fn family(model: &str) -> &str {
+/// The model without its seed: `pythia-70m-seed3` and `pythia-70m-seed1` are the same model.
+pub(crate) fn without_seed(model: &str) -> &str {
     let (name, seed) = model.rsplit_once("-seed").unwrap_or((model, ""));
     if !seed.is_empty() && seed.bytes().all(|byte| byte.is_ascii_digit()) { name } else { model }
 }
@@ -35,13 +35,13 @@ pub(crate) fn number(value: Option<f64>) -> String {
     }
 }
 
-/// A value as short as it can be with six digits that count.
+/// A value with six significant digits, without trailing zeros.
 pub(crate) fn float(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     if rounded != 0.0 && !(1e-5..1e15).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// A whole number with of three: 143,000.
+/// A whole number with its digits in groups of three: 143,000.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_one_model_are_a_family() {
-        assert_eq!(family("pythia-70m-seed3"), "pythia-70m");
-        assert_eq!(family("pythia-70m"), "pythia-70m");
-        assert_eq!(family("my-seedling"), "my-seedling");
+    fn seeds_of_one_model_have_one_name() {
+        assert_eq!(without_seed("pythia-70m-seed3"), "pythia-70m");
+        assert_eq!(without_seed("pythia-70m"), "pythia-70m");
+        assert_eq!(without_seed("my-seedling"), "my-seedling");
     }
 
     #[test]

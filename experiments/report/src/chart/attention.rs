@@ -121,12 +121,14 @@ impl Sheet {
         let size = sides.into_iter().fold(1usize, usize::saturating_mul).min(MOST_WEIGHTS);
         let mut cells = prompt.patterns.clone();
         cells.resize(size, 0);
-        json!({"tokens": prompt.tokens.iter().map(|token| text::shown(token)).collect::<Value>(), "cells": png::base64(&cells)})
+        let tokens: Value = prompt.tokens.iter().map(|token| text::shown(token)).collect();
+        json!({"tokens": tokens, "cells": png::base64(&cells)})
     }
 }
 
-/// A pattern in 16 steps, in at most [`FINEST`] pixels along its side: where several weights share a pixel it has the largest,
-/// so that a thin line stays one. Fewer steps and pixels than the data have keep a sheet of a thousand heads small.
+/// A pattern in 16 steps, in at most [`FINEST`] pixels along its side: where several weights share a pixel it has the
+/// largest, so that a thin line stays one. Fewer steps and pixels than the data have keep a sheet of a thousand heads
+/// small.
 fn thumbnail(pattern: &[u8], size: usize) -> (usize, Vec<u8>) {
     let side = size.min(FINEST);
     let mut pixels = vec![0; side * side];

@@ -2,10 +2,10 @@
 
 use super::{ColorScale, ScaleKind};
 
-/// Colours of curves, the first five in the order of Okabe and Ito's (2008) hues: blue, red, green, purple, orange, magenta,
-/// indigo, brown. Theirs are for white paper alone; these were searched for a contrast of at least 3 on white and on the dark
-/// page's ground, and for the largest distance from each other to readers without and with red-green blindness, the first five
-/// before the rest. Their cyan is left out: at that contrast it cannot be told from the blue.
+/// Colours of curves, the first five in the order of Okabe and Ito's (2008) hues: blue, red, green, purple, orange,
+/// magenta, indigo, brown. Theirs are for white paper alone; these were searched for a contrast of at least 3 on white
+/// and on the dark page's ground, and for the largest distance from each other to readers without and with red-green
+/// blindness, the first five before the rest. Their cyan is left out: at that contrast it cannot be told from the blue.
 const SERIES: [&str; 8] = ["#2090f6", "#b4391c", "#54a37f", "#83538b", "#d87f00", "#b418ba", "#4654fc", "#9d4c45"];
 
 /// Dashes of the second and third round through the colours.
@@ -119,7 +119,8 @@ pub(crate) fn ends(scale: &ColorScale) -> (f64, f64) {
     }
 }
 
-/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond the ends, infinite ones too, have theirs.
+/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond the ends, infinite ones too, have
+/// theirs.
 pub(crate) fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
     match value {
         Some(value) if !value.is_nan() => {

@@ -45,8 +45,8 @@ pub(crate) fn rows(marks: &[Mark]) -> usize {
     marks.iter().map(|mark| mark.flag.map_or(0, |flag| flag.row + 1)).max().unwrap_or(0)
 }
 
-/// The marks of a panel's curves, those of muted curves left out, with labels that neither touch each other nor are crossed by
-/// another's line.
+/// The marks of a panel's curves, those of muted curves left out, with labels that neither touch each other nor are
+/// crossed by another's line.
 pub(crate) fn marks(panel: &LinePanel, kind: &X, x: &XAxis, area: (f64, f64)) -> Vec<Mark> {
     let named = panel.series.iter().filter(|series| series.tone != Tone::Muted);
     let mut marks: Vec<Mark> = named.filter_map(|series| mark(series.event?, series.tone, kind, x)).collect();
@@ -71,8 +71,8 @@ fn mark(event: Event, tone: Tone, kind: &X, x: &XAxis) -> Option<Mark> {
     Some(Mark { x: x.at(at), interval: (place(event.interval.0), place(event.interval.1)), tone, label, flag: None })
 }
 
-/// The flag in the lowest row where it is free: right of its line, or left of it at the panel's end. One flag is enough for
-/// all marks at a place.
+/// The flag in the lowest row where it is free: right of its line, or left of it at the panel's end. One flag is enough
+/// for all marks at a place.
 fn flag(mark: &Mark, before: &[&Mark], right: f64) -> Option<Flag> {
     if before.iter().any(|other| other.label == mark.label && (other.x - mark.x).abs() < 0.5) {
         return None;

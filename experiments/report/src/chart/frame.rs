@@ -174,8 +174,8 @@ impl PanelGrid {
     }
 }
 
-/// Which of the labels at these places can stand without touching, chosen in the order of `ranks` (least first, then from the
-/// left). `half` is half the length of each label along the axis, with the gap it needs.
+/// Which of the labels at these places can stand without touching, chosen in the order of `ranks` (least first, then
+/// from the left). `half` is half the length of each label along the axis, with the gap it needs.
 pub(crate) fn uncrowded(places: &[f64], half: &[f64], ranks: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|index| ranks[*index]);

@@ -90,7 +90,8 @@ fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
     kept.into_iter().map(|index| (index, names[index].clone())).collect()
 }
 
-/// Ranks of numbers: those at the ends, then from `tenth` on the multiples of `even` and no others, then the roundest below.
+/// Ranks of numbers: those at the ends, then from `tenth` on the multiples of `even` and no others, then the roundest
+/// below.
 fn ranks(numbers: &[u64], tenth: u64, even: u64) -> Vec<usize> {
     let last = numbers.len().saturating_sub(1);
     let rank = |(index, number): (usize, &u64)| match *number {
@@ -130,8 +131,8 @@ fn roundness(number: u64) -> usize {
     }
 }
 
-/// Indices of names `pitch` apart of which each has room for a line. Among numbers a reader can count on from one to the next,
-/// but not to a word: words come first, and of the numbers at the same distances those that are left room.
+/// Indices of names `pitch` apart of which each has room for a line. Among numbers a reader can count on from one to
+/// the next, but not to a word: words come first, and of the numbers at the same distances those that are left room.
 fn telling(names: &[String], pitch: f64) -> Vec<usize> {
     let even = every(names, pitch);
     let (numbers, words): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(|index| is_number(&names[*index]));
@@ -152,8 +153,8 @@ fn is_number(name: &str) -> bool {
     name.parse().is_ok_and(f64::is_finite)
 }
 
-/// Indices of names `pitch` apart of which each has room for a line. Names that count in rounds (heads within layers) are
-/// thinned by whole parts of a round or by whole rounds.
+/// Indices of names `pitch` apart of which each has room for a line. Names that count in rounds (heads within layers)
+/// are thinned by whole parts of a round or by whole rounds.
 fn every(names: &[String], pitch: f64) -> Vec<usize> {
     let least = if pitch > 0.0 { (PITCH / pitch).ceil().clamp(1.0, 1e6) as usize } else { names.len().max(1) };
     let round = round_length(names);

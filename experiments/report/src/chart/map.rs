@@ -48,7 +48,8 @@ fn panel_data(panel: &MapPanel, area: &Area, cells: &[u8]) -> Value {
     })
 }
 
-/// The values as levels of the palette, `frames × rows × columns` of them for each panel whatever its values' number is.
+/// The values as levels of the palette, `frames × rows × columns` of them for each panel whatever its values' number
+/// is.
 struct Levels {
     cells: Vec<Vec<u8>>,
     shown: usize,

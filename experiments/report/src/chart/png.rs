@@ -8,8 +8,8 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The address of an image of `width` × `height` indices into `palette` (three bytes a colour). Indices beyond the palette
-/// and images without a pixel cannot be drawn: there is no address then.
+/// The address of an image of `width` × `height` indices into `palette` (three bytes a colour). Indices beyond the
+/// palette and images without a pixel cannot be drawn: there is no address then.
 pub(crate) fn image(width: usize, height: usize, indices: &[u8], palette: &[u8]) -> Option<String> {
     let colors = palette.len() / 3;
     let drawable = width > 0 && indices.len() == width.checked_mul(height)?;

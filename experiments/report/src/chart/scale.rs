@@ -30,9 +30,9 @@ pub(crate) struct LinearAxis {
 }
 
 impl LinearAxis {
-    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
-    /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
-    /// there is no value.
+    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but
+    /// where values reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing.
+    /// From 0 to 1 where there is no value.
     pub(crate) fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let tight = Self::tight(values, count);
         let Self { low, high, step, .. } = tight;

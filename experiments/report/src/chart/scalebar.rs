@@ -73,7 +73,8 @@ fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
     }
 }
 
-/// Writes the name of the frame that is shown, at the right. The page's script keeps it up to date by its id, `ID-frame`.
+/// Writes the name of the frame that is shown, at the right. The page's script keeps it up to date by its id,
+/// `ID-frame`.
 pub(crate) fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
     if let (Some(name), true) = (frames.get(shown), frames.len() > 1) {
         let tag = svg.tag("text").at(WIDTH - 12.0, 16.0).attr("id", &format!("{id}-frame")).attr("class", "frame");

@@ -1,5 +1,5 @@
-//! A writer of SVG text that cannot make a document that is not well-formed: elements close in the order they were opened and
-//! every text and attribute is escaped.
+//! A writer of SVG text that cannot make a document that is not well-formed: elements close in the order they were
+//! opened and every text and attribute is escaped.
 
 use std::fmt::Write;
 
@@ -157,8 +157,8 @@ impl Tag<'_> {
     }
 }
 
-/// A coordinate: two decimals at most, no exponent, no minus zero. What is not finite becomes 0, so that no data can break a
-/// document.
+/// A coordinate: two decimals at most, no exponent, no minus zero. What is not finite becomes 0, so that no data can
+/// break a document.
 pub(crate) fn coord(value: f64) -> String {
     let hundredths = if value.is_finite() { (value.clamp(-1e9, 1e9) * 100.0).round() as i64 } else { 0 };
     hundredths_text(hundredths)

@@ -1,7 +1,7 @@
 //! Labels: what a text from the data looks like in a picture, and how much room it takes.
 
-/// The text as it is shown: spaces at its ends as `·`, breaks as `⏎`, what cannot be seen or could move its neighbours as an
-/// escape, and what is not plain ASCII isolated from the writing direction of its surroundings.
+/// The text as it is shown: spaces at its ends as `·`, breaks as `⏎`, what cannot be seen or could move its neighbours
+/// as an escape, and what is not plain ASCII isolated from the writing direction of its surroundings.
 pub(crate) fn shown(text: &str) -> String {
     isolated(visible(text))
 }
@@ -11,8 +11,9 @@ pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
     isolated(shorten(&visible(text), size, room))
 }
 
-/// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here too.
-/// Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate it.
+/// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here
+/// too. Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate
+/// it.
 pub(crate) fn told(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -25,7 +26,8 @@ pub(crate) fn told(text: &str) -> String {
     out
 }
 
-/// Marks of isolation keep a right-to-left text from moving what stands beside it. ASCII alone has no direction to keep in.
+/// Marks of isolation keep a right-to-left text from moving what stands beside it. ASCII alone has no direction to keep
+/// in.
 fn isolated(text: String) -> String {
     if text.is_ascii() { text } else { format!("\u{2068}{text}\u{2069}") }
 }

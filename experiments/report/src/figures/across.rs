@@ -1,4 +1,4 @@
-//! Models beside each other: sizes, seeds, and one measure against another.
+//! Comparisons of models: sizes, seeds, and one measure against another.
 
 use std::collections::BTreeMap;
 
@@ -44,8 +44,8 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
     Ok(Some(Figure {
         id: words::slug(&format!("across {}", table.name)),
         title: "The highest head of each score, by model".into(),
-        caption: "At every checkpoint the highest score among all heads of a model; models that differ in their seed alone share a colour. \
-                  The data and the lines of Polars are those of the first panel."
+        caption: "The highest score among all heads of a model, at every checkpoint. Models that differ only in their \
+                  seed share a colour. Data and code are those of the first panel."
             .into(),
         alt: peaks(&by_model, score),
         chart: Chart::Lines(Lines {
@@ -74,14 +74,14 @@ fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(Frame
 fn series(by_model: &ByModel) -> Vec<Series> {
     let mut models: Vec<(&String, &Vec<CurvePoint>)> = by_model.iter().collect();
     models.sort_by(|a, b| words::by_size(a.0, b.0));
-    let mut families: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     let mut series = Vec::new();
     for (model, curve) in models {
-        let family = words::family(model);
-        if !families.contains(&family) {
-            families.push(family);
+        let name = words::without_seed(model);
+        if !names.contains(&name) {
+            names.push(name);
         }
-        let index = families.iter().position(|other| *other == family).unwrap_or(0);
+        let index = names.iter().position(|other| *other == name).unwrap_or(0);
         series.push(Series { name: model.clone(), tone: Tone::Color(index), points: points(curve), event: None });
     }
     series
@@ -112,9 +112,10 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     Ok(Some(Figure {
         id: "induction-against-loss".into(),
         title: "Induction score against loss on repeated tokens".into(),
-        caption: "Each model's way through training: the score of its highest induction head along x, its mean loss on the repeated half of \
-                  the prompts along y, checkpoint after checkpoint."
-            .into(),
+        caption:
+            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, \
+                  y its mean loss on the repeated half of the prompts."
+                .into(),
         alt: format!("{} {}", peaks(&by_model, score), ends(&joined)),
         chart: Chart::Lines(Lines {
             x: X::Linear { label: format!("highest induction score ({definition})") },
@@ -154,28 +155,29 @@ fn csv(rows: &[ScoreAndLoss<'_>]) -> String {
     [header].into_iter().chain(rows.iter().map(line)).collect()
 }
 
-/// The lines that join the two frames.
+/// The code that joins the two frames.
 fn join(scores: &Code, losses: &Code) -> Code {
     let (import, both) = ("import polars as pl\n\n", [&scores.python, &losses.python]);
     let [scores_py, losses_py] = both.map(|lines| lines.strip_prefix(import).unwrap_or(lines).to_owned());
     let python = format!(
-        "{import}scores = {scores_py}.rename({{\"value\": \"score\"}})\nlosses = {losses_py}.select(\"model\", \"step\", loss=\"value\")\n\
-         scores.join(losses, on=[\"model\", \"step\"]).sort(\"model\", \"step\")"
+        "{import}scores = {scores_py}.rename({{\"value\": \"score\"}})\nlosses = {losses_py}.select(\"model\", \
+         \"step\", loss=\"value\")\nscores.join(losses, on=[\"model\", \"step\"]).sort(\"model\", \"step\")"
     );
     let (usage, both) = ("use polars::prelude::*;\n\n", [&scores.rust, &losses.rust]);
     let [scores_rs, losses_rs] =
         both.map(|lines| lines.strip_prefix(usage).unwrap_or(lines).replace("    .collect()?", "    "));
     let rust = format!(
-        "{usage}let scores = {}\n    .rename([\"value\"], [\"score\"], true);\nlet losses = {}\n    .select([col(\"model\"), col(\"step\"), \
-         col(\"value\").alias(\"loss\")]);\nlet on = [col(\"model\"), col(\"step\")];\n\
-         scores\n    .join(losses, on.clone(), on, JoinArgs::new(JoinType::Inner))\n    .sort([\"model\", \"step\"], Default::default())\n    .collect()?",
+        "{usage}let scores = {}\n    .rename([\"value\"], [\"score\"], true);\nlet losses = {}\n    \
+         .select([col(\"model\"), col(\"step\"), col(\"value\").alias(\"loss\")]);\nlet on = [col(\"model\"), \
+         col(\"step\")];\nscores\n    .join(losses, on.clone(), on, JoinArgs::new(JoinType::Inner))\n    \
+         .sort([\"model\", \"step\"], Default::default())\n    .collect()?",
         scores_rs.trim_end(),
         losses_rs.trim_end()
     );
     Code { python, rust }
 }
 
-/// Where the ways begin and end.
+/// The first and the last point of each model, in words.
 fn ends(rows: &[ScoreAndLoss<'_>]) -> String {
     let mut models: Vec<&str> = rows.iter().map(|row| row.model).collect();
     models.dedup();

@@ -1,4 +1,4 @@
-//! Curves that others published, beside one's own: evaluations of the same checkpoints from a CSV file.
+//! Published evaluations of checkpoints, from a CSV file, beside one's own curves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -12,30 +12,30 @@ use crate::words;
 
 /// Half the width of a 95 % interval in standard errors.
 const Z95: f64 = 1.96;
-/// Models in a figure where none of one's own is among those published.
+/// Models in a figure if the file has none of the report's models.
 const MODELS: usize = 8;
 /// Tasks in a figure.
 const TASKS: usize = 12;
 
-/// A file of published curves that is none.
+/// Why a file of published curves cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
-    /// It is no CSV.
-    #[error("it is no CSV: {problem}")]
+    /// It is not a CSV file.
+    #[error("it is not a CSV file: {problem}")]
     Csv {
         /// What Polars said.
         problem: String,
     },
-    /// It lacks a column.
+    /// A column is missing.
     #[error(
         "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
     )]
     Column {
-        /// The column.
+        /// Its name.
         column: &'static str,
     },
-    /// It has no row with a step and a value.
-    #[error("none of its rows has a step from 0 on and a value")]
+    /// No row has both a step and a value.
+    #[error("no row has both a step of at least 0 and a value")]
     Empty,
 }
 
@@ -60,8 +60,9 @@ pub struct Published {
 }
 
 impl Published {
-    /// Reads `model, step, task, metric, value` and, where they are there, `stderr` and `num_fewshot`; other columns are left alone,
-    /// and so are rows without a step from 0 on or without a value: those of models without checkpoints.
+    /// Reads the columns `model, step, task, metric, value` and, if the file has them, `stderr` and `num_fewshot`.
+    /// Other columns are ignored, and so are rows without a step of at least 0 or without a value, such as those of
+    /// models without checkpoints.
     ///
     /// # Errors
     /// [`PublishedError`] with what is wrong.
@@ -73,7 +74,8 @@ impl Published {
         if rows.is_empty() { Err(PublishedError::Empty) } else { Ok(Self { name: name.into(), rows }) }
     }
 
-    /// A figure for each metric, as metrics share no axis: the models among `own` where there are some, else the best known sizes.
+    /// A figure for each metric, because metrics share no axis. It shows those models of the file that are among `own`,
+    /// else the plain models of the file.
     pub(super) fn blocks(&self, own: &[&str]) -> Vec<Block> {
         let models = self.models(own);
         let chosen: Vec<&PublishedScore> =
@@ -85,8 +87,11 @@ impl Published {
             by_metric.entry(metric_of(task, &chosen)).or_default().push(task);
         }
         let common = own.iter().any(|model| models.contains(model));
-        let whose =
-            if common { "the models of this report" } else { "models of the file, as none of this report's is in it" };
+        let whose = if common {
+            "the models of this report"
+        } else {
+            "models of the file, which has none of this report's models"
+        };
         let figure = |(metric, tasks): (&str, Vec<&str>)| {
             let rows: Vec<&PublishedScore> = chosen
                 .iter()
@@ -146,23 +151,24 @@ impl Published {
         models
     }
 
-    /// The lines name no column that the file need not have.
+    /// The code that reads the file; it names no optional column unless it is used.
     fn code(&self, metric: &str, models: &[&str], shots: Option<i64>) -> Code {
         let quote = |text: &str| serde_json::Value::from(text).to_string();
         let (file, metric, list) = (quote(&self.name), quote(metric), serde_json::json!(models));
         let shots_py = shots.map_or(String::new(), |shots| format!(", pl.col(\"num_fewshot\") == {shots}"));
         let python = format!(
-            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    .filter(pl.col(\"model\").is_in({list}), \
-             pl.col(\"metric\") == {metric}, pl.col(\"step\") >= 0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \
-             \"value\")\n    .collect()\n)"
+            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    \
+             .filter(pl.col(\"model\").is_in({list}), pl.col(\"metric\") == {metric}, pl.col(\"step\") >= \
+             0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \"value\")\n    .collect()\n)"
         );
         let any: Vec<String> = models.iter().map(|model| format!("col(\"model\").eq(lit({}))", quote(model))).collect();
         let any = any.join(".or(") + &")".repeat(models.len().saturating_sub(1));
         let shots_rs = shots.map_or(String::new(), |shots| format!(".and(col(\"num_fewshot\").eq(lit({shots})))"));
         let rust = format!(
-            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    .with_infer_schema_length(None)\n    .finish()?\n    \
-             .filter({any})\n    .filter(col(\"metric\").eq(lit({metric})).and(col(\"step\").gt_eq(lit(0))){shots_rs})\n    .select([col(\"task\"), \
-             col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\")])\n    .collect()?"
+            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    \
+             .with_infer_schema_length(None)\n    .finish()?\n    .filter({any})\n    \
+             .filter(col(\"metric\").eq(lit({metric})).and(col(\"step\").gt_eq(lit(0))){shots_rs})\n    \
+             .select([col(\"task\"), col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\")])\n    .collect()?"
         );
         Code { python, rust }
     }
@@ -287,7 +293,7 @@ mod tests {
         assert!(error("model,step,task,metric\na,1,b,c\n").starts_with("it has no column `value`"));
         assert_eq!(
             error("model,step,task,metric,value\na,-1,b,c,0.5\n"),
-            "none of its rows has a step from 0 on and a value"
+            "no row has both a step of at least 0 and a value"
         );
     }
 }

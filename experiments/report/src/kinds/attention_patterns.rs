@@ -15,7 +15,7 @@ use crate::words;
 const FRAMES: usize = 6;
 /// Prompts in a viewer.
 const PROMPTS: i64 = 3;
-/// Weights in a page: each is a byte, written with a third more.
+/// Weights in a page; each takes a byte, and base64 adds a third.
 const WEIGHTS: usize = 300_000;
 
 /// Whole patterns have no short answer: what heads attend to is summarised by their scores.
@@ -60,8 +60,8 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
         id: words::slug(&format!("{} {model}", table.name)),
         title: format!("{model}: attention patterns"),
         caption: format!(
-            "Where each head looks: queries from the top, keys from the left, the darker the square the more weight. Rows of thumbnails \
-             are layers.{missing}"
+            "Attention patterns of each head: queries from top to bottom, keys from left to right, darker for more \
+             weight. Each row of thumbnails is a layer.{missing}"
         ),
         alt: format!(
             "Attention patterns of {layers} layers of {heads} heads of {model} on a prompt of {tokens} tokens."

@@ -1,8 +1,8 @@
-//! Long rows → a grid.
+//! Rows with two indices and a value, as a grid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Values by two whole numbers, both sorted; a missing number stands first.
+/// Values by two sorted indices; a missing index comes first.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ValueGrid {
     pub rows: Vec<Option<i64>>,
@@ -12,7 +12,7 @@ pub(super) struct ValueGrid {
 }
 
 impl ValueGrid {
-    /// Of `(row, column, value)` in any order; of two values for one cell the later stands.
+    /// From `(row, column, value)` in any order; of two values at the same indices the later is kept.
     pub(crate) fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
         let cells: BTreeMap<(Option<i64>, Option<i64>), Option<f64>> =
             cells.map(|(row, column, value)| ((row, column), value)).collect();
@@ -32,7 +32,7 @@ impl ValueGrid {
         names(&self.columns)
     }
 
-    /// The least and the largest value, apart where there is only one.
+    /// The smallest and the largest value, widened if they are equal.
     pub(crate) fn range(&self) -> (f64, f64) {
         let defined = || self.values.iter().copied().flatten();
         let (low, high) = (defined().fold(f64::INFINITY, f64::min), defined().fold(f64::NEG_INFINITY, f64::max));

@@ -54,9 +54,11 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
     Ok(Some(Figure {
         id: format!("{}-halves", words::slug(&table.name)),
         title: "Loss on new and on repeated tokens".into(),
-        caption: "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, which repeats it; \
-                  bands are 1.96 standard errors over prompts on each side. The vertical mark is the change point of the second."
-            .into(),
+        caption:
+            "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, \
+                  which repeats it; bands are 1.96 standard errors over prompts on each side. The vertical mark is the \
+                  change point of the second."
+                .into(),
         alt: ends(&curves, "loss_second_half"),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: table.common_tokens()? },

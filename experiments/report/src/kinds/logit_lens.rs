@@ -1,4 +1,4 @@
-//! The logit lens: what every layer would say next.
+//! The logit lens: which token the model would predict after each layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,9 +68,9 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
         id: words::slug(&format!("{} {model} prompt {prompt}", table.name)),
         title: format!("{model}: logit lens of prompt {prompt}"),
         caption: format!(
-            "The most probable next token after each layer (rows, the model's output at the top) at each of the first {} of the prompt \
-             (columns): the residual stream through the final layer norm and the unembedding (nostalgebraist 2020). Colour: its \
-             probability.",
+            "The most probable next token after each layer (rows, the model's output at the top) at each of the first \
+             {} of the prompt (columns): the residual stream through the final layer norm and the unembedding \
+             (nostalgebraist 2020). Colour: its probability.",
             words::plural(positions, "position")
         ),
         alt: agreement(&rows, frames.last().copied().flatten())?.replace("{model}", model),
@@ -135,7 +135,8 @@ fn agreement(rows: &FrameRows<'_>, step: Option<i64>) -> Result<String, ResultsE
     };
     let (first, last) = (layers.iter().flatten().min().copied(), layers.iter().flatten().max().copied());
     Ok(format!(
-        "In {{model}} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at the output.",
+        "In {{model}} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at \
+         the output.",
         words::step(step),
         words::number(mean(first)),
         words::number(mean(last))

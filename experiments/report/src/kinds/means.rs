@@ -1,4 +1,5 @@
-//! Means over prompts by checkpoint: curves with intervals for figures, and listings of where they begin, end and change.
+//! Means over prompts by checkpoint: curves with intervals for figures, and listings of where they begin, end and
+//! change.
 
 use polars::prelude::{Expr, LazyFrame, col, lit};
 
@@ -36,7 +37,7 @@ pub(crate) fn means(rows: &FrameRows<'_>, keys: &[&str], value: &str) -> Result<
     Ok(all)
 }
 
-/// Where the curves begin and end, in words.
+/// The first and the last value of each curve, in words.
 pub(super) fn ends(curves: &[KeyedCurve], metric: &str) -> String {
     let chosen = curves.iter().filter(|(keys, _)| metric.is_empty() || keys.get(1).is_some_and(|key| key == metric));
     let line = |(keys, points): &KeyedCurve| {
@@ -83,7 +84,7 @@ pub(super) fn figure(
     }))
 }
 
-/// A share lies between 0 and 1, and so does its interval.
+/// Clips the intervals of a share to the range of the axis, such as 0 to 1.
 fn bounded(mut points: Vec<Point>, include: &[f64]) -> Vec<Point> {
     if let [low, high] = include {
         for point in &mut points {

@@ -1,8 +1,8 @@
 //! What the report knows of the tables of each probe: one file and one row of [`TABLE_KINDS`] per probe.
 //!
-//! A probe's file holds a constant of type [`TableKind`]: the name of the probe, a heading, the section of the report with its
-//! figures, and the listing of the summary. Nothing else names the probe. To add one, write its file here, add its `mod` line and
-//! its row.
+//! A probe's file holds a constant of type [`TableKind`]: the name of the probe, a heading, the section of the report
+//! with its figures, and the listing of the summary. Nothing else names the probe. To add one, write its file here, add
+//! its `mod` line and its row.
 
 use crate::listing::Listing;
 use crate::page::{Block, Figure};
@@ -32,8 +32,8 @@ pub(crate) use head_scores::{definitions, title_of};
 pub(crate) use means::means;
 pub(crate) use over_steps::{has_steps, points};
 
-/// Every kind of table that has a summary and figures, in the order of the report: what heads do, losses, single prompts, what was
-/// done to the model, weights.
+/// Every kind of table that has a summary and figures, in the order of the report: what heads do, losses, single
+/// prompts, what was done to the model, weights.
 pub static TABLE_KINDS: [TableKind; 12] = [
     head_scores::KIND,
     induction_loss::KIND,
@@ -49,7 +49,7 @@ pub static TABLE_KINDS: [TableKind; 12] = [
     weight_norms::KIND,
 ];
 
-/// Models up to which each has all its figures. With more, each has the most telling one, and comparisons say the rest.
+/// Up to this number of models, each has all its figures. With more, each has its most important ones.
 const IN_FULL: usize = 4;
 
 /// Rows of a listing in the report, for each model and score, setting or metric.
@@ -64,7 +64,8 @@ pub struct TableKind {
     pub title: &'static str,
     /// Its section of the report.
     section: fn(&Table) -> Result<Vec<Block>, ResultsError>,
-    /// Its rows of the summary, at most so many for each model and score, setting or metric; none where a table has no short answer.
+    /// Its listing in the summary, with at most that many rows for each model and score, setting or metric; none if a
+    /// table has no short summary.
     listing: Option<fn(&Table, usize) -> Result<Listing, ResultsError>>,
 }
 
@@ -84,7 +85,7 @@ impl TableKind {
         self.listing.map(|listing| listing(table, top)).transpose()
     }
 
-    /// Whether its tables have a short answer.
+    /// Whether its tables have a short summary.
     pub(crate) fn has_listing(&self) -> bool {
         self.listing.is_some()
     }
@@ -105,7 +106,7 @@ pub(crate) fn compared(results: &Results) -> [Option<&Table>; 2] {
         .map(|name| tables.iter().find(|(table, _)| table.origin.kind == name).map(|(table, _)| *table))
 }
 
-/// Figures with the listing behind them, which explains its columns: a reader of the page has not seen the end of the summary.
+/// Figures, and after them the listing with a note on its columns, which the summary in a terminal prints only once.
 fn blocks(figures: Vec<Figure>, listing: Option<Listing>) -> Vec<Block> {
     let explained = listing.map(|mut listing| {
         listing.note = format!("{} {WHEN}", listing.note).trim_start().to_owned();

@@ -20,8 +20,9 @@ pub(super) fn event(curve: &[CurvePoint]) -> Option<Event> {
 pub(crate) fn has_steps<'a>(mut curves: impl Iterator<Item = &'a [CurvePoint]>) -> bool {
     curves.any(|points| points.iter().filter(|point| point.step.is_some()).nth(1).is_some())
 }
-/// At most `most` steps of a sorted list, half of them even in number and half even in the logarithm, so that neither the
-/// beginning nor the long middle of a training is lost; the first and the last are among them.
+/// At most `most` steps of a sorted list for a slider, the first and the last among them. Half of them are evenly
+/// spaced in the list and half in the logarithm of the step, so that both the beginning and the long middle of a
+/// training are shown.
 pub(super) fn spread(steps: &[i64], most: usize) -> Vec<i64> {
     if steps.len() <= most || most < 2 {
         return steps.to_vec();

@@ -1,4 +1,4 @@
-//! The loss of every token: its mean over training, and where in the prompt it is lost.
+//! The loss of every token: its mean over training, and its mean at each position.
 
 use super::grid::ValueGrid;
 use super::{IN_FULL, TOP, TableKind, blocks, means};
@@ -48,14 +48,28 @@ fn positions(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError>
     Ok(Some(Figure {
         id: format!("{}-{}-positions", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: loss by position × checkpoint"),
-        caption: "Mean loss (nats) over prompts of the token at each position (rows) at every checkpoint (columns, in order).".into(),
-        alt: format!("Loss of {model} at {} positions and {} checkpoints, between {} and {}.", grid.rows.len(), grid.columns.len(), words::number(Some(low)), words::number(Some(high))),
+        caption: "Mean loss (nats) over prompts of the token at each position (rows) at every checkpoint (columns, in \
+                  order)."
+            .into(),
+        alt: format!(
+            "Loss of {model} at {} positions and {} checkpoints, between {} and \
+                      {}.",
+            grid.rows.len(),
+            grid.columns.len(),
+            words::number(Some(low)),
+            words::number(Some(high))
+        ),
         chart: Chart::Map(Map {
             scale: ColorScale { label: "loss (nats)".into(), kind: ScaleKind::Sequential, low, high },
             frames: vec!["all checkpoints".into()],
             shown: 0,
             axes: ("position".into(), "step".into()),
-            panels: vec![MapPanel { title: String::new(), rows: grid.row_names(), columns: grid.column_names(), values: grid.values }],
+            panels: vec![MapPanel {
+                title: String::new(),
+                rows: grid.row_names(),
+                columns: grid.column_names(),
+                values: grid.values,
+            }],
         }),
         csv: rows.csv()?,
         code: pick.code(table),

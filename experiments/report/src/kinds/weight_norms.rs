@@ -58,8 +58,14 @@ fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
     Ok(Some(Figure {
         id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: norms of parameters × checkpoints"),
-        caption: "Frobenius norm of each parameter (rows) at every checkpoint (columns, in order), relative to the largest of its row.".into(),
-        alt: format!("Norms of {} of {model} over {}.", words::plural(panel.rows.len(), "parameter"), words::plural(steps.len(), "checkpoint")),
+        caption: "Frobenius norm of each parameter (rows) at every checkpoint (columns, in order), relative to the \
+                  largest of its row."
+            .into(),
+        alt: format!(
+            "Norms of {} of {model} over {}.",
+            words::plural(panel.rows.len(), "parameter"),
+            words::plural(steps.len(), "checkpoint")
+        ),
         chart: Chart::Map(Map {
             scale: ColorScale { label: "norm / its largest".into(), kind: ScaleKind::Sequential, low: 0.0, high: 1.0 },
             frames: vec!["all checkpoints".into()],

@@ -86,8 +86,8 @@ fn turns_text(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// JSON as it may stand inside a `script` element: `<` cannot end the element or open a comment, and the two line ends that
-/// JavaScript once knew are escaped. All of them can only be part of a JSON string.
+/// JSON that is safe inside a `script` element: `<`, which could end the element or open a comment, is escaped, and so
+/// are the two line ends that old JavaScript refuses in strings. All of them occur only inside JSON strings.
 pub(crate) fn json(value: &serde_json::Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }

@@ -1,5 +1,5 @@
-//! Which rows and columns of a table a figure shows, said once: the frame behind the figure and the lines of Polars below it are
-//! made of the same description.
+//! Which rows and columns of a table a figure shows. The data of the figure and the Polars code below it are made from
+//! the same description, so they cannot disagree.
 
 use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col};
 
@@ -20,15 +20,16 @@ pub(crate) struct Pick {
     aggregate: Aggregate,
 }
 
-/// What becomes of the rows that agree in all keys.
+/// How rows that agree in all keys are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
-    /// They stay as they are.
+    /// Not at all.
     Rows,
-    /// The largest value.
+    /// By the largest value.
     Max,
-    /// The mean, its standard error (`NAME_se`) and the number (`n`) of what was averaged: rows, or the means of the rows that agree
-    /// in one more column. Errors are between independent things, such as prompts, and not between the tokens of one.
+    /// By their mean, its standard error (`NAME_se`) and the number (`n`) of what was averaged. With a `unit`, such as
+    /// the prompt, the rows of each unit are averaged first: the standard error is then between prompts, which are
+    /// independent, and not between the tokens of one.
     Mean { unit: Option<&'static str> },
 }
 
@@ -38,14 +39,14 @@ impl Pick {
         Self { filters, keys: keys.to_vec(), values: values.to_vec(), aggregate: Aggregate::Rows }
     }
 
-    /// Only those rows of the model.
+    /// Restricts the choice to one model.
     #[must_use]
     pub(crate) fn of(mut self, model: &str) -> Self {
         self.filters.insert(0, Filter::Text("model", model.to_owned()));
         self
     }
 
-    /// One more condition.
+    /// Adds a condition.
     #[must_use]
     pub(crate) fn and(mut self, filter: Filter) -> Self {
         self.filters.push(filter);
@@ -96,7 +97,8 @@ impl Pick {
         let columns = |names: &mut dyn Iterator<Item = &'static str>| names.map(col).collect::<Vec<_>>();
         let keys = columns(&mut self.keys.iter().copied());
         let values = columns(&mut self.values.iter().copied());
-        // Sums of floating-point numbers depend on their order, so groups keep that of the rows: the same results, the same digits.
+        // Sums of floating-point numbers depend on their order, so groups keep that of the rows: the same results, the
+        // same digits.
         let frame = match self.aggregate {
             Aggregate::Rows => frame.select([keys, values].concat()),
             Aggregate::Max => frame.group_by_stable(keys).agg(values.into_iter().map(Expr::max).collect::<Vec<_>>()),
@@ -113,7 +115,7 @@ impl Pick {
         Ok(frame.sort(keys, SortMultipleOptions::default().with_maintain_order(true)))
     }
 
-    /// The lines of Polars that give the same rows.
+    /// The Polars code that gives the same rows.
     pub(crate) fn code(&self, table: &Table) -> Code {
         let glob = format!("{}/{}/**/*.parquet", table.folder, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }

@@ -1,7 +1,7 @@
 //! The columns that each probe declares, as data, and the check of a file against them.
 //!
-//! `columns.json` is generated from the declarations in the probes. It is embedded as text, so that this crate can check the
-//! tables without depending on the crate that makes them.
+//! `columns.json` is generated from the declarations in the probes. It is embedded as text, so that this crate can
+//! check the tables without depending on the crate that makes them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -79,8 +79,8 @@ impl DeclaredColumn {
     }
 }
 
-/// The columns that a probe of this kind declares for one of its tables, in order; none for a kind that this version does not
-/// know. `table` is the suffix of the table's name, empty for the main one.
+/// The columns that a probe of this kind declares for one of its tables, in order; none for a kind that this version
+/// does not know. `table` is the suffix of the table's name, empty for the main one.
 pub(crate) fn declared(kind: &str, table: &str) -> &'static [DeclaredColumn] {
     DECLARED.get(&(kind.to_owned(), table.to_owned())).map_or(&[], Vec::as_slice)
 }
@@ -167,7 +167,8 @@ mod tests {
         part(&scratch.0, "losses", "token_loss", "m", Some(0), vec![texts("loss", vec!["0.5".into()])]);
         assert_eq!(
             problem(&scratch),
-            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `loss` of numbers, and the file has a column of text"
+            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `loss` of numbers, and the file has \
+             a column of text"
         );
     }
 
@@ -178,8 +179,8 @@ mod tests {
         part_of_version(&scratch.0, 4, ("losses", "token_loss"), ("m", Some(0)), own);
         assert_eq!(
             problem(&scratch),
-            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `prompt_id` of whole numbers, and the file has no \
-             such column"
+            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `prompt_id` of whole numbers, and \
+             the file has no such column"
         );
     }
 
@@ -190,7 +191,8 @@ mod tests {
         part_of_version(&scratch.0, 3, ("losses", "token_loss"), ("m", Some(1)), vec![floats("loss", vec![None])]);
         assert_eq!(
             problem(&scratch),
-            "OUT/results/losses/m/step000001.parquet was made by another version: it has table version 3, and this version reads 4"
+            "OUT/results/losses/m/step000001.parquet was made by another version: it has table version 3, and this \
+             version reads 4"
         );
     }
 }

@@ -13,33 +13,34 @@ use super::columns::ColumnType;
 #[non_exhaustive]
 pub enum ResultsError {
     /// The folder is not an output folder.
-    #[error("{} holds no results: neither results/TABLE/MODEL/*.parquet nor merged/TABLE/MODEL.parquet", root.display())]
+    #[error("{} holds no results: neither results/TABLE/MODEL/*.parquet nor \
+             merged/TABLE/MODEL.parquet", root.display())]
     NotResults {
-        /// The folder.
+        /// The folder that was named.
         root: PathBuf,
     },
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file or folder.
+        /// What was read.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
     /// A file of a table is not a Parquet file.
     #[error("{} is not a readable Parquet file: {source}", path.display())]
     Parquet {
-        /// The file.
+        /// Where it is.
         path: PathBuf,
-        /// What the library said.
+        /// The cause.
         source: ParquetError,
     },
     /// The manifest of an experiment is not what this program writes.
     #[error("{} is not the manifest of an experiment: {problem}", path.display())]
     Manifest {
-        /// The file.
+        /// Where it is.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         problem: String,
     },
     /// A file was made by a version of this program whose tables differ.
@@ -48,7 +49,7 @@ pub enum ResultsError {
         path.display()
     )]
     Version {
-        /// The file.
+        /// Where it is.
         path: PathBuf,
         /// The version that its metadata states.
         found: String,
@@ -56,11 +57,11 @@ pub enum ResultsError {
     /// A file lacks a column which its probe declares, or has it with another type.
     #[error("{}: table `{table}` needs a column `{column}` of {wanted}, and the file {found}", path.display())]
     FileColumn {
-        /// The file.
+        /// Where it is.
         path: PathBuf,
-        /// The table.
+        /// Its name.
         table: String,
-        /// The column.
+        /// The name of the column.
         column: String,
         /// What its values must be.
         wanted: ColumnType,
@@ -70,17 +71,17 @@ pub enum ResultsError {
     /// A table cannot be read or computed with.
     #[error("table `{table}`: {source}")]
     Polars {
-        /// The table.
+        /// Its name.
         table: String,
-        /// What the library said.
+        /// The cause.
         source: PolarsError,
     },
     /// What was computed from a table lacks a column.
     #[error("table `{table}` has no column `{column}` of {wanted}")]
     Column {
-        /// The table.
+        /// Its name.
         table: String,
-        /// The column.
+        /// The name of the column.
         column: String,
         /// The type it must have.
         wanted: ColumnType,
@@ -101,7 +102,8 @@ impl ResultsError {
                 "run the experiment again into another folder, or read this folder with the version that wrote it"
             }
             Self::FileColumn { .. } | Self::Polars { .. } | Self::Column { .. } => {
-                "files of other versions or of other programs are among the results: move them away, or run with --fresh"
+                "files of other versions or of other programs are among the results: move them away, or run with \
+                 --fresh"
             }
         }
     }

@@ -1,15 +1,14 @@
-//! Columns of a frame as plain vectors, and the curves that stand in a frame.
+//! Columns of a computed frame as plain vectors, and the curves over steps in it.
 
 use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
 
 use super::columns::ColumnType;
 use super::{ResultsError, Table};
 
-/// A frame of a table, whose name stands in every error.
+/// A frame that was computed from a table; errors name the table.
 #[derive(Clone, Debug)]
 pub(crate) struct FrameRows<'a> {
     table: &'a Table,
-    /// The frame.
     pub frame: DataFrame,
 }
 
@@ -66,7 +65,7 @@ impl<'a> FrameRows<'a> {
         Ok(column.i64().map_err(self.table.failed())?.iter().collect())
     }
 
-    /// A column of numbers; what is not finite is as good as undefined.
+    /// A column of numbers; values that are not finite are none.
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
@@ -92,7 +91,7 @@ impl<'a> FrameRows<'a> {
     /// The rows with equal `keys`, in the order of their first rows, as curves over steps.
     ///
     /// # Errors
-    /// [`ResultsError::Polars`] where a column is missing or of another type.
+    /// [`ResultsError::Polars`] if a column is missing or has another type.
     pub(crate) fn curves(
         &self,
         keys: &[&str],
@@ -135,7 +134,7 @@ impl<'a> FrameRows<'a> {
     }
 }
 
-/// Curves over steps, each with the values of the columns by which it was put together.
+/// Curves over steps, and the values of the columns that tell them apart.
 #[derive(Clone, Debug)]
 pub(crate) struct Curves<'a> {
     /// A row for each curve.

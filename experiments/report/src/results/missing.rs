@@ -1,4 +1,4 @@
-//! What the manifests promise and the folder lacks.
+//! Checkpoints that the manifests list and the folder lacks.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{FrameRows, Results, ResultsError, Table};
 /// Tables of one model that lack checkpoints.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct MissingSteps {
-    /// The experiment that promises them.
+    /// The experiment that lists them.
     pub experiment: String,
     /// The table.
     pub table: String,
@@ -19,7 +19,8 @@ pub(crate) struct MissingSteps {
     pub steps: Vec<Option<u32>>,
 }
 
-/// All missing steps, in the order of experiments, tables and models. Bad checkpoints that an experiment leaves out are not missing.
+/// All missing steps, in the order of experiments, tables and models. Bad checkpoints that an experiment leaves out are
+/// not missing.
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
@@ -44,7 +45,7 @@ pub(crate) fn missing(results: &Results) -> Result<Vec<MissingSteps>, ResultsErr
     Ok(missing)
 }
 
-/// The names of the parts of a table that one model has; those of a merged table as its rows tell them.
+/// The names of the parts that a table has of one model; those of a merged table follow from its rows.
 fn present(table: Option<&Table>, model: &str) -> Result<BTreeSet<String>, ResultsError> {
     let Some((table, parts)) = table.and_then(|table| Some((table, table.parts.get(model)?))) else {
         return Ok(BTreeSet::new());

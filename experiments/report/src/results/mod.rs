@@ -1,7 +1,7 @@
 //! The results in one output folder: which tables there are, which files they consist of, and which are missing.
 //!
-//! Reading starts from what the folder holds: `results/TABLE/MODEL/step000512.parquet`, or `merged/TABLE/MODEL.parquet` where only
-//! that was kept. File names decide nothing else: `model` and `step` are read from the rows.
+//! Reading starts from what the folder holds: `results/TABLE/MODEL/step000512.parquet`, or `merged/TABLE/MODEL.parquet`
+//! where only that was kept. File names decide nothing else: `model` and `step` are read from the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -46,8 +46,9 @@ impl Results {
     /// Finds the tables of an output folder and checks the version and the columns of every file.
     ///
     /// # Errors
-    /// [`ResultsError::NotResults`] if the folder holds no results, [`ResultsError::Io`] and [`ResultsError::Parquet`] if it cannot
-    /// be read, [`ResultsError::Version`] and [`ResultsError::FileColumn`] if a file was not made by this version.
+    /// [`ResultsError::NotResults`] if the folder holds no results, [`ResultsError::Io`] and [`ResultsError::Parquet`]
+    /// if it cannot be read, [`ResultsError::Version`] and [`ResultsError::FileColumn`] if a file was not made by this
+    /// version.
     pub fn open(root: &Path) -> Result<Self, ResultsError> {
         let mut tables = scan::tables(root)?;
         let checkpoints = tables.remove(CHECKPOINTS);

@@ -1,4 +1,4 @@
-//! How a table came to be: the metadata of its first part.
+//! How a table was made: the metadata of its first file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use super::{ResultsError, columns};
 /// Prefix of the program's keys in a file's metadata.
 const PREFIX: &str = "pythia.";
 
-/// The version of the tables that this crate reads: it rises when the name or the meaning of a column changes.
+/// The version of the tables that this crate reads. It rises when the name or the meaning of a column changes.
 pub const TABLE_VERSION: u32 = 4;
 
 /// What the metadata of a part says.

@@ -19,7 +19,7 @@ pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsErro
             }
         }
     }
-    // An output folder in which nothing is finished yet is one all the same.
+    // A run that has not finished any part yet has an empty folder of results.
     let begun = root.join("results").is_dir() || root.join("merged").is_dir();
     if begun { Ok(tables) } else { Err(ResultsError::NotResults { root: root.into() }) }
 }

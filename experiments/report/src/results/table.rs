@@ -51,7 +51,8 @@ impl Table {
         Ok(pair.filter(|(step, _)| *step > 0).map(|(step, tokens)| tokens as f64 / step as f64))
     }
 
-    /// Training tokens per step, if all models of the table have the same number: only then can they share an axis of tokens.
+    /// Training tokens per step, if all models of the table have the same number: only then can they share an axis of
+    /// tokens.
     ///
     /// # Errors
     /// As [`tokens_per_step`](Self::tokens_per_step).

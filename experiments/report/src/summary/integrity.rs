@@ -135,7 +135,8 @@ mod tests {
         }
         let state = scratch.0.join("state");
         std::fs::create_dir_all(&state).expect("a folder");
-        let manifest = r#"{"name":"t","models":[{"model":"m","steps":[0,512,1000]}],"probes":[{"name":"head_scores","tables":["head_scores"]}]}"#;
+        let manifest = r#"{"name":"t","models":[{"model":"m","steps":[0,512,1000]}],
+            "probes":[{"name":"head_scores","tables":["head_scores"]}]}"#;
         std::fs::write(state.join("t.json"), manifest).expect("a manifest");
         let results = Results::open(&scratch.0).expect("results");
         let counts = checkpoints(&results).expect("readable").expect("a listing");

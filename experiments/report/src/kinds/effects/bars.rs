@@ -36,7 +36,7 @@ pub(super) fn figure(
         caption: format!(
             "Up to {BARS} places by the size of their effect at the last checkpoint, with 95 % intervals over pairs.{}",
             if curves.iter().any(|curve| curve.target.control.is_some()) {
-                " A grey band behind a bar is the range of what random sets of the same size do."
+                " A grey band behind a bar is the range over random sets of the same size."
             } else {
                 ""
             }

@@ -24,8 +24,8 @@ pub(super) struct EffectCurve {
     pub points: Vec<CurvePoint>,
 }
 
-/// The column of a causal table that holds its effect: `delta` of edits of one run, `effect` where a source run defines a full
-/// effect of 1.
+/// The column of a causal table that holds its effect: `delta` of edits of one run, `effect` where a source run defines
+/// a full effect of 1.
 pub(super) fn value_of(table: &Table) -> &'static str {
     if is_declared(&table.origin.kind, "delta") { "delta" } else { "effect" }
 }
@@ -62,7 +62,8 @@ pub(super) fn bounds_of(table: &Table) -> [&'static str; 2] {
     if value_of(table) == "delta" { ["delta_low", "delta_high"] } else { ["effect_low", "effect_high"] }
 }
 
-/// The curves of every target of a model, in the order of the table. Effects that say nothing ([`is_sure`]) are undefined.
+/// The curves of every target of a model, in the order of the table. Effects that are not reliable ([`is_sure`]) are
+/// none.
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
@@ -100,7 +101,7 @@ fn target(keys: &FrameRows<'_>, row: usize) -> Result<Target, ResultsError> {
         let value = cell(name).filter(|value| !value.is_null())?;
         Some(value.get_str().map_or_else(|| value.to_string(), str::to_owned)).filter(|text| !text.is_empty())
     };
-    // A value for each column that the table has: the conditions that choose a setting are put together column by column.
+    // One value per column that the table has, because a setting is selected column by column.
     let setting = SETTING.iter().filter(|name| keys.has(name)).map(|name| texts(name).unwrap_or_default()).collect();
     let control = cell("control").and_then(|value| value.extract::<i64>());
     Ok(Target { name: name(&texts), setting, control })
@@ -134,15 +135,16 @@ fn name(texts: &impl Fn(&str) -> Option<String>) -> String {
 /// The widest interval of an effect that is shown.
 const WIDEST: f64 = 0.5;
 
-/// Whether an effect is shown: its interval is narrow, and it lies inside. A ratio of means over pairs of which few differ may lie far
-/// outside of the interval of its own resamples.
+/// Whether an effect is shown: its interval is narrow, and it lies inside. A ratio of means over pairs of which few
+/// differ may lie far outside of the interval of its own resamples.
 pub(super) fn is_sure(value: f64, interval: Option<(f64, f64)>) -> bool {
     // The ends of an interval are rounded as the value is not.
     let slack = 1e-6 * (1.0 + value.abs());
     interval.is_some_and(|(low, high)| high - low <= WIDEST && (low - slack..=high + slack).contains(&value))
 }
 
-/// Takes away what is too uncertain to draw a curve through: where the curve has intervals at all, a point needs a good one.
+/// Hides points that are too uncertain to draw a curve through. If a curve has intervals at all, each point needs a
+/// narrow one.
 fn sure(mut points: Vec<CurvePoint>) -> Vec<CurvePoint> {
     let measured = points.iter().any(|point| point.band.is_some());
     for point in &mut points {

@@ -40,14 +40,14 @@ pub(in crate::kinds) fn listing(table: &Table, top: usize) -> Result<Listing, Re
     Ok(Listing { id: words::slug(&table.name), title, note, columns, rows })
 }
 
-/// The column that most tables have nothing for.
+/// Most tables have no random controls; then this column is left out.
 const CONTROLS: &str = "random controls";
 
 /// How the listing is read, in a sentence.
 fn note(table: &Table) -> String {
     match value_of(table) {
         "effect" => UNSURE.into(),
-        _ => format!("\"{CONTROLS}\", where there are some: the range of what random sets of the same size do."),
+        _ => format!("\"{CONTROLS}\", where there are some: the range over random sets of the same size."),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Places on a grid, a frame for each of some steps: layers × positions, layers × heads, senders × receivers, source × target checkpoints.
+//! Effects on a grid, with a frame for each of some steps: layers × positions, layers × heads, senders × receivers,
+//! source checkpoints × checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +17,7 @@ const FRAMES: usize = 16;
 /// Panels of a map.
 const PANELS: usize = 6;
 
-/// A value in its place.
+/// A value with its panel, row, column and frame.
 struct MapCell {
     axes: MapAxes,
     panel: String,
@@ -40,7 +41,7 @@ pub(super) fn figures(setting: &Setting<'_>) -> Result<Vec<Figure>, ResultsError
     for axes in kinds {
         let own: Vec<&MapCell> = cells.iter().filter(|cell| cell.axes == axes).collect();
         let (panels, left_out) = panels(&own, &frames);
-        // What goes to one receiver is no grid; bars show it.
+        // Effects on a single receiver are no grid; bars show them.
         let line = axes == MapAxes::SenderReceiver && panels.iter().all(|panel| panel.columns.len() < 2);
         if !panels.is_empty() && !line {
             let (csv, code) = (rows.csv()?, pick.code(setting.table));
@@ -78,8 +79,8 @@ fn figure(
     }
 }
 
-/// Where the colours end: at the largest value, but of ratios not far beyond 1 and beyond the last frame, so that one early frame
-/// does not bleach all others.
+/// The value of the last colour. It is the largest value; for ratios it is bounded by 1 and the largest value of the
+/// last frame, so that one early frame does not make all others pale.
 fn limit(setting: &Setting<'_>, panels: &[MapPanel], frames: usize) -> f64 {
     let largest = |values: &mut dyn Iterator<Item = &Option<f64>>| {
         values.flatten().fold(0.0_f64, |most, value| most.max(value.abs()))
@@ -93,7 +94,7 @@ fn limit(setting: &Setting<'_>, panels: &[MapPanel], frames: usize) -> f64 {
 
 fn pick(setting: &Setting<'_>, keys: &[&'static str], frames: &[Option<i64>]) -> Pick {
     let mut filters = setting.filters();
-    // Entries of a pattern, random controls and sets of heads have no place on these grids.
+    // These grids do not show entries of a pattern, random controls and sets of heads.
     for column in ["key", "control"].into_iter().filter(|column| keys.contains(column)) {
         filters.push(Filter::Null(column));
     }
@@ -119,7 +120,7 @@ fn cells(setting: &Setting<'_>, rows: &FrameRows<'_>) -> Result<Vec<MapCell>, Re
     Ok((0..rows.len()).filter_map(cell).collect())
 }
 
-/// The values; ratios as in the curves: where a table has intervals at all, each needs a narrow one.
+/// The values. As in the curves, if a table of ratios has intervals at all, each value needs a narrow one.
 fn sure_values(setting: &Setting<'_>, rows: &FrameRows<'_>) -> Result<Vec<Option<f64>>, ResultsError> {
     let value = value_of(setting.table);
     let [low, high] = bounds_of(setting.table);
@@ -129,8 +130,8 @@ fn sure_values(setting: &Setting<'_>, rows: &FrameRows<'_>) -> Result<Vec<Option
     Ok((0..rows.len()).map(|row| values[row].filter(|value| !measured || is_sure(*value, bounds(row)))).collect())
 }
 
-/// A panel for each of the first names, in the order in which they come, and how many names have none. A panel with a single cell
-/// is no grid and left out as well.
+/// A panel for each of the first names, in the order in which they occur, and the number of names without a panel. A
+/// panel with a single value is left out.
 fn panels(cells: &[&MapCell], frames: &[Option<i64>]) -> (Vec<MapPanel>, usize) {
     let mut names: Vec<&str> = Vec::new();
     for cell in cells {

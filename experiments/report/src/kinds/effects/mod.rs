@@ -1,5 +1,5 @@
-//! What patching, ablation and other interventions do: maps with a slider over steps, the largest effects over training, bars
-//! beside random controls. All causal probes share these figures and this listing.
+//! What patching, ablation and other interventions do: maps with a slider over steps, the largest effects over
+//! training, bars beside random controls. All causal probes share these figures and this listing.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,9 @@ pub(super) use listing::listing;
 use setting::Setting;
 
 /// How the effects of patching are read, and which are hidden.
-const UNSURE: &str = "Effects are ratios: 0 = no effect, 1 = full effect. Hidden where the 95 % interval is wider than 0.5 or excludes the \
-                      estimate, because the clean and corrupt (or base and source) runs are too close.";
+const UNSURE: &str = "Effects are ratios: 0 = no effect, 1 = full effect. Hidden where the 95 % interval is wider than \
+                      0.5 or excludes the estimate, because the clean and corrupt (or base and source) runs are too \
+                      close.";
 
 /// Curves in one chart.
 const CURVES: usize = 5;

@@ -1,4 +1,4 @@
-//! Where a row of a causal table has its place on a map.
+//! Which map, panel, row and column a row of a causal table belongs to.
 
 use crate::results::{FrameRows, ResultsError};
 use crate::words;
@@ -64,7 +64,8 @@ impl Places {
         })
     }
 
-    /// The kind of grid that a row of the table has a place on; none for a row without two coordinates, such as that of a whole layer.
+    /// The axes of the map that a row of the table belongs to; none for a row without two coordinates, such as that of
+    /// a whole layer.
     pub(crate) fn axes(&self, row: usize) -> Option<MapAxes> {
         if self.sources[row].is_some() {
             return Some(MapAxes::SourceStep);

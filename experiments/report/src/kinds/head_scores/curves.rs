@@ -25,8 +25,8 @@ pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -
     Ok(Figure {
         title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
-            "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the change point of \
-             the highest head with its 95 % interval; dashed, what uniform attention scores.",
+            "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the \
+             change point of the highest head with its 95 % interval; dashed, the score under uniform attention.",
             words::plural(shown.len(), "head"),
             greys(main.heads.len(), full),
         ),
@@ -42,7 +42,8 @@ pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -
     })
 }
 
-/// The first heads in colour, the mark of the first one's change point, and behind them others in grey where `full` asks for them.
+/// The first heads in colour, the mark of the first one's change point, and behind them others in grey where `full`
+/// asks for them.
 fn series(main: &Scored, full: bool) -> Vec<Series> {
     let colored = main.heads.iter().take(COLORED).enumerate().map(|(index, head)| Series {
         name: head.name(),
@@ -59,7 +60,7 @@ fn series(main: &Scored, full: bool) -> Vec<Series> {
     muted.chain(baseline(main)).chain(colored).collect()
 }
 
-/// What is said of the heads in grey.
+/// How the caption mentions the heads in grey.
 fn greys(heads: usize, full: bool) -> String {
     match heads.saturating_sub(COLORED) {
         0 => String::new(),
@@ -69,7 +70,7 @@ fn greys(heads: usize, full: bool) -> String {
     }
 }
 
-/// What the formula gives under uniform attention, which depends on the prompts only.
+/// The score under uniform attention, which depends only on the prompts.
 fn baseline(main: &Scored) -> Option<Series> {
     let (uniform, head) = main.heads.iter().find_map(|head| Some((head.uniform?, head)))?;
     let at = |point: &CurvePoint| Some(Point { x: point.step? as f64, y: Some(uniform), band: None });
@@ -97,8 +98,8 @@ pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Res
         id: format!("{}-{}-others", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: the other scores"),
         caption: format!(
-            "The three heads with the highest peaks under each score ({}), named above each panel in that order; dashed, what uniform \
-             attention scores.",
+            "The three heads with the highest peaks under each score ({}), named above each panel in that order; \
+             dashed, the score under uniform attention.",
             definitions.into_iter().collect::<Vec<_>>().join(", ")
         ),
         alt: lines.join(" "),

@@ -35,7 +35,8 @@ impl HeadCurve {
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
 pub(crate) fn definitions(table: &Table) -> Result<Vec<(String, String)>, ResultsError> {
-    // Every part of a table has the same scores, so the first part of the first model says them all, if it has any rows.
+    // Every part of a table has the same scores, so the first part of the first model says them all, if it has any
+    // rows.
     let first = table.parts.values().next().and_then(|parts| parts.first());
     let one =
         Table { parts: first.map(|part| (String::new(), vec![part.clone()])).into_iter().collect(), ..table.clone() };
