@@ -167,8 +167,8 @@ mod tests {
         part(&scratch.0, "losses", "token_loss", "m", Some(0), vec![texts("loss", vec!["0.5".into()])]);
         assert_eq!(
             problem(&scratch),
-            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `loss` of numbers, and the file has \
-             a column of text"
+            "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `loss` of numbers, and the file \
+             has a column of text"
         );
     }
 

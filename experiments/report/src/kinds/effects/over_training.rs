@@ -45,8 +45,8 @@ fn caption(setting: &Setting<'_>, shown: usize, last: i64, controls: Option<&Ser
         .map_or(String::new(), |controls| format!(" Dashed, the mean of the {} with their range.", controls.name));
     let ratio = if value_of(setting.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
     format!(
-        "The {} with the largest effect at step {last}, over training; bands are 95 % intervals over pairs, the mark is \
-         the change point of the first.{controls}{ratio}",
+        "The {} with the largest effect at step {last}, over training; bands are 95 % intervals over pairs, the mark \
+         is the change point of the first.{controls}{ratio}",
         words::plural(shown, "place"),
     )
 }
