@@ -39,8 +39,8 @@ pub(super) struct Places {
     hooks: Vec<String>,
     what: Vec<String>,
     position_names: Vec<String>,
-    senders: Vec<String>,
-    receivers: Vec<String>,
+    /// Sender and receiver.
+    edges: Vec<(String, String)>,
     /// What stands at the positions, where that is known.
     tokens: Vec<String>,
 }
@@ -58,8 +58,7 @@ impl Places {
             hooks: texts("hook")?,
             what: texts("what")?,
             position_names: texts("position_name")?,
-            senders: texts("sender")?,
-            receivers: texts("receiver")?,
+            edges: texts("sender")?.into_iter().zip(texts("receiver")?).collect(),
             tokens,
         })
     }
@@ -70,7 +69,7 @@ impl Places {
         if self.sources[row].is_some() {
             return Some(MapAxes::SourceStep);
         }
-        if !self.senders[row].is_empty() {
+        if !self.edges[row].0.is_empty() {
             return Some(MapAxes::SenderReceiver);
         }
         match (self.layers[row].is_some(), self.heads[row].is_some(), self.positions[row].is_some()) {
@@ -90,7 +89,7 @@ impl Places {
             MapAxes::LayerPosition => (site, number(layer)?, self.position(row)?),
             MapAxes::LayerHead => (site, number(layer)?, number(head)?),
             MapAxes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
-            MapAxes::SenderReceiver => (String::new(), component(&self.senders[row]), component(&self.receivers[row])),
+            MapAxes::SenderReceiver => (String::new(), component(&self.edges[row].0), component(&self.edges[row].1)),
             MapAxes::SourceStep => (self.sourced(&site, row), number(self.sources[row])?, number(self.steps[row])?),
         })
     }
