@@ -1,4 +1,4 @@
-//! PanelAxes around a panel: ticks, their labels and the rules behind the curves.
+//! The axes of a panel: ticks, their labels and the rules behind the curves.
 
 use super::curve::PanelAxes;
 use super::frame::{AXIS, Anchor, Area, RULE, SMALL, uncrowded, word};
@@ -37,7 +37,7 @@ pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
     }
 }
 
-/// The line below an area with its break and the ticks that have no label.
+/// The line below an area, with the break after step 0 and the ticks without labels.
 fn floor(svg: &mut Svg, x: &XAxis, area: &Area) {
     let floor = area.bottom();
     let gap = match x {
@@ -58,7 +58,7 @@ fn floor(svg: &mut Svg, x: &XAxis, area: &Area) {
     svg.uprights(&minor, (floor, floor + 2.5), AXIS * 0.6);
 }
 
-/// The axis on top: the tokens seen at the ticks and at the axis' end, whose number goes before the others'.
+/// The axis on top: the tokens seen at each tick and at the end of the axis, whose label takes precedence.
 pub(crate) fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
     let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
     let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
@@ -71,7 +71,7 @@ pub(crate) fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseli
 /// A row of labels.
 struct LabelRow {
     baseline: f64,
-    /// The tick whose label stays where not all have room.
+    /// The tick whose label is kept where not all have room.
     favoured: usize,
     /// What is counted, written before the first label.
     unit: &'static str,
@@ -79,7 +79,7 @@ struct LabelRow {
 
 fn labels(svg: &mut Svg, x: &XAxis, area: &Area, ticks: &[Tick], row: LabelRow) {
     let half: Vec<f64> = ticks.iter().map(|tick| text::width(&tick.label, SMALL) / 2.0).collect();
-    // Labels at the ends are moved inside, where they would run into those of the next panel.
+    // Labels at the ends are moved inside, because they could run into those of the next panel.
     let inside = |(tick, half): (&Tick, &f64)| x.at(tick.value).min(area.right() + 4.0 - half).max(area.x - 4.0 + half);
     let places: Vec<f64> = ticks.iter().zip(&half).map(inside).collect();
     let ranks: Vec<usize> = (0..ticks.len()).map(|index| usize::from(index != row.favoured)).collect();

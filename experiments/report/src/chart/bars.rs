@@ -1,4 +1,4 @@
-//! Horizontal bars with intervals over what random controls did.
+//! Horizontal bars with intervals, over the range of random controls.
 
 use super::color::series_color;
 use super::frame::{
@@ -16,7 +16,7 @@ const LONGEST: f64 = 170.0;
 /// The room for the number at a bar's end.
 const NUMBER: f64 = 54.0;
 
-/// Draws the chart.
+/// Draws horizontal bars.
 pub(crate) fn draw(bars: &Bars) -> Picture {
     let layout = BarLayout::new(bars);
     let mut svg = Svg::default();
@@ -43,10 +43,10 @@ pub(crate) fn draw(bars: &Bars) -> Picture {
     Picture { body: svg, height: layout.height, data: None }
 }
 
-/// Everything that is settled before the first element is written.
+/// Sizes and places, which must be known before the first element is written.
 struct BarLayout {
     axis: LinearAxis,
-    /// Room for numbers left of the axis, where some bars go there.
+    /// Room for numbers left of the axis if some bars are negative.
     before: f64,
     grid: PanelGrid,
     areas: Vec<Area>,
@@ -157,7 +157,7 @@ impl BarLayout {
     }
 }
 
-/// Every value a bar reaches.
+/// The values at the ends of a bar, its interval and its controls.
 fn extent(bar: &Bar) -> impl Iterator<Item = f64> + use<> {
     let pair = |ends: Option<(f64, f64)>| ends.and_then(whole).map_or([f64::NAN; 2], |(low, high)| [low, high]);
     [bar.value.unwrap_or(f64::NAN)].into_iter().chain(pair(bar.interval)).chain(pair(bar.control))

@@ -2,13 +2,14 @@
 
 use super::{ColorScale, ScaleKind};
 
-/// Colours of curves, the first five in the order of Okabe and Ito's (2008) hues: blue, red, green, purple, orange,
-/// magenta, indigo, brown. Theirs are for white paper alone; these were searched for a contrast of at least 3 on white
-/// and on the dark page's ground, and for the largest distance from each other to readers without and with red-green
-/// blindness, the first five before the rest. Their cyan is left out: at that contrast it cannot be told from the blue.
+/// Colours of curves: blue, red, green, purple, orange, magenta, indigo, brown. The first five have the hues of Okabe
+/// and Ito (2008), whose colours are made for white paper alone. These were searched for a contrast of at least 3 on
+/// white and on the background of the dark page, and for the largest distance from each other, for readers with and
+/// without red-green blindness, the first five before the rest. The cyan of Okabe and Ito is left out: at that contrast
+/// it looks like the blue.
 const SERIES: [&str; 8] = ["#2090f6", "#b4391c", "#54a37f", "#83538b", "#d87f00", "#b418ba", "#4654fc", "#9d4c45"];
 
-/// Dashes of the second and third round through the colours.
+/// Dashes of curves beyond the first eight, whose colours come again.
 const DASHES: [Option<&str>; 3] = [None, Some("6 3"), Some("2 2.5")];
 
 /// The colour of the curve with this index, counted around.
@@ -16,7 +17,7 @@ pub(crate) fn series_color(index: usize) -> &'static str {
     SERIES[index % SERIES.len()]
 }
 
-/// The dashes of the curve with this index: colours that come again differ in them.
+/// The dashes of the curve with this index; they tell apart curves of the same colour.
 pub(crate) fn series_dash(index: usize) -> Option<&'static str> {
     DASHES[index / SERIES.len() % DASHES.len()]
 }
@@ -31,14 +32,14 @@ const VIRIDIS: [u32; 9] = [0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c, 0x2
 const RED_BLUE: [u32; 11] =
     [0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0, 0xefefef, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f];
 
-/// Anchors of attention weights: next to nothing is next to paper, so that a sheet of patterns is calm.
+/// Anchors of attention weights. Small weights are nearly white, so that a sheet of many patterns is easy to read.
 const WEIGHTS: [u32; 9] = [0xf3f4f6, 0xdbe7f3, 0xb9d4ea, 0x8bbbde, 0x5a9dce, 0x3480bb, 0x1a62a3, 0x0b4583, 0x08295c];
 
-/// Light grey is unlike every colour of viridis; the diverging scale's middle is next to it, so there it is a
-/// darker one.
+/// The colours of a missing value: light grey differs from every colour of viridis. It is near the middle of the
+/// diverging scale, which therefore has a darker grey.
 const MISSING_SEQUENTIAL: u32 = 0xd9d9d9;
 const MISSING_DIVERGING: u32 = 0xbcbcbc;
-/// A beige among light blues, which colour-blind readers tell apart as well.
+/// The colour of a missing value under words: beige, which colour-blind readers can tell from light blue.
 const MISSING_UNDER_WORDS: u32 = 0xe6dccb;
 
 /// 256 colours: the first stands for no value, the others go from low to high.
@@ -107,7 +108,7 @@ fn mix(anchors: &[u32], place: f64) -> [u8; 3] {
     std::array::from_fn(|i| (f64::from(from[i]) * (1.0 - part) + f64::from(to[i]) * part).round() as u8)
 }
 
-/// The ends of a scale, the first below the second whatever the data say.
+/// The ends of a scale; the first is below the second for any data.
 pub(crate) fn ends(scale: &ColorScale) -> (f64, f64) {
     match (scale.low, scale.high) {
         (low, high) if low.is_finite() && high.is_finite() && high > low && (high - low).is_finite() => (low, high),
@@ -119,8 +120,8 @@ pub(crate) fn ends(scale: &ColorScale) -> (f64, f64) {
     }
 }
 
-/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond the ends, infinite ones too, have
-/// theirs.
+/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond an end, also infinite
+/// ones, have the level of the end.
 pub(crate) fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
     match value {
         Some(value) if !value.is_nan() => {

@@ -1,4 +1,4 @@
-//! Curves with gaps and bands around them, as paths that are short texts.
+//! Curves with gaps and bands around them, as short SVG paths.
 
 use super::color::series_color;
 use super::legend::look;
@@ -25,12 +25,12 @@ impl PanelAxes {
     }
 
     fn end(&self, x: f64, end: f64) -> Option<Tenths> {
-        // An interval that is open on one side reaches to the end of the axis.
+        // An interval that is infinite on one side reaches to the end of the axis.
         self.place(x, if end.is_infinite() { end.clamp(self.y.low, self.y.high) } else { end })
     }
 }
 
-/// A curve.
+/// A curve as it is drawn.
 #[derive(Debug, Default, PartialEq)]
 struct Curve {
     /// The path through the points that have neighbours.
@@ -39,7 +39,7 @@ struct Curve {
     lone: Vec<(f64, f64)>,
 }
 
-/// The curve through points; what has no value breaks it.
+/// The curve through points; a missing value breaks it.
 fn curve(axes: &PanelAxes, points: &[Point]) -> Curve {
     let places: Vec<Option<Tenths>> = points.iter().map(|point| axes.place(point.x, point.y?)).collect();
     let mut curve = Curve::default();
@@ -133,7 +133,7 @@ fn ends_with_point(path: &str) -> bool {
     path.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('.')
 }
 
-/// Bands below all curves, then those that stand back, then the others in their order.
+/// Draws all bands, over them the muted curves, over them the others in their order.
 pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
     for series in series.iter().filter(|series| series.tone != Tone::Muted) {
         draw_band(svg, axes, series);

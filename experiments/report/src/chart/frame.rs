@@ -1,4 +1,4 @@
-//! Where things stand: small multiples in columns, the rules around them and the words at their sides.
+//! Layout that all charts share: small multiples in columns, the rules around them and the words at their sides.
 
 use super::svg::Svg;
 use super::text;
@@ -12,7 +12,7 @@ pub(crate) const QUIET: f64 = 0.72;
 pub(crate) const AXIS: f64 = 0.45;
 pub(crate) const RULE: f64 = 0.11;
 
-/// What a chart's own module draws; the document around it is made for all alike.
+/// What the module of a chart draws; the document around it is the same for all charts.
 #[derive(Debug)]
 pub(crate) struct Picture {
     /// The elements.
@@ -23,7 +23,7 @@ pub(crate) struct Picture {
     pub data: Option<serde_json::Value>,
 }
 
-/// A rectangle.
+/// A rectangle in the units of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Area {
     /// Left side.
@@ -75,7 +75,7 @@ impl Anchor {
     }
 }
 
-/// A quiet word, cut to `room`, with its baseline at `(x, y)`.
+/// A word in a softer ink, cut to `room`, with its baseline at `(x, y)`.
 pub(crate) fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room: f64) {
     if words.is_empty() {
         return;
@@ -174,8 +174,8 @@ impl PanelGrid {
     }
 }
 
-/// Which of the labels at these places can stand without touching, chosen in the order of `ranks` (least first, then
-/// from the left). `half` is half the length of each label along the axis, with the gap it needs.
+/// The labels that fit without touching, by their indices. Labels are tried in the order of `ranks` (lowest first, then
+/// from the left). `half` is half the length of each label along the axis, including the gap it needs.
 pub(crate) fn uncrowded(places: &[f64], half: &[f64], ranks: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|index| ranks[*index]);

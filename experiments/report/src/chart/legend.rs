@@ -1,4 +1,4 @@
-//! Legends: which look has which name.
+//! Legends: the names of colours and dashes.
 
 use super::color::{series_color, series_dash};
 use super::frame::QUIET;
@@ -12,12 +12,10 @@ const BETWEEN: f64 = 12.0;
 /// The height of a line of a legend.
 pub(crate) const LINE: f64 = 16.0;
 
-/// A look with its name.
+/// A name with the look of its curve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LegendEntry {
-    /// The name.
     pub name: String,
-    /// The look.
     pub tone: Tone,
 }
 
@@ -125,7 +123,7 @@ pub(crate) fn draw_entry(svg: &mut Svg, entry: &LegendEntry, (x, middle): (f64, 
     tag.label(&text::fitted(&entry.name, SIZE, room), &text::shown(&entry.name));
 }
 
-/// Places as near to the wanted ones as can be with `gap` between them, inside `low..high` where there is room.
+/// Places as near as possible to the wanted ones with `gap` between them, inside `low..high` if there is room.
 pub(crate) fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));

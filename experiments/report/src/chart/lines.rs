@@ -10,7 +10,7 @@ use super::series::data;
 use super::svg::Svg;
 use super::{LinePanel, Lines, Point, Series, X, text};
 
-/// Draws the chart.
+/// Draws curves.
 pub(crate) fn draw(lines: &Lines) -> Picture {
     let layout = LineLayout::new(lines);
     let mut svg = Svg::default();
@@ -35,7 +35,7 @@ pub(crate) fn draw(lines: &Lines) -> Picture {
 
 /// Where the names of the curves stand.
 enum Key {
-    /// Nowhere: there is nothing to tell apart.
+    /// Nowhere, because there is only one curve to name.
     Absent,
     /// At the right ends of the curves of the only panel.
     Beside(Vec<LegendEntry>),
@@ -45,7 +45,7 @@ enum Key {
     Within(Vec<Flow>),
 }
 
-/// Everything that is settled before the first element is written.
+/// Sizes and places, which must be known before the first element is written.
 struct LineLayout {
     x: XAxis,
     y: LinearAxis,
@@ -183,7 +183,7 @@ impl LineLayout {
     }
 }
 
-/// A step of more tokens is a mistake in the data; its labels would be as long as its number.
+/// The largest plausible number of tokens in a step; larger ones are mistakes in the data and have no axis.
 const MOST_TOKENS: f64 = 1e12;
 
 fn tokens_per_step(x: &X) -> Option<f64> {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const GAP: f64 = 22.0;
 const TITLE: f64 = 20.0;
 
-/// Draws the chart.
+/// Draws grids of colours.
 pub(crate) fn draw(map: &Map, id: &str) -> Picture {
     let palette = Palette::of(map.scale.kind);
     let levels = Levels::new(map);
@@ -48,8 +48,7 @@ fn panel_data(panel: &MapPanel, area: &Area, cells: &[u8]) -> Value {
     })
 }
 
-/// The values as levels of the palette, `frames × rows × columns` of them for each panel whatever its values' number
-/// is.
+/// The values as levels of the palette: `frames × rows × columns` per panel, also if a panel has more or fewer values.
 struct Levels {
     cells: Vec<Vec<u8>>,
     shown: usize,
@@ -74,7 +73,7 @@ impl Levels {
     }
 }
 
-/// Everything that is settled before the first element is written.
+/// Sizes and places, which must be known before the first element is written.
 struct MapLayout {
     grid: PanelGrid,
     areas: Vec<Area>,
@@ -163,7 +162,7 @@ fn side_by_side(panels: &[MapPanel]) -> usize {
 pub(crate) fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
     match png::image(columns, rows, levels, palette) {
         Some(address) => {
-            // Where a cell is smaller than a pixel, the mean of several shows more than one of them.
+            // Where a cell is smaller than a pixel, the mean of several cells shows more than any one of them.
             let crowded = area.w < columns as f64 || area.h < rows as f64;
             let tag =
                 svg.tag("image").attr("class", "cells").at(area.x, area.y).num("width", area.w).num("height", area.h);

@@ -1,7 +1,7 @@
 //! Charts: numbers → SVG. Pure and deterministic: the same chart is the same text, on every machine.
 //!
-//! What is drawn is readable without a script. Charts that a reader can turn (frames of a slider, values under the
-//! pointer) carry what the page's script needs as JSON beside the picture ([`Drawing::data`]).
+//! A chart is readable without a script. Interactive charts (a slider over frames, values under the pointer) have the
+//! data for the page's script as JSON beside the picture ([`Drawing::data`]).
 
 mod attention;
 mod axis;

@@ -2,7 +2,7 @@
 
 use super::scale::drawable;
 
-/// How the numbers of one axis are written: all in the same unit, with as many decimals as tell them apart.
+/// How the numbers of one axis are written: all in the same unit, with enough decimals to tell them apart.
 pub(crate) struct Unit {
     divisor: f64,
     suffix: &'static str,
@@ -41,7 +41,7 @@ impl Unit {
     }
 }
 
-/// A number as it stands at a bar or in a title: three digits that count.
+/// A number for a bar or a title: three significant digits.
 pub(crate) fn brief(value: f64) -> String {
     let Some(value) = drawable(value) else {
         return if value.is_nan() {
@@ -61,7 +61,7 @@ pub(crate) fn brief(value: f64) -> String {
     text.replace('-', "−")
 }
 
-/// A count such as 1, 512, 1k, 2.1M or 300B: two digits that count below 100 of a unit.
+/// A count such as 1, 512, 1k, 2.1M or 300B: two significant digits below 100 of a unit.
 pub(crate) fn count(value: f64) -> String {
     let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
     let Some((unit, suffix)) = units.into_iter().find(|(unit, _)| value >= *unit * 0.9995) else {

@@ -35,7 +35,7 @@ fn encode(
     encoder.set_depth(depth);
     encoder.set_palette(palette);
     encoder.set_compression(png::Compression::High);
-    // Neighbouring indices are not near in value as neighbouring brightnesses are: filters make such images larger.
+    // Filters assume that neighbouring pixels have similar values. Indices do not, and filters make such images larger.
     encoder.set_filter(png::Filter::NoFilter);
     encoder.write_header()?.write_image_data(rows)?;
     Ok(bytes)

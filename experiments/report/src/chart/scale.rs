@@ -1,14 +1,14 @@
-//! From values to places along an axis, and where its ticks are.
+//! The axes of charts: from values to places, and the ticks.
 
 use super::X;
 use super::numbers::{Unit, count};
 
-/// The value, where it can be drawn: finite and not absurd.
+/// The value if it can be drawn: finite, and not larger than any sensible quantity.
 pub(crate) fn drawable(value: f64) -> Option<f64> {
     (value.abs() <= 1e100).then_some(value)
 }
 
-/// A mark at an axis.
+/// A tick of an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tick {
     /// Where it is.
@@ -30,9 +30,9 @@ pub(crate) struct LinearAxis {
 }
 
 impl LinearAxis {
-    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but
-    /// where values reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing.
-    /// From 0 to 1 where there is no value.
+    /// An axis around all values, with about `count` ticks, between the places 0 and 1. It ends at ticks. Where values
+    /// exceed a tick by less than half a step, it ends with the values, which wastes less room. Without any value it
+    /// goes from 0 to 1.
     pub(crate) fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let tight = Self::tight(values, count);
         let Self { low, high, step, .. } = tight;
@@ -100,20 +100,21 @@ fn apart((low, high): (f64, f64)) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2 or 5 times a power of ten that is not much below.
+/// The smallest of 1, 2 or 5 times a power of ten that is not much below `about`.
 fn round_step(about: f64) -> f64 {
     let power = 10f64.powf(about.abs().max(1e-300).log10().floor());
     let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= about * 0.8).unwrap_or(10.0);
     times * power
 }
 
-/// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
+/// The share of the axis that is left for step 0, and the least room, which its label needs.
 const ZERO: f64 = 0.06;
 const ZERO_LEAST: f64 = 26.0;
-/// How wide a power of ten is that has room for labels inside.
+/// The least width of a power of ten that has labels inside.
 const ROOMY: f64 = 150.0;
 
-/// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
+/// Training steps on a logarithmic axis. Step 0 has no logarithm, so it has a place before the others and a break
+/// behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StepAxis {
     zero: bool,
@@ -125,7 +126,7 @@ pub(crate) struct StepAxis {
     to: f64,
 }
 
-/// Larger numbers are no steps of any training; they stand at the end of the axis.
+/// Numbers above this are no training steps; they are drawn at the end of the axis.
 const MOST_STEPS: f64 = 1e15;
 
 impl StepAxis {
@@ -135,7 +136,7 @@ impl StepAxis {
         let trained = steps.into_iter().filter(|step| (1.0..=MOST_STEPS).contains(step));
         let (low, high) = range(trained).unwrap_or((1.0, 10.0));
         let only = (low == high).then_some(low);
-        // A single step stands in the middle of an axis that has no other.
+        // A single step is drawn in the middle of its axis.
         let (low, high) = if only.is_some() { (low / 2.0, high * 2.0) } else { (low, high) };
         Self { zero, only, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
     }

@@ -1,4 +1,4 @@
-//! What stands above charts whose colours are values: the colour bar and the name of the frame that is shown.
+//! What is above charts whose colours are values: the colour bar and the name of the frame that is shown.
 
 use super::color::{Palette, ends};
 use super::frame::{AXIS, Anchor, QUIET, SMALL, WIDTH, uncrowded, word};

@@ -6,7 +6,7 @@ use super::scale::{LinearAxis, XAxis, drawable};
 use super::{LinePanel, Lines, Series, Tone, X, text};
 use serde_json::{Value, json};
 
-/// The values of all curves with the places of their x.
+/// The values of all curves, and where their x are drawn.
 pub(crate) fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
     let label = match &lines.x {
         X::Steps { .. } => "step".to_owned(),
@@ -54,7 +54,7 @@ fn series_data(series: &Series, xs: &[f64]) -> Value {
     }
 }
 
-/// Four digits that count.
+/// A number with four significant digits.
 fn rounded(value: Option<f64>) -> Value {
     let Some(value) = value.and_then(drawable) else { return Value::Null };
     format!("{value:.3e}").parse().map_or(Value::Null, number)

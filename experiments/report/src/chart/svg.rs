@@ -1,11 +1,11 @@
-//! A writer of SVG text that cannot make a document that is not well-formed: elements close in the order they were
-//! opened and every text and attribute is escaped.
+//! A writer of SVG text whose documents are always well-formed: elements close in the order in which they were opened,
+//! and every text and attribute is escaped.
 
 use std::fmt::Write;
 
 use super::text::told;
 
-/// The words that name a picture to those who do not see it.
+/// The title and description of a picture for readers who do not see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heading<'a> {
     /// The start of every id in the document.

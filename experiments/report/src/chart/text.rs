@@ -11,9 +11,8 @@ pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
     isolated(shorten(&visible(text), size, room))
 }
 
-/// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here
-/// too. Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate
-/// it.
+/// The text for a screen reader. What [`shown`] escapes is escaped here too. Spaces and breaks stay as they are, and no
+/// isolation is needed because nothing stands beside it.
 pub(crate) fn told(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -26,8 +25,7 @@ pub(crate) fn told(text: &str) -> String {
     out
 }
 
-/// Marks of isolation keep a right-to-left text from moving what stands beside it. ASCII alone has no direction to keep
-/// in.
+/// Unicode's isolation marks keep a right-to-left text from moving its neighbours. Plain ASCII needs none.
 fn isolated(text: String) -> String {
     if text.is_ascii() { text } else { format!("\u{2068}{text}\u{2069}") }
 }
@@ -71,7 +69,7 @@ fn shorten(text: &str, size: f64, room: f64) -> String {
     if start.is_empty() { String::new() } else { start + "…" }
 }
 
-/// About how wide a text is at a font size. Reckoned on a wide face (DejaVu Sans), so that narrower ones fit as well.
+/// The approximate width of a text at a font size, for a wide font (DejaVu Sans), so that narrower ones fit as well.
 pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(width_of).sum::<f64>() * size
 }

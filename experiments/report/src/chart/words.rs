@@ -1,4 +1,4 @@
-//! Words on a grid over a colour: what a lens reads at each layer and position.
+//! Words on a grid over a colour, such as the prediction at each layer and position.
 
 use super::color::{Palette, WORD_INK, ends, level};
 use super::frame::{Anchor, Area, Picture, SMALL, WIDTH, nothing, upright, word};
@@ -10,15 +10,15 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 const CELL: f64 = 19.0;
-/// Narrower cells would cut most words: what does not fit beside each other goes on below.
+/// Narrower cells would cut most words, so columns that do not fit continue below.
 const NARROWEST: f64 = 50.0;
 const WIDEST: f64 = 96.0;
-/// More elements than this would make a page slow; what is left out is said.
+/// More elements would make a page slow; a line says how many columns are left out.
 const MOST_CELLS: usize = 6000;
 const HEAD: f64 = 18.0;
 const BLOCK_GAP: f64 = 14.0;
 
-/// Draws the chart.
+/// Draws a grid of words.
 pub(crate) fn draw(words: &Words, id: &str) -> Picture {
     let palette = Palette::under_words(words.scale.kind);
     let layout = WordLayout::new(words);
@@ -151,7 +151,7 @@ impl WordTable {
         let (frames, all) = (words.frames.len().max(1), words.columns.len());
         let (ends, nothing) = (ends(&words.scale), (String::new(), None));
         let mut known: BTreeMap<&str, u16> = BTreeMap::new();
-        // The first text is that of what has no place: beyond 65,535 texts there is no index left.
+        // Index 0 stands for all texts beyond 65,535, which is the largest index.
         let mut texts = vec![("…".to_owned(), "…".to_owned())];
         let (mut cells, mut levels) = (Vec::new(), Vec::new());
         for line in 0..frames * layout.rows {
