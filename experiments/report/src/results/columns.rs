@@ -142,7 +142,7 @@ fn column(json: &Value) -> Option<DeclaredColumn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Results;
+    use crate::results::{Results, TABLE_VERSION};
     use crate::testing::{Scratch, floats, part, part_of_version, texts};
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     fn a_missing_column_is_named_with_its_file() {
         let scratch = Scratch::new("columns-missing");
         let own = vec![floats("loss", vec![None])];
-        part_of_version(&scratch.0, 4, ("losses", "token_loss"), ("m", Some(0)), own);
+        part_of_version(&scratch.0, TABLE_VERSION, ("losses", "token_loss"), ("m", Some(0)), own);
         assert_eq!(
             problem(&scratch),
             "OUT/results/losses/m/step000000.parquet: table `losses` needs a column `prompt_id` of whole numbers, and \
