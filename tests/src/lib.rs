@@ -11,7 +11,9 @@
 //! - [`suite`]: a folder of tiny checkpoints, experiments over it, and their results;
 //! - [`tables`]: those results as a reader of Parquet sees them;
 //! - [`hub`]: a model hub on the loopback interface, with every fault a network has;
-//! - [`sources`]: the source files of the workspace, for the tests that read them.
+//! - [`sources`]: the source files of the workspace, for the tests that read them;
+//! - [`rooms`]: the modules of a crate and which of them import which;
+//! - [`type_names`]: where types are defined, by name.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -22,7 +24,9 @@ pub mod on;
 pub mod place;
 pub mod random;
 pub mod recorder;
+pub mod rooms;
 pub mod sources;
 pub mod suite;
 pub mod tables;
 pub mod tensors;
+pub mod type_names;

@@ -71,10 +71,14 @@ fn source(root: &Path, path: &Path) -> Source {
     Source { path: name, text }
 }
 
-/// Source files of the crate in `folder`, without modules that are tests.
+/// Source files of the crate in `folder`, without modules that are tests and without crates that lie inside it.
 pub fn of_crate(folder: &str) -> Vec<Source> {
-    let prefix = format!("{folder}/src/");
-    let all: Vec<Source> = tracked(&["rs"]).into_iter().filter(|source| source.path.starts_with(&prefix)).collect();
+    without_tests(tracked(&["rs"]), &format!("{folder}/src/"))
+}
+
+/// The files under `prefix` that are compiled outside tests too.
+pub fn without_tests(all: Vec<Source>, prefix: &str) -> Vec<Source> {
+    let all: Vec<Source> = all.into_iter().filter(|source| source.path.starts_with(prefix)).collect();
     let tests: Vec<String> = all.iter().flat_map(Source::test_modules).collect();
     let is_test = |path: &str| {
         tests.iter().any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/'])))
