@@ -4,12 +4,11 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use polars::prelude::*;
 use pythia_tests::{
-    command::{self, Said, finish, run, start},
+    command::{self, Said, run},
     place, suite, tables,
 };
 
@@ -17,8 +16,6 @@ use pythia_tests::{
 const CELLS_FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const BAD_INPUT: i32 = 3;
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 const HEAD: &str = r#"name = "causal"
 seed = 7
@@ -282,31 +279,21 @@ fn a_sweep_that_was_killed_and_robbed_ends_in_the_same_bytes() {
     sweep(&folder, "whole").ok();
     let whole = suite::results(&folder.join("whole"));
     assert_eq!(whole.len(), 2 * PROBES.len() * STEPS as usize);
-    let out = folder.join("broken");
-    let mut kills = 0;
-    for part in 1..4 {
-        let mut child = start(&folder, &["run", "experiment.toml", "--out", "broken"]);
-        let enough = whole.len() * part / 4;
-        command::wait_until("a quarter of the sweep", PATIENCE, || {
-            suite::count(&out) >= enough || child.try_wait().expect("the child can be asked").is_some()
-        });
-        child.kill().expect("the child can be killed");
-        kills += usize::from(finish(child).code.is_none());
-        for (path, bytes) in suite::results(&out) {
-            assert_eq!(whole.get(&path), Some(&bytes), "{}", path.display());
-        }
-    }
-    assert!(kills >= 2, "the sweep was too fast to be killed half-way");
-    sweep(&folder, "broken").ok();
-    assert_eq!(suite::results(&out), whole);
+    let out = command::until_caught("the sweep", |attempt| {
+        let out = format!("broken-{attempt}");
+        suite::killed_thrice(&folder, &out, &whole).map(|()| out)
+    });
+    sweep(&folder, &out).ok();
+    let broken = folder.join(&out);
+    assert_eq!(suite::results(&broken), whole);
     // One table of a probe and not the other, here this probe's and there that one's.
     let lost = ["ablation/tiny/step000003", "ablation_examples/tiny/step000005", "direct/tiny/step000003"];
     for name in lost.iter().chain(&["cross_checkpoint_examples/tiny/step000001", "steering/tiny/step000000"]) {
-        std::fs::remove_file(out.join("results").join(format!("{name}.parquet"))).expect("a result can be removed");
+        std::fs::remove_file(broken.join("results").join(format!("{name}.parquet"))).expect("a result can be removed");
     }
-    let said = sweep(&folder, "broken").ok();
+    let said = sweep(&folder, &out).ok();
     assert!(said.err.contains("4 cells done") && said.err.contains("20 were done before"), "{}", said.err);
-    assert_eq!(suite::results(&out), whole);
+    assert_eq!(suite::results(&broken), whole);
 }
 
 #[test]

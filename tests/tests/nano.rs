@@ -14,9 +14,11 @@ use pythia_tests::{command, place, suite, tables};
 
 /// The folder of the demo, which trains the suite; made once for all tests of this file.
 static DEMO: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = place::scratch("nano");
-    command::run(&folder, &["demo"]).ok();
-    folder
+    PathBuf::from(command::once_per_run("nano", || {
+        let folder = place::scratch("nano");
+        command::run(&folder, &["demo"]).ok();
+        folder.into_os_string().into_string().expect("a plain path")
+    }))
 });
 
 /// The last checkpoint.
