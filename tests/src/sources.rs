@@ -52,12 +52,12 @@ pub fn tracked(endings: &[&str]) -> Vec<Source> {
     found.into_iter().filter(wanted).map(|path| source(&root, &path)).collect()
 }
 
-/// Folders that hold no source: build output, results, and everything hidden but CI's.
+/// Reads a folder with all it holds, but for what is no source: build output, results, and everything hidden but CI's.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the repository can be read") {
         let path = entry.expect("its entries can be read").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let hidden = name.starts_with('.') && name != ".ci";
+        let hidden = name.starts_with('.') && ![".ci", ".config", ".github"].contains(&name.as_str());
         if hidden || ["target", "out", "data", "fixtures"].contains(&name.as_str()) {
             continue;
         }

@@ -184,7 +184,7 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
 }
 
 #[test]
-#[ignore = "trains for a minute or two; needs a GPU, or a driver that stands in for one"]
+#[ignore = "needs a GPU, or a driver that stands in for one; trains for a minute or two"]
 fn gpu_demo_comes_to_the_same_conclusions() {
     let said = command::run(&DEMO, &["demo", "--device", "gpu"]).ok();
     assert!(said.err.contains("computing on "), "{}", said.err);
