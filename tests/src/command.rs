@@ -13,12 +13,12 @@ use crate::place;
 /// Path of the release binary, built once per run of the tests.
 pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(once_per_run("pythia", build)));
 
-/// Builds the binary. The whole workspace is named so that its crates get the features they were tested with; otherwise Cargo
-/// would build the tensor library a second time.
+/// Builds the binary. The whole workspace is named so that its crates get the features they were tested with; otherwise
+/// Cargo would build the tensor library a second time.
 fn build() -> String {
     let mut cargo = Command::new(env!("CARGO"));
-    // What Cargo tells a test about its package is not for the Cargo that the test starts: build scripts of dependencies watch
-    // these variables, and would be run again, with everything that is built on them.
+    // Build scripts of dependencies watch the variables that Cargo sets for a test. Handed on, they would cause a
+    // rebuild.
     let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_test)) {
         cargo.env_remove(name);
@@ -38,8 +38,8 @@ fn build() -> String {
     binary.expect("cargo says where the pythia binary is")
 }
 
-/// Calls `make` once for all tests of a run and hands its answer to each. `cargo nextest` gives every test a process of its own:
-/// there the first one makes it, and the others wait and read.
+/// Calls `make` once for all tests of a run and returns its answer to each. `cargo nextest` runs every test in a
+/// process of its own; there the first process calls it, and the others wait and read the answer from a file.
 pub fn once_per_run(name: &str, make: impl FnOnce() -> String) -> String {
     let Ok(run) = std::env::var("NEXTEST_RUN_ID") else { return make() };
     let folder = place::scratches().join("runs");
@@ -56,7 +56,7 @@ pub fn once_per_run(name: &str, make: impl FnOnce() -> String) -> String {
     known
 }
 
-/// What a finished command said.
+/// Exit code and output of a command that ended.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// Exit code; `None` when a signal ended it.
@@ -68,7 +68,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// What it said.
+    /// That of a finished process.
     pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -106,7 +106,7 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Said {
     Said::of(pythia(folder).args(arguments).output().expect("the binary can be started"))
 }
 
-/// Starts `pythia` with these arguments and comes back at once.
+/// Starts `pythia` with these arguments and does not wait for it.
 pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     let mut command = pythia(folder);
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -124,8 +124,8 @@ pub fn signal(child: &Child, name: &str) {
     assert!(status.expect("kill can be started").success());
 }
 
-/// Repeats what must catch a command at work until it does. On a busy machine the command may have ended before it is looked at;
-/// then `attempt`, which is told how many went before, answers with none.
+/// Repeats an attempt to observe a running command until it succeeds. On a busy machine the command may end before it
+/// is observed; then `attempt` returns none. Its argument counts the attempts from 0.
 pub fn until_caught<T>(what: &str, attempt: impl FnMut(usize) -> Option<T>) -> T {
     const ATTEMPTS: usize = 10;
     (0..ATTEMPTS).find_map(attempt).unwrap_or_else(|| panic!("{what} ended too soon {ATTEMPTS} times"))

@@ -1,13 +1,12 @@
 //! Helpers for the integration tests. In reading order:
 //!
-//! - [`place`]: where the repository, the fixtures and the optional goldens lie, and scratch folders;
+//! - [`place`]: paths of the repository, the fixtures and the optional goldens; scratch folders;
 //! - [`tensors`]: reference tensors from a `.safetensors` file, and comparisons that name the worst element;
 //! - [`cases`]: a model with its reference values, from the committed fixtures or from the goldens;
-//! - [`on`]: the device that they run on;
+//! - [`on`]: the device that models are tested on;
 //! - [`random`]: random configurations and parameters for property tests;
-//! - [`recorder`]: hooks that note what fired;
-//! - [`command`]: the `pythia` binary, built once, and what it printed;
-//! - [`hub`]: a hub on the loopback interface that misbehaves on demand;
+//! - [`recorder`]: hooks that record what fired;
+//! - [`command`]: the `pythia` binary, built once, with its exit code and output;
 //! - [`suite`]: a folder of tiny checkpoints, experiments over it, and their results;
 //! - [`tables`]: those results as a reader of Parquet sees them;
 //! - [`hub`]: a model hub on the loopback interface, with every fault a network has;

@@ -1,4 +1,4 @@
-//! Where things lie.
+//! Paths of the repository, the fixtures and the goldens; scratch folders.
 
 use std::{
     collections::BTreeMap,
@@ -16,8 +16,10 @@ pub fn fixtures() -> PathBuf {
     root().join("tests/fixtures")
 }
 
-/// The folder of TransformerLens goldens: `PYTHIA_SHARED`, else `shared` beside the repository. Tests that need it are ignored
-/// until they are asked for, so its absence is a failure.
+/// The folder of TransformerLens goldens: `PYTHIA_SHARED`, else `shared` beside the repository.
+///
+/// # Panics
+/// When there is none. Tests that need it are ignored unless asked for.
 pub fn shared() -> PathBuf {
     let folder = std::env::var_os("PYTHIA_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let there = folder.join("goldens").is_dir();

@@ -1,4 +1,5 @@
-//! The rooms of a crate and the imports between them. A room is a direct child of `src`: a file, or a folder with all it holds.
+//! The rooms of a crate and the imports between them. A room is a direct child of `src`: a file, or a folder with all
+//! modules in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,7 +14,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The lines before the file's unit tests, if it has some. A `mod name;` for tests kept in a file of their own ends nothing.
+    /// The lines before the file's inline unit tests. A `mod tests;` that declares tests in another file does not
+    /// count.
     pub fn before_tests(&self) -> impl Iterator<Item = &str> {
         let lines: Vec<&str> = self.text.lines().collect();
         let inline = |pair: &[&str]| pair[0].trim() == TESTS && pair[1].trim_end().ends_with('{');
@@ -36,7 +37,7 @@ impl Source {
     }
 }
 
-/// What stands before everything that is compiled for tests alone.
+/// The attribute of everything that is compiled for tests alone.
 const TESTS: &str = "#[cfg(test)]";
 
 /// Files that git tracks or would track, of the given endings, in order.
@@ -52,7 +53,8 @@ pub fn tracked(endings: &[&str]) -> Vec<Source> {
     found.into_iter().filter(wanted).map(|path| source(&root, &path)).collect()
 }
 
-/// Reads a folder with all it holds, but for what is no source: build output, results, and everything hidden but CI's.
+/// Lists the files of a folder and its subfolders, without build output, results, fixtures, and hidden folders but
+/// CI's.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the repository can be read") {
         let path = entry.expect("its entries can be read").path();

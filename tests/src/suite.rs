@@ -28,7 +28,7 @@ pub fn config() -> NeoxConfig {
     }
 }
 
-/// Tokens that one step of [`checkpoints`] stands for.
+/// Training tokens per step of [`checkpoints`].
 pub const TOKENS_PER_STEP: u32 = 2048;
 
 /// Writes `steps` checkpoints of different random weights into `folder`, in the hub's form, one folder per step.
@@ -84,7 +84,7 @@ pub const PROBES: [(&str, &str); 3] = [("head_scores", "value"), ("induction_los
 /// The folder of the table that every sweep writes besides its probes' own.
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// What lies in the results folder of `out`: path within it, and bytes.
+/// Files in the results folder of `out`: path within it, and bytes.
 pub fn all_results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let all = place::contents(&out.join("results"));
     for path in all.keys() {
@@ -93,15 +93,15 @@ pub fn all_results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// The tables of probes among them.
+/// [`all_results`] without the table of checkpoints.
 pub fn results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut results = all_results(out);
     results.retain(|path, _| !path.starts_with(CHECKPOINTS));
     results
 }
 
-/// Starts the sweep of `experiment.toml` three times and kills it whenever a quarter more of `whole` is in `out`. What is there after a
-/// kill must be as in `whole`. None when a sweep ended before its kill.
+/// Starts the sweep of `experiment.toml` three times and kills it after a quarter, a half and three quarters of the
+/// results. The files after a kill must be as in `whole`. None when a sweep ended before its kill.
 pub fn killed_thrice(folder: &Path, out: &str, whole: &BTreeMap<PathBuf, Vec<u8>>) -> Option<()> {
     for part in 1..4 {
         let mut child = command::start(folder, &["run", "experiment.toml", "--out", out]);
@@ -122,7 +122,7 @@ pub fn killed_thrice(folder: &Path, out: &str, whole: &BTreeMap<PathBuf, Vec<u8>
     Some(())
 }
 
-/// How long anything that a test waits for may take.
+/// How long a test waits for anything.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
@@ -130,7 +130,7 @@ pub fn parts(folder: &Path) -> Vec<PathBuf> {
     place::files(folder).into_iter().map(|path| folder.join(path)).collect()
 }
 
-/// How many files of probes' tables there are by now.
+/// How many files [`results`] holds at this moment.
 pub fn count(out: &Path) -> usize {
     let results = out.join("results");
     if !results.is_dir() {

@@ -1,8 +1,8 @@
-//! Where types are defined, by name.
+//! Definitions of types, by name.
 
 use crate::sources::Source;
 
-/// File and line of every definition of a type or trait called `name`, tests left out. Associated types are no definitions.
+/// File and line of every definition of a type or trait called `name` outside tests. Associated types are not counted.
 pub fn definitions(sources: &[Source], name: &str) -> Vec<String> {
     let of_file = |source: &Source| {
         let lines = source.before_tests().enumerate().filter(|(_, line)| defines(line, name));
@@ -35,8 +35,9 @@ mod tests {
 
     #[test]
     fn definitions_are_found_and_uses_are_not() {
-        let text = "struct Rows;\npub struct RowsOfSome;\n    pub(crate) enum Rows<'a> {\n    type Rows = u8;\ntype Rows = u8;\n\
-                    fn x(rows: Rows) {}\nimpl Rows for u8 {}\npub(in crate::a) trait Rows: Sized {\n#[cfg(test)]\nmod tests {\nstruct Rows;";
+        let text = "struct Rows;\npub struct RowsOfSome;\n    pub(crate) enum Rows<'a> {\n    type Rows = u8;\n\
+                    type Rows = u8;\nfn x(rows: Rows) {}\nimpl Rows for u8 {}\npub(in crate::a) trait Rows: Sized {\n\
+                    #[cfg(test)]\nmod tests {\nstruct Rows;";
         let source = Source { path: "a.rs".to_owned(), text: text.to_owned() };
         let found = definitions(&[source], "Rows");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! The cache that the hub's client fills: several processes at once, kills, a full disk, a small budget, and the Python client.
+//! The cache of the hub's client: several processes at once, kills, a full disk, a small budget, and the Python client.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -48,10 +48,10 @@ fn processes_that_fetch_the_same_do_it_once() {
 #[test]
 fn processes_are_right_without_locks() {
     let stage = Stage::new("hub-lockless");
-    // Where the lock should be there is a folder: no process gets one.
+    // A folder in the place of the lock file: no process can lock it.
     let lock = stage.cache().join(format!(".locks/models--org--model/{}.lock", weights("step0").hash));
     fs::create_dir_all(&lock).unwrap();
-    // The first one takes seconds for what takes the others none.
+    // The first download takes seconds, so another process starts its own meanwhile.
     stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(50)));
     let children: Vec<Child> = (0..8).map(|_| start(&stage)).collect();
     children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
@@ -119,7 +119,7 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
     stage.mock.heal();
     sweep().unwrap();
     stage.assert_clean();
-    // Every content arrived once: 20 weights, and what all steps share.
+    // Every content arrived once: 20 weights, and the files that all steps share.
     let distinct: BTreeSet<String> =
         pins.values().flat_map(|pin| &pin.files).map(|file| file.hash.to_string()).collect();
     assert_eq!(stage.blobs(), distinct.len());
@@ -127,7 +127,7 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
 
 #[test]
 fn a_full_disk_is_a_clean_error() {
-    // A limit on the size of files fails as a full disk does, in the middle of a write, and needs no rights.
+    // A limit on the size of files fails in the middle of a write, as a full disk does, and needs no privileges.
     for (name, kilobytes) in [("late", 2000), ("early", 64)] {
         let stage = Stage::new(&format!("hub-full-{name}"));
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
@@ -190,7 +190,7 @@ fn what_a_process_uses_another_does_not_evict() {
     let hub = stage.hub();
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
     let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
-    // Two rings are to one another what those of two processes are: they know each other by what lies in the cache.
+    // Two handles in one process behave as in two: they share nothing but the files in the cache.
     let (one, two) = (LruCache::open(&stage.cache(), budget).unwrap(), LruCache::open(&stage.cache(), budget).unwrap());
     let hold = one.hold(std::slice::from_ref(&path)).unwrap();
     let error = two.reserve(WEIGHTS).unwrap_err();
@@ -199,7 +199,7 @@ fn what_a_process_uses_another_does_not_evict() {
     drop(hold);
     let _room = two.reserve(WEIGHTS).unwrap();
     assert!(!path.exists());
-    // Whoever has the file open reads on.
+    // A file that is open can still be read.
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut open, &mut bytes).unwrap();
     assert_eq!(bytes, weights_body("step0").bytes());
@@ -213,7 +213,7 @@ fn an_eviction_that_was_killed_costs_no_second_fetch() {
     let stage = Stage::new("hub-evict-killed");
     let path = stage.fetch().unwrap();
     let blob = fs::canonicalize(&path).unwrap();
-    // As `evict` leaves it when it is killed after the first of its steps: the content has a name that says it is free.
+    // The state after a kill in the first step of `evict`: the content was renamed to a name that marks it as free.
     let name = format!("{}.free-0123456789abcdef-1-1-0.part", weights("step0").hash);
     fs::rename(&blob, blob.with_file_name(name)).unwrap();
     let before = stage.mock.seen().len();

@@ -1,5 +1,5 @@
-//! What the repository promises about itself: which crate may use which, and within a crate which module may import which;
-//! which files touch the world; how long files and lines get; and that what is generated is fresh.
+//! Rules of the repository: which crate may use which, and within a crate which module may import which; which files
+//! touch disk, network, environment or clock; how long files and lines may be; and that generated files are fresh.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -87,7 +87,8 @@ const EDGE: &[&str] = &[
 
 /// Lines a file may have before its unit tests.
 const LONGEST_FILE: usize = 300;
-/// Columns a line of Rust may have, comments and docs included. Markdown has no limit: its tables and links cannot be broken.
+/// Columns a line of Rust may have, comments and docs included. Markdown has no limit, since its tables and links
+/// cannot be broken.
 const LONGEST_LINE: usize = 120;
 
 #[test]
