@@ -58,8 +58,8 @@ const WINGS: [&str; 12] = [
     "terminal",
 ];
 
-/// Rooms that a crate may have, and how many of them may stand above one another.
-const MOST_ROOMS: usize = 18;
+/// Rooms that a crate may have, and how many of them may stand above one another. The wings bound those of `experiments`.
+const MOST_ROOMS: usize = 20;
 const MOST_FLOORS: usize = 9;
 
 /// Words that read as the name of a type in many places, so each may name one type of the workspace at most.
@@ -69,6 +69,7 @@ const SCARCE: [&str; 9] = ["Cell", "Family", "Interventions", "Kind", "Reading",
 const EDGE: &[&str] = &[
     "pythia-core/files/src/",
     "pythia-core/hub/src/",
+    "pythia-core/src/load.rs",
     "pythia-core/src/store/",
     "pythia-core/src/tokenizer.rs",
     "pythia-core/src/weights/map.rs",
@@ -139,7 +140,7 @@ fn rooms(folder: &str) -> Rooms {
 
 #[test]
 fn no_crate_has_a_ring_or_too_many_rooms() {
-    for folder in CRATES {
+    for folder in CRATES.iter().chain(&["tests"]) {
         let rooms = rooms(folder);
         let rings: Vec<_> = rooms.rings().into_iter().map(|ring| (rooms.among(&ring).join("\n"), ring)).collect();
         assert!(rings.is_empty(), "{folder}: these modules import each other: {rings:#?}");
