@@ -86,6 +86,8 @@ const EDGE: &[&str] = &[
     "experiments/src/terminal/",
 ];
 
+/// Bytes that all fixtures together may have.
+const LARGEST_FIXTURES: u64 = 3_000_000;
 /// Lines a file may have before its unit tests.
 const LONGEST_FILE: usize = 300;
 /// Columns a line of Rust may have, comments and docs included. Markdown has no limit, since its tables and links
@@ -244,6 +246,14 @@ fn files_stay_short() {
         .map(|(path, lines)| format!("{path}: {lines}"))
         .collect();
     assert!(long.is_empty(), "over {LONGEST_FILE} lines before the tests: {long:#?}");
+}
+
+#[test]
+fn fixtures_stay_small() {
+    let folder = place::fixtures();
+    let size = |path| std::fs::metadata(folder.join(path)).expect("a fixture can be read").len();
+    let bytes: u64 = place::files(&folder).into_iter().map(size).sum();
+    assert!(bytes <= LARGEST_FIXTURES, "tests/fixtures holds {bytes} bytes, more than {LARGEST_FIXTURES}");
 }
 
 #[test]
