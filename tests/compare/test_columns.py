@@ -18,7 +18,7 @@ TABLE = {
     "null": [0.5, 0.25, None, float("nan")],
     "value": [1.0, None, -0.0, 3.0],
 }
-METADATA = {"pythia.kind": "head_scores", "pythia.seed": "7", "pythia.key": "old", "pythia.donor_weights_hash": "{}"}
+METADATA = {"pythia.kind": "head_scores", "pythia.seed": "7", "pythia.config_hash": "old", "pythia.donor_weights_hash": "{}"}
 V4 = Path(__file__).with_name("renames_v4.json")
 
 
@@ -110,7 +110,8 @@ class Folders(unittest.TestCase):
         self.assertEqual(self.compare({"columns": {"*": {"null": "uniform"}}})[0], 0)
 
     def test_the_map_of_version_four(self):
-        after = {"pythia.kind": "head_scores", "pythia.seed": "7", "pythia.key": "new", "pythia.source_weights_hash": "{}"}
+        after = {"pythia.kind": "head_scores", "pythia.seed": "7", "pythia.config_hash": "new",
+                 "pythia.source_weights_hash": "{}"}
         self.write("after", lambda table: table.rename({"null": "uniform"}), after)
         code, said = self.compare(json.loads(V4.read_text(encoding="utf-8")))
         self.assertEqual(code, 0, said)
