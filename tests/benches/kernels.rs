@@ -1,5 +1,5 @@
-//! The elementwise kernels of a forward pass at the shapes of pythia-70m on 8 × 128 tokens, beside what the backend offers
-//! where it has the operation, and the decoding of half-precision weights.
+//! The elementwise kernels of a forward pass at the shapes of pythia-70m on 8 × 128 tokens, beside what the backend
+//! offers where it has the operation, and the decoding of half-precision weights.
 //!
 //! `cargo bench --workspace --bench kernels`
 

@@ -1,6 +1,7 @@
 //! The `pythia` binary.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::LazyLock,
@@ -9,12 +10,15 @@ use std::{
 
 use crate::place;
 
-/// Path of the release binary, built once per test process. The whole workspace is named so that its crates get the
-/// features they were tested with; otherwise Cargo would build the tensor library a second time.
-pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| {
+/// Path of the release binary, built once per run of the tests.
+pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(once_per_run("pythia", build)));
+
+/// Builds the binary. The whole workspace is named so that its crates get the features they were tested with; otherwise
+/// Cargo would build the tensor library a second time.
+fn build() -> String {
     let mut cargo = Command::new(env!("CARGO"));
-    // What Cargo tells a test about its package is not for the Cargo that the test starts: build scripts of dependencies watch
-    // these variables, and would be run again, with everything that is built on them.
+    // Build scripts of dependencies watch the variables that Cargo sets for a test. Handed on, they would cause a
+    // rebuild.
     let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_test)) {
         cargo.env_remove(name);
@@ -30,11 +34,29 @@ pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| {
     let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let binary = messages
         .filter(|message| message["target"]["name"] == "pythia")
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
+        .find_map(|message| message["executable"].as_str().map(str::to_owned));
     binary.expect("cargo says where the pythia binary is")
-});
+}
 
-/// What a finished command said.
+/// Calls `make` once for all tests of a run and returns its answer to each. `cargo nextest` runs every test in a
+/// process of its own; there the first process calls it, and the others wait and read the answer from a file.
+pub fn once_per_run(name: &str, make: impl FnOnce() -> String) -> String {
+    let Ok(run) = std::env::var("NEXTEST_RUN_ID") else { return make() };
+    let folder = place::scratches().join("runs");
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let path = folder.join(format!("{name}-{run}"));
+    let file = File::options().create(true).append(true).open(&path).expect("a file can be made");
+    file.lock().expect("a file can be locked");
+    let known = std::fs::read_to_string(&path).expect("a file can be read");
+    if known.is_empty() {
+        let made = make();
+        std::fs::write(&path, &made).expect("a file can be written");
+        return made;
+    }
+    known
+}
+
+/// Exit code and output of a command that ended.
 #[derive(Clone, Debug)]
 pub struct Said {
     /// Exit code; `None` when a signal ended it.
@@ -46,7 +68,7 @@ pub struct Said {
 }
 
 impl Said {
-    /// What it said.
+    /// That of a finished process.
     pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -84,7 +106,7 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Said {
     Said::of(pythia(folder).args(arguments).output().expect("the binary can be started"))
 }
 
-/// Starts `pythia` with these arguments and comes back at once.
+/// Starts `pythia` with these arguments and does not wait for it.
 pub fn start(folder: &Path, arguments: &[&str]) -> Child {
     let mut command = pythia(folder);
     command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -100,6 +122,18 @@ pub fn finish(child: Child) -> Said {
 pub fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
     assert!(status.expect("kill can be started").success());
+}
+
+/// Repeats an attempt to observe a running command until it succeeds. On a busy machine the command may end before it
+/// is observed; then `attempt` returns none. Its argument counts the attempts from 0.
+pub fn until_caught<T>(what: &str, attempt: impl FnMut(usize) -> Option<T>) -> T {
+    const ATTEMPTS: usize = 10;
+    (0..ATTEMPTS).find_map(attempt).unwrap_or_else(|| panic!("{what} ended too soon {ATTEMPTS} times"))
+}
+
+/// Whether a started command is still at work.
+pub fn is_running(child: &mut Child) -> bool {
+    child.try_wait().expect("a child can be asked").is_none()
 }
 
 /// Waits until `ready`, or fails after `limit`.

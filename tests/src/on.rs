@@ -1,12 +1,14 @@
-//! Where the model is tested.
+//! The device that models are tested on.
 
 use std::sync::OnceLock;
 
 use burn::tensor::Device;
 use pythia_core::device::{Backend, Compute, DeviceName};
 
-/// The device that `PYTHIA_TEST_DEVICE` names, else the CPU. One that is named and not there is a failure: a test that passes because
-/// it did not run says nothing.
+/// The device that `PYTHIA_TEST_DEVICE` names, else the CPU.
+///
+/// # Panics
+/// When the named device cannot be opened, so that no test passes by running elsewhere.
 pub fn compute() -> &'static Compute {
     static COMPUTE: OnceLock<Compute> = OnceLock::new();
     COMPUTE.get_or_init(|| {
@@ -21,7 +23,7 @@ pub fn device() -> Device {
     compute().device.clone()
 }
 
-/// Random cases to try: every shape compiles kernels of its own on a GPU.
+/// How many random cases to try. Fewer on a GPU, where every shape compiles kernels of its own.
 pub fn cases(on_the_cpu: u32) -> u32 {
     if compute().backend == Backend::Cpu { on_the_cpu } else { on_the_cpu.div_ceil(8) }
 }

@@ -1,6 +1,9 @@
-//! Where things lie.
+//! Paths of the repository, the fixtures and the goldens; scratch folders.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// The repository's root.
 pub fn root() -> PathBuf {
@@ -13,27 +16,27 @@ pub fn fixtures() -> PathBuf {
     root().join("tests/fixtures")
 }
 
-/// The folder of goldens: `PYTHIA_SHARED`, else `shared` beside the repository; `None` where there is none.
-pub fn shared() -> Option<PathBuf> {
-    let folder = match std::env::var_os("PYTHIA_SHARED") {
-        Some(folder) => PathBuf::from(folder),
-        None => root().join("../shared"),
-    };
-    folder.join("goldens").is_dir().then_some(folder)
-}
-
-/// [`shared`], and a line on standard output where it is absent.
-pub fn shared_or_say_so(test: &str) -> Option<PathBuf> {
-    let folder = shared();
-    if folder.is_none() {
-        println!("{test}: no folder of goldens (PYTHIA_SHARED), so only the committed fixtures were compared");
-    }
+/// The folder of TransformerLens goldens: `PYTHIA_SHARED`, else `shared` beside the repository.
+///
+/// # Panics
+/// When there is none. Tests that need it are ignored unless asked for.
+pub fn shared() -> PathBuf {
+    let folder = std::env::var_os("PYTHIA_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let there = folder.join("goldens").is_dir();
+    assert!(there, "{} holds no goldens; set PYTHIA_SHARED to a folder that does", folder.display());
     folder
 }
 
-/// An empty folder for one test, under the build's own scratch folder; `name` must be the test's alone.
+/// The folder that scratch folders lie in.
+pub(crate) fn scratches() -> PathBuf {
+    root().join("target/scratch")
+}
+
+/// An empty folder for one test. `name` must be the test's alone within its binary: binaries may run side by side.
 pub fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/scratch").join(name);
+    let binary = std::env::current_exe().expect("a test has a path");
+    let stem = binary.file_stem().and_then(|stem| stem.to_str()).expect("a test has a plain name");
+    let folder = scratches().join(stem.rsplit_once('-').map_or(stem, |(name, _)| name)).join(name);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).expect("an old scratch folder can be removed");
     }
@@ -56,8 +59,17 @@ pub fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Every file under `folder` with its bytes, by path relative to it.
-pub fn contents(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
-    let mut out = std::collections::BTreeMap::new();
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let with_bytes = |name: PathBuf| {
+        let bytes = std::fs::read(folder.join(&name)).expect("a file can be read");
+        (name, bytes)
+    };
+    files(folder).into_iter().map(with_bytes).collect()
+}
+
+/// Every file under `folder`, by path relative to it.
+pub fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut out = Vec::new();
     let mut left = vec![folder.to_path_buf()];
     while let Some(next) = left.pop() {
         for entry in std::fs::read_dir(&next).expect("the folder can be read") {
@@ -65,8 +77,7 @@ pub fn contents(folder: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
             if path.is_dir() {
                 left.push(path);
             } else {
-                let name = path.strip_prefix(folder).expect("it lies inside").to_path_buf();
-                out.insert(name, std::fs::read(&path).expect("a file can be read"));
+                out.push(path.strip_prefix(folder).expect("it lies inside").to_path_buf());
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Hooks that note what fired.
+//! Hooks that record what fired.
 
 use burn::tensor::Tensor;
 use pythia_hooks::{Activation, HookPoint, Hooks};
 
-/// Notes every firing of the points it wants, in order, and hands back what it got.
+/// Records every firing of the wanted points in order, and returns the activation unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     wanted: Vec<HookPoint>,
@@ -13,12 +13,12 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Looks at these points and changes nothing.
+    /// Records at these points.
     pub fn of(points: impl IntoIterator<Item = HookPoint>) -> Self {
         Recorder { wanted: points.into_iter().collect(), ..Default::default() }
     }
 
-    /// The same, but declares that it edits, and writes back a fresh copy of what it read.
+    /// As [`Recorder::of`], but declares that it edits, and returns a fresh copy of the activation.
     pub fn rewriting(points: impl IntoIterator<Item = HookPoint>) -> Self {
         Recorder { rewrites: true, ..Recorder::of(points) }
     }
@@ -43,7 +43,7 @@ impl Hooks for Recorder {
         if !self.rewrites {
             return value;
         }
-        // Through the host, so that what goes back shares neither memory nor strides with what was read.
+        // Through the host, so that the copy shares neither memory nor strides with the activation.
         let device = value.device();
         let dtype = value.dtype();
         Tensor::from_data(value.into_data(), (&device, dtype))

@@ -14,7 +14,8 @@ pub struct Source {
 }
 
 impl Source {
-    /// The lines before the file's unit tests, if it has some. A `mod name;` for tests kept in a file of their own ends nothing.
+    /// The lines before the file's inline unit tests. A `mod tests;` that declares tests in another file does not
+    /// count.
     pub fn before_tests(&self) -> impl Iterator<Item = &str> {
         let lines: Vec<&str> = self.text.lines().collect();
         let inline = |pair: &[&str]| pair[0].trim() == TESTS && pair[1].trim_end().ends_with('{');
@@ -36,7 +37,7 @@ impl Source {
     }
 }
 
-/// What stands before everything that is compiled for tests alone.
+/// The attribute of everything that is compiled for tests alone.
 const TESTS: &str = "#[cfg(test)]";
 
 /// Files that git tracks or would track, of the given endings, in order.
@@ -52,12 +53,13 @@ pub fn tracked(endings: &[&str]) -> Vec<Source> {
     found.into_iter().filter(wanted).map(|path| source(&root, &path)).collect()
 }
 
-/// Folders that hold no source: build output, results, and everything hidden but CI's.
+/// Lists the files of a folder and its subfolders, without build output, results, fixtures, and hidden folders but
+/// CI's.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("the repository can be read") {
         let path = entry.expect("its entries can be read").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-        let hidden = name.starts_with('.') && name != ".ci";
+        let hidden = name.starts_with('.') && ![".ci", ".config", ".github"].contains(&name.as_str());
         if hidden || ["target", "out", "data", "fixtures"].contains(&name.as_str()) {
             continue;
         }
@@ -71,10 +73,14 @@ fn source(root: &Path, path: &Path) -> Source {
     Source { path: name, text }
 }
 
-/// Source files of the crate in `folder`, without modules that are tests.
+/// Source files of the crate in `folder`, without modules that are tests and without crates that lie inside it.
 pub fn of_crate(folder: &str) -> Vec<Source> {
-    let prefix = format!("{folder}/src/");
-    let all: Vec<Source> = tracked(&["rs"]).into_iter().filter(|source| source.path.starts_with(&prefix)).collect();
+    without_tests(tracked(&["rs"]), &format!("{folder}/src/"))
+}
+
+/// The files under `prefix` that are compiled outside tests too.
+pub fn without_tests(all: Vec<Source>, prefix: &str) -> Vec<Source> {
+    let all: Vec<Source> = all.into_iter().filter(|source| source.path.starts_with(prefix)).collect();
     let tests: Vec<String> = all.iter().flat_map(Source::test_modules).collect();
     let is_test = |path: &str| {
         tests.iter().any(|module| path.strip_prefix(module.as_str()).is_some_and(|rest| rest.starts_with(['.', '/'])))

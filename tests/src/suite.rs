@@ -1,13 +1,17 @@
 //! A folder of checkpoints small enough to sweep in seconds, and experiments over it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use pythia_core::{
     config::{NeoxConfig, Rotary, Variant},
     weights,
 };
 
-use crate::{place, random};
+use crate::{command, place, random};
 
 /// The shape of every checkpoint of [`checkpoints`].
 pub fn config() -> NeoxConfig {
@@ -24,7 +28,7 @@ pub fn config() -> NeoxConfig {
     }
 }
 
-/// Tokens that one step of [`checkpoints`] stands for.
+/// Training tokens per step of [`checkpoints`].
 pub const TOKENS_PER_STEP: u32 = 2048;
 
 /// Writes `steps` checkpoints of different random weights into `folder`, in the hub's form, one folder per step.
@@ -80,8 +84,8 @@ pub const PROBES: [(&str, &str); 3] = [("head_scores", "value"), ("induction_los
 /// The folder of the table that every sweep writes besides its probes' own.
 pub const CHECKPOINTS: &str = "checkpoints";
 
-/// What lies in the results folder of `out`: path within it, and bytes.
-pub fn all_results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+/// Files in the results folder of `out`: path within it, and bytes.
+pub fn all_results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let all = place::contents(&out.join("results"));
     for path in all.keys() {
         assert_eq!(path.extension().and_then(|ending| ending.to_str()), Some("parquet"), "{}", path.display());
@@ -89,23 +93,48 @@ pub fn all_results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
     all
 }
 
-/// The tables of probes among them.
-pub fn results(out: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+/// [`all_results`] without the table of checkpoints.
+pub fn results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut results = all_results(out);
     results.retain(|path, _| !path.starts_with(CHECKPOINTS));
     results
 }
 
-/// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
-pub fn parts(folder: &Path) -> Vec<PathBuf> {
-    place::contents(folder).into_keys().map(|path| folder.join(path)).collect()
+/// Starts the sweep of `experiment.toml` three times and kills it after a quarter, a half and three quarters of the
+/// results. The files after a kill must be as in `whole`. None when a sweep ended before its kill.
+pub fn killed_thrice(folder: &Path, out: &str, whole: &BTreeMap<PathBuf, Vec<u8>>) -> Option<()> {
+    for part in 1..4 {
+        let mut child = command::start(folder, &["run", "experiment.toml", "--out", out]);
+        let enough = whole.len() * part / 4;
+        command::wait_until("a quarter of the sweep", PATIENCE, || {
+            count(&folder.join(out)) >= enough || !command::is_running(&mut child)
+        });
+        child.kill().expect("the child can be killed");
+        let ended = command::finish(child).code;
+        let left = results(&folder.join(out));
+        for (path, bytes) in &left {
+            assert_eq!(whole.get(path), Some(bytes), "{}", path.display());
+        }
+        if ended.is_some() || left.len() == whole.len() {
+            return None;
+        }
+    }
+    Some(())
 }
 
-/// How many files of probes' tables there are by now.
+/// How long a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
+pub fn parts(folder: &Path) -> Vec<PathBuf> {
+    place::files(folder).into_iter().map(|path| folder.join(path)).collect()
+}
+
+/// How many files [`results`] holds at this moment.
 pub fn count(out: &Path) -> usize {
     let results = out.join("results");
     if !results.is_dir() {
         return 0;
     }
-    place::contents(&results).keys().filter(|path| !path.starts_with(CHECKPOINTS)).count()
+    place::files(&results).iter().filter(|path| !path.starts_with(CHECKPOINTS)).count()
 }

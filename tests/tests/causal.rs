@@ -1,15 +1,14 @@
-//! Interventions through the command: six probes from the experiment file to their tables, two engines that agree, interruptions that
-//! leave no trace, pairs that are left out, and bad input of every kind.
+//! Interventions through the command: six probes from the experiment file to their tables, two engines that agree,
+//! interruptions that leave no trace, pairs that are left out, and bad input of every kind.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use polars::prelude::*;
 use pythia_tests::{
-    command::{self, Said, finish, run, start},
+    command::{self, Said, run},
     place, suite, tables,
 };
 
@@ -17,8 +16,6 @@ use pythia_tests::{
 const CELLS_FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const BAD_INPUT: i32 = 3;
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 const HEAD: &str = r#"name = "causal"
 seed = 7
@@ -87,7 +84,13 @@ metrics = ["logit_diff", "cross_entropy"]
         "interventions",
         r#"
 kind = "interventions"
-runs = { quiet = [{ hook = "z.1", heads = [3], positions = ["end"], edit = "zero" }], mean = [{ hook = "attn_out.0", edit = "mean" }], loud = [{ hook = "mlp_out.0", edit = "scale", factor = 2.0 }, { hook = "resid_pre.1", positions = ["end"], edit = "other" }] }
+[probe.runs]
+quiet = [{ hook = "z.1", heads = [3], positions = ["end"], edit = "zero" }]
+mean = [{ hook = "attn_out.0", edit = "mean" }]
+loud = [
+    { hook = "mlp_out.0", edit = "scale", factor = 2.0 },
+    { hook = "resid_pre.1", positions = ["end"], edit = "other" },
+]
 "#,
     ),
 ];
@@ -192,7 +195,7 @@ fn both_engines_give_the_same_numbers() {
     };
     run_as("cone", "engine = \"cone\"");
     run_as("naive", "engine = \"naive\"");
-    // So little memory that nothing can be batched.
+    // Too little memory to batch anything.
     run_as("little", "memory = \"1B\"");
     for name in folders() {
         let [cone, naive, little] = ["cone", "naive", "little"].map(|out| tables::read(&folder.join(out), &name));
@@ -232,7 +235,7 @@ struct Bound {
     raw: f64,
     /// To a difference of two of its values.
     delta: f64,
-    /// To the share of the way between two runs, where there is a way: (p − b) / (d − b) with an error of `raw` in each of the three.
+    /// To an effect, (p − b) / (d − b), with an error of `raw` in each of the three. None where d and b are equal.
     effect: Option<f64>,
 }
 
@@ -282,31 +285,21 @@ fn a_sweep_that_was_killed_and_robbed_ends_in_the_same_bytes() {
     sweep(&folder, "whole").ok();
     let whole = suite::results(&folder.join("whole"));
     assert_eq!(whole.len(), 2 * PROBES.len() * STEPS as usize);
-    let out = folder.join("broken");
-    let mut kills = 0;
-    for part in 1..4 {
-        let mut child = start(&folder, &["run", "experiment.toml", "--out", "broken"]);
-        let enough = whole.len() * part / 4;
-        command::wait_until("a quarter of the sweep", PATIENCE, || {
-            suite::count(&out) >= enough || child.try_wait().expect("the child can be asked").is_some()
-        });
-        child.kill().expect("the child can be killed");
-        kills += usize::from(finish(child).code.is_none());
-        for (path, bytes) in suite::results(&out) {
-            assert_eq!(whole.get(&path), Some(&bytes), "{}", path.display());
-        }
-    }
-    assert!(kills >= 2, "the sweep was too fast to be killed half-way");
-    sweep(&folder, "broken").ok();
-    assert_eq!(suite::results(&out), whole);
-    // One table of a probe and not the other, here this probe's and there that one's.
+    let out = command::until_caught("the sweep", |attempt| {
+        let out = format!("broken-{attempt}");
+        suite::killed_thrice(&folder, &out, &whole).map(|()| out)
+    });
+    sweep(&folder, &out).ok();
+    let broken = folder.join(&out);
+    assert_eq!(suite::results(&broken), whole);
+    // One of the two tables of a probe is missing, of different probes at different steps.
     let lost = ["ablation/tiny/step000003", "ablation_examples/tiny/step000005", "direct/tiny/step000003"];
     for name in lost.iter().chain(&["cross_checkpoint_examples/tiny/step000001", "steering/tiny/step000000"]) {
-        std::fs::remove_file(out.join("results").join(format!("{name}.parquet"))).expect("a result can be removed");
+        std::fs::remove_file(broken.join("results").join(format!("{name}.parquet"))).expect("a result can be removed");
     }
-    let said = sweep(&folder, "broken").ok();
+    let said = sweep(&folder, &out).ok();
     assert!(said.err.contains("4 cells done") && said.err.contains("20 were done before"), "{}", said.err);
-    assert_eq!(suite::results(&out), whole);
+    assert_eq!(suite::results(&broken), whole);
 }
 
 #[test]
@@ -351,7 +344,7 @@ fn pairs_that_are_left_out_are_counted_and_listed() {
         let counts = ["pairs_used", "pairs_dropped"].map(|key| metadata[key].as_str());
         assert_eq!(counts, ["2", "4"], "{}", part.display());
     }
-    // Where nothing is left out, nothing is said.
+    // No message when every pair is used.
     lines(&folder, &GOOD);
     let said = run(&folder, &["validate", "experiment.toml"]).ok();
     assert!(!said.err.contains("pairs used"), "{}", said.err);
@@ -363,7 +356,7 @@ fn results_of_another_file_of_pairs_are_not_mixed() {
     lines(&folder, &GOOD);
     sweep(&folder, "out").ok();
     let before = suite::results(&folder.join("out"));
-    // The same pairs in another order are another file.
+    // The order of the pairs is part of the file.
     lines(&folder, &[GOOD[1], GOOD[0]]);
     let said = sweep(&folder, "out").refused(&["made with other settings", "files.pairs.jsonl", "--fresh"]);
     assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
@@ -392,7 +385,7 @@ fn a_metric_that_is_undefined_on_a_pair_is_null_and_the_rest_goes_on() {
         // The two prompts differ in length, so that there is no other one to resample from.
         let resampled = |row: usize| name == "ablation" && tables::words(&summary, "method")[row] == "resample";
         let (metrics, n) = (tables::words(&summary, "metric"), tables::words(&summary, "n"));
-        // The last position of the longer prompt is one that the shorter one has not; places without a number are in both.
+        // The longer prompt has one position more than the shorter one; rows without a position count both prompts.
         let everywhere = |row: &usize| name == "interventions" || tables::words(&summary, "pos")[*row].is_empty();
         for row in (0..summary.height()).filter(everywhere) {
             let metric = &metrics[row];
@@ -432,7 +425,7 @@ fn a_donor_that_cannot_be_read_fails_its_own_probe_alone() {
 /// One probe with its pairs, and what a refusal of it must say.
 type Mistake = (&'static str, &'static [&'static str]);
 
-/// Settings that mean nothing, each with words of the message. The kind stands in line 9 of the file, its pairs in line 8.
+/// Invalid settings, each with words of the message. The kind is in line 9 of the file, its pairs in line 8.
 const MISTAKES: &[Mistake] = &[
     ("kind = \"activation_patching\"\nhooks = [\"z\"]\nheads = [\"4\"]", &["heads = [\"4\"]", "0 to 3", ":11:1"]),
     (
@@ -462,7 +455,8 @@ const MISTAKES: &[Mistake] = &[
         &["no head axis", "batch, pos, d_model", ":10:1"],
     ),
     (
-        "kind = \"interventions\"\nruns = { a = [{ hook = \"z\", edit = \"zero\" }, { hook = \"ln_final.hook_scale\", edit = \"zero\" }] }",
+        "kind = \"interventions\"\nruns = { a = [{ hook = \"z\", edit = \"zero\" }, \
+         { hook = \"ln_final.hook_scale\", edit = \"zero\" }] }",
         &["edit 2", "before any hook of the final layer norm", ":10:1"],
     ),
     (
@@ -483,7 +477,7 @@ const MISTAKES: &[Mistake] = &[
     ("kind = \"ablation\"\nmetrics = [\"logitdiff\"]", &["`logit_diff`", ":10:12"]),
 ];
 
-/// Sources of pairs that mean nothing.
+/// Invalid sources of pairs, each with words of the message.
 const NO_PAIRS: &[Mistake] = &[
     ("pairs = { task = \"induction\", m = 6 }", &["`m`", "`half_len`", ":8:31"]),
     ("pairs = { task = \"induction\", n = 0 }", &["n = 0", "at least 1", ":8:31"]),
@@ -496,7 +490,7 @@ const NO_PAIRS: &[Mistake] = &[
     ("", &["missing key `pairs`"]),
 ];
 
-/// Both commands refuse the experiment with these words, and write nothing.
+/// `validate` and `run` refuse the experiment with these words, and write nothing.
 fn refused(folder: &Path, text: &str, words: &[&str]) {
     write(folder, "experiment.toml", text);
     for arguments in [&["validate", "experiment.toml"][..], &["run", "experiment.toml", "--out", "out"]] {
@@ -560,12 +554,13 @@ fn tokenizer() -> String {
     let vocab: Vec<String> =
         ["\"<|endoftext|>\": 0".to_owned(), "\"Ġ\": 1".to_owned()].into_iter().chain(plain).chain(spaced).collect();
     let merges: Vec<String> = letters.iter().map(|letter| format!("\"Ġ {letter}\"")).collect();
+    let byte_level = r#"{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}"#;
     format!(
         r#"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-            "pre_tokenizer": {{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}},
-            "post_processor": null, "decoder": {{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true}},
-            "model": {{"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
-                       "fuse_unk": false, "byte_fallback": false, "vocab": {{{}}}, "merges": [{}]}}}}"#,
+            "pre_tokenizer": {byte_level}, "post_processor": null, "decoder": {byte_level},
+            "model": {{"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                       "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+                       "vocab": {{{}}}, "merges": [{}]}}}}"#,
         vocab.join(", "),
         merges.join(", ")
     )
@@ -580,7 +575,10 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
     lines(
         &folder,
         &[
-            r#"{"clean": "a b c", "corrupt": "a d c", "answer": " e", "wrong": [" f", " g"], "positions": {"second": 1}}"#,
+            concat!(
+                r#"{"clean": "a b c", "corrupt": "a d c", "answer": " e", "#,
+                r#""wrong": [" f", " g"], "positions": {"second": 1}}"#
+            ),
             r#"{"clean": "a b c", "corrupt": "a d c", "answer": " ef"}"#,
             r#"{"clean": "a b c", "corrupt": "a d", "answer": " e"}"#,
             r#"{"clean": "h b c", "corrupt": "a b c", "answer": " e", "wrong": " h", "positions": {"second": 1}}"#,
@@ -594,7 +592,7 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
     }
     let examples = tables::read(&folder.join("out"), "ablation_examples");
     assert_eq!(examples.column("prompt_id").unwrap().n_unique().unwrap(), 2);
-    // Where nothing is left, nothing runs.
+    // A run without a usable pair is refused.
     write(&folder, "experiment.toml", &experiment(["kind = \"ablation\""], FILE));
     lines(&folder, &[r#"{"clean": "a b", "corrupt": "a d", "answer": "ef"}"#]);
     let said =

@@ -1,5 +1,5 @@
-//! The `pythia` command on a GPU, or on a driver that stands in for one: the same numbers as on the CPU, the same bytes twice, and less
-//! at a time where its memory ends. Those tests are left to whoever has a device:
+//! The `pythia` command on a GPU, or on a driver that computes on the CPU: numbers as on the CPU, equal bytes in two
+//! runs, smaller batches when its memory runs out. These tests are ignored unless asked for:
 //! `cargo test --release --workspace --test gpu -- --include-ignored`.
 
 use std::path::Path;
@@ -79,7 +79,7 @@ fn agree(a: &Path, b: &Path, bar: f64) {
         let (a, b) = (tables::read(a, &folder), tables::read(b, &folder));
         assert_eq!((tables::names(&a), a.height()), (tables::names(&b), b.height()), "{folder}");
         let numbers = tables::numbers(&a);
-        // Effects are ratios of what else stands in the row; in a model that has learned nothing they divide by next to nothing.
+        // Effects are ratios of other columns. In an untrained model their denominators are near zero.
         for name in tables::names(&a).into_iter().filter(|name| !name.starts_with("effect")) {
             if !numbers.contains(&name) {
                 assert_eq!(tables::words(&a, &name), tables::words(&b, &name), "{folder}: {name}");
@@ -106,7 +106,7 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
     agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);
     sweep(&folder, "again", &["--device", "wgpu:0"]);
     assert_eq!(suite::all_results(&folder.join("gpu")), suite::all_results(&folder.join("again")));
-    // Results of two backends do not stand in one folder.
+    // Results of two backends are not mixed in one folder.
     run(&folder, &["run", "experiment.toml", "--out", "cpu", "--device", "gpu"]).refused(&["device", "--out DIR"]);
 }
 

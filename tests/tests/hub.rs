@@ -1,5 +1,5 @@
-//! The hub's client against a hub that misbehaves: whatever it does, the cache gets no bad content, nothing is written outside it, and
-//! there is a clear error or a successful retry.
+//! The hub's client against a hub that misbehaves: the cache gets no bad content, nothing is written outside it, and
+//! the client either fails with a clear error or retries with success.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use pythia_hub::{AnswerProblem, Hub, HubError, Lock, LockError, Settings, Token}
 use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, listed, repo, weights, weights_body};
 use pythia_tests::hub::{Body, Fault, MockFile, MockRepo, Seen, commit_of};
 
-/// In the path of every question for the weights of step0 to the second server.
+/// Part of the path of every request to the second server, which sends the bytes of weights.
 const AT_CDN: &str = "model.safetensors?X-";
 
 fn ranges(stage: &Stage) -> Vec<String> {
@@ -458,7 +458,7 @@ fn offline_opens_no_connection() {
     assert!(matches!(hub.fetch(&repo(), &commit, &file, &|_| ()), Err(HubError::Offline { .. })));
     assert!(matches!(hub.read_range(&repo(), &commit, &file, 0..5), Err(HubError::Offline { .. })));
     assert_eq!(stage.mock.accepted(), 0);
-    // What is there is there offline, too.
+    // Cached content can be used offline.
     stage.fetch().unwrap();
     let before = stage.mock.accepted();
     hub.fetch(&repo(), &commit, &file, &|_| ()).unwrap();
@@ -486,7 +486,7 @@ fn ranges_are_exact_or_an_error() {
         stage.mock.fault(AT_CDN, 1, fault);
         assert!(matches!(read(100..200), Err(HubError::Range { .. })));
     }
-    // Nothing of this is kept, and a file that is there is read from there.
+    // Ranges are not cached. A file in the cache is read from there.
     assert_eq!(stage.blobs() + stage.unfinished(), 0);
     stage.fetch().unwrap();
     let before = stage.mock.seen().len();
@@ -499,7 +499,8 @@ fn bad_content_that_is_there_already_is_replaced() {
     let stage = Stage::new("hub-damaged");
     let path = stage.fetch().unwrap();
     let blob = std::fs::canonicalize(&path).unwrap();
-    // Same size, other content, as a tool leaves it that checks nothing; then too short, as a crash leaves it.
+    // Content of the right size that is wrong, as a tool without checks leaves it; then too short, as a crash leaves
+    // it.
     for damage in [vec![0; WEIGHTS as usize], vec![0; 100]] {
         std::fs::remove_file(&blob).unwrap();
         std::fs::write(&blob, damage).unwrap();

@@ -1,14 +1,16 @@
-//! The cache that the hub's client fills: several processes at once, kills, a full disk, a small budget, and the Python client.
+//! The cache of the hub's client: several processes at once, kills, a full disk, a small budget, and the Python client.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pythia_hub::{Budget, Lock, LruCache, LruError};
+use pythia_tests::command::wait_until;
 use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, repo, weights, weights_body};
 use pythia_tests::hub::{Fault, MockRepo, commit_of};
+use pythia_tests::suite::PATIENCE;
 
 const HELPER: &str = env!("CARGO_BIN_EXE_mock-hub");
 const AT_CDN: &str = "model.safetensors?X-";
@@ -20,14 +22,6 @@ fn start(stage: &Stage) -> Child {
 
 fn succeed(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// Bytes in unfinished files.
@@ -54,10 +48,11 @@ fn processes_that_fetch_the_same_do_it_once() {
 #[test]
 fn processes_are_right_without_locks() {
     let stage = Stage::new("hub-lockless");
-    // Where the lock should be there is a folder: no process gets one.
+    // A folder in the place of the lock file: no process can lock it.
     let lock = stage.cache().join(format!(".locks/models--org--model/{}.lock", weights("step0").hash));
     fs::create_dir_all(&lock).unwrap();
-    stage.mock.fault(AT_CDN, usize::MAX, Fault::Drip(1 << 18, Duration::from_millis(20)));
+    // The first download takes seconds, so another process starts its own meanwhile.
+    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(50)));
     let children: Vec<Child> = (0..8).map(|_| start(&stage)).collect();
     children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
     assert!(stage.mock.count(AT_CDN) > 1, "this test is about processes that do the same twice");
@@ -68,9 +63,9 @@ fn processes_are_right_without_locks() {
 #[test]
 fn a_killed_fetch_is_continued_where_it_was() {
     let stage = Stage::new("hub-killed");
-    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(20)));
+    stage.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
     let mut child = start(&stage);
-    wait_until("a megabyte arrives", || unfinished_bytes(&stage) > 1 << 20);
+    wait_until("a megabyte arrives", PATIENCE, || unfinished_bytes(&stage) > 1 << 20);
     child.kill().unwrap();
     child.wait().unwrap();
     stage.assert_clean();
@@ -86,9 +81,9 @@ fn a_killed_fetch_is_continued_where_it_was() {
 #[test]
 fn a_killed_fetch_whose_bytes_were_damaged_begins_again() {
     let stage = Stage::new("hub-killed-damaged");
-    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(20)));
+    stage.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
     let mut child = start(&stage);
-    wait_until("something arrives", || unfinished_bytes(&stage) > 1 << 18);
+    wait_until("something arrives", PATIENCE, || unfinished_bytes(&stage) > 1 << 18);
     child.kill().unwrap();
     child.wait().unwrap();
     let blobs = stage.cache().join("models--org--model/blobs");
@@ -124,7 +119,7 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
     stage.mock.heal();
     sweep().unwrap();
     stage.assert_clean();
-    // Every content arrived once: 20 weights, and what all steps share.
+    // Every content arrived once: 20 weights, and the files that all steps share.
     let distinct: BTreeSet<String> =
         pins.values().flat_map(|pin| &pin.files).map(|file| file.hash.to_string()).collect();
     assert_eq!(stage.blobs(), distinct.len());
@@ -132,7 +127,7 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
 
 #[test]
 fn a_full_disk_is_a_clean_error() {
-    // A limit on the size of files fails as a full disk does, in the middle of a write, and needs no rights.
+    // A limit on the size of files fails in the middle of a write, as a full disk does, and needs no privileges.
     for (name, kilobytes) in [("late", 2000), ("early", 64)] {
         let stage = Stage::new(&format!("hub-full-{name}"));
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
@@ -150,19 +145,13 @@ fn a_full_disk_is_a_clean_error() {
     }
 }
 
-/// Needs the right to mount.
 #[test]
-#[ignore = "mounts a small file system"]
+#[ignore = "needs the right to mount a file system"]
 fn a_small_disk_is_a_clean_error() {
     let stage = Stage::new("hub-small-disk");
     fs::create_dir_all(stage.cache()).unwrap();
     let mount = ["-t", "tmpfs", "-o", "size=2m", "tmpfs"];
-    let mounted =
-        Command::new("mount").args(mount).arg(stage.cache()).output().is_ok_and(|output| output.status.success());
-    if !mounted {
-        println!("mounting is not allowed here");
-        return;
-    }
+    succeed(&Command::new("mount").args(mount).arg(stage.cache()).output().unwrap());
     let fetched = stage.fetch();
     let reserved = LruCache::open(&stage.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
     let unfinished = stage.unfinished();
@@ -201,7 +190,7 @@ fn what_a_process_uses_another_does_not_evict() {
     let hub = stage.hub();
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
     let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
-    // Two rings are to one another what those of two processes are: they know each other by what lies in the cache.
+    // Two handles in one process behave as in two: they share nothing but the files in the cache.
     let (one, two) = (LruCache::open(&stage.cache(), budget).unwrap(), LruCache::open(&stage.cache(), budget).unwrap());
     let hold = one.hold(std::slice::from_ref(&path)).unwrap();
     let error = two.reserve(WEIGHTS).unwrap_err();
@@ -210,7 +199,7 @@ fn what_a_process_uses_another_does_not_evict() {
     drop(hold);
     let _room = two.reserve(WEIGHTS).unwrap();
     assert!(!path.exists());
-    // Whoever has the file open reads on.
+    // A file that is open can still be read.
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut open, &mut bytes).unwrap();
     assert_eq!(bytes, weights_body("step0").bytes());
@@ -224,7 +213,7 @@ fn an_eviction_that_was_killed_costs_no_second_fetch() {
     let stage = Stage::new("hub-evict-killed");
     let path = stage.fetch().unwrap();
     let blob = fs::canonicalize(&path).unwrap();
-    // As `evict` leaves it when it is killed after the first of its steps: the content has a name that says it is free.
+    // The state after a kill in the first step of `evict`: the content was renamed to a name that marks it as free.
     let name = format!("{}.free-0123456789abcdef-1-1-0.part", weights("step0").hash);
     fs::rename(&blob, blob.with_file_name(name)).unwrap();
     let before = stage.mock.seen().len();
@@ -234,12 +223,9 @@ fn an_eviction_that_was_killed_costs_no_second_fetch() {
     stage.assert_clean();
 }
 
-/// The Python with the hub's client, from `PYTHIA_PYTHON`.
-fn python(stage: &Stage, script: &str) -> Option<String> {
-    let Some(python) = std::env::var_os("PYTHIA_PYTHON") else {
-        println!("PYTHIA_PYTHON is not set");
-        return None;
-    };
+/// What the Python with the hub's client, which `PYTHIA_PYTHON` names, prints.
+fn python(stage: &Stage, script: &str) -> String {
+    let python = std::env::var_os("PYTHIA_PYTHON").expect("set PYTHIA_PYTHON to a Python with huggingface_hub");
     let mut command = Command::new(python);
     command.args(["-c", script]).env("HF_ENDPOINT", stage.mock.endpoint()).env("HF_HUB_CACHE", stage.cache());
     command
@@ -248,8 +234,8 @@ fn python(stage: &Stage, script: &str) -> Option<String> {
         .env("HOME", &stage.dir)
         .env("HF_HUB_DISABLE_UPDATE_CHECK", "1");
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some(String::from_utf8(output.stdout).unwrap())
+    succeed(&output);
+    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -268,7 +254,7 @@ info = scan_cache_dir()
 [repo] = info.repos
 print(repo.repo_id, len(repo.revisions), repo.size_on_disk, sorted(repo.refs))
 ";
-    let Some(said) = python(&stage, script) else { return };
+    let said = python(&stage, script);
     let said: Vec<&str> = said.lines().collect();
     assert_eq!(fs::read(said[0]).unwrap(), weights_body("step0").bytes());
     assert!(Path::new(said[1]).ends_with(commit("step1").as_str()));
@@ -282,7 +268,7 @@ from huggingface_hub import scan_cache_dir
 [repo] = scan_cache_dir().repos
 print(sorted(repo.refs))
 ";
-    assert_eq!(python(&stage, script).unwrap().trim(), "['step1']");
+    assert_eq!(python(&stage, script).trim(), "['step1']");
 }
 
 #[test]
@@ -294,7 +280,7 @@ from huggingface_hub import hf_hub_download
 for name in ['config.json', 'model.safetensors', 'tokenizer.json']:
     print(hf_hub_download('org/model', name, revision='step0'))
 ";
-    let Some(said) = python(&stage, script) else { return };
+    let said = python(&stage, script);
     let before = stage.mock.count("model.safetensors");
     let path = stage.fetch().unwrap();
     assert_eq!(path.canonicalize().unwrap(), Path::new(said.lines().nth(1).unwrap()).canonicalize().unwrap());

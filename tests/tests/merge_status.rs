@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use polars::prelude::*;
 use pythia_tests::{
@@ -11,7 +10,6 @@ use pythia_tests::{
 };
 
 const STEPS: u32 = 12;
-const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A sweep of its own, in `out`.
 fn swept(name: &str) -> PathBuf {
@@ -135,18 +133,25 @@ fn standing(folder: &Path) -> serde_json::Value {
 fn a_status_follows_a_run_without_touching_it() {
     // Many steps, so that the sweep is still going on when it is asked for.
     let folder = suite::study("status-running", 20 * STEPS);
-    let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
-    command::wait_until("the first results", PATIENCE, || suite::count(&folder.join("out")) > 0);
-    let before = standing(&folder);
-    assert!(child.try_wait().expect("the child can be asked").is_none(), "the sweep was too fast to be looked at");
-    assert_eq!(before["name"], "tiny");
-    assert_eq!(before["cells"]["total"], 20 * STEPS);
-    assert_eq!(before["processes"][0]["pid"], child.id());
-    let watched = run(&folder, &["status", "out", "--watch", "0.1"]).ok();
-    finish(child).ok();
+    let watched = command::until_caught("the sweep", |_| {
+        if folder.join("out").exists() {
+            std::fs::remove_dir_all(folder.join("out")).expect("an earlier attempt can be removed");
+        }
+        let mut child = start(&folder, &["run", "experiment.toml", "--out", "out"]);
+        command::wait_until("the first results", suite::PATIENCE, || suite::count(&folder.join("out")) > 0);
+        let before = standing(&folder);
+        if !command::is_running(&mut child) {
+            return None;
+        }
+        assert_eq!(before["name"], "tiny");
+        assert_eq!(before["cells"]["total"], 20 * STEPS);
+        assert_eq!(before["processes"][0]["pid"], child.id());
+        let watched = run(&folder, &["status", "out", "--watch", "0.1"]).ok();
+        finish(child).ok();
+        watched.out.contains("running: process ").then_some(watched)
+    });
     let lines: Vec<&str> = watched.out.lines().collect();
     assert!(lines[0].starts_with("tiny: ") && lines[0].contains(" of 240 cells done ("), "{}", watched.out);
-    assert!(watched.out.contains("running: process "), "{}", watched.out);
     assert!(watched.out.contains("tiny: 240 of 240 cells done (100 %)\n  No run is active.\n"), "{}", watched.out);
     assert!(!watched.out.contains('\u{1b}'), "a pipe is no terminal");
     let after = standing(&folder);

@@ -1,5 +1,5 @@
-//! The demo's promise: in nano, trained from nothing, induction heads form, and the sweep shows when. Interventions then show what they
-//! are made of: a head that carries each token's predecessor into the keys of the heads that look for it.
+//! What the demo shows: induction heads form while nano is trained, and the sweep shows when. Interventions then show
+//! the circuit: a previous-token head of layer 0 writes into the keys of the heads of layer 1.
 //!
 //! Slow, because it trains: `cargo test --release --workspace --test nano -- --include-ignored`.
 
@@ -14,9 +14,11 @@ use pythia_tests::{command, place, suite, tables};
 
 /// The folder of the demo, which trains the suite; made once for all tests of this file.
 static DEMO: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = place::scratch("nano");
-    command::run(&folder, &["demo"]).ok();
-    folder
+    PathBuf::from(command::once_per_run("nano", || {
+        let folder = place::scratch("nano");
+        command::run(&folder, &["demo"]).ok();
+        folder.into_os_string().into_string().expect("a plain path")
+    }))
 });
 
 /// The last checkpoint.
@@ -96,7 +98,7 @@ fn previous_token_head() -> String {
     format!("0.{}", heads[best])
 }
 
-/// Runs a shipped experiment, which is one over all checkpoints, on three of them.
+/// Runs a shipped experiment on three of its 154 checkpoints.
 fn shipped(name: &str, more: &[String]) -> PathBuf {
     let file = place::root().join(format!("experiments/configs/{name}.toml"));
     let file = file.to_str().expect("a plain path");
@@ -125,7 +127,7 @@ fn the_answer_waits_where_it_stood_until_the_last_layer_fetches_it() {
     let accuracy = tables::rows(&stream, &[LAST, ("metric", "accuracy"), ("hook", "blocks.0.hook_resid_pre")]);
     let clean = tables::floats(&stream, "clean");
     assert!(accuracy.iter().all(|&row| clean[row].expect("a number") >= 0.9), "{:?}", clean[accuracy[0]]);
-    // What is patched into the last layer's input at the token after the match is the answer itself; at the end it is not there yet.
+    // At the token after the match, the last layer's input holds the answer; at the last position it does not yet.
     let wanted = |hook| [LAST, ("metric", "logit_diff"), ("hook", hook)];
     let (effects, hook) = (tables::floats(&stream, "effect"), "blocks.1.hook_resid_pre");
     let rows = tables::rows(&stream, &wanted(hook));
@@ -149,7 +151,7 @@ fn the_previous_token_head_costs_far_more_than_its_controls() {
     let (named, controls) = (lost(""), ["0", "1", "2"].map(lost));
     assert!(named < -0.25, "without {head}: {named}");
     assert!(controls.iter().all(|control| *control > named / 2.0), "without {head}: {named}, controls {controls:?}");
-    // The whole last layer: nothing is left that could look back.
+    // Without all heads of the last layer, no head can attend to the match.
     let each = tables::read(&out, "ablate_each");
     let whole = [&wanted[..], &[("hook", "blocks.1.attn.hook_z"), ("head", "")]].concat();
     let (base, changed) = (tables::value(&each, "base", &whole), tables::value(&each, "changed", &whole));
@@ -171,7 +173,7 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
     let found = (senders[best].as_str(), inputs[best].as_str(), receivers[best].as_str());
     assert_eq!(found, (previous_token_head().as_str(), "k", "1"), "effect {}", size(best));
     assert!(size(best) > 0.1, "{}", size(best));
-    // It is the keys that it needs, from whomever.
+    // Its effect through queries and values is smaller.
     for &row in last.iter().filter(|&&row| ["q", "v"].contains(&inputs[row].as_str())) {
         assert!(size(row).abs() < size(best), "{} into {}: {}", senders[row], inputs[row], size(row));
     }
@@ -182,7 +184,7 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
 }
 
 #[test]
-#[ignore = "trains for a minute or two; needs a GPU, or a driver that stands in for one"]
+#[ignore = "needs a GPU, or a driver that stands in for one; trains for a minute or two"]
 fn gpu_demo_comes_to_the_same_conclusions() {
     let said = command::run(&DEMO, &["demo", "--device", "gpu"]).ok();
     assert!(said.err.contains("computing on "), "{}", said.err);

@@ -37,7 +37,7 @@ fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
     let names = figures(&folder.join("out"));
     assert!(names.contains(&"head-scores-tiny-emergence.svg".to_owned()), "{names:?}");
     assert_eq!(names.iter().filter(|name| name.ends_with(".svg")).count() * 2, names.len(), "data for every figure");
-    // Made again, beside a figure of an earlier report whose results are gone, and beside what a person keeps there.
+    // Made again, beside a figure of an earlier report and beside a file of the user.
     for name in ["gone.svg", "gone.csv", "mine.svg"] {
         fs::write(folder.join("out/figures").join(name), "<svg/>").expect("write");
     }
@@ -50,7 +50,7 @@ fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
     let mut kept = names.clone();
     kept.push("mine.svg".into());
     kept.sort();
-    assert_eq!(figures(&folder.join("out")), kept, "what a person keeps there stays");
+    assert_eq!(figures(&folder.join("out")), kept, "files of the user stay");
     run(&folder, &["report", "out", "--out", "appendix/page.html"]).ok();
     assert!(fs::read(folder.join("appendix/page.html")).expect("a page") == page, "the same results, the same bytes");
     assert_eq!(figures(&folder.join("appendix")), names);
@@ -84,7 +84,8 @@ fn a_summary_is_for_people_and_for_machines() {
 #[test]
 fn a_query_prints_or_writes_its_answer() {
     let folder = swept("report-query");
-    let sql = "SELECT step, COUNT(*) AS n FROM head_scores WHERE score = 'induction' AND definition = 'strict' GROUP BY step ORDER BY step";
+    let sql = "SELECT step, COUNT(*) AS n FROM head_scores WHERE score = 'induction' AND definition = 'strict' \
+               GROUP BY step ORDER BY step";
     let said = run(&folder, &["query", "out", sql, "--rows", "3"]).ok();
     assert!(said.out.starts_with("3 of 12 rows\n"), "{}", said.out);
     let said = run(&folder, &["query", "out", sql, "--format", "csv"]).ok();
@@ -124,7 +125,9 @@ fn merged_tables_alone_are_as_good_as_their_parts() {
 #[test]
 fn published_curves_stand_beside_and_what_is_none_is_refused() {
     let folder = swept("report-published");
-    let csv = "model,step,num_fewshot,task,metric,value,stderr\npythia-70m,0,0,piqa,acc,0.5,0.01\npythia-70m,512,0,piqa,acc,0.6,0.01\n";
+    let csv = "model,step,num_fewshot,task,metric,value,stderr\n\
+               pythia-70m,0,0,piqa,acc,0.5,0.01\n\
+               pythia-70m,512,0,piqa,acc,0.6,0.01\n";
     fs::write(folder.join("evals.csv"), csv).expect("write");
     run(&folder, &["report", "out", "--with", "evals.csv"]).ok();
     let page = fs::read_to_string(folder.join("out/report.html")).expect("a page");
@@ -148,7 +151,7 @@ fn what_is_no_output_folder_and_what_is_damaged_is_named() {
         run(&folder, command).refused(&["step000000.parquet is not a readable Parquet file", "remedy:"]);
     }
     fs::write(&part, bytes).expect("write");
-    // Not only the first part is named. The sweep beside it is none of the report's business.
+    // A later part is named too. A sweep does not depend on whether a report can be written.
     let later = folder.join("out/results/induction_loss/tiny/step000007.parquet");
     let bytes = fs::read(&later).expect("a part");
     fs::write(&later, &bytes[..bytes.len() / 2]).expect("write");

@@ -77,12 +77,12 @@ fn a_sweep_over_the_hub_is_pinned_verified_and_equal_to_one_over_a_folder() {
     let said = run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
     assert!(said.err.contains("exp.lock.json") && said.err.contains("Slowest stage: "), "{}", said.err);
     assert_eq!(checkpoints(&folder.join("out"), "checkpoint_status"), ["ok"; 5]);
-    // Once more from the cache: the lock says everything, the hub is not asked.
+    // Once more from the cache: with the lock file and the cache, the hub is not asked.
     let asked = hub.accepted();
     run(&folder, &hub, &["run", "exp.toml", "--out", "again"]).ok();
     assert_eq!(hub.accepted(), asked);
     assert_eq!(suite::all_results(&folder.join("again")), suite::all_results(&folder.join("out")));
-    // Pinned and not in the cache: bytes are asked for, and nothing else.
+    // Pinned but not in the cache: only bytes are requested, no lists.
     std::fs::remove_dir_all(folder.join("cache")).unwrap();
     let listed = hub.count("/api/");
     run(&folder, &hub, &["run", "exp.toml", "--out", "third"]).ok();
@@ -167,7 +167,8 @@ fn equal_weights_in_a_folder_are_found_while_they_are_read() {
 #[test]
 fn a_list_of_defects_can_be_extended() {
     let folder = suite::study("known-bad", 3);
-    let list = r#"{"known_bad": [{"models": ["tiny"], "kind": "wrong_weights", "steps": [[1, 1]], "problem": "from another run", "source": "our notes"}]}"#;
+    let list = r#"{"known_bad": [{"models": ["tiny"], "kind": "wrong_weights", "steps": [[1, 1]],
+        "problem": "from another run", "source": "our notes"}]}"#;
     std::fs::write(folder.join("list.json"), list).unwrap();
     let list = ["--set", "known_bad='list.json'"];
     let run = |more: &[&str]| command::run(&folder, &[&["run", "experiment.toml"], more, &list].concat());
@@ -275,7 +276,7 @@ fn a_server_that_goes_away_ends_the_sweep_and_the_same_command_resumes_it() {
 fn a_byte_that_arrives_wrong_is_fetched_again() {
     let folder = experiment("hub-flip", &[0, 512]);
     let hub = MockHub::start(vec![model(&[(0, 1), (512, 2)])]);
-    // With a query it is the second server's, which sends the bytes; the first one only redirects.
+    // The second server's paths have a query. It sends the bytes; the first server only redirects.
     hub.fault("model.safetensors?", 1, Fault::Flip(1000));
     run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
     assert_eq!(hub.count("model.safetensors?"), 3, "two files, one of them twice");

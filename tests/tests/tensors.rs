@@ -111,7 +111,7 @@ fn checkpoints(folder: &Path, out: &str, column: &str) -> Vec<String> {
     tables::words(&tables::read(&folder.join(out), "checkpoints"), column)
 }
 
-/// Everything of parts of files that lies in the cache.
+/// Files of fetched tensors that are left in the cache.
 fn leftovers(folder: &Path) -> Vec<PathBuf> {
     place::contents(&folder.join("cache")).into_keys().filter(|path| path.starts_with(".pythia/parts")).collect()
 }
@@ -124,17 +124,17 @@ fn a_sweep_of_embeddings_fetches_the_embeddings() {
         run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
         assert_eq!(norms(&folder, "out"), of_folder(&folder), "{name}");
         let (bytes, least, all) = (served(&hub), 3 * 2 * EMBED, 3 * weights_of(0).len() as u64);
-        // Headers are a few kilobytes; here that is not little beside the tensors.
+        // Headers are a few kilobytes, which counts beside tensors as small as these.
         assert!(least < bytes && bytes < least + 3 * 8000 && bytes < all / 2, "{bytes} of {all}, at least {least}");
         let blobs = place::contents(&folder.join("cache"));
         assert!(!blobs.values().any(|bytes| bytes.len() > 8000), "no weights are in the cache: {:?}", blobs.keys());
         assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
-        // A part of a file has no published hash, and what was not read has no hash at all.
+        // Part of a file cannot be compared with a published hash, and unread tensors have none.
         assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["unverified"; 3]);
         assert_eq!(checkpoints(&folder, "out", "weights_hash"), [""; 3]);
         assert_eq!(checkpoints(&folder, "out", "embed_hash"), checkpoints(&folder, "here", "embed_hash"));
         assert!(checkpoints(&folder, "out", "embed_hash").iter().all(|hash| hash.len() == 64));
-        // Done is done.
+        // A second run has nothing to do.
         let asked = hub.accepted();
         assert!(run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok().err.contains("0 cells done"));
         assert_eq!(hub.accepted(), asked);
@@ -151,8 +151,9 @@ fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
     assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["ok"; 3]);
     assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
 
-    // A probe that runs the model needs everything, and then so does a resumed run without it.
-    let norms_and_losses = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'unembed.W_U'] }, { kind = 'token_loss', tokens = [[1, 2, 3]] }]";
+    // A probe that runs the model needs all weights. So does a resumed run in which only the other probe is left.
+    let norms_and_losses = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'unembed.W_U'] }, \
+                            { kind = 'token_loss', tokens = [[1, 2, 3]] }]";
     let mixed = ["--set", norms_and_losses];
     let folder = experiment("tensors-mixed");
     let hub = MockHub::start(vec![model(whole)]);
@@ -165,7 +166,7 @@ fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
     assert_eq!(suite::all_results(&folder.join("out")), before);
     assert_eq!(checkpoints(&folder, "out", "checkpoint_status"), ["ok"; 3]);
 
-    // What is in the cache whole is not fetched again, and is what its hash says.
+    // A file in the cache is not fetched again, and its hash is checked.
     let asked = served(&hub);
     run(&folder, &hub, &["run", "exp.toml", "--out", "alone"]).ok();
     assert_eq!((served(&hub), checkpoints(&folder, "alone", "checkpoint_status")), (asked, vec!["ok".to_owned(); 3]));
@@ -213,7 +214,8 @@ fn a_header_that_lies_ends_its_cell_and_leaves_nothing() {
 fn a_plan_counts_tensors_where_they_can_be_fetched() {
     let folder = experiment("tensors-plan");
     let hub = MockHub::start(vec![model(whole)]);
-    // A first run pins the steps and brings the configuration: these models have not the shape that their name was published with.
+    // A first run pins the steps and fetches the configuration: this model has another shape than the published one
+    // of its name.
     run(&folder, &hub, &["run", "exp.toml", "--limit", "1", "--out", "one"]).ok();
     let said = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
     let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();

@@ -1,84 +1,98 @@
-//! What the repository promises about itself: which crate may know which, which files touch the world, how long a
-//! file gets, and that what is generated is fresh.
+//! Rules of the repository: which crate may use which, and within a crate which module may import which; which files
+//! touch disk, network, environment or clock; how long files and lines may be; and that generated files are fresh.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
 };
 
-use pythia_hooks::{Presence, SITES, Site, SiteRow};
+use pythia_hooks::{Presence, SITES, SiteRow};
 use pythia_probes::ProbeSpec;
 use pythia_report::kinds::TableKind;
-use pythia_tests::{place, sources};
+use pythia_tests::{
+    place,
+    rooms::Rooms,
+    sources::{self, Source},
+    type_names,
+};
 
 /// Each crate with the crates of this workspace that it may use.
 const ARROWS: &[(&str, &[&str])] = &[
     ("pythia-hooks", &[]),
-    ("pythia-core", &["pythia-hooks"]),
     ("pythia-files", &[]),
     ("pythia-hub", &["pythia-files"]),
+    ("pythia-core", &["pythia-files", "pythia-hooks"]),
     ("pythia-probes", &["pythia-core", "pythia-hooks"]),
     ("pythia-report", &[]),
-    ("experiments", &["pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),
-    ("pythia-tests", &["experiments", "pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),
+    ("experiments", &["pythia-core", "pythia-files", "pythia-hooks", "pythia-hub", "pythia-probes", "pythia-report"]),
+    (
+        "pythia-tests",
+        &["experiments", "pythia-core", "pythia-files", "pythia-hooks", "pythia-hub", "pythia-probes", "pythia-report"],
+    ),
 ];
 
-/// The files that may touch disk, environment, network or clock.
+/// The folders of the crates that are not tests.
+const CRATES: [&str; 7] = [
+    "pythia-hooks",
+    "pythia-core/files",
+    "pythia-core/hub",
+    "pythia-core",
+    "pythia-probes",
+    "experiments/report",
+    "experiments",
+];
+
+/// The wings of `experiments` from top to bottom. A module may import from its own wing and from those below.
+const WINGS: [&str; 12] = [
+    "cli",
+    "nano",
+    "bench",
+    "results",
+    "sweep",
+    "plan",
+    "checkpoint",
+    "resolved",
+    "config",
+    "integrity",
+    "files",
+    "terminal",
+];
+
+/// Rooms that a crate may have, and how many of them may stand above one another. The wings bound those of `experiments`.
+const MOST_ROOMS: usize = 20;
+const MOST_FLOORS: usize = 9;
+
+/// Words that read as the name of a type in many places, so each may name one type of the workspace at most.
+const SCARCE: [&str; 9] = ["Cell", "Family", "Interventions", "Kind", "Reading", "Rows", "Sweep", "Weights", "Work"];
+
+/// What may touch disk, environment, network or clock: whole folders, which end in `/`, and single files.
 const EDGE: &[&str] = &[
-    "pythia-core/src/hub/clock.rs",
-    "pythia-core/src/hub/digest.rs",
-    "pythia-core/src/hub/fetch.rs",
-    "pythia-core/src/hub/http.rs",
-    "pythia-core/src/hub/ledger.rs",
-    "pythia-core/src/hub/owner.rs",
-    "pythia-core/src/hub/partial.rs",
-    "pythia-core/src/hub/place.rs",
-    "pythia-core/src/hub/receive.rs",
-    "pythia-core/src/hub/ring/claim.rs",
-    "pythia-core/src/hub/ring/evict.rs",
-    "pythia-core/src/hub/ring/mod.rs",
-    "pythia-core/src/hub/ring/room.rs",
-    "pythia-core/src/hub/ring/scan.rs",
-    "pythia-core/src/hub/settings.rs",
-    "pythia-core/src/hub/wait.rs",
-    "pythia-core/src/store/folder.rs",
-    "pythia-core/src/store/layout.rs",
+    "pythia-core/files/src/",
+    "pythia-core/hub/src/",
+    "pythia-core/src/load.rs",
+    "pythia-core/src/store/",
     "pythia-core/src/tokenizer.rs",
     "pythia-core/src/weights/map.rs",
-    "experiments/report/src/results/origin.rs",
-    "experiments/report/src/results/manifest.rs",
-    "experiments/report/src/results/scan.rs",
+    "experiments/report/src/results/",
     "experiments/src/bench/meter.rs",
-    "experiments/src/commands/activations.rs",
-    "experiments/src/commands/mod.rs",
-    "experiments/src/commands/report.rs",
-    "experiments/src/commands/status.rs",
-    "experiments/src/commands/validate.rs",
-    "experiments/src/curve.rs",
-    "experiments/src/disk.rs",
-    "experiments/src/folder.rs",
-    "experiments/src/inputs.rs",
-    "experiments/src/commands/cache.rs",
-    "experiments/src/journal.rs",
-    "experiments/src/library.rs",
-    "experiments/src/merge/part.rs",
+    "experiments/src/checkpoint/",
+    "experiments/src/cli/",
+    "experiments/src/config/input.rs",
+    "experiments/src/files/",
     "experiments/src/nano/folder.rs",
-    "experiments/src/place.rs",
-    "experiments/src/progress.rs",
-    "experiments/src/recorded.rs",
-    "experiments/src/sink.rs",
-    "experiments/src/shape.rs",
-    "experiments/src/shelves.rs",
-    "experiments/src/status/log.rs",
-    "experiments/src/status/process.rs",
-    "experiments/src/supply/parts.rs",
-    "experiments/src/supply/kept.rs",
-    "experiments/src/supply/ticker.rs",
+    "experiments/src/plan/disk.rs",
+    "experiments/src/results/",
     "experiments/src/sweep/timeline.rs",
+    "experiments/src/terminal/",
 ];
 
+/// Bytes that all fixtures together may have.
+const LARGEST_FIXTURES: u64 = 3_000_000;
 /// Lines a file may have before its unit tests.
 const LONGEST_FILE: usize = 300;
+/// Columns a line of Rust may have, comments and docs included. Markdown has no limit, since its tables and links
+/// cannot be broken.
+const LONGEST_LINE: usize = 120;
 
 #[test]
 fn crates_depend_downwards_only() {
@@ -108,19 +122,97 @@ fn only_the_edge_touches_the_world() {
     let worldly =
         ["std::fs", "std::env", "std::net", "std::time", "fs::", "env::", "SystemTime", "Instant", "Command::new"];
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments/report", "experiments"] {
-        for source in sources::of_crate(folder) {
-            let code = source.before_tests().find(|line| is_code(line) && worldly.iter().any(|word| says(line, word)));
-            if let Some(line) = code {
-                found.insert(source.path.clone(), line.trim().to_owned());
-            }
+    for source in CRATES.iter().flat_map(|folder| sources::of_crate(folder)) {
+        let code = source.before_tests().find(|line| is_code(line) && worldly.iter().any(|word| says(line, word)));
+        if let Some(line) = code {
+            found.insert(source.path.clone(), line.trim().to_owned());
         }
     }
-    let allowed: BTreeSet<&str> = EDGE.iter().copied().collect();
-    let strangers: Vec<_> = found.iter().filter(|(path, _)| !allowed.contains(path.as_str())).collect();
-    assert!(strangers.is_empty(), "these files touch the world and are not on the list: {strangers:#?}");
-    let idle: Vec<_> = EDGE.iter().filter(|path| !found.contains_key(**path)).collect();
-    assert!(idle.is_empty(), "these files are on the list and do not touch the world: {idle:?}");
+    let covers = |entry: &str, path: &str| if entry.ends_with('/') { path.starts_with(entry) } else { path == entry };
+    let unlisted: Vec<_> = found.iter().filter(|(path, _)| !EDGE.iter().any(|entry| covers(entry, path))).collect();
+    assert!(unlisted.is_empty(), "these files touch the world and are not on the list: {unlisted:#?}");
+    let idle: Vec<_> = EDGE.iter().filter(|entry| !found.keys().any(|path| covers(entry, path))).collect();
+    assert!(idle.is_empty(), "these entries of the list touch the world nowhere: {idle:?}");
+}
+
+fn rooms(folder: &str) -> Rooms {
+    let src = format!("{folder}/src");
+    Rooms::of(&sources::of_crate(folder), &src)
+}
+
+#[test]
+fn no_crate_has_a_ring_or_too_many_rooms() {
+    for folder in CRATES.iter().chain(&["tests"]) {
+        let rooms = rooms(folder);
+        let rings: Vec<_> = rooms.rings().into_iter().map(|ring| (rooms.among(&ring).join("\n"), ring)).collect();
+        assert!(rings.is_empty(), "{folder}: these modules import each other: {rings:#?}");
+        let (count, floors) = (rooms.names().len(), rooms.floors());
+        assert!(count <= MOST_ROOMS, "{folder}/src has {count} modules; group them in folders");
+        assert!(floors <= MOST_FLOORS, "{folder}/src has {floors} modules above one another");
+    }
+}
+
+#[test]
+fn no_wing_knows_one_above_it() {
+    let rooms = rooms("experiments");
+    let wings: BTreeSet<String> = WINGS.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(rooms.names(), &wings, "every module of experiments/src lies in a wing, and every wing needs a row");
+    let upward = rooms.upward(&WINGS);
+    assert!(upward.is_empty(), "these lines import from a wing above their own: {upward:#?}");
+}
+
+#[test]
+fn a_scarce_word_names_one_type() {
+    let all: Vec<Source> = CRATES.iter().flat_map(|folder| sources::of_crate(folder)).collect();
+    for word in SCARCE {
+        let found = type_names::definitions(&all, word);
+        assert!(found.len() <= 1, "{word} names more than one type: {found:#?}");
+    }
+}
+
+/// What an ignored test may need; its reason begins so. `.ci/run` leaves tests out by these words and says how many.
+const NEEDS: [&str; 7] = [
+    "needs PYTHIA_SHARED",
+    "needs PYTHIA_PYTHON",
+    "needs Chromium",
+    "needs a GPU",
+    "needs the right to mount",
+    "trains",
+    "writes",
+];
+
+#[test]
+fn ignored_tests_say_what_they_need() {
+    let gate = std::fs::read_to_string(place::root().join(".ci/run")).expect("the gate is committed");
+    for need in NEEDS.iter().filter_map(|need| need.strip_prefix("needs ")) {
+        assert!(gate.contains(&format!("leave_out \"{need}\"")), ".ci/run does not leave out what needs {need}");
+    }
+    let mut ignored = 0;
+    for source in sources::tracked(&["rs"]) {
+        let lines: Vec<&str> = source.text.lines().collect();
+        // Attributes only: this file has the word in a string.
+        for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("#[ignore")) {
+            let reason = line.split('"').nth(1).unwrap_or_default();
+            let place = format!("{}:{}: {line}", source.path, at + 1);
+            assert!(NEEDS.iter().any(|need| reason.starts_with(need)), "{place}: none of {NEEDS:?}");
+            assert!(
+                lines.get(at + 1).is_some_and(|next| next.contains("fn ")),
+                "{place}: .ci/run reads the name below"
+            );
+            ignored += 1;
+        }
+    }
+    assert!(ignored > 0, "no ignored test was found");
+}
+
+#[test]
+fn lines_of_rust_fit_a_page() {
+    for source in sources::tracked(&["rs"]) {
+        for (number, line) in source.text.lines().enumerate() {
+            let columns = line.chars().count();
+            assert!(columns <= LONGEST_LINE, "{}:{}: {columns} columns: {line}", source.path, number + 1);
+        }
+    }
 }
 
 fn is_code(line: &str) -> bool {
@@ -147,14 +239,21 @@ fn the_report_knows_every_probe() {
 
 #[test]
 fn files_stay_short() {
-    let crates = ["pythia-hooks", "pythia-core", "pythia-probes", "experiments/report", "experiments", "tests"];
-    let code = crates.iter().flat_map(|folder| sources::of_crate(folder));
+    let code = CRATES.iter().chain(&["tests"]).flat_map(|folder| sources::of_crate(folder));
     let long: Vec<String> = code
         .map(|source| (source.path.clone(), source.before_tests().count()))
         .filter(|(_, lines)| *lines > LONGEST_FILE)
         .map(|(path, lines)| format!("{path}: {lines}"))
         .collect();
     assert!(long.is_empty(), "over {LONGEST_FILE} lines before the tests: {long:#?}");
+}
+
+#[test]
+fn fixtures_stay_small() {
+    let folder = place::fixtures();
+    let size = |path| std::fs::metadata(folder.join(path)).expect("a fixture can be read").len();
+    let bytes: u64 = place::files(&folder).into_iter().map(size).sum();
+    assert!(bytes <= LARGEST_FIXTURES, "tests/fixtures holds {bytes} bytes, more than {LARGEST_FIXTURES}");
 }
 
 #[test]
@@ -233,18 +332,6 @@ fn when(row: &SiteRow) -> &'static str {
         Presence::WhenWanted => "if wanted",
         Presence::SequentialOnly => "sequential blocks",
     }
-}
-
-#[test]
-fn the_hook_table_is_whole() {
-    let table = table();
-    assert_eq!(table.lines().count(), SITES.len() + 2);
-    assert!(table.contains("| `blocks.{l}.attn.hook_z` | batch pos head d_head | always |"), "{table}");
-    assert!(table.contains(&format!("`{}`", Site::Embed.name())));
-    let readme = format!("a\n{}\nold\n{}\nb", MARKS[0], MARKS[1]);
-    let fresh = with_table(&readme).unwrap();
-    assert_eq!(with_table(&fresh).unwrap(), fresh, "rewriting twice changes nothing");
-    assert!(with_table("no marks").is_none());
 }
 
 #[test]

@@ -9,23 +9,23 @@ use sha2::{Digest, Sha256};
 
 const BLOCK: u64 = 1 << 20;
 
-/// A file's bytes, wherever they come from.
+/// A file's bytes: from memory, from disk, or computed.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// In memory.
+    /// Bytes in memory.
     Bytes(Vec<u8>),
     /// A file on disk.
     File {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Its bytes.
+        /// Its size in bytes.
         size: u64,
     },
-    /// A mebibyte of noise again and again, each time with its number in front.
+    /// Blocks of a mebibyte of noise, each with its number in front.
     Pattern {
-        /// Two patterns with different seeds differ.
+        /// Seed of the noise.
         seed: u64,
-        /// How many bytes.
+        /// Its size in bytes.
         size: u64,
     },
 }
@@ -36,7 +36,7 @@ impl Body {
         Ok(Self::File { path: path.to_owned(), size: path.metadata()?.len() })
     }
 
-    /// How many bytes.
+    /// Its size in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -64,12 +64,12 @@ impl Body {
         bytes
     }
 
-    /// SHA-256, as large files are known.
+    /// SHA-256 in hex, the hub's name for the content of a large file.
     pub fn sha256(&self) -> String {
         self.hash(Sha256::new())
     }
 
-    /// SHA-1 as git hashes blobs, as small files are known.
+    /// SHA-1 of git's blob in hex, the hub's name for the content of a small file.
     pub fn git_sha1(&self) -> String {
         self.hash(Sha1::new_with_prefix(format!("blob {}\0", self.size())))
     }

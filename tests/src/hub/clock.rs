@@ -1,4 +1,4 @@
-//! Time that passes when somebody waits, and takes none.
+//! A clock for tests: waits end at once and are counted.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

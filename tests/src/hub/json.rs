@@ -6,7 +6,10 @@ use super::{MockFile, MockRepo};
 
 /// `/api/models/ID/refs`.
 pub(super) fn refs(repo: &MockRepo) -> String {
-    let branch = |(name, commit): (&String, &String)| json!({"name": name, "ref": format!("refs/heads/{name}"), "targetCommit": commit});
+    let branch = |(name, commit): (&String, &String)| {
+        let full = format!("refs/heads/{name}");
+        json!({"name": name, "ref": full, "targetCommit": commit})
+    };
     let branches: Vec<Value> = repo.branches.iter().map(branch).collect();
     json!({"branches": branches, "tags": [], "converts": []}).to_string()
 }

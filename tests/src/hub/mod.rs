@@ -1,12 +1,13 @@
-//! A hub of our own on the loopback interface: it serves repositories as the public one does, counts what it is asked, and misbehaves
-//! on demand. Plain sockets and threads, since half-closed bodies, slow drips and lying headers are what no framework will send.
+//! A model hub on the loopback interface. It serves repositories as the public hub does, records requests, and
+//! misbehaves on demand. Plain sockets and threads, since no framework sends truncated bodies, slow drips and wrong
+//! headers.
 //!
 //! - [`Body`]: a file's bytes, from memory, from a file on disk, or computed from the offset;
 //! - [`MockRepo`]: branches, commits and files;
 //! - [`Fault`]: everything that can go wrong, one at a time;
 //! - [`MockHub`]: the server, and a second one on another port that it redirects large files to;
 //! - [`QuickClock`]: waits that take no time;
-//! - [`stage`]: a hub and a cache for one test.
+//! - [`stage`]: a hub and a cache for one test, with what must hold of the cache.
 
 mod body;
 mod clock;

@@ -23,7 +23,7 @@ pub struct MockFile {
 }
 
 impl MockFile {
-    /// A file that is listed as it is. Weights are known by SHA-256 and served from the second server, the rest by git's hash.
+    /// A file that is listed as it is: weights with their SHA-256, served by the second server, others with git's hash.
     pub fn new(name: &str, body: Body) -> Self {
         let large = [".safetensors", ".bin"].iter().any(|ending| name.ends_with(ending));
         let oid = if large { body.sha256() } else { body.git_sha1() };
@@ -61,8 +61,8 @@ impl MockRepo {
         self
     }
 
-    /// The folders of `dir` as branches, their files (one level, as checkpoints have them) as the branches' files; files that lie beside the
-    /// folders, such as a tokenizer, belong to every branch.
+    /// The folders of `dir` as branches with the files in them, without subfolders. Files beside the folders, such as
+    /// a tokenizer, belong to every branch.
     pub fn from_folder(name: &str, dir: &Path) -> io::Result<Self> {
         let mut repo = Self::new(name);
         let common = files_in(dir)?;

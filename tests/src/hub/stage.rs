@@ -1,4 +1,4 @@
-//! A mock hub, a cache beside it, and what must hold of both whatever goes wrong.
+//! A mock hub with a cache for one test, and the invariants that hold after every fault.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -97,7 +97,8 @@ fn contract(model: &GptNeoX, tokens: Tensor<2, Int>) {
     resumes_anywhere(model, tokens, &plain);
 }
 
-/// Each point fires once, in order, with the shape its row claims, and watching all of them leaves the logits as they are.
+/// Each point fires once, in order, with the shape its row claims, and watching all of them leaves the logits as they
+/// are.
 fn fires_once_in_order(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Reference) {
     let points = points_of(&model.model_shape());
     let [batch, length] = tokens.dims();

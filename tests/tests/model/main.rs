@@ -1,5 +1,5 @@
-//! The model, on the CPU or on the device that `PYTHIA_TEST_DEVICE` names: in one program, because a GPU's kernels are compiled anew
-//! in each.
+//! The model, on the CPU or on the device that `PYTHIA_TEST_DEVICE` names. One program, because every program
+//! compiles a GPU's kernels anew.
 
 mod halves;
 mod hook_contract;

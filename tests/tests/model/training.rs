@@ -11,7 +11,7 @@ fn updates(compute: &Compute, many: u32) -> (Vec<f32>, HostParams, HostParams) {
     let (mut losses, mut kept) = (Vec::new(), Vec::new());
     let mut keep = |step: u32, params: &HostParams| {
         kept.push(params.clone());
-        // What ends the training early is no divergence; there is no other error to give.
+        // The callback has no error of its own with which to end the training early.
         if step >= many { Err(Diverged { step, loss: 0.0 }) } else { Ok(()) }
     };
     let end = train(&Recipe::default(), &compute.device, &mut keep, &mut |tick| losses.push(tick.loss));
@@ -35,7 +35,8 @@ fn updates_are_those_of_the_cpu() {
     for (ours, expected) in ours.iter().zip(&expected) {
         assert!((ours - expected).abs() <= 1e-5 * expected, "{ours} {expected}");
     }
-    // Adam divides a gradient by its own size, so an entry whose gradient is nearly zero, as of the keys' biases, moves by rounding alone.
+    // Adam divides a gradient by its own size. Entries whose gradient is nearly zero, such as the keys' biases, move
+    // by rounding alone.
     for (param, tensor) in &expected_after {
         let moved = distance(&tensor.values, &before[param].values);
         let error = distance(&after[param].values, &tensor.values);
