@@ -48,6 +48,7 @@ const EDGE: &[&str] = &[
     "experiments/report/src/results/scan.rs",
     "experiments/src/bench/meter.rs",
     "experiments/src/commands/activations.rs",
+    "experiments/src/commands/migrate.rs",
     "experiments/src/commands/mod.rs",
     "experiments/src/commands/report.rs",
     "experiments/src/commands/status.rs",

@@ -24,6 +24,7 @@ pub mod demo;
 pub mod list;
 pub mod lock;
 pub mod merge;
+pub mod migrate;
 pub mod plan;
 pub mod query;
 pub mod report;
@@ -66,6 +67,7 @@ enum Command {
     Query(query::Args),
     Report(report::Args),
     Validate(validate::Args),
+    Migrate(migrate::Args),
     Verify(verify::Args),
     Status(status::Args),
     Merge(merge::Args),
@@ -89,6 +91,7 @@ impl Cli {
             Command::Query(args) => query::run(args),
             Command::Report(args) => report::run(args),
             Command::Validate(args) => validate::run(args),
+            Command::Migrate(args) => migrate::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Status(args) => status::run(args),
             Command::Merge(args) => merge::run(args),
@@ -196,8 +199,14 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// Prints to stdout what is meant for machines; a reader that goes away early is no failure.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints to stdout exactly these bytes.
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     use std::io::{ErrorKind, Write};
-    match writeln!(std::io::stdout(), "{text}") {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::Stdout(error)),
         _ => Ok(()),
     }

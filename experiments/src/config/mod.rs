@@ -6,6 +6,7 @@
 
 mod entry;
 mod located;
+mod migrate;
 mod overrides;
 mod probes;
 mod problem;
@@ -30,6 +31,7 @@ use crate::integrity::OnBad;
 
 pub use entry::{ProbeEntry, Settings, TableOf};
 pub use located::{ConfigErrors, Located};
+pub use migrate::{Change, Migrated, migrate};
 pub use problem::Problem;
 pub use schema::{json_schema, probe_keys};
 pub use sources::Sources;
