@@ -15,6 +15,8 @@ use pythia_tests::{place, sources};
 const ARROWS: &[(&str, &[&str])] = &[
     ("pythia-hooks", &[]),
     ("pythia-core", &["pythia-hooks"]),
+    ("pythia-files", &[]),
+    ("pythia-hub", &["pythia-files"]),
     ("pythia-probes", &["pythia-core", "pythia-hooks"]),
     ("pythia-report", &[]),
     ("experiments", &["pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),
@@ -48,7 +50,6 @@ const EDGE: &[&str] = &[
     "experiments/report/src/results/scan.rs",
     "experiments/src/bench/meter.rs",
     "experiments/src/commands/activations.rs",
-    "experiments/src/commands/migrate.rs",
     "experiments/src/commands/mod.rs",
     "experiments/src/commands/report.rs",
     "experiments/src/commands/status.rs",

@@ -32,29 +32,29 @@ const PROMPT_KEYS: [(&str, &str); 6] = [
 
 /// A key that has another spelling now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The line of the old key, counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// The old key.
-    pub old: &'static str,
+    pub(crate) old: &'static str,
     /// The dotted path that took its place within the probe.
-    pub new: String,
+    pub(crate) new: String,
 }
 
 /// An experiment file in today's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Migrated {
+pub(crate) struct Migrated {
     /// The whole text. Without changes it is the old one, byte for byte.
-    pub text: String,
+    pub(crate) text: String,
     /// What changed, in the order of the file.
-    pub changes: Vec<Change>,
+    pub(crate) changes: Vec<Change>,
 }
 
 /// Rewrites an experiment file; `name` is what messages call the text.
 ///
 /// # Errors
 /// A text that is no TOML, and every old key that stands beside the key that took its place.
-pub fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
+pub(crate) fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
     let sources = Sources::new(name, text);
     match edit_document(sources.file()) {
         Ok((edits, changes)) => Ok(Migrated { text: edits.apply(text), changes }),
