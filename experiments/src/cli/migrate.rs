@@ -12,8 +12,8 @@ use crate::terminal::say;
 
 /// Rewrite an experiment file that has old keys
 ///
-/// Prints the file with its old keys in today's spelling; comments, order and layout stay. What changed is said on stderr,
-/// line by line. A file without old keys comes out byte for byte. Values given with --set are not rewritten.
+/// Prints the file with its old keys in today's spelling; comments, order and layout stay. What changed is said on
+/// stderr, line by line. A file without old keys comes out byte for byte. Values given with --set are not rewritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

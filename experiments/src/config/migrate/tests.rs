@@ -78,9 +78,8 @@ exclude_bos = true # stays
 fn values_of_several_lines_are_kept_as_they_are() {
     let list = "[\n  \"a # b\", # first\n  '''c\n# d''',\n]";
     let old = format!("[[probe]]\nkind = 'logit_lens'\nprepend_bos = true\ntexts = {list} # two\n[other]\nbatch = 3\n");
-    let new = format!(
-        "[[probe]]\nkind = 'logit_lens'\n# two\nprompts = {{ prepend_bos = true, texts = {list} }}\n[other]\nbatch = 3\n"
-    );
+    let prompts = format!("prompts = {{ prepend_bos = true, texts = {list} }}");
+    let new = format!("[[probe]]\nkind = 'logit_lens'\n# two\n{prompts}\n[other]\nbatch = 3\n");
     assert_eq!(migrated(&old).0, new);
     // The last line of a text is no comment, whatever it begins with.
     let old = "[[probe]]\nkind = 'token_loss'\nbatch = 1\nname = '''\n# x'''\nhalf_len = 3\n";
