@@ -24,6 +24,7 @@ mod foreign;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod merge;
+pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod report;
@@ -68,6 +69,7 @@ enum Command {
     Query(query::Args),
     Report(report::Args),
     Validate(validate::Args),
+    Migrate(migrate::Args),
     Verify(verify::Args),
     Status(status::Args),
     Merge(merge::Args),
@@ -91,6 +93,7 @@ impl Cli {
             Command::Query(args) => query::run(args),
             Command::Report(args) => report::run(args),
             Command::Validate(args) => validate::run(args),
+            Command::Migrate(args) => migrate::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Status(args) => status::run(args),
             Command::Merge(args) => merge::run(args),
@@ -118,8 +121,14 @@ pub(crate) fn open_device(device: DeviceName, precision: Precision) -> Result<Ru
 
 /// Prints to stdout what is meant for machines; a reader that goes away early is no failure.
 fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(format!("{text}\n").as_bytes())
+}
+
+/// Prints to stdout exactly these bytes.
+fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     use std::io::{ErrorKind, Write};
-    match writeln!(std::io::stdout(), "{text}") {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::Stdout(error).into()),
         _ => Ok(()),
     }

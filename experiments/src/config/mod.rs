@@ -7,6 +7,7 @@
 mod entry;
 mod input;
 mod located;
+mod migrate;
 mod overrides;
 mod probes;
 mod problem;
@@ -33,6 +34,7 @@ pub(crate) use entry::{ProbeEntry, TableOf};
 pub(crate) use input::read_tokenizer;
 pub(crate) use input::{InputError, ModelInfoError, read_config, read_text};
 pub(crate) use located::{ConfigErrors, Located};
+pub(crate) use migrate::{Migrated, migrate};
 pub(crate) use problem::Problem;
 pub use schema::json_schema;
 pub(crate) use schema::probe_keys;

@@ -170,6 +170,14 @@ pub(crate) enum Problem {
         /// The model's nearest checkpoints, ascending.
         nearest: Vec<u32>,
     },
+    /// A key in its old spelling beside the key that took its place.
+    #[error("`{old}` is the old spelling of `{new}`, and this probe has both")]
+    BothSpellings {
+        /// The old key.
+        old: &'static str,
+        /// The dotted path of the new key.
+        new: String,
+    },
     /// A `--set` argument that is not `key=value`.
     #[error("`--set {argument}` is not KEY=VALUE")]
     NotAnOverride { argument: String },
@@ -195,6 +203,7 @@ impl Problem {
             Problem::UnknownKind { .. } => "no such probe".into(),
             Problem::DuplicateProbe { .. } | Problem::SharedFolder { .. } => "this one is the second".into(),
             Problem::NotACheckpoint { .. } => "not a checkpoint".into(),
+            Problem::BothSpellings { .. } => "old spelling".into(),
             _ => String::new(),
         }
     }
@@ -231,6 +240,9 @@ impl Problem {
             }
             Problem::NoStep { span: None, .. } => {
                 vec!["it is a single model without steps: write steps = \"all\"".into()]
+            }
+            Problem::BothSpellings { old, new } => {
+                vec![format!("say what is meant in `{new}`, and remove `{old}`")]
             }
             Problem::NotAnOverride { .. } => {
                 vec!["write for example --set seed=1 or --set probe.0.batch=4; values are TOML".into()]

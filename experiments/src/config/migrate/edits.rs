@@ -1,0 +1,130 @@
+//! Replacements of parts of a TOML text that leave the rest as it is.
+
+use std::ops::Range;
+
+/// An entry `key = value` in its old spelling.
+#[derive(Clone, Debug)]
+pub(super) struct OldEntry {
+    /// The old key.
+    pub(super) old: &'static str,
+    /// The new key.
+    pub(super) new: &'static str,
+    /// The table that the entry moves into, where it moves.
+    pub(super) within: Option<&'static str>,
+    /// The bytes of the key.
+    pub(super) key: Range<usize>,
+    /// The bytes of the value.
+    pub(super) value: Range<usize>,
+}
+
+impl OldEntry {
+    /// The dotted path of the new key.
+    pub(super) fn path(&self) -> String {
+        self.within.map_or(self.new.to_owned(), |table| format!("{table}.{}", self.new))
+    }
+}
+
+/// Replacements by the range of bytes that they take; no two ranges overlap.
+#[derive(Debug, Default)]
+pub(super) struct Edits(Vec<(Range<usize>, String)>);
+
+impl Edits {
+    /// Puts `new` in the place of these bytes.
+    pub(super) fn replace(&mut self, range: Range<usize>, new: impl Into<String>) {
+        self.0.push((range, new.into()));
+    }
+
+    /// The text with all replacements made.
+    pub(super) fn apply(mut self, text: &str) -> String {
+        self.0.sort_by_key(|(range, _)| (range.start, range.end));
+        let (mut out, mut done) = (String::with_capacity(text.len()), 0);
+        for (range, new) in self.0 {
+            out.push_str(&text[done..range.start]);
+            out.push_str(&new);
+            done = range.end;
+        }
+        out.push_str(&text[done..]);
+        out
+    }
+
+    /// Gathers the entries of one table into an inline table `name`, which takes the place of the first of them.
+    pub(super) fn gather(&mut self, text: &str, entries: &[OldEntry], name: &str, inline: bool) {
+        let Some((first, others)) = entries.split_first() else { return };
+        let fields: Vec<String> =
+            entries.iter().map(|entry| format!("{} = {}", entry.new, &text[entry.value.clone()])).collect();
+        self.replace(first.key.start..first.value.end, format!("{name} = {{ {} }}", fields.join(", ")));
+        if inline {
+            others.iter().for_each(|entry| self.remove_field(text, entry));
+        } else if !others.is_empty() {
+            self.remove_lines(text, first, others);
+        }
+    }
+
+    /// Removes an entry of an inline table that another one stands before, with one comma.
+    fn remove_field(&mut self, text: &str, entry: &OldEntry) {
+        let before = text[..entry.key.start].trim_end_matches([' ', '\t']);
+        // A comma on the same line is no part of a comment, or the key would be one too.
+        if let Some(before) = before.strip_suffix(',') {
+            return self.replace(before.len()..entry.value.end, "");
+        }
+        let after = text[entry.value.end..].trim_start_matches([' ', '\t']);
+        let after = after.strip_prefix(',').unwrap_or(after);
+        self.replace(entry.key.start..text.len() - after.len(), "");
+    }
+
+    /// Removes the lines of the entries after the first. All their comments, and that on the line of the first, are put
+    /// above the first: there they still stand beside what they explain.
+    fn remove_lines(&mut self, text: &str, first: &OldEntry, others: &[OldEntry]) {
+        let place = Lines::of(text, first);
+        let mut comments = place.comment(text);
+        for lines in others.iter().map(|entry| Lines::of(text, entry)) {
+            let above = comments_above(text, lines.start);
+            comments += &text[above..lines.start];
+            comments += &lines.comment(text);
+            self.replace(above..lines.end, "");
+        }
+        self.replace(place.start..place.start, comments);
+        self.replace(first.value.end..place.content_end, "");
+    }
+}
+
+/// The lines of an entry below a header. TOML allows nothing else on them but a comment at their end.
+#[derive(Debug)]
+struct Lines {
+    start: usize,
+    key: usize,
+    value_end: usize,
+    /// Where the last line's text ends, the comment included and the line break not.
+    content_end: usize,
+    end: usize,
+}
+
+impl Lines {
+    fn of(text: &str, entry: &OldEntry) -> Self {
+        let start = text[..entry.key.start].rfind('\n').map_or(0, |at| at + 1);
+        let end = text[entry.value.end..].find('\n').map_or(text.len(), |at| entry.value.end + at + 1);
+        let content_end = text[..end].trim_end_matches(['\n', '\r']).len();
+        Self { start, key: entry.key.start, value_end: entry.value.end, content_end, end }
+    }
+
+    /// The comment at the end as a line of its own, indented as the entry is; empty where there is none.
+    fn comment(&self, text: &str) -> String {
+        let comment = text[self.value_end..self.content_end].trim();
+        let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
+        if comment.is_empty() { String::new() } else { format!("{}{comment}{line_break}", &text[self.start..self.key]) }
+    }
+}
+
+/// Where the block of comments begins that ends right above the line at `start`; `start` itself where there is none.
+fn comments_above(text: &str, start: usize) -> usize {
+    let mut block = start;
+    for line in text[..start].split_inclusive('\n').rev() {
+        // The last line of a text of several lines may begin with `#`, but it ends the quotes.
+        let ends_quotes = line.contains("\"\"\"") || line.contains("'''");
+        if ends_quotes || !line.trim_start().starts_with('#') {
+            break;
+        }
+        block -= line.len();
+    }
+    block
+}
