@@ -9,7 +9,8 @@ use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
 use pythia_core::weights::{self, Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
-use pythia_probes::probes::head_scores::{Family, HeadScores};
+use pythia_probes::probes::head_scores::{HeadScores, ScoreFamily};
+use pythia_probes::prompts::PromptSource;
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
@@ -210,10 +211,8 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
 
 fn induction(model: &GptNeoX, sizes: Sizes) {
     let probe = HeadScores {
-        scores: vec![Family::Induction],
-        batch: sizes.batch,
-        half_len: HALF_LEN,
-        prepend_bos: Some(false),
+        scores: vec![ScoreFamily::Induction],
+        prompts: PromptSource { prepend_bos: Some(false), ..PromptSource::random(sizes.batch, HALF_LEN) },
         ..HeadScores::default()
     };
     let subject = Subject::new(model, model.config().vocab_size, false, BOS);

@@ -80,7 +80,7 @@ fn cell_json(study: &Study, cell: &Cell) -> Value {
         .iter()
         .map(|part| {
             let probe = &study.experiment.probes[part.probe];
-            let table = probe.spec.tables()[part.table];
+            let table = probe.spec.tables()[part.table].suffix;
             json!({ "probe": probe.name, "table": table, "file": part.file, "key": part.config.key(), "state": part.state })
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use pythia_core::tokenizer::Tokenizer;
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
 use super::draft::Draft;
 use super::phrase::{Lexicon, excerpt};

@@ -3,7 +3,7 @@
 use pythia_core::tokenizer::Tokenizer;
 use rand_chacha::ChaCha8Rng;
 
-use crate::prompts::{Domain, Vocabulary, generator};
+use crate::random::{Domain, Vocabulary, generator};
 
 use super::agreement::Agreement;
 use super::capitals::Capitals;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::prompts::{Vocabulary, below};
+use crate::random::{Vocabulary, below};
 
 use super::PairError;
 use super::draft::Draft;
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_shuffled_deck_has_every_order_equally_often() {
-        let mut rng = crate::prompts::generator(3, crate::prompts::Domain::PairsInduction, 0);
+        let mut rng = crate::random::generator(3, crate::random::Domain::PairsInduction, 0);
         let mut counts: BTreeMap<Vec<u32>, i32> = BTreeMap::new();
         for _ in 0..12_000 {
             *counts.entry(distinct(&mut rng, 4, 3)).or_default() += 1;

@@ -35,7 +35,7 @@ use pythia_core::tokenizer::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
 use file::Reading;
 use generate::Maker;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pythia_core::tokenizer::Tokenizer;
 use rand_chacha::ChaCha8Rng;
 
-use crate::prompts::below;
+use crate::random::below;
 
 use super::draft::Draft;
 use super::{PairError, Task};
@@ -175,7 +175,7 @@ fn next_slot(template: &str) -> Option<(&str, &str, &str)> {
 mod tests {
     use super::*;
     use crate::pairs::testing;
-    use crate::prompts::{Domain, generator};
+    use crate::random::{Domain, generator};
 
     #[test]
     fn templates_are_filled_and_say_where_each_word_ends() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_core::tokenizer::Tokenizer;
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
 use super::{Pair, PairSource, Task};
 

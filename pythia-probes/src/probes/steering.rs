@@ -16,8 +16,8 @@ use crate::families::causal::places::{self, ALL, Place, Positions};
 use crate::families::causal::{self, Causal, Running, sources};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::subject::Context;
 use crate::table::{self, ColumnKind};
 
@@ -240,8 +240,8 @@ impl Probe for Steering {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {
@@ -307,7 +307,7 @@ mod tests {
     use super::*;
     use crate::engine::Engine;
     use crate::families::causal::testing::{Fixture, assert_close, changed, floats, names, texts};
-    use crate::probes::spec::ProbeSpec;
+    use crate::probes::ProbeSpec;
 
     const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];
 

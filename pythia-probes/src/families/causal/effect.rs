@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::Direction;
 use super::places::Place;
 use crate::metric::Metric;
-use crate::prompts::{Domain, below, generator};
+use crate::random::{Domain, below, generator};
 use crate::table::{ColumnKind, OK, Table, TableValue, UNDEFINED, measured};
 
 /// Resamples of a bootstrap.

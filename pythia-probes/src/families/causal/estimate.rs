@@ -8,7 +8,7 @@ use super::paired_runs::{AT_ONCE, make_pairs};
 use crate::engine::{Change, Engine, IntervenedRun, Value, cone};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
-use crate::probes::spec::Estimate;
+use crate::probe::Estimate;
 use crate::subject::Context;
 
 /// Bytes of a float32.

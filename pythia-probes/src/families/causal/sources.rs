@@ -12,7 +12,7 @@ use super::places::{self, Positions};
 use crate::engine::{Run, SourceActivations};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
-use crate::prompts::{Domain, below, generator};
+use crate::random::{Domain, below, generator};
 use crate::subject::Files;
 
 /// Bytes that a number of a vector's file may take on average, its indentation included.

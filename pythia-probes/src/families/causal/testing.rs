@@ -11,8 +11,9 @@ use crate::engine::{Engine, IntervenedRun, Run, SourceActivations, Sweep, cone, 
 use crate::error::ProbeError;
 use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::ProbeSpec;
-use crate::run::{Answer, run};
+use crate::probe::Answer;
+use crate::probes::ProbeSpec;
+use crate::run::run;
 use crate::subject::{Files, Subject};
 use crate::table::{Column, Table};
 

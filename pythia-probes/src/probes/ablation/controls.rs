@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::targets::Set;
 use crate::error::ProbeError;
-use crate::prompts::{Domain, below, generator};
+use crate::random::{Domain, below, generator};
 
 /// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough others,
 /// all the others and some of its own where it has not. The first of many are those of few.

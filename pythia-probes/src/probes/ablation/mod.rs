@@ -23,8 +23,8 @@ use crate::families::causal::places::{self, ALL, EACH, Positions};
 use crate::families::causal::{self, Causal, Running, sources};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::subject::Context;
 
 /// The largest number of random sets beside each named one.
@@ -251,8 +251,8 @@ impl Probe for Ablation {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {

@@ -4,7 +4,7 @@ use pythia_hooks::{Activation, Region};
 use super::*;
 use crate::engine::Engine;
 use crate::families::causal::testing::{Fixture, assert_close, changed, floats, ints, names, texts};
-use crate::probes::spec::ProbeSpec;
+use crate::probes::ProbeSpec;
 
 const LENGTHS: [usize; 7] = [6, 8, 6, 6, 5, 8, 6];
 

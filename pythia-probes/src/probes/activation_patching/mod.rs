@@ -19,8 +19,8 @@ use crate::families::causal::places::{self, ALL, EACH, Place, Positions};
 use crate::families::causal::{self, Causal, Direction, Running};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::subject::Context;
 
 /// Activations of one prompt of a pair written into the run of the other (Meng et al. 2022; Heimersheim & Nanda 2024).
@@ -179,8 +179,8 @@ impl Probe for ActivationPatching {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {

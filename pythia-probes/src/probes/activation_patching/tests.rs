@@ -3,7 +3,7 @@ use burn::tensor::DType;
 use super::*;
 use crate::families::causal::testing::{Fixture, floats, ints, names, texts};
 use crate::pairs::PairError;
-use crate::probes::spec::ProbeSpec;
+use crate::probes::ProbeSpec;
 use crate::table::Table;
 
 const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];

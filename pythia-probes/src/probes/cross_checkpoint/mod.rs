@@ -21,9 +21,9 @@ use crate::families::causal::places::{self, ALL, EACH};
 use crate::families::causal::{self, Causal, Running};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::probes::activation_patching::ActivationPatching;
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
 use crate::subject::Context;
 
 /// Another checkpoint of the model in this one, on the same prompts: its activations written into this one's run, place by place,
@@ -149,8 +149,8 @@ impl Probe for CrossCheckpoint {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {

@@ -37,7 +37,7 @@ fn weights(words: &[&str]) -> CrossCheckpoint {
 }
 
 fn pairs() -> Vec<Pair> {
-    source().make(None, None, crate::prompts::Vocabulary { size: VOCAB, bos: 0 }, false, 5).expect("pairs").list
+    source().make(None, None, crate::random::Vocabulary { size: VOCAB, bos: 0 }, false, 5).expect("pairs").list
 }
 
 /// The logit differences of a plain run on the clean prompts.

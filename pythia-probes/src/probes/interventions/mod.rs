@@ -20,8 +20,8 @@ use crate::families::causal::paired_runs::{self, PairedRuns, Settings, Side};
 use crate::families::causal::{self, Causal, Running, sources};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::subject::Context;
 use crate::table::{self, ColumnKind};
 
@@ -186,8 +186,8 @@ impl Probe for Interventions {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {

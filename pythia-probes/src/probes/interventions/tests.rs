@@ -4,8 +4,8 @@ use pythia_hooks::{Axis, Site};
 use super::*;
 use crate::engine::Engine;
 use crate::families::causal::testing::{Fixture, assert_close, changed, floats, ints, names, texts};
+use crate::probes::ProbeSpec;
 use crate::probes::ablation::{Ablation, Method};
-use crate::probes::spec::ProbeSpec;
 
 const LENGTHS: [usize; 7] = [6, 8, 6, 6, 5, 8, 6];
 

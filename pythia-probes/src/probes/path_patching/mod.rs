@@ -25,8 +25,8 @@ use crate::families::causal::places::{self, ALL};
 use crate::families::causal::{self, Causal, Direction, Running};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
+use crate::probe::{Estimate, Probe};
 use crate::subject::Context;
 
 /// What one component sends to one other (Wang et al. 2022; Goldowsky-Dill et al. 2023), exactly: the sender takes its value of the
@@ -157,8 +157,8 @@ impl Probe for PathPatching {
         causal::estimate(self, context)
     }
 
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
+    fn tables(&self) -> &'static [crate::table::TableSpec] {
+        &Self::TABLES[..self.run.tables().len()]
     }
 
     fn files(&self) -> Vec<&Path> {
