@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::ProbeError;
-use crate::families::causal::{self, Causal};
+use crate::families::causal::{self, CausalProbe};
 use crate::families::reading::Reading;
 use crate::families::weights::WeightProbe;
 use crate::pairs::Pairs;
@@ -19,7 +19,7 @@ use crate::probes::attention_patterns::AttentionPatterns;
 use crate::probes::cross_checkpoint::CrossCheckpoint;
 use crate::probes::head_scores::HeadScores;
 use crate::probes::induction_loss::InductionLoss;
-use crate::probes::interventions::Interventions;
+use crate::probes::interventions::InterventionRuns;
 use crate::probes::logit_lens::LogitLens;
 use crate::probes::path_patching::PathPatching;
 use crate::probes::steering::Steering;
@@ -82,7 +82,7 @@ pub(crate) enum Family<'a> {
     /// Prompts → one pass over the model, shared with other probes → a table.
     Reading(&'a dyn Reading),
     /// Pairs of prompts → base runs, shared with other probes → intervened runs → tables.
-    Causal(&'a dyn Causal),
+    Causal(&'a dyn CausalProbe),
     /// Parameters, one by one and without a model → tables.
     Weights(&'a dyn WeightProbe),
 }
@@ -171,7 +171,7 @@ probes! {
         "what is lost where activations are replaced by zeros, means or those of other prompts: heads, layers, sets of heads";
     Steering(Steering): Causal, "steering",
         "a multiple of a vector, of a file or a difference of means, added to a place of the stream";
-    Interventions(Interventions): Causal, "interventions",
+    Interventions(InterventionRuns): Causal, "interventions",
         "edits of runs as the experiment file lists them: zero, scale, mean, other prompt, vector";
     WeightNorms(WeightNorms): Weights, "weight_norms",
         "size of parameters and of what each head has of them; reads weights alone, and of the files no others";
