@@ -42,8 +42,6 @@ pub mod families;
 mod goldens;
 pub mod loss;
 pub mod metric;
-#[cfg(all(test, feature = "wgpu"))]
-mod on_device;
 pub mod pairs;
 mod probe;
 pub mod probes;

@@ -189,10 +189,10 @@ impl ColumnSpec {
 pub(crate) mod columns {
     use super::ColumnSpec;
 
-    pub const PROMPT_ID: ColumnSpec = ColumnSpec::int("prompt_id", "index of the prompt, from 0");
-    pub const LAYER: ColumnSpec = ColumnSpec::int("layer", "index of the layer, from 0");
-    pub const HEAD: ColumnSpec = ColumnSpec::int("head", "index of the attention head in its layer, from 0");
-    pub const POS: ColumnSpec = ColumnSpec::int("pos", "position in the prompt, from 0, the BOS included");
+    pub const PROMPT_ID: ColumnSpec = ColumnSpec::int("prompt_id", "Index of the prompt, from 0");
+    pub const LAYER: ColumnSpec = ColumnSpec::int("layer", "Index of the layer, from 0");
+    pub const HEAD: ColumnSpec = ColumnSpec::int("head", "Index of the attention head in its layer, from 0");
+    pub const POS: ColumnSpec = ColumnSpec::int("pos", "Position in the prompt, from 0, the BOS included");
     pub const STATUS: ColumnSpec =
         ColumnSpec::text("status", "`ok`, or `undefined` where a number could not be computed and is null");
 }

@@ -2,7 +2,7 @@
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};
-use pythia_probes::engine::{IntervenedRun, Run, SourceActivations, Sweep, Value, cone};
+use pythia_probes::engine::{EngineInput, IntervenedRun, Replacement, Run, SourceActivations, cone};
 use pythia_probes::metric::{Metric, Question, Readout};
 
 use crate::failure::Failure;
@@ -40,7 +40,7 @@ impl Kind {
     }
 }
 
-/// One sweep; the floating-point operations of its cells come back.
+/// One sweep; the floating-point operations of its interventions come back.
 pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result<u64, Failure> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
@@ -51,8 +51,8 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
             row[at] = (row[at] + 1) % vocab;
         }
     }
-    let value = if kind == Kind::Ablation { Value::Zero } else { Value::Source(0) };
-    let cells: Vec<IntervenedRun> =
+    let value = if kind == Kind::Ablation { Replacement::Zero } else { Replacement::Source(0) };
+    let interventions: Vec<IntervenedRun> =
         kind.places(model, length).into_iter().map(|(point, region)| IntervenedRun::of(point, region, value)).collect();
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
@@ -68,8 +68,8 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
         Kind::Heads | Kind::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
     };
     let base = Run::of(model, corrupt, points)?;
-    let sweep = Sweep { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
-    let (scores, work) = cone::scores(&sweep, &cells)?;
+    let sweep = EngineInput { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
+    let (scores, work) = cone::scores(&sweep, &interventions)?;
     std::hint::black_box(scores);
     Ok(work.flops)
 }

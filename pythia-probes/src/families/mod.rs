@@ -19,7 +19,7 @@ pub(crate) enum ProbeFamily<'a> {
     /// Prompts → one pass over the model, shared with other probes → tables.
     Reading(&'a dyn reading::ReadingProbe),
     /// Pairs of prompts → base runs, shared with other probes → intervened runs → tables.
-    Causal(&'a dyn causal::Causal),
+    Causal(&'a dyn causal::CausalProbe),
     /// Parameters, one by one and without a model → tables.
     Weights(&'a dyn weights::WeightProbe),
 }

@@ -4,7 +4,7 @@ use burn::tensor::DType;
 
 use super::*;
 use crate::engine::Engine;
-use crate::families::causal::Running;
+use crate::families::causal::RunSettings;
 use crate::metric::Metric;
 use crate::pairs::PairSource;
 use crate::probes::ablation::{Ablation, Method};
@@ -30,7 +30,7 @@ fn ablated(golden: &Golden, hook: &str, method: Method, metric: Metric, engine: 
         hooks: vec![hook.to_owned()],
         methods: vec![method],
         metrics: vec![metric],
-        run: Running { engine, ..Running::default() },
+        run: RunSettings { engine, ..RunSettings::default() },
         ..Ablation::new(PairSource::file("pairs".into()))
     };
     let answer = run(&[ProbeSpec::Ablation(probe)], &subject, 0).remove(0).expect("the probe runs");

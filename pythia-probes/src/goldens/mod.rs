@@ -13,11 +13,13 @@ use pythia_core::model::GptNeoX;
 use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::families::reading::read_alone;
 use crate::probes::attention_patterns::AttentionPatterns;
-use crate::probes::head_scores::{Family, HeadScores, PatternReader};
+use crate::probes::head_scores::{HeadScores, ScoreFamily};
 use crate::probes::logit_lens::LogitLens;
 use crate::probes::token_loss::TokenLoss;
-use crate::prompts::{Prompts, Repeated, Vocabulary};
+use crate::prompts::{PromptSource, Prompts};
+use crate::random::Vocabulary;
 use crate::table::{Column, Table};
 use crate::{ProbeSpec, Subject, run};
 
@@ -119,11 +121,11 @@ impl Golden {
     /// The head scores of given rows of the form `[bos?] R R`.
     fn scores(&self, config: &HeadScores, rows: &[Vec<u32>]) -> Table {
         let bos = rows[0].len() % 2 == 1;
-        let layout = Repeated { batch: rows.len(), half_len: rows[0].len() / 2, repeats: 2, bos };
+        let layout = PromptSource { prepend_bos: Some(bos), ..PromptSource::random(rows.len(), rows[0].len() / 2) };
+        let config = HeadScores { prompts: layout, ..config.clone() };
         let prompts = Prompts::given(rows, false, self.vocabulary()).expect("ids are in range");
-        let mut reader = PatternReader::new(config, layout, &prompts);
-        self.model.observe(self.model.tokens(&prompts.padded()), &mut reader);
-        reader.finish(self.model.config().n_layers).expect("every layer reported")
+        let subject = Subject::new(&self.model, self.model.config().vocab_size, false, 0);
+        read_alone(&config, prompts, &subject).expect("every layer reported").remove(0)
     }
 
     fn compare(&self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
@@ -172,7 +174,7 @@ fn detectors_equal_transformer_lens() {
         ] {
             let config = HeadScores { exclude_bos, exclude_current, ..HeadScores::default() };
             let table = golden.scores(&config, rows);
-            for family in [Family::Induction, Family::PreviousToken, Family::DuplicateToken] {
+            for family in [ScoreFamily::Induction, ScoreFamily::PreviousToken, ScoreFamily::DuplicateToken] {
                 let score = family.name();
                 // TransformerLens rounds the second form to three decimals.
                 for (form, tolerance) in [("mul", TOLERANCE), ("abs", 5e-4 + TOLERANCE)] {
@@ -191,7 +193,7 @@ fn losses_equal_transformer_lens() {
         let vocab = golden.model.config().vocab_size;
         let subject = Subject::new(&golden.model, vocab, false, 0);
         for (tokens, key) in [("tokens.clean", "loss_per_token"), ("tokens.rep", "loss_per_token.rep")] {
-            let probe = TokenLoss { tokens: Some(golden.rows(tokens)), ..TokenLoss::default() };
+            let probe = TokenLoss { prompts: PromptSource::tokens(golden.rows(tokens)) };
             let table = run(&[ProbeSpec::TokenLoss(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
             let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
             let found: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
@@ -216,7 +218,7 @@ fn lens_equals(golden: &Golden, tolerance: f64) {
     rows.iter_mut().zip(&answers).for_each(|(row, answer)| row.push(answer[0]));
     let vocab = golden.model.config().vocab_size;
     let subject = Subject::new(&golden.model, vocab, false, 0);
-    let probe = LogitLens { tokens: Some(rows.clone()), ..LogitLens::default() };
+    let probe = LogitLens { prompts: PromptSource::tokens(rows.clone()) };
     let table = run(&[ProbeSpec::LogitLens(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
     let ints = |name| table.column(name).and_then(Column::ints).expect("whole numbers");
     let floats = |name| table.column(name).and_then(Column::floats).expect("numbers");
@@ -260,7 +262,7 @@ fn kept_patterns_equal_transformer_lens() {
     for golden in goldens() {
         let (config, rows) = (golden.model.config(), golden.rows("tokens.clean"));
         let subject = Subject::new(&golden.model, config.vocab_size, false, 0);
-        let probe = AttentionPatterns { tokens: Some(rows.clone()), ..AttentionPatterns::default() };
+        let probe = AttentionPatterns { prompts: PromptSource::tokens(rows.clone()), layers: None };
         let answer = run(&[ProbeSpec::AttentionPatterns(probe)], &subject, 0).remove(0);
         let table = answer.expect("the prompts fit").remove(0);
         let n = rows[0].len();

@@ -186,6 +186,12 @@ impl PairSource {
         Self { task: None, file: Some(file), n: default_n(), half_len: None }
     }
 
+    /// Two short pairs that need no tokenizer.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { n: 2, half_len: Some(4), ..Self::task(Task::Induction) }
+    }
+
     /// Refuses a source that can have no pairs, before anything is read.
     ///
     /// # Errors

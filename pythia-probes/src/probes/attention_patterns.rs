@@ -38,24 +38,27 @@ pub struct AttentionPatterns {
 }
 
 impl AttentionPatterns {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per prompt, head, query and key that the query can see",
+        doc: "A row per prompt, head, query and key that the query can see",
         columns: &[&[
             PROMPT_ID,
             LAYER,
             HEAD,
-            ColumnSpec::int("query", "position that attends, from 0, the BOS included"),
-            ColumnSpec::int("key", "position that is attended to, at most `query`"),
-            ColumnSpec::int("query_id", "token id at `query`"),
-            ColumnSpec::int("key_id", "token id at `key`"),
-            ColumnSpec::text("query_token", "text of the token at `query`; empty without a tokenizer"),
-            ColumnSpec::text("key_token", "text of the token at `key`; empty without a tokenizer"),
-            ColumnSpec::float("weight", "probability", "attention from `query` to `key`; those of a query add up to 1"),
+            ColumnSpec::int("query", "Position that attends, from 0, the BOS included"),
+            ColumnSpec::int("key", "Position that is attended to, at most `query`"),
+            ColumnSpec::int("query_id", "Token id at `query`"),
+            ColumnSpec::int("key_id", "Token id at `key`"),
+            ColumnSpec::text("query_token", "Text of the token at `query`; empty without a tokenizer"),
+            ColumnSpec::text("key_token", "Text of the token at `key`; empty without a tokenizer"),
+            ColumnSpec::float("weight", "probability", "Attention from `query` to `key`; those of a query add up to 1"),
             STATUS,
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { prompts: PromptSource::tokens([vec![3, 1, 4], vec![9, 2]]), layers: Some(vec![-1]) }
     }

@@ -45,9 +45,10 @@ pub struct InductionLoss {
 }
 
 impl InductionLoss {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per prompt and metric",
+        doc: "A row per prompt and metric",
         columns: &[&[
             PROMPT_ID,
             ColumnSpec::text(
@@ -57,12 +58,14 @@ impl InductionLoss {
             ColumnSpec::float(
                 "value",
                 "",
-                "value of the metric: losses and their difference in nats, ratio and accuracy without a unit",
+                "Value of the metric: losses and their difference in nats, ratio and accuracy without a unit",
             ),
             STATUS,
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { prompts: PromptSource::random(2, 6), ..Self::default() }
     }

@@ -8,7 +8,6 @@ mod spec;
 pub mod ablation;
 pub mod activation_patching;
 pub mod attention_patterns;
-mod causal_stubs;
 pub mod cross_checkpoint;
 pub mod head_scores;
 pub mod induction_loss;
@@ -42,7 +41,7 @@ probes! {
         "what is lost where activations are replaced by zeros, means or those of other prompts: heads, layers, sets of heads";
     Steering(steering::Steering): Causal, "steering",
         "a multiple of a vector, of a file or a difference of means, added to a place of the stream";
-    Interventions(interventions::Interventions): Causal, "interventions",
+    Interventions(interventions::InterventionRuns): Causal, "interventions",
         "edits of runs as the experiment file lists them: zero, scale, mean, other prompt, vector";
     WeightNorms(weight_norms::WeightNorms): Weights, "weight_norms",
         "size of parameters and of what each head has of them; reads weights alone, and of the files no others";

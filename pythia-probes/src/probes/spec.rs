@@ -41,7 +41,8 @@ macro_rules! probes {
                 &[$(ProbeKind { name: $name, doc: $doc, tables: <$config>::TABLES },)+];
 
             /// A small configuration of every kind, in that order.
-            pub fn examples() -> Vec<Self> {
+            #[cfg(test)]
+            pub(crate) fn examples() -> Vec<Self> {
                 vec![$(Self::$variant(<$config>::example()),)+]
             }
 
@@ -125,11 +126,7 @@ impl ProbeSpec {
     /// # Errors
     /// What [`check`](Self::check) says of the pairs.
     pub fn pairs(&self, context: &Context) -> Option<Result<Pairs, ProbeError>> {
-        let source = match self.family() {
-            ProbeFamily::Causal(probe) => Some(probe.pairs()),
-            family => family.probe().pair_source(),
-        };
-        source.map(|source| context.pairs(source))
+        self.family().probe().pair_source().map(|source| context.pairs(source))
     }
 
     /// The parameters that the probe reads, where it reads weights alone and is asked by [`run_on_weights`](crate::run_on_weights);

@@ -26,13 +26,14 @@ pub struct TokenLoss {
 }
 
 impl TokenLoss {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per token that another one stands before",
+        doc: "A row per token that another one stands before",
         columns: &[&[
             PROMPT_ID,
-            ColumnSpec::int("pos", "position of the token in the prompt, from 1, the BOS included"),
-            ColumnSpec::int("token_id", "id of the token"),
+            ColumnSpec::int("pos", "Position of the token in the prompt, from 1, the BOS included"),
+            ColumnSpec::int("token_id", "Id of the token"),
             ColumnSpec::float(
                 "loss",
                 "nats",
@@ -42,6 +43,8 @@ impl TokenLoss {
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { prompts: PromptSource::tokens([vec![3, 1, 4, 1, 5], vec![9, 2]]) }
     }

@@ -216,5 +216,11 @@ impl Hooks for Observer<'_> {
     }
 }
 
+/// The answer of one probe on prompts that are not its own.
+#[cfg(test)]
+pub(crate) fn read_alone(probe: &dyn ReadingProbe, prompts: Prompts, subject: &Subject) -> Result<Answer, ProbeError> {
+    pass(&[Member { index: 0, probe, input: prompts.into() }], subject, 0, 1).remove(0)
+}
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -94,29 +94,32 @@ impl Default for HeadScores {
 }
 
 impl HeadScores {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per head and definition of a score",
+        doc: "A row per head and definition of a score",
         columns: &[&[
             LAYER,
             HEAD,
             ColumnSpec::text(
                 "score",
-                "what the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, `bos_sink` \
+                "What the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, `bos_sink` \
                  (`first_token_sink` without a BOS)",
             ),
             ColumnSpec::text(
                 "definition",
-                "which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), `stripe`, \
+                "Which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), `stripe`, \
                  `tl_detect_mul`, `tl_detect_abs`, `prefix_sum`, `prefix_mean`, `strict`, `mask_mean`",
             ),
-            ColumnSpec::float("value", "", "the score, a mean over the prompts"),
-            ColumnSpec::float("uniform", "", "the same formula where each query attends evenly to all it can see"),
+            ColumnSpec::float("value", "", "The score, a mean over the prompts"),
+            ColumnSpec::float("uniform", "", "The same formula where each query attends evenly to all it can see"),
             ColumnSpec::float("value_minus_uniform", "", "`value` minus `uniform`"),
             STATUS,
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { prompts: PromptSource::random(2, 6), ..Self::default() }
     }

@@ -46,33 +46,36 @@ pub struct LogitLens {
 }
 
 impl LogitLens {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per prompt, depth and position",
+        doc: "A row per prompt, depth and position",
         columns: &[&[
             PROMPT_ID,
             ColumnSpec::int(
                 "layer",
-                "blocks that were run: 0 is the embedding alone, the last is the model's own output",
+                "Blocks that were run: 0 is the embedding alone, the last is the model's own output",
             ),
             POS,
-            ColumnSpec::int("token_id", "token id at `pos`"),
-            ColumnSpec::text("token", "its text; empty without a tokenizer"),
+            ColumnSpec::int("token_id", "Token id at `pos`"),
+            ColumnSpec::text("token", "Its text; empty without a tokenizer"),
             ColumnSpec::int(
                 "top_id",
-                "most likely next token, among those that are no padding; of equal ones the smallest id",
+                "Most likely next token, among those that are no padding; of equal ones the smallest id",
             ),
-            ColumnSpec::text("top_token", "its text; empty without a tokenizer"),
-            ColumnSpec::float("top_prob", "probability", "its probability, softmax over the whole unembedding"),
-            ColumnSpec::int("target_id", "the prompt's next token; null at its last position"),
-            ColumnSpec::text("target_token", "its text; empty without a tokenizer"),
-            ColumnSpec::float("target_prob", "probability", "its probability"),
-            ColumnSpec::int("target_rank", "number of tokens that are more likely; 0 for the most likely one"),
-            ColumnSpec::float("entropy", "nats", "entropy of the distribution over the next token"),
+            ColumnSpec::text("top_token", "Its text; empty without a tokenizer"),
+            ColumnSpec::float("top_prob", "probability", "Its probability, softmax over the whole unembedding"),
+            ColumnSpec::int("target_id", "The prompt's next token; null at its last position"),
+            ColumnSpec::text("target_token", "Its text; empty without a tokenizer"),
+            ColumnSpec::float("target_prob", "probability", "Its probability"),
+            ColumnSpec::int("target_rank", "Number of tokens that are more likely; 0 for the most likely one"),
+            ColumnSpec::float("entropy", "nats", "Entropy of the distribution over the next token"),
             STATUS,
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { prompts: PromptSource::tokens([vec![3, 1, 4], vec![9, 2]]) }
     }

@@ -40,21 +40,24 @@ impl Default for WeightNorms {
 }
 
 impl WeightNorms {
+    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "a row per parameter, and one per head where heads have parts of it",
+        doc: "A row per parameter, and one per head where heads have parts of it",
         columns: &[&[
             ColumnSpec::text("param", "TransformerLens name of the parameter"),
-            ColumnSpec::int("layer", "index of the layer, from 0; null outside of blocks"),
-            ColumnSpec::int("head", "index of the head whose part it is; null for the whole parameter"),
+            ColumnSpec::int("layer", "Index of the layer, from 0; null outside of blocks"),
+            ColumnSpec::int("head", "Index of the head whose part it is; null for the whole parameter"),
             ColumnSpec::float("norm", "", "Frobenius norm: root of the sum of squares"),
-            ColumnSpec::float("rms", "", "root of the mean square"),
-            ColumnSpec::float("mean", "", "mean of the values"),
-            ColumnSpec::float("max_abs", "", "largest magnitude"),
+            ColumnSpec::float("rms", "", "Root of the mean square"),
+            ColumnSpec::float("mean", "", "Mean of the values"),
+            ColumnSpec::float("max_abs", "", "Largest magnitude"),
             STATUS,
         ]],
     }];
 
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
     pub(crate) fn example() -> Self {
         Self { params: vec!["blocks.*.attn.W_O".into(), "ln_final.w".into()] }
     }

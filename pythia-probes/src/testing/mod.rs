@@ -1,5 +1,7 @@
 //! What the tests of probes share.
 
+pub(crate) mod causal;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
