@@ -212,7 +212,7 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
 fn induction(model: &GptNeoX, sizes: Sizes) {
     let probe = HeadScores {
         scores: vec![ScoreFamily::Induction],
-        prompts: PromptSource { prepend_bos: Some(false), ..PromptSource::random(sizes.batch, HALF_LEN) },
+        prompts: PromptSource::random(sizes.batch, HALF_LEN).with_bos(false),
         ..HeadScores::default()
     };
     let subject = Subject::new(model, model.config().vocab_size, false, BOS);

@@ -121,7 +121,7 @@ impl Golden {
     /// The head scores of given rows of the form `[bos?] R R`.
     fn scores(&self, config: &HeadScores, rows: &[Vec<u32>]) -> Table {
         let bos = rows[0].len() % 2 == 1;
-        let layout = PromptSource { prepend_bos: Some(bos), ..PromptSource::random(rows.len(), rows[0].len() / 2) };
+        let layout = PromptSource::random(rows.len(), rows[0].len() / 2).with_bos(bos);
         let config = HeadScores { prompts: layout, ..config.clone() };
         let prompts = Prompts::given(rows, false, self.vocabulary()).expect("ids are in range");
         let subject = Subject::new(&self.model, self.model.config().vocab_size, false, 0);

@@ -13,12 +13,11 @@ use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
 use crate::probe::{Answer, Estimate, Probe};
-use crate::prompts::{PromptSource, RandomSize, TokenTexts};
+use crate::prompts::{PromptSource, TokenTexts};
 use crate::subject::Context;
 use crate::table::columns::{HEAD, LAYER, PROMPT_ID, STATUS};
 use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, measured, refuse_too_many};
 
-const SIZE: RandomSize = RandomSize { n: 1, half_len: 12 };
 const PLACE: &str = "an attention pattern";
 
 /// Bytes of an entry at the peak: the entry itself, its row in the table, and the row once more on its way into a file.
@@ -32,7 +31,7 @@ const BYTES_PER_ENTRY: u64 = 400;
 pub struct AttentionPatterns {
     /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one of texts,
     /// tokens and file.
-    pub prompts: PromptSource,
+    pub prompts: PromptSource<1, 12>,
     /// Layers whose patterns are kept, from the end where they are negative; all where this is left out.
     pub layers: Option<Vec<i64>>,
 }
@@ -67,7 +66,7 @@ impl AttentionPatterns {
     fn rows(&self, context: &Context) -> Result<u64, ProbeError> {
         let layers = context.layers(self.layers.as_deref())?.len() as u64;
         let entries = |len: usize| (len as u64).saturating_mul(len as u64 + 1) / 2;
-        let of_head = self.prompts.lengths(SIZE, context)?.into_iter().map(entries).fold(0, u64::saturating_add);
+        let of_head = self.prompts.lengths(context)?.into_iter().map(entries).fold(0, u64::saturating_add);
         Ok(of_head.saturating_mul(layers).saturating_mul(context.config.n_heads as u64))
     }
 }
@@ -86,7 +85,7 @@ impl Probe for AttentionPatterns {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        self.prompts.size(SIZE, context)
+        self.prompts.size(context)
     }
 
     fn extra(&self, context: &Context) -> Estimate {
@@ -100,7 +99,7 @@ impl Probe for AttentionPatterns {
 
 impl ReadingProbe for AttentionPatterns {
     fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
-        self.prompts.prompts(SIZE, context).map(ReadingInput::from)
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
@@ -212,7 +211,7 @@ mod tests {
     use pythia_hooks::ActivationCache;
 
     use super::*;
-    use crate::prompts::Prompts;
+    use crate::prompts::{PromptKind, Prompts};
     use crate::testing::{letters, model};
     use crate::{Column, ProbeSpec, Subject, Table, run};
 
@@ -317,10 +316,8 @@ mod tests {
         let model = model(false);
         let context = Subject::new(&model, 21, true, 0).context(0);
         // 64 tokens: 2,080 entries of each of 4 heads.
-        let sized = |n| AttentionPatterns {
-            prompts: PromptSource { repeats: Some(1), ..PromptSource::random(n, 63) },
-            layers: None,
-        };
+        let sized =
+            |n| AttentionPatterns { prompts: PromptKind::Random { n, half_len: 63, repeats: 1 }.into(), layers: None };
         assert_eq!(sized(1923).check(&context), Ok(()));
         let error = ProbeError::TooManyRows { rows: 1924 * 8320, most: 16_000_000 };
         assert_eq!(sized(1924).check(&context), Err(error));

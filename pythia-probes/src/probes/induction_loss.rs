@@ -20,13 +20,12 @@ use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
 use crate::probe::{Answer, Probe};
-use crate::prompts::{PromptSource, Prompts, RandomSize, Repeated};
+use crate::prompts::{PromptSource, Prompts, Repeated};
 use crate::subject::Context;
 use crate::table::columns::{PROMPT_ID, STATUS};
 use crate::table::{ColumnSpec, Table, TableSpec, measured};
 
 const KIND: &str = "induction_loss";
-const SIZE: RandomSize = RandomSize { n: 8, half_len: 50 };
 /// Position of the late token of the in-context score of Olsson et al. 2022.
 const LATE: usize = 500;
 /// Position of the early one.
@@ -37,7 +36,7 @@ const EARLY: usize = 50;
 #[serde(default, deny_unknown_fields)]
 pub struct InductionLoss {
     /// The prompts, random tokens that stand there twice: `{ n = 8, half_len = 50 }` where nothing is said.
-    pub prompts: PromptSource,
+    pub prompts: PromptSource<8, 50>,
     /// Position of the late token of the in-context score; 500 where it is left out.
     pub late: Option<usize>,
     /// Position of the early token of the in-context score; 50 where it is left out.
@@ -72,7 +71,7 @@ impl InductionLoss {
 
     /// The prompts this probe runs on.
     fn layout(&self, prepend_bos: bool) -> Repeated {
-        self.prompts.layout(SIZE, prepend_bos)
+        self.prompts.layout(prepend_bos)
     }
 
     fn table(&self, losses: &[PromptLoss], prepend_bos: bool) -> Table {
@@ -116,8 +115,7 @@ impl Probe for InductionLoss {
     /// The default positions of the in-context score may lie outside a short sequence, and its value is undefined then.
     /// Positions that somebody chose may not.
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        self.prompts.repeats_only(SIZE, KIND, context)?;
-        let layout = self.layout(context.prepend_bos);
+        let layout = self.prompts.repeats_only(KIND, context)?;
         if layout.repeats != 2 {
             let allowed = "the losses are those of two halves, so it is 2".to_owned();
             let word = layout.repeats.to_string();
@@ -171,6 +169,7 @@ mod tests {
 
     use super::*;
     use crate::Subject;
+    use crate::prompts::PromptKind;
 
     /// Losses 1, 2, 3, … at the positions 1, 2, 3, …; every even position is a hit.
     fn rising(len: usize) -> PromptLoss {
@@ -208,7 +207,7 @@ mod tests {
         let context = Context { config: &config, ..Subject::new(&model, 21, true, 0).context(0) };
         assert_eq!(chosen.check(&context), Err(error));
         assert_eq!(InductionLoss { late: Some(100), ..chosen.clone() }.check(&context), Ok(()));
-        let thrice = PromptSource { repeats: Some(3), ..PromptSource::random(8, 5) };
+        let thrice = PromptKind::Random { n: 8, half_len: 5, repeats: 3 }.into();
         let error = InductionLoss { prompts: thrice, ..chosen }.check(&context).expect_err("two halves");
         assert_eq!(error.field(), Some("prompts.repeats"));
     }

@@ -9,12 +9,10 @@ use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
 use crate::probe::{Answer, Probe};
-use crate::prompts::{PromptSource, Prompts, RandomSize};
+use crate::prompts::{PromptSource, Prompts};
 use crate::subject::Context;
 use crate::table::columns::{PROMPT_ID, STATUS};
 use crate::table::{ColumnSpec, Table, TableSpec, measured};
-
-const SIZE: RandomSize = RandomSize { n: 8, half_len: 50 };
 
 /// The loss of every token, on random tokens that repeat or on prompts of your own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +20,7 @@ const SIZE: RandomSize = RandomSize { n: 8, half_len: 50 };
 pub struct TokenLoss {
     /// The prompts, at least two tokens each: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }` where nothing
     /// is said, or one of texts, tokens and file.
-    pub prompts: PromptSource,
+    pub prompts: PromptSource<8, 50>,
 }
 
 impl TokenLoss {
@@ -71,13 +69,13 @@ impl Probe for TokenLoss {
     }
 
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        let lengths = self.prompts.lengths(SIZE, context)?;
+        let lengths = self.prompts.lengths(context)?;
         let short = lengths.into_iter().enumerate().find(|(_, len)| *len < 2);
         short.map_or(Ok(()), |(prompt, len)| Err(ProbeError::PromptTooShort { prompt, len }))
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        self.prompts.size(SIZE, context)
+        self.prompts.size(context)
     }
 
     fn files(&self) -> Vec<&Path> {
@@ -87,7 +85,7 @@ impl Probe for TokenLoss {
 
 impl ReadingProbe for TokenLoss {
     fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
-        self.prompts.prompts(SIZE, context).map(ReadingInput::from)
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
@@ -114,6 +112,7 @@ impl Reader for TokenReader<'_> {
 mod tests {
     use super::*;
     use crate::Subject;
+    use crate::prompts::PromptKind;
     use crate::random::Vocabulary;
     use crate::testing::model;
 
@@ -136,14 +135,15 @@ mod tests {
     #[test]
     fn a_loss_needs_two_tokens() {
         let model = model(true);
-        let check =
-            |prompts: PromptSource, bos| TokenLoss { prompts }.check(&Subject::new(&model, 10, bos, 0).context(0));
+        let check = |prompts: PromptSource<8, 50>, bos| {
+            TokenLoss { prompts }.check(&Subject::new(&model, 10, bos, 0).context(0))
+        };
         let given = PromptSource::tokens([vec![1, 2], vec![3]]);
         assert_eq!(check(given.clone(), true), Ok(()));
         assert_eq!(check(given, false), Err(ProbeError::PromptTooShort { prompt: 1, len: 1 }));
         let foreign = ProbeError::IdOutOfVocab { prompt: 1, index: 0, id: 10, vocab: 10 };
         assert_eq!(check(PromptSource::tokens([vec![1, 2], vec![10]]), true), Err(foreign));
-        let one = PromptSource { repeats: Some(1), ..PromptSource::random(8, 1) };
+        let one = PromptKind::Random { n: 8, half_len: 1, repeats: 1 }.into();
         assert_eq!(check(one, false), Err(ProbeError::PromptTooShort { prompt: 0, len: 1 }));
     }
 }

@@ -7,7 +7,7 @@ use crate::error::ProbeError;
 
 /// A prompt as it is written.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum Line {
     /// `{"text": "…"}`
     Text(String),
     /// `{"tokens": [1, 2]}`
@@ -16,7 +16,7 @@ pub(super) enum Written {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Line {
+struct Fields {
     text: Option<String>,
     tokens: Option<Vec<u32>>,
 }
@@ -25,17 +25,17 @@ struct Line {
 ///
 /// # Errors
 /// A line that is no prompt, and more prompts than are run at once.
-pub(super) fn read(text: &str) -> Result<Vec<Written>, ProbeError> {
+pub(super) fn read(text: &str) -> Result<Vec<Line>, ProbeError> {
     let mut prompts = Vec::new();
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         if line.trim().is_empty() {
             continue;
         }
         let refused = |reason: String| ProbeError::PromptLine { line: index + 1, reason };
-        let Line { text, tokens } = serde_json::from_str(line).map_err(|error| refused(error.to_string()))?;
+        let Fields { text, tokens } = serde_json::from_str(line).map_err(|error| refused(error.to_string()))?;
         prompts.push(match (text, tokens) {
-            (Some(text), None) => Written::Text(text),
-            (None, Some(ids)) => Written::Tokens(ids),
+            (Some(text), None) => Line::Text(text),
+            (None, Some(ids)) => Line::Tokens(ids),
             _ => return Err(refused("a prompt has either `text` or `tokens`".to_owned())),
         });
         if prompts.len() > MAX_BATCH {
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_line_is_text_or_tokens_and_empty_lines_are_left_out() {
         let text = "\u{feff}{\"text\": \"cab\"}\r\n\n  \n{\"tokens\": [3, 1]}\n";
-        assert_eq!(read(text), Ok(vec![Written::Text("cab".into()), Written::Tokens(vec![3, 1])]));
+        assert_eq!(read(text), Ok(vec![Line::Text("cab".into()), Line::Tokens(vec![3, 1])]));
         assert_eq!(read("\n"), Ok(Vec::new()));
     }
 

@@ -13,8 +13,7 @@ use std::ops::Range;
 use crate::error::ProbeError;
 pub use crate::random::Vocabulary;
 use crate::random::{Domain, below, generator};
-pub use source::PromptSource;
-pub(crate) use source::RandomSize;
+pub use source::{PromptKind, PromptSource};
 pub(crate) use token_texts::TokenTexts;
 
 /// More random prompts than this are refused: they run as one batch.

@@ -115,19 +115,20 @@ fn a_probe_may_have_answers_a_seed_and_several_tables() {
 /// Holds the tables of every number of parts on `device` to those of one part on the CPU.
 pub(crate) fn agree(device: &Device, tolerance: f64) {
     let rows = [vec![3, 1, 4, 1, 5], vec![9, 2], vec![6, 5, 3, 5, 8, 9, 7, 9, 3], vec![2], vec![7, 1]];
-    let (random, given) = (PromptSource::random(7, 9), PromptSource::tokens(rows));
+    let [random, given] = [PromptSource::random(7, 9), PromptSource::tokens(rows.clone())];
+    let [few_random, few_given] = [PromptSource::random(7, 9), PromptSource::tokens(rows)];
     let random: [&dyn ReadingProbe; 6] = [
         &HeadScores { prompts: random.clone(), ..HeadScores::default() },
         &InductionLoss { prompts: random.clone(), ..InductionLoss::default() },
-        &TokenLoss { prompts: random.clone() },
-        &AttentionPatterns { prompts: random.clone(), layers: None },
-        &LogitLens { prompts: random },
+        &TokenLoss { prompts: random },
+        &AttentionPatterns { prompts: few_random.clone(), layers: None },
+        &LogitLens { prompts: few_random },
         &Attribution,
     ];
     let given: [&dyn ReadingProbe; 3] = [
-        &TokenLoss { prompts: given.clone() },
-        &AttentionPatterns { prompts: given.clone(), layers: None },
-        &LogitLens { prompts: given },
+        &TokenLoss { prompts: given },
+        &AttentionPatterns { prompts: few_given.clone(), layers: None },
+        &LogitLens { prompts: few_given },
     ];
     let model = |device| GptNeoX::from_params(config(), params(true), device, DType::F32);
     let (host, model) = (model(&Device::flex()), model(device));

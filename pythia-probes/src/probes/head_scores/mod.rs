@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::probe::Probe;
-use crate::prompts::{PromptSource, Prompts, RandomSize, Repeated};
+use crate::prompts::{PromptSource, Prompts, Repeated};
 use crate::subject::Context;
 use crate::table::columns::{HEAD, LAYER, STATUS};
 use crate::table::{ColumnSpec, TableSpec};
@@ -27,8 +27,6 @@ pub(crate) use on_device::tests::agree;
 use reader::PatternReader;
 
 const KIND: &str = "head_scores";
-const SIZE: RandomSize = RandomSize { n: 8, half_len: 50 };
-
 /// What a head may be scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -75,7 +73,7 @@ pub struct HeadScores {
     pub scores: Vec<ScoreFamily>,
     /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every value is a
     /// mean over them.
-    pub prompts: PromptSource,
+    pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
     pub exclude_bos: bool,
     /// Leave attention to the current token out of the `tl_detect` definitions (TransformerLens: `exclude_current_token`).
@@ -126,7 +124,7 @@ impl HeadScores {
 
     /// The prompts this probe runs on.
     fn layout(&self, prepend_bos: bool) -> Repeated {
-        self.prompts.layout(SIZE, prepend_bos)
+        self.prompts.layout(prepend_bos)
     }
 
     /// What the `tl_detect` definitions leave out.
@@ -145,7 +143,7 @@ impl Probe for HeadScores {
     }
 
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        self.prompts.repeats_only(SIZE, KIND, context)?;
+        self.prompts.repeats_only(KIND, context)?;
         if self.scores.is_empty() {
             return Err(ProbeError::Empty { field: "scores" });
         }

@@ -23,12 +23,11 @@ use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::{POSITIONS_AT_A_TIME, PromptLoss};
 use crate::probe::{Answer, Estimate, Probe};
-use crate::prompts::{PromptSource, RandomSize, TokenTexts};
+use crate::prompts::{PromptSource, TokenTexts};
 use crate::subject::{Context, Subject};
 use crate::table::columns::{POS, PROMPT_ID, STATUS};
 use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, UNDEFINED, measured, refuse_too_many};
 
-const SIZE: RandomSize = RandomSize { n: 1, half_len: 12 };
 const PLACE: &str = "the logits of the lens";
 
 /// Bytes of a row of the table, once as it is and once on its way into a file.
@@ -42,7 +41,7 @@ const BYTES_PER_ROW: u64 = 500;
 pub struct LogitLens {
     /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one of texts,
     /// tokens and file.
-    pub prompts: PromptSource,
+    pub prompts: PromptSource<1, 12>,
 }
 
 impl LogitLens {
@@ -82,14 +81,14 @@ impl LogitLens {
 
     /// Rows of the table: a row per token and depth.
     fn rows(&self, context: &Context) -> Result<u64, ProbeError> {
-        let lengths = self.prompts.lengths(SIZE, context)?;
+        let lengths = self.prompts.lengths(context)?;
         let tokens = lengths.into_iter().fold(0, |sum: u64, len| sum.saturating_add(len as u64));
         Ok(tokens.saturating_mul(context.config.n_layers as u64 + 1))
     }
 
     /// Positions whose streams are kept, padding included.
     fn streams(&self, context: &Context) -> u64 {
-        let (batch, len) = self.prompts.size(SIZE, context);
+        let (batch, len) = self.prompts.size(context);
         (batch as u64).saturating_mul(len as u64).saturating_mul(context.config.n_layers as u64 + 1)
     }
 }
@@ -108,7 +107,7 @@ impl Probe for LogitLens {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        self.prompts.size(SIZE, context)
+        self.prompts.size(context)
     }
 
     /// The pass counts one unembedding of every token, and keeps no stream.
@@ -129,7 +128,7 @@ impl Probe for LogitLens {
 
 impl ReadingProbe for LogitLens {
     fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
-        self.prompts.prompts(SIZE, context).map(ReadingInput::from)
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {

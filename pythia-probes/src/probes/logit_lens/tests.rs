@@ -5,6 +5,7 @@ use pythia_hooks::ActivationCache;
 
 use super::*;
 use crate::probes::token_loss::TokenLoss;
+use crate::prompts::PromptKind;
 use crate::testing::{config, letters, model, params};
 use crate::{Column, ProbeSpec, Table, run};
 
@@ -167,7 +168,7 @@ fn what_it_costs_is_counted_and_what_cannot_run_refused() {
     // Prompts of 4 and 2 tokens at 3 depths; 4 rows of streams are kept for each of the two.
     let expected = Estimate { flops: 2 * 6 * 2 * 16 * 24, memory: 18 * 500 + 3 * 8 * 4 * 16 };
     assert_eq!(probe.extra(&context), expected);
-    let many = LogitLens { prompts: PromptSource { repeats: Some(1), ..PromptSource::random(65_536, 63) } };
+    let many = LogitLens { prompts: PromptKind::Random { n: 65_536, half_len: 63, repeats: 1 }.into() };
     assert_eq!(many.check(&context), Ok(()));
     let deep = pythia_core::config::NeoxConfig { n_layers: 4, ..config() };
     let error = ProbeError::TooManyRows { rows: 65_536 * 64 * 5, most: 16_000_000 };

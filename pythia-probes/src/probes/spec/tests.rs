@@ -86,8 +86,7 @@ fn every_kind_has_a_name_of_its_own_and_refuses_unknown_fields() {
 fn a_configuration_is_read_by_the_name_of_its_probe() {
     let read = |kind: &str, json| ProbeSpec::read(kind, json).map_err(|error: serde_json::Error| error.to_string());
     let four = serde_json::json!({ "prompts": { "n": 4 } });
-    let prompts = PromptSource { n: Some(4), ..PromptSource::default() };
-    let expected = HeadScores { prompts, ..HeadScores::default() };
+    let expected = HeadScores { prompts: PromptSource::random(4, 50), ..HeadScores::default() };
     assert_eq!(read("head_scores", four.clone()), Ok(Some(ProbeSpec::HeadScores(expected))));
     assert_eq!(read("head_score", four), Ok(None));
     let error = read("induction_loss", serde_json::json!({ "prompts": { "length": 4 } }));
