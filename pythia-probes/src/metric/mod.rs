@@ -24,7 +24,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use readout::{Place, Question, Readout, Reference};
+pub use readout::{Question, Readout, Reference};
 
 /// A number read from the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -9,6 +9,7 @@ const REASONS: usize = 3;
 
 /// Why there are no pairs, or why one pair was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PairError {
     /// Neither a task nor a file.
     #[error("pairs need a source: set task or file")]
@@ -55,14 +56,14 @@ pub enum PairError {
     },
     /// A task made of words, for a model whose tokenizer is unknown.
     #[error(
-        "the task {task} is made of words and needs the model's tokenizer, which this model has not; induction needs none"
+        "the task {task} is made of words and needs the model's tokenizer, but this model has none; induction needs none"
     )]
     TaskNeedsTokenizer {
         /// The task.
         task: Task,
     },
     /// A line with text, for a model whose tokenizer is unknown.
-    #[error("line {line}: {key} is text and needs the model's tokenizer, which this model has not: give token ids")]
+    #[error("line {line}: {key} is text and needs the model's tokenizer, but this model has none: give token ids")]
     LineNeedsTokenizer {
         /// Line of the file, from 1.
         line: usize,
@@ -251,8 +252,23 @@ impl PairError {
                 "pairs.task"
             }
             PairError::NoSource | PairError::TwoSources { .. } => "pairs",
-            // All others are about what stands in the file.
-            _ => "pairs.file",
+            PairError::NoText { .. }
+            | PairError::LineNeedsTokenizer { .. }
+            | PairError::Tokenizer { .. }
+            | PairError::TooManyLines { .. }
+            | PairError::LineTooLong { .. }
+            | PairError::Malformed { .. }
+            | PairError::NoSuchPosition { .. }
+            | PairError::EndElsewhere { .. }
+            | PairError::TooLong { .. }
+            | PairError::NoLines
+            | PairError::NothingLeft { .. }
+            | PairError::Lengths { .. }
+            | PairError::Same { .. }
+            | PairError::AnswerTokens { .. }
+            | PairError::IdOutOfVocab { .. }
+            | PairError::AnswerTwice { .. }
+            | PairError::Moved { .. } => "pairs.file",
         }
     }
 }

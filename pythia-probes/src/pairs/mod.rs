@@ -37,7 +37,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prompts::Vocabulary;
 
-use file::Reading;
+use file::PairReader;
 use generate::Maker;
 
 pub use error::{PairError, reasons};
@@ -198,7 +198,7 @@ impl PairSource {
     /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
     /// [`PairError::HalfLen`].
     pub fn check(&self) -> Result<(), PairError> {
-        self.origin()?;
+        self.given()?;
         within("n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
             Some(half_len) => match self.task {
@@ -226,16 +226,16 @@ impl PairSource {
         seed: u64,
     ) -> Result<Pairs, PairError> {
         self.check()?;
-        match self.origin()? {
-            Origin::Task(task) => {
+        match self.given()? {
+            Given::Task(task) => {
                 let maker = Maker::new(task, self.half(), tokenizer, vocabulary)?;
                 let draft = |index| maker.pair(vocabulary.size, index, seed);
                 let pair = |index| Ok(draft(index)?.finish(vocabulary, prepend_bos, index));
                 Ok(Pairs { list: (0..self.n).map(pair).collect::<Result<_, PairError>>()?, dropped: Vec::new() })
             }
-            Origin::File(file) => {
+            Given::File(file) => {
                 let text = text.ok_or_else(|| PairError::NoText { file: file.clone() })?;
-                Reading { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
+                PairReader { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
             }
         }
     }
@@ -256,10 +256,10 @@ impl PairSource {
         self.half_len.unwrap_or(HALF_LEN)
     }
 
-    fn origin(&self) -> Result<Origin<'_>, PairError> {
+    fn given(&self) -> Result<Given<'_>, PairError> {
         match (self.task, &self.file) {
-            (Some(task), None) => Ok(Origin::Task(task)),
-            (None, Some(file)) => Ok(Origin::File(file)),
+            (Some(task), None) => Ok(Given::Task(task)),
+            (None, Some(file)) => Ok(Given::File(file)),
             (None, None) => Err(PairError::NoSource),
             (Some(task), Some(file)) => Err(PairError::TwoSources { task, file: file.clone() }),
         }
@@ -267,7 +267,7 @@ impl PairSource {
 }
 
 /// The one source that was chosen.
-enum Origin<'a> {
+enum Given<'a> {
     Task(Task),
     File(&'a PathBuf),
 }
