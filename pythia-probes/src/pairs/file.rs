@@ -215,8 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_the_tokens_of_the_suite() {
-        let Some(tokenizer) = testing::tokenizer() else { return };
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_text_becomes_the_tokens_of_the_suite() {
+        let tokenizer = testing::shared_tokenizer();
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
         let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
         let text = "{\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
@@ -244,11 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn published_agreement_pairs_are_read_and_only_their_lengths_cost_some() {
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_published_agreement_pairs_are_read_and_only_their_lengths_cost_some() {
+        let tokenizer = testing::shared_tokenizer();
         for (name, kept) in [("simple_train", (413, 67)), ("nounpp_train", (1614, 306)), ("within_rc_test", (2400, 0))]
         {
-            let Some(path) = testing::shared(&format!("data/feature_circuits/{name}.jsonl")) else { return };
-            let Some(tokenizer) = testing::tokenizer() else { return };
+            let path = testing::shared(&format!("data/feature_circuits/{name}.jsonl"));
             let text = std::fs::read_to_string(path).expect("a readable file");
             let renamed = |line: &str| {
                 let [clean, corrupt, answer, wrong] =

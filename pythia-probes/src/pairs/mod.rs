@@ -329,21 +329,11 @@ mod tests {
         }
     }
 
-    /// Every task that can be made here, with the tokenizer where it is at hand.
-    fn tasks() -> (Option<Tokenizer>, Vec<Task>) {
-        let tokenizer = testing::tokenizer();
-        let tasks = Task::ALL.into_iter().filter(|task| tokenizer.is_some() || !task.needs_tokenizer()).collect();
-        (tokenizer, tasks)
-    }
-
-    #[test]
-    fn every_generated_pair_keeps_what_a_pair_promises() {
-        let (tokenizer, tasks) = tasks();
-        for (task, seed) in tasks.into_iter().flat_map(|task| (0..6).map(move |seed| (task, seed))) {
+    fn keeps_what_a_pair_promises(tokenizer: &Tokenizer) {
+        for (task, seed) in Task::ALL.into_iter().flat_map(|task| (0..6).map(move |seed| (task, seed))) {
             let bos = seed % 2 == 0;
             let source = PairSource { n: 50, ..PairSource::task(task) };
-            let pairs =
-                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words");
+            let pairs = source.make(Some(tokenizer), None, testing::SUITE, bos, seed).expect("the words are there");
             assert_eq!((pairs.list.len(), pairs.dropped), (50, Vec::new()));
             let (_, longest) = source.size_hint(bos);
             for (index, pair) in pairs.list.iter().enumerate() {
@@ -363,12 +353,23 @@ mod tests {
     }
 
     #[test]
+    fn every_generated_pair_keeps_what_a_pair_promises() {
+        keeps_what_a_pair_promises(&testing::tokenizer());
+    }
+
+    #[test]
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_every_pair_of_the_suites_tokenizer_keeps_what_a_pair_promises() {
+        keeps_what_a_pair_promises(&testing::shared_tokenizer());
+    }
+
+    #[test]
     fn a_pair_depends_on_the_seed_and_its_index_alone() {
-        let (tokenizer, tasks) = tasks();
-        for task in tasks {
+        let tokenizer = testing::tokenizer();
+        for task in Task::ALL {
             let make = |n, bos, seed| {
                 let source = PairSource { n, ..PairSource::task(task) };
-                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words").list
+                source.make(Some(&tokenizer), None, testing::SUITE, bos, seed).expect("the words are there").list
             };
             let (few, many) = (make(4, true, 7), make(40, true, 7));
             assert_eq!(few, many[..4], "{task}");
@@ -416,8 +417,9 @@ mod tests {
     }
 
     #[test]
-    fn a_published_seed_means_the_same_sentences_for_ever() {
-        let Some(tokenizer) = testing::tokenizer() else { return };
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_a_published_seed_means_the_same_sentences_for_ever() {
+        let tokenizer = testing::shared_tokenizer();
         let told = [
             (Task::Ioi, "Because Lisa and Brandon had a long talk at the church, Brandon sent a ring to", " Lisa"),
             (Task::GreaterThan, "The occupation lasted from the year 1217 to the year 12", "18"),
