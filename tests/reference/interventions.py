@@ -3,8 +3,9 @@
     python interventions.py            # numpy alone is needed
     python interventions.py --check    # compares with the committed files instead
 
-One prompt is run at a time, every run in full, with a function that is called at every hook. Nothing is shared with the Rust code:
-the forward pass, the metrics and the means are written out here.
+One prompt is run at a time, every run in full, with a function that is called at every hook. Nothing is shared with
+the Rust code: the forward pass, the metrics and the means are written out here. Before anything is written, the
+forward pass and its hooks are compared with the float64 values of TransformerLens that lie beside the models.
 """
 
 import json
@@ -17,7 +18,10 @@ import numpy as np
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 MODELS = ("parallel", "sequential", "tied")
 METRICS = ("logit_diff", "kl", "loss")
-DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
+# Hooks by their names in TransformerLens.
+NAMES = {name: f"attn.hook_{name}" for name in ("q", "k", "v", "z", "pattern")}
+NAMES |= {name: f"hook_{name}" for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")} | {"mlp_post": "mlp.hook_post"}
 
 
 # Reading ---------------------------------------------------------------------------------------------------------------
@@ -297,6 +301,27 @@ def paths(model, pair):
                 yield [sender[0], name, measure(logits, plain, pair["clean"], pair)[0]]
 
 
+def compare_with_transformer_lens(name):
+    """Logits without an edit, and with the edits of `lens.halve` at one layer."""
+    model, values = Model(FIXTURES / name), read_safetensors(FIXTURES / name / "reference.safetensors")
+    layer = model.layers - 2
+
+    def halve(hook):
+        def edit(at, of, value):
+            if (at, of) == (hook, layer):
+                value = value.copy()
+                value[(1, 3) if value.ndim == 3 else 3] *= 0.5
+            return value
+
+        return edit
+
+    runs = {"plain.logits": ()} | {f"edit.blocks.{layer}.{long}": (halve(hook),) for hook, long in NAMES.items()}
+    for row, tokens in enumerate(values["tokens.clean"].astype(int)):
+        for key, hooks in runs.items():
+            error = np.abs(model.run(list(tokens), *hooks) - values[key][row]).max()
+            assert error < 1e-12, (name, key, error)
+
+
 # Writing ---------------------------------------------------------------------------------------------------------------
 
 # Hook, direction, positions one by one, heads one by one, keys one by one.
@@ -366,6 +391,7 @@ def main():
     folder = FIXTURES / "causal"
     folder.mkdir(exist_ok=True)
     for seed, name in enumerate(MODELS, 21):
+        compare_with_transformer_lens(name)
         made = text(rounded(reference(name, seed)))
         path = folder / f"{name}.json"
         if "--check" in sys.argv:

@@ -180,8 +180,8 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     largest
 }
 
-/// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer beside the
-/// split inputs, which have a norm each.
+/// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer
+/// beside the split inputs, which have a norm each.
 fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
     let zero = |change: &Change| Intervention { point: change.point, region: change.region.clone(), edit: Edit::Zero };
     Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()

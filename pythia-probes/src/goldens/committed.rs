@@ -1,6 +1,7 @@
 //! Interventions on the models of tests/fixtures against plain numpy in float64, pair by pair.
 //!
-//! The values are written by tests/reference/interventions.py, which makes a full run for each of them. Both engines are compared.
+//! The values are written by tests/reference/interventions.py, which makes a full run for each of them. Both engines
+//! are compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;

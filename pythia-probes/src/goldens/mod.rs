@@ -1,8 +1,9 @@
 //! Scores, losses and interventions of small models against values that were computed elsewhere.
 //!
-//! - `committed`: interventions on the fixtures of the repository, against plain numpy (tests/reference/interventions.py);
-//! - the other tests: models and values of TransformerLens 2.18 in a folder of its own, `PYTHIA_SHARED`, or `shared` beside the
-//!   repository. They are ignored unless they are asked for, and fail where the folder is missing.
+//! - `committed`: interventions on the fixtures of the repository, against plain numpy
+//!   (tests/reference/interventions.py);
+//! - the other tests: models and values of TransformerLens 2.18 in a folder of its own, `PYTHIA_SHARED`, or `shared`
+//!   beside the repository. They are ignored unless they are asked for, and fail where the folder is missing.
 
 mod ablation;
 mod committed;
@@ -221,8 +222,8 @@ fn said(logits: &[f64]) -> [f64; 3] {
     [top as f64, probs[top], -probs.iter().map(|p| p * p.ln()).sum::<f64>()]
 }
 
-/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the goldens are
-/// about, and which nothing before it can see.
+/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the
+/// goldens are about, and which nothing before it can see.
 fn lens_equals(golden: &Golden, tolerance: f64) {
     let answers = golden.rows("tokens.answers");
     let mut rows = golden.rows("tokens.clean");

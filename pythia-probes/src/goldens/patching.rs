@@ -91,8 +91,8 @@ fn shared_patching_equals_transformer_lens() {
                 let found = patched(&golden, probe);
                 for (index, expected) in expected.iter().enumerate() {
                     let cell = cell(function, dims, index);
-                    // Entries of a pattern after the query are zero in every run: nothing is run for them, and TransformerLens'
-                    // value there is the corrupted run's.
+                    // Entries of a pattern after the query are zero in every run: nothing is run for them, and
+                    // TransformerLens' value there is the corrupted run's.
                     let Some(found) = found.get(&cell) else {
                         assert!(cell[3] > cell[1], "{} {key} has no cell {cell:?}", golden.name);
                         continue;

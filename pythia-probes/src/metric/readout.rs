@@ -93,9 +93,9 @@ impl Readout {
         select(&stream.clone().reshape([batch * length, width]), &rows)
     }
 
-    /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each of
-    /// `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN. `base`: the
-    /// same rows of the base run, of **all** prompts, for what compares with it.
+    /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each
+    /// of `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN.
+    /// `base`: the same rows of the base run, of **all** prompts, for what compares with it.
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.

@@ -37,8 +37,8 @@ impl<'a> Ioi<'a> {
         })
     }
 
-    /// In `corrupt` the other one gives, so that right and wrong change places. Both orders of the two names are as likely:
-    /// `io s1 … s2` (ABBA's kind) and `s1 io … s2` (BABA's).
+    /// In `corrupt` the other one gives, so that right and wrong change places. Both orders of the two names are as
+    /// likely: `io s1 … s2` (ABBA's kind) and `s1 io … s2` (BABA's).
     pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let template = *pick(rng, TEMPLATES);
         let (io, subject) = pick_two(rng, &self.names);

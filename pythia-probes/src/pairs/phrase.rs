@@ -146,7 +146,8 @@ struct Sentence {
     marks: Vec<(&'static str, Option<usize>)>,
 }
 
-/// The text of a template, and for every slot in its order the byte where its word ends. A slot without a word keeps its braces.
+/// The text of a template, and for every slot in its order the byte where its word ends. A slot without a word keeps
+/// its braces.
 fn fill<'t>(template: &'t str, slots: &Slots<'_>) -> (String, Vec<(&'t str, usize)>) {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let mut rest = template;

@@ -1,9 +1,11 @@
 //! What the tests of pairs share.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use pythia_core::tokenizer::Tokenizer;
+use serde_json::json;
 
 use crate::prompts::Vocabulary;
 
@@ -22,8 +24,8 @@ const SOURCES: [&str; 6] = [
     include_str!("capitals.rs"),
 ];
 
-/// A byte-level BPE tokenizer made here, in which every word of the generators is one token where a space stands before it, as
-/// in the suite's tokenizer.
+/// A byte-level BPE tokenizer made here, in which every word of the generators is one token where a space stands
+/// before it, as in the suite's tokenizer.
 pub(super) fn tokenizer() -> Tokenizer {
     let words = || SOURCES.iter().flat_map(|source| source.split(|c: char| !c.is_ascii_alphabetic()));
     let spaced = words().filter(|word| *word != "Laura").map(|word| format!("Ġ{word}"));
@@ -42,22 +44,24 @@ pub(super) fn tokenizer() -> Tokenizer {
         for (at, next) in text.char_indices().skip(1) {
             let merged = text[..at + next.len_utf8()].to_owned();
             let id = vocab.len();
-            if let std::collections::btree_map::Entry::Vacant(entry) = vocab.entry(merged) {
+            if let Entry::Vacant(entry) = vocab.entry(merged) {
                 entry.insert(id);
                 merges.push(format!("{} {next}", &text[..at]));
             }
         }
     }
-    let bytes =
-        serde_json::json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
-    let end = serde_json::json!({ "id": 0, "content": "<|endoftext|>", "single_word": false, "lstrip": false, "rstrip": false,
-        "normalized": false, "special": true });
-    let file = serde_json::json!({
-        "version": "1.0", "added_tokens": [end], "normalizer": null, "post_processor": null, "truncation": null,
+    byte_level(&vocab, &merges)
+}
+
+/// A byte-level BPE tokenizer with these tokens and merges, as a `tokenizer.json` has them.
+pub(super) fn byte_level(vocab: &BTreeMap<String, usize>, merges: &[String]) -> Tokenizer {
+    let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
+    let file = json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "post_processor": null, "truncation": null,
         "padding": null, "decoder": bytes, "pre_tokenizer": bytes,
         "model": { "type": "BPE", "vocab": vocab, "merges": merges },
     });
-    Tokenizer::from_bytes(file.to_string().as_bytes()).expect("a tokenizer of words")
+    Tokenizer::from_bytes(file.to_string().as_bytes()).expect("a tokenizer")
 }
 
 /// A file of `PYTHIA_SHARED`, or of `shared` beside the repository.
