@@ -14,7 +14,7 @@ use pythia_probes::prompts::PromptSource;
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
-use super::patching::{self, Kind};
+use super::patching::{self, PatchingWorkload};
 use crate::failure::Failure;
 use crate::load::{self, Loaded, RunsOn};
 use crate::shape::read_config;
@@ -132,10 +132,10 @@ pub fn prepare<'a>(
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Kind::Residual, store, sizes, runs_on)?,
-        Workload::E1 => patching(work, Kind::Heads, store, sizes, runs_on)?,
-        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, runs_on)?,
-        Workload::F => patching(work, Kind::Ablation, store, sizes, runs_on)?,
+        Workload::D => patching(work, PatchingWorkload::Residual, store, sizes, runs_on)?,
+        Workload::E1 => patching(work, PatchingWorkload::Heads, store, sizes, runs_on)?,
+        Workload::E2 => patching(work, PatchingWorkload::HeadsByPosition, store, sizes, runs_on)?,
+        Workload::F => patching(work, PatchingWorkload::Ablation, store, sizes, runs_on)?,
         Workload::G => {
             let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
@@ -150,7 +150,7 @@ pub fn prepare<'a>(
 /// A sweep of interventions, on prompts of the length that the workload fixes.
 fn patching<'a>(
     work: Workload,
-    kind: Kind,
+    kind: PatchingWorkload,
     store: &dyn Store,
     sizes: Sizes,
     runs_on: &RunsOn,

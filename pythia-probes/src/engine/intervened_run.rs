@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use pythia_hooks::{Activation, Edit, HookPoint, Intervention, Region};
 
-/// Activations that can be put in place of a run's own: those of another run, means over prompts, a steering vector. Axes of
-/// size 1 are repeated.
+/// Activations that can be put in place of a run's own: those of another run, means over prompts, a steering vector.
+/// Axes of size 1 are repeated.
 pub type SourceActivations = BTreeMap<HookPoint, Activation>;
 
 /// What becomes of the activation that a change edits.

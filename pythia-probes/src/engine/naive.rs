@@ -11,8 +11,8 @@ pub(super) fn scores(input: &EngineInput<'_>, intervention: &IntervenedRun) -> R
     run(input, intervention, None)
 }
 
-/// The metrics of one intervention, starting at the first layer that it edits, from the base run's residual stream. For sites
-/// that the cone does not know.
+/// The metrics of one intervention, starting at the first layer that it edits, from the base run's residual stream.
+/// For sites that the cone does not know.
 pub(super) fn restarted(input: &EngineInput<'_>, intervention: &IntervenedRun) -> Result<Scores, ProbeError> {
     // The embedding lies before every layer and has none itself, so a change there needs the full pass.
     let embed = intervention.changes.iter().any(|change| change.point.site() == Site::Embed);

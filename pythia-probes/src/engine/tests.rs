@@ -3,8 +3,8 @@
 use burn::tensor::DType;
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
 use pythia_core::model::GptNeoX;
-use pythia_core::params::{HostParams, HostTensor, Param};
-use pythia_hooks::{Axis, HookPoint, Region, Site, points_of};
+use pythia_core::params::{HostParams, HostTensor, LayerParam, Param};
+use pythia_hooks::{Axis, Edit, HookPoint, Intervention, Interventions, Region, Site, points_of};
 
 use super::*;
 use crate::metric::{Metric, Question};
@@ -49,11 +49,17 @@ pub(crate) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
     for param in Param::all(&config) {
         let shape = param.shape(&config);
         let spread = if shape.len() == 2 { 1.5 / (shape[0] as f32).sqrt() } else { 0.3 };
-        let centre = if param.to_string().contains("norm") && param.to_string().contains("weight") { 1.0 } else { 0.0 };
+        let centre = if is_gain(param) { 1.0 } else { 0.0 };
         let values = (0..shape.iter().product()).map(|_| centre + spread * dice.gaussian()).collect();
         params.insert(param, HostTensor { shape, values });
     }
     GptNeoX::from_params(config, params, &device(), dtype)
+}
+
+/// Whether a parameter is the weight of a layer norm. Trained ones are around 1.
+fn is_gain(param: Param) -> bool {
+    use LayerParam::{Ln1Weight, Ln2Weight};
+    matches!(param, Param::FinalNormWeight | Param::Layer(_, Ln1Weight | Ln2Weight))
 }
 
 /// Prompts that differ from position `first` on.
@@ -117,9 +123,9 @@ fn intervention(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usi
             2 => Replacement::Add { source: 0, factor: -0.25 },
             _ => Replacement::Source(0),
         };
-        // Scores hold −inf, of which no multiple and no sum is a number, and a norm does not divide by zero.
-        let delicate = matches!(point.site(), Site::AttnScores | Site::Ln2Scale);
-        let replacement = if delicate { Replacement::Source(0) } else { replacement };
+        // Multiples and sums of scores that are −inf are not numbers, and a norm cannot divide by zero.
+        let source_alone = matches!(point.site(), Site::AttnScores | Site::Ln1Scale | Site::Ln2Scale);
+        let replacement = if source_alone { Replacement::Source(0) } else { replacement };
         Change { point, region: region(dice, point, batch, length), replacement }
     };
     let count = 1 + dice.below(3);
@@ -131,7 +137,8 @@ fn touched(interventions: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
     interventions.iter().flat_map(|intervention| &intervention.changes).map(|change| change.point)
 }
 
-fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) {
+/// Both engines on random interventions; the largest relative error comes back.
+fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) -> f64 {
     let dice = &mut Dice::new(seed);
     let model = model(parallel, dtype, seed);
     let (batch, length) = (1 + dice.below(3), 2 + dice.below(8));
@@ -145,29 +152,39 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     let readout = readout(dice, &corrupt, metrics);
     let points = changeable(&model);
     let source = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
-    let split = |point: HookPoint| {
-        matches!(
-            point.site(),
-            Site::AttnIn | Site::QInput | Site::KInput | Site::VInput | Site::Ln1Scale | Site::Ln1Normalized
-        )
-    };
-    let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
-    let interventions: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &usable, batch, length)).collect();
-    let base = Run::of(&model, corrupt, cone::base_points(&model.model_shape(), touched(&interventions)))
-        .expect("the points exist");
+    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &points, batch, length)).collect();
+    let base_points = cone::base_points(&model.model_shape(), touched(&drawn));
+    let base = Run::of(&model, corrupt, base_points).expect("the points exist");
     let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory };
-    let naive = input.scores(Engine::Naive, &interventions).expect("the naive engine runs");
-    let cone = input.scores(Engine::Cone, &interventions).expect("the cone engine runs");
-    for ((intervention, naive), cone) in interventions.iter().zip(naive).zip(cone) {
-        for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
-            let scale = naive.abs().max(1.0);
-            assert!(naive.is_nan() == cone.is_nan());
-            assert!(
-                (naive - cone).abs() <= tolerance * scale,
-                "{naive} {cone} (seed {seed}, {batch}x{length}): {intervention:?}"
-            );
+    let (interventions, refused): (Vec<_>, Vec<_>) = drawn.into_iter().partition(|drawn| fits(&model, drawn));
+    for refused in refused {
+        for engine in [Engine::Cone, Engine::Naive] {
+            let answer = input.scores(engine, std::slice::from_ref(&refused));
+            assert!(matches!(answer, Err(ProbeError::Hook(_))), "{engine:?} {refused:?}: {answer:?}");
         }
     }
+    let naive = input.scores(Engine::Naive, &interventions).expect("the naive engine runs");
+    let cone = input.scores(Engine::Cone, &interventions).expect("the cone engine runs");
+    let mut largest = 0_f64;
+    for ((intervention, naive), cone) in interventions.iter().zip(naive).zip(cone) {
+        for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
+            let error = (naive - cone).abs() / naive.abs().max(1.0);
+            assert!(naive.is_nan() == cone.is_nan());
+            assert!(
+                error.is_nan() || error <= tolerance,
+                "{naive} {cone} (seed {seed}, {batch}x{length}): {intervention:?}"
+            );
+            largest = largest.max(error);
+        }
+    }
+    largest
+}
+
+/// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer
+/// beside the split inputs, which have a norm each.
+fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
+    let zero = |change: &Change| Intervention { point: change.point, region: change.region.clone(), edit: Edit::Zero };
+    Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()
 }
 
 #[test]
@@ -175,22 +192,66 @@ fn the_cone_is_the_full_run_in_float64() {
     if !has_float64() {
         return;
     }
-    for seed in 0..1200 {
-        compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30);
-    }
+    let errors = (0..1200).map(|seed| compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30));
+    eprintln!("MEASURED64 {:e}", errors.fold(0.0, f64::max));
 }
 
 #[test]
 fn the_cone_is_the_full_run_in_float32() {
-    for seed in seeds(1000..2000) {
-        compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1 << 30);
-    }
+    let errors = seeds(1000..2000).map(|seed| compare(seed % 2 == 0, DType::F32, seed, 1e-4, 1 << 30));
+    let mut errors: Vec<f64> = errors.collect();
+    errors.sort_by(f64::total_cmp);
+    eprintln!("MEASURED32 {:?}", &errors[errors.len() - 12..]);
 }
 
 #[test]
 fn a_small_budget_changes_nothing_but_the_number_of_parts() {
     for seed in seeds(3000..3050) {
         compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1);
+    }
+}
+
+/// Sites at which the cone cannot edit, so that the engine runs on with hooks from the first layer that is edited.
+const WITH_HOOKS: [Site; 11] = [
+    Site::Ln1Scale,
+    Site::Ln1Normalized,
+    Site::AttnIn,
+    Site::QInput,
+    Site::KInput,
+    Site::VInput,
+    Site::AttnScores,
+    Site::Ln2Scale,
+    Site::Ln2Normalized,
+    Site::MlpIn,
+    Site::MlpPre,
+];
+
+#[test]
+fn sites_outside_the_cone_are_run_with_hooks_and_those_after_the_last_block_are_refused() {
+    for parallel in [true, false] {
+        let (model, dice, length) = (model(parallel, DType::F32, 9), &mut Dice::new(9), 6);
+        let [clean, corrupt] = prompts(dice, 2, length, 1);
+        let readout = readout(dice, &corrupt, &[Metric::LogitDiff]);
+        let source = Run::of(&model, clean, changeable(&model)).expect("the points exist").seen().clone();
+        let base = Run::of(&model, corrupt, cone::base_points(&model.model_shape(), [])).expect("the points exist");
+        let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory: 1 << 30 };
+        let unchanged = input.base_scores().expect("scores");
+        for point in WITH_HOOKS.iter().flat_map(|site| (0..LAYERS).map(|layer| site.at(layer))) {
+            let patch = [IntervenedRun::of(point, Region::all(), Replacement::Source(0))];
+            let [naive, cone] = [Engine::Naive, Engine::Cone].map(|engine| input.scores(engine, &patch));
+            let (naive, cone) = (naive.expect("the naive engine runs"), cone.expect("the cone engine runs"));
+            assert_ne!(naive[0], unchanged, "{point} changes nothing");
+            for (naive, cone) in naive.iter().flatten().flatten().zip(cone.iter().flatten().flatten()) {
+                assert!((naive - cone).abs() <= 1e-6 * naive.abs().max(1.0), "{point}: {naive} {cone}");
+            }
+        }
+        for site in [Site::FinalScale, Site::FinalNormalized] {
+            let last = [IntervenedRun::of(site.at(0), Region::all(), Replacement::Scale(0.5))];
+            for engine in [Engine::Cone, Engine::Naive] {
+                let told = input.scores(engine, &last).expect_err("no hook fires there").to_string();
+                assert!(told.contains(&site.at(0).to_string()), "{told}");
+            }
+        }
     }
 }
 

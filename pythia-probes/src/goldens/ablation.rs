@@ -54,12 +54,14 @@ fn compare(goldens: Vec<Golden>, tolerance: impl Fn(&Golden) -> f64) {
 }
 
 #[test]
-fn ablation_equals_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_ablation_equals_transformer_lens() {
     // TransformerLens' own float32 noise on these models is up to 2e-5.
     compare(goldens(), |_| 1e-4);
 }
 
 #[test]
-fn ablation_in_float64_equals_transformer_lens_in_float64() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_ablation_in_float64_equals_transformer_lens_in_float64() {
     compare(goldens_in(DType::F64), |golden| if golden.exact { 1e-10 } else { 1e-4 });
 }

@@ -1,7 +1,12 @@
-//! The scores and losses of small models against those TransformerLens 2.18 computed for them, where a folder of such goldens
-//! is at hand: `PYTHIA_SHARED`, or `shared` beside the repository. Nothing is tested where there is none.
+//! Scores, losses and interventions of small models against values that were computed elsewhere.
+//!
+//! - `committed`: interventions on the fixtures of the repository, against plain numpy
+//!   (tests/reference/interventions.py);
+//! - the other tests: models and values of TransformerLens 2.18 in a folder of its own, `PYTHIA_SHARED`, or `shared`
+//!   beside the repository. They are ignored unless they are asked for, and fail where the folder is missing.
 
 mod ablation;
+mod committed;
 mod patching;
 
 use std::collections::BTreeMap;
@@ -25,10 +30,13 @@ use crate::{ProbeSpec, Subject, run};
 
 const TOLERANCE: f64 = 1e-5;
 
-fn shared() -> Option<PathBuf> {
+/// The folder of goldens.
+fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
-    folder.join("goldens").is_dir().then_some(folder)
+    let goldens = folder.join("goldens");
+    assert!(goldens.is_dir(), "{} is missing: set PYTHIA_SHARED to a folder of goldens", goldens.display());
+    folder
 }
 
 /// One small model and what is known about it.
@@ -47,7 +55,7 @@ fn goldens() -> Vec<Golden> {
 
 /// Every model that has goldens.
 fn goldens_in(dtype: DType) -> Vec<Golden> {
-    let Some(shared) = shared() else { return Vec::new() };
+    let shared = shared();
     let mut names: Vec<String> = std::fs::read_dir(shared.join("goldens"))
         .expect("the folder can be listed")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -60,13 +68,7 @@ fn goldens_in(dtype: DType) -> Vec<Golden> {
 
 fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     let folder = shared.join("models").join(&name);
-    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
-    let config = NeoxConfig::from_json(&config).expect("a config of this family");
-    let mut files = with_extension(&folder, "safetensors");
-    files.sort();
-    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
-    let model = GptNeoX::from_params(config, params, &Device::flex(), dtype);
+    let model = load(&folder, with_extension(&folder, "safetensors"), dtype);
     let mut values = BTreeMap::new();
     for file in with_extension(&shared.join("goldens").join(&name), "safetensors") {
         let bytes = std::fs::read(file).expect("a readable file");
@@ -82,6 +84,15 @@ fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     }
     let exact = shared.join("goldens").join(&name).join("analysis.f64.safetensors").is_file();
     Golden { name, model, exact, values }
+}
+
+fn load(folder: &Path, mut files: Vec<PathBuf>, dtype: DType) -> GptNeoX {
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
+    let config = NeoxConfig::from_json(&config).expect("a config of this family");
+    files.sort();
+    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
+    GptNeoX::from_params(config, params, &Device::flex(), dtype)
 }
 
 fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -146,7 +157,8 @@ fn pick(table: &Table, score: &str, definition: &str) -> Vec<f64> {
 }
 
 #[test]
-fn stripes_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_stripes_equal_transformer_lens() {
     for golden in goldens() {
         let config = HeadScores::default();
         let plain = golden.scores(&config, &golden.rows("tokens.rep"));
@@ -163,7 +175,8 @@ fn stripes_equal_transformer_lens() {
 }
 
 #[test]
-fn detectors_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_detectors_equal_transformer_lens() {
     for golden in goldens() {
         let rows = &golden.rows("tokens.bosrep")[..1];
         for (exclude_bos, exclude_current, suffix, key) in [
@@ -188,7 +201,8 @@ fn detectors_equal_transformer_lens() {
 }
 
 #[test]
-fn losses_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_losses_equal_transformer_lens() {
     for golden in goldens() {
         let vocab = golden.model.config().vocab_size;
         let subject = Subject::new(&golden.model, vocab, false, 0);
@@ -210,8 +224,8 @@ fn said(logits: &[f64]) -> [f64; 3] {
     [top as f64, probs[top], -probs.iter().map(|p| p * p.ln()).sum::<f64>()]
 }
 
-/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the goldens are
-/// about, and which nothing before it can see.
+/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the
+/// goldens are about, and which nothing before it can see.
 fn lens_equals(golden: &Golden, tolerance: f64) {
     let answers = golden.rows("tokens.answers");
     let mut rows = golden.rows("tokens.clean");
@@ -244,21 +258,24 @@ fn lens_equals(golden: &Golden, tolerance: f64) {
 }
 
 #[test]
-fn the_logit_lens_equals_transformer_lens_at_every_depth() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_the_logit_lens_equals_transformer_lens_at_every_depth() {
     for golden in goldens() {
         lens_equals(&golden, TOLERANCE);
     }
 }
 
 #[test]
-fn the_logit_lens_in_float64_equals_transformer_lens_in_float64() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_the_logit_lens_in_float64_equals_transformer_lens_in_float64() {
     for golden in goldens_in(DType::F64).into_iter().filter(|golden| golden.exact) {
         lens_equals(&golden, 1e-10);
     }
 }
 
 #[test]
-fn kept_patterns_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_kept_patterns_equal_transformer_lens() {
     for golden in goldens() {
         let (config, rows) = (golden.model.config(), golden.rows("tokens.clean"));
         let subject = Subject::new(&golden.model, config.vocab_size, false, 0);

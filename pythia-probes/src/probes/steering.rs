@@ -23,28 +23,29 @@ use crate::table::{ColumnSpec, TableSpec, TableValue};
 
 /// A multiple of a vector added to a place of the residual stream (Turner et al. 2023).
 ///
-/// An intervention is a hook, a position and a coefficient. Tables: `NAME` has a row per intervention and metric, `NAME_examples` a
-/// row per intervention, pair and metric. The coefficient 0 gives the unchanged run, bit for bit.
+/// An intervention is a hook, a position and a coefficient. Tables: `NAME` has a row per intervention and metric,
+/// `NAME_examples` a row per intervention, pair and metric. The coefficient 0 gives the unchanged run, bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
     /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
-    /// Where the vector is added, by hook names as TransformerLens has them: `resid_pre`, `resid_post`, `attn_out`, `mlp_out`, … in
-    /// every layer one after another, each with its own vector, `resid_post.5` in one.
+    /// Where the vector is added, by hook names as TransformerLens has them: `resid_pre`, `resid_post`, `attn_out`,
+    /// `mlp_out`, … in every layer one after another, each with its own vector, `resid_post.5` in one.
     #[serde(default = "defaults::resid_post")]
     pub hooks: Vec<String>,
-    /// File with the vector, a JSON list of d_model numbers, for all hooks. Where it is left out, the vector of a hook is the mean over
-    /// the pairs of its clean minus its corrupt activation.
+    /// File with the vector, a JSON list of d_model numbers, for all hooks. Where it is left out, the vector of a
+    /// hook is the mean over the pairs of its clean minus its corrupt activation.
     pub vector: Option<PathBuf>,
-    /// The position whose activations make the vector where no file gives it: a number, a position that the pairs name (`end`), or
-    /// `all` for the mean over positions.
+    /// The position whose activations make the vector where no file gives it: a number, a position that the pairs
+    /// name (`end`), or `all` for the mean over positions.
     #[serde(default = "end")]
     pub from: String,
     /// What the vector is multiplied by before it is added, one after another.
     #[serde(default = "one")]
     pub coefficients: Vec<f64>,
-    /// Positions at which it is added: `all` together, `each` one after another, a number, or a position that the pairs name.
+    /// Positions at which it is added: `all` together, `each` one after another, a number, or a position that the
+    /// pairs name.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The prompt whose run is steered: `clean` or `corrupt`.

@@ -1,4 +1,5 @@
-//! Activations of the base run and of the sources as matrices: a row per token, `[prompt · pos, width]`, heads side by side.
+//! Activations of the base run and of the sources as matrices: a row per token, `[prompt · pos, width]`, heads side
+//! by side.
 
 use burn::tensor::Tensor;
 use pythia_core::config::NeoxConfig;
@@ -70,7 +71,8 @@ impl BaseActivations<'_> {
     }
 }
 
-/// `[batch, pos, …]` as rows. A row of a pattern is a query's: `[batch, head, query, key]` to `[batch · query, head · key]`.
+/// `[batch, pos, …]` as rows. A row of a pattern is a query's: `[batch, head, query, key]` to `[batch · query, head ·
+/// key]`.
 fn rows_of(activation: &Activation, site: Site) -> Tensor<2> {
     match activation {
         Activation::Three(tensor) => flat(tensor),

@@ -144,8 +144,8 @@ impl Cone<'_> {
         self.edit(Site::MlpOut.at(layer), out, true)
     }
 
-    /// The values after the changes at a point; tokens that are touched there join. `read_only`: no other token reads the
-    /// activation at this point, so that in the last layer only tokens that the metrics read join.
+    /// The values after the changes at a point; tokens that are touched there join. `read_only`: no other token reads
+    /// the activation at this point, so that in the last layer only tokens that the metrics read join.
     fn edit(&self, point: HookPoint, changed: ChangedRows, read_only: bool) -> ChangedRows {
         let touched = self.touched(point, &changed.tokens, read_only);
         if touched.is_empty() {
@@ -164,8 +164,8 @@ impl Cone<'_> {
         }
     }
 
-    /// The tokens for which an activation is computed that no other token reads: all of them, but in the last layer only those
-    /// that the metrics read.
+    /// The tokens for which an activation is computed that no other token reads: all of them, but in the last layer
+    /// only those that the metrics read.
     fn read_part(&self, layer: usize, tokens: &TokenSet) -> TokenSet {
         if layer + 1 < self.config().n_layers { tokens.clone() } else { tokens.filter(|token| self.is_read(token)) }
     }
@@ -180,8 +180,8 @@ impl Cone<'_> {
         TokenSet::new(tokens.by_run().flat_map(from_first).collect())
     }
 
-    /// The sum of parts of the residual stream: changed values where there are any, the base run's elsewhere. The order of the
-    /// parts is the model's, so that rounding is the same.
+    /// The sum of parts of the residual stream: changed values where there are any, the base run's elsewhere. The
+    /// order of the parts is the model's, so that rounding is the same.
     fn sum<const N: usize>(
         &self,
         tokens: &TokenSet,

@@ -90,8 +90,8 @@ impl TokenSet {
         TokenSet(self.0.iter().copied().filter(keep).collect())
     }
 
-    /// The row of each token of `wanted` in a table with the base run's `base` rows first and a row for each token of `self`
-    /// after them. A token that `self` lacks has the row `row(token)`.
+    /// The row of each token of `wanted` in a table with the base run's `base` rows first and a row for each token of
+    /// `self` after them. A token that `self` lacks has the row `row(token)`.
     pub fn places(&self, wanted: &TokenSet, base: usize, row: impl Fn(&Token) -> usize) -> Vec<usize> {
         let mut changed = self.0.iter().enumerate().peekable();
         let place = |token: &Token| {
@@ -118,8 +118,8 @@ impl ChangedRows {
         ChangedRows { tokens, values }
     }
 
-    /// The values of `wanted`: changed ones where there are any, the base run's elsewhere. `base` is `[prompt · pos, width]`, and
-    /// `row(token)` the token's row there.
+    /// The values of `wanted`: changed ones where there are any, the base run's elsewhere. `base` is `[prompt · pos,
+    /// width]`, and `row(token)` the token's row there.
     pub fn gather(&self, wanted: &TokenSet, base: &Tensor<2>, row: impl Fn(&Token) -> usize) -> Option<Tensor<2>> {
         if wanted.is_empty() {
             return None;

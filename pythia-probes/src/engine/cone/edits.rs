@@ -70,7 +70,8 @@ impl Patches {
         self.by_intervention[intervention].keys().copied()
     }
 
-    /// Finds the tokens and heads at which a source differs from the base run. Elsewhere its activation changes nothing.
+    /// Finds the tokens and heads at which a source differs from the base run. Elsewhere its activation changes
+    /// nothing.
     fn compare(
         &mut self,
         source: usize,
@@ -91,8 +92,8 @@ impl Patches {
         Ok(())
     }
 
-    /// Tokens of the runs that are edited at a point. A token that has the base run's values so far (`changed` lacks it) and would
-    /// get the same values is left out.
+    /// Tokens of the runs that are edited at a point. A token that has the base run's values so far (`changed` lacks
+    /// it) and would get the same values is left out.
     pub fn touched(&self, point: HookPoint, runs: &[ExampleRun], changed: &TokenSet) -> TokenSet {
         let mut tokens = Vec::new();
         if !self.points.contains(&point) {
@@ -154,8 +155,8 @@ impl Patches {
         ChangedRows::new(changed.tokens, values)
     }
 
-    /// One patch of each run, all runs at once. A row is split into units as wide as all patches allow, and every unit is looked
-    /// up in a table that holds the units of `values` and, after them, those of the sources.
+    /// One patch of each run, all runs at once. A row is split into units as wide as all patches allow, and every
+    /// unit is looked up in a table that holds the units of `values` and, after them, those of the sources.
     fn apply_round(
         &self,
         point: HookPoint,

@@ -1,13 +1,14 @@
 //! The causal cone of an intervention, for many interventions at once.
 //!
-//! An intervention at layer l and position p changes nothing before layer l and nothing before position p, and a metric reads a
-//! few positions of the last layer. The engine goes through the layers once for all (example, intervention) pairs. A pair joins
-//! at the layer that its intervention edits first, with the tokens that are edited there, and keeps only the tokens whose
-//! residual stream differs from the base run's. The changed tokens of all pairs form one matrix for the matrix products;
-//! attention reads the keys and values of unchanged tokens from the base run. The last layer computes what the metrics read.
+//! An intervention at layer l and position p changes nothing before layer l and nothing before position p, and a
+//! metric reads a few positions of the last layer. The engine goes through the layers once for all (example,
+//! intervention) pairs. A pair joins at the layer that its intervention edits first, with the tokens that are edited
+//! there, and keeps only the tokens whose residual stream differs from the base run's. The changed tokens of all
+//! pairs form one matrix for the matrix products; attention reads the keys and values of unchanged tokens from the
+//! base run. The last layer computes what the metrics read.
 //!
-//! A replacement that equals the base run's activation bit for bit changes nothing and is not computed, so that a run patched
-//! with itself gives exactly the base run's metrics.
+//! A replacement that equals the base run's activation bit for bit changes nothing and is not computed, so that a run
+//! patched with itself gives exactly the base run's metrics.
 
 mod base_activations;
 mod block;
@@ -49,8 +50,8 @@ pub fn base_points(model_shape: &ModelShape, touched: impl IntoIterator<Item = H
     points
 }
 
-/// Whether the cone can edit activations at a site. An intervention at any other site is run with hooks, starting at the first
-/// layer that it edits.
+/// Whether the cone can edit activations at a site. An intervention at any other site is run with hooks, starting at
+/// the first layer that it edits.
 const fn knows(site: Site) -> bool {
     matches!(
         site,
@@ -213,9 +214,9 @@ impl<'a> Cone<'a> {
     }
 }
 
-/// Bytes that the activations of a changed token take at the peak of a layer. In attention these are the residual stream, its
-/// norm, queries, keys and values, the tables of each, `hook_z` and patterns; in the MLP the stream, its norm, attention's output,
-/// the neurons and the MLP's output.
+/// Bytes that the activations of a changed token take at the peak of a layer. In attention these are the residual
+/// stream, its norm, queries, keys and values, the tables of each, `hook_z` and patterns; in the MLP the stream, its
+/// norm, attention's output, the neurons and the MLP's output.
 pub fn token_bytes(config: &NeoxConfig, length: usize) -> u64 {
     let attention = 9 * config.d_model + config.n_heads * length;
     F32 * attention.max(5 * config.d_model + config.d_mlp) as u64

@@ -1,7 +1,8 @@
 //! Interventions that are compared with the base run alone, because no other run is their goal.
 //!
-//! With the metric m of the base run and m' of the run under an intervention, the *delta* of a prompt is m' − m. Over prompts it is
-//! the mean of their deltas, with a seeded 95 % bootstrap interval. An intervention that changes nothing has a delta of exactly 0.
+//! With the metric m of the base run and m' of the run under an intervention, the *delta* of a prompt is m' − m. Over
+//! prompts it is the mean of their deltas, with a seeded 95 % bootstrap interval. An intervention that changes
+//! nothing has a delta of exactly 0.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +23,8 @@ struct Line {
 /// The changes by interventions, by label, pair and metric.
 pub(crate) struct Deltas<L> {
     metrics: Vec<Metric>,
-    /// By label, then by pair. Groups of pairs come in the order of their lengths, tables have the pairs in the order of their
-    /// source.
+    /// By label, then by pair. Groups of pairs come in the order of their lengths, tables have the pairs in the order
+    /// of their source.
     rows: BTreeMap<L, BTreeMap<usize, Line>>,
 }
 
@@ -32,8 +33,8 @@ impl<L: Label> Deltas<L> {
         Deltas { metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
-    /// Notes the effect of interventions on the pairs of a group: `scores` are `[label][pair of the group][metric]`, `base` those of the
-    /// base run.
+    /// Notes the effect of interventions on the pairs of a group: `scores` are `[label][pair of the group][metric]`,
+    /// `base` those of the base run.
     pub fn note(&mut self, labels: &[L], pairs: &[usize], base: &Scores, scores: &[Scores]) {
         for (label, changed) in labels.iter().zip(scores) {
             let lines = pairs.iter().zip(base).zip(changed);
@@ -56,8 +57,8 @@ impl<L: Label> Deltas<L> {
         }
     }
 
-    /// A row per intervention and metric: `n` pairs with defined values, the means of `base` and `changed` over them, their
-    /// difference `delta` with its 95 % bootstrap interval over pairs (null for fewer than two).
+    /// A row per intervention and metric: `n` pairs with defined values, the means of `base` and `changed` over them,
+    /// their difference `delta` with its 95 % bootstrap interval over pairs (null for fewer than two).
     pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
         let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for (label, lines) in &self.rows {

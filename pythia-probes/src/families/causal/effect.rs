@@ -1,10 +1,11 @@
 //! From metrics per prompt to effects.
 //!
-//! With the metric m of the base run, of the source run and of the patched run, the *effect* is the share of the way from base to
-//! source that the patch goes: (m − m_base) / (m_source − m_base). Denoising, it is (m − m_corrupt) / (m_clean − m_corrupt): 0
-//! where nothing is restored, 1 where everything is. Noising, it is (m_clean − m) / (m_clean − m_corrupt): 0 where nothing is lost,
-//! 1 where everything is. It can leave that range. Over prompts there are two means, and both are given: the ratio of the means
-//! (as in TransformerLens' demonstrations) and the mean of the ratios.
+//! With the metric m of the base run, of the source run and of the patched run, the *effect* is the share of the way
+//! from base to source that the patch goes: (m − m_base) / (m_source − m_base). Denoising, it is (m − m_corrupt) /
+//! (m_clean − m_corrupt): 0 where nothing is restored, 1 where everything is. Noising, it is (m_clean − m) / (m_clean
+//! − m_corrupt): 0 where nothing is lost, 1 where everything is. It can leave that range. Over prompts there are two
+//! means, and both are given: the ratio of the means (as in TransformerLens' demonstrations) and the mean of the
+//! ratios.
 
 use std::collections::BTreeMap;
 
@@ -72,7 +73,8 @@ pub fn mean(samples: &[Sample]) -> Sample {
     Sample { base: mean(|s| s.base), source: mean(|s| s.source), changed: mean(|s| s.changed) }
 }
 
-/// Draws with replacement, the same for all interventions with equally many pairs, so that interventions can be compared.
+/// Draws with replacement, the same for all interventions with equally many pairs, so that interventions can be
+/// compared.
 pub(crate) struct Bootstrap {
     seed: u64,
     draws: BTreeMap<usize, Vec<Vec<u32>>>,
@@ -83,8 +85,8 @@ impl Bootstrap {
         Bootstrap { seed, draws: BTreeMap::new() }
     }
 
-    /// The 95 % percentile interval of a statistic of resampled samples; `None` for fewer than two samples, or where the statistic is
-    /// undefined for some draw.
+    /// The 95 % percentile interval of a statistic of resampled samples; `None` for fewer than two samples, or where
+    /// the statistic is undefined for some draw.
     pub fn interval(&mut self, samples: &[Sample], statistic: impl Fn(Sample) -> f64) -> Option<(f64, f64)> {
         let n = samples.len();
         if n < 2 {
@@ -155,8 +157,8 @@ impl<L: Label> Effects<L> {
         Effects { ends: Ends::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
-    /// Effects between the runs of two models on the same prompt. They are noted under [`Direction::Noising`], and the tables have
-    /// no column for the direction.
+    /// Effects between the runs of two models on the same prompt. They are noted under [`Direction::Noising`], and
+    /// the tables have no column for the direction.
     pub fn of_models(metrics: &[Metric]) -> Self {
         Effects { ends: Ends::Models, ..Effects::new(metrics) }
     }
@@ -166,8 +168,8 @@ impl<L: Label> Effects<L> {
         self.rows.entry((direction, label.clone())).or_default().insert(pair, samples);
     }
 
-    /// Notes the effects of interventions on the pairs of a group: `patched` are the scores of each label's intervention, `base` and
-    /// `source` those of the runs without any.
+    /// Notes the effects of interventions on the pairs of a group: `patched` are the scores of each label's
+    /// intervention, `base` and `source` those of the runs without any.
     pub fn note_group(
         &mut self,
         direction: Direction,
@@ -185,8 +187,9 @@ impl<L: Label> Effects<L> {
         }
     }
 
-    /// A row per intervention and metric. The means are over the `n` pairs with defined values; the `effect` is the ratio of these
-    /// means with its 95 % bootstrap interval over pairs, `effect_mean` the mean of the pairs' own effects.
+    /// A row per intervention and metric. The means are over the `n` pairs with defined values; the `effect` is the
+    /// ratio of these means with its 95 % bootstrap interval over pairs, `effect_mean` the mean of the pairs' own
+    /// effects.
     pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
         let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for ((direction, label), pairs) in &self.rows {

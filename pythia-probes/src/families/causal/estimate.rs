@@ -81,8 +81,8 @@ fn differences(members: &[&Pair]) -> Vec<bool> {
     (0..members[0].clean.len()).map(at).collect()
 }
 
-/// Whether a source's activation can differ from the base run's at a position. Before the first attention it differs only at
-/// different tokens, afterwards from the first different token on.
+/// Whether a source's activation can differ from the base run's at a position. Before the first attention it differs
+/// only at different tokens, afterwards from the first different token on.
 fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: bool) -> bool {
     let attended = match point.site() {
         Site::Embed => false,
@@ -95,13 +95,13 @@ fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: boo
     }
 }
 
-/// Operations of an intervention on one prompt, of which the last token is read, and the tokens that it can change. `differs`: per
-/// position, whether the tokens of source and base run differ.
+/// Operations of an intervention on one prompt, of which the last token is read, and the tokens that it can change.
+/// `differs`: per position, whether the tokens of source and base run differ.
 ///
-/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions, and
-/// attention's output for all from the first of them on where keys or values change. In the next layer the streams that
-/// changed are recomputed, from there on all from the first position on; in the last layer, keys and values of all of them
-/// and the rest for the last position.
+/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions,
+/// and attention's output for all from the first of them on where keys or values change. In the next layer the
+/// streams that changed are recomputed, from there on all from the first position on; in the last layer, keys and
+/// values of all of them and the rest for the last position.
 fn cone(config: &NeoxConfig, intervention: &IntervenedRun, differs: &[bool]) -> (usize, usize) {
     let (length, parallel) = (differs.len(), config.variant.parallel_residual);
     let Some(first) = intervention.changes.iter().map(|change| change.point).min() else { return (0, 0) };

@@ -42,8 +42,8 @@ pub use paired_runs::{Direction, Side};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
-    /// `cone` computes what an intervention can change; `naive` makes a full forward pass per intervention, which is slow and is
-    /// the reference.
+    /// `cone` computes what an intervention can change; `naive` makes a full forward pass per intervention, which is
+    /// slow and is the reference.
     pub engine: Engine,
     /// Memory that the activations of interventions may take at a time.
     pub memory: Bytes,
@@ -80,12 +80,14 @@ impl<'a> CommonSettings<'a> {
     }
 }
 
-/// A probe that intervenes on runs of pairs of prompts. It implements [`Probe`] through the blanket implementation below.
+/// A probe that intervenes on runs of pairs of prompts. It implements [`Probe`] through the blanket implementation
+/// below.
 pub(crate) trait CausalProbe: Probe {
     /// The settings that every such probe has, and its tables.
     fn common(&self) -> CommonSettings<'_>;
 
-    /// Points that the base runs must hold besides those that every intervention needs ([`crate::engine::cone::base_points`]).
+    /// Points that the base runs must hold besides those that every intervention needs
+    /// ([`crate::engine::cone::base_points`]).
     ///
     /// # Errors
     /// A name that matches no point of the model.
@@ -103,7 +105,8 @@ pub(crate) trait CausalProbe: Probe {
     /// The first such setting.
     fn check_places(&self, context: &Context, pairs: &[Pair]) -> Result<(), ProbeError>;
 
-    /// Its interventions on pairs of one length, for estimates. The values that are put in place of activations are arbitrary.
+    /// Its interventions on pairs of one length, for estimates. The values that are put in place of activations are
+    /// arbitrary.
     ///
     /// # Errors
     /// Places that do not fit the model or the pairs.
@@ -199,8 +202,8 @@ fn check_length(source: &PairSource, pairs: &[Pair], n_ctx: usize) -> Result<(),
     }
 }
 
-/// The answers of causal probes that were checked: `(index, answer)` in no particular order. Probes with equal pairs share
-/// their base runs.
+/// The answers of causal probes that were checked: `(index, answer)` in no particular order. Probes with equal pairs
+/// share their base runs.
 pub(crate) fn answers(
     probes: &[(usize, &dyn CausalProbe)],
     subject: &Subject,

@@ -95,7 +95,8 @@ pub(crate) struct Group {
 }
 
 impl<'a> PairedRuns<'a> {
-    /// Runs the pairs of `probes`, which are the same for all of them, and keeps the activations that any of them needs.
+    /// Runs the pairs of `probes`, which are the same for all of them, and keeps the activations that any of them
+    /// needs.
     pub fn new(
         probes: &[&dyn CausalProbe],
         subject: &'a Subject<'a>,

@@ -117,8 +117,8 @@ pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) ->
     words.iter().map(read).collect()
 }
 
-/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of the activation
-/// where the hook has no heads.
+/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of
+/// the activation where the hook has no heads.
 ///
 /// # Errors
 /// As [`heads`].
@@ -205,16 +205,16 @@ pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoin
     Ok(points)
 }
 
-/// Refuses points after the last block. Metrics read the residual stream that leaves the last block and normalise it themselves,
-/// so that a hook after it would never fire.
+/// Refuses points after the last block. Metrics read the residual stream that leaves the last block and normalise it
+/// themselves, so that a hook after it would never fire.
 ///
 /// # Errors
 /// The first such point.
 pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
     let late = |point: &&HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
     points.iter().find(late).map_or(Ok(()), |point| {
-        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer norm; \
-                       the last place is hook_resid_post of the last layer";
+        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer \
+                       norm; the last place is hook_resid_post of the last layer";
         Err(ProbeError::NoSuchChoice { field, word: point.to_string(), allowed: allowed.to_owned() })
     })
 }
@@ -224,8 +224,9 @@ pub fn position_axis(point: HookPoint) -> Axis {
     if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
 }
 
-/// The regions that a choice of positions stands for at a hook, for prompts of one length. Each comes with the position, where
-/// it is one number, and with its name, where it has one. A named position can be a region per prompt.
+/// The regions that a choice of positions stands for at a hook, for prompts of one length. Each comes with the
+/// position, where it is one number, and with its name, where it has one. A named position can be a region per
+/// prompt.
 pub fn position_regions(
     choice: &Positions,
     axis: Axis,

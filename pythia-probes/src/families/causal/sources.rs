@@ -1,5 +1,5 @@
-//! What can be put in place of activations besides those of the pair's other prompt: means over all prompts, activations of
-//! other pairs, and vectors.
+//! What can be put in place of activations besides those of the pair's other prompt: means over all prompts,
+//! activations of other pairs, and vectors.
 
 use std::path::Path;
 
@@ -19,8 +19,8 @@ const BYTES_PER_NUMBER: usize = 64;
 /// Characters of a reader's message that are kept.
 const LONGEST_REASON: usize = 300;
 
-/// The means over all prompts of one side and their positions, every token with the same weight: `[1, 1, …]`. Not for patterns and
-/// scores, which have no axis of positions.
+/// The means over all prompts of one side and their positions, every token with the same weight: `[1, 1, …]`. Not for
+/// patterns and scores, which have no axis of positions.
 ///
 /// # Errors
 /// A point that the runs did not keep.
@@ -83,8 +83,8 @@ fn plus(a: Activation, b: Activation) -> Activation {
     }
 }
 
-/// For each pair of a group, the activations of another pair's prompt of the same side and length; `None` where there is no other
-/// pair. Over all pairs of one length this is a permutation without fixed points.
+/// For each pair of a group, the activations of another pair's prompt of the same side and length; `None` where there
+/// is no other pair. Over all pairs of one length this is a permutation without fixed points.
 ///
 /// # Errors
 /// A point that the runs did not keep.
@@ -143,8 +143,8 @@ fn derangement(seed: u64, length: usize, n: usize) -> Option<Vec<usize>> {
     }
 }
 
-/// The mean over pairs, and over positions where `choice` stands for several, of clean minus corrupt activations at a point of
-/// the stream's width: `[d_model]`.
+/// The mean over pairs, and over positions where `choice` stands for several, of clean minus corrupt activations at a
+/// point of the stream's width: `[d_model]`.
 ///
 /// # Errors
 /// A point that the runs did not keep, reading from the device.

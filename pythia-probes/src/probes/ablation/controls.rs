@@ -8,8 +8,8 @@ use crate::error::ProbeError;
 use crate::families::causal::places::HeadSet;
 use crate::random::{Domain, below, generator};
 
-/// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough others,
-/// all the others and some of its own where it has not. The first of many are those of few.
+/// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough
+/// others, all the others and some of its own where it has not. The first of many are those of few.
 ///
 /// # Errors
 /// A layer whose heads are all in the set; fewer such sets than asked for.

@@ -59,35 +59,35 @@ impl Method {
 
 /// Activations of the clean prompts replaced by ones that carry nothing of the prompt: what does the model lose?
 ///
-/// An intervention is a hook, a head or a set of heads, a position and a method. Tables: `NAME` has a row per intervention and
-/// metric, `NAME_examples` a row per intervention, pair and metric.
+/// An intervention is a hook, a head or a set of heads, a position and a method. Tables: `NAME` has a row per
+/// intervention and metric, `NAME_examples` a row per intervention, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ablation {
     /// The pairs of prompts, of which the clean ones are run: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
-    /// What is ablated, by hook names as TransformerLens has them: `z` (the output of heads), `attn_out`, `mlp_out`, `mlp_post`,
-    /// `resid_pre`, … in every layer one after another, `blocks.3.attn.hook_z` or `z.3` in one.
+    /// What is ablated, by hook names as TransformerLens has them: `z` (the output of heads), `attn_out`, `mlp_out`,
+    /// `mlp_post`, `resid_pre`, … in every layer one after another, `blocks.3.attn.hook_z` or `z.3` in one.
     #[serde(default = "defaults::z")]
     pub hooks: Vec<String>,
-    /// Heads, at hooks that have them: `each` one after another, `all` of a layer together, or a number. May be empty where there are
-    /// `sets`.
+    /// Heads, at hooks that have them: `each` one after another, `all` of a layer together, or a number. May be empty
+    /// where there are `sets`.
     #[serde(default = "defaults::each")]
     pub heads: Vec<String>,
-    /// Sets of heads that are ablated together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at the hooks of `hooks` that
-    /// have heads.
+    /// Sets of heads that are ablated together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at the hooks
+    /// of `hooks` that have heads.
     #[serde(default)]
     pub sets: BTreeMap<String, Vec<String>>,
-    /// How many random sets are ablated beside each named one: different ones with as many heads in each layer, none of them in the
-    /// named set where the layer has enough others.
+    /// How many random sets are ablated beside each named one: different ones with as many heads in each layer, none
+    /// of them in the named set where the layer has enough others.
     #[serde(default)]
     pub controls: usize,
-    /// What is put there: `zero`; `mean` over all clean prompts and their positions; `mean_per_position` over the clean prompts of one
-    /// length; `resample` from the clean prompt of another pair of the same length.
+    /// What is put there: `zero`; `mean` over all clean prompts and their positions; `mean_per_position` over the
+    /// clean prompts of one length; `resample` from the clean prompt of another pair of the same length.
     #[serde(default = "zero")]
     pub methods: Vec<Method>,
-    /// Positions: `all` together, `each` one after another, a number, or a position that the pairs name (`end`). At `hook_pattern`
-    /// these are the queries.
+    /// Positions: `all` together, `each` one after another, a number, or a position that the pairs name (`end`). At
+    /// `hook_pattern` these are the queries.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// What is read at the end of the prompts.

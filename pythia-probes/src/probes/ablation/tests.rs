@@ -46,7 +46,8 @@ fn both_engines_say_the_same() {
         for (cone, naive) in cone.iter().zip(&naive) {
             assert_close(cone, naive, tolerance);
         }
-        // z, v and result in 5 layers with 5 interventions each, mlp_out in 3, three single hooks, three sets of heads at three sites.
+        // z, v and result in 5 layers with 5 interventions each, mlp_out in 3, three single hooks, three sets of
+        // heads at three sites.
         let interventions = 5 * 5 + 3 + 3 + 3 * 3;
         assert_eq!(cone[0].n_rows(), interventions * 5 * 4 * 3);
     }

@@ -62,8 +62,8 @@ impl ActivationPatching {
         placed
     }
 
-    /// Whole rows of a pattern, or each of their entries. Entries after the query are zero in every run, so that nothing is run
-    /// for them.
+    /// Whole rows of a pattern, or each of their entries. Entries after the query are zero in every run, so that
+    /// nothing is run for them.
     fn keys_at(&self, place: &Place, regions: &[Region]) -> Vec<Placed> {
         let patch = |regions: &[Region]| IntervenedRun::at(place.point, regions, Replacement::Source(0));
         let (whole, entries) = (self.keys.iter().any(|key| key == ALL), self.keys.iter().any(|key| key == EACH));

@@ -27,26 +27,27 @@ use crate::table::{ColumnSpec, TableSpec};
 
 /// Activations of one prompt of a pair written into the run of the other (Meng et al. 2022; Heimersheim & Nanda 2024).
 ///
-/// An intervention is a hook, a position and a head. Tables: `NAME` has a row per intervention and metric, `NAME_examples` a row
-/// per intervention, pair and metric.
+/// An intervention is a hook, a position and a head. Tables: `NAME` has a row per intervention and metric,
+/// `NAME_examples` a row per intervention, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ActivationPatching {
     /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
-    /// What is patched, by hook names as TransformerLens has them: `resid_pre`, `attn_out`, `mlp_out`, `z`, `q`, `k`, `v`, `pattern`,
-    /// `result`, `mlp_post`, `resid_post`, `resid_mid` (sequential blocks) in every layer, `blocks.3.attn.hook_z` or `z.3` in one.
+    /// What is patched, by hook names as TransformerLens has them: `resid_pre`, `attn_out`, `mlp_out`, `z`, `q`, `k`,
+    /// `v`, `pattern`, `result`, `mlp_post`, `resid_post`, `resid_mid` (sequential blocks) in every layer,
+    /// `blocks.3.attn.hook_z` or `z.3` in one.
     #[serde(default = "defaults::resid_pre")]
     pub hooks: Vec<String>,
-    /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`). At `hook_pattern`
-    /// these are the queries.
+    /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`). At
+    /// `hook_pattern` these are the queries.
     #[serde(default = "defaults::each")]
     pub positions: Vec<String>,
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
     #[serde(default = "defaults::each")]
     pub heads: Vec<String>,
-    /// Sets of heads that are patched together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at every kind of hook in `hooks`
-    /// that has heads; the layers are those of the set.
+    /// Sets of heads that are patched together, by name: `{ induction = ["4.6", "5.1"] }` (layer.head), at every kind
+    /// of hook in `hooks` that has heads; the layers are those of the set.
     #[serde(default)]
     pub sets: BTreeMap<String, Vec<String>>,
     /// Keys of `hook_pattern`: `all` patches whole rows, `each` one entry after another.
@@ -54,7 +55,8 @@ pub struct ActivationPatching {
     pub keys: Vec<String>,
     /// Neurons of `mlp_post` that are patched together; all of them where it is left out.
     pub neurons: Option<usize>,
-    /// Which run is patched: `denoising` writes clean activations into the corrupt run, `noising` corrupt ones into the clean run.
+    /// Which run is patched: `denoising` writes clean activations into the corrupt run, `noising` corrupt ones into
+    /// the clean run.
     #[serde(default = "defaults::denoising")]
     pub directions: Vec<Direction>,
     /// What is read at the end of the prompts.
@@ -67,7 +69,7 @@ pub struct ActivationPatching {
 
 const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
     "position_name",
-    "Name of the position that is edited (end, -1), after the block of neurons (neurons 0..16); empty where it has none",
+    "Name of the position (end, -1), after the block of neurons (neurons 0..16); empty where it has none",
 )];
 
 const MAIN: TableSpec = TableSpec {

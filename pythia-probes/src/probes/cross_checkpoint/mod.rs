@@ -26,12 +26,13 @@ use crate::probes::activation_patching::ActivationPatching;
 use crate::subject::Context;
 use crate::table::{ColumnSpec, TableSpec};
 
-/// Another checkpoint of the model in this one, on the same prompts: its activations written into this one's run, place by place,
-/// and its weights in place of this one's, component by component. What does a checkpoint lack that a later one has?
+/// Another checkpoint of the model in this one, on the same prompts: its activations written into this one's run,
+/// place by place, and its weights in place of this one's, component by component. What does a checkpoint lack that a
+/// later one has?
 ///
-/// The runs are those on the clean prompts. `base` is this checkpoint's own value of a metric, `source` the other one's, `patched`
-/// that of this checkpoint as changed, and `effect` the share of the way from base to source. Tables: `NAME` has a row per place and
-/// metric, `NAME_examples` a row per place, pair and metric.
+/// The runs are those on the clean prompts. `base` is this checkpoint's own value of a metric, `source` the other
+/// one's, `patched` that of this checkpoint as changed, and `effect` the share of the way from base to source.
+/// Tables: `NAME` has a row per place and metric, `NAME_examples` a row per place, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossCheckpoint {
@@ -48,8 +49,9 @@ pub struct CrossCheckpoint {
     /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
-    /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`, a head as
-    /// `layer.head` (`4.6`), `mlp3`, `block3`. A head is its `W_Q`, `W_K`, `W_V`, their biases and `W_O`; norms go with blocks alone.
+    /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`,
+    /// a head as `layer.head` (`4.6`), `mlp3`, `block3`. A head is its `W_Q`, `W_K`, `W_V`, their biases and `W_O`;
+    /// norms go with blocks alone.
     #[serde(default)]
     pub weights: Vec<String>,
     /// What is read at the end of the prompts.

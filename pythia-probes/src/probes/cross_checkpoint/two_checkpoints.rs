@@ -93,8 +93,9 @@ impl<'a> TwoCheckpoints<'a> {
         usize::try_from(parts).unwrap_or(usize::MAX).max(1)
     }
 
-    /// The metrics with the source checkpoint's weights in each part. The rest of the model reads nothing of a part but its output,
-    /// and the part's input is the base run's, so that one block gives the output and the engine does the rest.
+    /// The metrics with the source checkpoint's weights in each part. The rest of the model reads nothing of a part
+    /// but its output, and the part's input is the base run's, so that one block gives the output and the engine does
+    /// the rest.
     fn written(&self, parts: &[Part]) -> Result<Vec<Scores>, ProbeError> {
         let outputs = parts.iter().map(|&part| self.output(part)).collect::<Result<Vec<_>, _>>()?;
         let patch = |(index, part): (usize, &Part)| {

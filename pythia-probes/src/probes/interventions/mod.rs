@@ -27,8 +27,8 @@ use crate::table::{ColumnSpec, TableSpec, TableValue};
 
 pub use edit::{EditKind, UserEdit};
 
-/// Index of the source with the other side's activations. The source with the means comes next, then one with the vector of each
-/// edit that adds one.
+/// Index of the source with the other side's activations. The source with the means comes next, then one with the
+/// vector of each edit that adds one.
 const OTHER: usize = 0;
 const MEAN: usize = 1;
 

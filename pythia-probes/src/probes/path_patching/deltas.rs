@@ -1,8 +1,8 @@
 //! The change that a sender writes, and what a receiver computes from it.
 //!
-//! Everything between a sender and a receiver is frozen, so the sender's change reaches the receiver unaltered: the receiver
-//! reads the base run's stream plus the difference of what the sender writes. No run is needed for that, only one product per
-//! receiver and the tokens at which there is a difference.
+//! Everything between a sender and a receiver is frozen, so the sender's change reaches the receiver unaltered: the
+//! receiver reads the base run's stream plus the difference of what the sender writes. No run is needed for that,
+//! only one product per receiver and the tokens at which there is a difference.
 
 use burn::tensor::Tensor;
 use pythia_core::model::GptNeoX;
@@ -59,8 +59,8 @@ impl BaseAndSource<'_> {
         Ok(Delta { sender, rows, values })
     }
 
-    /// Per delta, the activation at the input's point when the input reads the base run's stream plus the delta. Tokens without a
-    /// difference keep the base run's values, bit for bit.
+    /// Per delta, the activation at the input's point when the input reads the base run's stream plus the delta.
+    /// Tokens without a difference keep the base run's values, bit for bit.
     pub fn sources(&self, input: Input, deltas: &[&Delta]) -> Vec<SourceActivations> {
         let point = input.point(self.model.config().n_layers);
         let base = self.kept(point);

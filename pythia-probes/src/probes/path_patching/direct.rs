@@ -1,7 +1,8 @@
 //! The direct paths to the logits under a frozen final norm, whose effects add up.
 //!
-//! With the final norm's divisor held at the base run's, logits are affine in the stream, and the stream is a sum of what all
-//! components write. So the changes of a logit difference by single components add up to the change by all of them.
+//! With the final norm's divisor held at the base run's, logits are affine in the stream, and the stream is a sum of
+//! what all components write. So the changes of a logit difference by single components add up to the change by all
+//! of them.
 
 use std::collections::BTreeSet;
 

@@ -51,10 +51,11 @@ impl DirectedGroup<'_> {
         Ok(())
     }
 
-    /// The number of senders whose deltas, with what receivers compute from them, fit half the memory. The interventions have the
-    /// other half.
+    /// The number of senders whose deltas, with what receivers compute from them, fit half the memory. The
+    /// interventions have the other half.
     fn at_once(&self, config: &NeoxConfig, tokens: usize) -> usize {
-        // The delta, the stream with it, norm, affine, projection, the source and its copies in two tables; an MLP's neurons twice.
+        // The delta, the stream with it, norm, affine, projection, the source and its copies in two tables; an MLP's
+        // neurons twice.
         let per_token = F32 * (9 * config.d_model + 2 * config.d_mlp) as u64;
         let senders = self.runs.share(self.probe.run.memory.get()) / 2 / (per_token * tokens as u64).max(1);
         usize::try_from(senders).unwrap_or(usize::MAX).max(1)
@@ -86,8 +87,8 @@ impl DirectedGroup<'_> {
         Ok((edges, scores))
     }
 
-    /// An intervention per choice of positions. What a receiver computes for a token depends on that token alone, so the positions
-    /// that send are those at which the receiver's input changes.
+    /// An intervention per choice of positions. What a receiver computes for a token depends on that token alone, so
+    /// the positions that send are those at which the receiver's input changes.
     fn at_positions(&self, edge: &Edge, replacement: Replacement) -> Vec<(Edge, IntervenedRun)> {
         let point = edge.receiver.input.point(self.ends.model.config().n_layers);
         let all = match edge.receiver.head {

@@ -73,8 +73,8 @@ impl Input {
         }
     }
 
-    /// What is made of the input alone, so that changing it there is changing what the receiver reads and nothing else. Queries
-    /// and keys are meant after rotation, which is how base runs keep them.
+    /// What is made of the input alone, so that changing it there is changing what the receiver reads and nothing
+    /// else. Queries and keys are meant after rotation, which is how base runs keep them.
     pub const fn point(self, n_layers: usize) -> HookPoint {
         match self {
             Input::Query(layer) => Site::RotQ.at(layer),
@@ -85,8 +85,8 @@ impl Input {
         }
     }
 
-    /// Whether what `sender` writes is part of what is read here. In a parallel block nothing goes from attention to the MLP of the
-    /// same layer.
+    /// Whether what `sender` writes is part of what is read here. In a parallel block nothing goes from attention to
+    /// the MLP of the same layer.
     pub const fn reads(self, sender: Sender, parallel: bool) -> bool {
         match (sender, self) {
             (Sender::Embed, _) | (_, Input::Logits) => true,

@@ -29,36 +29,37 @@ use crate::probe::Answer;
 use crate::subject::Context;
 use crate::table::TableSpec;
 
-/// What one component sends to one other (Wang et al. 2022; Goldowsky-Dill et al. 2023), exactly: the sender takes its value of the
-/// source run, everything between it and the receiver keeps the base run's, the receiver alone reads the change, and the rest of
-/// the model runs on.
+/// What one component sends to one other (Wang et al. 2022; Goldowsky-Dill et al. 2023), exactly: the sender takes
+/// its value of the source run, everything between it and the receiver keeps the base run's, the receiver alone reads
+/// the change, and the rest of the model runs on.
 ///
-/// Edges are those of the model: a component reads what earlier layers write, and in a parallel block the MLP does not read
-/// its own layer's heads. Tables: `NAME` has a row per edge, position and metric, `NAME_examples` a row per edge, position, pair
-/// and metric.
+/// Edges are those of the model: a component reads what earlier layers write, and in a parallel block the MLP does
+/// not read its own layer's heads. Tables: `NAME` has a row per edge, position and metric, `NAME_examples` a row per
+/// edge, position, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PathPatching {
     /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
-    /// Who sends: `heads` (every head), `mlps`, `embed` (the token embeddings), a head as `layer.head` (`4.6`), an MLP as `mlp3`.
+    /// Who sends: `heads` (every head), `mlps`, `embed` (the token embeddings), a head as `layer.head` (`4.6`), an
+    /// MLP as `mlp3`.
     #[serde(default = "default_senders")]
     pub senders: Vec<String>,
-    /// Who receives: `q`, `k`, `v` (the queries, keys or values of every head), `mlps`, `logits`, one input of a head as
-    /// `layer.head.input` (`5.1.k`), an MLP as `mlp3`.
+    /// Who receives: `q`, `k`, `v` (the queries, keys or values of every head), `mlps`, `logits`, one input of a head
+    /// as `layer.head.input` (`5.1.k`), an MLP as `mlp3`.
     #[serde(default = "default_receivers")]
     pub receivers: Vec<String>,
-    /// Positions at which the sender sends: `each` one after another, `all` together, a number, or a position that the pairs name
-    /// (`end`).
+    /// Positions at which the sender sends: `each` one after another, `all` together, a number, or a position that
+    /// the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
-    /// Which run is changed: `noising` puts what the sender writes in the corrupt run into the clean run, `denoising` the other way
-    /// round.
+    /// Which run is changed: `noising` puts what the sender writes in the corrupt run into the clean run, `denoising`
+    /// the other way round.
     #[serde(default = "defaults::noising")]
     pub directions: Vec<Direction>,
-    /// Whether the final norm's divisor stays that of the base run. The direct effects of all senders then add up to the
-    /// difference between the runs (the source's logit difference is read with that divisor too), and `logits` is the only receiver,
-    /// `logit_diff` the only metric.
+    /// Whether the final norm's divisor stays that of the base run. The direct effects of all senders then add up to
+    /// the difference between the runs (the source's logit difference is read with that divisor too), and `logits` is
+    /// the only receiver, `logit_diff` the only metric.
     #[serde(default)]
     pub freeze_final_norm: bool,
     /// What is read at the end of the prompts.

@@ -43,7 +43,8 @@ fn everything() -> PathPatching {
     }
 }
 
-/// The patched metric by (sender, receiver, pos, position name, direction), a value per pair; and base and source beside it.
+/// The patched metric by (sender, receiver, pos, position name, direction), a value per pair; and base and source
+/// beside it.
 type Found = BTreeMap<(String, String, Option<i64>, String, String), Vec<[f64; 3]>>;
 
 fn found(table: &Table) -> Found {
@@ -103,7 +104,8 @@ impl<'a> Plain<'a> {
         Interventions::new(list, &self.model.model_shape()).expect("they fit")
     }
 
-    /// The logit differences when only `receiver` sees that the sender takes its values of the source run at some positions.
+    /// The logit differences when only `receiver` sees that the sender takes its values of the source run at some
+    /// positions.
     fn path(&self, [base, source]: [&BTreeMap<HookPoint, Activation>; 2], edge: &Edge) -> Vec<f64> {
         let put = |point: HookPoint, region: Region, from: &BTreeMap<HookPoint, Activation>| Intervention {
             point,
@@ -335,7 +337,8 @@ fn tables_have_the_columns_that_are_promised() {
     let probe = PathPatching { metrics: vec![Metric::LogitDiff, Metric::Kl], ..PathPatching::new(source()) };
     let tables = answer(&model, &probe, 13);
     let names = |table: &Table| table.columns().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
-    let label = "sender sender_layer sender_head receiver receiver_layer receiver_head input pos position_name direction metric";
+    let label = "sender sender_layer sender_head receiver receiver_layer receiver_head input pos position_name \
+                 direction metric";
     let ends = "clean corrupt patched effect";
     assert_eq!(names(&tables[0]), format!("{label} n {ends} effect_low effect_high effect_mean status"));
     assert_eq!(names(&tables[1]), format!("{label} prompt_id {ends} status"));
