@@ -347,7 +347,7 @@ fn pairs_that_are_left_out_are_counted_and_listed() {
     assert_eq!(listed, [2, 5, 6, 7]);
     let results = folder.join("out/results");
     for part in suite::results(&folder.join("out")).into_keys().map(|path| results.join(path)) {
-        let metadata = experiments::sink::metadata(&part).expect("readable").expect("there");
+        let metadata = experiments::files::sink::metadata(&part).expect("readable").expect("there");
         let counts = ["pairs_used", "pairs_dropped"].map(|key| metadata[key].as_str());
         assert_eq!(counts, ["2", "4"], "{}", part.display());
     }

@@ -15,6 +15,8 @@ use pythia_tests::{place, sources};
 const ARROWS: &[(&str, &[&str])] = &[
     ("pythia-hooks", &[]),
     ("pythia-core", &["pythia-hooks"]),
+    ("pythia-files", &[]),
+    ("pythia-hub", &["pythia-files"]),
     ("pythia-probes", &["pythia-core", "pythia-hooks"]),
     ("pythia-report", &[]),
     ("experiments", &["pythia-core", "pythia-hooks", "pythia-probes", "pythia-report"]),

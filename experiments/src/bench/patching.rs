@@ -5,14 +5,14 @@ use pythia_hooks::{Axis, HookPoint, Region, Site};
 use pythia_probes::engine::{EngineInput, IntervenedRun, Replacement, Run, SourceActivations, cone};
 use pythia_probes::metric::{Metric, Question, Readout};
 
-use crate::failure::Failure;
+use super::BenchError;
 
 /// Memory that a sweep may take.
 const MEMORY: u64 = 128 << 20;
 
 /// A sweep of interventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatchingWorkload {
+pub(crate) enum PatchingWorkload {
     /// `resid_pre` of every layer and position patched.
     Residual,
     /// `z` of every head patched, at all positions.
@@ -45,7 +45,7 @@ impl PatchingWorkload {
 }
 
 /// One sweep; the floating-point operations of its interventions come back.
-pub fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, length: usize) -> Result<u64, Failure> {
+pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
     let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();
@@ -83,7 +83,7 @@ fn source(
     tokens: Vec<Vec<u32>>,
     points: &[HookPoint],
     site: Site,
-) -> Result<SourceActivations, Failure> {
+) -> Result<SourceActivations, BenchError> {
     let run = Run::of(model, tokens, points.iter().copied().filter(|point| point.site() == site))?;
     Ok(run.seen().clone())
 }

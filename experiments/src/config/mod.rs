@@ -5,6 +5,7 @@
 //! enum would read in one phase and lose the place of a mistake.
 
 mod entry;
+mod input;
 mod located;
 mod overrides;
 mod probes;
@@ -28,72 +29,75 @@ use toml::Spanned;
 
 use crate::integrity::OnBad;
 
-pub use entry::{ProbeEntry, Settings, TableOf};
-pub use located::{ConfigErrors, Located};
-pub use problem::Problem;
-pub use schema::{json_schema, probe_keys};
-pub use sources::Sources;
-pub use steps::{StepRange, Steps, nearest};
+pub(crate) use entry::{ProbeEntry, TableOf};
+pub(crate) use input::read_tokenizer;
+pub(crate) use input::{InputError, ModelInfoError, read_config, read_text};
+pub(crate) use located::{ConfigErrors, Located};
+pub(crate) use problem::Problem;
+pub use schema::json_schema;
+pub(crate) use schema::probe_keys;
+pub(crate) use sources::Sources;
+pub(crate) use steps::{Steps, nearest};
 
-/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked by the study.
+/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked when it is resolved.
 #[derive(Debug)]
-pub struct Experiment {
+pub(crate) struct Experiment {
     /// The experiment's name.
-    pub name: String,
+    pub(crate) name: String,
     /// What every random choice is derived from.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Whether prompts start with the BOS token.
-    pub prepend_bos: bool,
+    pub(crate) prepend_bos: bool,
     /// The models, in the order of the file; never empty.
-    pub models: Vec<Spanned<ModelRef>>,
+    pub(crate) models: Vec<Spanned<ModelRef>>,
     /// The choice of checkpoints, and where it stands in the texts.
-    pub steps: Spanned<Steps>,
+    pub(crate) steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
-    pub probes: Vec<ProbeEntry>,
+    pub(crate) probes: Vec<ProbeEntry>,
     /// Where results go, where the file says so.
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// What to compute with.
-    pub machine: Machine,
+    pub(crate) machine: Machine,
     /// How its checkpoints are had and judged.
-    pub store: StorePolicy,
+    pub(crate) store: StorePolicy,
     /// The texts, for messages about what turns out to be wrong later.
-    pub sources: Sources,
+    pub(crate) sources: Sources,
 }
 
 /// How checkpoints are had and judged. Nothing of it determines a result's bytes but what is known to be bad.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StorePolicy {
+pub(crate) struct StorePolicy {
     /// What to do with bad checkpoints.
-    pub on_bad: OnBad,
+    pub(crate) on_bad: OnBad,
     /// A file that adds to the list of known defects.
-    pub known_bad: Option<PathBuf>,
+    pub(crate) known_bad: Option<PathBuf>,
     /// The file of pins, where it is not the one beside the experiment.
-    pub lock: Option<PathBuf>,
+    pub(crate) lock: Option<PathBuf>,
     /// Disk that fetched checkpoints may take.
-    pub cache_max: Option<Bytes>,
+    pub(crate) cache_max: Option<Bytes>,
     /// Disk that must stay free.
-    pub min_free: Option<Bytes>,
+    pub(crate) min_free: Option<Bytes>,
 }
 
 /// What to compute with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The device.
-    pub device: DeviceName,
+    pub(crate) device: DeviceName,
     /// The numbers that weights are kept in.
-    pub dtype: Precision,
+    pub(crate) dtype: Precision,
     /// How weights are prepared.
-    pub weights: Profile,
+    pub(crate) weights: Profile,
     /// Root of the hub's cache, where the file says so.
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Bytes that the whole process may take, where the file says so. It decides how weights are held, and no result.
-    pub memory: Option<Bytes>,
+    pub(crate) memory: Option<Bytes>,
 }
 
 /// A floating-point type by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub(crate) enum Precision {
     /// 32 bits.
     #[default]
     F32,
@@ -107,7 +111,7 @@ pub enum Precision {
 
 impl Precision {
     /// The number type of weights.
-    pub fn dtype(self) -> DType {
+    pub(crate) fn dtype(self) -> DType {
         match self {
             Precision::F32 => DType::F32,
             Precision::F64 => DType::F64,
@@ -117,7 +121,7 @@ impl Precision {
     }
 
     /// Its name elsewhere.
-    pub fn long_name(self) -> &'static str {
+    pub(crate) fn long_name(self) -> &'static str {
         match self {
             Precision::F32 => "float32",
             Precision::F64 => "float64",
@@ -128,7 +132,7 @@ impl Precision {
 }
 
 /// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
-pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
+pub(crate) fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
     let mut sources = Sources::new(name, text);
     let ranges: Vec<_> = overrides.iter().map(|argument| sources.push("--set", argument)).collect();
     match read::experiment(&sources, &ranges) {

@@ -5,13 +5,13 @@ use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
 use super::words::plain;
-use crate::inputs::InputError;
-use crate::integrity::KnownError;
-use crate::shape::ShapeError;
+use crate::config::InputError;
+use crate::config::ModelInfoError;
+use crate::integrity::KnownDefectsError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The program cannot compute there.
     #[error(transparent)]
     Device(DeviceError),
@@ -80,7 +80,7 @@ pub enum Problem {
     },
     /// The file of further known defects is no such list.
     #[error(transparent)]
-    KnownBad(KnownError),
+    KnownBad(KnownDefectsError),
     /// Two probes would write to one folder.
     #[error("two probes are called `{name}`")]
     DuplicateProbe {
@@ -119,7 +119,7 @@ pub enum Problem {
     Store(#[from] StoreError),
     /// A model whose shape or vocabulary cannot be read.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    ModelInfo(#[from] ModelInfoError),
     /// A step that the model was not saved at.
     #[error("step {step} is not a checkpoint of {model}")]
     NotACheckpoint {
@@ -185,7 +185,7 @@ pub enum Problem {
         argument: String,
     },
     /// A `--set` path that leads nowhere.
-    #[error("`{path}` leads nowhere: `{segment}` {why}")]
+    #[error("`{path}` does not exist: `{segment}` {why}")]
     DeadPath {
         /// The whole path.
         path: String,
@@ -226,7 +226,7 @@ impl Problem {
                 vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
             }
             Problem::DuplicateModel { .. } => {
-                vec!["results lie in a folder per model name: rename one of the two folders".into()]
+                vec!["results are in one folder per model name: rename one of the two folders".into()]
             }
             Problem::BadName { .. } => {
                 vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]

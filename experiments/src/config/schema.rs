@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::read::Head;
 use super::steps::Steps;
-use crate::canonical::sorted;
+use crate::files::json::sorted;
 
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyDoc {
+pub(crate) struct KeyDoc {
     /// The key.
-    pub name: String,
+    pub(crate) name: String,
     /// What it means.
-    pub doc: String,
+    pub(crate) doc: String,
     /// Whether the table must have it.
-    pub required: bool,
+    pub(crate) required: bool,
 }
 
 /// The schema as the file that is committed: pretty JSON with a newline at its end.
@@ -25,12 +25,12 @@ pub fn json_schema() -> String {
 }
 
 /// The keys of the whole file.
-pub fn experiment_keys() -> Vec<KeyDoc> {
+pub(crate) fn experiment_keys() -> Vec<KeyDoc> {
     keys(&document())
 }
 
 /// The keys of a probe of that kind, `kind` and `name` among them; of an unknown kind these two alone.
-pub fn probe_keys(kind: &str) -> Vec<KeyDoc> {
+pub(crate) fn probe_keys(kind: &str) -> Vec<KeyDoc> {
     keys(&probe(kind, &mut generator()))
 }
 

@@ -9,24 +9,24 @@ use pythia_core::suite::Step;
 use pythia_core::weights::{Group, PartHashes};
 
 use super::Verdict;
-use crate::cell::{TABLE_VERSION, file_of};
-use crate::sink::{self, Stamp};
+use crate::files::sink::{self, Stamp};
+use crate::files::table::{TABLE_VERSION, file_of};
 
 /// The folder of the table; no probe can be called so.
-pub const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// What is known about the checkpoint.
-    pub verdict: &'a Verdict,
+    pub(crate) verdict: &'a Verdict,
     /// Its weights, as far as they were read.
-    pub weights: Option<&'a PartHashes>,
+    pub(crate) weights: Option<&'a PartHashes>,
 }
 
 impl Row<'_> {
     /// Where the row of a checkpoint goes.
-    pub fn file(label: &str, step: Option<Step>) -> PathBuf {
+    pub(crate) fn file(label: &str, step: Option<Step>) -> PathBuf {
         file_of(CHECKPOINTS, label, step)
     }
 
@@ -34,7 +34,7 @@ impl Row<'_> {
     ///
     /// # Panics
     /// Never: one row of plain columns always makes a table.
-    pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
+    pub(crate) fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
         let text = |value: Option<String>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
         let embed = |hashes: &PartHashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
         let norm = Float64Array::from(vec![self.weights.and_then(|hashes| hashes.embed_norm)]);
