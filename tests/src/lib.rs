@@ -21,6 +21,8 @@ pub mod hub;
 pub mod on;
 pub mod place;
 pub mod random;
+#[cfg(doctest)]
+mod readme;
 pub mod recorder;
 pub mod sources;
 pub mod suite;
