@@ -8,7 +8,7 @@ use std::{
 
 use pythia_hooks::{Presence, SITES, Site, SiteRow};
 use pythia_probes::ProbeSpec;
-use pythia_report::results::Kind;
+use pythia_report::kinds::TableKind;
 use pythia_tests::{place, sources};
 
 /// Each crate with the crates of this workspace that it may use.
@@ -46,7 +46,7 @@ const EDGE: &[&str] = &[
     "pythia-core/src/tokenizer.rs",
     "pythia-core/src/weights/map.rs",
     "experiments/report/src/results/origin.rs",
-    "experiments/report/src/results/record.rs",
+    "experiments/report/src/results/manifest.rs",
     "experiments/report/src/results/scan.rs",
     "experiments/src/bench/meter.rs",
     "experiments/src/commands/activations.rs",
@@ -141,7 +141,7 @@ fn says(line: &str, word: &str) -> bool {
 #[test]
 fn the_report_knows_every_probe() {
     let unknown: Vec<&str> =
-        ProbeSpec::KINDS.iter().map(|kind| kind.name).filter(|name| Kind::of(name).is_none()).collect();
+        ProbeSpec::KINDS.iter().map(|kind| kind.name).filter(|name| TableKind::of(name).is_none()).collect();
     assert!(unknown.is_empty(), "the report has neither summary nor figures for {unknown:?}");
 }
 

@@ -1,31 +1,30 @@
-//! Where a row of a causal table has its place on a map.
+//! Which map, panel, row and column a row of a causal table belongs to.
 
-use crate::frame::Rows;
-use crate::results::ResultsError;
+use crate::results::{FrameRows, ResultsError};
 use crate::words;
 
 /// What the rows and columns of a map are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Axes {
+pub(super) enum MapAxes {
     LayerPosition,
     LayerHead,
     HeadPosition,
     SenderReceiver,
-    DonorStep,
+    SourceStep,
 }
 
 /// A name with its place in the order.
 pub(super) type Label = (i64, i64, String);
 
-impl Axes {
+impl MapAxes {
     /// The words for rows and columns.
-    pub fn words(self) -> (&'static str, &'static str) {
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::LayerPosition => ("layer", "position"),
             Self::LayerHead => ("layer", "head"),
             Self::HeadPosition => ("head", "position"),
             Self::SenderReceiver => ("sender", "receiver"),
-            Self::DonorStep => ("donor step", "step"),
+            Self::SourceStep => ("source step", "step"),
         }
     }
 }
@@ -35,63 +34,63 @@ pub(super) struct Places {
     layers: Vec<Option<i64>>,
     heads: Vec<Option<i64>>,
     positions: Vec<Option<i64>>,
-    donors: Vec<Option<i64>>,
+    sources: Vec<Option<i64>>,
     pub steps: Vec<Option<i64>>,
     hooks: Vec<String>,
     what: Vec<String>,
-    parts: Vec<String>,
-    senders: Vec<String>,
-    receivers: Vec<String>,
+    position_names: Vec<String>,
+    /// Sender and receiver.
+    edges: Vec<(String, String)>,
     /// What stands at the positions, where that is known.
     tokens: Vec<String>,
 }
 
 impl Places {
-    pub fn of(rows: &Rows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
+    pub(crate) fn of(rows: &FrameRows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
         let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
         let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
         Ok(Self {
             layers: ints("layer")?,
             heads: ints("head")?,
             positions: ints("pos")?,
-            donors: ints("donor_step")?,
+            sources: ints("source_step")?,
             steps: ints("step")?,
             hooks: texts("hook")?,
             what: texts("what")?,
-            parts: texts("part")?,
-            senders: texts("sender")?,
-            receivers: texts("receiver")?,
+            position_names: texts("position_name")?,
+            edges: texts("sender")?.into_iter().zip(texts("receiver")?).collect(),
             tokens,
         })
     }
 
-    /// The kind of grid that a row of the table has a place on; none for places that are no cells, such as whole layers.
-    pub fn axes(&self, row: usize) -> Option<Axes> {
-        if self.donors[row].is_some() {
-            return Some(Axes::DonorStep);
+    /// The axes of the map that a row of the table belongs to; none for a row without two coordinates, such as that of
+    /// a whole layer.
+    pub(crate) fn axes(&self, row: usize) -> Option<MapAxes> {
+        if self.sources[row].is_some() {
+            return Some(MapAxes::SourceStep);
         }
-        if !self.senders[row].is_empty() {
-            return Some(Axes::SenderReceiver);
+        if !self.edges[row].0.is_empty() {
+            return Some(MapAxes::SenderReceiver);
         }
         match (self.layers[row].is_some(), self.heads[row].is_some(), self.positions[row].is_some()) {
-            (true, false, true) => Some(Axes::LayerPosition),
-            (true, true, false) => Some(Axes::LayerHead),
-            (true, true, true) => Some(Axes::HeadPosition),
+            (true, false, true) => Some(MapAxes::LayerPosition),
+            (true, true, false) => Some(MapAxes::LayerHead),
+            (true, true, true) => Some(MapAxes::HeadPosition),
             _ => None,
         }
     }
 
     /// The panel, the row and the column of a row of the table.
-    pub fn at(&self, axes: Axes, row: usize) -> Option<(String, Label, Label)> {
+    pub(crate) fn at(&self, axes: MapAxes, row: usize) -> Option<(String, Label, Label)> {
         let number = |number: Option<i64>| number.map(|number| (number, 0, number.to_string()));
         let (layer, head) = (self.layers[row], self.heads[row]);
-        let site = [words::site(&self.hooks[row]), self.parts[row].as_str()].join(" ").trim().to_owned();
+        let site = [words::site(&self.hooks[row]), self.position_names[row].as_str()].join(" ").trim().to_owned();
         Some(match axes {
-            Axes::LayerPosition => (site, number(layer)?, self.position(row)?),
-            Axes::LayerHead => (site, number(layer)?, number(head)?),
-            Axes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
-            Axes::SenderReceiver => (String::new(), component(&self.senders[row]), component(&self.receivers[row])),
-            Axes::DonorStep => (self.donated(&site, row), number(self.donors[row])?, number(self.steps[row])?),
+            MapAxes::LayerPosition => (site, number(layer)?, self.position(row)?),
+            MapAxes::LayerHead => (site, number(layer)?, number(head)?),
+            MapAxes::HeadPosition => (site, (layer?, head?, words::head(layer?, head?)), self.position(row)?),
+            MapAxes::SenderReceiver => (String::new(), component(&self.edges[row].0), component(&self.edges[row].1)),
+            MapAxes::SourceStep => (self.sourced(&site, row), number(self.sources[row])?, number(self.steps[row])?),
         })
     }
 
@@ -102,8 +101,8 @@ impl Places {
         Some((position, 0, text.unwrap_or_else(|| position.to_string())))
     }
 
-    /// What a donor gives: `resid_post L3`, `weights attn_out L1H3`, `weights`.
-    fn donated(&self, site: &str, row: usize) -> String {
+    /// What comes from the source: `resid_post L3`, `weights attn_out L1H3`, `weights`.
+    fn sourced(&self, site: &str, row: usize) -> String {
         let what = Some(self.what[row].as_str()).filter(|what| *what != "activation").unwrap_or_default();
         let place = match (self.layers[row], self.heads[row]) {
             (Some(layer), Some(head)) => words::head(layer, head),

@@ -1,16 +1,16 @@
-//! When a curve changes level: the change point of a score over checkpoints, with its interval.
+//! When a curve changes: the change point of a score over checkpoints, with its interval.
 //!
-//! The model is the plainest one that has a "when": one mean before the change, another after it, independent normal noise
-//! (Hinkley 1970, *Inference about the change-point in a sequence of random variables*). The place of least squares is the
-//! estimate. The interval holds every place whose likelihood ratio `n·(SSE(k) − SSE(best))/SSE(best)` is at most 7.35: a place is no
-//! regular parameter, and the ratio's distribution is `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and threshold
-//! estimation*), whose 95 % point that is. Where two means are no better than one by the Bayesian information criterion (two more
-//! parameters, the second mean and the place), or differ by less than a thousandth of the curve's largest value, there is no change
-//! to speak of.
+//! The model is one mean before the change, another after it, and independent normal noise (Hinkley 1970, *Inference
+//! about the change-point in a sequence of random variables*). The estimate is the place of least squares. The interval
+//! holds every place `k` whose likelihood ratio `n·(SSE(k) − SSE(best))/SSE(best)` is at most 7.35. A place is not a
+//! regular parameter: the ratio is distributed as `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and
+//! threshold estimation*), and 7.35 is the 95 % point of this distribution. There is no change if two means are no
+//! better than one by the Bayesian information criterion (two more parameters, the second mean and the place), or if
+//! they differ by less than a thousandth of the curve's largest value.
 //!
-//! Checkpoints count equally, however many steps lie between them. On a curve that rises over several checkpoints the estimate
-//! lies about half-way up. Neighbouring checkpoints of a training err together; then small changes are found too often and
-//! intervals are too short, and the levels before and after say what a change is worth.
+//! Checkpoints count equally, however many steps are between them. On a curve that rises over several checkpoints the
+//! estimate is about half-way up. The noise of neighbouring checkpoints of a training is correlated. Then small changes
+//! are found too often and intervals are too short; the means before and after say how large a change is.
 
 /// The 95 % point of Hansen's distribution, −2·ln(1 − √0.95).
 const HANSEN_95: f64 = 7.352_274_9;
@@ -18,13 +18,13 @@ const HANSEN_95: f64 = 7.352_274_9;
 /// Means that differ by less, relative to the curve's largest value, are the same.
 const LEAST_SHIFT: f64 = 1e-3;
 
-/// Checkpoints below which nothing is said: two means, a place and a variance are four numbers already.
+/// The fewest checkpoints with a change point: two means, a place and a variance are four numbers already.
 const LEAST: usize = 6;
 
-/// A change of level.
+/// A change of a curve's mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Emergence {
-    /// The first step at the new level.
+pub(crate) struct ChangePoint {
+    /// The first step after the change.
     pub step: i64,
     /// The first step of the interval.
     pub low: i64,
@@ -38,7 +38,7 @@ pub struct Emergence {
 
 /// The change point of `(step, value)` in the order of steps; none where the curve has too few points or no change.
 /// Values that are not finite are left out.
-pub fn emergence(points: &[(i64, f64)]) -> Option<Emergence> {
+pub(crate) fn change_point(points: &[(i64, f64)]) -> Option<ChangePoint> {
     let points: Vec<(i64, f64)> = points.iter().copied().filter(|(_, value)| value.is_finite()).collect();
     let n = points.len();
     if n < LEAST {
@@ -47,7 +47,8 @@ pub fn emergence(points: &[(i64, f64)]) -> Option<Emergence> {
     let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
     let errors = squared_errors(&values);
     let (best, least) = (1..n).map(|k| (k, errors[k])).min_by(|a, b| a.1.total_cmp(&b.1))?;
-    // A sum of squares below the rounding of its own terms is nothing: a flat line has no change, a clean step has one place.
+    // A sum of squares below the rounding of its own terms counts as 0, so a flat line has no change and a clean step
+    // has one place.
     let largest = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let rounding = n as f64 * (n as f64 * f64::EPSILON * largest).powi(2);
     let excess = |error: f64| n as f64 * (error.max(rounding) / least.max(rounding)).ln();
@@ -62,10 +63,11 @@ pub fn emergence(points: &[(i64, f64)]) -> Option<Emergence> {
     if (after - before).abs() < LEAST_SHIFT * largest {
         return None;
     }
-    Some(Emergence { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
+    Some(ChangePoint { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
 }
 
-/// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean of all.
+/// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean
+/// of all.
 fn squared_errors(values: &[f64]) -> Vec<f64> {
     let n = values.len();
     // Counted from the mean of all, so that large levels do not drown small differences.
@@ -95,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_planted_step_is_found_exactly() {
-        let found = emergence(&curve((0..50).map(|i| if i < 20 { 0.05 } else { 0.9 }))).expect("a step");
+        let found = change_point(&curve((0..50).map(|i| if i < 20 { 0.05 } else { 0.9 }))).expect("a step");
         assert_eq!((found.step, found.low, found.high), (200, 200, 200));
         assert!((found.before - 0.05).abs() < 1e-12 && (found.after - 0.9).abs() < 1e-12, "{found:?}");
     }
@@ -116,7 +118,7 @@ mod tests {
         let (mut state, mut held, draws) = (7, 0, 1000);
         for _ in 0..draws {
             let values: Vec<f64> = (0..154).map(|i| normal(&mut state) + if i < 60 { 0.0 } else { 1.5 }).collect();
-            let found = emergence(&curve(values)).expect("so large a step is never missed");
+            let found = change_point(&curve(values)).expect("so large a step is never missed");
             held += usize::from(found.low <= 600 && 600 <= found.high);
         }
         assert!((940..=999).contains(&held), "{held} of {draws}");
@@ -125,31 +127,31 @@ mod tests {
     #[test]
     fn noise_alone_rarely_has_a_change() {
         let (mut state, draws) = (11, 1000);
-        let found = (0..draws).filter(|_| emergence(&curve((0..154).map(|_| normal(&mut state)))).is_some()).count();
+        let found = (0..draws).filter(|_| change_point(&curve((0..154).map(|_| normal(&mut state)))).is_some()).count();
         assert!(found < draws / 10, "{found} of {draws}");
     }
 
     #[test]
     fn a_change_in_the_last_digits_is_none() {
-        assert_eq!(emergence(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), None);
-        assert!(emergence(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_some());
+        assert_eq!(change_point(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), None);
+        assert!(change_point(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_some());
     }
 
     #[test]
     fn a_slow_rise_is_placed_half_way_up() {
         let rise = |i: i32| (f64::from(i - 20) / 20.0).clamp(0.0, 1.0);
-        let found = emergence(&curve((0..60).map(rise))).expect("a rise");
+        let found = change_point(&curve((0..60).map(rise))).expect("a rise");
         assert!((280..=320).contains(&found.step), "{found:?}");
         assert!(found.low < found.step && found.step < found.high, "{found:?}");
     }
 
     #[test]
     fn where_nothing_changes_nothing_is_said() {
-        assert_eq!(emergence(&curve([0.3; 40])), None);
-        assert_eq!(emergence(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), None);
-        assert_eq!(emergence(&curve([0.0, 0.0, 1.0, 1.0])), None);
-        assert_eq!(emergence(&[]), None);
-        assert_eq!(emergence(&curve([f64::NAN; 20])), None);
+        assert_eq!(change_point(&curve([0.3; 40])), None);
+        assert_eq!(change_point(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), None);
+        assert_eq!(change_point(&curve([0.0, 0.0, 1.0, 1.0])), None);
+        assert_eq!(change_point(&[]), None);
+        assert_eq!(change_point(&curve([f64::NAN; 20])), None);
     }
 
     #[test]
@@ -163,12 +165,12 @@ mod tests {
                 1.0
             }
         });
-        assert_eq!(emergence(&curve(values)).expect("a step").step, 230);
+        assert_eq!(change_point(&curve(values)).expect("a step").step, 230);
     }
 
     #[test]
     fn a_fall_is_a_change_too() {
-        let found = emergence(&curve((0..40).map(|i| if i < 10 { 5.0 } else { 2.0 }))).expect("a fall");
+        let found = change_point(&curve((0..40).map(|i| if i < 10 { 5.0 } else { 2.0 }))).expect("a fall");
         assert_eq!((found.step, found.before, found.after), (100, 5.0, 2.0));
     }
 
@@ -189,9 +191,11 @@ mod tests {
 
         /// Neither the unit of the values nor their level matters to where the change is.
         #[test]
-        fn the_place_does_not_depend_on_the_unit(at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64) {
+        fn the_place_does_not_depend_on_the_unit(
+            at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64,
+        ) {
             let values = (0..40).map(|i| level + scale * if i < at { 0.0 } else { 1.0 });
-            prop_assert_eq!(emergence(&curve(values)).expect("a step").step, at as i64 * 10);
+            prop_assert_eq!(change_point(&curve(values)).expect("a step").step, at as i64 * 10);
         }
     }
 }

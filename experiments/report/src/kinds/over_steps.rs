@@ -1,8 +1,29 @@
-//! Which checkpoints become the frames of a slider.
+//! Curves over training steps, as charts draw them.
 
-/// At most `most` steps of a sorted list, half of them even in number and half even in the logarithm, so that neither the
-/// beginning nor the long middle of a training is lost; the first and the last are among them.
-pub fn spread(steps: &[i64], most: usize) -> Vec<i64> {
+use crate::change_point::change_point;
+use crate::chart::{Event, Point};
+use crate::results::{CurvePoint, defined};
+
+/// The points of a curve for a chart; checkpoints without a step have no place along x.
+pub(crate) fn points(curve: &[CurvePoint]) -> Vec<Point> {
+    let point = |point: &CurvePoint| Some(Point { x: point.step? as f64, y: point.value, band: point.band });
+    curve.iter().filter_map(point).collect()
+}
+
+/// The change point of a curve as a mark in a chart.
+pub(super) fn event(curve: &[CurvePoint]) -> Option<Event> {
+    let found = change_point(&defined(curve))?;
+    Some(Event { at: found.step as f64, interval: (found.low as f64, found.high as f64) })
+}
+
+/// Whether a curve has two steps, so that there is a line to draw.
+pub(crate) fn has_steps<'a>(mut curves: impl Iterator<Item = &'a [CurvePoint]>) -> bool {
+    curves.any(|points| points.iter().filter(|point| point.step.is_some()).nth(1).is_some())
+}
+/// At most `most` steps of a sorted list for a slider, the first and the last among them. Half of them are evenly
+/// spaced in the list and half in the logarithm of the step, so that both the beginning and the long middle of a
+/// training are shown.
+pub(super) fn spread(steps: &[i64], most: usize) -> Vec<i64> {
     if steps.len() <= most || most < 2 {
         return steps.to_vec();
     }

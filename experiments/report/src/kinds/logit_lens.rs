@@ -1,13 +1,16 @@
-//! The logit lens: what every layer would say next.
+//! The logit lens: which token the model would predict after each layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{IN_FULL, steps};
+use polars::prelude::col;
+
+use super::over_steps::spread;
+use super::{IN_FULL, TOP, TableKind, blocks, means};
 use crate::chart::{Chart, ColorScale, ScaleKind, Words};
-use crate::frame::Rows;
-use crate::page::Figure;
+use crate::listing::Listing;
+use crate::page::{Block, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{ResultsError, Table};
+use crate::results::{FrameRows, ResultsError, Table};
 use crate::words;
 
 /// Frames of a slider.
@@ -17,15 +20,28 @@ const PROMPTS: i64 = 2;
 /// Positions in a figure: words must be readable.
 const POSITIONS: i64 = 24;
 
+pub(super) const KIND: TableKind =
+    TableKind { name: "logit_lens", title: "Logit lens", section, listing: Some(listing) };
+
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+    Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))
+}
+
+/// The mean probability of the prompt's own next token, layer by layer.
+fn listing(table: &Table, _top: usize) -> Result<Listing, ResultsError> {
+    let title = format!("{}: probability of the prompt's next token, layer by layer", table.name);
+    means::listing(table, Some("layer"), "target_prob", title, |frame| frame.filter(col("target_prob").is_not_null()))
+}
+
 /// A figure for each model and each of its first prompts.
-pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
+fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let mut figures = Vec::new();
     for model in table.models().into_iter().take(IN_FULL) {
         let all = Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("pos", 0)])
             .of(model)
             .rows(table)?;
         let all: BTreeSet<i64> = all.ints("step")?.into_iter().flatten().collect();
-        let chosen = steps::spread(&all.into_iter().collect::<Vec<_>>(), FRAMES);
+        let chosen = spread(&all.into_iter().collect::<Vec<_>>(), FRAMES);
         for prompt in 0..PROMPTS {
             figures.extend(figure(table, model, prompt, &chosen)?);
         }
@@ -52,9 +68,9 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
         id: words::slug(&format!("{} {model} prompt {prompt}", table.name)),
         title: format!("{model}: logit lens of prompt {prompt}"),
         caption: format!(
-            "The most probable next token after each layer (rows, the model's output at the top) at each of the first {} of the prompt \
-             (columns): the residual stream through the final layer norm and the unembedding (nostalgebraist 2020). Colour: its \
-             probability.",
+            "The most probable next token after each layer (rows, the model's output at the top) at each of the first \
+             {} of the prompt (columns): the residual stream through the final layer norm and the unembedding \
+             (nostalgebraist 2020). Colour: its probability.",
             words::plural(positions, "position")
         ),
         alt: agreement(&rows, frames.last().copied().flatten())?.replace("{model}", model),
@@ -65,13 +81,13 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
 }
 
 /// `(step, layer, position)`.
-type Place = (Option<i64>, i64, i64);
+type CellKey = (Option<i64>, i64, i64);
 
-fn chart(rows: &Rows<'_>, frames: &[Option<i64>]) -> Result<(Words, usize), ResultsError> {
+fn chart(rows: &FrameRows<'_>, frames: &[Option<i64>]) -> Result<(Words, usize), ResultsError> {
     let (layers, positions, steps) = (rows.ints("layer")?, rows.ints("pos")?, rows.ints("step")?);
     let (ids, tokens) = (rows.ints("token_id")?, rows.texts("token")?);
     let (top_ids, tops, probabilities) = (rows.ints("top_id")?, rows.texts("top_token")?, rows.floats("top_prob")?);
-    let mut cells: BTreeMap<Place, (String, Option<f64>)> = BTreeMap::new();
+    let mut cells: BTreeMap<CellKey, (String, Option<f64>)> = BTreeMap::new();
     let mut inputs: BTreeMap<i64, String> = BTreeMap::new();
     for row in 0..rows.len() {
         let Some((layer, position)) = layers[row].zip(positions[row]).filter(|(_, position)| *position < POSITIONS)
@@ -109,7 +125,7 @@ pub(super) fn word(text: &str, id: Option<i64>) -> String {
 }
 
 /// How probable the prompt's own next token is after the first and after the last layer, in words.
-fn agreement(rows: &Rows<'_>, step: Option<i64>) -> Result<String, ResultsError> {
+fn agreement(rows: &FrameRows<'_>, step: Option<i64>) -> Result<String, ResultsError> {
     let (layers, steps, targets) = (rows.ints("layer")?, rows.ints("step")?, rows.floats("target_prob")?);
     let mean = |layer: Option<i64>| {
         let own =
@@ -119,7 +135,8 @@ fn agreement(rows: &Rows<'_>, step: Option<i64>) -> Result<String, ResultsError>
     };
     let (first, last) = (layers.iter().flatten().min().copied(), layers.iter().flatten().max().copied());
     Ok(format!(
-        "In {{model}} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at the output.",
+        "In {{model}} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at \
+         the output.",
         words::step(step),
         words::number(mean(first)),
         words::number(mean(last))

@@ -1,68 +1,32 @@
-//! Scores of heads: how they emerge, and a map of heads × checkpoints.
+//! How the scores of heads emerge over training.
 
 use std::collections::BTreeSet;
 
-use super::{IN_FULL, TOP, event, explained, has_steps, points};
-use crate::chart::{Chart, ColorScale, LinePanel, Lines, Map, MapPanel, Point, ScaleKind, Series, Tone, X, Y};
-use crate::emergence::emergence;
-use crate::frame::{CurvePoint, defined, last, peak};
-use crate::listing::csv_line;
-use crate::page::{Block, Figure};
+use super::scores::{HeadCurve, Scored};
+use super::{finding, map::csv_of, title_of};
+use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
+use crate::kinds::over_steps::{event, points};
+use crate::page::Figure;
 use crate::pick::{Filter, Pick};
-use crate::results::{ResultsError, Table};
-use crate::summary::{HeadCurve, Scored, listing_of, scored};
+use crate::results::{CurvePoint, ResultsError, Table, peak};
 use crate::words;
 
 /// Heads in colour.
 const COLORED: usize = 5;
 /// Heads in grey behind them, where there are few models.
 const MUTED: usize = 40;
-/// Cells of all maps of a section together: at the worst, noise, about a megabyte of the page.
-const CELLS: usize = 400_000;
-
-/// The section of a table.
-pub(super) fn blocks(table: &Table) -> Result<Vec<Block>, ResultsError> {
-    let models = table.models();
-    let read = models.iter().map(|model| Ok((*model, scored(table, model)?)));
-    let read = read.collect::<Result<Vec<_>, ResultsError>>()?;
-    let (full, mut blocks) = (models.len() <= IN_FULL, Vec::new());
-    for (model, scores) in &read {
-        let Some((main, others)) = scores.split_first() else { continue };
-        if has_steps(main.heads.iter().map(|head| head.points.as_slice())) {
-            blocks.push(Block::Figure(emergence_of(table, model, main, full)?));
-            if full && !others.is_empty() {
-                blocks.push(Block::Figure(other_scores(table, model, others)?));
-            }
-        }
-        blocks.push(Block::Figure(map(table, model, main, CELLS / models.len())));
-    }
-    blocks.push(Block::Listing(explained(listing_of(table, &read, if full { TOP } else { 1 }))));
-    Ok(blocks)
-}
 
 /// The curves of a model's heads under its first score.
-fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result<Figure, ResultsError> {
-    let colored = main.heads.iter().take(COLORED).enumerate().map(|(index, head)| Series {
-        name: head.name(),
-        tone: Tone::Color(index),
-        points: points(&head.points),
-        event: if index == 0 { event(&head.points) } else { None },
-    });
-    let muted = main.heads.iter().skip(COLORED).take(if full { MUTED } else { 0 }).map(|head| Series {
-        name: head.name(),
-        tone: Tone::Muted,
-        points: points(&head.points),
-        event: None,
-    });
-    let series = muted.chain(baseline(main)).chain(colored).collect();
+pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -> Result<Figure, ResultsError> {
+    let series = series(main, full);
     let shown = &main.heads[..main.heads.len().min(COLORED)];
     let Scored { score, definition, .. } = main;
     let (id, name) = (format!("{}-{}-emergence", words::slug(&table.name), words::slug(model)), title_of(score));
     Ok(Figure {
         title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
-            "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the change point of \
-             the highest head with its 95 % interval; dashed, what uniform attention scores.",
+            "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the \
+             change point of the highest head with its 95 % interval; dashed, the score under uniform attention.",
             words::plural(shown.len(), "head"),
             greys(main.heads.len(), full),
         ),
@@ -78,7 +42,25 @@ fn emergence_of(table: &Table, model: &str, main: &Scored, full: bool) -> Result
     })
 }
 
-/// What is said of the heads in grey.
+/// The first heads in colour, the mark of the first one's change point, and behind them others in grey where `full`
+/// asks for them.
+fn series(main: &Scored, full: bool) -> Vec<Series> {
+    let colored = main.heads.iter().take(COLORED).enumerate().map(|(index, head)| Series {
+        name: head.name(),
+        tone: Tone::Color(index),
+        points: points(&head.points),
+        event: if index == 0 { event(&head.points) } else { None },
+    });
+    let muted = main.heads.iter().skip(COLORED).take(if full { MUTED } else { 0 }).map(|head| Series {
+        name: head.name(),
+        tone: Tone::Muted,
+        points: points(&head.points),
+        event: None,
+    });
+    muted.chain(baseline(main)).chain(colored).collect()
+}
+
+/// How the caption mentions the heads in grey.
 fn greys(heads: usize, full: bool) -> String {
     match heads.saturating_sub(COLORED) {
         0 => String::new(),
@@ -88,16 +70,16 @@ fn greys(heads: usize, full: bool) -> String {
     }
 }
 
-/// What the formula gives under uniform attention, which depends on the prompts only.
+/// The score under uniform attention, which depends only on the prompts.
 fn baseline(main: &Scored) -> Option<Series> {
-    let (null, head) = main.heads.iter().find_map(|head| Some((head.null?, head)))?;
-    let at = |point: &CurvePoint| Some(Point { x: point.step? as f64, y: Some(null), band: None });
+    let (uniform, head) = main.heads.iter().find_map(|head| Some((head.uniform?, head)))?;
+    let at = |point: &CurvePoint| Some(Point { x: point.step? as f64, y: Some(uniform), band: None });
     let points = head.points.iter().filter_map(at).collect();
     Some(Series { name: "uniform attention".into(), tone: Tone::Baseline, points, event: None })
 }
 
 /// The three highest heads under every other score, in small multiples.
-fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure, ResultsError> {
+pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure, ResultsError> {
     const RANKS: [&str; 3] = ["highest head", "second", "third"];
     let panel = |scored: &Scored| {
         let series = RANKS.iter().zip(&scored.heads).enumerate().map(|(index, (rank, head))| Series {
@@ -116,8 +98,8 @@ fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure,
         id: format!("{}-{}-others", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: the other scores"),
         caption: format!(
-            "The three heads with the highest peaks under each score ({}), named above each panel in that order; dashed, what uniform \
-             attention scores.",
+            "The three heads with the highest peaks under each score ({}), named above each panel in that order; \
+             dashed, the score under uniform attention.",
             definitions.into_iter().collect::<Vec<_>>().join(", ")
         ),
         alt: lines.join(" "),
@@ -145,72 +127,7 @@ fn pick_of_scores(model: &str, scores: &[Scored], most: u32) -> Pick {
     Pick::new(&["score", "layer", "head", "step"], &["value"], filters).of(model)
 }
 
-/// Heads × checkpoints.
-fn map(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
-    let checkpoints = main.heads.first().map_or(1, |head| head.points.len()).max(1);
-    let mut shown: Vec<&HeadCurve> = main.heads.iter().take((cells / checkpoints).max(24)).collect();
-    shown.sort_by_key(|head| (head.layer, head.head));
-    let steps: BTreeSet<Option<i64>> =
-        shown.iter().flat_map(|head| head.points.iter().map(|point| point.step)).collect();
-    let steps: Vec<Option<i64>> = steps.into_iter().collect();
-    let value = |head: &HeadCurve, step: &Option<i64>| head.points.iter().find(|point| point.step == *step)?.value;
-    let values: Vec<Option<f64>> = shown.iter().flat_map(|head| aligned(head, &steps, value)).collect();
-    let most = values.iter().copied().flatten().fold(f64::MIN_POSITIVE, f64::max);
-    let least = values.iter().copied().flatten().fold(0.0, f64::min);
-    let columns = steps.iter().map(|step| step.map_or("model".into(), |step| step.to_string())).collect();
-    let name = title_of(&main.score);
-    let all = shown.len() == main.heads.len();
-    let which = if all {
-        "every head".into()
-    } else {
-        format!("the {} with the highest peaks", words::plural(shown.len(), "head"))
-    };
-    Figure {
-        id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
-        title: format!("{model}: {} of heads × checkpoints", name.to_lowercase()),
-        caption: format!(
-            "{name} score ({}) of {which} (rows, by layer) at every checkpoint (columns, in order).",
-            main.definition
-        ),
-        alt: finding(model, main),
-        chart: Chart::Map(Map {
-            scale: ColorScale { label: format!("{name} score"), kind: ScaleKind::Sequential, low: least, high: most },
-            frames: vec!["all checkpoints".into()],
-            shown: 0,
-            axes: ("head".into(), "step".into()),
-            panels: vec![MapPanel {
-                title: String::new(),
-                rows: shown.iter().map(|head| head.name()).collect(),
-                columns,
-                values,
-            }],
-        }),
-        csv: csv_of(shown.iter().copied()),
-        code: pick(
-            model,
-            main,
-            if all { None } else { shown.iter().filter_map(|head| peak(&head.points)).reduce(f64::min) },
-        )
-        .code(table),
-    }
-}
-
-/// The values of a head at these steps. Most heads have the same steps, then no search is needed.
-fn aligned<'a>(
-    head: &'a HeadCurve,
-    steps: &'a [Option<i64>],
-    search: impl Fn(&HeadCurve, &Option<i64>) -> Option<f64> + 'a,
-) -> Vec<Option<f64>> {
-    let same =
-        head.points.len() == steps.len() && head.points.iter().zip(steps).all(|(point, step)| point.step == *step);
-    if same {
-        head.points.iter().map(|point| point.value).collect()
-    } else {
-        steps.iter().map(|step| search(head, step)).collect()
-    }
-}
-
-fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
+pub(super) fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
     let filters = vec![Filter::Text("score", main.score.clone()), Filter::Text("definition", main.definition.clone())];
     let pick = Pick::new(&["layer", "head", "step"], &["value"], filters).of(model);
     match least {
@@ -219,7 +136,7 @@ fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
     }
 }
 
-fn peak_of(heads: &[HeadCurve]) -> Option<f64> {
+pub(super) fn peak_of(heads: &[HeadCurve]) -> Option<f64> {
     heads.iter().filter_map(|head| peak(&head.points)).reduce(f64::min)
 }
 
@@ -228,18 +145,6 @@ fn csv(heads: &[HeadCurve]) -> String {
     let mut sorted: Vec<&HeadCurve> = heads.iter().collect();
     sorted.sort_by_key(|head| (head.layer, head.head));
     csv_of(sorted.into_iter())
-}
-
-fn csv_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> String {
-    let mut text = csv_line(["layer", "head", "step", "value"].into_iter());
-    for head in heads {
-        for point in &head.points {
-            let step = point.step.map_or(String::new(), |step| step.to_string());
-            let value = point.value.map_or(String::new(), |value| value.to_string());
-            text.push_str(&format!("{},{},{step},{value}\n", head.layer, head.head));
-        }
-    }
-    text
 }
 
 fn csv_of_scores(scores: &[Scored], top: usize) -> String {
@@ -260,43 +165,18 @@ fn csv_of_scores(scores: &[Scored], top: usize) -> String {
     text
 }
 
-/// `Induction` of `induction`, `Previous token` of `previous_token`.
-pub(super) fn title_of(score: &str) -> String {
-    let words = score.replace('_', " ");
-    let mut chars = words.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
-}
-
-/// The finding in a sentence.
-pub(super) fn finding(model: &str, scored: &Scored) -> String {
-    let Some(head) = scored.heads.first() else {
-        return format!("{model} has no heads under the score {}.", scored.score);
-    };
-    let (highest, end) = (words::number(peak(&head.points)), words::number(last(&head.points)));
-    let when = match emergence(&defined(&head.points)) {
-        Some(found) => format!(
-            ", and changes at step {} ({}–{}) from {} to {}",
-            found.step,
-            found.low,
-            found.high,
-            words::number(Some(found.before)),
-            words::number(Some(found.after))
-        ),
-        None => String::new(),
-    };
-    let name = title_of(&scored.score);
-    format!("{name} in {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::scored;
     use super::*;
     use crate::chart::Event;
+    use crate::kinds::head_scores::{map, section};
+    use crate::page::Block;
     use crate::results::Results;
     use crate::testing::{PLANTED, Scratch, head_scores, suite_steps};
 
     fn figures(results: &Results) -> Vec<Figure> {
-        let blocks = blocks(&results.tables["head_scores"]).expect("figures");
+        let blocks = section(&results.tables["head_scores"]).expect("figures");
         blocks
             .into_iter()
             .filter_map(|block| if let Block::Figure(figure) = block { Some(figure) } else { None })
@@ -317,7 +197,7 @@ mod tests {
         let at = PLANTED.2 as f64;
         assert_eq!((first.name.as_str(), first.event), ("L2H3", Some(Event { at, interval: (at, at) })));
         assert!(
-            emergence.alt.contains("highest in head L2H3") && emergence.alt.contains("changes at step 64"),
+            emergence.alt.contains("highest in head L2H3") && emergence.alt.contains("change point at step 64"),
             "{}",
             emergence.alt
         );
@@ -343,8 +223,8 @@ mod tests {
             text.lines().skip(1).map(|line| line.split(',').map(|cell| cell.parse().ok()).collect()).collect()
         };
         for (figure, least) in [
-            (emergence_of(table, "m", main, true).expect("a figure"), peak_of(&main.heads[..6])),
-            (map(table, "m", main, 100_000), None),
+            (emergence(table, "m", main, true).expect("a figure"), peak_of(&main.heads[..6])),
+            (map::figure(table, "m", main, 100_000), None),
         ] {
             let rows = pick("m", main, least).rows(table).expect("rows");
             // Ties at the bound may bring more rows than the figure has, never fewer.
@@ -353,7 +233,7 @@ mod tests {
             assert_eq!(figure.code, pick("m", main, least).code(table));
         }
         assert_eq!(
-            values(&map(table, "m", main, 100_000).csv),
+            values(&map::figure(table, "m", main, 100_000).csv),
             values(&pick("m", main, None).rows(table).expect("rows").csv().expect("csv"))
         );
     }
@@ -367,7 +247,7 @@ mod tests {
             crate::testing::texts("score", vec!["induction".into()]),
             crate::testing::texts("definition", vec!["strict".into()]),
             crate::testing::floats("value", vec![Some(0.5)]),
-            crate::testing::floats("null", vec![None]),
+            crate::testing::floats("uniform", vec![None]),
         ];
         crate::testing::part(&scratch.0, "head_scores", "head_scores", "single", None, own);
         let figures = figures(&Results::open(&scratch.0).expect("results"));

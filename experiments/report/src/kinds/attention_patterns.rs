@@ -2,24 +2,32 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::lens::word;
-use super::{IN_FULL, steps};
+use super::logit_lens::word;
+use super::over_steps::spread;
+use super::{IN_FULL, TableKind, blocks};
 use crate::chart::{AttendedPrompt, Attention, Chart};
-use crate::frame::Rows;
-use crate::page::Figure;
+use crate::page::{Block, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{ResultsError, Table};
+use crate::results::{FrameRows, ResultsError, Table};
 use crate::words;
 
 /// Frames of a slider.
 const FRAMES: usize = 6;
 /// Prompts in a viewer.
 const PROMPTS: i64 = 3;
-/// Weights in a page: each is a byte, written with a third more.
+/// Weights in a page; each takes a byte, and base64 adds a third.
 const WEIGHTS: usize = 300_000;
 
+/// Whole patterns have no short answer: what heads attend to is summarised by their scores.
+pub(super) const KIND: TableKind =
+    TableKind { name: "attention_patterns", title: "Attention patterns", section, listing: None };
+
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+    Ok(blocks(figures(table)?, None))
+}
+
 /// A viewer for each model.
-pub(super) fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
+fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let models = table.models();
     let share = WEIGHTS / models.len().clamp(1, IN_FULL);
     let figures = models.into_iter().take(IN_FULL).map(|model| figure(table, model, share));
@@ -31,7 +39,7 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
         Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("key", 0), Filter::Int("query", 0)]);
     let all: BTreeSet<i64> = all.of(model).rows(table)?.ints("step")?.into_iter().flatten().collect();
     let all: Vec<i64> = all.into_iter().collect();
-    let chosen = steps::spread(&all, FRAMES);
+    let chosen = spread(&all, FRAMES);
     let pick = pick(model, &chosen, (0..PROMPTS).collect());
     let rows = pick.rows(table)?;
     let frames: Vec<Option<i64>> = if chosen.is_empty() { vec![None] } else { chosen.into_iter().map(Some).collect() };
@@ -52,8 +60,8 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
         id: words::slug(&format!("{} {model}", table.name)),
         title: format!("{model}: attention patterns"),
         caption: format!(
-            "Where each head looks: queries from the top, keys from the left, the darker the square the more weight. Rows of thumbnails \
-             are layers.{missing}"
+            "Attention patterns of each head: queries from top to bottom, keys from left to right, darker for more \
+             weight. Each row of thumbnails is a layer.{missing}"
         ),
         alt: format!(
             "Attention patterns of {layers} layers of {heads} heads of {model} on a prompt of {tokens} tokens."
@@ -75,28 +83,28 @@ fn pick(model: &str, chosen: &[i64], prompts: Vec<i64>) -> Pick {
 }
 
 /// `(step, layer, head, query, key)`.
-type Entry = (Option<i64>, i64, i64, i64, i64);
+type PatternIndex = (Option<i64>, i64, i64, i64, i64);
 
 /// The patterns of a table, prompt by prompt.
 struct Patterns {
     layers: Vec<i64>,
     heads: Vec<i64>,
-    prompts: BTreeMap<i64, Prompt>,
+    prompts: BTreeMap<i64, PromptPatterns>,
 }
 
 #[derive(Default)]
-struct Prompt {
+struct PromptPatterns {
     tokens: BTreeMap<i64, String>,
-    weights: BTreeMap<Entry, u8>,
+    weights: BTreeMap<PatternIndex, u8>,
 }
 
 impl Patterns {
-    fn of(rows: &Rows<'_>) -> Result<Option<Self>, ResultsError> {
+    fn of(rows: &FrameRows<'_>) -> Result<Option<Self>, ResultsError> {
         let (prompts, steps, layers, heads) =
             (rows.ints("prompt_id")?, rows.ints("step")?, rows.ints("layer")?, rows.ints("head")?);
         let (queries, keys, weights) = (rows.ints("query")?, rows.ints("key")?, rows.floats("weight")?);
         let (ids, tokens) = (rows.ints("key_id")?, rows.texts("key_token")?);
-        let mut by_prompt: BTreeMap<i64, Prompt> = BTreeMap::new();
+        let mut by_prompt: BTreeMap<i64, PromptPatterns> = BTreeMap::new();
         for row in 0..rows.len() {
             let place = || Some((steps[row], layers[row]?, heads[row]?, queries[row]?, keys[row]?));
             let Some((entry, prompt)) = place().zip(prompts[row]) else { continue };
@@ -129,7 +137,7 @@ impl Patterns {
         (Attention { frames, shown, layers: self.layers.len(), heads: self.heads.len(), prompts }, left_out)
     }
 
-    fn attended(&self, prompt: &Prompt, frames: &[Option<i64>]) -> AttendedPrompt {
+    fn attended(&self, prompt: &PromptPatterns, frames: &[Option<i64>]) -> AttendedPrompt {
         let positions: Vec<i64> = prompt.tokens.keys().copied().collect();
         let mut patterns = Vec::new();
         for (frame, layer, head) in frames.iter().flat_map(|frame| {

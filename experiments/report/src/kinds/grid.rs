@@ -1,19 +1,19 @@
-//! Long rows → a grid.
+//! Rows with two indices and a value, as a grid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Values by two whole numbers, both sorted; a missing number stands first.
+/// Values by two sorted indices; a missing index comes first.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Grid {
+pub(super) struct ValueGrid {
     pub rows: Vec<Option<i64>>,
     pub columns: Vec<Option<i64>>,
     /// Row after row.
     pub values: Vec<Option<f64>>,
 }
 
-impl Grid {
-    /// Of `(row, column, value)` in any order; of two values for one cell the later stands.
-    pub fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
+impl ValueGrid {
+    /// From `(row, column, value)` in any order; of two values at the same indices the later is kept.
+    pub(crate) fn of(cells: impl Iterator<Item = (Option<i64>, Option<i64>, Option<f64>)>) -> Self {
         let cells: BTreeMap<(Option<i64>, Option<i64>), Option<f64>> =
             cells.map(|(row, column, value)| ((row, column), value)).collect();
         let sorted = |numbers: BTreeSet<Option<i64>>| numbers.into_iter().collect::<Vec<_>>();
@@ -24,16 +24,16 @@ impl Grid {
         Self { rows, columns, values }
     }
 
-    pub fn row_names(&self) -> Vec<String> {
+    pub(crate) fn row_names(&self) -> Vec<String> {
         names(&self.rows)
     }
 
-    pub fn column_names(&self) -> Vec<String> {
+    pub(crate) fn column_names(&self) -> Vec<String> {
         names(&self.columns)
     }
 
-    /// The least and the largest value, apart where there is only one.
-    pub fn range(&self) -> (f64, f64) {
+    /// The smallest and the largest value, widened if they are equal.
+    pub(crate) fn range(&self) -> (f64, f64) {
         let defined = || self.values.iter().copied().flatten();
         let (low, high) = (defined().fold(f64::INFINITY, f64::min), defined().fold(f64::NEG_INFINITY, f64::max));
         match () {
@@ -55,14 +55,14 @@ mod tests {
     #[test]
     fn cells_find_their_places_and_holes_stay_empty() {
         let cells = [(Some(1), Some(512), Some(0.5)), (Some(0), Some(0), Some(0.25)), (Some(1), Some(0), None)];
-        let grid = Grid::of(cells.into_iter());
+        let grid = ValueGrid::of(cells.into_iter());
         assert_eq!(
             (grid.rows.as_slice(), grid.columns.as_slice()),
             ([Some(0), Some(1)].as_slice(), [Some(0), Some(512)].as_slice())
         );
         assert_eq!(grid.values, [Some(0.25), None, None, Some(0.5)]);
         assert_eq!(grid.range(), (0.25, 0.5));
-        let nothing = Grid::of(std::iter::empty());
+        let nothing = ValueGrid::of(std::iter::empty());
         assert_eq!((nothing.values.len(), nothing.range()), (0, (0.0, 1.0)));
     }
 }

@@ -1,38 +1,38 @@
-//! Columns of a frame as plain vectors, and the curves that stand in a frame.
+//! Columns of a computed frame as plain vectors, and the curves over steps in it.
 
 use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
 
-use crate::results::{ResultsError, Table};
+use super::columns::ColumnType;
+use super::{ResultsError, Table};
 
-/// A frame of a table, whose name stands in every error.
+/// A frame that was computed from a table; errors name the table.
 #[derive(Clone, Debug)]
-pub struct Rows<'a> {
+pub(crate) struct FrameRows<'a> {
     table: &'a Table,
-    /// The frame.
     pub frame: DataFrame,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> FrameRows<'a> {
     /// Computes a lazy frame of the table.
     ///
     /// # Errors
     /// [`ResultsError::Polars`].
-    pub fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
+    pub(crate) fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
         Ok(Self { table, frame: frame.collect().map_err(table.failed())? })
     }
 
     /// Number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.frame.height()
     }
 
     /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Whether the frame has a column of that name.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.frame.column(name).is_ok()
     }
 
@@ -40,7 +40,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Polars`].
-    pub fn csv(&self) -> Result<String, ResultsError> {
+    pub(crate) fn csv(&self) -> Result<String, ResultsError> {
         let mut bytes = Vec::new();
         CsvWriter::new(&mut bytes).finish(&mut self.frame.clone()).map_err(self.table.failed())?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -50,8 +50,8 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
-        let column = self.column(name, &DataType::String, "text")?;
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
+        let column = self.column(name, &DataType::String, ColumnType::Text)?;
         let values = column.str().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
     }
@@ -60,23 +60,24 @@ impl<'a> Rows<'a> {
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
-        let column = self.column(name, &DataType::Int64, "whole numbers")?;
+    pub(crate) fn ints(&self, name: &str) -> Result<Vec<Option<i64>>, ResultsError> {
+        let column = self.column(name, &DataType::Int64, ColumnType::Int)?;
         Ok(column.i64().map_err(self.table.failed())?.iter().collect())
     }
 
-    /// A column of numbers; what is not finite is as good as undefined.
+    /// A column of numbers; values that are not finite are none.
     ///
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
-    pub fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
-        let column = self.column(name, &DataType::Float64, "numbers")?;
+    pub(crate) fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
+        let column = self.column(name, &DataType::Float64, ColumnType::Float)?;
         let values = column.f64().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
     }
 
-    fn column(&self, name: &str, wanted: &DataType, word: &'static str) -> Result<Column, ResultsError> {
-        let missing = || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: word };
+    fn column(&self, name: &str, wanted: &DataType, values: ColumnType) -> Result<Column, ResultsError> {
+        let missing =
+            || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: values };
         let column = self.frame.column(name).map_err(|_| missing())?;
         // A column of nulls may have lost its type on the way; a number may have been counted in 32 bits.
         let castable =
@@ -90,13 +91,18 @@ impl<'a> Rows<'a> {
     /// The rows with equal `keys`, in the order of their first rows, as curves over steps.
     ///
     /// # Errors
-    /// [`ResultsError::Polars`] where a column is missing or of another type.
-    pub fn curves(&self, keys: &[&str], value: &str, bounds: Option<[&str; 2]>) -> Result<Curves<'a>, ResultsError> {
+    /// [`ResultsError::Polars`] if a column is missing or has another type.
+    pub(crate) fn curves(
+        &self,
+        keys: &[&str],
+        value: &str,
+        bounds: Option<[&str; 2]>,
+    ) -> Result<Curves<'a>, ResultsError> {
         let lists: Vec<&str> = ["step", value].into_iter().chain(bounds.into_iter().flatten()).collect();
         let grouped = self.frame.clone().lazy();
         let grouped = grouped.group_by_stable(keys.iter().map(|key| col(*key)).collect::<Vec<_>>());
         let grouped = grouped.agg(lists.iter().map(|name| col(*name)).collect::<Vec<_>>());
-        let keys = Rows::collect(self.table, grouped)?;
+        let keys = FrameRows::collect(self.table, grouped)?;
         let points = (0..keys.len()).map(|row| keys.points(row, value, bounds)).collect::<Result<_, _>>()?;
         Ok(Curves { keys, points })
     }
@@ -128,18 +134,18 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Curves over steps, each with the values of the columns by which it was put together.
+/// Curves over steps, and the values of the columns that tell them apart.
 #[derive(Clone, Debug)]
-pub struct Curves<'a> {
+pub(crate) struct Curves<'a> {
     /// A row for each curve.
-    pub keys: Rows<'a>,
+    pub keys: FrameRows<'a>,
     /// The points of each curve, in the order of steps.
     pub points: Vec<Vec<CurvePoint>>,
 }
 
 /// A point of a curve.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CurvePoint {
+pub(crate) struct CurvePoint {
     /// The step; none for a single model.
     pub step: Option<i64>,
     /// The value, finite or none.
@@ -149,16 +155,16 @@ pub struct CurvePoint {
 }
 
 /// The defined points of a curve.
-pub fn defined(points: &[CurvePoint]) -> Vec<(i64, f64)> {
+pub(crate) fn defined(points: &[CurvePoint]) -> Vec<(i64, f64)> {
     points.iter().filter_map(|point| point.step.zip(point.value)).collect()
 }
 
 /// The largest value of a curve.
-pub fn peak(points: &[CurvePoint]) -> Option<f64> {
+pub(crate) fn peak(points: &[CurvePoint]) -> Option<f64> {
     points.iter().filter_map(|point| point.value).max_by(f64::total_cmp)
 }
 
 /// The last value of a curve.
-pub fn last(points: &[CurvePoint]) -> Option<f64> {
+pub(crate) fn last(points: &[CurvePoint]) -> Option<f64> {
     points.iter().rev().find_map(|point| point.value)
 }
