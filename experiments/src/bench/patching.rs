@@ -2,7 +2,7 @@
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};
-use pythia_probes::engine::{IntervenedRun, Run, SourceActivations, Sweep, Value, cone};
+use pythia_probes::engine::{EngineInput, IntervenedRun, Replacement, Run, SourceActivations, cone};
 use pythia_probes::metric::{Metric, Question, Readout};
 
 use super::BenchError;
@@ -12,7 +12,7 @@ const MEMORY: u64 = 128 << 20;
 
 /// A sweep of interventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Intervention {
+pub(crate) enum PatchingWorkload {
     /// `resid_pre` of every layer and position patched.
     Residual,
     /// `z` of every head patched, at all positions.
@@ -23,7 +23,7 @@ pub(crate) enum Intervention {
     Ablation,
 }
 
-impl Intervention {
+impl PatchingWorkload {
     /// Where the sweep intervenes.
     fn places(self, model: &GptNeoX, length: usize) -> Vec<(HookPoint, Region)> {
         let (layers, heads) = (0..model.config().n_layers, model.config().n_heads as i64);
@@ -31,11 +31,11 @@ impl Intervention {
         let of_layer = |layer: usize| -> Vec<(HookPoint, Region)> {
             let head = |region: Region| (0..heads).map(move |head| region.clone().along(Axis::Head, head));
             match self {
-                Intervention::Residual => positions().map(|region| (Site::ResidPre.at(layer), region)).collect(),
-                Intervention::Heads | Intervention::Ablation => {
+                PatchingWorkload::Residual => positions().map(|region| (Site::ResidPre.at(layer), region)).collect(),
+                PatchingWorkload::Heads | PatchingWorkload::Ablation => {
                     head(Region::all()).map(|region| (Site::Z.at(layer), region)).collect()
                 }
-                Intervention::HeadsByPosition => {
+                PatchingWorkload::HeadsByPosition => {
                     positions().flat_map(head).map(|region| (Site::Z.at(layer), region)).collect()
                 }
             }
@@ -45,7 +45,7 @@ impl Intervention {
 }
 
 /// Runs one sweep and returns its floating-point operations.
-pub(crate) fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: usize) -> Result<u64, BenchError> {
+pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
     let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();
@@ -55,8 +55,8 @@ pub(crate) fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: u
             row[at] = (row[at] + 1) % vocab;
         }
     }
-    let value = if kind == Intervention::Ablation { Value::Zero } else { Value::Source(0) };
-    let cells: Vec<IntervenedRun> =
+    let value = if kind == PatchingWorkload::Ablation { Replacement::Zero } else { Replacement::Source(0) };
+    let interventions: Vec<IntervenedRun> =
         kind.places(model, length).into_iter().map(|(point, region)| IntervenedRun::of(point, region, value)).collect();
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
@@ -67,13 +67,13 @@ pub(crate) fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: u
     let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
     let points = cone::base_points(&model.model_shape(), []);
     let sources: Vec<SourceActivations> = match kind {
-        Intervention::Ablation => Vec::new(),
-        Intervention::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
-        Intervention::Heads | Intervention::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
+        PatchingWorkload::Ablation => Vec::new(),
+        PatchingWorkload::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
+        PatchingWorkload::Heads | PatchingWorkload::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
     };
     let base = Run::of(model, corrupt, points)?;
-    let sweep = Sweep { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
-    let (scores, work) = cone::scores(&sweep, &cells)?;
+    let sweep = EngineInput { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
+    let (scores, work) = cone::scores(&sweep, &interventions)?;
     std::hint::black_box(scores);
     Ok(work.flops)
 }

@@ -9,12 +9,13 @@ use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
 use pythia_core::weights::{self, Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
-use pythia_probes::probes::head_scores::{Family, HeadScores};
+use pythia_probes::probes::head_scores::{HeadScores, ScoreFamily};
+use pythia_probes::prompts::PromptSource;
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
 use super::BenchError;
-use super::patching::{self, Intervention};
+use super::patching::{self, PatchingWorkload};
 use crate::checkpoint::fetch::Fetched;
 use crate::checkpoint::load::{self, Loaded, RunsOn};
 use crate::config::read_config;
@@ -131,10 +132,10 @@ pub(crate) fn prepare<'a>(
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Intervention::Residual, store, sizes, runs_on)?,
-        Workload::E1 => patching(work, Intervention::Heads, store, sizes, runs_on)?,
-        Workload::E2 => patching(work, Intervention::HeadsByPosition, store, sizes, runs_on)?,
-        Workload::F => patching(work, Intervention::Ablation, store, sizes, runs_on)?,
+        Workload::D => patching(work, PatchingWorkload::Residual, store, sizes, runs_on)?,
+        Workload::E1 => patching(work, PatchingWorkload::Heads, store, sizes, runs_on)?,
+        Workload::E2 => patching(work, PatchingWorkload::HeadsByPosition, store, sizes, runs_on)?,
+        Workload::F => patching(work, PatchingWorkload::Ablation, store, sizes, runs_on)?,
         Workload::G => {
             let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
@@ -149,7 +150,7 @@ pub(crate) fn prepare<'a>(
 /// A sweep of interventions, on prompts of the length that the workload fixes.
 fn patching<'a>(
     work: Workload,
-    kind: Intervention,
+    kind: PatchingWorkload,
     store: &dyn Store,
     sizes: Sizes,
     runs_on: &RunsOn,
@@ -210,10 +211,8 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Measured, BenchErro
 
 fn induction(model: &GptNeoX, sizes: Sizes) {
     let probe = HeadScores {
-        scores: vec![Family::Induction],
-        batch: sizes.batch,
-        half_len: HALF_LEN,
-        prepend_bos: Some(false),
+        scores: vec![ScoreFamily::Induction],
+        prompts: PromptSource::random(sizes.batch, HALF_LEN).with_bos(false),
         ..HeadScores::default()
     };
     let subject = Subject::new(model, model.config().vocab_size, false, BOS);

@@ -8,6 +8,7 @@ use pythia_hooks::{Presence, SITES};
 use pythia_probes::ProbeSpec;
 use serde_json::{Value, json};
 
+use crate::cli::columns::{self, TableDoc};
 use crate::cli::failure::Failure;
 use crate::config::{self, Precision};
 use crate::terminal::env;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// For steps: which model's, a name of the suite or a folder
     #[arg(default_value = "pythia-70m")]
     model: String,
+    /// For probes: the columns of their tables, with types, units and meanings, instead of their settings
+    #[arg(long)]
+    columns: bool,
     /// Print JSON to stdout
     #[arg(long)]
     json: bool,
@@ -32,7 +36,7 @@ const LONG_HELP: &str = concat!(
   pythia list models
   pythia list steps pythia-160m-v0
   pythia list steps ./data/nano --json
-  pythia list probes
+  pythia list probes --columns
   pythia list devices
 
 ",
@@ -60,6 +64,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         What::Models => models(),
         What::Steps => steps(&args.model)?,
         What::Hooks => hooks(),
+        What::Probes if args.columns => columns::tables().map(column_row).collect(),
         What::Probes => probes(),
         What::Devices => devices(),
     };
@@ -152,6 +157,10 @@ fn probes() -> Vec<Row> {
         }
     };
     ProbeSpec::KINDS.iter().map(row).collect()
+}
+
+fn column_row(table: TableDoc) -> Row {
+    Row { text: table.text(), json: table.json() }
 }
 
 /// The devices, those that do not answer too, and what this program was built without.

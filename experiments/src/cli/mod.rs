@@ -14,6 +14,7 @@ pub(crate) mod activations;
 pub(crate) mod bench;
 pub(crate) mod cache;
 mod capture;
+pub mod columns;
 pub(crate) mod completions;
 mod curve;
 pub(crate) mod demo;

@@ -91,7 +91,7 @@ fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
         .iter()
         .map(|part| {
             let probe = &resolved.experiment.probes[part.probe];
-            let table = probe.spec.tables()[part.table];
+            let table = probe.spec.tables()[part.table].suffix;
             let key = part.config.key();
             json!({ "probe": probe.name, "table": table, "file": part.file, "key": key, "state": part.state })
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use pythia_probes::{ProbeError, ProbeSpec};
+use pythia_probes::{ProbeError, ProbeSpec, TableSpec};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -37,7 +37,7 @@ pub(crate) struct TableOf<'a> {
 impl ProbeEntry {
     /// The tables that the probe answers with.
     pub(crate) fn tables(&self) -> impl Iterator<Item = TableOf<'_>> {
-        self.spec.tables().iter().enumerate().map(|(index, name)| TableOf { probe: self, index, name })
+        self.spec.tables().iter().enumerate().map(|(index, table)| TableOf { probe: self, index, name: table.suffix })
     }
 
     /// The span of the setting that an error is about; that of the probe's name or kind if the setting is not written.
@@ -76,9 +76,9 @@ impl Folders {
     ///
     /// # Errors
     /// The first of them that another probe has.
-    pub(super) fn claim(&mut self, probe: &str, tables: &[&str]) -> Result<(), Problem> {
+    pub(super) fn claim(&mut self, probe: &str, tables: &[TableSpec]) -> Result<(), Problem> {
         for table in tables {
-            let folder = folder(probe, table);
+            let folder = table.name(probe);
             match self.0.insert(folder.clone(), probe.to_owned()) {
                 None => {}
                 Some(other) if other == probe => return Err(Problem::DuplicateProbe { name: other }),
@@ -172,13 +172,14 @@ mod tests {
 
     #[test]
     fn no_two_probes_write_to_one_folder() {
-        let claim = |probes: &[(&str, &[&str])]| {
+        let claim = |probes: &[(&str, &[TableSpec])]| {
             let mut folders = Folders::new();
             let claimed: Result<Vec<()>, Problem> =
                 probes.iter().map(|(name, tables)| folders.claim(name, tables)).collect();
             claimed.err().map(|problem| problem.to_string())
         };
-        let (one, two): (&[&str], &[&str]) = (&[""], &["", "examples"]);
+        let [one, two] = ["", "examples"].map(|suffix| TableSpec { suffix, doc: "", columns: &[] });
+        let (one, two): (&[TableSpec], &[TableSpec]) = (&[one], &[one, two]);
         assert_eq!(claim(&[("x", two), ("y", two), ("examples", one), ("x_y", one)]), None);
         assert_eq!(claim(&[("x", one), ("x", two)]).as_deref(), Some("two probes are called `x`"));
         let words = "probes `x_examples` and `x` would both write to `x_examples`";

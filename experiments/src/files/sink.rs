@@ -18,7 +18,7 @@ use parquet::file::metadata::{FileMetaData, KeyValue};
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
-use pythia_probes::{Column, Table};
+use pythia_probes::{Column, ColumnSpec, Table};
 
 /// Prefix of this program's keys in the metadata of a file.
 pub(crate) const PREFIX: &str = "pythia.";
@@ -35,6 +35,17 @@ pub(crate) struct Stamp {
     /// Value of the column `checkpoint_status`.
     pub(crate) checkpoint_status: String,
 }
+
+/// The columns of a [`Stamp`], in the order of its fields.
+pub(crate) const STAMP: [ColumnSpec; 4] = [
+    ColumnSpec::text("model", "Name of the model in the results"),
+    ColumnSpec::int("step", "Training step of the checkpoint; null for a single model without steps"),
+    ColumnSpec::int("tokens_seen", "Tokens that the model was trained on before it; null where that is not known"),
+    ColumnSpec::text(
+        "checkpoint_status",
+        "What is known of the checkpoint: `ok`, `unverified`, `known_bad`, `duplicate_of:STEP`",
+    ),
+];
 
 /// A table that could not be put into, or a key that could not be read from, a Parquet file.
 #[derive(Debug, thiserror::Error)]
@@ -99,12 +110,8 @@ pub(crate) fn encode(
 fn batch(stamp: &Stamp, rows: usize, own: Vec<(&'static str, ArrayRef)>) -> Result<RecordBatch, SinkError> {
     let text = |value: &str| Arc::new(StringArray::from_iter_values(vec![value; rows])) as ArrayRef;
     let number = |value: Option<i64>| Arc::new(Int64Array::from(vec![value; rows])) as ArrayRef;
-    let mut columns: Vec<(&'static str, ArrayRef)> = vec![
-        ("model", text(&stamp.model)),
-        ("step", number(stamp.step)),
-        ("tokens_seen", number(stamp.tokens_seen)),
-        ("checkpoint_status", text(&stamp.checkpoint_status)),
-    ];
+    let stamped = [text(&stamp.model), number(stamp.step), number(stamp.tokens_seen), text(&stamp.checkpoint_status)];
+    let mut columns: Vec<(&'static str, ArrayRef)> = STAMP.iter().map(|column| column.name).zip(stamped).collect();
     columns.extend(own);
     // Every column is nullable, so that all parts of all versions of a table have one schema.
     let fields: Vec<Field> =

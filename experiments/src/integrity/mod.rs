@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use continuity::{Break, breaks};
 pub(crate) use duplicates::Duplicates;
 pub(crate) use known::{KnownDefects, KnownDefectsError};
-pub(crate) use row::{CHECKPOINTS, Row};
+pub(crate) use row::{CHECKPOINTS, Row, TABLE as CHECKPOINTS_TABLE};
 pub(crate) use seen::Seen;
 
 /// What is known about a checkpoint; the column `checkpoint_status` of every table.

@@ -37,7 +37,7 @@ metrics = ['logit_diff', 'loss', 'kl']
 [[probe]]
 kind = 'cross_checkpoint'
 pairs = { task = 'induction', n = 3, half_len = 5 }
-source = 512
+source_step = 512
 weights = ['heads', 'mlps', 'blocks']
 ";
 

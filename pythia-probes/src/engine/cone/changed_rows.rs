@@ -1,33 +1,40 @@
-//! Which tokens of which branches have values of their own.
+//! The tokens of intervened runs whose values differ from the base run's.
 
 use burn::tensor::Tensor;
 
 use super::super::run::select;
 
-/// A token of a branch. Branches are runs of one prompt under one cell.
+/// An (example, intervention) pair: one prompt under one intervention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExampleRun {
+    pub intervention: usize,
+    pub example: usize,
+}
+
+/// A token of an [`ExampleRun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token {
-    /// Index of the branch in its part of the sweep.
-    pub branch: u32,
+    /// Index of the pair among those that are computed together.
+    pub run: u32,
     /// Position in the prompt.
     pub position: u32,
 }
 
-/// Tokens, by branch, then by position, each once.
+/// A set of tokens, in the order of their runs, then of their positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rows(Vec<Token>);
+pub struct TokenSet(Vec<Token>);
 
-impl Rows {
+impl TokenSet {
     /// The tokens, sorted and without repetition.
     pub fn new(mut tokens: Vec<Token>) -> Self {
         if !tokens.is_sorted_by(|a, b| a < b) {
             tokens.sort_unstable();
             tokens.dedup();
         }
-        Rows(tokens)
+        TokenSet(tokens)
     }
 
-    pub fn tokens(&self) -> &[Token] {
+    pub fn as_slice(&self) -> &[Token] {
         &self.0
     }
 
@@ -43,18 +50,18 @@ impl Rows {
         self.0.iter().map(|token| token.position).collect()
     }
 
-    /// Where a token stands.
+    /// The index of a token.
     pub fn find(&self, token: Token) -> Option<usize> {
         self.0.binary_search(&token).ok()
     }
 
-    /// The tokens of one branch after another.
-    pub fn by_branch(&self) -> impl Iterator<Item = &[Token]> {
-        self.0.chunk_by(|a, b| a.branch == b.branch)
+    /// The tokens in groups, one for each run.
+    pub fn by_run(&self) -> impl Iterator<Item = &[Token]> {
+        self.0.chunk_by(|a, b| a.run == b.run)
     }
 
-    /// All tokens of both.
-    pub fn union(&self, other: &Rows) -> Rows {
+    /// The tokens of either set.
+    pub fn union(&self, other: &TokenSet) -> TokenSet {
         if other.is_empty() {
             return self.clone();
         }
@@ -75,21 +82,21 @@ impl Rows {
         }
         all.extend(a);
         all.extend(b);
-        Rows(all)
+        TokenSet(all)
     }
 
     /// The tokens for which `keep` says so.
-    pub fn filter(&self, keep: impl Fn(&Token) -> bool) -> Rows {
-        Rows(self.0.iter().copied().filter(keep).collect())
+    pub fn filter(&self, keep: impl Fn(&Token) -> bool) -> TokenSet {
+        TokenSet(self.0.iter().copied().filter(keep).collect())
     }
 
-    /// Where each token of `wanted` stands in a table that begins with `base` rows of the base run, `row(token)` being its own
-    /// there, and goes on with the rows of `self`.
-    pub fn places(&self, wanted: &Rows, base: usize, row: impl Fn(&Token) -> usize) -> Vec<usize> {
-        let mut own = self.0.iter().enumerate().peekable();
+    /// The row of each token of `wanted` in a table with the base run's `base` rows first and a row for each token of
+    /// `self` after them. A token that `self` lacks has the row `row(token)`.
+    pub fn places(&self, wanted: &TokenSet, base: usize, row: impl Fn(&Token) -> usize) -> Vec<usize> {
+        let mut changed = self.0.iter().enumerate().peekable();
         let place = |token: &Token| {
-            while own.next_if(|(_, have)| *have < token).is_some() {}
-            match own.peek() {
+            while changed.next_if(|(_, have)| *have < token).is_some() {}
+            match changed.peek() {
                 Some((index, have)) if *have == token => base + index,
                 _ => row(token),
             }
@@ -98,40 +105,40 @@ impl Rows {
     }
 }
 
-/// Tokens with values of their own; all others have the base run's.
+/// Tokens whose values differ from the base run's, and these values. All other tokens have the base run's values.
 #[derive(Clone, Debug, Default)]
-pub struct Own {
-    pub rows: Rows,
-    /// `[row, width]`; absent where there are no rows, for no backend likes empty tensors.
+pub struct ChangedRows {
+    pub tokens: TokenSet,
+    /// `[token, width]`; `None` where there are no tokens, because not every backend has empty tensors.
     pub values: Option<Tensor<2>>,
 }
 
-impl Own {
-    pub fn new(rows: Rows, values: Option<Tensor<2>>) -> Self {
-        Own { rows, values }
+impl ChangedRows {
+    pub fn new(tokens: TokenSet, values: Option<Tensor<2>>) -> Self {
+        ChangedRows { tokens, values }
     }
 
-    /// The values of `wanted`: own ones where there are, those of the base run elsewhere. `base`: `[prompt · pos, width]`, in
-    /// which `row(token)` is the token's row.
-    pub fn gather(&self, wanted: &Rows, base: &Tensor<2>, row: impl Fn(&Token) -> usize) -> Option<Tensor<2>> {
+    /// The values of `wanted`: changed ones where there are any, the base run's elsewhere. `base` is `[prompt · pos,
+    /// width]`, and `row(token)` the token's row there.
+    pub fn gather(&self, wanted: &TokenSet, base: &Tensor<2>, row: impl Fn(&Token) -> usize) -> Option<Tensor<2>> {
         if wanted.is_empty() {
             return None;
         }
         let Some(values) = &self.values else {
             return Some(select(base, &wanted.0.iter().map(row).collect::<Vec<_>>()));
         };
-        if *wanted == self.rows {
+        if *wanted == self.tokens {
             return Some(values.clone());
         }
         let n_base = base.dims()[0];
-        let places = self.rows.places(wanted, n_base, row);
+        let places = self.tokens.places(wanted, n_base, row);
         if places.iter().all(|place| *place >= n_base) {
             return Some(select(values, &places.iter().map(|place| place - n_base).collect::<Vec<_>>()));
         }
         Some(select(&self.table(base), &places))
     }
 
-    /// The base run's rows, and the own ones after them.
+    /// The base run's rows with the changed ones after them.
     pub fn table(&self, base: &Tensor<2>) -> Tensor<2> {
         match &self.values {
             Some(values) => Tensor::cat(vec![base.clone(), values.clone()], 0),
@@ -146,34 +153,34 @@ mod tests {
 
     use super::*;
 
-    fn rows(tokens: &[(u32, u32)]) -> Rows {
-        Rows::new(tokens.iter().map(|&(branch, position)| Token { branch, position }).collect())
+    fn set(tokens: &[(u32, u32)]) -> TokenSet {
+        TokenSet::new(tokens.iter().map(|&(run, position)| Token { run, position }).collect())
     }
 
     #[test]
-    fn rows_are_sorted_sets() {
-        let (a, b) = (rows(&[(1, 0), (0, 3), (0, 3)]), rows(&[(0, 1), (1, 0), (2, 2)]));
-        assert_eq!(a.union(&b), rows(&[(0, 1), (0, 3), (1, 0), (2, 2)]));
+    fn token_sets_are_sorted() {
+        let (a, b) = (set(&[(1, 0), (0, 3), (0, 3)]), set(&[(0, 1), (1, 0), (2, 2)]));
+        assert_eq!(a.union(&b), set(&[(0, 1), (0, 3), (1, 0), (2, 2)]));
         assert_eq!(b.union(&a), a.union(&b));
-        assert_eq!(a.union(&Rows::default()), a);
-        assert_eq!(a.find(Token { branch: 1, position: 0 }), Some(1));
-        assert_eq!(a.by_branch().map(<[Token]>::len).collect::<Vec<_>>(), [1, 1]);
+        assert_eq!(a.union(&TokenSet::default()), a);
+        assert_eq!(a.find(Token { run: 1, position: 0 }), Some(1));
+        assert_eq!(a.by_run().map(<[Token]>::len).collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]
-    fn what_is_not_own_comes_from_the_base_run() {
+    fn what_is_not_changed_comes_from_the_base_run() {
         let device = Device::flex();
         let base = Tensor::<2>::from_data([[0.0], [1.0], [2.0], [3.0]], &device);
-        let own = Own::new(rows(&[(0, 1), (1, 0)]), Some(Tensor::from_data([[10.0], [20.0]], &device)));
-        let row = |token: &Token| (token.branch * 2 + token.position) as usize;
+        let changed = ChangedRows::new(set(&[(0, 1), (1, 0)]), Some(Tensor::from_data([[10.0], [20.0]], &device)));
+        let row = |token: &Token| (token.run * 2 + token.position) as usize;
         let gathered = |wanted: &[(u32, u32)]| {
-            let values = own.gather(&rows(wanted), &base, row).expect("some rows");
+            let values = changed.gather(&set(wanted), &base, row).expect("some rows");
             values.into_data().try_into_vec::<f32>().expect("float32")
         };
         assert_eq!(gathered(&[(0, 0), (0, 1), (1, 0), (1, 1)]), [0.0, 10.0, 20.0, 3.0]);
         assert_eq!(gathered(&[(0, 1), (1, 0)]), [10.0, 20.0]);
         assert_eq!(gathered(&[(1, 0)]), [20.0]);
         assert_eq!(gathered(&[(1, 1)]), [3.0]);
-        assert!(own.gather(&Rows::default(), &base, row).is_none());
+        assert!(changed.gather(&TokenSet::default(), &base, row).is_none());
     }
 }

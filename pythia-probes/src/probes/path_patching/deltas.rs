@@ -1,8 +1,8 @@
-//! What a sender's change is, and what a receiver makes of it.
+//! The change that a sender writes, and what a receiver computes from it.
 //!
-//! Everything between a sender and a receiver is frozen, so the sender's change reaches the receiver unaltered: the receiver
-//! reads the base run's stream plus the difference of what the sender writes. No run is needed for that, only one product per
-//! receiver and the tokens at which there is a difference.
+//! Everything between a sender and a receiver is frozen, so the sender's change reaches the receiver unaltered: the
+//! receiver reads the base run's stream plus the difference of what the sender writes. No run is needed for that,
+//! only one product per receiver and the tokens at which there is a difference.
 
 use burn::tensor::Tensor;
 use pythia_core::model::GptNeoX;
@@ -13,7 +13,7 @@ use crate::engine::{Run, SourceActivations, select};
 use crate::error::ProbeError;
 
 /// The run that is changed, and the run that senders take their values from.
-pub struct Runs<'a> {
+pub struct BaseAndSource<'a> {
     pub model: &'a GptNeoX,
     pub base: &'a Run,
     pub source: &'a Run,
@@ -28,7 +28,7 @@ pub struct Delta {
     pub values: Option<Tensor<2>>,
 }
 
-impl Runs<'_> {
+impl BaseAndSource<'_> {
     /// The difference that a sender sends.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl Runs<'_> {
         Ok(Delta { sender, rows, values })
     }
 
-    /// What stands at the input's point when it reads the base run's stream plus a delta, for each of the deltas. Tokens that a delta
-    /// leaves alone keep the base run's values, bit for bit.
+    /// Per delta, the activation at the input's point when the input reads the base run's stream plus the delta.
+    /// Tokens without a difference keep the base run's values, bit for bit.
     pub fn sources(&self, input: Input, deltas: &[&Delta]) -> Vec<SourceActivations> {
         let point = input.point(self.model.config().n_layers);
         let base = self.kept(point);
@@ -78,7 +78,7 @@ impl Runs<'_> {
         deltas.iter().map(source).collect()
     }
 
-    /// What the input makes of the changed tokens of all deltas, one delta after another; `None` if there are none.
+    /// What the input computes for the changed tokens of all deltas, one delta after another; `None` if there are none.
     fn read(&self, input: Input, deltas: &[&Delta]) -> Option<Tensor<2>> {
         let values: Vec<Tensor<2>> = deltas.iter().filter_map(|delta| delta.values.clone()).collect();
         if values.is_empty() {
@@ -123,7 +123,7 @@ impl Runs<'_> {
 /// A run's activation.
 ///
 /// # Panics
-/// If the run was made without it: runs of a paired hold all that is asked for here.
+/// If the run was made without it. Base runs hold every point that is asked for here.
 fn at(run: &Run, point: HookPoint) -> &Activation {
     run.get(point).unwrap_or_else(|| panic!("the run does not hold {point}"))
 }
@@ -162,7 +162,7 @@ fn replaced(table: &Tensor<2>, rows: &[usize], values: Tensor<2>) -> Tensor<2> {
     select(&Tensor::cat(vec![table.clone(), values], 0), &places)
 }
 
-/// Rows in which two tables differ in any bit that counts.
+/// Rows in which two tables differ; 0 and −0 are equal.
 fn differing(a: &Tensor<2>, b: &Tensor<2>) -> Result<Vec<usize>, ProbeError> {
     let equal = a.clone().equal(b.clone()).all_dim(1).try_into_data();
     let equal = equal.map_err(|error| ProbeError::Device { place: "a comparison", reason: error.to_string() })?;

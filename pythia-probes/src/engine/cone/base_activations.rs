@@ -1,4 +1,5 @@
-//! Activations of whole runs as tables: a row per token, `[prompt · pos, width]`, heads side by side.
+//! Activations of the base run and of the sources as matrices: a row per token, `[prompt · pos, width]`, heads side
+//! by side.
 
 use burn::tensor::Tensor;
 use pythia_core::config::NeoxConfig;
@@ -7,8 +8,8 @@ use pythia_hooks::{Activation, Axis, HookPoint, Site};
 
 use super::super::{Run, SourceActivations};
 
-/// The tables of a base run and its sources.
-pub struct Tables<'a> {
+/// The activations of a base run, and those that replace them.
+pub struct BaseActivations<'a> {
     pub model: &'a GptNeoX,
     pub base: &'a Run,
     pub sources: &'a [SourceActivations],
@@ -28,7 +29,7 @@ pub fn dims(site: Site, batch: usize, length: usize, config: &NeoxConfig) -> Vec
     site.axes().iter().map(size).collect()
 }
 
-impl Tables<'_> {
+impl BaseActivations<'_> {
     /// The base run's rows at a point; `None` if they were not kept and cannot be derived.
     pub fn base(&self, point: HookPoint) -> Option<Tensor<2>> {
         let layer = point.layer().unwrap_or(0);
@@ -44,7 +45,7 @@ impl Tables<'_> {
         }
     }
 
-    /// A source's rows at a point, in the form in which the base run's are compared: queries and keys after rotation.
+    /// A source's rows at a point. Queries and keys come after rotation, as [`base`](Self::base) gives them.
     ///
     /// # Panics
     /// If the source lacks the point.
@@ -70,7 +71,8 @@ impl Tables<'_> {
     }
 }
 
-/// `[batch, pos, …]` as rows; of patterns, a row is a query's: `[batch, head, query, key]` to `[batch · query, head · key]`.
+/// `[batch, pos, …]` as rows. A row of a pattern is a query's: `[batch, head, query, key]` to `[batch · query, head ·
+/// key]`.
 fn rows_of(activation: &Activation, site: Site) -> Tensor<2> {
     match activation {
         Activation::Three(tensor) => flat(tensor),

@@ -1,5 +1,7 @@
 //! What the tests of probes share.
 
+pub(crate) mod causal;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -8,6 +10,7 @@ use pythia_core::config::{NeoxConfig, Rotary, Variant};
 use pythia_core::device::{Backend, Compute, DeviceName};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::{HostParams, HostTensor, Param};
+use pythia_core::tokenizer::Tokenizer;
 
 /// The shape of [`model`]: 2 layers, 2 heads, 64 positions, and 24 embeddings.
 pub(crate) fn config() -> NeoxConfig {
@@ -42,6 +45,19 @@ pub(crate) fn params(unembed: bool) -> HostParams {
 /// A small model whose weights follow a fixed pattern.
 pub(crate) fn model(unembed: bool) -> GptNeoX {
     GptNeoX::from_params(config(), params(unembed), &Device::flex(), DType::F32)
+}
+
+/// A tokenizer of five words and no merges: `a`, `b`, `c`, a space, and the first byte of a longer character.
+pub(crate) fn letters() -> Tokenizer {
+    let json = r#"{
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
+        "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
+            "vocab": {"<": 0, "a": 1, "b": 2, "c": 3, "Ġ": 4, "Ã": 5}, "merges": []}
+    }"#;
+    Tokenizer::from_bytes(json.as_bytes()).expect("a tokenizer")
 }
 
 /// Where the engines are tested: the device that `PYTHIA_TEST_DEVICE` names, else the CPU. One that is named must be there.

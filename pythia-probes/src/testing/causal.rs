@@ -7,12 +7,13 @@ use burn::tensor::DType;
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{HookPoint, Site};
 
-use crate::engine::{Engine, IntervenedRun, Run, SourceActivations, Sweep, cone, tests::model};
+use crate::engine::{Engine, EngineInput, IntervenedRun, Run, SourceActivations, cone, tests::model};
 use crate::error::ProbeError;
 use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::ProbeSpec;
-use crate::run::{Answer, run};
+use crate::probe::Answer;
+use crate::probes::ProbeSpec;
+use crate::run::run;
 use crate::subject::{Files, Subject};
 use crate::table::{Column, Table};
 
@@ -73,22 +74,26 @@ impl Fixture {
         Run::of(&self.model, vec![tokens.to_vec()], points.iter().copied()).expect("the points exist").seen().clone()
     }
 
-    /// The metrics of one prompt, run alone and in full under a cell, and its answers those of the pair.
+    /// The metrics of one prompt, run alone and in full under an intervention, and its answers those of the pair.
     pub fn alone(
         &self,
         tokens: &[u32],
         pair: &Pair,
         metrics: &[Metric],
         sources: &[SourceActivations],
-        cell: &IntervenedRun,
+        intervention: &IntervenedRun,
     ) -> Vec<f64> {
         let (answers, wrongs) = (pair.answers.clone(), pair.wrongs.clone());
         let question = Question { tokens: tokens.to_vec(), at: tokens.len() - 1, answers, wrongs };
         let points = cone::base_points(&self.model.model_shape(), [Site::Z.at(0)]);
         let base = Run::of(&self.model, vec![tokens.to_vec()], points).expect("the points exist");
         let readout = Readout::new(vec![question], metrics.to_vec(), VOCAB);
-        let sweep = Sweep { model: &self.model, base: &base, sources, readout: &readout, memory: 1 << 30 };
-        sweep.scores(Engine::Naive, std::slice::from_ref(cell)).expect("the naive engine runs").remove(0).remove(0)
+        let input = EngineInput { model: &self.model, base: &base, sources, readout: &readout, memory: 1 << 30 };
+        input
+            .scores(Engine::Naive, std::slice::from_ref(intervention))
+            .expect("the naive engine runs")
+            .remove(0)
+            .remove(0)
     }
 }
 

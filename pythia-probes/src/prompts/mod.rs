@@ -1,85 +1,23 @@
 //! The tokens a probe runs on.
 //!
-//! Random prompts come from ChaCha8 with a key that is written out here, and ranges are sampled by code that is written out
-//! here: a published seed must give the same tokens whatever version of a library is installed.
-//!
-//! - key (32 bytes) = the seed as 8 little-endian bytes, then the domain's 24 bytes;
-//! - stream number = index of the prompt, so that prompt 3 is the same in a batch of 4 and in a batch of 40;
-//! - one draw below `n`: take 32-bit words until one is below the largest multiple of `n` that fits 2^32, then its remainder.
+//! - this file: random tokens that repeat, and batches of token sequences;
+//! - `source`: the value of `prompts` in a configuration; `file`: prompts written one per line as JSON;
+//! - `token_texts`: the texts that stand beside ids in a table.
+
+mod file;
+mod source;
+mod token_texts;
 
 use std::ops::Range;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
-
 use crate::error::ProbeError;
+pub use crate::random::Vocabulary;
+use crate::random::{Domain, below, generator};
+pub use source::{PromptKind, PromptSource};
+pub(crate) use token_texts::TokenTexts;
 
 /// More random prompts than this are refused: they run as one batch.
 pub(crate) const MAX_BATCH: usize = 1 << 16;
-
-/// What random choices are made for. Two domains never share a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Domain {
-    RepeatedRandom,
-    PairsIoi,
-    PairsGreaterThan,
-    PairsAgreement,
-    PairsPronoun,
-    PairsCapitals,
-    PairsInduction,
-    Bootstrap,
-    RandomSets,
-    Resample,
-}
-
-impl Domain {
-    /// The part of the key after the seed. Changing it changes every published result of that domain.
-    fn bytes(self) -> &'static [u8; 24] {
-        match self {
-            Domain::RepeatedRandom => b"prompts/repeated-random\0",
-            Domain::PairsIoi => b"pairs/ioi\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-            Domain::PairsGreaterThan => b"pairs/greater-than\0\0\0\0\0\0",
-            Domain::PairsAgreement => b"pairs/agreement\0\0\0\0\0\0\0\0\0",
-            Domain::PairsPronoun => b"pairs/pronoun\0\0\0\0\0\0\0\0\0\0\0",
-            Domain::PairsCapitals => b"pairs/capitals\0\0\0\0\0\0\0\0\0\0",
-            Domain::PairsInduction => b"pairs/induction\0\0\0\0\0\0\0\0\0",
-            Domain::Bootstrap => b"causal/bootstrap\0\0\0\0\0\0\0\0",
-            Domain::RandomSets => b"causal/random-sets\0\0\0\0\0\0",
-            Domain::Resample => b"causal/resample\0\0\0\0\0\0\0\0\0",
-        }
-    }
-}
-
-/// A generator for one prompt of one domain.
-pub(crate) fn generator(seed: u64, domain: Domain, prompt: u64) -> ChaCha8Rng {
-    let mut key = [0; 32];
-    key[..8].copy_from_slice(&seed.to_le_bytes());
-    key[8..].copy_from_slice(domain.bytes());
-    let mut rng = ChaCha8Rng::from_seed(key);
-    rng.set_stream(prompt);
-    rng
-}
-
-/// A uniform number below `n` (which is not 0), without the bias of a plain remainder.
-pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
-    const WORDS: u64 = 1 << 32;
-    let fair = WORDS - WORDS % u64::from(n);
-    loop {
-        let word = rng.next_u32();
-        if u64::from(word) < fair {
-            return word % n;
-        }
-    }
-}
-
-/// The ids a random prompt may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vocabulary {
-    /// Ids 0 to `size - 1` are tokens; the embedding rows above are padding.
-    pub size: usize,
-    /// The id of the beginning-of-sequence token.
-    pub bos: u32,
-}
 
 /// How random prompts are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +46,16 @@ impl Repeated {
     /// Refuses counts that leave nothing to run, or more prompts than any memory holds. Lengths have their own bound, the
     /// model's context.
     pub(crate) fn check(&self, least_repeats: usize) -> Result<(), ProbeError> {
-        let counts =
-            [("batch", self.batch, 1), ("half_len", self.half_len, 1), ("repeats", self.repeats, least_repeats)];
+        let counts = [
+            ("prompts.n", self.batch, 1),
+            ("prompts.half_len", self.half_len, 1),
+            ("prompts.repeats", self.repeats, least_repeats),
+        ];
         if let Some((field, value, least)) = counts.into_iter().find(|(_, value, least)| value < least) {
             return Err(ProbeError::TooSmall { field, value, least });
         }
         if self.batch > MAX_BATCH {
-            return Err(ProbeError::TooLarge { field: "batch", value: self.batch, most: MAX_BATCH });
+            return Err(ProbeError::TooLarge { field: "prompts.n", value: self.batch, most: MAX_BATCH });
         }
         Ok(())
     }
@@ -254,9 +195,9 @@ mod tests {
     fn absurd_sizes_are_refused_before_anything_is_allocated() {
         let endless = Repeated { half_len: usize::MAX / 2 + 1, repeats: 2, ..SHAPE };
         assert_eq!((endless.len(), endless.check(2)), (usize::MAX, Ok(())));
-        let most = ProbeError::TooLarge { field: "batch", value: 1 << 40, most: MAX_BATCH };
+        let most = ProbeError::TooLarge { field: "prompts.n", value: 1 << 40, most: MAX_BATCH };
         assert_eq!(Repeated { batch: 1 << 40, ..SHAPE }.check(2), Err(most));
-        let least = ProbeError::TooSmall { field: "repeats", value: 2, least: 3 };
+        let least = ProbeError::TooSmall { field: "prompts.repeats", value: 2, least: 3 };
         assert_eq!(SHAPE.check(3), Err(least));
     }
 
@@ -270,15 +211,6 @@ mod tests {
         // 10,000 draws over 10 ids: the standard deviation of a count is 30.
         assert_eq!(counts[4], 0);
         assert!(counts.iter().enumerate().all(|(id, count)| id == 4 || (count - 1000).abs() < 150), "{counts:?}");
-    }
-
-    #[test]
-    fn a_remainder_would_be_biased_and_this_is_not() {
-        // Of 2^32 words, those from 3·2^30 on are refused here; a remainder would give the lower third twice the chance.
-        let mut rng = generator(0, Domain::RepeatedRandom, 0);
-        let n = 3 << 30;
-        let low = (0..3000).filter(|_| below(&mut rng, n) < 1 << 30).count();
-        assert!((850..1150).contains(&low), "{low}");
     }
 
     #[test]
