@@ -20,6 +20,8 @@ pub mod places;
 pub(crate) mod sources;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
