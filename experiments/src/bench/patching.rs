@@ -1,4 +1,5 @@
-//! The workloads that intervene: base runs, the sweep and its metric, as the peers' scripts count them.
+//! The workloads that intervene. Base runs, interventions and the metric are timed together, as in the scripts that they are
+//! compared with.
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};
@@ -7,10 +8,10 @@ use pythia_probes::metric::{Metric, Question, Readout};
 
 use super::BenchError;
 
-/// Memory that a sweep may take.
+/// Memory that the activations of interventions may take.
 const MEMORY: u64 = 128 << 20;
 
-/// A sweep of interventions.
+/// A set of interventions on one batch of pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PatchingWorkload {
     /// `resid_pre` of every layer and position patched.
@@ -24,7 +25,7 @@ pub(crate) enum PatchingWorkload {
 }
 
 impl PatchingWorkload {
-    /// Where the sweep intervenes.
+    /// The activations that are edited, one after another.
     fn places(self, model: &GptNeoX, length: usize) -> Vec<(HookPoint, Region)> {
         let (layers, heads) = (0..model.config().n_layers, model.config().n_heads as i64);
         let positions = || (0..length as i64).map(|position| Region::all().along(Axis::Pos, position));
@@ -44,8 +45,8 @@ impl PatchingWorkload {
     }
 }
 
-/// Runs one sweep and returns its floating-point operations.
-pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, length: usize) -> Result<u64, BenchError> {
+/// Runs a workload once; the floating-point operations of its interventions come back.
+pub(crate) fn run(model: &GptNeoX, workload: PatchingWorkload, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
     let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();
@@ -55,9 +56,12 @@ pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, lengt
             row[at] = (row[at] + 1) % vocab;
         }
     }
-    let value = if kind == PatchingWorkload::Ablation { Replacement::Zero } else { Replacement::Source(0) };
-    let interventions: Vec<IntervenedRun> =
-        kind.places(model, length).into_iter().map(|(point, region)| IntervenedRun::of(point, region, value)).collect();
+    let value = if workload == PatchingWorkload::Ablation { Replacement::Zero } else { Replacement::Source(0) };
+    let interventions: Vec<IntervenedRun> = workload
+        .places(model, length)
+        .into_iter()
+        .map(|(point, region)| IntervenedRun::of(point, region, value))
+        .collect();
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
         at: length - 1,
@@ -66,16 +70,16 @@ pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, lengt
     };
     let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
     let points = cone::base_points(&model.model_shape(), []);
-    let sources: Vec<SourceActivations> = match kind {
+    let sources: Vec<SourceActivations> = match workload {
         PatchingWorkload::Ablation => Vec::new(),
         PatchingWorkload::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
         PatchingWorkload::Heads | PatchingWorkload::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
     };
     let base = Run::of(model, corrupt, points)?;
-    let sweep = EngineInput { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
-    let (scores, work) = cone::scores(&sweep, &interventions)?;
+    let input = EngineInput { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
+    let (scores, cost) = cone::scores(&input, &interventions)?;
     std::hint::black_box(scores);
-    Ok(work.flops)
+    Ok(cost.flops)
 }
 
 fn source(

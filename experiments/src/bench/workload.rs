@@ -158,7 +158,7 @@ fn patching<'a>(
     let length = work.length(sizes.length);
     let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
-        let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
+        let flops = Some(patching::run(&model, kind, sizes.batch, length)?);
         Ok(Measured { flops, ..Measured::default() })
     }))
 }

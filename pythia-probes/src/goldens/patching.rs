@@ -1,4 +1,4 @@
-//! Activation patching against `transformer_lens.patching`: every function that the goldens hold, cell by cell.
+//! Activation patching against `transformer_lens.patching`: every function that the goldens hold, value by value.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::subject::Files;
 /// The bar: TransformerLens' own float32 noise on these models is up to 2e-5.
 const TOLERANCE: f64 = 1e-4;
 
-/// Which cells one function of TransformerLens sweeps, and the columns along which its values run.
+/// A function of TransformerLens and the settings with the same interventions.
 const FUNCTIONS: [(&str, &str, &str, &str, &str); 18] = [
     ("resid_pre", "resid_pre", "each", "all", "all"),
     ("resid_mid", "resid_mid", "each", "all", "all"),
@@ -46,8 +46,8 @@ fn patched(golden: &Golden, probe: ActivationPatching) -> BTreeMap<[Option<i64>;
     (0..answer[0].n_rows()).map(row).collect()
 }
 
-/// The cell of TransformerLens' value at `index` of an array with `dims`.
-fn cell(function: &str, dims: &[usize], index: usize) -> [Option<i64>; 4] {
+/// The place `[layer, pos, head, key]` of TransformerLens' value at `index` of an array with `dims`.
+fn place_of(function: &str, dims: &[usize], index: usize) -> [Option<i64>; 4] {
     let mut rest = index;
     let mut axes: Vec<i64> = dims
         .iter()
@@ -66,11 +66,11 @@ fn cell(function: &str, dims: &[usize], index: usize) -> [Option<i64>; 4] {
         name if name.ends_with("by_pos") => &[0, 1, 2],
         _ => &[0, 1],
     };
-    let mut cell = [None; 4];
-    for (axis, place) in axes.into_iter().zip(order) {
-        cell[*place] = Some(axis);
+    let mut place = [None; 4];
+    for (axis, column) in axes.into_iter().zip(order) {
+        place[*column] = Some(axis);
     }
-    cell
+    place
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn shared_patching_equals_transformer_lens() {
                 probe.run.engine = engine;
                 let found = patched(&golden, probe);
                 for (index, expected) in expected.iter().enumerate() {
-                    let cell = cell(function, dims, index);
+                    let place = place_of(function, dims, index);
                     // Entries of a pattern after the query are zero in every run: nothing is run for them, and
                     // TransformerLens' value there is the corrupted run's.
-                    let Some(found) = found.get(&cell) else {
-                        assert!(cell[3] > cell[1], "{} {key} has no cell {cell:?}", golden.name);
+                    let Some(found) = found.get(&place) else {
+                        assert!(place[3] > place[1], "{} {key} has no place {place:?}", golden.name);
                         continue;
                     };
                     let error = (found - expected).abs();
-                    assert!(error <= TOLERANCE, "{} {key} {cell:?} {engine:?}: {found}, not {expected}", golden.name);
+                    assert!(error <= TOLERANCE, "{} {key} {place:?} {engine:?}: {found}, not {expected}", golden.name);
                     compared += 1;
                 }
             }

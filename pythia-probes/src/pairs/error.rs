@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::describe::{hint, pieces, reasons};
 use super::{Dropped, Task};
-
-/// Reasons of pairs left out that an error repeats; the rest is counted.
-const REASONS: usize = 3;
 
 /// Why there are no pairs, or why one pair was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -278,25 +276,4 @@ impl PairError {
             | PairError::Moved { .. } => "pairs.file",
         }
     }
-}
-
-/// Why pairs were left out: the first of them with their lines, and how many more there are.
-pub fn reasons(dropped: &[Dropped]) -> String {
-    let told = dropped.iter().take(REASONS).map(|one| format!("line {}: {}", one.source, one.reason));
-    let rest = dropped.len().saturating_sub(REASONS);
-    let more = (rest > 0).then(|| format!("and {rest} more"));
-    told.chain(more).collect::<Vec<_>>().join("; ")
-}
-
-/// How many tokens, and which: long ones are not told to their end.
-fn pieces(tokens: &[u32]) -> String {
-    const TOLD: usize = 8;
-    if tokens.len() <= TOLD {
-        return format!("{} tokens {tokens:?}", tokens.len());
-    }
-    format!("{} tokens, the first of them {:?}", tokens.len(), &tokens[..TOLD])
-}
-
-fn hint(spaced: Option<&str>) -> String {
-    spaced.map_or_else(String::new, |spaced| format!("; {spaced:?}, with a space in front, is one token"))
 }

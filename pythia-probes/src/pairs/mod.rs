@@ -7,13 +7,14 @@
 //! - `file`, `record`: pairs written one per line as JSON;
 //! - `phrase`, `words`: templates and word lists, cut down to what the model's tokenizer has as single tokens;
 //! - `ioi`, `greater_than`, `agreement`, `pronoun`, `capitals`, `induction`: the generators;
-//! - `error`: every way in which this can fail.
+//! - `error`, `describe`: every way in which this can fail, and its message.
 //!
 //! Pair number `i` of a generator depends on the task, the tokenizer, the seed and `i` alone, never on how many are
 //! asked for.
 
 mod agreement;
 mod capitals;
+mod describe;
 mod draft;
 mod error;
 mod file;
@@ -41,7 +42,8 @@ use crate::random::Vocabulary;
 use file::PairReader;
 use generate::Maker;
 
-pub use error::{PairError, reasons};
+pub use describe::reasons;
+pub use error::PairError;
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;

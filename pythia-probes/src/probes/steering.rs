@@ -51,7 +51,7 @@ pub struct Steering {
     /// The prompt whose run is steered: `clean` or `corrupt`.
     #[serde(default = "defaults::corrupt")]
     pub side: Side,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff_and_loss")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

@@ -14,6 +14,7 @@ mod base_activations;
 mod block;
 mod changed_rows;
 mod edits;
+mod unit_plan;
 
 use std::cell::Cell as Counter;
 use std::ops::Range;

@@ -90,7 +90,7 @@ pub struct Ablation {
     /// `hook_pattern` these are the queries.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff_kl_and_loss")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

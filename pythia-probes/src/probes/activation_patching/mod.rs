@@ -59,7 +59,7 @@ pub struct ActivationPatching {
     /// the clean run.
     #[serde(default = "defaults::denoising")]
     pub directions: Vec<Direction>,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

@@ -35,7 +35,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     refused("sets", "layer.head", &|probe| {
         (probe.hooks, probe.sets) = (words(&["z"]), [("a".to_owned(), words(&["9.0"]))].into());
     });
-    // ScoreSettings that would narrow nothing, so that the sweep would be silently without them.
+    // Settings that would narrow nothing.
     refused("sets", "name z among them", &|probe| probe.sets = [("a".to_owned(), words(&["1.0"]))].into());
     refused("neurons", "none of the hooks has any", &|probe| probe.neurons = Some(4));
     refused("pairs.n", "n = 0", &|probe| probe.pairs.n = 0);

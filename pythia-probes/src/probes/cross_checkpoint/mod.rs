@@ -54,7 +54,7 @@ pub struct CrossCheckpoint {
     /// norms go with blocks alone.
     #[serde(default)]
     pub weights: Vec<String>,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

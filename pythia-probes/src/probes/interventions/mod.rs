@@ -46,7 +46,7 @@ pub struct InterventionRuns {
     /// The prompt that is run: `clean` or `corrupt`.
     #[serde(default = "defaults::clean")]
     pub side: Side,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff_kl_and_loss")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

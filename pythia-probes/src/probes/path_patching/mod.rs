@@ -62,7 +62,7 @@ pub struct PathPatching {
     /// the only receiver, `logit_diff` the only metric.
     #[serde(default)]
     pub freeze_final_norm: bool,
-    /// What is read at the end of the prompts.
+    /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
     #[serde(default = "defaults::logit_diff")]
     pub metrics: Vec<Metric>,
     /// How interventions are computed.

@@ -1,0 +1,28 @@
+//! Parts of the messages of [`PairError`](super::PairError).
+
+use super::Dropped;
+
+/// Reasons of pairs left out that an error repeats; the rest is counted.
+const REASONS: usize = 3;
+
+/// Why pairs were left out: the first of them with their lines, and how many more there are.
+pub fn reasons(dropped: &[Dropped]) -> String {
+    let told = dropped.iter().take(REASONS).map(|one| format!("line {}: {}", one.source, one.reason));
+    let rest = dropped.len().saturating_sub(REASONS);
+    let more = (rest > 0).then(|| format!("and {rest} more"));
+    told.chain(more).collect::<Vec<_>>().join("; ")
+}
+
+/// How many tokens, and which of them come first.
+pub(super) fn pieces(tokens: &[u32]) -> String {
+    const TOLD: usize = 8;
+    if tokens.len() <= TOLD {
+        return format!("{} tokens {tokens:?}", tokens.len());
+    }
+    format!("{} tokens, the first of them {:?}", tokens.len(), &tokens[..TOLD])
+}
+
+/// The advice to put a space in front, where that makes one token.
+pub(super) fn hint(spaced: Option<&str>) -> String {
+    spaced.map_or_else(String::new, |spaced| format!("; {spaced:?}, with a space in front, is one token"))
+}
