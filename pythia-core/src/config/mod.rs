@@ -76,6 +76,9 @@ impl NeoxConfig {
         pythia_hooks::ModelShape {
             n_layers: self.n_layers,
             n_heads: self.n_heads,
+            d_model: self.d_model,
+            d_head: self.d_head(),
+            d_mlp: self.d_mlp,
             parallel: self.variant.parallel_residual,
         }
     }

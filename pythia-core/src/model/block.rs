@@ -43,7 +43,7 @@ impl Block {
 
     /// Runs the block only as far as `until`, the last site that somebody wants.
     pub fn observe(&self, layer: usize, stream: Tensor<3>, rotary: &RotaryTable, until: Site, hooks: &mut impl Hooks) {
-        if until > Site::Pattern {
+        if until.firing_order() > Site::Pattern.firing_order() {
             self.forward(layer, stream, rotary, hooks);
             return;
         }
