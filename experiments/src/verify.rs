@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::{ModelId, Step};
-use pythia_core::weights::{self, ContentHash, Group, Hashes};
+use pythia_core::weights::{ContentHash, Group, Hashes, StoredCheckpoint};
 use serde_json::{Value, json};
 
 use crate::integrity::{Break, Known, Seen, Status, Verdict, are_expected_twins, breaks};
@@ -119,7 +119,7 @@ pub fn by_content(
 fn hashes(store: &dyn Checkpoints, step: Step) -> Result<Hashes, LoadError> {
     let files = store.locate(Some(step))?;
     let config = read_config(&files.config)?;
-    Ok(weights::hashes(&config, &files.weights)?)
+    Ok(StoredCheckpoint::open(&config, &files.weights)?.hashes()?)
 }
 
 /// What is known to be missing is expected to be; anything else that cannot be read is a fault of its own.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use pythia_core::params::Param;
-use pythia_core::weights::{self, WeightFiles};
+use pythia_core::weights::{StoredCheckpoint, WeightFiles};
 use pythia_hub::{Hub, HubError, LruError, Pin, RemoteFile, Repo, Reservation};
 
 use super::SupplyError;
@@ -92,7 +92,7 @@ impl FromHub<'_> {
         let folder = folder(self.hub.cache())?;
         let files = shards.iter().map(|file| from.header(file, &folder)).collect::<Result<Vec<PartFile>, _>>()?;
         let paths = files.iter().map(|file| file.0.clone()).collect();
-        let ranges = weights::ranges(&job.model.config, &WeightFiles::Safetensors(paths), only)?;
+        let ranges = StoredCheckpoint::open(&job.model.config, &WeightFiles::Safetensors(paths))?.ranges(only)?;
         let ranges = joined(ranges);
         let bytes = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let reserved = self.reserve(bytes)?;

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::clock::{Clock, SystemClock};
 use super::fetch::{Job, at};
-use super::http::{Http, Trouble};
+use super::http::Http;
 use super::layout::{self, Layout};
+use super::retry::Trouble;
 use super::{AnswerProblem, Commit, HubError, RemoteFile, RemoteName, Repo, Settings, listing};
 
 /// No list of the suite has more than 200 kB.

@@ -117,7 +117,7 @@ impl GptNeoX {
     /// Builds the model. Each parameter's memory is moved, not copied, where the device is the CPU.
     ///
     /// # Panics
-    /// If a parameter is missing: [`crate::weights::read`] returns complete sets only.
+    /// If a parameter is missing: [`StoredCheckpoint::params`](crate::weights::StoredCheckpoint::params) returns complete sets only.
     pub fn from_params(config: NeoxConfig, params: HostParams, device: &Device, dtype: DType) -> Self {
         Source { params, device, dtype }.model(config)
     }

@@ -9,7 +9,11 @@ use crate::suite::{ModelId, Step};
 
 /// Checkpoints that cannot be found, and what to do about it.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum StoreError {
+    /// Neither a path, nor a model of the suite, nor a folder.
+    #[error(transparent)]
+    Name(#[from] super::ModelRefError),
     /// A folder is missing or is not a folder.
     #[error("there is no folder {}; check the path, or make the checkpoints first", dir.display())]
     NoFolder {

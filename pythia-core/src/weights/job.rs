@@ -1,5 +1,9 @@
 //! One stored tensor: decoded, fingerprinted, or both.
 
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
 use super::decode::{self, Decoding};
 use super::directory::Directory;
 use super::hashes::{self, Fingerprint};
@@ -136,4 +140,17 @@ pub(super) fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError
 
 fn not_finite(job: &Job, directory: &Directory, (index, value): NotFinite) -> WeightError {
     WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: directory.path(job.file) }
+}
+
+/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of several
+/// faults always the same one is reported.
+pub(super) fn in_parallel<'a, T: Send>(
+    mut jobs: Vec<Job<'a>>,
+    run: impl Fn(&Job) -> T + Send + Sync,
+) -> impl Iterator<Item = (&'a str, Group, T)> {
+    // The large ones first, so that no core is left with the embedding at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
+    let done: Vec<T> = jobs.par_iter().with_max_len(1).map(run).collect();
+    let by_name = jobs.into_iter().zip(done).map(|(job, done)| (job.name, (job.group, done)));
+    by_name.collect::<BTreeMap<_, _>>().into_iter().map(|(name, (group, done))| (name, group, done))
 }

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::directory::Directory;
 use super::hashes::{Collector, Fingerprint};
 use super::kind::Kind;
-use super::plan::{self, Job};
-use super::{Hashes, Profile, Wanted, WeightError, WeightFiles, in_parallel, job};
+use super::plan::Job;
+use super::{Hashes, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, Layout, Param};
 use crate::vectors::widest;
@@ -35,7 +35,7 @@ pub(crate) struct RawTensor {
     len: usize,
 }
 
-/// F32Buffer that hold the bytes of something else.
+/// A buffer of floats that holds the bytes of something else.
 #[derive(Debug)]
 struct Memory(F32Buffer);
 
@@ -51,20 +51,14 @@ impl AsMut<[u8]> for Memory {
     }
 }
 
-/// Reads a checkpoint without decoding it, as published.
-///
-/// # Errors
-/// Those of [`read`](super::read), and [`WeightError::NotAsStored`] where the weights are to be prepared: that is done while they are
-/// decoded.
-pub fn read_raw(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
-    if wanted.profile != Profile::AsPublished {
-        return Err(WeightError::NotAsStored { profile: wanted.profile });
-    }
-    let directory = Directory::open(files)?;
-    plan::check_tied(config, &directory)?;
-    let jobs = plan::jobs(config, &directory, wanted)?;
+/// Copies what the jobs name, all of it in parallel.
+pub(super) fn copy_all(
+    jobs: Vec<Job>,
+    config: &NeoxConfig,
+    directory: &Directory,
+) -> Result<(RawParams, Hashes), WeightError> {
     let (mut tensors, mut hashes) = (Vec::with_capacity(jobs.len()), Collector::default());
-    for (name, group, done) in in_parallel(jobs, |job| copy(job, config, &directory)) {
+    for (name, group, done) in job::in_parallel(jobs, |job| copy(job, config, directory)) {
         let (tensor, fingerprint) = done?;
         hashes.add(name, group, &fingerprint);
         tensors.extend(tensor);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use pythia_core::config::NeoxConfig;
 use pythia_core::model::GptNeoX;
-use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
+use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::probes::attention_patterns::AttentionPatterns;
@@ -63,7 +63,9 @@ fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     let mut files = with_extension(&folder, "safetensors");
     files.sort();
     let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
+    let (params, _) = StoredCheckpoint::open(&config, &WeightFiles::Safetensors(files))
+        .and_then(|stored| stored.params(&wanted))
+        .expect("weights that can be read");
     let model = GptNeoX::from_params(config, params, &Device::flex(), dtype);
     let mut values = BTreeMap::new();
     for file in with_extension(&shared.join("goldens").join(&name), "safetensors") {

@@ -8,6 +8,7 @@ mod raw;
 mod some;
 mod torch_file;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use burn::tensor::{DType, Device};
@@ -17,8 +18,9 @@ use safetensors::tensor::{TensorView, serialize};
 
 use self::torch_file::TorchFile;
 use super::*;
+use crate::config::NeoxConfig;
 use crate::model::GptNeoX;
-use crate::params::{LayerParam, Layout, Param};
+use crate::params::{F32Buffer, HostParams, LayerParam, Layout, Param};
 use crate::testing::{TempDir, exact_params, odd_config};
 
 const EVERYTHING: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
@@ -104,7 +106,7 @@ fn safetensors_bytes(tensors: &[Raw]) -> Vec<u8> {
 /// Reads a checkpoint, decoded on the host and as it is stored: whatever a test has to say of the one holds for the other, because both
 /// come to the same parameters, bit for bit, and the same fingerprints, or fail for the same reason.
 fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
-    let decoded = super::read(config, files, wanted);
+    let decoded = StoredCheckpoint::open(config, files).and_then(|checkpoint| checkpoint.params(wanted));
     match (&decoded, read_raw(config, files, wanted)) {
         (_, Err(WeightError::NotAsStored { profile })) => {
             assert_eq!((profile, wanted.profile), (Profile::Tl2, profile))
@@ -118,6 +120,14 @@ fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(Ho
         (one, other) => panic!("decoded: {:?}, as stored: {:?}", one.as_ref().err(), other.err()),
     }
     decoded
+}
+
+fn read_raw(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
+    StoredCheckpoint::open(config, files)?.raw(wanted)
+}
+
+fn hashes_of(config: &NeoxConfig, files: &WeightFiles) -> Result<Hashes, WeightError> {
+    StoredCheckpoint::open(config, files)?.hashes()
 }
 
 /// Parameters to be compared by bits: zeros have a sign.
