@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::decode::{self, Decoding};
 use super::directory::Directory;
 use super::hashes::{self, Fingerprint};
-use super::kind::{self, Kind, NotFinite};
 use super::plan::Job;
+use super::tensor_kind::{self, NotFinite, TensorKind};
 use super::{Group, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostTensor, Param};
@@ -71,9 +71,9 @@ pub(super) fn copy(
     let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
     windows(job, config, directory, |kind, bytes, first| {
         let to = &mut to[first * width(job) * kind.size()..][..bytes.len()];
-        let (_, finite) = rayon::join(|| _ = hasher.update(bytes), || kind::copy(kind, bytes, to));
+        let (_, finite) = rayon::join(|| _ = hasher.update(bytes), || tensor_kind::copy(kind, bytes, to));
         if job.group == Group::Embed {
-            kind::add_squares(kind, bytes, width(job), &mut squares);
+            tensor_kind::add_squares(kind, bytes, width(job), &mut squares);
         }
         finite
     })?;
@@ -87,9 +87,9 @@ pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory)
     windows(job, config, directory, |kind, bytes, _| {
         hasher.update(bytes);
         if job.group == Group::Embed {
-            kind::add_squares(kind, bytes, width(job), &mut squares);
+            tensor_kind::add_squares(kind, bytes, width(job), &mut squares);
         }
-        job.targets.is_empty() || kind::is_finite(kind, bytes)
+        job.targets.is_empty() || tensor_kind::is_finite(kind, bytes)
     })?;
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
@@ -100,7 +100,7 @@ fn windows(
     job: &Job,
     config: &NeoxConfig,
     directory: &Directory,
-    mut take: impl FnMut(Kind, &[u8], usize) -> bool,
+    mut take: impl FnMut(TensorKind, &[u8], usize) -> bool,
 ) -> Result<(), WeightError> {
     let kind = kind(job, directory)?;
     let row = width(job) * kind.size();
@@ -110,7 +110,7 @@ fn windows(
     for start in (0..job.stored.len).step_by(window.max(1)) {
         let bytes = directory.window(job.file, job.stored, start, window.min(job.stored.len - start))?;
         if !take(kind, &bytes, start / row) {
-            let (index, value) = kind::first_special(kind, &bytes);
+            let (index, value) = tensor_kind::first_special(kind, &bytes);
             return Err(not_finite(job, directory, (start / kind.size() + index, value)));
         }
     }
@@ -130,8 +130,8 @@ pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<F32B
 }
 
 /// The type that a tensor is stored in.
-pub(super) fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError> {
-    Kind::of(job.stored.dtype).ok_or_else(|| WeightError::Dtype {
+pub(super) fn kind(job: &Job, directory: &Directory) -> Result<TensorKind, WeightError> {
+    TensorKind::of(job.stored.dtype).ok_or_else(|| WeightError::Dtype {
         tensor: job.name.to_owned(),
         found: job.stored.dtype.to_string(),
         path: directory.path(job.file),

@@ -20,13 +20,13 @@ mod error;
 mod fold;
 mod hashes;
 mod job;
-mod kind;
 mod map;
 mod plan;
 mod pytorch;
 mod raw;
 mod some;
 mod stored;
+mod tensor_kind;
 mod write;
 
 use std::fmt;

@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::directory::Directory;
 use super::hashes::{Collector, Fingerprint};
-use super::kind::Kind;
 use super::plan::Job;
+use super::tensor_kind::TensorKind;
 use super::{Hashes, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, Layout, Param};
@@ -28,7 +28,7 @@ pub struct RawParams {
 pub(crate) struct RawTensor {
     /// The parameters that it holds, and how each of them lies there.
     pub targets: Vec<(Param, Layout)>,
-    kind: Kind,
+    kind: TensorKind,
     /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of weights should be.
     memory: Memory,
     /// How many bytes there are; the last float may be used by half.
@@ -85,9 +85,9 @@ impl RawTensor {
     /// The type of the stored values.
     pub(crate) fn dtype(&self) -> DType {
         match self.kind {
-            Kind::F16 => DType::F16,
-            Kind::Bf16 => DType::BF16,
-            Kind::F32 => DType::F32,
+            TensorKind::F16 => DType::F16,
+            TensorKind::Bf16 => DType::BF16,
+            TensorKind::F32 => DType::F32,
         }
     }
 

@@ -80,10 +80,10 @@ fn stored_tensors(config: &NeoxConfig, params: &HostParams, dtype: Dtype) -> Vec
             let to = match place.layout {
                 Layout::AsIs => at,
                 Layout::Transposed => j * tensor.shape[0] + i,
-                Layout::FusedThird(third) => {
+                Layout::FusedQkv(part) => {
                     let (e, n_in) = (config.d_head(), if matrix { tensor.shape[0] } else { 1 });
                     let (head, within) = (j / e, j % e);
-                    (head * 3 * e + third as usize * e + within) * n_in + i
+                    (head * 3 * e + part as usize * e + within) * n_in + i
                 }
             };
             values[to] = value;

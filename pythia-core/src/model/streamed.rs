@@ -36,7 +36,7 @@ pub enum ReadAhead {
 
 /// A model's weights in their files.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct StreamedWeights {
     decoder: Arc<Decoder>,
     ahead: ReadAhead,
     slots: Mutex<Slots>,
@@ -83,7 +83,7 @@ impl GptNeoX {
         let ln_final = norm.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps);
         let rotary = RotaryTable::new(&config, device, dtype);
         let decoder = Arc::new(Decoder { weights, device: device.clone(), dtype, fault: Mutex::default() });
-        let stream = Arc::new(Stream { decoder, ahead, slots: Mutex::default() });
+        let stream = Arc::new(StreamedWeights { decoder, ahead, slots: Mutex::default() });
         let weights = Weights::Streamed(Streamed { stream, exchanged: Default::default() });
         Ok(GptNeoX { config, weights, ln_final, rotary })
     }
@@ -97,7 +97,7 @@ impl GptNeoX {
     }
 }
 
-impl Stream {
+impl StreamedWeights {
     pub(super) fn has_unembed(&self) -> bool {
         self.decoder.weights.has_unembed()
     }
@@ -195,7 +195,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamedWeights {
     fn drop(&mut self) {
         // The block that nobody is going to use takes up memory until its thread has ended.
         let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
