@@ -7,11 +7,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::config::{NeoxConfig, Rotary, Variant};
 use crate::params::{HostParams, HostTensor, Param};
 
-/// The folder of goldens, where there is one: `PYTHIA_SHARED`, or `shared` beside the repository.
-pub(crate) fn shared() -> Option<PathBuf> {
+/// The folder of goldens: `PYTHIA_SHARED`, or `shared` beside the repository. Tests that need it are ignored by default.
+pub(crate) fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let dir = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
-    dir.is_dir().then_some(dir)
+    assert!(dir.is_dir(), "there is no folder {}: set PYTHIA_SHARED to the folder of goldens", dir.display());
+    dir
+}
+
+/// A committed fixture.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
 
 /// A folder of its own for one test, removed at the end.
