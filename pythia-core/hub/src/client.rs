@@ -1,4 +1,4 @@
-//! The client.
+//! The client of the hub.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -19,6 +19,19 @@ const MAX_PAGES: usize = 100;
 const MAX_RANGE: u64 = 2 << 30;
 
 /// A client of the hub. Cheap to make; threads may share one.
+///
+/// ```no_run
+/// use pythia_hub::{Endpoint, Hub, Settings};
+///
+/// let hub = Hub::new(Settings::new(Endpoint::default(), "cache".into()));
+/// let repo = "EleutherAI/pythia-70m".parse()?;
+/// let commit = &hub.branches(&repo)?["step512"];
+/// for file in hub.files(&repo, commit)? {
+///     let path = hub.fetch(&repo, commit, &file, &|arrived| println!("{arrived} bytes more"))?;
+///     println!("{}", path.display());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Hub {
     http: Http,
     layout: Layout,

@@ -9,7 +9,6 @@ use crate::suite::{ModelId, Step};
 
 /// Checkpoints that cannot be found, and what to do about it.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum StoreError {
     /// Neither a path, nor a model of the suite, nor a folder.
     #[error(transparent)]
@@ -149,6 +148,7 @@ pub enum StoreError {
 
 /// Why an index of shards is refused.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum IndexProblem {
     /// Not JSON with a `weight_map`.
     #[error("{0}")]

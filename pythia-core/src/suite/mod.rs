@@ -155,6 +155,7 @@ impl Checkpoint {
 
 /// What a name or a number of the suite can be wrong about.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SuiteError {
     /// No model has this name.
     #[error("no model of the suite is called {found:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]
