@@ -204,7 +204,7 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, stored: StoredCheckpoint) -> Res
         let asked = job.runs_on.compute.asked();
         let carried = device::answer(|| carry(job, config, &stored));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
-        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
+        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.reason })?;
         return Ok((Weights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = stored.params(&job.wanted)?;

@@ -21,6 +21,7 @@ use super::{
     weights::{Streamed, Unembed, Weights},
 };
 use crate::{
+    device::host_ints,
     params::{F32Buffer, HostParams, HostTensor, Param},
     weights::{StoredWeights, WeightError},
 };
@@ -186,8 +187,8 @@ impl StreamedWeights {
     /// The embeddings of tokens, `[token, d_model]`.
     pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
         // Reading back fails only if the device is lost, and nothing sensible can go on then.
-        let ids = tokens.try_into_data().expect("the device answers");
-        let ids: Vec<u32> = ids.iter::<i64>().map(|id| u32::try_from(id).expect("a token id")).collect();
+        let ids = host_ints(tokens).expect("the device answers");
+        let ids: Vec<u32> = ids.into_iter().map(|id| u32::try_from(id).expect("a token id")).collect();
         let decoder = &self.decoder;
         let zeros = || zeros(vec![ids.len(), decoder.weights.config().d_model]);
         let rows = decoder.weights.embed_rows(&ids).unwrap_or_else(|error| decoder.failed(error, zeros));
