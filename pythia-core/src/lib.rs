@@ -1,10 +1,39 @@
-//! GPT-NeoX as the Pythia suite publishes it: configuration, weights, model, tokenizer, suite and checkpoint store.
-#![deny(unsafe_code)]
-#![warn(missing_docs)]
+//! GPT-NeoX as the Pythia suite publishes it: checkpoints on disk, and the model that runs them with hooks.
+//!
+//! In reading order:
+//!
+//! 1. [`suite`]: which models and steps were published, and what is known to be wrong with some of them;
+//! 2. [`store`]: where a checkpoint's files are, in a folder or in the public hub's cache; nothing is downloaded here;
+//! 3. [`config`]: `config.json`, checked; [`tokenizer`]: `tokenizer.json`;
+//! 4. [`weights`]: what the files hold, as [`params`] in the layout the model computes with, with fingerprints;
+//! 5. [`device`]: the cores of this machine, or a GPU;
+//! 6. [`model`]: the transformer, which calls [`Hooks`](pythia_hooks::Hooks) at every named place;
+//! 7. [`load`]: all of that in one call.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use pythia_core::model::GptNeoX;
+//! use pythia_hooks::{Axis, Edit, Intervention, Interventions, Region, Site};
+//!
+//! // A folder with config.json and weights, or a name such as "pythia-70m".
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+//! let model = GptNeoX::load(folder, &Device::flex())?;
+//! let tokens = model.tokens(&[vec![5, 8, 13, 21]]);
+//!
+//! // Zero the output of head 1 in layer 0, and look how far the logits `[batch, pos, vocab]` move.
+//! let zero = Intervention { point: Site::Z.at(0), region: Region::all().along(Axis::Head, 1), edit: Edit::Zero };
+//! let mut hooks = Interventions::new(vec![zero], &model.model_shape())?;
+//! let changed = model.forward(tokens.clone(), &mut hooks);
+//! hooks.finish()?;
+//! let moved = (changed - model.forward(tokens, &mut ())).abs().max().into_scalar::<f32>();
+//! assert!(moved > 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod config;
 pub mod device;
 mod f32_buffer;
+pub mod load;
 pub mod model;
 pub mod params;
 pub mod store;

@@ -76,9 +76,9 @@ pub struct HostTensor {
     pub values: F32Buffer,
 }
 
-/// Which third of the fused attention projection.
+/// Which part of the fused attention projection, in the order in which files store them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Third {
+pub enum Qkv {
     /// Queries.
     Query,
     /// Keys.
@@ -94,8 +94,8 @@ pub enum Layout {
     AsIs,
     /// Stored `[out, in]`, used `[in, out]`.
     Transposed,
-    /// Rows `head * 3e + third * e + j` of the fused projection; a matrix is transposed as well, a bias is not.
-    FusedThird(Third),
+    /// Rows `head * 3e + part * e + j` of the fused projection; a matrix is transposed as well, a bias is not.
+    FusedQkv(Qkv),
 }
 
 /// Where a published file keeps a parameter.
@@ -137,18 +137,18 @@ impl LayerParam {
 
     /// Name within a block as TransformerLens spells it, name within a block as files spell it, and the layout.
     fn row(self) -> (&'static str, &'static str, Layout) {
-        use Layout::{AsIs, FusedThird, Transposed};
+        use Layout::{AsIs, FusedQkv, Transposed};
         match self {
             Self::Ln1Weight => ("ln1.w", "input_layernorm.weight", AsIs),
             Self::Ln1Bias => ("ln1.b", "input_layernorm.bias", AsIs),
             Self::Ln2Weight => ("ln2.w", "post_attention_layernorm.weight", AsIs),
             Self::Ln2Bias => ("ln2.b", "post_attention_layernorm.bias", AsIs),
-            Self::QueryWeight => ("attn.W_Q", "attention.query_key_value.weight", FusedThird(Third::Query)),
-            Self::QueryBias => ("attn.b_Q", "attention.query_key_value.bias", FusedThird(Third::Query)),
-            Self::KeyWeight => ("attn.W_K", "attention.query_key_value.weight", FusedThird(Third::Key)),
-            Self::KeyBias => ("attn.b_K", "attention.query_key_value.bias", FusedThird(Third::Key)),
-            Self::ValueWeight => ("attn.W_V", "attention.query_key_value.weight", FusedThird(Third::Value)),
-            Self::ValueBias => ("attn.b_V", "attention.query_key_value.bias", FusedThird(Third::Value)),
+            Self::QueryWeight => ("attn.W_Q", "attention.query_key_value.weight", FusedQkv(Qkv::Query)),
+            Self::QueryBias => ("attn.b_Q", "attention.query_key_value.bias", FusedQkv(Qkv::Query)),
+            Self::KeyWeight => ("attn.W_K", "attention.query_key_value.weight", FusedQkv(Qkv::Key)),
+            Self::KeyBias => ("attn.b_K", "attention.query_key_value.bias", FusedQkv(Qkv::Key)),
+            Self::ValueWeight => ("attn.W_V", "attention.query_key_value.weight", FusedQkv(Qkv::Value)),
+            Self::ValueBias => ("attn.b_V", "attention.query_key_value.bias", FusedQkv(Qkv::Value)),
             Self::OutWeight => ("attn.W_O", "attention.dense.weight", Transposed),
             Self::OutBias => ("attn.b_O", "attention.dense.bias", AsIs),
             Self::MlpInWeight => ("mlp.W_in", "mlp.dense_h_to_4h.weight", Transposed),
@@ -215,7 +215,7 @@ impl Param {
         match layout {
             Layout::AsIs => {}
             Layout::Transposed => shape.reverse(),
-            Layout::FusedThird(_) => {
+            Layout::FusedQkv(_) => {
                 shape.reverse();
                 shape[0] *= 3;
             }

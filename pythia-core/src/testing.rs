@@ -7,18 +7,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::config::{NeoxConfig, Rotary, Variant};
 use crate::params::{HostParams, HostTensor, Param};
 
-/// The folder of goldens, where there is one: `PYTHIA_SHARED`, or `shared` beside the repository.
-pub fn shared() -> Option<PathBuf> {
+/// The folder of goldens: `PYTHIA_SHARED`, or `shared` beside the repository. Tests that need it are ignored by default.
+pub(crate) fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let dir = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
-    dir.is_dir().then_some(dir)
+    assert!(dir.is_dir(), "there is no folder {}: set PYTHIA_SHARED to the folder of goldens", dir.display());
+    dir
+}
+
+/// A committed fixture.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
 }
 
 /// A folder of its own for one test, removed at the end.
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("pythia-core-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(name);
@@ -26,12 +32,12 @@ impl TempDir {
         Self(dir)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file and the folders above it.
-    pub fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
         let path = self.0.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, contents).unwrap();
@@ -46,7 +52,7 @@ impl Drop for TempDir {
 }
 
 /// A model in which no two extents are equal and none is a round number of tiles.
-pub fn odd_config() -> NeoxConfig {
+pub(crate) fn odd_config() -> NeoxConfig {
     NeoxConfig {
         n_layers: 2,
         d_model: 70,
@@ -62,7 +68,7 @@ pub fn odd_config() -> NeoxConfig {
 
 /// Parameters whose values differ from one another and are exact in every stored type: small multiples of 1/16 (bf16
 /// has eight bits of precision).
-pub fn exact_params(config: &NeoxConfig) -> HostParams {
+pub(crate) fn exact_params(config: &NeoxConfig) -> HostParams {
     let mut state = 1u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

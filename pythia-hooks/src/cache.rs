@@ -4,17 +4,25 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
 
-use crate::{Activation, HookError, HookPoint, Hooks, Region, Site};
+use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, select};
 
-/// Captures activations at chosen points, each narrowed to a region if one is given.
+/// Captures activations at chosen points, each narrowed to a region if one is given. Hand it to a run, then read it.
 ///
 /// ```
-/// use pythia_hooks::{ActivationCache, Axis, Region, Site};
+/// use burn::tensor::{Device, Tensor};
+/// use pythia_hooks::{ActivationCache, Axis, Hooks, ModelShape, Region, Site};
 ///
-/// // The pattern of layer 2, and the last two positions of every stream that leaves a block.
-/// let cache = ActivationCache::of([Site::Pattern.at(2)]);
-/// let last = ActivationCache::of((0..6).map(|l| Site::ResidPost.at(l))).keeping(Region::all().along(Axis::Pos, -2..0));
-/// # let _ = (cache, last);
+/// let model = ModelShape { n_layers: 6, n_heads: 8, d_model: 4, d_head: 2, d_mlp: 16, parallel: true };
+/// // The last two positions of every stream that leaves a block.
+/// let mut cache = ActivationCache::named("resid_post", &model)?.keeping(Region::all().along(Axis::Pos, -2..));
+/// // A model calls this at every point of its run.
+/// for layer in 0..6 {
+///     cache.at(Site::ResidPost.at(layer), Tensor::<3>::zeros([1, 10, 4], &Device::flex()));
+/// }
+/// // `[batch, pos, d_model]` of the last layer.
+/// let stream = cache.get_named::<3>("resid_post.-1", &model)?;
+/// assert_eq!(stream.dims(), [1, 2, 4]);
+/// # Ok::<(), pythia_hooks::HookError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ActivationCache {
@@ -28,6 +36,14 @@ impl ActivationCache {
     /// A cache that will hold these points.
     pub fn of(points: impl IntoIterator<Item = HookPoint>) -> Self {
         ActivationCache { wanted: points.into_iter().collect(), ..Default::default() }
+    }
+
+    /// A cache that will hold the points that a pattern names, as [`select`](crate::select) reads it.
+    ///
+    /// # Errors
+    /// Those of [`select`](crate::select).
+    pub fn named(pattern: &str, model: &ModelShape) -> Result<Self, HookError> {
+        Ok(Self::of(select(pattern, model)?))
     }
 
     /// Keeps only `region` of each activation. Axes that a site lacks are left alone there, so that one region
@@ -50,16 +66,16 @@ impl ActivationCache {
         activation.clone().into_tensor().ok_or(HookError::WrongRank { point, asked: D, found })
     }
 
-    /// The activation of `site` at a layer, counted from the end of the layers seen if negative.
+    /// The activation at the point with this name, with `D` axes: `blocks.3.attn.hook_z`, `z3`, `resid_post.-1`. Layer −1 is
+    /// the model's last, whatever was captured.
     ///
     /// # Errors
-    /// As [`ActivationCache::get`], and [`HookError::LayerOutOfRange`].
-    pub fn at_layer<const D: usize>(&self, site: Site, layer: i64) -> Result<Tensor<D>, HookError> {
-        let layers: Vec<usize> = self.wanted.iter().filter(|p| p.site() == site).filter_map(|p| p.layer()).collect();
-        let n_layers = layers.last().map_or(1, |last| last + 1);
-        let from_start = if layer < 0 { layer + n_layers as i64 } else { layer };
-        let out_of_range = HookError::LayerOutOfRange { name: site.name().to_owned(), layer, n_layers };
-        self.get(site.at(usize::try_from(from_start).map_err(|_| out_of_range)?))
+    /// As [`ActivationCache::get`] and [`select`](crate::select), and [`HookError::SeveralPoints`].
+    pub fn get_named<const D: usize>(&self, name: &str, model: &ModelShape) -> Result<Tensor<D>, HookError> {
+        match select(name, model)?[..] {
+            [point] => self.get(point),
+            ref points => Err(HookError::SeveralPoints { name: name.to_owned(), found: points.len() }),
+        }
     }
 
     /// What was captured, in firing order.
@@ -113,8 +129,10 @@ impl Hooks for ActivationCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Axis;
+    use crate::{Axis, Site};
     use burn::tensor::{Device, TensorData};
+
+    const MODEL: ModelShape = ModelShape { n_layers: 5, n_heads: 2, d_model: 2, d_head: 1, d_mlp: 8, parallel: true };
 
     fn stream() -> Tensor<3> {
         Tensor::from_data([[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]], &Device::flex())
@@ -126,7 +144,7 @@ mod tests {
         let mut cache = ActivationCache::of([Site::ResidPost.at(3)]).keeping(region);
         let passed = cache.at(Site::ResidPost.at(3), stream());
         assert_eq!(passed.into_data(), stream().into_data());
-        let kept: Tensor<3> = cache.at_layer(Site::ResidPost, -1).unwrap();
+        let kept: Tensor<3> = cache.get(Site::ResidPost.at(3)).unwrap();
         assert_eq!(kept.into_data(), TensorData::from([[[5.0f32, 6.0]]]));
     }
 
@@ -134,8 +152,21 @@ mod tests {
     fn what_was_not_seen_is_an_error() {
         let cache = ActivationCache::of([Site::ResidPost.at(0)]);
         assert!(matches!(cache.get::<3>(Site::ResidPost.at(0)), Err(HookError::NotCaptured { .. })));
-        assert!(matches!(cache.at_layer::<3>(Site::ResidPost, -2), Err(HookError::LayerOutOfRange { .. })));
+        assert!(matches!(cache.get_named::<3>("resid_post.-6", &MODEL), Err(HookError::LayerOutOfRange { .. })));
         assert!(matches!(cache.finish(), Err(HookError::NotCaptured { .. })));
+    }
+
+    #[test]
+    fn the_last_layer_is_the_models_and_not_the_last_that_was_captured() {
+        let mut cache = ActivationCache::of([Site::ResidPost.at(2), Site::ResidPost.at(3)]);
+        cache.at(Site::ResidPost.at(2), stream());
+        cache.at(Site::ResidPost.at(3), stream() * 2.0);
+        let last = Site::ResidPost.at(4);
+        assert_eq!(cache.get_named::<3>("resid_post.-1", &MODEL).unwrap_err(), HookError::NotCaptured { point: last });
+        let before = cache.get_named::<3>("resid_post.-2", &MODEL).unwrap();
+        assert_eq!(before.into_data(), (stream() * 2.0).into_data());
+        let several = cache.get_named::<3>("resid_post", &MODEL).unwrap_err();
+        assert!(matches!(several, HookError::SeveralPoints { found: 5, .. }));
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use crate::{Axis, HookPoint, Region};
+use crate::{Axis, HookPoint, Region, Span};
 
 /// A request about hook points that cannot be met, with what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
     /// No site has this name.
-    #[error("no hook point is called `{name}`{nearest}; `pythia list hooks` shows them all")]
+    #[error("no hook point is called `{name}`{nearest}")]
     UnknownName {
         /// The name as given.
         name: String,
@@ -56,6 +56,18 @@ pub enum HookError {
         /// The axis's length.
         size: usize,
     },
+    /// A slice selects nothing, surely by mistake.
+    #[error("{point}: {axis} {span} selects nothing, as in Python: {}", backwards(span, *size))]
+    Backwards {
+        /// The place.
+        point: HookPoint,
+        /// The axis.
+        axis: Axis,
+        /// The slice.
+        span: Span,
+        /// The axis's length.
+        size: usize,
+    },
     /// A value to add or put in place does not fit the activation.
     #[error(
         "{point}: a value of shape {found:?} does not fit the activation's {expected:?} (axes of size 1 are repeated)"
@@ -81,6 +93,14 @@ pub enum HookError {
     NotCaptured {
         /// The place.
         point: HookPoint,
+    },
+    /// A name that should be that of one point covers several.
+    #[error("`{name}` names {found} points, and one is read at a time; name a layer, as in `z.-1`")]
+    SeveralPoints {
+        /// The name as given.
+        name: String,
+        /// How many points it names.
+        found: usize,
     },
     /// An activation was read with the wrong number of axes.
     #[error("{point} has {found} axes, not {asked}")]
@@ -120,4 +140,14 @@ impl fmt::Display for Suggestions {
 
 fn names(axes: &[Axis]) -> String {
     axes.iter().map(|axis| axis.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a slice selects nothing, and what was probably meant.
+fn backwards(span: &Span, size: usize) -> String {
+    match span {
+        Span::Slice(Some(start @ ..0), Some(0)) => {
+            format!("an end of 0 is the beginning of the axis; write {start}.. for all that follows {start}")
+        }
+        Span::Slice(..) | Span::Index(_) | Span::List(_) => format!("it ends before it begins (the length is {size})"),
+    }
 }

@@ -1,9 +1,11 @@
 //! Edits of a run, as data.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
+use crate::region::resolve_at;
 use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, Site};
 
 /// What to do with an activation.
@@ -155,7 +157,7 @@ impl Hooks for Interventions {
 fn check_heads(intervention: &Intervention, model: &ModelShape) -> Result<(), HookError> {
     for (axis, span) in intervention.region.spans().filter(|(axis, _)| *axis == crate::Axis::Head) {
         let (point, size) = (intervention.point, model.n_heads);
-        span.resolve(size).map_err(|index| HookError::OutOfRange { point, axis, index, size })?;
+        resolve_at(point, axis, span, size)?;
     }
     Ok(())
 }
@@ -178,7 +180,7 @@ mod tests {
     use crate::Axis;
     use burn::tensor::{Device, TensorData};
 
-    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 2, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 2, d_model: 2, d_head: 1, d_mlp: 8, parallel: true };
 
     fn stream() -> Tensor<3> {
         Tensor::from_data([[[1.0, 2.0], [3.0, 4.0]]], &Device::flex())

@@ -1,20 +1,21 @@
 //! Named places in a GPT-NeoX model, and what can be done there.
 //!
-//! Instrumented code (the model) and instruments (caches, interventions, probes) share the vocabulary of
-//! this crate and nothing else; it knows tensors, and neither models nor files. In reading order:
+//! Models call hooks, and caches, interventions and probes are hooks. Both sides share the vocabulary of this crate and
+//! nothing else. It knows tensors, and neither models nor files. In reading order:
 //!
 //! - [`Site`] and [`SITES`]: the one table of places, with their TransformerLens names and named [`Axis`]es;
+//! - [`ModelShape`]: the sizes of a model, and so of its activations;
 //! - [`HookPoint`]: a site at a layer, and its text form; [`select`] turns patterns into points;
 //! - [`Hooks`]: what the model calls at each point. `()` is the plain pass, tuples compose left to right;
-//! - [`Region`]: part of an activation, by named axis;
+//! - [`Region`]: part of an activation, by named axis; a [`Span`] reads like a Python slice;
 //! - [`Intervention`]: an [`Edit`] of a region at a point; [`Interventions`] counts that each one fired;
-//! - [`ActivationCache`]: what a run saw.
+//! - [`ActivationCache`]: what a run saw, as an [`Activation`] for each point.
 //!
 //! ```
 //! use pythia_hooks::{Axis, Edit, Intervention, Region, Site, select, ModelShape};
 //!
 //! // Name places the way TransformerLens does …
-//! let model = ModelShape { n_layers: 6, n_heads: 8, parallel: true };
+//! let model = ModelShape { n_layers: 6, n_heads: 8, d_model: 512, d_head: 64, d_mlp: 2048, parallel: true };
 //! let points = select("blocks.*.attn.hook_pattern", &model)?;
 //! assert_eq!(points.len(), 6);
 //! assert_eq!(points[4], Site::Pattern.at(4));
@@ -28,8 +29,6 @@
 //! assert_eq!(knock_out.to_string(), "zero blocks.4.attn.hook_z[pos 7, head 3]");
 //! # Ok::<(), pythia_hooks::HookError>(())
 //! ```
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 mod activation;
 mod cache;
@@ -40,6 +39,7 @@ mod nearest;
 mod point;
 mod region;
 mod select;
+mod shape;
 mod site;
 
 pub use activation::Activation;
@@ -49,6 +49,7 @@ pub use hooks::Hooks;
 pub use intervention::{Edit, Intervention, Interventions};
 pub use nearest::nearest;
 pub use point::HookPoint;
-pub use region::{Region, Span};
-pub use select::{ModelShape, glob_matches, points_of, select};
+pub use region::{Region, Span, SpanError};
+pub use select::{glob_matches, points_of, select};
+pub use shape::ModelShape;
 pub use site::{Axis, Presence, SITES, Site, SiteRow};

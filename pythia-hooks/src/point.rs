@@ -1,12 +1,14 @@
 //! A site at a layer, and its text form.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
-use crate::{HookError, SITES, Site, error::Suggestions, nearest};
+use crate::error::Suggestions;
+use crate::{HookError, SITES, Site, nearest};
 
 /// One place in one model: a [`Site`], and the layer if the site belongs to a block.
 ///
-/// Points order as they fire. The text form is TransformerLens' full 2.x name:
+/// Points order as they fire ([`firing_order`](Self::firing_order)). The text form is TransformerLens' full 2.x name:
 ///
 /// ```
 /// use pythia_hooks::{HookPoint, Site};
@@ -40,19 +42,22 @@ impl HookPoint {
         self.layer
     }
 
-    /// Position in firing order: the embedding, then each block's sites, then the final layer norm.
-    fn rank(self) -> (usize, Site) {
-        match (self.site, self.layer) {
-            (Site::Embed, _) => (0, self.site),
-            (_, Some(layer)) => (layer + 1, self.site),
-            (_, None) => (usize::MAX, self.site),
-        }
+    /// What points are sorted by to stand in the order in which a run passes them: the embedding, then each block's sites,
+    /// then the final layer norm. Compared as a whole; the parts mean nothing by themselves.
+    pub const fn firing_order(self) -> (usize, usize) {
+        let stage = match (self.site, self.layer) {
+            (Site::Embed, _) => 0,
+            (_, Some(layer)) => layer + 1,
+            (_, None) => usize::MAX,
+        };
+        (stage, self.site.firing_order())
     }
 }
 
+/// The order in which a run passes the points, as [`HookPoint::firing_order`] gives it.
 impl Ord for HookPoint {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.rank().cmp(&other.rank())
+        self.firing_order().cmp(&other.firing_order())
     }
 }
 

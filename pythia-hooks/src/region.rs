@@ -1,18 +1,33 @@
 //! Part of an activation, by named axis.
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Range, RangeFrom, RangeTo};
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::{Axis, HookError, HookPoint};
 
-/// Indices along one axis. Negative indices count from the end.
+/// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice is not
+/// part of it. Unlike Python's, a slice must lie on the axis, and one that would select nothing by mistake is refused.
+///
+/// ```
+/// use pythia_hooks::Span;
+///
+/// assert_eq!(Span::from(-1).resolve(5), Ok(vec![4]));
+/// assert_eq!(Span::from(1..3).resolve(5), Ok(vec![1, 2]));
+/// assert_eq!(Span::from(-2..).resolve(5), Ok(vec![3, 4]));
+/// assert_eq!(Span::from(..-3).resolve(5), Ok(vec![0, 1]));
+/// assert_eq!(Span::from(-4..-1).resolve(5), Ok(vec![1, 2, 3]));
+/// // In Python `x[-2:0]` is empty, for 0 is the beginning.
+/// assert!(Span::from(-2..0).resolve(5).is_err());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Span {
     /// One index.
     Index(i64),
-    /// Indices from the start up to, not including, the end.
-    Range(i64, i64),
+    /// Indices from a start (the axis's own without one) up to, not including, an end (the axis's own without one).
+    Slice(Option<i64>, Option<i64>),
     /// Any indices.
     List(Vec<i64>),
 }
@@ -25,7 +40,19 @@ impl From<i64> for Span {
 
 impl From<Range<i64>> for Span {
     fn from(range: Range<i64>) -> Self {
-        Span::Range(range.start, range.end)
+        Span::Slice(Some(range.start), Some(range.end))
+    }
+}
+
+impl From<RangeFrom<i64>> for Span {
+    fn from(range: RangeFrom<i64>) -> Self {
+        Span::Slice(Some(range.start), None)
+    }
+}
+
+impl From<RangeTo<i64>> for Span {
+    fn from(range: RangeTo<i64>) -> Self {
+        Span::Slice(None, Some(range.end))
     }
 }
 
@@ -35,28 +62,48 @@ impl From<Vec<i64>> for Span {
     }
 }
 
+/// A span that does not fit an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanError {
+    /// There is no such index. Of a slice it is the first bound that lies off the axis.
+    OutOfRange(i64),
+    /// The slice ends before it begins, or at 0 where it begins counted from the end.
+    Backwards,
+}
+
 impl Span {
-    /// The indices along an axis of length `size`, in the order given; the first that does not exist otherwise.
-    pub fn resolve(&self, size: usize) -> Result<Vec<usize>, i64> {
-        let at = |index: i64| {
-            let from_start = if index < 0 { index + size as i64 } else { index };
-            usize::try_from(from_start).ok().filter(|&i| i < size).ok_or(index)
+    /// The indices along an axis of length `size`, in the order given. A slice may be empty where both bounds are the same
+    /// (`3..3`), or `..0`.
+    ///
+    /// # Errors
+    /// [`SpanError`].
+    pub fn resolve(&self, size: usize) -> Result<Vec<usize>, SpanError> {
+        // The greatest index that is allowed: an end may be one past the last.
+        let within = |index: i64, greatest: Option<usize>| {
+            let from_start = if index < 0 { index.saturating_add_unsigned(size as u64) } else { index };
+            let found = usize::try_from(from_start).ok().filter(|found| greatest.is_some_and(|most| *found <= most));
+            found.ok_or(SpanError::OutOfRange(index))
         };
+        let at = |index: &i64| within(*index, size.checked_sub(1));
         match self {
-            Span::Index(index) => Ok(vec![at(*index)?]),
-            Span::Range(start, end) if start == end => Ok(Vec::new()),
-            // The end is exclusive: it is resolved through the last index inside, so that −1 and the length both work.
-            Span::Range(start, end) => Ok((at(*start)?..=at(*end - 1)?).collect()),
-            Span::List(indices) => indices.iter().map(|&index| at(index)).collect(),
+            Span::Index(index) => Ok(vec![at(index)?]),
+            Span::List(indices) => indices.iter().map(at).collect(),
+            Span::Slice(Some(..0), Some(0)) => Err(SpanError::Backwards),
+            Span::Slice(start, end) => {
+                let start = start.map_or(Ok(0), |start| within(start, Some(size)))?;
+                let end = end.map_or(Ok(size), |end| within(end, Some(size)))?;
+                if start <= end { Ok((start..end).collect()) } else { Err(SpanError::Backwards) }
+            }
         }
     }
 }
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = |bound: &Option<i64>| bound.map(|bound| bound.to_string()).unwrap_or_default();
         match self {
             Span::Index(index) => write!(f, "{index}"),
-            Span::Range(start, end) => write!(f, "{start}..{end}"),
+            Span::Slice(start, end) => write!(f, "{}..{}", bound(start), bound(end)),
             Span::List(indices) => write!(f, "{indices:?}"),
         }
     }
@@ -108,14 +155,12 @@ impl Region {
     /// For each narrowed axis: its dimension and the indices chosen along it.
     ///
     /// # Errors
-    /// [`HookError::NoSuchAxis`], [`HookError::OutOfRange`].
+    /// [`HookError::NoSuchAxis`], [`HookError::OutOfRange`], [`HookError::Backwards`].
     pub fn resolve(&self, point: HookPoint, dims: &[usize]) -> Result<Vec<(usize, Vec<usize>)>, HookError> {
         self.check_axes(point)?;
         let chosen = |(&axis, span): (&Axis, &Span)| {
             let dim = point.site().dim_of(axis).ok_or(HookError::NoSuchAxis { point, axis })?;
-            let size = dims[dim];
-            let indices = span.resolve(size).map_err(|index| HookError::OutOfRange { point, axis, index, size })?;
-            Ok((dim, indices))
+            Ok((dim, resolve_at(point, axis, span, dims[dim])?))
         };
         self.0.iter().map(chosen).collect()
     }
@@ -160,6 +205,17 @@ impl Region {
     }
 }
 
+/// The indices of a span along an axis of `point`.
+///
+/// # Errors
+/// [`HookError::OutOfRange`], [`HookError::Backwards`].
+pub(crate) fn resolve_at(point: HookPoint, axis: Axis, span: &Span, size: usize) -> Result<Vec<usize>, HookError> {
+    span.resolve(size).map_err(|error| match error {
+        SpanError::OutOfRange(index) => HookError::OutOfRange { point, axis, index, size },
+        SpanError::Backwards => HookError::Backwards { point, axis, span: span.clone(), size },
+    })
+}
+
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_all() {
@@ -177,14 +233,30 @@ mod tests {
 
     #[test]
     fn spans_resolve_from_both_ends() {
-        assert_eq!(Span::from(-1).resolve(5), Ok(vec![4]));
-        assert_eq!(Span::from(1..3).resolve(5), Ok(vec![1, 2]));
+        assert_eq!(Span::from(-5).resolve(5), Ok(vec![0]));
         assert_eq!(Span::from(-2..5).resolve(5), Ok(vec![3, 4]));
-        assert_eq!(Span::from(0..0).resolve(5), Ok(vec![]));
+        assert_eq!(Span::from(..2).resolve(5), Ok(vec![0, 1]));
         assert_eq!(Span::from(vec![4, 0]).resolve(5), Ok(vec![4, 0]));
-        assert_eq!(Span::from(5).resolve(5), Err(5));
-        assert_eq!(Span::from(-6).resolve(5), Err(-6));
-        assert_eq!(Span::from(3..7).resolve(5), Err(6));
+        assert_eq!(Span::from(5).resolve(5), Err(SpanError::OutOfRange(5)));
+        assert_eq!(Span::from(-6).resolve(5), Err(SpanError::OutOfRange(-6)));
+        assert_eq!(Span::from(3..7).resolve(5), Err(SpanError::OutOfRange(7)));
+        assert_eq!(Span::from(i64::MIN..).resolve(5), Err(SpanError::OutOfRange(i64::MIN)));
+        assert_eq!(Span::from(0).resolve(0), Err(SpanError::OutOfRange(0)));
+    }
+
+    #[test]
+    fn a_slice_is_empty_on_purpose_only() {
+        for empty in [Span::from(0..0), Span::from(3..3), Span::from(..0), Span::from(5..), Span::from(-2..-2)] {
+            assert_eq!(empty.resolve(5), Ok(vec![]), "{empty}");
+        }
+        for (mistake, size) in
+            [(Span::from(-2..0), 5), (Span::from(-2..0), 2), (Span::from(3..1), 5), (Span::from(-1..-3), 5)]
+        {
+            assert_eq!(mistake.resolve(size), Err(SpanError::Backwards), "{mistake}");
+        }
+        let region = Region::all().along(Axis::Pos, -2..0);
+        let error = region.resolve(Site::ResidPre.at(2), &[1, 4, 8]).unwrap_err().to_string();
+        assert!(error.contains("pos -2..0 selects nothing") && error.contains("write -2.. "), "{error}");
     }
 
     #[test]

@@ -1,17 +1,7 @@
 //! Patterns to points: globs, TransformerLens' short forms, negative layers.
 
-use crate::{HookError, HookPoint, Presence, SITES, Site, SiteRow, error::Suggestions, nearest, point};
-
-/// What of a model's build decides which hook points it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ModelShape {
-    /// Number of blocks.
-    pub n_layers: usize,
-    /// Heads in each block.
-    pub n_heads: usize,
-    /// Whether attention and MLP both read the block's input.
-    pub parallel: bool,
-}
+use crate::error::Suggestions;
+use crate::{HookError, HookPoint, ModelShape, Presence, SITES, Site, SiteRow, nearest, point};
 
 /// Every point the model has, in firing order.
 pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
@@ -23,7 +13,7 @@ pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
             (0..layers).map(|layer| row.site.at(layer))
         })
         .collect();
-    points.sort();
+    points.sort_by_key(|point| point.firing_order());
     points
 }
 
@@ -32,6 +22,14 @@ pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
 /// - globs, where `*` stands for any characters: `blocks.*.attn.hook_pattern`, `blocks.1.*`, `*`;
 /// - short forms: `z` for all layers, `z3` or `z.3` for one, `embed`;
 /// - negative layers, counted from the end: `blocks.-1.hook_resid_post`, `resid_post.-1`.
+///
+/// ```
+/// # use pythia_hooks::{ModelShape, Site, select};
+/// let model = ModelShape { n_layers: 6, n_heads: 8, d_model: 512, d_head: 64, d_mlp: 2048, parallel: true };
+/// assert_eq!(select("z", &model)?.len(), 6);
+/// assert_eq!(select("z.-1", &model)?, [Site::Z.at(5)]);
+/// # Ok::<(), pythia_hooks::HookError>(())
+/// ```
 ///
 /// # Errors
 /// A name or glob that matches nothing, a layer the model lacks, `hook_resid_mid` of a parallel model.
@@ -133,12 +131,7 @@ fn split_layer(text: &str) -> Option<(&str, i64)> {
 
 fn resolve(name: &str, layer: i64, model: &ModelShape) -> Result<usize, HookError> {
     let n_layers = model.n_layers;
-    let from_start = if layer < 0 { layer + n_layers as i64 } else { layer };
-    usize::try_from(from_start).ok().filter(|&l| l < n_layers).ok_or_else(|| HookError::LayerOutOfRange {
-        name: name.to_owned(),
-        layer,
-        n_layers,
-    })
+    model.layer(layer).ok_or_else(|| HookError::LayerOutOfRange { name: name.to_owned(), layer, n_layers })
 }
 
 fn suggestions(text: &str) -> Suggestions {
@@ -151,7 +144,7 @@ fn suggestions(text: &str) -> Suggestions {
 mod tests {
     use super::*;
 
-    const MODEL: ModelShape = ModelShape { n_layers: 12, n_heads: 4, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 12, n_heads: 4, d_model: 8, d_head: 2, d_mlp: 32, parallel: true };
 
     fn names(pattern: &str) -> Vec<String> {
         select(pattern, &MODEL).unwrap().iter().map(ToString::to_string).collect()

@@ -10,7 +10,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use pythia_core::config::NeoxConfig;
 use pythia_core::model::{RotaryTable, kernels};
 use pythia_core::params::{HostTensor, Param};
-use pythia_core::weights::{self, Profile, Wanted, WeightFiles};
+use pythia_core::weights::{self, Profile, StoredCheckpoint, Wanted, WeightFiles};
 use pythia_tests::place;
 
 const BATCH: usize = 8;
@@ -81,7 +81,13 @@ fn decode(c: &mut Criterion) {
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(config.n_params()));
     group.bench_function("f16 safetensors", |b| {
-        b.iter(|| black_box(weights::read(&config, &files, &wanted).expect("a checkpoint")));
+        b.iter(|| {
+            black_box(
+                StoredCheckpoint::open(&config, &files)
+                    .and_then(|stored| stored.params(&wanted))
+                    .expect("a checkpoint"),
+            )
+        });
     });
     group.finish();
 }

@@ -11,7 +11,7 @@ use pythia_core::{
     device::ints,
     model::GptNeoX,
     store::{self, ModelRef},
-    weights::{self, Profile, Wanted},
+    weights::{Profile, StoredCheckpoint, Wanted},
 };
 use pythia_hooks::{ActivationCache, HookPoint};
 
@@ -112,7 +112,8 @@ pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
         let store = store::open(&ModelRef::Folder(folder.to_path_buf()), &cache)?;
         let files = store.locate(None)?;
         let config = NeoxConfig::from_json(&std::fs::read_to_string(&files.config)?)?;
-        let (params, _) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
+        let (params, _) = StoredCheckpoint::open(&config, &files.weights)
+            .and_then(|stored| stored.params(&Wanted { unembed: true, profile }))?;
         Ok(GptNeoX::from_params(config, params, &on::device(), dtype))
     };
     open().unwrap_or_else(|error| panic!("{}: {error}", folder.display()))

@@ -276,9 +276,11 @@ fn no_file_names_this_machine() {
 
 #[test]
 fn unsafe_code_is_forbidden_in_every_crate() {
-    for root in ["pythia-hooks/src/lib.rs", "pythia-probes/src/lib.rs", "experiments/src/main.rs", "tests/src/lib.rs"] {
-        let text = std::fs::read_to_string(place::root().join(root)).expect("every crate has a root");
-        assert!(text.contains("#![forbid(unsafe_code)]"), "{root}");
+    let read = |path: String| std::fs::read_to_string(place::root().join(path)).expect("every crate has a manifest");
+    assert!(read("Cargo.toml".to_owned()).contains("\nunsafe_code = \"deny\"\n"));
+    let nested = ["pythia-core/files", "pythia-core/hub", "experiments/report"];
+    for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments", "tests"].into_iter().chain(nested) {
+        assert!(read(format!("{folder}/Cargo.toml")).contains("\n[lints]\nworkspace = true\n"), "{folder}");
     }
     // Mapping a file into memory is the one unsafe call of the workspace.
     let unsafe_files: Vec<String> =

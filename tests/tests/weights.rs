@@ -6,7 +6,7 @@ use pythia_core::{
     config::NeoxConfig,
     params::{HostParams, Param},
     store::{self, ModelRef},
-    weights::{self, Profile, Wanted},
+    weights::{self, Profile, StoredCheckpoint, Wanted},
 };
 use pythia_tests::{place, suite};
 
@@ -17,7 +17,9 @@ fn read(folder: &Path, unembed: bool) -> (NeoxConfig, HostParams, String) {
     let text = std::fs::read_to_string(&files.config).expect("its configuration can be read");
     let config = NeoxConfig::from_json(&text).expect("its configuration is right");
     let wanted = Wanted { unembed, profile: Profile::AsPublished };
-    let (params, hashes) = weights::read(&config, &files.weights, &wanted).expect("its weights are right");
+    let (params, hashes) = StoredCheckpoint::open(&config, &files.weights)
+        .and_then(|stored| stored.params(&wanted))
+        .expect("its weights are right");
     (config, params, hashes.content.to_string())
 }
 

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use pythia_core::model::GptNeoX;
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
-use pythia_core::weights::{self, Profile, Wanted};
+use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
 use pythia_probes::probes::head_scores::{HeadScores, ScoreFamily};
 use pythia_probes::prompts::PromptSource;
@@ -170,7 +170,8 @@ impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
 fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, BenchError> {
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
-    let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
+    let (params, hashes) =
+        StoredCheckpoint::open(&config, &files.weights)?.params(&Wanted { unembed, profile: Profile::AsPublished })?;
     let (weights, hashes) = (Some(load::LoadedWeights::Resident(params)), hashes.into());
     Ok(Loaded { config, weights, parts: None, hashes, fetched: Fetched::default() })
 }

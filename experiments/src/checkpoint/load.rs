@@ -8,7 +8,7 @@ use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::weights::{
-    self, Hashes, PartHashes, Profile, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, open_some,
+    Hashes, PartHashes, Profile, SomeWeights, StoredCheckpoint, StoredWeights, Wanted, WeightError, WeightFiles,
 };
 
 use crate::checkpoint::fetch::{FetchError, Fetched};
@@ -189,50 +189,54 @@ impl Job<'_> {
 /// Loads one checkpoint.
 pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
     let (config, files) = locate(job.model, job.step, fetched.files.as_ref())?;
+    let stored = StoredCheckpoint::open(&config, &files)?;
     let only = &job.scope.params;
     if !job.scope.model {
-        let (parts, hashes) = open_some(&config, &files, only, None)?;
+        let (parts, hashes) = stored.some(only, None)?;
         return Ok(Loaded { config, weights: None, parts: Some(parts), hashes, fetched });
     }
-    let (weights, hashes) = load_all(job, &config, &files)?;
+    let (weights, hashes) = load_all(job, &config, stored)?;
     let hashes = PartHashes::from(hashes);
-    let parts = if only.is_empty() { None } else { Some(open_some(&config, &files, only, Some(&hashes))?.0) };
+    let parts = if only.is_empty() {
+        None
+    } else {
+        Some(StoredCheckpoint::open(&config, &files)?.some(only, Some(&hashes))?.0)
+    };
     Ok(Loaded { config, weights: Some(weights), parts, hashes, fetched })
 }
 
-/// All weights, in the memory that the job asks for.
-fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(LoadedWeights, Hashes), LoadError> {
+/// All weights, where they are to be.
+fn load_all(job: &Job<'_>, config: &NeoxConfig, stored: StoredCheckpoint) -> Result<(LoadedWeights, Hashes), LoadError> {
     if let Some(ahead) = job.residency.streamed() {
-        let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
+        let (stored, hashes) = stored.streamed(&job.wanted, None)?;
         return Ok((LoadedWeights::Streamed(stored, ahead), hashes));
     }
     if job.runs_on.is_remote() {
         let asked = job.runs_on.compute.asked();
-        let carried = device::answer(|| carry(job, config, files));
+        let carried = device::answer(|| carry(job, config, &stored));
         let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
-        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.to_string() })?;
+        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.reason })?;
         return Ok((LoadedWeights::OnDevice(Box::new(model)), hashes));
     }
-    let (params, hashes) = weights::read(config, files, &job.wanted)?;
+    let (params, hashes) = stored.params(&job.wanted)?;
     Ok((LoadedWeights::Resident(params), hashes))
 }
 
-/// The model on a device with a memory of its own. Weights are uploaded as they are stored, unless they have to be
-/// folded.
-fn carry(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(GptNeoX, Hashes), WeightError> {
+/// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
+fn carry(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
     let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {
-        let (raw, hashes) = weights::read_raw(&config, files, &job.wanted)?;
+        let (raw, hashes) = stored.raw(&job.wanted)?;
         return Ok((GptNeoX::from_raw(config, raw, device, dtype), hashes));
     }
-    let (params, hashes) = weights::read(&config, files, &job.wanted)?;
+    let (params, hashes) = stored.params(&job.wanted)?;
     Ok((GptNeoX::from_params(config, params, device, dtype), hashes))
 }
 
 /// The fingerprints of a checkpoint, without loading it.
 pub(crate) fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadError> {
     let (config, files) = locate(model, step, None)?;
-    Ok(weights::hashes(&config, &files)?)
+    Ok(StoredCheckpoint::open(&config, &files)?.hashes()?)
 }
 
 /// The files of a checkpoint, fetched or found by its store, after a check that its shape is that of the model.

@@ -63,14 +63,15 @@ mod tests {
     use crate::checkpoint::load::LoadedWeights;
     use crate::testing;
     use pythia_core::store::StoreError;
-    use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
+    use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
 
     fn loaded(scratch: &testing::Scratch, seed: u32) -> Loaded {
         let folder = scratch.0.join(seed.to_string());
         testing::model(&folder, seed);
         let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
         let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
-        let (params, hashes) = read(&testing::config(), &files, &wanted).expect("weights");
+        let stored = StoredCheckpoint::open(&testing::config(), &files);
+        let (params, hashes) = stored.and_then(|stored| stored.params(&wanted)).expect("weights");
         let (weights, hashes) = (Some(LoadedWeights::Resident(params)), hashes.into());
         Loaded { config: testing::config(), weights, parts: None, hashes, fetched: Fetched::default() }
     }

@@ -7,7 +7,7 @@ use pythia_core::device::DeviceName;
 use pythia_core::store::{self, CheckpointFiles, Checkpoints, ModelRef};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
-use pythia_core::weights::{self, Profile, Wanted};
+use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -108,7 +108,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     refuse_input(&args.out, &args.input, &files)?;
     let claim = PendingFile::claim(&args.out)?;
     let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
-    let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
+    let (params, hashes) =
+        StoredCheckpoint::open(&config, &files.weights)?.params(&Wanted { unembed: true, profile })?;
     let provenance = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "model": store.model(),

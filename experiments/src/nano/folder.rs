@@ -260,7 +260,7 @@ mod tests {
     use crate::nano::recipe::Shape;
     use crate::nano::task::Task;
     use crate::testing::Scratch;
-    use pythia_core::weights::{Profile, Wanted, WeightFiles};
+    use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
 
     /// All 154 checkpoints in as little time as possible.
     fn tiny() -> Recipe {
@@ -321,8 +321,8 @@ mod tests {
         make(&out, &tiny()).expect("trains");
         let read = |step: u32| {
             let files = WeightFiles::Safetensors(vec![step_folder(&out, step).join(WEIGHTS)]);
-            weights::read(&tiny().config(), &files, &Wanted { unembed: true, profile: Profile::AsPublished })
-                .expect("reads")
+            let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+            StoredCheckpoint::open(&tiny().config(), &files).and_then(|stored| stored.params(&wanted)).expect("reads")
         };
         assert_eq!(read(0).0, crate::nano::init::initial(&tiny().config(), tiny().seed));
         assert_ne!(read(0).1.content, read(1).1.content);

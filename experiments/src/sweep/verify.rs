@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::{ModelId, Step};
-use pythia_core::weights::{self, ContentHash, Group, Hashes};
+use pythia_core::weights::{ContentHash, Group, Hashes, StoredCheckpoint};
 use serde_json::{Value, json};
 
 use crate::checkpoint::load::LoadError;
@@ -117,7 +117,7 @@ pub(crate) fn by_content(
 fn hashes(store: &dyn Checkpoints, step: Step) -> Result<Hashes, LoadError> {
     let files = store.locate(Some(step))?;
     let config = read_config(&files.config)?;
-    Ok(weights::hashes(&config, &files.weights)?)
+    Ok(StoredCheckpoint::open(&config, &files.weights)?.hashes()?)
 }
 
 /// A checkpoint that is known to be missing keeps its verdict; any other that cannot be read is bad.

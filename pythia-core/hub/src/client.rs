@@ -1,4 +1,4 @@
-//! The client.
+//! The client of the hub.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::clock::{Clock, SystemClock};
 use super::fetch::{Job, at};
-use super::http::{Http, Trouble};
+use super::http::Http;
 use super::layout::{self, Layout};
+use super::retry::Trouble;
 use super::{AnswerProblem, Commit, HubError, RemoteFile, RemoteName, Repo, Settings, listing};
 
 /// No list of the suite has more than 200 kB.
@@ -18,6 +19,19 @@ const MAX_PAGES: usize = 100;
 const MAX_RANGE: u64 = 2 << 30;
 
 /// A client of the hub. Cheap to make; threads may share one.
+///
+/// ```no_run
+/// use pythia_hub::{Endpoint, Hub, Settings};
+///
+/// let hub = Hub::new(Settings::new(Endpoint::default(), "cache".into()));
+/// let repo = "EleutherAI/pythia-70m".parse()?;
+/// let commit = &hub.branches(&repo)?["step512"];
+/// for file in hub.files(&repo, commit)? {
+///     let path = hub.fetch(&repo, commit, &file, &|arrived| println!("{arrived} bytes more"))?;
+///     println!("{}", path.display());
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Hub {
     http: Http,
     layout: Layout,

@@ -136,6 +136,7 @@ impl fmt::Display for FileAt {
 
 /// What is wrong with an answer.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum AnswerProblem {
     /// Not the JSON that the hub's interface promises.
     #[error("not the expected JSON: {0}")]

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::digest::hash_of;
-use super::http::{Answer, Http, Trouble};
+use super::http::{Answer, Http};
 use super::layout::{self, Layout};
 use super::partial::{Partial, leftovers};
 use super::receive::{io_at, receive};
 use super::records::{Record, Records, Stamp};
+use super::retry::Trouble;
 use super::url::Url;
 use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
 
@@ -146,13 +147,13 @@ impl Job<'_> {
         let mut retry = self.http.retry(url);
         let mut second_chance = true;
         loop {
-            retry.before()?;
+            self.http.before_attempt()?;
             let before = partial.written;
             if let Err(trouble) = self.ask(url, partial, watch) {
                 if partial.written >= before + Patience::PROGRESS {
                     retry.progress();
                 }
-                retry.after(trouble)?;
+                self.http.wait(retry.after(trouble)?)?;
                 continue;
             }
             match partial.hash() {

@@ -1,4 +1,4 @@
-//! One question to a server, and how often it is asked again.
+//! Requests to servers: one attempt, or as many as patience allows.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body, BodyReader};
 
-use super::retry::{LEAST, Pace, Retry};
+use super::retry::{LEAST, Pace, Retry, Trouble, Wait};
 use super::url::{Url, harmless};
 use super::{AnswerProblem, Clock, HubError, Patience, Settings, wait};
 
@@ -19,12 +19,12 @@ const MAX_PAGE: u64 = 64 << 10;
 /// The longest nap; between two it is looked whether somebody wants to stop.
 const NAP: Duration = Duration::from_millis(200);
 
-/// Asks servers, waits between attempts, and knows who may see the token.
+/// Sends requests, waits between attempts, and knows which server may see the token.
 pub(super) struct Http {
     settings: Settings,
     agent: Agent,
     clock: Box<dyn Clock>,
-    /// Until when (by the clock) the server asked to be left alone; threads that share a client share its penance.
+    /// Until when (by the clock) the server asked to be left alone; threads that share a client share the wait.
     closed_until: Mutex<Duration>,
     stopped: AtomicBool,
 }
@@ -35,23 +35,6 @@ pub(super) struct Answer {
     pub(super) url: Url,
     headers: HeaderMap,
     body: BodyReader<'static>,
-}
-
-/// Why one attempt failed.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// The connection, or the answer on its way; the next attempt may go better.
-    Broken(String),
-    /// The server has too much to do.
-    Busy { status: u16, after: Option<Duration> },
-    /// Asking again will not help.
-    Final(HubError),
-}
-
-impl From<HubError> for Trouble {
-    fn from(error: HubError) -> Self {
-        Self::Final(error)
-    }
 }
 
 impl Http {
@@ -82,16 +65,32 @@ impl Http {
     pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, Trouble>) -> Result<T, HubError> {
         let mut retry = self.retry(url);
         loop {
-            retry.before()?;
+            self.before_attempt()?;
             match ask() {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => retry.after(trouble)?,
+                Err(trouble) => self.wait(retry.after(trouble)?)?,
             }
         }
     }
 
-    pub(super) fn retry<'a>(&'a self, url: &'a Url) -> Retry<'a> {
-        Retry::new(self, url)
+    pub(super) fn retry<'a>(&self, url: &'a Url) -> Retry<'a> {
+        Retry::new(self.settings.patience, url)
+    }
+
+    /// What must hold before an attempt: nobody wants to stop, and no wait that a server asked for is still running.
+    pub(super) fn before_attempt(&self) -> Result<(), HubError> {
+        self.sleep(self.closed_for())
+    }
+
+    /// Waits for the next attempt. A wait that the server asks for holds for all threads and passes before the next attempt.
+    pub(super) fn wait(&self, wait: Wait) -> Result<(), HubError> {
+        match wait {
+            Wait::ForServer(time) => {
+                self.close(time);
+                Ok(())
+            }
+            Wait::Backoff(time) => self.sleep(time),
+        }
     }
 
     /// One attempt: asks for a file or for bytes `range` of it, and for what it redirects to.
@@ -203,13 +202,13 @@ impl Http {
     }
 
     /// Nobody asks again before this time is over.
-    pub(super) fn close(&self, time: Duration) {
+    fn close(&self, time: Duration) {
         let until = self.clock.elapsed().saturating_add(time);
         let mut closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         *closed = (*closed).max(until);
     }
 
-    pub(super) fn closed_for(&self) -> Duration {
+    fn closed_for(&self) -> Duration {
         let closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         closed.saturating_sub(self.clock.elapsed())
     }

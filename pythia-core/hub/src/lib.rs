@@ -1,12 +1,39 @@
-//! The public model hub: what it lists, what it serves, and the cache on disk that its clients share.
+//! The public model hub: what it lists, what it serves, and the cache on disk that all of its clients share.
 //!
-//! Nothing a server says is believed before it is parsed: [`Repo`], [`Commit`], [`FileHash`] and [`RemoteName`] are the types
-//! that its answers become, and nothing else ever turns into part of a path.
+//! In reading order:
 //!
-//! - [`Settings`]: the environment variables of the hub's Python client;
-//! - [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one;
-//! - [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing;
-//! - [`LruCache`]: what the cache holds, a budget of disk, and what may go when it is spent.
+//! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: what a server may name. Its answers are parsed into
+//!    these types before anything is done with them, and nothing else ever becomes part of a path.
+//! 2. [`Settings`]: where the hub and the cache are, from the variables that the hub's Python client reads.
+//! 3. [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one.
+//! 4. [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing.
+//! 5. [`LruCache`]: what the cache holds, a budget of disk, and what is removed when it is spent.
+//!
+//! ```
+//! use std::path::Path;
+//! use pythia_hub::{Hub, Lock, Repo, Settings};
+//!
+//! // The cache that other clients use too. No connection is opened here.
+//! let vars = |name: &str| (name == "HF_HOME").then(|| "~/models".to_owned());
+//! let settings = Settings::from_vars(vars, Path::new("/home/me"))?;
+//! assert_eq!(settings.cache, Path::new("/home/me/models/hub"));
+//! let hub = Hub::new(settings);
+//!
+//! // A lock file says what a branch was when somebody looked.
+//! let text = format!(
+//!     r#"{{"version": 1, "repos": {{"EleutherAI/pythia-70m": {{"step512": {{"commit": "{}", "files": [
+//!         {{"name": "config.json", "size": 567, "hash": "{}"}}]}}}}}}}}"#,
+//!     "a".repeat(40),
+//!     "b".repeat(40),
+//! );
+//! let lock = Lock::from_json(text.as_bytes())?;
+//! let repo: Repo = "EleutherAI/pythia-70m".parse()?;
+//! let pin = lock.pin(&repo, "step512").expect("it is pinned");
+//! let config = pin.file("config.json").expect("it has one");
+//! let path = hub.snapshot_path(&repo, &pin.commit, config);
+//! assert!(path.starts_with("/home/me/models/hub/models--EleutherAI--pythia-70m/snapshots"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod client;
 mod clock;

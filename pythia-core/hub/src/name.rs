@@ -12,6 +12,7 @@ const MAX_NAME: usize = 255;
 
 /// Text that is not what it should name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NameError {
     /// Not a commit.
     #[error("{found:?} is not a commit (40 hexadecimal digits)")]
@@ -40,6 +41,13 @@ pub enum NameError {
 }
 
 /// A repository of the hub, `ORGANISATION/NAME`.
+///
+/// ```
+/// let repo: pythia_hub::Repo = "EleutherAI/pythia-70m".parse()?;
+/// assert_eq!(repo.folder(), "models--EleutherAI--pythia-70m");
+/// assert!("../etc".parse::<pythia_hub::Repo>().is_err());
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repo(String);
@@ -93,7 +101,17 @@ impl FromStr for Commit {
     }
 }
 
-/// The hash by which the hub knows a file's content. Its digits are the name of the content in the cache.
+/// The hash by which the hub knows a file's content.
+///
+/// ```
+/// use pythia_hub::FileHash;
+///
+/// assert!(matches!("0".repeat(64).parse()?, FileHash::Sha256(_)));
+/// assert!(matches!("0".repeat(40).parse()?, FileHash::Git(_)));
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
+///
+/// Its digits are the name of the content in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum FileHash {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::settings::SettingsError;
 use super::url::{Url, harmless};
 
 /// Which proxy stands before which server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other is not
@@ -19,13 +18,13 @@ impl Proxies {
     /// From the environment's variables.
     ///
     /// # Errors
-    /// [`SettingsError::Proxy`] names the variable that cannot be followed. Going on without the proxy would reach servers in a way
+    /// The name of the variable that cannot be followed. Going on without the proxy would reach servers in a way
     /// that somebody forbade.
-    pub(super) fn from_vars(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub(super) fn from_vars(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
         const ALL: [&str; 2] = ["all_proxy", "ALL_PROXY"];
         let pick = |own: [&'static str; 2]| {
             let found = own.into_iter().chain(ALL).find_map(|variable| Some((variable, get(variable)?)));
-            let proxy = |(variable, text): (_, String)| proxy(&text).ok_or(SettingsError::Proxy { variable });
+            let proxy = |(variable, text): (_, String)| proxy(&text).ok_or(variable);
             found.map(proxy).transpose()
         };
         let direct = get("no_proxy").or_else(|| get("NO_PROXY")).unwrap_or_default();
@@ -75,7 +74,7 @@ impl fmt::Debug for Proxies {
 mod tests {
     use super::*;
 
-    fn proxies(vars: &[(&str, &str)]) -> Result<Proxies, SettingsError> {
+    fn proxies(vars: &[(&str, &str)]) -> Result<Proxies, &'static str> {
         let get = |name: &str| vars.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         Proxies::from_vars(&get)
     }

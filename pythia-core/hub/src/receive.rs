@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use super::HubError;
 use super::digest::Hasher;
-use super::http::{Answer, Http, Trouble};
+use super::http::{Answer, Http};
 use super::partial::Partial;
-use super::retry::Pace;
+use super::retry::{Pace, Trouble};
 
 /// One buffer. Measured: larger ones give nothing, smaller ones make the two threads wait for one another.
 const BUFFER: usize = 2 << 20;

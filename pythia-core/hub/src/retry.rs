@@ -1,10 +1,9 @@
-//! How often a question is asked again, and what happens in between.
+//! How often a request is made again, and how long to wait before.
 
-use core::time::Duration;
+use std::time::Duration;
 
-use super::HubError;
-use super::http::{Http, Trouble};
 use super::url::Url;
+use super::{HubError, Patience};
 
 /// The least that a connection must give in [`Patience::stall`](super::Patience::stall).
 pub(super) const LEAST: u64 = 1 << 10;
@@ -32,21 +31,42 @@ impl Pace {
     }
 }
 
+/// Why one attempt failed.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The connection, or the answer on its way; the next attempt may go better.
+    Broken(String),
+    /// The server has too much to do.
+    Busy { status: u16, after: Option<Duration> },
+    /// Asking again will not help.
+    Final(HubError),
+}
+
+impl From<HubError> for Trouble {
+    fn from(error: HubError) -> Self {
+        Self::Final(error)
+    }
+}
+
+/// What comes before the next attempt.
+#[derive(Debug)]
+pub(super) enum Wait {
+    /// The server asks to be left alone, by everybody.
+    ForServer(Duration),
+    /// A wait of our own accord.
+    Backoff(Duration),
+}
+
 /// Attempts at one thing.
 pub(super) struct Retry<'a> {
-    http: &'a Http,
+    patience: Patience,
     url: &'a Url,
     failed: u32,
 }
 
 impl<'a> Retry<'a> {
-    pub(super) fn new(http: &'a Http, url: &'a Url) -> Self {
-        Self { http, url, failed: 0 }
-    }
-
-    /// What must hold before an attempt: nobody wants to stop, and no wait that a server asked for is still running.
-    pub(super) fn before(&self) -> Result<(), HubError> {
-        self.http.sleep(self.http.closed_for())
+    pub(super) fn new(patience: Patience, url: &'a Url) -> Self {
+        Self { patience, url, failed: 0 }
     }
 
     /// The next failure is the first again.
@@ -54,24 +74,21 @@ impl<'a> Retry<'a> {
         self.failed = 0;
     }
 
-    /// After a failed attempt: waits and comes back for the next, or gives the error.
-    pub(super) fn after(&mut self, trouble: Trouble) -> Result<(), HubError> {
-        let patience = self.http.settings().patience;
+    /// After a failed attempt: how long to wait for the next, or the error where there is none.
+    pub(super) fn after(&mut self, trouble: Trouble) -> Result<Wait, HubError> {
+        let Patience { attempts, first_wait, longest_wait, longest_asked, .. } = self.patience;
         self.failed += 1;
-        let spent = self.failed >= patience.attempts;
-        let own = patience.first_wait.saturating_mul(1 << (self.failed - 1).min(16)).min(patience.longest_wait);
+        let spent = self.failed >= attempts;
+        let own = first_wait.saturating_mul(1 << (self.failed - 1).min(16)).min(longest_wait);
         let url = self.url.shown();
         match trouble {
             Trouble::Final(error) => Err(error),
             Trouble::Broken(problem) if spent => Err(HubError::Unreachable { url, problem, attempts: self.failed }),
-            Trouble::Busy { status, after } if spent || after.is_some_and(|after| after > patience.longest_asked) => {
+            Trouble::Busy { status, after } if spent || after.is_some_and(|after| after > longest_asked) => {
                 Err(HubError::Busy { url, status, after })
             }
-            Trouble::Busy { after: Some(after), .. } => {
-                self.http.close(after);
-                Ok(())
-            }
-            Trouble::Broken(_) | Trouble::Busy { .. } => self.http.sleep(jittered(own, self.failed)),
+            Trouble::Busy { after: Some(after), .. } => Ok(Wait::ForServer(after)),
+            Trouble::Broken(_) | Trouble::Busy { .. } => Ok(Wait::Backoff(jittered(own, self.failed))),
         }
     }
 }

@@ -102,7 +102,8 @@ impl Settings {
         };
         let token = if vars.says("HF_HUB_DISABLE_IMPLICIT_TOKEN") { None } else { vars.token()? };
         let offline = vars.first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]).is_some_and(|value| is_true(&value));
-        let (cache, proxies) = (vars.cache(), Proxies::from_vars(vars.get)?);
+        let cache = vars.cache();
+        let proxies = Proxies::from_vars(vars.get).map_err(|variable| SettingsError::Proxy { variable })?;
         Ok(Self { endpoint, token, cache, offline, proxies, patience: Patience::default() })
     }
 }

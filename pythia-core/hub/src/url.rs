@@ -17,6 +17,15 @@ pub struct UrlError {
 }
 
 /// The address of a hub, `https://HOST[:PORT][/PATH]`.
+///
+/// ```
+/// use pythia_hub::Endpoint;
+///
+/// let mirror: Endpoint = "https://hub.example:8443/models/".parse()?;
+/// assert_eq!(mirror.to_string(), "https://hub.example:8443/models");
+/// assert!("https://user:secret@hub.example".parse::<Endpoint>().is_err());
+/// # Ok::<(), pythia_hub::UrlError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint(Url);
 

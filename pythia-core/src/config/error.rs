@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Why a `config.json` does not describe a model that can be run here.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// The text is not JSON of the expected kinds.
     #[error("not a readable config.json: {0}")]

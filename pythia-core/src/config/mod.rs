@@ -76,6 +76,9 @@ impl NeoxConfig {
         pythia_hooks::ModelShape {
             n_layers: self.n_layers,
             n_heads: self.n_heads,
+            d_model: self.d_model,
+            d_head: self.d_head(),
+            d_mlp: self.d_mlp,
             parallel: self.variant.parallel_residual,
         }
     }
@@ -382,8 +385,21 @@ mod tests {
     }
 
     #[test]
-    fn published_configurations_are_read() {
-        let Some(shared) = crate::testing::shared() else { return };
+    fn generations_of_the_library_say_the_same() {
+        let read = |name: &str| {
+            let path = crate::testing::fixture(name).join("config.json");
+            NeoxConfig::from_json(&std::fs::read_to_string(path).unwrap()).unwrap()
+        };
+        assert_eq!(read("parallel"), read("parallel-bin"));
+        assert_eq!(read("sequential"), read("sequential-bin"));
+        assert!(read("parallel").variant.parallel_residual && !read("sequential").variant.parallel_residual);
+        assert!(read("tied").variant.tied_embeddings && !read("tied").variant.attention_bias);
+    }
+
+    #[test]
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_published_configurations_are_read() {
+        let shared = crate::testing::shared();
         let read = |path: &str| NeoxConfig::from_json(&std::fs::read_to_string(shared.join(path)).unwrap()).unwrap();
         for model in ["tiny_parallel_d32", "tiny_rot20_d160", "tiny_sequential_d32"] {
             let dir = format!("data/golden/{model}");

@@ -3,6 +3,7 @@
 
 mod cause;
 mod exact;
+mod host;
 mod ints;
 mod name;
 
@@ -11,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::{DType, Device};
 
 pub use cause::cause;
+pub use host::{ReadError, host_f32, host_f64, host_ints};
 pub use ints::ints;
 pub use name::{Backend, DeviceName};
 

@@ -36,7 +36,7 @@ pub(super) struct SplitInputs {
 
 impl Attention {
     /// Fires the split-input points that somebody wants.
-    pub fn split_inputs(&self, layer: usize, stream: &Tensor<3>, hooks: &mut impl Hooks) -> SplitInputs {
+    pub(super) fn split_inputs(&self, layer: usize, stream: &Tensor<3>, hooks: &mut impl Hooks) -> SplitInputs {
         let all = [Site::AttnIn, Site::QInput, Site::KInput, Site::VInput].map(|site| site.at(layer));
         if !all.iter().any(|&point| hooks.wants(point)) {
             return SplitInputs::default();
@@ -51,7 +51,7 @@ impl Attention {
     }
 
     /// Attention's output, `[batch, pos, d_model]`. `normed`: the stream after LN1.
-    pub fn forward(
+    pub(super) fn forward(
         &self,
         layer: usize,
         normed: Tensor<3>,
@@ -68,7 +68,7 @@ impl Attention {
     }
 
     /// The pattern alone, `[batch, head, query, key]`: values and output are not computed unless wanted.
-    pub fn pattern(
+    pub(super) fn pattern(
         &self,
         layer: usize,
         normed: Tensor<3>,
@@ -163,7 +163,7 @@ impl Attention {
     }
 
     /// Each head's output, `[batch, pos, head, d_model]`, without `b_O`.
-    pub fn results(&self, z: Tensor<4>) -> Tensor<4> {
+    pub(super) fn results(&self, z: Tensor<4>) -> Tensor<4> {
         let [batch, pos, n_heads, d_head] = z.dims();
         let d_model = self.out.weight.dims()[1];
         let rows = z.swap_dims(1, 2).swap_dims(0, 1).reshape([n_heads, batch * pos, d_head]);

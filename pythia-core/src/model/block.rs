@@ -26,7 +26,13 @@ pub(super) struct Block {
 
 impl Block {
     /// `stream`: `[batch, pos, d_model]`, in and out.
-    pub fn forward(&self, layer: usize, stream: Tensor<3>, rotary: &RotaryTable, hooks: &mut impl Hooks) -> Tensor<3> {
+    pub(super) fn forward(
+        &self,
+        layer: usize,
+        stream: Tensor<3>,
+        rotary: &RotaryTable,
+        hooks: &mut impl Hooks,
+    ) -> Tensor<3> {
         let stream = fire(hooks, Site::ResidPre.at(layer), stream);
         let normalized = self.ln1.normalize(stream.clone());
         let attn_out = self.attend(layer, &stream, normalized.clone(), rotary, hooks);
@@ -42,8 +48,15 @@ impl Block {
     }
 
     /// Runs the block only as far as `until`, the last site that somebody wants.
-    pub fn observe(&self, layer: usize, stream: Tensor<3>, rotary: &RotaryTable, until: Site, hooks: &mut impl Hooks) {
-        if until > Site::Pattern {
+    pub(super) fn observe(
+        &self,
+        layer: usize,
+        stream: Tensor<3>,
+        rotary: &RotaryTable,
+        until: Site,
+        hooks: &mut impl Hooks,
+    ) {
+        if until.firing_order() > Site::Pattern.firing_order() {
             self.forward(layer, stream, rotary, hooks);
             return;
         }

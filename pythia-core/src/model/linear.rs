@@ -25,7 +25,7 @@ pub(super) struct Linear {
 impl Linear {
     /// `[rows, in]` to `[rows, out]`. Callers flatten batch and position first: one large product beats a
     /// batch of small ones.
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let y = product(x, self.weight.clone());
         match &self.bias {
             Some(bias) => kernels::add_bias(y, bias),
@@ -34,7 +34,7 @@ impl Linear {
     }
 
     /// Takes the part of another map of the same shape that makes some of the outputs, their biases included.
-    pub fn take_outputs(&mut self, other: &Linear, outputs: Range<usize>) {
+    pub(super) fn take_outputs(&mut self, other: &Linear, outputs: Range<usize>) {
         let [inputs, _] = self.weight.dims();
         let part = [0..inputs, outputs.clone()];
         self.weight = self.weight.clone().slice_assign(part.clone(), other.weight.clone().slice(part));
@@ -44,7 +44,7 @@ impl Linear {
     }
 
     /// Takes the part of another map of the same shape that reads some of the inputs; the bias, which reads none, stays.
-    pub fn take_inputs(&mut self, other: &Linear, inputs: Range<usize>) {
+    pub(super) fn take_inputs(&mut self, other: &Linear, inputs: Range<usize>) {
         let [_, outputs] = self.weight.dims();
         let part = [inputs, 0..outputs];
         self.weight = self.weight.clone().slice_assign(part.clone(), other.weight.clone().slice(part));

@@ -16,7 +16,7 @@ pub(super) struct Mlp {
 
 impl Mlp {
     /// `x`: `[batch, pos, d_model]`, after LN2.
-    pub fn forward(&self, layer: usize, x: Tensor<3>, hooks: &mut impl Hooks) -> Tensor<3> {
+    pub(super) fn forward(&self, layer: usize, x: Tensor<3>, hooks: &mut impl Hooks) -> Tensor<3> {
         let [batch, pos, d_model] = x.dims();
         let pre = self.up.forward(x.reshape([batch * pos, d_model]));
         let d_mlp = pre.dims()[1];

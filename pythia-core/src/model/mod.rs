@@ -3,7 +3,7 @@
 //!
 //! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
 //! `linear`, and `kernels` for the elementwise loops that the CPU backend runs one element at a time. Where the weights come from is
-//! the business of `weights`: from memory, or by way of `stream` from their files.
+//! the business of `weights`: from memory, or by way of `streamed` from their files.
 
 mod attention;
 mod block;
@@ -16,7 +16,7 @@ mod parameters;
 mod raw;
 mod rotary;
 mod rows;
-mod stream;
+mod streamed;
 mod swap;
 mod weights;
 
@@ -31,7 +31,7 @@ pub use parameters::ParamMut;
 #[doc(hidden)] // Public for the benchmarks alone.
 pub use rotary::RotaryTable;
 pub use rows::{Lookup, RowBlock};
-pub use stream::ReadAhead;
+pub use streamed::ReadAhead;
 
 /// The residual stream between two blocks.
 #[derive(Clone, Debug)]

@@ -26,18 +26,18 @@ pub(super) struct Normalized {
 
 impl LayerNorm {
     /// The norm with its hooks at `[scale, normalized]`. `x`: `[batch, pos, d_model]`.
-    pub fn forward(&self, x: Tensor<3>, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
+    pub(super) fn forward(&self, x: Tensor<3>, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
         self.finish(self.normalize(x), points, hooks)
     }
 
     /// Centres and scales. It depends on the stream alone, so the two norms of a parallel block share it.
-    pub fn normalize(&self, x: Tensor<3>) -> Normalized {
+    pub(super) fn normalize(&self, x: Tensor<3>) -> Normalized {
         let (stream, scale) = kernels::normalize(x, self.eps);
         Normalized { stream, scale }
     }
 
     /// Weight and bias, and the hooks: at the scale before it divides, at the norm's result.
-    pub fn finish(&self, normalized: Normalized, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
+    pub(super) fn finish(&self, normalized: Normalized, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
         let Normalized { mut stream, scale } = normalized;
         if hooks.wants(points[0]) {
             let edited = hooks.at(points[0], scale.clone());
@@ -50,7 +50,7 @@ impl LayerNorm {
     }
 
     /// Weight and bias.
-    pub fn affine(&self, stream: Tensor<3>) -> Tensor<3> {
+    pub(super) fn affine(&self, stream: Tensor<3>) -> Tensor<3> {
         kernels::affine(stream, &self.weight, &self.bias)
     }
 }

@@ -1,6 +1,6 @@
 //! A model from its parameters, and back.
 
-use burn::tensor::{DType, Device, ExecutionError, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{
     GptNeoX,
@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     config::NeoxConfig,
+    device::{ReadError, host_f32},
     params::{HostParams, HostTensor, LayerParam, Param},
 };
 
@@ -117,7 +118,7 @@ impl GptNeoX {
     /// Builds the model. Each parameter's memory is moved, not copied, where the device is the CPU.
     ///
     /// # Panics
-    /// If a parameter is missing: [`crate::weights::read`] returns complete sets only.
+    /// If a parameter is missing: [`StoredCheckpoint::params`](crate::weights::StoredCheckpoint::params) returns complete sets only.
     pub fn from_params(config: NeoxConfig, params: HostParams, device: &Device, dtype: DType) -> Self {
         Source { params, device, dtype }.model(config)
     }
@@ -168,14 +169,14 @@ impl GptNeoX {
     ///
     /// # Panics
     /// If the model is [streamed](Self::streamed).
-    pub fn arrived(&self) -> Result<(), ExecutionError> {
+    pub fn arrived(&self) -> Result<(), ReadError> {
         let mut model = self.clone();
         let one = |(_, tensor): (Param, ParamMut<'_>)| match tensor {
             ParamMut::Vector(tensor) => tensor.clone().narrow(0, 0, 1).cast(DType::F32),
             ParamMut::Matrix(tensor) => tensor.clone().slice([0..1, 0..1]).reshape([1]).cast(DType::F32),
         };
         let sum = model.params_mut().into_iter().map(one).reduce(|sum, number| sum + number);
-        sum.map_or(Ok(()), |sum| sum.try_into_data().map(drop))
+        sum.map_or(Ok(()), |sum| host_f32(sum).map(drop))
     }
 
     /// The parameters as host arrays in float32.
@@ -196,17 +197,6 @@ impl GptNeoX {
 fn host_tensor<const D: usize>(tensor: Tensor<D>) -> HostTensor {
     let shape = tensor.dims().to_vec();
     // Reading back fails only if the device is lost, and nothing sensible can go on then.
-    let values = tensor.inner_values().expect("the device answers").into();
+    let values = host_f32(tensor).expect("the device answers").into();
     HostTensor { shape, values }
-}
-
-/// Reading values back, whatever the dtype and whether or not gradients are tracked.
-trait InnerValues {
-    fn inner_values(self) -> Result<Vec<f32>, burn::tensor::TensorReadError>;
-}
-
-impl<const D: usize> InnerValues for Tensor<D> {
-    fn inner_values(self) -> Result<Vec<f32>, burn::tensor::TensorReadError> {
-        self.without_autodiff().try_into_vec_as::<f32>()
-    }
 }

@@ -71,9 +71,9 @@ fn laid_out(stored: Tensor<1>, layout: Layout, shape: &[usize], config: &NeoxCon
     match layout {
         Layout::AsIs => stored,
         Layout::Transposed => stored.reshape([outputs, inputs]).transpose().reshape([inputs * outputs]),
-        Layout::FusedThird(third) => {
+        Layout::FusedQkv(part) => {
             let fused = stored.reshape([config.n_heads, 3, config.d_head(), inputs]);
-            fused.narrow(1, third as usize, 1).permute([3, 0, 1, 2]).reshape([inputs * outputs])
+            fused.narrow(1, part as usize, 1).permute([3, 0, 1, 2]).reshape([inputs * outputs])
         }
     }
 }

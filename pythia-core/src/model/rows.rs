@@ -14,7 +14,7 @@ use super::{
     kernels,
     linear::{Linear, product},
     rotary::RotaryTable,
-    weights::{Loan, indices},
+    weights::{WeightRef, indices},
 };
 
 /// A block that works on rows. Heads are side by side in a row: `n_heads · d_head` numbers, head 0 first.
@@ -22,7 +22,7 @@ pub struct RowBlock<'a> {
     model: &'a GptNeoX,
     layer: usize,
     /// Borrowed from the model at its first use: a layer that nobody computes in need not be decoded.
-    block: OnceCell<Loan<'a, Block>>,
+    block: OnceCell<WeightRef<'a, Block>>,
 }
 
 /// Which rows of the tables a query attends to.

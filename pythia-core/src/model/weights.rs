@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 
-use super::{GptNeoX, block::Block, stream::Stream};
+use super::{GptNeoX, block::Block, streamed::StreamedWeights};
 use crate::device::ints;
 
 /// The large weights: all but the final norm's.
@@ -32,7 +32,7 @@ pub(super) struct Resident {
 #[derive(Clone, Debug)]
 pub(super) struct Streamed {
     /// Shared by all clones of the model.
-    pub stream: Arc<Stream>,
+    pub stream: Arc<StreamedWeights>,
     /// Blocks that stand in place of those of the files.
     pub exchanged: BTreeMap<usize, Arc<Block>>,
 }
@@ -47,30 +47,30 @@ pub(super) struct Unembed {
 }
 
 /// A part of the weights, on loan. A streamed one stays in memory as long as this lives.
-pub(super) enum Loan<'a, T> {
+pub(super) enum WeightRef<'a, T> {
     Resident(&'a T),
     Streamed(Arc<T>),
 }
 
-impl<T> Deref for Loan<'_, T> {
+impl<T> Deref for WeightRef<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         match self {
-            Loan::Resident(part) => part,
-            Loan::Streamed(part) => part,
+            WeightRef::Resident(part) => part,
+            WeightRef::Streamed(part) => part,
         }
     }
 }
 
 impl GptNeoX {
     /// A block.
-    pub(super) fn block(&self, layer: usize) -> Loan<'_, Block> {
+    pub(super) fn block(&self, layer: usize) -> WeightRef<'_, Block> {
         match &self.weights {
-            Weights::Resident(weights) => Loan::Resident(&weights.blocks[layer]),
+            Weights::Resident(weights) => WeightRef::Resident(&weights.blocks[layer]),
             Weights::Streamed(weights) => match weights.exchanged.get(&layer) {
-                Some(block) => Loan::Resident(block),
-                None => Loan::Streamed(weights.stream.block(layer)),
+                Some(block) => WeightRef::Resident(block),
+                None => WeightRef::Streamed(weights.stream.block(layer)),
             },
         }
     }
@@ -100,14 +100,14 @@ impl GptNeoX {
     ///
     /// # Panics
     /// If the model was loaded without it.
-    pub(super) fn unembedding(&self) -> Loan<'_, Unembed> {
+    pub(super) fn unembedding(&self) -> WeightRef<'_, Unembed> {
         assert!(self.can_unembed(), "the model was loaded without its unembedding");
         match &self.weights {
             Weights::Resident(weights) => match &weights.unembed {
-                Some(unembed) => Loan::Resident(unembed),
+                Some(unembed) => WeightRef::Resident(unembed),
                 None => unreachable!("it can unembed"),
             },
-            Weights::Streamed(weights) => Loan::Streamed(weights.stream.unembed()),
+            Weights::Streamed(weights) => WeightRef::Streamed(weights.stream.unembed()),
         }
     }
 

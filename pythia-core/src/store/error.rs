@@ -10,6 +10,9 @@ use crate::suite::{ModelId, Step};
 /// Checkpoints that cannot be found, and what to do about it.
 #[derive(Debug, Error)]
 pub enum StoreError {
+    /// Neither a path, nor a model of the suite, nor a folder.
+    #[error(transparent)]
+    Name(#[from] super::ModelRefError),
     /// A folder is missing or is not a folder.
     #[error("there is no folder {}; check the path, or make the checkpoints first", dir.display())]
     NoFolder {
@@ -145,6 +148,7 @@ pub enum StoreError {
 
 /// Why an index of shards is refused.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum IndexProblem {
     /// Not JSON with a `weight_map`.
     #[error("{0}")]

@@ -2,6 +2,7 @@
 //!
 //! Everything here works offline. A store that downloads is one more implementation of [`Checkpoints`].
 
+mod cache_dir;
 mod error;
 mod folder;
 mod hub_cache;
@@ -13,7 +14,8 @@ use std::str::FromStr;
 use crate::suite::{ModelId, Step, SuiteError};
 use crate::weights::WeightFiles;
 
-pub use error::StoreError;
+pub use cache_dir::default_cache;
+pub use error::{IndexProblem, StoreError};
 pub use folder::FolderStore;
 pub use hub_cache::HubCacheStore;
 
@@ -100,6 +102,30 @@ impl FromStr for ModelRef {
             Err(source) => Err(ModelRefError { found: text.to_owned(), source }),
         }
     }
+}
+
+/// Finds a model by what a person types: a path, a name of the suite, or else a folder of that name here. Models of the suite
+/// are looked for in [`default_cache`].
+///
+/// ```
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+/// let store = pythia_core::store::find(folder)?;
+/// assert_eq!(store.model(), "parallel");
+/// assert!(store.locate(None)?.config.ends_with("config.json"));
+/// # Ok::<(), pythia_core::store::StoreError>(())
+/// ```
+///
+/// # Errors
+/// [`StoreError`].
+pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync>, StoreError> {
+    let model = model.as_ref();
+    let named = match model.to_str().map(str::parse) {
+        Some(Ok(named)) => named,
+        // A folder that happens to be named like none of the suite's models.
+        Some(Err(error)) if !model.is_dir() => return Err(StoreError::Name(error)),
+        Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
+    };
+    open(&named, &default_cache())
 }
 
 /// Opens the checkpoints of a model. `cache` is the root of the public hub's cache, the folder that holds

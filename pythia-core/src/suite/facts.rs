@@ -10,7 +10,7 @@ use super::{ModelId, Step};
 /// How a model came to be, relative to the standard run of its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Family {
+pub enum ModelFamily {
     /// Trained on the Pile.
     Standard,
     /// Trained on the deduplicated Pile.
@@ -60,7 +60,7 @@ pub struct ModelInfo {
     /// Its size as the name says it, such as `1.4b`.
     pub size: String,
     /// How it came to be.
-    pub family: Family,
+    pub family: ModelFamily,
     /// Its shape.
     pub shape: Shape,
     /// Whether the branch `main` holds weights; elsewhere a step is mandatory.
@@ -239,7 +239,7 @@ struct RawGrid {
 struct RawModel {
     name: String,
     size: String,
-    family: Family,
+    family: ModelFamily,
     grid: String,
     #[serde(default = "yes")]
     main: bool,

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use facts::{Family, Fault, KnownBad, ModelInfo, Shape, Suite, suite};
+pub use facts::{Fault, KnownBad, ModelFamily, ModelInfo, Shape, Suite, suite};
 
 /// A checkpoint's label: the N of its branch `stepN`. Whether a model has it is the model's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,6 +155,7 @@ impl Checkpoint {
 
 /// What a name or a number of the suite can be wrong about.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum SuiteError {
     /// No model has this name.
     #[error("no model of the suite is called {found:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]

@@ -7,10 +7,10 @@
 use rayon::prelude::*;
 
 use crate::config::NeoxConfig;
-use crate::params::{F32Buffer, HostTensor, Layout, Param, Third};
+use crate::params::{F32Buffer, HostTensor, Layout, Param, Qkv};
 use crate::vectors::widest;
 
-use super::kind::{Kind, NotFinite, first_special, sum_of_squares};
+use super::tensor_kind::{NotFinite, TensorKind, first_special, sum_of_squares};
 
 /// Values that one task converts when nothing is transposed: 256 kB of results.
 const RUN: usize = 1 << 16;
@@ -21,22 +21,22 @@ const TILE_ROWS: usize = 32;
 
 /// The rows of a stored matrix that make up a parameter: rows `skip + group * stride ..` of `group` each.
 #[derive(Clone, Copy)]
-struct Rows {
+struct StoredRows {
     n: usize,
     group: usize,
     stride: usize,
     skip: usize,
 }
 
-impl Rows {
+impl StoredRows {
     fn all(n: usize) -> Self {
         Self { n, group: n.max(1), stride: n, skip: 0 }
     }
 
-    /// One third of the fused projection: row `head * 3e + third * e + j`.
-    fn third(third: Third, config: &NeoxConfig) -> Self {
+    /// Queries, keys or values of the fused projection: row `head * 3e + part * e + j`.
+    fn fused(part: Qkv, config: &NeoxConfig) -> Self {
         let e = config.d_head();
-        Self { n: config.d_model, group: e, stride: 3 * e, skip: third as usize * e }
+        Self { n: config.d_model, group: e, stride: 3 * e, skip: part as usize * e }
     }
 
     fn stored(self, row: usize) -> usize {
@@ -67,29 +67,29 @@ impl Decoding {
         Self { param, layout, values: F32Buffer::to_fill(shape.iter().product()), shape, squares: 0.0 }
     }
 
-    /// Rows that have to come together: those of one head in the fused projection.
+    /// StoredRows that have to come together: those of one head in the fused projection.
     pub(super) fn unit(layout: Layout, config: &NeoxConfig) -> usize {
         match layout {
-            Layout::FusedThird(_) => 3 * config.d_head(),
+            Layout::FusedQkv(_) => 3 * config.d_head(),
             Layout::AsIs | Layout::Transposed => 1,
         }
     }
 
     /// Takes stored rows from `first` on; says whether all of their values are finite. A vector is one row.
-    pub(super) fn take(&mut self, kind: Kind, bytes: &[u8], first: usize, config: &NeoxConfig) -> bool {
+    pub(super) fn take(&mut self, kind: TensorKind, bytes: &[u8], first: usize, config: &NeoxConfig) -> bool {
         let n = bytes.len() / kind.size();
         match (self.layout, &self.shape[..]) {
             (Layout::AsIs, shape) => {
                 let width = shape[shape.len() - 1];
                 copy(kind, bytes, width, &mut self.values[first * width..][..n], &mut self.squares)
             }
-            (Layout::FusedThird(third), [_]) => gather(kind, bytes, Rows::third(third, config), &mut self.values),
+            (Layout::FusedQkv(part), [_]) => gather(kind, bytes, StoredRows::fused(part, config), &mut self.values),
             (Layout::Transposed, &[n_in, n_out]) => {
-                let window = Window { rows: Rows::all(n / n_in), at: first, of: n_out };
+                let window = Window { rows: StoredRows::all(n / n_in), at: first, of: n_out };
                 transpose(kind, bytes, window, n_in, &mut self.values)
             }
-            (Layout::FusedThird(third), &[n_in, n_out]) => {
-                let window = Window { rows: Rows::third(third, config).part(n / n_in), at: first / 3, of: n_out };
+            (Layout::FusedQkv(part), &[n_in, n_out]) => {
+                let window = Window { rows: StoredRows::fused(part, config).part(n / n_in), at: first / 3, of: n_out };
                 transpose(kind, bytes, window, n_in, &mut self.values)
             }
             _ => unreachable!("parameters are vectors and matrices, and vectors are not stored transposed"),
@@ -106,7 +106,7 @@ impl Decoding {
 ///
 /// # Panics
 /// If there is no such row.
-pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<F32Buffer, NotFinite> {
+pub(super) fn rows(kind: TensorKind, bytes: &[u8], width: usize, ids: &[u32]) -> Result<F32Buffer, NotFinite> {
     let mut values = F32Buffer::to_fill(ids.len() * width);
     for (to, &id) in values.chunks_exact_mut(width.max(1)).zip(ids) {
         let first = id as usize * width;
@@ -120,7 +120,7 @@ pub(super) fn rows(kind: Kind, bytes: &[u8], width: usize, ids: &[u32]) -> Resul
 }
 
 /// Widens whole rows as they are, and adds the squares of their values.
-fn copy(kind: Kind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mut f64) -> bool {
+fn copy(kind: TensorKind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mut f64) -> bool {
     let at_a_time = (RUN / width).max(1);
     let mut sums = vec![0.0; values.len() / width];
     let runs = values
@@ -144,7 +144,7 @@ fn copy(kind: Kind, bytes: &[u8], width: usize, values: &mut [f32], squares: &mu
 }
 
 /// The rows of a stored vector, a group of neighbours at a time.
-fn gather(kind: Kind, bytes: &[u8], rows: Rows, values: &mut [f32]) -> bool {
+fn gather(kind: TensorKind, bytes: &[u8], rows: StoredRows, values: &mut [f32]) -> bool {
     let groups = values.chunks_mut(rows.group).enumerate();
     groups.fold(true, |finite, (at, to)| {
         let first = rows.stored(at * rows.group) * kind.size();
@@ -155,7 +155,7 @@ fn gather(kind: Kind, bytes: &[u8], rows: Rows, values: &mut [f32]) -> bool {
 /// Some rows of a stored matrix that are at hand, and where they go.
 #[derive(Clone, Copy)]
 struct Window {
-    rows: Rows,
+    rows: StoredRows,
     /// The place of the first of them among all rows of the parameter.
     at: usize,
     /// The number of all of them.
@@ -163,7 +163,7 @@ struct Window {
 }
 
 /// `values[column][row] = stored[row][column]`; each task makes `BAND` rows of the result.
-fn transpose(kind: Kind, bytes: &[u8], window: Window, n_columns: usize, values: &mut [f32]) -> bool {
+fn transpose(kind: TensorKind, bytes: &[u8], window: Window, n_columns: usize, values: &mut [f32]) -> bool {
     let bands = values.par_chunks_mut(BAND * window.of).enumerate();
     let one = |(band, to): (usize, &mut [f32])| transpose_band(kind, bytes, window, n_columns, band * BAND, to);
     bands.map(one).reduce(|| true, |a, b| a & b)
@@ -172,7 +172,14 @@ fn transpose(kind: Kind, bytes: &[u8], window: Window, n_columns: usize, values:
 /// Stored values, widened; one row of the tile is `BAND` stored neighbours.
 type Tile = [[f32; BAND]; TILE_ROWS];
 
-fn transpose_band(kind: Kind, bytes: &[u8], window: Window, n_columns: usize, column: usize, to: &mut [f32]) -> bool {
+fn transpose_band(
+    kind: TensorKind,
+    bytes: &[u8],
+    window: Window,
+    n_columns: usize,
+    column: usize,
+    to: &mut [f32],
+) -> bool {
     let Window { rows, at, of } = window;
     let width = to.len() / of;
     let size = kind.size();

@@ -1,10 +1,14 @@
 //! One stored tensor: decoded, fingerprinted, or both.
 
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
 use super::decode::{self, Decoding};
 use super::directory::Directory;
 use super::hashes::{self, Fingerprint};
-use super::kind::{self, Kind, NotFinite};
 use super::plan::Job;
+use super::tensor_kind::{self, NotFinite, TensorKind};
 use super::{Group, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostTensor, Param};
@@ -67,9 +71,9 @@ pub(super) fn copy(
     let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
     windows(job, config, directory, |kind, bytes, first| {
         let to = &mut to[first * width(job) * kind.size()..][..bytes.len()];
-        let (_, finite) = rayon::join(|| _ = hasher.update(bytes), || kind::copy(kind, bytes, to));
+        let (_, finite) = rayon::join(|| _ = hasher.update(bytes), || tensor_kind::copy(kind, bytes, to));
         if job.group == Group::Embed {
-            kind::add_squares(kind, bytes, width(job), &mut squares);
+            tensor_kind::add_squares(kind, bytes, width(job), &mut squares);
         }
         finite
     })?;
@@ -83,9 +87,9 @@ pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory)
     windows(job, config, directory, |kind, bytes, _| {
         hasher.update(bytes);
         if job.group == Group::Embed {
-            kind::add_squares(kind, bytes, width(job), &mut squares);
+            tensor_kind::add_squares(kind, bytes, width(job), &mut squares);
         }
-        job.targets.is_empty() || kind::is_finite(kind, bytes)
+        job.targets.is_empty() || tensor_kind::is_finite(kind, bytes)
     })?;
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
@@ -96,7 +100,7 @@ fn windows(
     job: &Job,
     config: &NeoxConfig,
     directory: &Directory,
-    mut take: impl FnMut(Kind, &[u8], usize) -> bool,
+    mut take: impl FnMut(TensorKind, &[u8], usize) -> bool,
 ) -> Result<(), WeightError> {
     let kind = kind(job, directory)?;
     let row = width(job) * kind.size();
@@ -106,7 +110,7 @@ fn windows(
     for start in (0..job.stored.len).step_by(window.max(1)) {
         let bytes = directory.window(job.file, job.stored, start, window.min(job.stored.len - start))?;
         if !take(kind, &bytes, start / row) {
-            let (index, value) = kind::first_special(kind, &bytes);
+            let (index, value) = tensor_kind::first_special(kind, &bytes);
             return Err(not_finite(job, directory, (start / kind.size() + index, value)));
         }
     }
@@ -126,8 +130,8 @@ pub(super) fn rows(job: &Job, ids: &[u32], directory: &Directory) -> Result<F32B
 }
 
 /// The type that a tensor is stored in.
-pub(super) fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError> {
-    Kind::of(job.stored.dtype).ok_or_else(|| WeightError::Dtype {
+pub(super) fn kind(job: &Job, directory: &Directory) -> Result<TensorKind, WeightError> {
+    TensorKind::of(job.stored.dtype).ok_or_else(|| WeightError::Dtype {
         tensor: job.name.to_owned(),
         found: job.stored.dtype.to_string(),
         path: directory.path(job.file),
@@ -136,4 +140,17 @@ pub(super) fn kind(job: &Job, directory: &Directory) -> Result<Kind, WeightError
 
 fn not_finite(job: &Job, directory: &Directory, (index, value): NotFinite) -> WeightError {
     WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: directory.path(job.file) }
+}
+
+/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of several
+/// faults always the same one is reported.
+pub(super) fn in_parallel<'a, T: Send>(
+    mut jobs: Vec<Job<'a>>,
+    run: impl Fn(&Job) -> T + Send + Sync,
+) -> impl Iterator<Item = (&'a str, Group, T)> {
+    // The large ones first, so that no core is left with the embedding at the end.
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
+    let done: Vec<T> = jobs.par_iter().with_max_len(1).map(run).collect();
+    let by_name = jobs.into_iter().zip(done).map(|(job, done)| (job.name, (job.group, done)));
+    by_name.collect::<BTreeMap<_, _>>().into_iter().map(|(name, (group, done))| (name, group, done))
 }

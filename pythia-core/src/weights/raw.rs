@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::directory::Directory;
 use super::hashes::{Collector, Fingerprint};
-use super::kind::Kind;
-use super::plan::{self, Job};
-use super::{Hashes, Profile, Wanted, WeightError, WeightFiles, in_parallel, job};
+use super::plan::Job;
+use super::tensor_kind::TensorKind;
+use super::{Hashes, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, Layout, Param};
 use crate::vectors::widest;
@@ -28,14 +28,14 @@ pub struct RawParams {
 pub(crate) struct RawTensor {
     /// The parameters that it holds, and how each of them lies there.
     pub targets: Vec<(Param, Layout)>,
-    kind: Kind,
+    kind: TensorKind,
     /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of weights should be.
     memory: Memory,
     /// How many bytes there are; the last float may be used by half.
     len: usize,
 }
 
-/// F32Buffer that hold the bytes of something else.
+/// A buffer of floats that holds the bytes of something else.
 #[derive(Debug)]
 struct Memory(F32Buffer);
 
@@ -51,20 +51,14 @@ impl AsMut<[u8]> for Memory {
     }
 }
 
-/// Reads a checkpoint without decoding it, as published.
-///
-/// # Errors
-/// Those of [`read`](super::read), and [`WeightError::NotAsStored`] where the weights are to be prepared: that is done while they are
-/// decoded.
-pub fn read_raw(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
-    if wanted.profile != Profile::AsPublished {
-        return Err(WeightError::NotAsStored { profile: wanted.profile });
-    }
-    let directory = Directory::open(files)?;
-    plan::check_tied(config, &directory)?;
-    let jobs = plan::jobs(config, &directory, wanted)?;
+/// Copies what the jobs name, all of it in parallel.
+pub(super) fn copy_all(
+    jobs: Vec<Job>,
+    config: &NeoxConfig,
+    directory: &Directory,
+) -> Result<(RawParams, Hashes), WeightError> {
     let (mut tensors, mut hashes) = (Vec::with_capacity(jobs.len()), Collector::default());
-    for (name, group, done) in in_parallel(jobs, |job| copy(job, config, &directory)) {
+    for (name, group, done) in job::in_parallel(jobs, |job| copy(job, config, directory)) {
         let (tensor, fingerprint) = done?;
         hashes.add(name, group, &fingerprint);
         tensors.extend(tensor);
@@ -91,9 +85,9 @@ impl RawTensor {
     /// The type of the stored values.
     pub(crate) fn dtype(&self) -> DType {
         match self.kind {
-            Kind::F16 => DType::F16,
-            Kind::Bf16 => DType::BF16,
-            Kind::F32 => DType::F32,
+            TensorKind::F16 => DType::F16,
+            TensorKind::Bf16 => DType::BF16,
+            TensorKind::F32 => DType::F32,
         }
     }
 

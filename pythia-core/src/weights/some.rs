@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::directory::{Directory, StoredTensor};
-use super::hashes::PartHashes;
 use super::plan::{self, Job};
-use super::{Profile, Wanted, WeightError, WeightFiles, fingerprints, job};
+use super::{Profile, Wanted, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, HostTensor, Param, UNEMBED};
 
@@ -22,43 +21,14 @@ pub struct SomeWeights {
 /// Everything that a file can hold; what of it is needed is sorted out later.
 const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
 
-/// Opens some parameters of a checkpoint. Names, types and shapes of all tensors are checked, but only those that make up `only` are
-/// read and hashed: where the files have nothing else to offer than these (see [`ranges`]), they do as well as whole ones.
-/// `known`: hashes of the very same files, at least of these tensors; they are then not read here.
-///
-/// # Errors
-/// Those of [`read`](super::read), as far as they show.
-pub fn open_some(
+/// The bytes of the tensors that make up some parameters.
+pub(super) fn ranges(
     config: &NeoxConfig,
-    files: &WeightFiles,
-    only: &BTreeSet<Param>,
-    known: Option<&PartHashes>,
-) -> Result<(SomeWeights, PartHashes), WeightError> {
-    let directory = Directory::open(files)?;
-    let jobs = needed(config, &directory, |param| only.contains(&param))?;
-    if copy_of_embedding(config, &directory, &jobs).is_some() {
-        plan::check_tied(config, &directory)?;
-    }
-    let hashes = match known {
-        Some(known) => known.of(config, only),
-        None => fingerprints(config, jobs, &directory)?.finish_part(config),
-    };
-    Ok((SomeWeights { config: config.clone(), directory, only: only.clone() }, hashes))
-}
-
-/// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers of safetensors files
-/// are looked at, so a file may have a header, its full length, and nothing else yet.
-///
-/// # Errors
-/// Those of [`read`](super::read), as far as they show in a header.
-pub fn ranges(
-    config: &NeoxConfig,
-    files: &WeightFiles,
+    directory: &Directory,
     only: &BTreeSet<Param>,
 ) -> Result<Vec<(usize, Range<u64>)>, WeightError> {
-    let directory = Directory::open(files)?;
-    let jobs = needed(config, &directory, |param| only.contains(&param))?;
-    let copy = copy_of_embedding(config, &directory, &jobs);
+    let jobs = needed(config, directory, |param| only.contains(&param))?;
+    let copy = copy_of_embedding(config, directory, &jobs);
     let tensors = jobs.iter().map(|job| (job.file, job.stored)).chain(copy);
     let range = |(file, stored): (usize, &StoredTensor)| (file, stored.offset..stored.offset + stored.len as u64);
     let mut ranges: Vec<_> = tensors.map(range).collect();
@@ -79,6 +49,11 @@ pub fn stored_bytes(config: &NeoxConfig, only: &BTreeSet<Param>, width: u64) -> 
 }
 
 impl SomeWeights {
+    /// Parameters of files whose headers were found to be those of the configuration.
+    pub(super) fn new(config: NeoxConfig, directory: Directory, only: BTreeSet<Param>) -> Self {
+        Self { config, directory, only }
+    }
+
     /// The model's configuration.
     pub fn config(&self) -> &NeoxConfig {
         &self.config
@@ -101,7 +76,7 @@ impl SomeWeights {
 }
 
 /// The stored tensors that make up some parameters, and of the targets of each those parameters alone.
-fn needed<'a>(
+pub(super) fn needed<'a>(
     config: &NeoxConfig,
     directory: &'a Directory,
     wanted: impl Fn(Param) -> bool,
@@ -113,7 +88,7 @@ fn needed<'a>(
 }
 
 /// The copy of the embedding that a tied model may come with, where the embedding is read: the two are compared.
-fn copy_of_embedding<'a>(
+pub(super) fn copy_of_embedding<'a>(
     config: &NeoxConfig,
     directory: &'a Directory,
     jobs: &[Job],

@@ -42,7 +42,7 @@ fn put(tensor: &HostTensor, layout: Layout, config: &NeoxConfig, bytes: &mut [u8
         (_, _) => (1, tensor.values.len()),
     };
     let row = |out: usize| match layout {
-        Layout::FusedThird(third) => out / e * 3 * e + third as usize * e + out % e,
+        Layout::FusedQkv(part) => out / e * 3 * e + part as usize * e + out % e,
         _ => out,
     };
     let (places, _) = bytes.as_chunks_mut::<4>();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{DType, Device};
 use pythia_core::config::NeoxConfig;
 use pythia_core::model::GptNeoX;
-use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
+use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::families::reading::read_alone;
@@ -91,7 +91,8 @@ fn load(folder: &Path, mut files: Vec<PathBuf>, dtype: DType) -> GptNeoX {
     let config = NeoxConfig::from_json(&config).expect("a config of this family");
     files.sort();
     let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
+    let stored = StoredCheckpoint::open(&config, &WeightFiles::Safetensors(files));
+    let (params, _) = stored.and_then(|stored| stored.params(&wanted)).expect("weights that can be read");
     GptNeoX::from_params(config, params, &Device::flex(), dtype)
 }
 

@@ -1,6 +1,6 @@
 //! Half types: weights and the products with them. How far every activation is from that of float32.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use burn::tensor::DType;
 use pythia_core::{device::Backend, weights::Profile};
@@ -27,7 +27,7 @@ fn errors_of_half_types_stay_within_their_rounding() {
             println!("{dtype:?} is left out: {error}");
             continue;
         }
-        let mut worst: BTreeMap<Site, f64> = BTreeMap::new();
+        let mut worst: HashMap<Site, f64> = HashMap::new();
         for case in cases::committed().iter().filter(|case| !case.name.contains("bin")) {
             errors(case, dtype, &mut worst);
         }
@@ -41,7 +41,7 @@ fn errors_of_half_types_stay_within_their_rounding() {
 }
 
 /// The largest relative error of every site in one model, the logits as the last site.
-fn errors(case: &Case, dtype: DType, worst: &mut BTreeMap<Site, f64>) {
+fn errors(case: &Case, dtype: DType, worst: &mut HashMap<Site, f64>) {
     let run = |dtype| {
         let model = case.model(Profile::AsPublished, dtype);
         cases::run(&model, case.tokens("tokens.clean"), points_of(&model.model_shape()))

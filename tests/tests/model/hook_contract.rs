@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{DType, Int, Tensor};
 use proptest::prelude::*;
-use pythia_core::{config::NeoxConfig, model::GptNeoX, weights::Profile};
-use pythia_hooks::{ActivationCache, Axis, HookPoint, Presence, SITES, Site, points_of, select};
+use pythia_core::{model::GptNeoX, weights::Profile};
+use pythia_hooks::{ActivationCache, HookPoint, Presence, SITES, Site, points_of, select};
 use pythia_tests::{
     cases::{self, token_tensor},
     on, place, random,
@@ -36,7 +36,7 @@ fn names_and_order_are_those_of_transformer_lens() {
 
 #[test]
 fn every_alias_names_its_site() {
-    let model = pythia_hooks::ModelShape { n_layers: 3, n_heads: 2, parallel: false };
+    let model = pythia_hooks::ModelShape { n_layers: 3, n_heads: 2, d_model: 8, d_head: 4, d_mlp: 32, parallel: false };
     for row in SITES {
         let all = select(row.aliases[0], &model).expect("the first alias is a short form");
         assert_eq!(all.len(), if row.site.is_global() { 1 } else { 3 }, "{}", row.name);
@@ -107,7 +107,7 @@ fn fires_once_in_order(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Referenc
     assert_eq!(&logits, plain, "observing changed the logits");
     assert_eq!(recorder.points(), points);
     for (point, activation) in &recorder.fired {
-        assert_eq!(activation.dims(), shape(model.config(), *point, batch, length), "{point}");
+        assert_eq!(activation.dims(), model.model_shape().dims(point.site(), batch, length), "{point}");
     }
     // What is made only on request must not fire unasked, nor be missed when asked for alone.
     for point in points {
@@ -198,19 +198,6 @@ fn resumes_anywhere(model: &GptNeoX, tokens: Tensor<2, Int>, plain: &Reference) 
         assert_eq!(middle.layer, layer);
         assert_eq!(&cases::host(model.resume(middle, &mut ())), plain, "resumed at layer {layer}");
     }
-}
-
-fn shape(config: &NeoxConfig, point: HookPoint, batch: usize, length: usize) -> Vec<usize> {
-    let size = |axis: &Axis| match axis {
-        Axis::Batch => batch,
-        Axis::Pos | Axis::Query | Axis::Key => length,
-        Axis::Head => config.n_heads,
-        Axis::Model => config.d_model,
-        Axis::HeadDim => config.d_head(),
-        Axis::Mlp => config.d_mlp,
-        Axis::One => 1,
-    };
-    point.site().axes().iter().map(size).collect()
 }
 
 fn same<const D: usize>(what: &str, ours: Tensor<D>, expected: Tensor<D>) {

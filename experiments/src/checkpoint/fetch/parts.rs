@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pythia_core::params::Param;
-use pythia_core::weights::{self, WeightFiles};
+use pythia_core::weights::{StoredCheckpoint, WeightFiles};
 use pythia_files::TempPath;
 use pythia_hub::{Hub, HubError, LruError, Pin, RemoteFile, Repo, Reservation};
 
@@ -80,7 +80,7 @@ impl HubFetcher<'_> {
         let folder = folder(self.hub.cache())?;
         let files = shards.iter().map(|file| from.header(file, &folder)).collect::<Result<Vec<TempPath>, _>>()?;
         let paths = files.iter().map(|file| file.to_path_buf()).collect();
-        let ranges = weights::ranges(&job.model.config, &WeightFiles::Safetensors(paths), only)?;
+        let ranges = StoredCheckpoint::open(&job.model.config, &WeightFiles::Safetensors(paths))?.ranges(only)?;
         let ranges = joined(ranges);
         let bytes = ranges.iter().map(|(_, range)| range.end - range.start).sum();
         let reserved = self.reserve(bytes)?;

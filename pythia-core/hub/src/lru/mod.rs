@@ -36,6 +36,19 @@ pub struct Budget {
 }
 
 /// A cache with a budget. Threads and processes may have several on one cache.
+///
+/// ```
+/// use pythia_hub::{Budget, LruCache};
+///
+/// let folder = tempfile::tempdir()?;
+/// let cache = LruCache::open(folder.path(), Budget { max: Some(1 << 30), min_free: 0 })?;
+/// let room = cache.reserve(1 << 20)?;
+/// assert_eq!(cache.usage()?.reserved, 1 << 20);
+/// drop(room);
+/// assert_eq!(cache.usage()?.reserved, 0);
+/// assert!(cache.entries()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LruCache {
     layout: Layout,

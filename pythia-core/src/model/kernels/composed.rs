@@ -10,7 +10,7 @@ use super::{
 };
 
 /// GELU made of `erf`: the backends' own gelu has the tanh form's gradient on GPUs.
-pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let tracked_on_cpu = x.is_autodiff() && x.dtype() == DType::F32 && x.device() == Device::flex();
     if tracked_on_cpu {
         return gelu_with_slope(x);
@@ -26,14 +26,14 @@ fn gelu_with_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     (x - Tensor::from_inner(plain)) * Tensor::from_inner(slope) + Tensor::from_inner(value)
 }
 
-pub fn normalize(x: Tensor<3>, eps: f64) -> (Tensor<3>, Tensor<3>) {
+pub(super) fn normalize(x: Tensor<3>, eps: f64) -> (Tensor<3>, Tensor<3>) {
     let centred = x.clone() - x.mean_dim(2);
     let variance = centred.clone().square().mean_dim(2);
     let scale = (variance + eps).sqrt();
     (centred / scale.clone(), scale)
 }
 
-pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
+pub(super) fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     let [_, pos, _, d_head] = x.dims();
     let half = table.ndims / 2;
     let along = |t: &Tensor<2>| t.clone().slice([0..pos, 0..half]).reshape([1, pos, 1, half]);
@@ -47,7 +47,7 @@ pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     Tensor::cat(parts, 3)
 }
 
-pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
+pub(super) fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     let [batch, heads, queries, keys] = products.dims();
     let offset = (keys - queries) as i64;
     let future = Tensor::<2, Bool>::tril_mask([queries, keys], offset, &products.device().inner());
@@ -59,7 +59,7 @@ pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
 /// taken a few at a time.
 const LOOKED_UP: usize = 1 << 24;
 
-pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(super) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, d_head) = (lookup.length, queries.dims()[1] / n_heads);
     let part = |from: usize, to: usize| {
         let count = to - from;
@@ -79,7 +79,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
     parts(lookup, queries.dims()[1], part)
 }
 
-pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(super) fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, width) = (lookup.length, values.dims()[1]);
     let part = |from: usize, to: usize| {
         let weights = pattern.clone().slice_dim(0, from..to).reshape([to - from, n_heads, 1, length]);

@@ -61,15 +61,15 @@ fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D>
     tensor(data)
 }
 
-pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     map(x, scalar::gelu)
 }
 
-pub fn gelu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(super) fn gelu_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     map(x, scalar::gelu_slope)
 }
 
-pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+pub(super) fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
     let width = y.dims()[1];
     let (mut data, bias) = (values(y), values(bias.clone()));
     let bias = slice(&bias);
@@ -86,7 +86,7 @@ pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
     tensor(data)
 }
 
-pub fn affine(x: Tensor<3>, weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<3> {
+pub(super) fn affine(x: Tensor<3>, weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<3> {
     let width = x.dims()[2];
     let (mut data, weight, bias) = (values(x), values(weight.clone()), values(bias.clone()));
     let (weight, bias) = (slice(&weight), slice(&bias));
@@ -103,7 +103,7 @@ pub fn affine(x: Tensor<3>, weight: &Tensor<1>, bias: &Tensor<1>) -> Tensor<3> {
     tensor(data)
 }
 
-pub fn normalize(x: Tensor<3>, eps: f32) -> (Tensor<3>, Tensor<3>) {
+pub(super) fn normalize(x: Tensor<3>, eps: f32) -> (Tensor<3>, Tensor<3>) {
     let [batch, pos, width] = x.dims();
     let mut data = values(x);
     let mut scales = vec![0.0f32; batch * pos];
@@ -136,7 +136,7 @@ fn normalize_row(row: &mut [f32], eps: f32) -> f32 {
     scale
 }
 
-pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
+pub(super) fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     let [_, pos, n_heads, d_head] = x.dims();
     let half = table.ndims / 2;
     let upto = |t: &Tensor<2>| values(t.clone().slice([0..pos, 0..half]));
@@ -161,7 +161,7 @@ pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     tensor(data)
 }
 
-pub fn mask_scores(products: Tensor<4>, scale: f32) -> Tensor<4> {
+pub(super) fn mask_scores(products: Tensor<4>, scale: f32) -> Tensor<4> {
     let [_, _, queries, keys] = products.dims();
     let mut data = values(products);
     rows(
@@ -179,7 +179,7 @@ pub fn mask_scores(products: Tensor<4>, scale: f32) -> Tensor<4> {
     tensor(data)
 }
 
-pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
+pub(super) fn softmax(scores: Tensor<4>) -> Tensor<4> {
     let keys = scores.dims()[3];
     let mut data = values(scores);
     rows(
@@ -191,7 +191,7 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
     tensor(data)
 }
 
-pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(super) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, width) = (lookup.length, queries.dims()[1]);
     let d_head = width / n_heads;
     let scale = (d_head as f32).powf(-0.5);
@@ -222,7 +222,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
     tensor(TensorData::new(pattern, [count, n_heads * length]))
 }
 
-pub fn lookup_mix(pattern: Tensor<2>, table: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(super) fn lookup_mix(pattern: Tensor<2>, table: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     let (length, width) = (lookup.length, table.dims()[1]);
     let d_head = width / n_heads;
     let (pattern, table) = (values(pattern), values(table));

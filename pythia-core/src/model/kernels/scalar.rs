@@ -4,7 +4,7 @@
 ///
 /// Cephes' reduction to `x = n·ln 2 + r` and its polynomial for `e^r`; relative error about 1e-7.
 #[inline(always)]
-pub fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5·2^23 rounds to the nearest integer and leaves that integer in the low bits.
     const ROUND: f32 = 12_582_912.0;
     let x_in = if x < -88.0 { -88.0 } else { x };
@@ -49,13 +49,13 @@ fn normal_cdf(x: f32) -> f32 {
 
 /// `x · Φ(x)`.
 #[inline(always)]
-pub fn gelu(x: f32) -> f32 {
+pub(super) fn gelu(x: f32) -> f32 {
     x * normal_cdf(x)
 }
 
 /// d/dx of [`gelu`]: `Φ(x) + x·φ(x)`.
 #[inline(always)]
-pub fn gelu_slope(x: f32) -> f32 {
+pub(super) fn gelu_slope(x: f32) -> f32 {
     const ONE_OVER_SQRT_TAU: f32 = 0.398_942_3;
     normal_cdf(x) + x * ONE_OVER_SQRT_TAU * exp(-0.5 * x * x)
 }
@@ -79,26 +79,26 @@ fn reduce(row: &[f32], start: f32, f: impl Fn(f32, f32) -> f32, g: impl Fn(f32, 
 
 /// Sum of a row.
 #[inline(always)]
-pub fn sum(row: &[f32]) -> f32 {
+pub(super) fn sum(row: &[f32]) -> f32 {
     reduce(row, 0.0, |a, x| a + x, |a, b| a + b)
 }
 
 /// Sum of the squared distances from `mean`.
 #[inline(always)]
-pub fn sum_of_squares(row: &[f32], mean: f32) -> f32 {
+pub(super) fn sum_of_squares(row: &[f32], mean: f32) -> f32 {
     reduce(row, 0.0, |a, x| a + (x - mean) * (x - mean), |a, b| a + b)
 }
 
 /// Largest value of a row; NaN is passed over here and shows in the sum that follows.
 #[inline(always)]
-pub fn max(row: &[f32]) -> f32 {
+pub(super) fn max(row: &[f32]) -> f32 {
     let larger = |a: f32, x: f32| if x > a { x } else { a };
     reduce(row, f32::NEG_INFINITY, larger, larger)
 }
 
 /// Softmax of a row, in place.
 #[inline(always)]
-pub fn softmax(row: &mut [f32]) {
+pub(super) fn softmax(row: &mut [f32]) {
     let max = max(row);
     for v in row.iter_mut() {
         *v = exp(*v - max);
@@ -111,7 +111,7 @@ pub fn softmax(row: &mut [f32]) {
 
 /// Inner product of two rows of one length.
 #[inline(always)]
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {

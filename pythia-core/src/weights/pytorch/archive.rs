@@ -25,6 +25,7 @@ impl Member {
 
 /// What can be wrong with an archive.
 #[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ZipError {
     /// No end record: truncated, or never a zip archive (PyTorch wrote none before version 1.6).
     #[error("it has no zip directory: truncated, or written by PyTorch older than 1.6 (then save it again)")]

@@ -7,9 +7,10 @@ const PROFILES: [Profile; 2] = [Profile::AsPublished, Profile::Tl2];
 fn opened(config: &NeoxConfig, files: &WeightFiles, profile: Profile) -> (StoredWeights, HostParams) {
     let wanted = Wanted { unembed: true, profile };
     let (params, hashes) = read(config, files, &wanted).unwrap();
-    let (stored, same) = open(config, files, &wanted, None).unwrap();
+    let (stored, same) =
+        StoredCheckpoint::open(config, files).and_then(|stored| stored.streamed(&wanted, None)).unwrap();
     assert_eq!(hashes, same);
-    assert_eq!(hashes, super::super::hashes(config, files).unwrap());
+    assert_eq!(hashes, hashes_of(config, files).unwrap());
     (stored, params)
 }
 
@@ -82,13 +83,15 @@ fn what_is_wrong_is_found_when_it_is_opened_or_else_when_it_is_used() {
     let refused =
         |error: &WeightError| matches!(error, WeightError::NotFinite { tensor, .. } if tensor.contains("h_to_4h"));
     let by_reading = read(&config, &files, &EVERYTHING).unwrap_err();
-    let by_opening = open(&config, &files, &EVERYTHING, None).unwrap_err();
+    let by_opening =
+        StoredCheckpoint::open(&config, &files).and_then(|stored| stored.streamed(&EVERYTHING, None)).unwrap_err();
     assert!(refused(&by_opening), "{by_opening}");
     assert_eq!(by_opening.to_string(), by_reading.to_string());
     let elsewhere = TempDir::new();
-    let known =
-        super::super::hashes(&config, &written(&elsewhere, &config, &exact_params(&config), Form::Torch)).unwrap();
-    let (stored, told) = open(&config, &files, &EVERYTHING, Some(known.clone())).unwrap();
+    let known = hashes_of(&config, &written(&elsewhere, &config, &exact_params(&config), Form::Torch)).unwrap();
+    let (stored, told) = StoredCheckpoint::open(&config, &files)
+        .and_then(|stored| stored.streamed(&EVERYTHING, Some(known.clone())))
+        .unwrap();
     assert_eq!(told, known);
     assert!(stored.block(0).is_ok() && refused(&stored.block(1).unwrap_err()));
     let longer = std::fs::read(&files.paths()[0]).unwrap();
@@ -110,7 +113,7 @@ fn every_place_of_an_infinity_is_found_without_decoding() {
                 bad[which].bytes[index * size..][..size].copy_from_slice(&special.to_le_bytes()[..size]);
                 let dir = TempDir::new();
                 let files = WeightFiles::Safetensors(vec![dir.write("m.safetensors", safetensors_bytes(&bad))]);
-                let error = super::super::hashes(&config, &files).unwrap_err();
+                let error = hashes_of(&config, &files).unwrap_err();
                 assert!(
                     matches!(&error, WeightError::NotFinite { tensor: name, index: at, .. } if (name, *at) == (&tensor.name, index)),
                     "{error}"

@@ -25,7 +25,7 @@ fn contents(mut model: GptNeoX) -> Contents {
 /// Loads a checkpoint by both ways, as `dtype`: decoded on the host, for the CPU, and as it is stored, for some device.
 fn both(config: &NeoxConfig, files: &WeightFiles, unembed: bool, device: &Device, dtype: DType) -> [Contents; 2] {
     let wanted = Wanted { unembed, profile: Profile::AsPublished };
-    let (params, hashes) = super::read(config, files, &wanted).unwrap();
+    let (params, hashes) = read(config, files, &wanted).unwrap();
     let (raw, same) = read_raw(config, files, &wanted).unwrap();
     assert_eq!(hashes, same);
     let decoded = GptNeoX::from_params(config.clone(), params, &Device::flex(), dtype);

@@ -67,7 +67,7 @@ fn bytes_that_are_not_asked_for_are_not_read() {
             assert!(only.iter().all(|param| some.param(*param).unwrap() == params[param]), "{form:?} {only:?}");
             assert_eq!(open_some(&config, &files, &only, None).unwrap().1, hashes);
             // What was overwritten is not finite, so that any other tensor that is read is noticed.
-            assert!(matches!(super::super::hashes(&config, &hollow), Err(WeightError::NotFinite { .. })));
+            assert!(matches!(hashes_of(&config, &hollow), Err(WeightError::NotFinite { .. })));
         }
     }
 }
@@ -86,7 +86,7 @@ fn a_parameter_that_was_not_opened_is_not_given() {
 fn hashes_of_whole_groups_are_those_of_the_checkpoint_and_single_tensors_have_their_own() {
     let (dir, config) = (TempDir::new(), odd_config());
     let files = written(&dir, &config, &exact_params(&config), Form::Shards);
-    let whole = super::super::hashes(&config, &files).unwrap();
+    let whole = hashes_of(&config, &files).unwrap();
     let only: BTreeSet<Param> = [Param::Embed, layer(1, LayerParam::ValueBias)].into();
     let (_, hashes) = open_some(&config, &files, &only, None).unwrap();
     assert_eq!((hashes.content, hashes.embed_norm), (None, Some(whole.embed_norm)));
@@ -138,4 +138,21 @@ fn the_copy_in_a_tied_file_is_read_and_compared_where_the_embedding_is() {
         assert!(matches!(refused, Err(WeightError::TiedDiffers { .. })), "{refused:?}");
     }
     assert!(open_some(&config, &files, &[Param::FinalNormBias].into(), None).is_ok());
+}
+
+fn open_some(
+    config: &NeoxConfig,
+    files: &WeightFiles,
+    only: &BTreeSet<Param>,
+    known: Option<&PartHashes>,
+) -> Result<(SomeWeights, PartHashes), WeightError> {
+    StoredCheckpoint::open(config, files)?.some(only, known)
+}
+
+fn ranges(
+    config: &NeoxConfig,
+    files: &WeightFiles,
+    only: &BTreeSet<Param>,
+) -> Result<Vec<(usize, std::ops::Range<u64>)>, WeightError> {
+    StoredCheckpoint::open(config, files)?.ranges(only)
 }

@@ -6,14 +6,14 @@ use super::Raw;
 
 /// The parts of a file; `bytes` puts them together.
 #[derive(Clone)]
-pub struct TorchFile {
+pub(super) struct TorchFile {
     pub pickle: Vec<u8>,
     pub members: Vec<Member>,
 }
 
 /// One member, with the lies it can tell.
 #[derive(Clone)]
-pub struct Member {
+pub(super) struct Member {
     pub name: String,
     /// Name in front of the bytes, where it differs.
     pub local_name: Option<String>,
@@ -27,7 +27,7 @@ pub struct Member {
 }
 
 impl Member {
-    pub fn new(name: &str, data: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(name: &str, data: impl Into<Vec<u8>>) -> Self {
         let name = name.to_owned();
         Self { name, local_name: None, data: data.into(), method: 0, flags: 0, claimed: None, wide: false }
     }
@@ -35,7 +35,7 @@ impl Member {
 
 impl TorchFile {
     /// The file PyTorch would write for these tensors.
-    pub fn of(tensors: &[Raw]) -> Self {
+    pub(super) fn of(tensors: &[Raw]) -> Self {
         let mut pickle = Pickle::new().global("collections", "OrderedDict").ops(b")R(");
         let mut members = vec![Member::new("archive/byteorder", *b"little")];
         for (at, tensor) in tensors.iter().enumerate() {
@@ -46,18 +46,18 @@ impl TorchFile {
     }
 
     /// A file with this pickle and nothing else.
-    pub fn pickled(pickle: Pickle) -> Self {
+    pub(super) fn pickled(pickle: Pickle) -> Self {
         Self { pickle: pickle.0, members: Vec::new() }
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let pickle = Member::new("archive/data.pkl", self.pickle.clone());
         zip([&pickle].into_iter().chain(&self.members))
     }
 }
 
 /// A zip archive in the form PyTorch writes: with the 64-bit end record always present.
-pub fn zip<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<u8> {
+pub(super) fn zip<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<u8> {
     let (mut file, mut directory, mut n) = (Vec::new(), Vec::new(), 0u64);
     for member in members {
         let at = file.len() as u64;
@@ -112,37 +112,37 @@ fn end(file: &mut Vec<u8>, directory: &[u8], n: u64) {
 
 /// A pickle in the making.
 #[derive(Clone)]
-pub struct Pickle(pub Vec<u8>);
+pub(super) struct Pickle(pub Vec<u8>);
 
 impl Pickle {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(vec![0x80, 2])
     }
 
     /// Raw instructions.
-    pub fn ops(mut self, ops: &[u8]) -> Self {
+    pub(super) fn ops(mut self, ops: &[u8]) -> Self {
         self.0.extend(ops);
         self
     }
 
-    pub fn global(self, module: &str, name: &str) -> Self {
+    pub(super) fn global(self, module: &str, name: &str) -> Self {
         self.ops(format!("c{module}\n{name}\n").as_bytes())
     }
 
-    pub fn text(self, text: &str) -> Self {
+    pub(super) fn text(self, text: &str) -> Self {
         self.ops(b"X").ops(&(text.len() as u32).to_le_bytes()).ops(text.as_bytes())
     }
 
     /// An integer in the form that fits any: eight bytes behind a length.
-    pub fn int(self, number: i64) -> Self {
+    pub(super) fn int(self, number: i64) -> Self {
         self.ops(&[0x8a, 8]).ops(&number.to_le_bytes())
     }
 
-    pub fn ints(self, numbers: &[i64]) -> Self {
+    pub(super) fn ints(self, numbers: &[i64]) -> Self {
         numbers.iter().fold(self.ops(b"("), |pickle, &number| pickle.int(number)).ops(b"t")
     }
 
-    pub fn storage(self, dtype: Dtype, key: &str, n_values: i64) -> Self {
+    pub(super) fn storage(self, dtype: Dtype, key: &str, n_values: i64) -> Self {
         let kind = match dtype {
             Dtype::F16 => "HalfStorage",
             Dtype::BF16 => "BFloat16Storage",
@@ -154,14 +154,14 @@ impl Pickle {
     }
 
     /// A dense tensor that fills its storage.
-    pub fn tensor(self, dtype: Dtype, key: &str, shape: &[usize]) -> Self {
+    pub(super) fn tensor(self, dtype: Dtype, key: &str, shape: &[usize]) -> Self {
         let extents: Vec<i64> = shape.iter().map(|&extent| extent as i64).collect();
         let strides: Vec<i64> = (0..extents.len()).map(|axis| extents[axis + 1..].iter().product()).collect();
         self.view(dtype, key, extents.iter().product(), 0, &extents, &strides)
     }
 
     /// A tensor in full detail.
-    pub fn view(self, dtype: Dtype, key: &str, n: i64, first: i64, shape: &[i64], strides: &[i64]) -> Self {
+    pub(super) fn view(self, dtype: Dtype, key: &str, n: i64, first: i64, shape: &[i64], strides: &[i64]) -> Self {
         let pickle = self.global("torch._utils", "_rebuild_tensor_v2").ops(b"(").storage(dtype, key, n);
         let pickle = pickle.int(first).ints(shape).ints(strides).ops(&[0x89]);
         pickle.global("collections", "OrderedDict").ops(b")RtR")

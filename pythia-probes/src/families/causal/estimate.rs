@@ -87,7 +87,7 @@ fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: boo
     let attended = match point.site() {
         Site::Embed => false,
         Site::MlpIn | Site::MlpPre | Site::MlpPost | Site::MlpOut => !parallel,
-        site => site >= Site::AttnScores,
+        site => site.firing_order() >= Site::AttnScores.firing_order(),
     };
     match point.layer() {
         None | Some(0) if !attended => differs[position],

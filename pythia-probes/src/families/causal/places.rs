@@ -182,7 +182,7 @@ pub fn sets(
 pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>) -> Result<Vec<Site>, ProbeError> {
     let sites = points.iter().map(|point| point.site());
     let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
-    sites.sort_unstable();
+    sites.sort_unstable_by_key(|site| site.firing_order());
     sites.dedup();
     if let (true, Some(name)) = (sites.is_empty(), sets.keys().next()) {
         let allowed = "sets are of heads, and none of the hooks has any; name z among them".to_owned();

@@ -87,7 +87,7 @@ fn no_such(word: &str, model_shape: &ModelShape) -> ProbeError {
 mod tests {
     use super::*;
 
-    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 3, parallel: true };
+    const MODEL: ModelShape = ModelShape { n_layers: 2, n_heads: 3, d_model: 8, d_head: 4, d_mlp: 32, parallel: true };
 
     fn read(words: &[&str]) -> Result<Vec<Part>, ProbeError> {
         parts(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>(), &MODEL)

@@ -252,7 +252,8 @@ fn without_edge(field: &'static str, word: &str, model_shape: &ModelShape) -> Pr
 mod tests {
     use super::*;
 
-    const PARALLEL: ModelShape = ModelShape { n_layers: 3, n_heads: 2, parallel: true };
+    const PARALLEL: ModelShape =
+        ModelShape { n_layers: 3, n_heads: 2, d_model: 8, d_head: 4, d_mlp: 32, parallel: true };
     const SEQUENTIAL: ModelShape = ModelShape { parallel: false, ..PARALLEL };
 
     fn graph(senders: &[&str], receivers: &[&str], model_shape: &ModelShape) -> Result<Graph, ProbeError> {

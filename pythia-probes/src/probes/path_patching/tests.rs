@@ -142,7 +142,8 @@ impl<'a> Plain<'a> {
 
 /// Every edge of the model, by name.
 fn edges(parallel: bool, length: usize, positions: bool) -> Vec<Edge> {
-    let model_shape = pythia_hooks::ModelShape { n_layers: LAYERS, n_heads: HEADS, parallel };
+    let model_shape =
+        pythia_hooks::ModelShape { n_layers: LAYERS, n_heads: HEADS, d_model: 8, d_head: 4, d_mlp: 32, parallel };
     let graph = everything().graph(&model_shape).expect("edges");
     let mut edges = Vec::new();
     for (&input, heads) in &graph.inputs {

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// What can be wrong with a pickle.
 #[derive(Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PickleError {
     /// The pickle names something that a dictionary of tensors has no need of. It was not run.
     #[error(

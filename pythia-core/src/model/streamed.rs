@@ -21,6 +21,7 @@ use super::{
     weights::{Streamed, Unembed, Weights},
 };
 use crate::{
+    device::host_ints,
     params::{F32Buffer, HostParams, HostTensor, Param},
     weights::{StoredWeights, WeightError},
 };
@@ -36,7 +37,7 @@ pub enum ReadAhead {
 
 /// A model's weights in their files.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) struct StreamedWeights {
     decoder: Arc<Decoder>,
     ahead: ReadAhead,
     slots: Mutex<Slots>,
@@ -83,7 +84,7 @@ impl GptNeoX {
         let ln_final = norm.norm(Param::FinalNormWeight, Param::FinalNormBias, config.layer_norm_eps);
         let rotary = RotaryTable::new(&config, device, dtype);
         let decoder = Arc::new(Decoder { weights, device: device.clone(), dtype, fault: Mutex::default() });
-        let stream = Arc::new(Stream { decoder, ahead, slots: Mutex::default() });
+        let stream = Arc::new(StreamedWeights { decoder, ahead, slots: Mutex::default() });
         let weights = Weights::Streamed(Streamed { stream, exchanged: Default::default() });
         Ok(GptNeoX { config, weights, ln_final, rotary })
     }
@@ -97,7 +98,7 @@ impl GptNeoX {
     }
 }
 
-impl Stream {
+impl StreamedWeights {
     pub(super) fn has_unembed(&self) -> bool {
         self.decoder.weights.has_unembed()
     }
@@ -186,8 +187,8 @@ impl Stream {
     /// The embeddings of tokens, `[token, d_model]`.
     pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
         // Reading back fails only if the device is lost, and nothing sensible can go on then.
-        let ids = tokens.try_into_data().expect("the device answers");
-        let ids: Vec<u32> = ids.iter::<i64>().map(|id| u32::try_from(id).expect("a token id")).collect();
+        let ids = host_ints(tokens).expect("the device answers");
+        let ids: Vec<u32> = ids.into_iter().map(|id| u32::try_from(id).expect("a token id")).collect();
         let decoder = &self.decoder;
         let zeros = || zeros(vec![ids.len(), decoder.weights.config().d_model]);
         let rows = decoder.weights.embed_rows(&ids).unwrap_or_else(|error| decoder.failed(error, zeros));
@@ -195,7 +196,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for StreamedWeights {
     fn drop(&mut self) {
         // The block that nobody is going to use takes up memory until its thread has ended.
         let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);

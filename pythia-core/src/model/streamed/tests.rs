@@ -8,7 +8,7 @@ use super::*;
 use crate::config::NeoxConfig;
 use crate::testing::{TempDir, exact_params, odd_config};
 use crate::weights::tests::{Form, written};
-use crate::weights::{Profile, Wanted, WeightFiles, open, read};
+use crate::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
 
 /// Small weights, so that activations stay in the range in which rounding shows.
 fn small_params(config: &NeoxConfig) -> HostParams {
@@ -18,12 +18,16 @@ fn small_params(config: &NeoxConfig) -> HostParams {
 }
 
 fn resident(config: &NeoxConfig, files: &WeightFiles, profile: Profile, dtype: DType) -> GptNeoX {
-    let (params, _) = read(config, files, &Wanted { unembed: true, profile }).unwrap();
+    let (params, _) = StoredCheckpoint::open(config, files)
+        .and_then(|stored| stored.params(&Wanted { unembed: true, profile }))
+        .unwrap();
     GptNeoX::from_params(config.clone(), params, &Device::flex(), dtype)
 }
 
 fn streamed(config: &NeoxConfig, files: &WeightFiles, profile: Profile, dtype: DType, ahead: ReadAhead) -> GptNeoX {
-    let (stored, _) = open(config, files, &Wanted { unembed: true, profile }, None).unwrap();
+    let (stored, _) = StoredCheckpoint::open(config, files)
+        .and_then(|stored| stored.streamed(&Wanted { unembed: true, profile }, None))
+        .unwrap();
     GptNeoX::streamed(stored, &Device::flex(), dtype, ahead).unwrap()
 }
 
@@ -175,7 +179,9 @@ fn a_block_is_decoded_once_for_uses_in_a_row() {
 fn a_model_without_its_unembedding_runs_to_the_last_stream() {
     let (dir, config) = (TempDir::new(), odd_config());
     let files = written(&dir, &config, &small_params(&config), Form::Torch);
-    let (stored, _) = open(&config, &files, &Wanted { unembed: false, profile: Profile::AsPublished }, None).unwrap();
+    let (stored, _) = StoredCheckpoint::open(&config, &files)
+        .and_then(|stored| stored.streamed(&Wanted { unembed: false, profile: Profile::AsPublished }, None))
+        .unwrap();
     let model = GptNeoX::streamed(stored, &Device::flex(), DType::F32, ReadAhead::OneBlock).unwrap();
     assert!(!model.can_unembed());
     let end = model.advance(model.embed(model.tokens(&[vec![1, 2]]), &mut ()), 2, &mut ());

@@ -7,7 +7,7 @@ use crate::vectors::widest;
 
 /// A type that weights are stored in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TensorKind {
     F16,
     Bf16,
     F32,
@@ -22,7 +22,7 @@ const ROWS: usize = 64;
 /// The place of the first value that is infinite or not a number, and the value.
 pub(super) type NotFinite = (usize, f32);
 
-impl Kind {
+impl TensorKind {
     /// The kind of a stored type; `None` for those that weights do not come in.
     pub(super) fn of(dtype: Dtype) -> Option<Self> {
         match dtype {
@@ -84,19 +84,19 @@ fn widen_f16(half: u16) -> f32 {
 }
 
 /// Whether all values are finite, found out without decoding them.
-pub(super) fn is_finite(kind: Kind, bytes: &[u8]) -> bool {
+pub(super) fn is_finite(kind: TensorKind, bytes: &[u8]) -> bool {
     widest(
         #[inline(always)]
         || match kind {
-            Kind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
-            Kind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
-            Kind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
+            TensorKind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
+            TensorKind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
+            TensorKind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
         },
     )
 }
 
 /// Copies values as they are; says whether all of them are finite. Both are of the same length.
-pub(super) fn copy(kind: Kind, from: &[u8], to: &mut [u8]) -> bool {
+pub(super) fn copy(kind: TensorKind, from: &[u8], to: &mut [u8]) -> bool {
     let runs = to.par_chunks_mut(RUN).zip(from.par_chunks(RUN));
     let one = |(to, from): (&mut [u8], &[u8])| {
         to.copy_from_slice(from);
@@ -112,7 +112,7 @@ fn all_finite<const SIZE: usize>(bytes: &[u8], finite: impl Fn([u8; SIZE]) -> bo
 }
 
 /// Adds the squares of the values of whole rows, in the very order in which decoding adds them.
-pub(super) fn add_squares(kind: Kind, bytes: &[u8], width: usize, squares: &mut f64) {
+pub(super) fn add_squares(kind: TensorKind, bytes: &[u8], width: usize, squares: &mut f64) {
     let of_row = |values: &mut Vec<f32>, row: &[u8]| {
         widest(
             #[inline(always)]
@@ -140,7 +140,7 @@ pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
 }
 
 /// Looks again, slowly, for what a fast pass has noticed.
-pub(super) fn first_special(kind: Kind, bytes: &[u8]) -> NotFinite {
+pub(super) fn first_special(kind: TensorKind, bytes: &[u8]) -> NotFinite {
     let mut value = [0.0];
     let values = bytes.chunks_exact(kind.size()).map(|bytes| {
         kind.widen(bytes, &mut value);
@@ -168,7 +168,7 @@ mod tests {
         let bytes: Vec<u8> = halves.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         for n in 0..halves.len() {
             let mut values = vec![0.0; n];
-            assert!(widest(|| Kind::F16.widen(&bytes[..2 * n], &mut values)));
+            assert!(widest(|| TensorKind::F16.widen(&bytes[..2 * n], &mut values)));
             assert!(values.iter().zip(&halves).all(|(&value, &bits)| value == widen_f16(bits)));
         }
     }

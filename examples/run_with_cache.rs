@@ -1,0 +1,34 @@
+//! Runs a model on a prompt, keeps some activations, and prints where its last layer's heads look:
+//!
+//!     cargo run --release --example run_with_cache -- models/pythia-70m
+//!
+//! The argument is a folder with `config.json` and weights, or the name of a model of the suite that is in the hub's cache.
+
+use std::error::Error;
+
+use burn::tensor::Device;
+use pythia_core::model::GptNeoX;
+use pythia_hooks::{ActivationCache, Axis, Region};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let model = std::env::args().nth(1).ok_or("name a model, such as pythia-70m or ./folder")?;
+    let model = GptNeoX::load(model, &Device::flex())?;
+    let shape = model.model_shape();
+
+    // Half a sequence, and the same once more: what induction heads are for. Any ids below the vocabulary's size do.
+    let half: Vec<u32> =
+        [7, 23, 11, 42, 5, 30].into_iter().filter(|&id| (id as usize) < model.config().vocab_size).collect();
+    let tokens = model.tokens(&[[half.clone(), half.clone()].concat()]);
+
+    // Of every pattern `[batch, head, query, key]` the last query's row alone.
+    let mut cache = ActivationCache::named("pattern", &shape)?.keeping(Region::all().along(Axis::Query, -1));
+    let logits = model.forward(tokens, &mut cache);
+    println!("logits {:?}", logits.dims());
+
+    for layer in 0..shape.n_layers {
+        let pattern = cache.get_named::<4>(&format!("pattern.{layer}"), &shape)?;
+        let top = pattern.argmax(3).try_into_vec_as::<i64>()?;
+        println!("layer {layer}: the heads' last queries look most at positions {top:?}");
+    }
+    Ok(())
+}

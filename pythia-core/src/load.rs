@@ -1,0 +1,167 @@
+//! A model in one call: from a folder or a name of the suite to a [`GptNeoX`] on a device.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, Device};
+use thiserror::Error;
+
+use crate::config::{ConfigError, NeoxConfig};
+use crate::model::GptNeoX;
+use crate::store::{self, CheckpointFiles, StoreError};
+use crate::suite::Step;
+use crate::tokenizer::{Tokenizer, TokenizerError};
+use crate::weights::{Profile, StoredCheckpoint, Wanted, WeightError};
+
+/// Why a model could not be loaded.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// There is no such model, or not all of its files.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// `config.json` cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// `config.json` is not that of a GPT-NeoX model.
+    #[error("{}: {source}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The weights are not those that `config.json` promises.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// The model comes without a `tokenizer.json`.
+    #[error("{model} has no tokenizer.json; give it token ids")]
+    NoTokenizer {
+        /// The model.
+        model: String,
+    },
+    /// `tokenizer.json` cannot be used.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+impl GptNeoX {
+    /// Loads a model as it was published, in float32, with its unembedding. `model` is a folder with `config.json` and weights
+    /// (`model.safetensors` or `pytorch_model.bin`, whole or in shards), or the name of a model of the suite, such as `pythia-70m`,
+    /// which is looked for in the public hub's cache on this machine. Nothing is downloaded.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use pythia_core::model::GptNeoX;
+    /// use pythia_hooks::ActivationCache;
+    ///
+    /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+    /// let model = GptNeoX::load(folder, &Device::flex())?;
+    /// let mut cache = ActivationCache::named("z", &model.model_shape())?;
+    /// // `[batch, pos, vocab]`.
+    /// let logits = model.forward(model.tokens(&[vec![5, 8, 13, 21]]), &mut cache);
+    /// assert_eq!(logits.dims(), [1, 4, 61]);
+    /// // `[batch, pos, head, d_head]`.
+    /// let z = cache.get_named::<4>("z.-1", &model.model_shape())?;
+    /// assert_eq!(z.dims(), [1, 4, 3, 8]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`]. A folder that holds steps alone, and a model of the suite without a main branch, need a step:
+    /// [`load_step`](Self::load_step).
+    pub fn load(model: impl AsRef<Path>, device: &Device) -> Result<Self, LoadError> {
+        load(model.as_ref(), None, device)
+    }
+
+    /// Loads a checkpoint of a model: `DIR/step512/…`, or the branch `step512` of a model of the suite. The rest is as for
+    /// [`load`](Self::load).
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use pythia_core::model::GptNeoX;
+    /// use pythia_core::suite::Step;
+    ///
+    /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+    /// let error = GptNeoX::load_step(folder, Step::from_label(512), &Device::flex()).unwrap_err();
+    /// assert!(error.to_string().contains("has no step512"));
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn load_step(model: impl AsRef<Path>, step: Step, device: &Device) -> Result<Self, LoadError> {
+        load(model.as_ref(), Some(step), device)
+    }
+}
+
+impl Tokenizer {
+    /// Loads the tokenizer of a model, which [`GptNeoX::load`] finds by the same `model`.
+    ///
+    /// # Errors
+    /// [`LoadError`], among them [`LoadError::NoTokenizer`].
+    pub fn load(model: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let store = store::find(model.as_ref())?;
+        // All steps share one tokenizer, and a folder of steps has no model outside of them.
+        let any = store.steps()?.first().copied();
+        let described =
+            store.describe(None).or_else(|error| any.map_or(Err(error), |step| store.describe(Some(step))))?;
+        let path = described.tokenizer.ok_or_else(|| LoadError::NoTokenizer { model: store.model().to_owned() })?;
+        Ok(Self::from_file(&path)?)
+    }
+}
+
+fn load(model: &Path, step: Option<Step>, device: &Device) -> Result<GptNeoX, LoadError> {
+    let CheckpointFiles { config, weights, .. } = store::find(model)?.locate(step)?;
+    let config = read_config(&config)?;
+    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+    let (params, _) = StoredCheckpoint::open(&config, &weights)?.params(&wanted)?;
+    Ok(GptNeoX::from_params(config, params, device, DType::F32))
+}
+
+/// Reads a `config.json`.
+///
+/// # Errors
+/// [`LoadError::Io`], [`LoadError::Config`].
+pub fn read_config(path: &Path) -> Result<NeoxConfig, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    NeoxConfig::from_json(&text).map_err(|source| LoadError::Config { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TempDir, exact_params, odd_config};
+    use crate::weights::to_safetensors;
+
+    #[test]
+    fn a_folder_of_steps_is_loaded_step_by_step() {
+        let dir = TempDir::new();
+        let config = odd_config();
+        let params = exact_params(&config);
+        for step in ["step0", "step512"] {
+            dir.write(&format!("{step}/config.json"), config.to_json());
+            dir.write(&format!("{step}/model.safetensors"), to_safetensors(&config, &params));
+        }
+        let model = GptNeoX::load_step(dir.path(), Step::from_label(512), &Device::flex()).unwrap();
+        assert_eq!((model.config(), model.to_params()), (&config, params));
+        let outside = GptNeoX::load(dir.path(), &Device::flex()).unwrap_err();
+        assert!(matches!(outside, LoadError::Store(StoreError::NoSuchStep { step: None, .. })), "{outside}");
+        assert!(matches!(Tokenizer::load(dir.path()), Err(LoadError::NoTokenizer { .. })));
+        dir.write("step0/config.json", "{}");
+        let broken = GptNeoX::load_step(dir.path(), Step::from_label(0), &Device::flex()).unwrap_err();
+        assert!(matches!(broken, LoadError::Config { .. }) && broken.to_string().contains("step0"), "{broken}");
+    }
+
+    #[test]
+    fn what_is_neither_a_folder_nor_a_model_says_what_is_near() {
+        let error = GptNeoX::load("pythia-70n", &Device::flex()).unwrap_err().to_string();
+        assert!(error.contains("pythia-70m"), "{error}");
+        let error = GptNeoX::load("./no/such/folder", &Device::flex()).unwrap_err();
+        assert!(matches!(error, LoadError::Store(StoreError::NoFolder { .. })), "{error}");
+    }
+}

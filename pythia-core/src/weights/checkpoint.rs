@@ -1,0 +1,163 @@
+//! The handle of a checkpoint, and what can be read of it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::directory::Directory;
+use super::hashes::Collector;
+use super::plan::{self, Job};
+use super::{
+    Hashes, PartHashes, Profile, RawParams, SomeWeights, StoredWeights, Wanted, WeightError, WeightFiles, fold, job,
+    raw, some,
+};
+use crate::config::NeoxConfig;
+use crate::params::{F32Buffer, HostParams, Param};
+
+/// An opened checkpoint: its headers are read, its weights are not. The files stay open, so it does not matter if their names
+/// come to mean other files.
+///
+/// ```
+/// use std::path::Path;
+/// use pythia_core::config::NeoxConfig;
+/// use pythia_core::params::Param;
+/// use pythia_core::store::{Checkpoints, FolderStore};
+/// use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
+///
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+/// let files = FolderStore::open(Path::new(folder))?.locate(None)?;
+/// let config = NeoxConfig::from_json(&std::fs::read_to_string(&files.config)?)?;
+/// let checkpoint = StoredCheckpoint::open(&config, &files.weights)?;
+///
+/// let (params, hashes) = checkpoint.params(&Wanted { unembed: true, profile: Profile::AsPublished })?;
+/// // `[vocab, d_model]`.
+/// assert_eq!(params[&Param::Embed].shape, [61, 24]);
+/// assert_eq!(hashes, checkpoint.hashes()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct StoredCheckpoint {
+    config: NeoxConfig,
+    directory: Directory,
+}
+
+/// Everything that a checkpoint holds, as published.
+const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+
+impl StoredCheckpoint {
+    /// Opens the files and reads their headers. Whether they are those of the configuration is checked by whatever reads them.
+    ///
+    /// # Errors
+    /// [`WeightError`] names the file that cannot be read or is no container of weights.
+    pub fn open(config: &NeoxConfig, files: &WeightFiles) -> Result<Self, WeightError> {
+        Ok(Self { config: config.clone(), directory: Directory::open(files)? })
+    }
+
+    /// Decodes the parameters.
+    ///
+    /// # Errors
+    /// [`WeightError`] names the tensor, with what was expected and what was found: a name, a type, a shape, or a value that is
+    /// not finite.
+    pub fn params(&self, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
+        let Self { config, directory } = self;
+        let (mut params, mut hashes) = (HostParams::new(), Collector::default());
+        for (name, group, done) in job::in_parallel(self.jobs(wanted)?, |job| job::read(job, config, directory)) {
+            let (decoded, fingerprint) = done?;
+            hashes.add(name, group, &fingerprint);
+            params.extend(decoded);
+        }
+        if wanted.profile == Profile::Tl2 {
+            fold::fold(config, &mut params);
+        }
+        Ok((params, hashes.finish()))
+    }
+
+    /// Copies the weights as their files hold them, for a device that decodes them by itself.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params), and [`WeightError::NotAsStored`] where the weights are to be prepared: that is done
+    /// while they are decoded.
+    pub fn raw(&self, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
+        if wanted.profile != Profile::AsPublished {
+            return Err(WeightError::NotAsStored { profile: wanted.profile });
+        }
+        raw::copy_all(self.jobs(wanted)?, &self.config, &self.directory)
+    }
+
+    /// Leaves the weights in their files, to be decoded part by part. `known`: what this checkpoint's hashes are known to be; the
+    /// weights are then not read here, neither for fingerprints nor in search of values that are not finite, which surface when
+    /// they are decoded.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params).
+    pub fn streamed(self, wanted: &Wanted, known: Option<Hashes>) -> Result<(StoredWeights, Hashes), WeightError> {
+        self.jobs(wanted)?;
+        // From here on no large buffer is asked for at once, so those that are kept for use again would only take up memory.
+        F32Buffer::release();
+        let hashes = known.map_or_else(|| self.hashes_of(wanted), Ok)?;
+        Ok((StoredWeights::new(self.config, self.directory, *wanted), hashes))
+    }
+
+    /// Some parameters, as published, to be decoded one by one. Names, types and shapes of all tensors are checked, but only those
+    /// that make up `only` are read and hashed: where the files have nothing else to offer than these (see
+    /// [`ranges`](Self::ranges)), they do as well as whole ones. `known`: hashes of this very checkpoint, at least of these
+    /// tensors; they are then not read here.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params), as far as they show.
+    pub fn some(
+        self,
+        only: &BTreeSet<Param>,
+        known: Option<&PartHashes>,
+    ) -> Result<(SomeWeights, PartHashes), WeightError> {
+        let jobs = some::needed(&self.config, &self.directory, |param| only.contains(&param))?;
+        if some::copy_of_embedding(&self.config, &self.directory, &jobs).is_some() {
+            plan::check_tied(&self.config, &self.directory)?;
+        }
+        let hashes = match known {
+            Some(known) => known.of(&self.config, only),
+            None => fingerprints(&self.config, jobs, &self.directory)?.finish_part(&self.config),
+        };
+        Ok((SomeWeights::new(self.config, self.directory, only.clone()), hashes))
+    }
+
+    /// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers of
+    /// safetensors files are looked at, so a file may have a header, its full length, and nothing else yet.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params), as far as they show in a header.
+    pub fn ranges(&self, only: &BTreeSet<Param>) -> Result<Vec<(usize, Range<u64>)>, WeightError> {
+        some::ranges(&self.config, &self.directory, only)
+    }
+
+    /// Checks the whole checkpoint as [`params`](Self::params) does and takes its fingerprints, in one pass over the files that
+    /// keeps nothing of them.
+    ///
+    /// # Errors
+    /// Those of [`params`](Self::params).
+    pub fn hashes(&self) -> Result<Hashes, WeightError> {
+        self.hashes_of(&ALL)
+    }
+
+    fn hashes_of(&self, wanted: &Wanted) -> Result<Hashes, WeightError> {
+        Ok(fingerprints(&self.config, self.jobs(wanted)?, &self.directory)?.finish())
+    }
+
+    /// What has to be done with each tensor, once the headers are found to be those of the configuration.
+    fn jobs(&self, wanted: &Wanted) -> Result<Vec<Job<'_>>, WeightError> {
+        plan::check_tied(&self.config, &self.directory)?;
+        plan::jobs(&self.config, &self.directory, wanted)
+    }
+}
+
+/// The fingerprints of some stored tensors.
+pub(super) fn fingerprints(
+    config: &NeoxConfig,
+    jobs: Vec<Job>,
+    directory: &Directory,
+) -> Result<Collector, WeightError> {
+    let mut hashes = Collector::default();
+    for (name, group, fingerprint) in job::in_parallel(jobs, |job| job::fingerprint(job, config, directory)) {
+        hashes.add(name, group, &fingerprint?);
+    }
+    Ok(hashes)
+}
