@@ -206,7 +206,11 @@ pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError>
 }
 
 /// All weights, where they are to be.
-fn load_all(job: &Job<'_>, config: &NeoxConfig, stored: StoredCheckpoint) -> Result<(LoadedWeights, Hashes), LoadError> {
+fn load_all(
+    job: &Job<'_>,
+    config: &NeoxConfig,
+    stored: StoredCheckpoint,
+) -> Result<(LoadedWeights, Hashes), LoadError> {
     if let Some(ahead) = job.residency.streamed() {
         let (stored, hashes) = stored.streamed(&job.wanted, None)?;
         return Ok((LoadedWeights::Streamed(stored, ahead), hashes));
