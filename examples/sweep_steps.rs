@@ -1,5 +1,5 @@
-//! Loads every step of a folder of checkpoints and follows one number through training: how sure each model is of a token that it
-//! has seen before.
+//! Loads every step of a folder of checkpoints and follows one number through training: how sure each model is of a token
+//! that it has seen before.
 //!
 //!     cargo run --release --example sweep_steps -- out/demo/models/nano
 //!

@@ -158,7 +158,7 @@ impl Checkpoint {
 #[non_exhaustive]
 pub enum SuiteError {
     /// No model has this name.
-    #[error("no model of the suite is called {found:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]
+    #[error("no model of the suite is called {found:?}{}", names(nearest))]
     UnknownModel {
         /// What was asked for.
         found: String,
@@ -181,6 +181,10 @@ pub enum SuiteError {
         /// What was found.
         found: String,
     },
+}
+
+fn names(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
 
 fn list(steps: &[Step]) -> String {
