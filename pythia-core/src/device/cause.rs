@@ -15,7 +15,8 @@ mod tests {
     fn the_last_cause_is_told_without_backtraces() {
         let chain = "An error happened during execution\nCaused by:\n  Several failures at once\nCaused by:\n  \
                      An IO error happened\n\
-                     Caused by:\n  can't allocate buffer of size: 9\nNo backtrace available\nAsked at:\nNo backtrace available";
+                     Caused by:\n  can't allocate buffer of size: 9\nNo backtrace available\n\
+                     Asked at:\nNo backtrace available";
         assert_eq!(cause(chain), "can't allocate buffer of size: 9");
         assert_eq!(cause("one line"), "one line");
         assert_eq!(cause("  \n"), "it does not say why");

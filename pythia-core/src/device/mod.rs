@@ -66,8 +66,8 @@ pub enum DeviceError {
     },
     /// Its products are not what they should be.
     #[error(
-        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and logits are \
-         such products in every dtype; use wgpu on the same card"
+        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and \
+         logits are such products in every dtype; use wgpu on the same card"
     )]
     Inexact {
         /// The device.
