@@ -110,6 +110,17 @@ impl FromStr for ModelId {
 }
 
 /// A model and a step that the model was published at.
+///
+/// ```
+/// use pythia_core::suite::{Checkpoint, ModelId, Step};
+///
+/// let model: ModelId = "pythia-70m".parse()?;
+/// let last = Checkpoint::new(model, Step::from_label(143_000))?;
+/// assert_eq!(last.tokens_seen(), 299_892_736_000);
+/// let error = Checkpoint::new(model, Step::from_label(1500)).unwrap_err();
+/// assert_eq!(error.to_string(), "pythia-70m has no step1500; nearest: step1000, step2000");
+/// # Ok::<(), pythia_core::suite::SuiteError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checkpoint {
     model: ModelId,
