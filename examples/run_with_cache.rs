@@ -2,7 +2,7 @@
 //!
 //!     cargo run --release --example run_with_cache -- models/pythia-70m
 //!
-//! The argument is a folder with `config.json` and weights, or the name of a model of the suite that is in the hub's cache.
+//! The argument is a folder with `config.json` and weights, or the name of a model of the suite in the hub's cache.
 
 use std::error::Error;
 

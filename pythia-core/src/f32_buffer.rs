@@ -1,12 +1,14 @@
 //! The numbers of a parameter.
 //!
-//! Weights are by far the largest things in memory, and there are few of them. Each large one has pages of its own from the system:
-//! they are gone the moment it is dropped, where an allocator would keep them for a while in case something of that size came again.
-//! So what the process holds can be planned. The pages become a tensor's memory as they are, without a copy.
+//! Weights are by far the largest things in memory, and there are few of them. Each large one has pages of its own from
+//! the system: they are gone the moment it is dropped, where an allocator would keep them for a while in case something
+//! of that size came again. So what the process holds can be planned. The pages become a tensor's memory as they are,
+//! without a copy.
 //!
-//! One exception: clearing fresh pages is a third of the time that it takes to load a checkpoint, and the next checkpoint, or the next
-//! block, has weights of the very same sizes. Dropped pages are spared for a request of their size; the first request of another size
-//! gives all of them back. So what is spared never comes on top of what was held before.
+//! One exception: clearing fresh pages is a third of the time that it takes to load a checkpoint, and the next
+//! checkpoint, or the next block, has weights of the very same sizes. Dropped pages are spared for a request of their
+//! size; the first request of another size gives all of them back. So what is spared never comes on top of what was
+//! held before.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

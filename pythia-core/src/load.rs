@@ -51,9 +51,9 @@ pub enum LoadError {
 }
 
 impl GptNeoX {
-    /// Loads a model as it was published, in float32, with its unembedding. `model` is a folder with `config.json` and weights
-    /// (`model.safetensors` or `pytorch_model.bin`, whole or in shards), or the name of a model of the suite, such as `pythia-70m`,
-    /// which is looked for in the public hub's cache on this machine. Nothing is downloaded.
+    /// Loads a model as it was published, in float32, with its unembedding. `model` is a folder with `config.json` and
+    /// weights (`model.safetensors` or `pytorch_model.bin`, whole or in shards), or the name of a model of the suite,
+    /// such as `pythia-70m`, which is looked for in the public hub's cache on this machine. Nothing is downloaded.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -79,8 +79,8 @@ impl GptNeoX {
         load(model.as_ref(), None, device)
     }
 
-    /// Loads a checkpoint of a model: `DIR/step512/…`, or the branch `step512` of a model of the suite. The rest is as for
-    /// [`load`](Self::load).
+    /// Loads a checkpoint of a model: `DIR/step512/…`, or the branch `step512` of a model of the suite. The rest is as
+    /// for [`load`](Self::load).
     ///
     /// ```
     /// use burn::tensor::Device;

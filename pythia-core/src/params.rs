@@ -11,6 +11,12 @@ use crate::config::NeoxConfig;
 pub use crate::f32_buffer::F32Buffer;
 
 /// One parameter of the model, in the layout the model computes with.
+///
+/// ```
+/// use pythia_core::params::{LayerParam, Param};
+///
+/// assert_eq!(Param::Layer(3, LayerParam::QueryWeight).to_string(), "blocks.3.attn.W_Q");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Param {
     /// Embedding, `[V, d]`.

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::config::{NeoxConfig, Rotary, Variant};
 use crate::params::{HostParams, HostTensor, Param};
 
-/// The folder of goldens: `PYTHIA_SHARED`, or `shared` beside the repository. Tests that need it are ignored by default.
+/// The folder of goldens: `PYTHIA_SHARED`, or `shared` beside the repository. Tests that need it are ignored by
+/// default.
 pub(crate) fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let dir = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);

@@ -5,6 +5,15 @@ use std::any::Any;
 use burn::tensor::Tensor;
 
 /// An activation of three axes (streams, neurons) or four (heads, patterns).
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use pythia_hooks::Activation;
+///
+/// let pattern = Activation::from_tensor(Tensor::<4>::zeros([1, 2, 3, 3], &Device::flex()));
+/// assert_eq!((pattern.rank(), pattern.dims()), (4, vec![1, 2, 3, 3]));
+/// assert!(pattern.into_tensor::<3>().is_none());
+/// ```
 #[derive(Clone, Debug)]
 pub enum Activation {
     /// Three axes.

@@ -66,8 +66,8 @@ impl ActivationCache {
         activation.clone().into_tensor().ok_or(HookError::WrongRank { point, asked: D, found })
     }
 
-    /// The activation at the point with this name, with `D` axes: `blocks.3.attn.hook_z`, `z3`, `resid_post.-1`. Layer −1 is
-    /// the model's last, whatever was captured.
+    /// The activation at the point with this name, with `D` axes: `blocks.3.attn.hook_z`, `z3`, `resid_post.-1`. Layer
+    /// −1 is the model's last, whatever was captured.
     ///
     /// # Errors
     /// As [`ActivationCache::get`] and [`select`](crate::select), and [`HookError::SeveralPoints`].

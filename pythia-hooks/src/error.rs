@@ -114,8 +114,8 @@ pub enum HookError {
     },
     /// Two edits of one layer that cannot both take effect.
     #[error(
-        "layer {layer}: an edit of {site} has no effect beside an edit of the split inputs (hook_attn_in, hook_q_input, \
-         hook_k_input, hook_v_input), which each have a layer norm of their own; leave one of the two out"
+        "layer {layer}: an edit of {site} has no effect beside an edit of the split inputs (hook_attn_in, \
+         hook_q_input, hook_k_input, hook_v_input), which each have a layer norm of their own; leave one of the two out"
     )]
     SplitInputConflict {
         /// The layer.

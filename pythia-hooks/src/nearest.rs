@@ -5,8 +5,8 @@ const COMPARED: usize = 128;
 
 /// The candidates that `word` most likely meant, best first, at most three.
 ///
-/// Distance is Levenshtein's, ignoring case. A candidate further off than about a third of its length is left out, so that
-/// nonsense gets no suggestion at all.
+/// Distance is Levenshtein's, ignoring case. A candidate further off than about a third of its length is left out, so
+/// that nonsense gets no suggestion at all.
 ///
 /// ```
 /// let names = ["pythia-70m", "pythia-160m", "pythia-12b"];

@@ -42,8 +42,8 @@ impl HookPoint {
         self.layer
     }
 
-    /// What points are sorted by to stand in the order in which a run passes them: the embedding, then each block's sites,
-    /// then the final layer norm. Compared as a whole; the parts mean nothing by themselves.
+    /// What points are sorted by to stand in the order in which a run passes them: the embedding, then each block's
+    /// sites, then the final layer norm. Compared as a whole; the parts mean nothing by themselves.
     pub const fn firing_order(self) -> (usize, usize) {
         let stage = match (self.site, self.layer) {
             (Site::Embed, _) => 0,

@@ -8,8 +8,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::{Axis, HookError, HookPoint};
 
-/// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice is not
-/// part of it. Unlike Python's, a slice must lie on the axis, and one that would select nothing by mistake is refused.
+/// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice is
+/// not part of it. Unlike Python's, a slice must lie on the axis, and one that would select nothing by mistake is
+/// refused.
 ///
 /// ```
 /// use pythia_hooks::Span;
@@ -72,8 +73,8 @@ pub enum SpanError {
 }
 
 impl Span {
-    /// The indices along an axis of length `size`, in the order given. A slice may be empty where both bounds are the same
-    /// (`3..3`), or `..0`.
+    /// The indices along an axis of length `size`, in the order given. A slice may be empty where both bounds are the
+    /// same (`3..3`), or `..0`.
     ///
     /// # Errors
     /// [`SpanError`].

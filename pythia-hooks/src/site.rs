@@ -167,8 +167,9 @@ impl Site {
         &SITES[self.firing_order()]
     }
 
-    /// Place among the sites of one block in the order in which a run passes them: the index in [`SITES`]. Sites that stand
-    /// outside the blocks have a place too; across blocks compare [`HookPoint::firing_order`](crate::HookPoint::firing_order).
+    /// Place among the sites of one block in the order in which a run passes them: the index in [`SITES`]. Sites that
+    /// stand outside the blocks have a place too; across blocks compare
+    /// [`HookPoint::firing_order`](crate::HookPoint::firing_order).
     pub const fn firing_order(self) -> usize {
         self as usize
     }

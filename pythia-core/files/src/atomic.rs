@@ -10,7 +10,8 @@ use crate::temporary::{builder, fresh_name, temporary_in};
 
 /// A file that nobody sees before it is finished.
 ///
-/// It is an ordinary file for writing and seeking. [`finish`](Self::finish) gives it its name; dropped before, it is removed.
+/// It is an ordinary file for writing and seeking. [`finish`](Self::finish) gives it its name; dropped before, it is
+/// removed.
 ///
 /// ```
 /// use std::io::Write;
@@ -32,7 +33,8 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// A new file that will be `target`. Until then it lies beside it, in the same folder, which is created where it is missing.
+    /// A new file that will be `target`. Until then it lies beside it, in the same folder, which is created where it is
+    /// missing.
     ///
     /// # Errors
     /// The system's, when the folder or the file cannot be created.
@@ -40,8 +42,8 @@ impl AtomicFile {
         Self::in_folder(parent(target), target)
     }
 
-    /// The same with the temporary file in another folder of the same file system, for targets whose folder is scanned by
-    /// readers at any moment. Both folders are created where they are missing.
+    /// The same with the temporary file in another folder of the same file system, for targets whose folder is scanned
+    /// by readers at any moment. Both folders are created where they are missing.
     ///
     /// # Errors
     /// The system's, when a folder or the file cannot be created.
@@ -63,8 +65,8 @@ impl AtomicFile {
     /// Brings the content to the disk, replaces what stood at the target, and brings the new name to the disk.
     ///
     /// # Errors
-    /// The system's. Up to the rename the target is as it was and the temporary file is removed. An error afterwards says that
-    /// the name may not survive a loss of power.
+    /// The system's. Up to the rename the target is as it was and the temporary file is removed. An error afterwards
+    /// says that the name may not survive a loss of power.
     pub fn finish(self) -> io::Result<()> {
         self.temporary.as_file().sync_all()?;
         self.temporary.persist(&self.target).map_err(|refused| refused.error)?;
@@ -88,8 +90,9 @@ impl Seek for AtomicFile {
     }
 }
 
-/// Writes a file with a closure, which gets an empty file, open for reading and writing. The file gets its name only when the
-/// closure succeeds, so what must hold of the content is checked inside of it. Folders above `path` are created.
+/// Writes a file with a closure, which gets an empty file, open for reading and writing. The file gets its name only
+/// when the closure succeeds, so what must hold of the content is checked inside of it. Folders above `path` are
+/// created.
 ///
 /// # Errors
 /// The closure's, or the system's; then `path` is as it was. See [`AtomicFile::finish`] for the one exception.
@@ -100,8 +103,8 @@ pub fn write_atomic<T, E: From<io::Error>>(path: &Path, write: impl FnOnce(&mut 
     Ok(written)
 }
 
-/// Replaces what stands at `path` by what `make` creates at a temporary path beside it, such as a link. Folders above `path`
-/// are created. Content is not brought to the disk: a file that is made in this way must be synced by `make`.
+/// Replaces what stands at `path` by what `make` creates at a temporary path beside it, such as a link. Folders above
+/// `path` are created. Content is not brought to the disk: a file that is made in this way must be synced by `make`.
 ///
 /// # Errors
 /// Those of `make`, or the system's; then `path` is as it was.
@@ -128,8 +131,8 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a folder outlive a loss of power. Some file systems cannot, which is no error: there is nothing to do
-/// about it. On systems without folders that can be opened the rename itself is all there is.
+/// Makes the names in a folder outlive a loss of power. Some file systems cannot, which is no error: there is nothing
+/// to do about it. On systems without folders that can be opened the rename itself is all there is.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};

@@ -1,15 +1,19 @@
 //! Files that appear whole or not at all, on disks that several processes and machines share.
 //!
-//! A file is written under a temporary name in the same file system, brought to the disk, renamed, and its folder is brought
-//! to the disk. A reader sees the old content or the new one. A kill or a loss of power leaves a temporary file at worst. Its
-//! name says which process made it, so that a later process can tell what is left over from what is being written.
+//! A file is written under a temporary name in the same file system, brought to the disk, renamed, and its folder is
+//! brought to the disk. A reader sees the old content or the new one. A kill or a loss of power leaves a temporary file
+//! at worst. Its name says which process made it, so that a later process can tell what is left over from what is being
+//! written.
 //!
-//! 1. [`write_atomic`]: the usual case, a closure that writes. What it checks before it returns is checked before the rename.
-//! 2. [`AtomicFile`]: a file that is written over a longer time, or is claimed before the work whose result it will hold.
+//! 1. [`write_atomic`]: the usual case, a closure that writes. What it checks before it returns is checked before the
+//!    rename.
+//! 2. [`AtomicFile`]: a file that is written over a longer time, or is claimed before the work whose result it will
+//!    hold.
 //! 3. [`replace_atomic`]: anything else that has a path, such as a link.
 //! 4. [`rename_synced`]: the last step alone, for a caller with its own temporary names.
 //! 5. [`Owner`]: the process in the name of a temporary file, and whether it still runs.
-//! 6. [`temporary_in`], [`remove_abandoned`], [`remove_own`]: temporary files that never get another name, and sweeping up.
+//! 6. [`temporary_in`], [`remove_abandoned`], [`remove_own`]: temporary files that never get another name, and sweeping
+//!    up.
 //!
 //! ```
 //! use std::io::Write;

@@ -100,7 +100,8 @@ pub fn host_name() -> String {
     if clean.is_empty() { "host".into() } else { clean }
 }
 
-/// When a process began: `None` where the system does not say, `Some(None)` for one that is gone, or that ended and was not waited for.
+/// When a process began: `None` where the system does not say, `Some(None)` for one that is gone, or that ended and was
+/// not waited for.
 fn start_of(pid: u32) -> Option<Option<u64>> {
     if !fs::exists("/proc/self/stat").unwrap_or(false) {
         return None;

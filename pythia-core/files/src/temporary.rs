@@ -11,12 +11,13 @@ use crate::Owner;
 
 const BEGINNING: &str = ".";
 const ENDING: &str = ".tmp";
-/// Nobody can tell whether a process of another machine, or of this one before it was started anew, still runs. A temporary
-/// file of such a process that was not written to for this long is taken for left over.
+/// Nobody can tell whether a process of another machine, or of this one before it was started anew, still runs. A
+/// temporary file of such a process that was not written to for this long is taken for left over.
 const FOREIGN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A temporary file that is removed when it is dropped. No other process makes one of that name, nor does this one again. The
-/// folder is created where it is missing. The file may be read by whoever may read other new files of this process.
+/// A temporary file that is removed when it is dropped. No other process makes one of that name, nor does this one
+/// again. The folder is created where it is missing. The file may be read by whoever may read other new files of this
+/// process.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -67,7 +68,8 @@ fn is_old(path: &Path) -> bool {
     modified.is_ok_and(|then| SystemTime::now().duration_since(then).is_ok_and(|age| age > FOREIGN))
 }
 
-/// Removes the temporary files in a folder whose processes are gone. Other files stay; a folder that is not there has none.
+/// Removes the temporary files in a folder whose processes are gone. Other files stay; a folder that is not there has
+/// none.
 ///
 /// # Errors
 /// The system's, when the folder cannot be listed or a file cannot be removed.

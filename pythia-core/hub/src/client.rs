@@ -59,13 +59,14 @@ impl Hub {
         self.layout.root()
     }
 
-    /// Makes every call that is under way, and every later one, end with [`HubError::Stopped`]; bytes that arrived are kept for
-    /// the next time. For the thread that hears signals.
+    /// Makes every call that is under way, and every later one, end with [`HubError::Stopped`]; bytes that arrived are
+    /// kept for the next time. For the thread that hears signals.
     pub fn stop(&self) {
         self.http.stop();
     }
 
-    /// The branches of a repository and the commit each is now. Branches whose names could not be file names are left out.
+    /// The branches of a repository and the commit each is now. Branches whose names could not be file names are left
+    /// out.
     ///
     /// # Errors
     /// [`HubError`].
@@ -94,8 +95,9 @@ impl Hub {
         Err(bad(AnswerProblem::TooManyPages { max: MAX_PAGES }))
     }
 
-    /// The file in the cache, fetched and verified if it is not there, under `snapshots/COMMIT/`. `watch` is told how many bytes have
-    /// arrived, each time some do; bytes that were there already are not told. A file that is there needs no connection, also offline.
+    /// The file in the cache, fetched and verified if it is not there, under `snapshots/COMMIT/`. `watch` is told how
+    /// many bytes have arrived, each time some do; bytes that were there already are not told. A file that is there
+    /// needs no connection, also offline.
     ///
     /// # Errors
     /// [`HubError`]. Whatever happens, the cache never gets content that is not what `file` says.
@@ -114,13 +116,14 @@ impl Hub {
         self.layout.snapshot(repo, commit, &file.name)
     }
 
-    /// Whether the cache holds content of this name and size, so that [`Hub::fetch`] would need no connection. Cheap: nothing is hashed.
+    /// Whether the cache holds content of this name and size, so that [`Hub::fetch`] would need no connection. Cheap:
+    /// nothing is hashed.
     pub fn has(&self, repo: &Repo, commit: &Commit, file: &RemoteFile) -> bool {
         self.job(repo, commit, file).seems_present()
     }
 
-    /// Bytes `range` of a file, exactly those, from the cache where it holds the file, else from the hub. A part has no hash of
-    /// its own, so what the hub gives is not checked.
+    /// Bytes `range` of a file, exactly those, from the cache where it holds the file, else from the hub. A part has no
+    /// hash of its own, so what the hub gives is not checked.
     ///
     /// # Errors
     /// [`HubError`]; [`HubError::Range`] for a range that does not lie within the file or is longer than 2 GiB.

@@ -38,7 +38,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long the client puts up with a server. A failure that follows at least [`Patience::PROGRESS`] new bytes counts as the first again.
+/// How long the client puts up with a server. A failure that follows at least [`Patience::PROGRESS`] new bytes counts
+/// as the first again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Attempts in a row without progress before an error is given.
@@ -47,7 +48,8 @@ pub struct Patience {
     pub first_wait: Duration,
     /// The longest wait of one's own accord.
     pub longest_wait: Duration,
-    /// The longest wait that a server may ask for; one that asks for more is given up at once. The public hub's windows have five minutes.
+    /// The longest wait that a server may ask for; one that asks for more is given up at once. The public hub's windows
+    /// have five minutes.
     pub longest_asked: Duration,
     /// Until a connection stands.
     pub connect: Duration,

@@ -41,7 +41,7 @@ pub enum HubError {
         problem: String,
     },
     /// The server has too much to do (429, 5xx), as often as it was asked.
-    #[error("{url} answers {status}{}", after.map_or(String::new(), |after| format!(", asks to wait {} s", after.as_secs())))]
+    #[error("{url} answers {status}{}", asks_to_wait(*after))]
     Busy {
         /// What was asked for.
         url: String,
@@ -180,6 +180,10 @@ pub enum AnswerProblem {
     },
 }
 
+fn asks_to_wait(after: Option<Duration>) -> String {
+    after.map_or(String::new(), |after| format!(", asks to wait {} s", after.as_secs()))
+}
+
 impl HubError {
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_temporary(&self) -> bool {
@@ -192,18 +196,29 @@ impl HubError {
             Self::Offline { .. } => "unset HF_HUB_OFFLINE, or fetch it where there is a connection".to_owned(),
             Self::Stopped => "run the same command again: what arrived is kept".to_owned(),
             Self::Unreachable { .. } => {
-                "check the connection, HF_ENDPOINT and the proxy variables; then run the same command again: what arrived is kept".to_owned()
+                "check the connection, HF_ENDPOINT and the proxy variables; then run the same command again: \
+                 what arrived is kept"
+                    .to_owned()
             }
             Self::Untrusted { .. } => "check HF_ENDPOINT, the proxy and this machine's date".to_owned(),
             Self::Busy { after: Some(after), .. } => {
                 format!("run the same command again in {} s: what arrived is kept", after.as_secs().max(1))
             }
             Self::Busy { .. } => "run the same command again later: what arrived is kept".to_owned(),
-            Self::Status { status: 401 | 403, .. } => "check HF_TOKEN, and on the hub's page whether it asks for consent".to_owned(),
-            Self::Status { .. } => "check the name of the model and HF_ENDPOINT; a pinned commit may have been removed from the hub".to_owned(),
-            Self::Redirect { .. } | Self::Answer { .. } => "check HF_ENDPOINT: this is not how the hub answers".to_owned(),
+            Self::Status { status: 401 | 403, .. } => {
+                "check HF_TOKEN, and on the hub's page whether it asks for consent".to_owned()
+            }
+            Self::Status { .. } => {
+                "check the name of the model and HF_ENDPOINT; a pinned commit may have been removed from the hub"
+                    .to_owned()
+            }
+            Self::Redirect { .. } | Self::Answer { .. } => {
+                "check HF_ENDPOINT: this is not how the hub answers".to_owned()
+            }
             Self::Size { .. } | Self::Hash { .. } => {
-                "nothing was kept; if it happens again, the hub or a proxy before it gives other content than it lists".to_owned()
+                "nothing was kept; if it happens again, the hub or a proxy before it gives other content than it \
+                 lists"
+                    .to_owned()
             }
             Self::Range { .. } => "fetch the whole file instead".to_owned(),
             Self::Name(_) => "check the name".to_owned(),

@@ -51,7 +51,8 @@ impl Job<'_> {
         self.layout.blob(self.repo, &self.file.hash)
     }
 
-    /// The content, if the cache holds it and it is what it should be. What another tool put there is hashed once and noted.
+    /// The content, if the cache holds it and it is what it should be. What another tool put there is hashed once and
+    /// noted.
     pub(super) fn present(self) -> Result<Option<PathBuf>, HubError> {
         let blob = self.blob();
         let metadata = match fs::metadata(&blob) {
@@ -89,9 +90,9 @@ impl Job<'_> {
         Ok(snapshot)
     }
 
-    /// Waits while another process fetches the same content, so that eight do not fetch it eight times. The lock is the one that the
-    /// Python client takes. Where locks do nothing, or their holder does nothing, it is fetched all the same: right is what has the
-    /// right hash, not who had the lock.
+    /// Waits while another process fetches the same content, so that eight do not fetch it eight times. The lock is the
+    /// one that the Python client takes. Where locks do nothing, or their holder does nothing, it is fetched all the
+    /// same: right is what has the right hash, not who had the lock.
     fn turn(self) -> Result<Option<File>, HubError> {
         let path = self.layout.lock(self.repo, &self.file.hash);
         let dir = path.parent().unwrap_or(Path::new(""));
@@ -126,7 +127,8 @@ impl Job<'_> {
         let blobs = self.layout.blobs(self.repo);
         let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
-            // What arrived is worth keeping when only the connection failed. After a wrong size or hash, or on a full disk, it is not.
+            // What arrived is worth keeping when only the connection failed. After a wrong size or hash, or on a full
+            // disk, it is not.
             if !error.is_temporary() {
                 partial.discard();
             }
@@ -135,14 +137,15 @@ impl Job<'_> {
         let path = partial.path.clone();
         let note = |metadata: &fs::Metadata| {
             let record = Record::new(self.repo, &self.file.hash, true, Some(Stamp::of(metadata)?));
-            // Before the name exists: a kill in between leaves a record without content, never content that nobody may remove.
+            // Before the name exists: a kill in between leaves a record without content, never content that nobody may
+            // remove.
             Records(self.layout).write(&record)
         };
         partial.commit(note).map_err(|source| at(&path, source))
     }
 
-    /// Asks until everything is there and has the right hash. A wrong one gets a second chance from the beginning: what was taken
-    /// over may have been damaged when its machine died, and a connection may flip a bit once.
+    /// Asks until everything is there and has the right hash. A wrong one gets a second chance from the beginning: what
+    /// was taken over may have been damaged when its machine died, and a connection may flip a bit once.
     fn complete(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), HubError> {
         let mut retry = self.http.retry(url);
         let mut second_chance = true;
@@ -184,7 +187,8 @@ impl Job<'_> {
         if beyond { Err(self.wrong_size(size + 1)) } else { Ok(()) }
     }
 
-    /// Looks at which part of the file an answer is, and makes the unfinished file end where it begins. Gives the answer's length.
+    /// Looks at which part of the file an answer is, and makes the unfinished file end where it begins. Gives the
+    /// answer's length.
     fn place_in(self, answer: &Answer, partial: &mut Partial) -> Result<Option<u64>, Trouble> {
         let size = self.file.size;
         let length = answer.length();

@@ -82,7 +82,8 @@ impl Http {
         self.sleep(self.closed_for())
     }
 
-    /// Waits for the next attempt. A wait that the server asks for holds for all threads and passes before the next attempt.
+    /// Waits for the next attempt. A wait that the server asks for holds for all threads and passes before the next
+    /// attempt.
     pub(super) fn wait(&self, wait: Wait) -> Result<(), HubError> {
         match wait {
             Wait::ForServer(time) => {
@@ -254,7 +255,8 @@ fn redirect(mut answer: Answer) -> Result<Url, Trouble> {
     Ok(next)
 }
 
-/// What a failure of the HTTP library means. Its texts can hold whole addresses, so only those that cannot are passed on.
+/// What a failure of the HTTP library means. Its texts can hold whole addresses, so only those that cannot are passed
+/// on.
 fn broken(url: &Url, error: ureq::Error) -> Trouble {
     let untrusted = |problem| HubError::Untrusted { url: url.shown(), problem }.into();
     match error {

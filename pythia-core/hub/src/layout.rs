@@ -131,7 +131,8 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Lets the name of a snapshot lead to its content, relative as the Python client's links are. A copy where links cannot be made.
+/// Lets the name of a snapshot lead to its content, relative as the Python client's links are. A copy where links
+/// cannot be made.
 pub(super) fn link(blob: &Path, hash: &FileHash, snapshot: &Path, name: &RemoteName) -> io::Result<()> {
     let ups = "../".repeat(name.as_str().split('/').count() + 1);
     let target = PathBuf::from(format!("{ups}blobs/{hash}"));

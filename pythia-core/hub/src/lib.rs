@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //!
-//! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: what a server may name. Its answers are parsed into
-//!    these types before anything is done with them, and nothing else ever becomes part of a path.
+//! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: what a server may name. Its answers
+//!    are parsed into these types before anything is done with them, and nothing else ever becomes part of a path.
 //! 2. [`Settings`]: where the hub and the cache are, from the variables that the hub's Python client reads.
 //! 3. [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one.
 //! 4. [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing.

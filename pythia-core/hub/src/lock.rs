@@ -160,8 +160,8 @@ impl Lock {
         self.repos.get(repo)?.get(branch)
     }
 
-    /// Asks the hub what these branches are now: one question for the commits, one for each commit's files, four at a time.
-    /// `watch` is told how many commits of how many are known.
+    /// Asks the hub what these branches are now: one question for the commits, one for each commit's files, four at a
+    /// time. `watch` is told how many commits of how many are known.
     ///
     /// # Errors
     /// [`LockError::NoBranch`] or [`LockError::Hub`].
@@ -238,9 +238,10 @@ impl Pin {
         self.files.iter().find(|file| file.name.as_str() == name)
     }
 
-    /// The files that a run needs: `config.json`, `tokenizer.json` where there is one, and the weights: `model.safetensors`, else its
-    /// shards with their index, else `pytorch_model.bin`, else its shards with their index. A form with a file whose hash is in `avoid`
-    /// (weights that are known to belong to another step) is passed over if another form of the same commit has none such.
+    /// The files that a run needs: `config.json`, `tokenizer.json` where there is one, and the weights:
+    /// `model.safetensors`, else its shards with their index, else `pytorch_model.bin`, else its shards with their
+    /// index. A form with a file whose hash is in `avoid` (weights that are known to belong to another step) is passed
+    /// over if another form of the same commit has none such.
     ///
     /// # Errors
     /// [`LockError::NoConfig`], [`LockError::NoWeights`].

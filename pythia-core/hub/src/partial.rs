@@ -1,14 +1,15 @@
-//! Files on their way into the cache: written under a name that is one process's alone, hashed while they are written, and given
-//! their own name when everything is right.
+//! Files on their way into the cache: written under a name that is one process's alone, hashed while they are written,
+//! and given their own name when everything is right.
 //!
 //! ```text
 //! blobs/HASH.MACHINE-PID-START-N.part        its process works on it
 //! blobs/HASH.free-MACHINE-PID-START-N.part   nobody does: an earlier attempt that failed, or content on its way out
 //! ```
 //!
-//! What was left unfinished is taken over by renaming it, which only one process can do, and hashed again from the disk, so no lock
-//! and no journal is trusted. A file is only ever continued in place when the process that began it is known to be gone; what lies there
-//! from another machine is copied once nobody has written to it for a while, since its owner may still hold it open.
+//! What was left unfinished is taken over by renaming it, which only one process can do, and hashed again from the
+//! disk, so no lock and no journal is trusted. A file is only ever continued in place when the process that began it is
+//! known to be gone; what lies there from another machine is copied once nobody has written to it for a while, since
+//! its owner may still hold it open.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,7 +24,8 @@ use super::{FileHash, RemoteFile, Repo};
 
 const ENDING: &str = ".part";
 const FREE: &str = "free-";
-/// A file of another machine that nobody wrote to for this long is left over. No connection may be silent for that long.
+/// A file of another machine that nobody wrote to for this long is left over. No connection may be silent for that
+/// long.
 const STALE: Duration = Duration::from_secs(30 * 60);
 
 /// An unfinished file in the cache, by its name.
@@ -176,8 +178,8 @@ impl Partial {
         self.hasher.clone().finish()
     }
 
-    /// Gives the file its own name. The caller has looked at its size and hash; `before` runs when it is on the disk and has not
-    /// got its name yet.
+    /// Gives the file its own name. The caller has looked at its size and hash; `before` runs when it is on the disk
+    /// and has not got its name yet.
     pub(super) fn commit(mut self, before: impl FnOnce(&fs::Metadata) -> io::Result<()>) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         before(&self.file.metadata()?)?;
@@ -293,7 +295,8 @@ mod tests {
         let mut partial = begin(&dir);
         assert_eq!(partial.written, 4);
         partial.discard();
-        // Another machine's: nobody knows, until it is old; then it is copied, and what its owner still writes goes nowhere.
+        // Another machine's: nobody knows, until it is old; then it is copied, and what its owner still writes goes
+        // nowhere.
         let foreign = leave(&dir, &format!("{}-{pid}-1-0", "0".repeat(16)), &TEXT[..6]);
         assert_eq!(begin(&dir).written, 0);
         let owner = File::options().write(true).open(&foreign).unwrap();

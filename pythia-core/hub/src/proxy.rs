@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::url::{Url, harmless};
 
-/// Which proxy stands before which server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other is not
-/// set, none for the hosts of `NO_PROXY`; lower case goes before upper case. Ranges of addresses (`10.0.0.0/8`) are not understood.
+/// Which proxy stands before which server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other
+/// is not set, none for the hosts of `NO_PROXY`; lower case goes before upper case. Ranges of addresses (`10.0.0.0/8`)
+/// are not understood.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<ureq::Proxy>,

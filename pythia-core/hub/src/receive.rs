@@ -1,5 +1,6 @@
-//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, a third brings it to the disk. A few
-//! large buffers go round between the first two, so that nothing is copied twice and hashing costs no time of its own.
+//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, a third brings it
+//! to the disk. A few large buffers go round between the first two, so that nothing is copied twice and hashing costs
+//! no time of its own.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,7 +19,8 @@ const BUFFER: usize = 2 << 20;
 const BUFFERS: usize = 4;
 /// Files up to this size are not worth a thread.
 const SMALL: u64 = 1 << 20;
-/// So many bytes at a time are brought to the disk while more arrive, so that there is little left to wait for at the end.
+/// So many bytes at a time are brought to the disk while more arrive, so that there is little left to wait for at the
+/// end.
 const SYNC: u64 = 64 << 20;
 /// A slow connection's bytes are on the disk after this time, so that a kill loses little.
 const FLUSH: Duration = Duration::from_millis(500);
@@ -71,7 +73,8 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Fills a buffer, or as much of it as comes before the end, a failure, or the time after which bytes should be on the disk.
+    /// Fills a buffer, or as much of it as comes before the end, a failure, or the time after which bytes should be on
+    /// the disk.
     fn fill(&mut self, buffer: &mut [u8]) -> (usize, Result<(), Trouble>) {
         let (mut filled, since) = (0, Instant::now());
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));

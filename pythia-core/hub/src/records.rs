@@ -1,5 +1,5 @@
-//! The store's own journal: one small file per content, so that processes need no common lock. When the file was written
-//! last is when the content was used last; the access times of a file system are not to be relied on.
+//! The store's own journal: one small file per content, so that processes need no common lock. When the file was
+//! written last is when the content was used last; the access times of a file system are not to be relied on.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -62,7 +62,8 @@ impl Records<'_> {
         self.0.records(repo).join(format!("{hash}.json"))
     }
 
-    /// What is known of a content. A record that cannot be read says nothing: then the content is hashed again, and never removed.
+    /// What is known of a content. A record that cannot be read says nothing: then the content is hashed again, and
+    /// never removed.
     pub(super) fn read(&self, repo: &Repo, hash: &FileHash) -> Option<Record> {
         let text = layout::read_small(&self.path(repo, hash), MAX_RECORD).ok()??;
         let record: Record = serde_json::from_slice(&text).ok()?;

@@ -18,7 +18,8 @@ const MAX_TOKEN_FILE: u64 = 64 << 10;
 pub struct Token(String);
 
 impl Token {
-    /// A token without the white space around it. `None` when nothing is left, or when it holds what no header can carry.
+    /// A token without the white space around it. `None` when nothing is left, or when it holds what no header can
+    /// carry.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
@@ -88,9 +89,10 @@ impl Settings {
         Self { endpoint, token, cache, offline: false, proxies, patience }
     }
 
-    /// From variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `XDG_CACHE_HOME`, `HF_HUB_OFFLINE`,
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies, besides the older names that the Python client still knows. `get`
-    /// reads a variable, `home` is the user's folder. A variable that is set to nothing counts as not set.
+    /// From variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `XDG_CACHE_HOME`,
+    /// `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies, besides the older names that the Python
+    /// client still knows. `get` reads a variable, `home` is the user's folder. A variable that is set to nothing
+    /// counts as not set.
     ///
     /// # Errors
     /// [`SettingsError`] names the variable or file.
@@ -153,7 +155,8 @@ impl Vars<'_> {
         }
     }
 
-    /// `~` at the beginning, `$NAME` and `${NAME}`, as Python's `expanduser` and `expandvars` read them; unknown names stay as they are.
+    /// `~` at the beginning, `$NAME` and `${NAME}`, as Python's `expanduser` and `expandvars` read them; unknown names
+    /// stay as they are.
     fn expanded(&self, text: &str) -> PathBuf {
         let text = match text.strip_prefix('~') {
             Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{}{rest}", self.home.display()),

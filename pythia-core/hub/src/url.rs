@@ -64,7 +64,8 @@ impl FromStr for Endpoint {
     }
 }
 
-/// An address that can be asked: scheme, host and port, and the rest with nothing in it that a request line cannot carry.
+/// An address that can be asked: scheme, host and port, and the rest with nothing in it that a request line cannot
+/// carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
     https: bool,
@@ -181,7 +182,8 @@ fn is_authority(text: &str) -> bool {
     is_host && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
 }
 
-/// Path and query as a request line can carry them: what RFC 3986 does not know is written as `%XX`, a fragment is cut off.
+/// Path and query as a request line can carry them: what RFC 3986 does not know is written as `%XX`, a fragment is cut
+/// off.
 fn clean(text: &str) -> String {
     let text = text.split('#').next().unwrap_or_default();
     let known = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&b);

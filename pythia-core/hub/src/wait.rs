@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The wait that an answer's headers ask for: `Retry-After` in seconds or as a date, else the end of the window that the
-/// `RateLimit` header of the public hub names when nothing of it is left.
+/// The wait that an answer's headers ask for: `Retry-After` in seconds or as a date, else the end of the window that
+/// the `RateLimit` header of the public hub names when nothing of it is left.
 pub(super) fn asked(header: impl Fn(&str) -> Option<String>, today: SystemTime) -> Option<Duration> {
     let after = header("retry-after");
     after.and_then(|text| retry_after(text.trim(), today)).or_else(|| window_end(&header("ratelimit")?))
@@ -38,7 +38,8 @@ fn date(text: &str) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + clock))
 }
 
-/// Days of the Gregorian calendar; years are counted from March so that the leap day comes last (Hinnant, `days_from_civil`).
+/// Days of the Gregorian calendar; years are counted from March so that the leap day comes last (Hinnant,
+/// `days_from_civil`).
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month <= 2 { year.checked_sub(1)? } else { year };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;

@@ -226,7 +226,8 @@ impl RawConfig {
             return Err(ConfigError::Unsupported { key: "model_type", found, supported: SUPPORTED_MODEL_TYPE });
         }
         only("hidden_act", self.hidden_act.as_ref(), SUPPORTED_ACT)?;
-        // Prompts begin with the token 0, as every Pythia model's do: with another model's they would be wrong in silence.
+        // Prompts begin with the token 0, as every Pythia model's do: with another model's they would be wrong in
+        // silence.
         only("bos_token_id", self.bos_token_id.map(|id| id.to_string()).as_ref(), SUPPORTED_BOS)?;
         for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
             only("rope_type", rope.rope_type.as_ref(), SUPPORTED_ROPE)?;

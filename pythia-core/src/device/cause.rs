@@ -1,7 +1,7 @@
 //! What backends say when they fail.
 
-/// The first cause in a chain of errors: backends tell the whole chain, with backtraces, over many lines. "can't allocate buffer of
-/// size: 281107200" is what a person needs of it.
+/// The first cause in a chain of errors: backends tell the whole chain, with backtraces, over many lines. "can't
+/// allocate buffer of size: 281107200" is what a person needs of it.
 pub fn cause(report: &str) -> &str {
     let last = report.rsplit("Caused by:").next().unwrap_or(report);
     last.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it does not say why")
@@ -13,8 +13,10 @@ mod tests {
 
     #[test]
     fn the_last_cause_is_told_without_backtraces() {
-        let chain = "An error happened during execution\nCaused by:\n  Several failures at once\nCaused by:\n  An IO error happened\n\
-                     Caused by:\n  can't allocate buffer of size: 9\nNo backtrace available\nAsked at:\nNo backtrace available";
+        let chain = "An error happened during execution\nCaused by:\n  Several failures at once\nCaused by:\n  \
+                     An IO error happened\n\
+                     Caused by:\n  can't allocate buffer of size: 9\nNo backtrace available\n\
+                     Asked at:\nNo backtrace available";
         assert_eq!(cause(chain), "can't allocate buffer of size: 9");
         assert_eq!(cause("one line"), "one line");
         assert_eq!(cause("  \n"), "it does not say why");

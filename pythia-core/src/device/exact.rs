@@ -7,8 +7,9 @@ use super::host_f32;
 /// Rows and columns: enough for the units that multiply whole tiles, which are where digits get lost.
 const SIZE: usize = 64;
 
-/// Multiplies a matrix of numbers that need all 24 bits by a permutation. The exact answer is made of the same numbers, so there is no
-/// tolerance to choose. Units that round what they read to TF32, as a library may use them for float32, fail by a factor of 1,000.
+/// Multiplies a matrix of numbers that need all 24 bits by a permutation. The exact answer is made of the same numbers,
+/// so there is no tolerance to choose. Units that round what they read to TF32, as a library may use them for float32,
+/// fail by a factor of 1,000.
 ///
 /// # Errors
 /// What the device says when the answer cannot be read.

@@ -4,7 +4,8 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::is_cpu;
 
-/// Ids or indices on a device, in the type that it counts in: 64 bits on the CPU, 32 on GPUs, whose shaders have no wider ones.
+/// Ids or indices on a device, in the type that it counts in: 64 bits on the CPU, 32 on GPUs, whose shaders have no
+/// wider ones.
 ///
 /// # Panics
 /// If there are not as many as the shape says, or one does not fit: no tensor that fits a GPU has 2³¹ rows.

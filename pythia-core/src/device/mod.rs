@@ -1,5 +1,5 @@
-//! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run time; nothing
-//! here ever takes a default one, which could be another device than the one that was asked for.
+//! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run
+//! time; nothing here ever takes a default one, which could be another device than the one that was asked for.
 
 mod cause;
 mod exact;
@@ -66,7 +66,8 @@ pub enum DeviceError {
     },
     /// Its products are not what they should be.
     #[error(
-        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and logits are such products in every dtype; use wgpu on the same card"
+        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and \
+         logits are such products in every dtype; use wgpu on the same card"
     )]
     Inexact {
         /// The device.
@@ -92,8 +93,8 @@ fn has(found: &[String]) -> String {
 }
 
 impl DeviceName {
-    /// What drives it. That of a `gpu` is wgpu, which computes exactly on every card, or else what this program has; it does not depend on
-    /// the machine, so that a plan made elsewhere is that of the run.
+    /// What drives it. That of a `gpu` is wgpu, which computes exactly on every card, or else what this program has; it
+    /// does not depend on the machine, so that a plan made elsewhere is that of the run.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`].
@@ -156,8 +157,8 @@ impl Compute {
         Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
-    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, in which scores and logits are computed
-    /// whatever the weights' type; so this takes as long as its driver needs to compile one.
+    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, in which scores and
+    /// logits are computed whatever the weights' type; so this takes as long as its driver needs to compile one.
     ///
     /// # Errors
     /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
@@ -239,7 +240,8 @@ impl Found {
     }
 }
 
-/// What a device answers. Faults of its driver are panics in the libraries between it and us; here they are told as errors.
+/// What a device answers. Faults of its driver are panics in the libraries between it and us; here they are told as
+/// errors.
 ///
 /// # Errors
 /// What the libraries panicked with.

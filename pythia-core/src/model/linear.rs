@@ -43,7 +43,8 @@ impl Linear {
         }
     }
 
-    /// Takes the part of another map of the same shape that reads some of the inputs; the bias, which reads none, stays.
+    /// Takes the part of another map of the same shape that reads some of the inputs; the bias, which reads none,
+    /// stays.
     pub(super) fn take_inputs(&mut self, other: &Linear, inputs: Range<usize>) {
         let [_, outputs] = self.weight.dims();
         let part = [inputs, 0..outputs];

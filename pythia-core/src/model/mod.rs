@@ -1,9 +1,9 @@
 //! The GPT-NeoX transformer, in stages: [`GptNeoX::embed`] → [`GptNeoX::advance`] → [`GptNeoX::unembed`],
 //! with [`GptNeoX::resume`], [`GptNeoX::forward`] and [`GptNeoX::observe`] made of them.
 //!
-//! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
-//! `linear`, and `kernels` for the elementwise loops that the CPU backend runs one element at a time. Where the weights come from is
-//! the business of `weights`: from memory, or by way of `streamed` from their files.
+//! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`, `linear`,
+//! and `kernels` for the elementwise loops that the CPU backend runs one element at a time. Where the weights come from
+//! is the business of `weights`: from memory, or by way of `streamed` from their files.
 
 mod attention;
 mod block;
@@ -44,9 +44,10 @@ pub struct Residual {
 
 /// A GPT-NeoX language model, ready to run.
 ///
-/// Where the weights are of a half type, the products with them are computed in it, and everything else, the stream, norms, rotary
-/// angles, scores, patterns and logits, in float32: so activations are float32 or, in a float64 model, float64. No method checks shapes a second time: token ids must be below
-/// `vocab_size` and sequences at most `n_ctx` long, which is checked where they enter the program.
+/// Where the weights are of a half type, the products with them are computed in it, and everything else, the stream,
+/// norms, rotary angles, scores, patterns and logits, in float32: so activations are float32 or, in a float64 model,
+/// float64. No method checks shapes a second time: token ids must be below `vocab_size` and sequences at most `n_ctx`
+/// long, which is checked where they enter the program.
 #[derive(Clone, Debug)]
 pub struct GptNeoX {
     config: NeoxConfig,

@@ -57,8 +57,8 @@ impl<P: Parameters> Source<'_, P> {
         self.params.take(param, self.device, dtype)
     }
 
-    /// Half types are for the large matrices. Vectors take part in sums and not in products, and logits are to be float32: a product in
-    /// float16 leaves three digits of them.
+    /// Half types are for the large matrices. Vectors take part in sums and not in products, and logits are to be
+    /// float32: a product in float16 leaves three digits of them.
     fn dtype_of(&self, param: Param, dims: usize) -> DType {
         let wide = dims == 1 || param == Param::Unembed;
         if wide { activations_in(self.dtype) } else { self.dtype }
@@ -118,7 +118,8 @@ impl GptNeoX {
     /// Builds the model. Each parameter's memory is moved, not copied, where the device is the CPU.
     ///
     /// # Panics
-    /// If a parameter is missing: [`StoredCheckpoint::params`](crate::weights::StoredCheckpoint::params) returns complete sets only.
+    /// If a parameter is missing: [`StoredCheckpoint::params`](crate::weights::StoredCheckpoint::params) returns
+    /// complete sets only.
     pub fn from_params(config: NeoxConfig, params: HostParams, device: &Device, dtype: DType) -> Self {
         Source { params, device, dtype }.model(config)
     }
@@ -161,8 +162,8 @@ impl GptNeoX {
         list
     }
 
-    /// Waits until all parameters are on the device. The sum of one number of each is read back, because only what is made of a tensor
-    /// tells whether there was room for it.
+    /// Waits until all parameters are on the device. The sum of one number of each is read back, because only what is
+    /// made of a tensor tells whether there was room for it.
     ///
     /// # Errors
     /// What the device says.

@@ -1,4 +1,5 @@
-//! A model from weights as their files hold them: they go onto the device as they are, and are widened, transposed and taken apart there.
+//! A model from weights as their files hold them: they go onto the device as they are, and are widened, transposed and
+//! taken apart there.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +16,9 @@ use crate::{
 };
 
 impl GptNeoX {
-    /// Builds the model. Its parameters are those that [`from_params`](Self::from_params) makes of the same checkpoint, bit for bit,
-    /// unless `dtype` is narrower than what is stored: then they are rounded as the device rounds. What the device cannot hold as it is
-    /// stored goes up in float32.
+    /// Builds the model. Its parameters are those that [`from_params`](Self::from_params) makes of the same checkpoint,
+    /// bit for bit, unless `dtype` is narrower than what is stored: then they are rounded as the device rounds. What
+    /// the device cannot hold as it is stored goes up in float32.
     ///
     /// # Panics
     /// If the weights are those of another configuration.
@@ -27,8 +28,8 @@ impl GptNeoX {
     }
 }
 
-/// Stored tensors on their way. Each goes up when the first of its parameters is asked for, so that next to the finished parameters the
-/// device never holds more than a few stored ones.
+/// Stored tensors on their way. Each goes up when the first of its parameters is asked for, so that next to the
+/// finished parameters the device never holds more than a few stored ones.
 struct Uploads {
     waiting: Vec<RawTensor>,
     /// Parameters that came up with others and were not asked for yet, in the type they are stored in, in a row.
@@ -42,8 +43,8 @@ impl Parameters for Uploads {
             self.upload(param, device);
         }
         let values = self.ready.remove(&param)?;
-        // From a row, whose values lie side by side, and so those of the matrix do. That of a transposed matrix would keep the order
-        // that it has in the file.
+        // From a row, whose values lie side by side, and so those of the matrix do. That of a transposed matrix would
+        // keep the order that it has in the file.
         Some(values.cast(dtype).reshape(Shape::from(param.shape(&self.config))))
     }
 }

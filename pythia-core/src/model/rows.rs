@@ -1,8 +1,8 @@
 //! One block on rows: any tokens of any sequences, packed as `[row, d_model]`.
 //!
-//! An intervention changes some tokens of a run and leaves the others as they were. Whoever recomputes only the changed ones
-//! packs them, of however many runs, into one matrix; the large products then cost what the rows cost, and attention looks
-//! keys and values up in tables in which rows of the unchanged run stand beside recomputed ones.
+//! An intervention changes some tokens of a run and leaves the others as they were. Whoever recomputes only the changed
+//! ones packs them, of however many runs, into one matrix; the large products then cost what the rows cost, and
+//! attention looks keys and values up in tables in which rows of the unchanged run stand beside recomputed ones.
 
 use std::cell::OnceCell;
 
@@ -27,9 +27,9 @@ pub struct RowBlock<'a> {
 
 /// Which rows of the tables a query attends to.
 ///
-/// Query `i` belongs to the sequence `sequence[i]` and stands at `position[i]`; it sees the keys of that sequence at the
-/// positions `0..=position[i]`. The key at position `s` of sequence `j` is the row `keys[j · length + s]` of the table of keys,
-/// its value the row `values[j · length + s]` of the table of values.
+/// Query `i` belongs to the sequence `sequence[i]` and stands at `position[i]`; it sees the keys of that sequence at
+/// the positions `0..=position[i]`. The key at position `s` of sequence `j` is the row `keys[j · length + s]` of the
+/// table of keys, its value the row `values[j · length + s]` of the table of values.
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// Per query: its row in the table of queries.
@@ -52,8 +52,8 @@ impl GptNeoX {
         RowBlock { model: self, layer, block: OnceCell::new() }
     }
 
-    /// Logits of `tokens` alone, `[row, tokens]`, of rows of the stream that leaves the last block: a logit difference needs
-    /// two columns of the unembedding and not its fifty thousand.
+    /// Logits of `tokens` alone, `[row, tokens]`, of rows of the stream that leaves the last block: a logit difference
+    /// needs two columns of the unembedding and not its fifty thousand.
     ///
     /// # Panics
     /// If the model was loaded without its unembedding.
@@ -66,8 +66,8 @@ impl GptNeoX {
         self.ln_final.normalize(rows.unsqueeze()).scale.squeeze_dim(0)
     }
 
-    /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. So they are affine in the rows: what
-    /// parts of the stream add to them adds up.
+    /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. So they are affine in
+    /// the rows: what parts of the stream add to them adds up.
     ///
     /// # Panics
     /// If the model was loaded without its unembedding.
@@ -167,7 +167,8 @@ impl RowBlock<'_> {
         product(z, self.block().attention.out.weight.clone().slice_dim(0, head * d_head..(head + 1) * d_head))
     }
 
-    /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads, normalised.
+    /// The MLP's neurons after the activation function (`hook_post`), `[row, d_mlp]`. `normalized`: what LN2 reads,
+    /// normalised.
     pub fn neurons(&self, normalized: Tensor<2>) -> Tensor<2> {
         let input = self.block().ln2.affine(normalized.unsqueeze()).squeeze_dim(0);
         kernels::gelu(self.block().mlp.up.forward(input))

@@ -1,11 +1,11 @@
 //! Weights that are decoded when they are used and dropped afterwards.
 //!
-//! One part, a block or the unembedding, is kept: consecutive uses decode it once. While block l computes, block l + 1 can be
-//! decoded on a thread of its own, which costs the memory of a second one. What is decoded, and so every result, is the same bit
-//! for bit as with resident weights.
+//! One part, a block or the unembedding, is kept: consecutive uses decode it once. While block l computes, block l + 1
+//! can be decoded on a thread of its own, which costs the memory of a second one. What is decoded, and so every result,
+//! is the same bit for bit as with resident weights.
 //!
-//! Forward code has no `Result`. If a file turns out to be shorter than it was, or to hold what is no number, the model goes on with
-//! zeros and [`GptNeoX::fault`] says so afterwards; the results are then to be thrown away.
+//! Forward code has no `Result`. If a file turns out to be shorter than it was, or to hold what is no number, the model
+//! goes on with zeros and [`GptNeoX::fault`] says so afterwards; the results are then to be thrown away.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,8 +68,8 @@ enum Part {
 }
 
 impl GptNeoX {
-    /// A model whose weights are decoded part by part, whenever they are used: of the embedding the rows of the tokens that occur, of
-    /// the unembedding all of it or the columns that are asked for.
+    /// A model whose weights are decoded part by part, whenever they are used: of the embedding the rows of the tokens
+    /// that occur, of the unembedding all of it or the columns that are asked for.
     ///
     /// # Errors
     /// The final norm is decoded here and now.
@@ -171,8 +171,8 @@ impl StreamedWeights {
         unembed
     }
 
-    /// The columns of some tokens; `None` where they cannot be had without the others. The whole unembedding serves as well, where it
-    /// is in memory.
+    /// The columns of some tokens; `None` where they cannot be had without the others. The whole unembedding serves as
+    /// well, where it is in memory.
     pub(super) fn unembed_columns(&self, tokens: &[u32]) -> Option<Unembed> {
         if matches!(locked(&self.slots).held, Some(Part::Unembed(_))) {
             return None;

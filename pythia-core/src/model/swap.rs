@@ -4,8 +4,8 @@ use super::GptNeoX;
 
 /// Tensors are handles, so each of these copies the weights that it exchanges and nothing else.
 impl GptNeoX {
-    /// This model with one head of `other`: its columns of `W_Q`, `W_K`, `W_V`, their biases, and its rows of `W_O`. What heads share,
-    /// `b_O` and the norm before them, stays.
+    /// This model with one head of `other`: its columns of `W_Q`, `W_K`, `W_V`, their biases, and its rows of `W_O`.
+    /// What heads share, `b_O` and the norm before them, stays.
     ///
     /// # Panics
     /// If the models differ in shape, or have no such layer or head.
@@ -65,7 +65,8 @@ mod tests {
             .map(|params| (GptNeoX::from_params(odd_config(), params.clone(), &Device::flex(), DType::F32), params))
     }
 
-    /// The numbers of `ours`, but those of `theirs` where `theirs_at(param, row, column)` says so; a vector has one row.
+    /// The numbers of `ours`, but those of `theirs` where `theirs_at(param, row, column)` says so; a vector has one
+    /// row.
     fn mixed(ours: &HostParams, theirs: &HostParams, theirs_at: impl Fn(Param, usize, usize) -> bool) -> HostParams {
         let mut mixed = ours.clone();
         for (param, tensor) in &mut mixed {

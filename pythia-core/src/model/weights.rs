@@ -1,6 +1,7 @@
 //! Where a model's weights are: decoded and resident, or in their files until they are used.
 //!
-//! Everything that computes asks here for a block, for embeddings or for the unembedding, and cannot tell which of the two it is.
+//! Everything that computes asks here for a block, for embeddings or for the unembedding, and cannot tell which of the
+//! two it is.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;

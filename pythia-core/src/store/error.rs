@@ -86,7 +86,10 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// The cache has never seen the model.
-    #[error("{model} is not in the cache: there is no folder {}; download the model, or point to another cache", dir.display())]
+    #[error(
+        "{model} is not in the cache: there is no folder {}; download the model, or point to another cache",
+        dir.display()
+    )]
     NotCached {
         /// The model.
         model: ModelId,
@@ -95,7 +98,9 @@ pub enum StoreError {
     },
     /// The cache has the model, but not this revision of it.
     #[error(
-        "revision {revision} of {model} is not in the cache: looked for {}; download it{}", path.display(), present(steps)
+        "revision {revision} of {model} is not in the cache: looked for {}; download it{}",
+        path.display(),
+        present(steps)
     )]
     RevisionNotCached {
         /// The model.
@@ -108,7 +113,10 @@ pub enum StoreError {
         steps: Vec<Step>,
     },
     /// A reference in the cache does not hold a commit.
-    #[error("{} does not hold a commit hash (40 hexadecimal digits); remove it and download the revision again", path.display())]
+    #[error(
+        "{} does not hold a commit hash (40 hexadecimal digits); remove it and download the revision again",
+        path.display()
+    )]
     BadReference {
         /// The reference.
         path: PathBuf,
@@ -135,7 +143,7 @@ pub enum StoreError {
     #[error(transparent)]
     Suite(#[from] crate::suite::SuiteError),
     /// A local model has no such step.
-    #[error("{} has no {}{}", dir.display(), step.map_or("model outside its steps; name a step".to_owned(), |s| s.to_string()), present(steps))]
+    #[error("{} has no {}{}", dir.display(), asked(*step), present(steps))]
     NoSuchStep {
         /// The folder.
         dir: PathBuf,
@@ -173,4 +181,9 @@ fn present(steps: &[Step]) -> String {
         [only] => format!("; only {only} is there"),
         [first, .., last] => format!("; {} steps from {first} to {last} are there", steps.len()),
     }
+}
+
+/// What was asked for and is not there.
+fn asked(step: Option<Step>) -> String {
+    step.map_or("model outside its steps; name a step".to_owned(), |step| step.to_string())
 }

@@ -40,9 +40,9 @@ impl HubCacheStore {
         Ok(Self { id, dir, pins: BTreeMap::new() })
     }
 
-    /// Opens a model in the cache, with branches that are known to be these commits: what `refs` says of them is not asked.
-    /// A cache that has never seen the model is one that lacks all its checkpoints. `pins` has a commit hash of 40 hexadecimal
-    /// digits for every branch in it.
+    /// Opens a model in the cache, with branches that are known to be these commits: what `refs` says of them is not
+    /// asked. A cache that has never seen the model is one that lacks all its checkpoints. `pins` has a commit hash of
+    /// 40 hexadecimal digits for every branch in it.
     ///
     /// # Errors
     /// [`StoreError::BadPin`] for anything else than a hash.

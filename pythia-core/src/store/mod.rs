@@ -104,8 +104,8 @@ impl FromStr for ModelRef {
     }
 }
 
-/// Finds a model by what a person types: a path, a name of the suite, or else a folder of that name here. Models of the suite
-/// are looked for in [`default_cache`].
+/// Finds a model by what a person types: a path, a name of the suite, or else a folder of that name here. Models of the
+/// suite are looked for in [`default_cache`].
 ///
 /// ```
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");

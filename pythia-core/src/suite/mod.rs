@@ -110,6 +110,17 @@ impl FromStr for ModelId {
 }
 
 /// A model and a step that the model was published at.
+///
+/// ```
+/// use pythia_core::suite::{Checkpoint, ModelId, Step};
+///
+/// let model: ModelId = "pythia-70m".parse()?;
+/// let last = Checkpoint::new(model, Step::from_label(143_000))?;
+/// assert_eq!(last.tokens_seen(), 299_892_736_000);
+/// let error = Checkpoint::new(model, Step::from_label(1500)).unwrap_err();
+/// assert_eq!(error.to_string(), "pythia-70m has no step1500; nearest: step1000, step2000");
+/// # Ok::<(), pythia_core::suite::SuiteError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Checkpoint {
     model: ModelId,
@@ -158,7 +169,7 @@ impl Checkpoint {
 #[non_exhaustive]
 pub enum SuiteError {
     /// No model has this name.
-    #[error("no model of the suite is called {found:?}{}", if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) })]
+    #[error("no model of the suite is called {found:?}{}", names(nearest))]
     UnknownModel {
         /// What was asked for.
         found: String,
@@ -181,6 +192,10 @@ pub enum SuiteError {
         /// What was found.
         found: String,
     },
+}
+
+fn names(nearest: &[String]) -> String {
+    if nearest.is_empty() { String::new() } else { format!("; nearest: {}", nearest.join(", ")) }
 }
 
 fn list(steps: &[Step]) -> String {

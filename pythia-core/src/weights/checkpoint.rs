@@ -13,8 +13,8 @@ use super::{
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostParams, Param};
 
-/// An opened checkpoint: its headers are read, its weights are not. The files stay open, so it does not matter if their names
-/// come to mean other files.
+/// An opened checkpoint: its headers are read, its weights are not. The files stay open, so it does not matter if their
+/// names come to mean other files.
 ///
 /// ```
 /// use std::path::Path;
@@ -44,7 +44,8 @@ pub struct StoredCheckpoint {
 const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
 
 impl StoredCheckpoint {
-    /// Opens the files and reads their headers. Whether they are those of the configuration is checked by whatever reads them.
+    /// Opens the files and reads their headers. Whether they are those of the configuration is checked by whatever
+    /// reads them.
     ///
     /// # Errors
     /// [`WeightError`] names the file that cannot be read or is no container of weights.
@@ -55,8 +56,8 @@ impl StoredCheckpoint {
     /// Decodes the parameters.
     ///
     /// # Errors
-    /// [`WeightError`] names the tensor, with what was expected and what was found: a name, a type, a shape, or a value that is
-    /// not finite.
+    /// [`WeightError`] names the tensor, with what was expected and what was found: a name, a type, a shape, or a value
+    /// that is not finite.
     pub fn params(&self, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
         let Self { config, directory } = self;
         let (mut params, mut hashes) = (HostParams::new(), Collector::default());
@@ -74,8 +75,8 @@ impl StoredCheckpoint {
     /// Copies the weights as their files hold them, for a device that decodes them by itself.
     ///
     /// # Errors
-    /// Those of [`params`](Self::params), and [`WeightError::NotAsStored`] where the weights are to be prepared: that is done
-    /// while they are decoded.
+    /// Those of [`params`](Self::params), and [`WeightError::NotAsStored`] where the weights are to be prepared: that
+    /// is done while they are decoded.
     pub fn raw(&self, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
         if wanted.profile != Profile::AsPublished {
             return Err(WeightError::NotAsStored { profile: wanted.profile });
@@ -83,24 +84,25 @@ impl StoredCheckpoint {
         raw::copy_all(self.jobs(wanted)?, &self.config, &self.directory)
     }
 
-    /// Leaves the weights in their files, to be decoded part by part. `known`: what this checkpoint's hashes are known to be; the
-    /// weights are then not read here, neither for fingerprints nor in search of values that are not finite, which surface when
-    /// they are decoded.
+    /// Leaves the weights in their files, to be decoded part by part. `known`: what this checkpoint's hashes are known
+    /// to be; the weights are then not read here, neither for fingerprints nor in search of values that are not finite,
+    /// which surface when they are decoded.
     ///
     /// # Errors
     /// Those of [`params`](Self::params).
     pub fn streamed(self, wanted: &Wanted, known: Option<Hashes>) -> Result<(StoredWeights, Hashes), WeightError> {
         self.jobs(wanted)?;
-        // From here on no large buffer is asked for at once, so those that are kept for use again would only take up memory.
+        // From here on no large buffer is asked for at once, so those that are kept for use again would only take up
+        // memory.
         F32Buffer::release();
         let hashes = known.map_or_else(|| self.hashes_of(wanted), Ok)?;
         Ok((StoredWeights::new(self.config, self.directory, *wanted), hashes))
     }
 
-    /// Some parameters, as published, to be decoded one by one. Names, types and shapes of all tensors are checked, but only those
-    /// that make up `only` are read and hashed: where the files have nothing else to offer than these (see
-    /// [`ranges`](Self::ranges)), they do as well as whole ones. `known`: hashes of this very checkpoint, at least of these
-    /// tensors; they are then not read here.
+    /// Some parameters, as published, to be decoded one by one. Names, types and shapes of all tensors are checked, but
+    /// only those that make up `only` are read and hashed: where the files have nothing else to offer than these (see
+    /// [`ranges`](Self::ranges)), they do as well as whole ones. `known`: hashes of this very checkpoint, at least of
+    /// these tensors; they are then not read here.
     ///
     /// # Errors
     /// Those of [`params`](Self::params), as far as they show.
@@ -120,8 +122,8 @@ impl StoredCheckpoint {
         Ok((SomeWeights::new(self.config, self.directory, only.clone()), hashes))
     }
 
-    /// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers of
-    /// safetensors files are looked at, so a file may have a header, its full length, and nothing else yet.
+    /// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers
+    /// of safetensors files are looked at, so a file may have a header, its full length, and nothing else yet.
     ///
     /// # Errors
     /// Those of [`params`](Self::params), as far as they show in a header.
@@ -129,8 +131,8 @@ impl StoredCheckpoint {
         some::ranges(&self.config, &self.directory, only)
     }
 
-    /// Checks the whole checkpoint as [`params`](Self::params) does and takes its fingerprints, in one pass over the files that
-    /// keeps nothing of them.
+    /// Checks the whole checkpoint as [`params`](Self::params) does and takes its fingerprints, in one pass over the
+    /// files that keeps nothing of them.
     ///
     /// # Errors
     /// Those of [`params`](Self::params).

@@ -49,8 +49,8 @@ impl StoredRows {
     }
 }
 
-/// A parameter on its way from the bytes of its stored tensor, whose length has been checked against its shape. The bytes come a few
-/// rows at a time, in order.
+/// A parameter on its way from the bytes of its stored tensor, whose length has been checked against its shape. The
+/// bytes come a few rows at a time, in order.
 pub(super) struct Decoding {
     pub param: Param,
     layout: Layout,

@@ -94,9 +94,9 @@ fn fold_norm(config: &NeoxConfig, params: &mut HostParams, norm: &Norm, weight: 
     folded
 }
 
-/// Folds the final norm into the unembedding `[d, V]` and centres it twice: over d, because the norm's output has
-/// mean zero, and over the vocabulary, because a constant added to all logits means nothing. Without the unembedding only the norm
-/// is taken out.
+/// Folds the final norm into the unembedding `[d, V]` and centres it twice: over d, because the norm's output has mean
+/// zero, and over the vocabulary, because a constant added to all logits means nothing. Without the unembedding only
+/// the norm is taken out.
 pub(super) fn fold_unembed(config: &NeoxConfig, params: &mut HostParams) {
     let norm = take_norm(config, params, Param::FinalNormWeight, Param::FinalNormBias);
     let Some(tensor) = params.get_mut(&Param::Unembed) else { return };

@@ -23,8 +23,8 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// A part of a model whose weights have a fingerprint of their own. Shards hold whole parts but for those at their ends, so a
-/// shard that belongs to another step shows as parts that two steps have in common.
+/// A part of a model whose weights have a fingerprint of their own. Shards hold whole parts but for those at their
+/// ends, so a shard that belongs to another step shows as parts that two steps have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// The embedding.
@@ -61,8 +61,8 @@ impl fmt::Display for Group {
     }
 }
 
-/// What tells one checkpoint from another. It does not depend on the container, on what of the checkpoint was wanted, or on how the
-/// weights were prepared.
+/// What tells one checkpoint from another. It does not depend on the container, on what of the checkpoint was wanted,
+/// or on how the weights were prepared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hashes {
     /// Fingerprint of all weights: BLAKE3 over the fingerprints of the tensors in order of their names.
@@ -71,8 +71,8 @@ pub struct Hashes {
     pub groups: BTreeMap<Group, ContentHash>,
     /// Fingerprint of each stored tensor by its name, with the group it counts towards.
     pub tensors: BTreeMap<String, (Group, ContentHash)>,
-    /// Frobenius norm of the embedding as published. It moves slowly and smoothly over training, so a jump says that a checkpoint
-    /// is not the one its name promises.
+    /// Frobenius norm of the embedding as published. It moves slowly and smoothly over training, so a jump says that a
+    /// checkpoint is not the one its name promises.
     pub embed_norm: f64,
 }
 

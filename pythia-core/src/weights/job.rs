@@ -13,8 +13,8 @@ use super::{Group, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostTensor, Param};
 
-/// Bytes of a tensor that are mapped at a time, more or less: pages of a file count as the process' own while they are. In tests the
-/// small tensors come in many windows too.
+/// Bytes of a tensor that are mapped at a time, more or less: pages of a file count as the process' own while they are.
+/// In tests the small tensors come in many windows too.
 const WINDOW: usize = if cfg!(test) { 4096 } else { 32 << 20 };
 
 /// Rows that a window has a multiple of, where nothing else decides.
@@ -80,8 +80,8 @@ pub(super) fn copy(
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
 
-/// Takes a tensor's fingerprint without decoding it. Where it is wanted, a value that is not finite is an error, as it is where
-/// tensors are decoded.
+/// Takes a tensor's fingerprint without decoding it. Where it is wanted, a value that is not finite is an error, as it
+/// is where tensors are decoded.
 pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Fingerprint, WeightError> {
     let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
     windows(job, config, directory, |kind, bytes, _| {
@@ -94,8 +94,8 @@ pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory)
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
 
-/// Shows a tensor from front to back: its type, some whole rows, and which of its rows is the first of them. `take` says whether all
-/// values there are finite.
+/// Shows a tensor from front to back: its type, some whole rows, and which of its rows is the first of them. `take`
+/// says whether all values there are finite.
 fn windows(
     job: &Job,
     config: &NeoxConfig,
@@ -142,8 +142,8 @@ fn not_finite(job: &Job, directory: &Directory, (index, value): NotFinite) -> We
     WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: directory.path(job.file) }
 }
 
-/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of several
-/// faults always the same one is reported.
+/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of
+/// several faults always the same one is reported.
 pub(super) fn in_parallel<'a, T: Send>(
     mut jobs: Vec<Job<'a>>,
     run: impl Fn(&Job) -> T + Send + Sync,

@@ -61,7 +61,8 @@ impl MappedFile {
         unsafe { MmapOptions::new().offset(offset).len(len).map(&self.file) }
     }
 
-    /// Tells the system that a range is going to be read, so that it can fetch it meanwhile. A hint: that it came to nothing is no error.
+    /// Tells the system that a range is going to be read, so that it can fetch it meanwhile. A hint: that it came to
+    /// nothing is no error.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub(super) fn expect(&self, offset: u64, len: usize) {
         #[cfg(target_os = "linux")]

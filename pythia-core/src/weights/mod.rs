@@ -1,17 +1,17 @@
 //! Checkpoint files → [`HostParams`](crate::params::HostParams), and back.
 //!
-//! [`StoredCheckpoint`] is the handle: it is opened once, and its methods say what of it is read. Both published formats are
-//! read the same way, in these steps, one module each:
+//! [`StoredCheckpoint`] is the handle: it is opened once, and its methods say what of it is read. Both published
+//! formats are read the same way, in these steps, one module each:
 //!
-//! 1. `directory` lists a container's tensors: safetensors through its own library, PyTorch's `.bin` through the small reader
-//!    in `pytorch`.
+//! 1. `directory` lists a container's tensors: safetensors through its own library, PyTorch's `.bin` through the
+//!    small reader in `pytorch`.
 //! 2. `plan` compares names, types and shapes with the configuration.
 //! 3. `decode` turns bytes of the mapped files into parameters. `fold` prepares them where asked to.
 //! 4. `hashes` says which weights they were.
 //!
-//! `stored` decodes part by part, `some` single tensors without reading the others, and `raw` leaves decoding to the device.
-//! `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's shapes and the
-//! file's own size call for.
+//! `stored` decodes part by part, `some` single tensors without reading the others, and `raw` leaves decoding to the
+//! device. `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's
+//! shapes and the file's own size call for.
 
 mod checkpoint;
 mod decode;

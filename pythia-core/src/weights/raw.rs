@@ -1,5 +1,5 @@
-//! Weights as their files hold them, for a device that brings them into shape by itself: half the bytes go up where they are stored in
-//! 16 bits, and the host only copies, hashes and looks for values that are not finite.
+//! Weights as their files hold them, for a device that brings them into shape by itself: half the bytes go up where
+//! they are stored in 16 bits, and the host only copies, hashes and looks for values that are not finite.
 
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use rayon::prelude::*;
@@ -29,7 +29,8 @@ pub(crate) struct RawTensor {
     /// The parameters that it holds, and how each of them lies there.
     pub targets: Vec<(Param, Layout)>,
     kind: TensorKind,
-    /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of weights should be.
+    /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of
+    /// weights should be.
     memory: Memory,
     /// How many bytes there are; the last float may be used by half.
     len: usize,

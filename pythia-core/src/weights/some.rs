@@ -1,4 +1,5 @@
-//! Some tensors of a checkpoint: the headers of its files are checked whole, and of the rest only what is asked for is read.
+//! Some tensors of a checkpoint: the headers of its files are checked whole, and of the rest only what is asked for is
+//! read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -9,8 +10,8 @@ use super::{Profile, Wanted, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, HostTensor, Param, UNEMBED};
 
-/// Some parameters of an opened checkpoint, as published, decoded one by one when they are asked for. The files stay open: what happens
-/// to their names does not matter any more.
+/// Some parameters of an opened checkpoint, as published, decoded one by one when they are asked for. The files stay
+/// open: what happens to their names does not matter any more.
 #[derive(Debug)]
 pub struct SomeWeights {
     config: NeoxConfig,

@@ -8,7 +8,8 @@ use super::{Profile, Wanted, WeightError, fold, job};
 use crate::config::NeoxConfig;
 use crate::params::{HostParams, HostTensor, Layout, Param};
 
-/// An opened checkpoint. Its files have been checked and stay open: what happens to their names does not matter any more.
+/// An opened checkpoint. Its files have been checked and stay open: what happens to their names does not matter any
+/// more.
 #[derive(Debug)]
 pub struct StoredWeights {
     config: NeoxConfig,
@@ -90,8 +91,8 @@ impl StoredWeights {
         Ok(rows)
     }
 
-    /// The columns of the unembedding that belong to some tokens, `[d, token]`; `None` where it was not wanted, and where the
-    /// preparation mixes all columns, so that a few cannot be had without the others.
+    /// The columns of the unembedding that belong to some tokens, `[d, token]`; `None` where it was not wanted, and
+    /// where the preparation mixes all columns, so that a few cannot be had without the others.
     ///
     /// # Errors
     /// As for [`block`](Self::block).

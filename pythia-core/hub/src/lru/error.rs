@@ -24,7 +24,8 @@ pub enum LruError {
     },
     /// Too little free space, with everything gone that may go.
     #[error(
-        "{needed} bytes do not fit on the disk: {free} are free, of which {min_free} must stay so and {reserved} are reserved; \
+        "{needed} bytes do not fit on the disk: {free} are free, of which {min_free} must stay so and {reserved} are \
+         reserved; \
          {held} are in use, {foreign} belong to other tools"
     )]
     Disk {

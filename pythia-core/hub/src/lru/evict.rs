@@ -1,9 +1,10 @@
 //! How something leaves the cache.
 //!
-//! A content first loses its name, then it is looked once more whether somebody has begun to use it, and only then it goes. Who
-//! begins to use something leaves a note first and then looks whether it is still there. So one of the two always sees the other: either the
-//! content gets its name back, or its user learns that it is gone. What a kill leaves in between is an unfinished file that is
-//! whole, which the next fetch of the same content finds and needs no connection for.
+//! A content first loses its name, then it is looked once more whether somebody has begun to use it, and only then it
+//! goes. Who begins to use something leaves a note first and then looks whether it is still there. So one of the two
+//! always sees the other: either the content gets its name back, or its user learns that it is gone. What a kill leaves
+//! in between is an unfinished file that is whole, which the next fetch of the same content finds and needs no
+//! connection for.
 
 use std::fs;
 use std::io;
@@ -98,8 +99,8 @@ fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &Fil
     Ok(true)
 }
 
-/// Removes the folder of a commit if nothing is in it any more, and then the branches that lead to it: a branch that leads nowhere
-/// makes the whole repository unreadable for the Python client's list of the cache.
+/// Removes the folder of a commit if nothing is in it any more, and then the branches that lead to it: a branch that
+/// leads nowhere makes the whole repository unreadable for the Python client's list of the cache.
 fn remove_commit(layout: &Layout, repo: &Repo, commit: &Commit) -> io::Result<()> {
     let dir = layout.snapshots(repo).join(commit.as_str());
     remove_folders(&dir);

@@ -1,7 +1,8 @@
 //! What the cache holds, how much it may hold, and what goes when that is spent.
 //!
-//! The cache is no archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this store
-//! fetched, that nobody uses and that were used longest ago make room. What other tools fetched is never touched unless somebody says so.
+//! The cache is no archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this
+//! store fetched, that nobody uses and that were used longest ago make room. What other tools fetched is never touched
+//! unless somebody says so.
 
 mod error;
 mod evict;
@@ -151,8 +152,8 @@ impl LruCache {
         self.budget
     }
 
-    /// Sets bytes aside for a fetch. Where they do not fit, checkpoints go that this store fetched and nobody uses, least recently
-    /// used first, until they do. Nothing goes when that would not be enough.
+    /// Sets bytes aside for a fetch. Where they do not fit, checkpoints go that this store fetched and nobody uses,
+    /// least recently used first, until they do. Nothing goes when that would not be enough.
     ///
     /// # Errors
     /// [`LruError::Budget`], [`LruError::Disk`], [`LruError::Io`].
@@ -238,8 +239,8 @@ impl LruCache {
         Ok(right)
     }
 
-    /// Removes every entry for which `wanted` holds and that nobody uses, least recently used first, and what was left unfinished by processes
-    /// that are gone. What other tools fetched stays unless `foreign` is set.
+    /// Removes every entry for which `wanted` holds and that nobody uses, least recently used first, and what was left
+    /// unfinished by processes that are gone. What other tools fetched stays unless `foreign` is set.
     ///
     /// # Errors
     /// [`LruError::Io`].

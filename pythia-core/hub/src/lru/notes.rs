@@ -1,5 +1,5 @@
-//! Notes that processes leave for one another: what they use, and how much room they need. A note is a small file with its owner in
-//! its name; those of the dead count for nothing and are swept away.
+//! Notes that processes leave for one another: what they use, and how much room they need. A note is a small file with
+//! its owner in its name; those of the dead count for nothing and are swept away.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -139,8 +139,8 @@ impl LruCache {
         })
     }
 
-    /// Waits while another process makes room, so that two do not evict for each other what would have been enough for one. Not
-    /// relied on: notes are left before it is looked.
+    /// Waits while another process makes room, so that two do not evict for each other what would have been enough for
+    /// one. Not relied on: notes are left before it is looked.
     fn turn(&self) -> Option<File> {
         let path = self.layout.reservations().with_extension("lock");
         fs::create_dir_all(path.parent()?).ok()?;

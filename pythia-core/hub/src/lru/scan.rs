@@ -111,8 +111,8 @@ impl RepoContents {
         Ok(contents)
     }
 
-    /// Contents of ours that are gone while links still lead to them, because an eviction was killed. They have no bytes, and evicting
-    /// them clears up.
+    /// Contents of ours that are gone while links still lead to them, because an eviction was killed. They have no
+    /// bytes, and evicting them clears up.
     fn add_ghosts(&mut self, records: Records) {
         for link in self
             .snapshots
@@ -156,7 +156,8 @@ impl RepoContents {
     }
 
     fn entry(&self, commit: Option<Commit>, branches: Vec<String>, files: Vec<Cached>, held: bool) -> Entry {
-        // A tokenizer that many commits share is used whenever one of them is; what a commit has to itself tells when it was used.
+        // A tokenizer that many commits share is used whenever one of them is; what a commit has to itself tells when
+        // it was used.
         let used = files.iter().filter_map(|file| self.blobs.get(&file.hash)?.used);
         Entry { repo: self.repo.clone(), commit, branches, last_used: used.min(), files, held }
     }

@@ -27,7 +27,8 @@ fn commit(step: u64) -> Commit {
     format!("{step:040}").parse().unwrap()
 }
 
-/// Puts a file into the cache: content, whose it is, when it was used (seconds after 1970), which commits have it under which name.
+/// Puts a file into the cache: content, whose it is, when it was used (seconds after 1970), which commits have it under
+/// which name.
 fn put(dir: &TempDir, text: &str, ours: bool, used: u64, at: &[(u64, &str)]) -> FileHash {
     let layout = Layout::new(dir.path());
     let hash = hash_of(&dir.write("text", text), &"0".repeat(64).parse().unwrap()).unwrap();

@@ -55,8 +55,8 @@ pub(super) fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     (products * scale).mask_fill(future, f32::NEG_INFINITY)
 }
 
-/// Numbers that the looked-up keys or values of one part may have: every query gets a copy of its keys, so the queries are
-/// taken a few at a time.
+/// Numbers that the looked-up keys or values of one part may have: every query gets a copy of its keys, so the queries
+/// are taken a few at a time.
 const LOOKED_UP: usize = 1 << 24;
 
 pub(super) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {

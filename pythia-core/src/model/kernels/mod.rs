@@ -65,8 +65,8 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
     if is_plain(&scores) { fast::softmax(scores) } else { burn::tensor::activation::softmax(scores, 3) }
 }
 
-/// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's position.
-/// `queries`, `keys`: tables `[row, n_heads · d_head]`.
+/// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's
+/// position. `queries`, `keys`: tables `[row, n_heads · d_head]`.
 pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     if is_plain(&queries) && is_plain(&keys) {
         fast::lookup_pattern(queries, keys, lookup, n_heads)

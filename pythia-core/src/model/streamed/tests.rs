@@ -42,7 +42,8 @@ fn activation_bits(activation: &Activation) -> Vec<u64> {
     }
 }
 
-/// Everything that a model can be asked for: every hook point, logits, a stop half-way, a block on rows, and a few columns of logits.
+/// Everything that a model can be asked for: every hook point, logits, a stop half-way, a block on rows, and a few
+/// columns of logits.
 fn everything(model: &GptNeoX) -> Vec<(String, Vec<u64>)> {
     let tokens = model.tokens(&[vec![3, 96, 0, 7, 7], vec![41, 5, 6, 2, 90]]);
     let mut cache = ActivationCache::of(points_of(&model.model_shape()));

@@ -103,8 +103,9 @@ fn safetensors_bytes(tensors: &[Raw]) -> Vec<u8> {
     serialize(views, None).unwrap()
 }
 
-/// Reads a checkpoint, decoded on the host and as it is stored: whatever a test has to say of the one holds for the other, because both
-/// come to the same parameters, bit for bit, and the same fingerprints, or fail for the same reason.
+/// Reads a checkpoint, decoded on the host and as it is stored: whatever a test has to say of the one holds for the
+/// other, because both come to the same parameters, bit for bit, and the same fingerprints, or fail for the same
+/// reason.
 fn read(config: &NeoxConfig, files: &WeightFiles, wanted: &Wanted) -> Result<(HostParams, Hashes), WeightError> {
     let decoded = StoredCheckpoint::open(config, files).and_then(|checkpoint| checkpoint.params(wanted));
     match (&decoded, read_raw(config, files, wanted)) {
@@ -335,7 +336,8 @@ fn folding_keeps_what_a_block_computes() {
         };
         (0..n).map(column).collect()
     };
-    // Folded weights are stored in float32; each takes part in a product, a mean and a difference, which are rounded once each.
+    // Folded weights are stored in float32; each takes part in a product, a mean and a difference, which are rounded
+    // once each.
     let rounding = 2.0 * f64::from(f32::EPSILON);
     use LayerParam::*;
     for (norm, linear) in [

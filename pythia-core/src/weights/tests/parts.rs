@@ -114,10 +114,8 @@ fn every_place_of_an_infinity_is_found_without_decoding() {
                 let dir = TempDir::new();
                 let files = WeightFiles::Safetensors(vec![dir.write("m.safetensors", safetensors_bytes(&bad))]);
                 let error = hashes_of(&config, &files).unwrap_err();
-                assert!(
-                    matches!(&error, WeightError::NotFinite { tensor: name, index: at, .. } if (name, *at) == (&tensor.name, index)),
-                    "{error}"
-                );
+                let WeightError::NotFinite { tensor: name, index: at, .. } = &error else { panic!("{error}") };
+                assert_eq!((name, *at), (&tensor.name, index), "{error}");
             }
         }
     }

@@ -84,7 +84,8 @@ fn the_values_of_that_test_are_all_there_are() {
     assert_eq!(found.len(), 2 * 0x7C00);
 }
 
-/// The folders of models that come with the tests of the workspace: both containers, in one file and in shards, tied and not.
+/// The folders of models that come with the tests of the workspace: both containers, in one file and in shards, tied
+/// and not.
 #[test]
 fn published_forms_arrive_alike() {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");

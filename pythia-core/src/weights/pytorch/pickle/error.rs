@@ -46,7 +46,7 @@ pub enum PickleError {
         expected: &'static str,
     },
     /// The result is not a flat dictionary of tensors.
-    #[error("its pickle does not hold a flat dictionary of tensors{}", key.as_ref().map_or(String::new(), |key| format!(": {key} is something else")))]
+    #[error("its pickle does not hold a flat dictionary of tensors{}", something_else(key.as_deref()))]
     NotTensors {
         /// The first entry that is not a tensor; `None` where there is no dictionary at all.
         key: Option<String>,
@@ -59,7 +59,8 @@ pub enum PickleError {
     },
     /// A transposed or sparse view.
     #[error(
-        "tensor {tensor} is not stored contiguously (shape {shape:?}, strides {strides:?}); save it again after .contiguous()"
+        "tensor {tensor} is not stored contiguously (shape {shape:?}, strides {strides:?}); save it again after \
+         .contiguous()"
     )]
     Strided {
         /// Name of the tensor.
@@ -87,4 +88,8 @@ pub enum PickleError {
         /// Its size.
         bytes: u64,
     },
+}
+
+fn something_else(key: Option<&str>) -> String {
+    key.map_or(String::new(), |key| format!(": {key} is something else"))
 }
