@@ -84,12 +84,12 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
     );
     std::fs::write(&lost, bytes).unwrap();
     // A part of another experiment, as somebody may have copied it.
-    run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.batch=5"]).ok();
+    run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.prompts.n=5"]).ok();
     std::fs::copy(folder.join("other/results/head_scores/tiny/step000007.parquet"), &lost).unwrap();
     let said = run(&folder, &["merge", "out"]).refused(&[
         "step000000.parquet",
         "step000007.parquet",
-        "probe.batch is 4 there and 5 here",
+        "probe.prompts.n is 4 there and 5 here",
     ]);
     assert_eq!(said.code, Some(3));
     for (arguments, words) in [

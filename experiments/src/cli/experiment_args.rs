@@ -23,7 +23,7 @@ pub(crate) struct ExperimentArgs {
     /// Folder for results/ and state/ [default: the file's `out`, else ./out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Lay a value over the file's, by dotted path: --set seed=1, --set probe.0.batch=4, --set 'steps=[0, 512]'
+    /// Lay a value over the file's, by dotted path: --set seed=1, --set probe.0.prompts.n=4, --set 'steps=[0, 512]'
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Keep only the first N cells of the plan, for a cheap trial

@@ -8,6 +8,7 @@ mod entry;
 mod input;
 mod located;
 mod migrate;
+mod old_keys;
 mod overrides;
 mod probes;
 mod problem;
@@ -155,11 +156,11 @@ models = ["./data/nano", "pythia-70m"]
 steps = "all"
 [[probe]]
 kind = "head_scores"
-batch = 4
+prompts = { n = 4 }
 [[probe]]
 kind = "head_scores"
 name = "scores_plain"
-prepend_bos = false
+prompts = { prepend_bos = false }
 "#;
 
     fn error(text: &str, overrides: &[&str]) -> String {
@@ -176,27 +177,27 @@ prepend_bos = false
 
     #[test]
     fn a_good_file_is_read_whole() {
-        let experiment = parse("t.toml", GOOD, &["seed=9".into(), "probe.0.batch=2".into()]).expect("good");
+        let experiment = parse("t.toml", GOOD, &["seed=9".into(), "probe.0.prompts.n=2".into()]).expect("good");
         assert_eq!((experiment.name.as_str(), experiment.seed, experiment.prepend_bos), ("t", 9, true));
         assert_eq!(experiment.models.len(), 2);
         let names: Vec<_> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();
         assert_eq!(names, ["head_scores", "scores_plain"]);
         let spec = serde_json::to_value(&experiment.probes[0].spec).expect("JSON");
-        assert_eq!(spec["head_scores"]["batch"], 2);
+        assert_eq!(spec["head_scores"]["prompts"]["n"], 2);
         assert_eq!(experiment.steps.get_ref(), &Steps::All);
         assert_eq!(experiment.machine.dtype, Precision::F32);
     }
 
     #[test]
     fn an_unknown_key_is_shown_with_its_line_and_the_nearest_one() {
-        let report = error(&GOOD.replace("batch", "bacth"), &[]);
+        let report = error(&GOOD.replacen("prompts", "promtps", 1), &[]);
         contains(
             &report,
             &[
-                "error: unknown key `bacth` in probe `head_scores`",
+                "error: unknown key `promtps` in probe `head_scores`",
                 "t.toml:9:1",
-                "9 | bacth = 4",
-                "did you mean `batch`?",
+                "9 | promtps = { n = 4 }",
+                "did you mean `prompts`?",
             ],
         );
         let report = error(&GOOD.replace("seed = 3", "sede = 3"), &[]);
@@ -204,9 +205,26 @@ prepend_bos = false
     }
 
     #[test]
+    fn an_old_key_is_shown_as_it_is_written_today() {
+        let report = error(&GOOD.replace("prompts = { n = 4 }", "half_len = 24\nbatch = 4"), &[]);
+        let new = "write `prompts = { n = 4, half_len = 24 }`";
+        contains(
+            &report,
+            &["`half_len` is not a key of probe `head_scores` any more", "t.toml:9:1", "t.toml:10:1", new],
+        );
+        contains(&report, &["`pythia migrate FILE`"]);
+        let pairs = "pairs = { task = \"induction\" }\ndonor = 512";
+        let report =
+            error(&GOOD.replace("prompts = { n = 4 }", pairs).replacen("head_scores", "cross_checkpoint", 1), &[]);
+        contains(&report, &["`donor` is not a key of probe `cross_checkpoint` any more", "write `source_step = 512`"]);
+        let report = error(&GOOD.replace("prompts = { n = 4 }", "prompts = { tokens = [[1]], n = 4 }"), &[]);
+        contains(&report, &["`tokens` and `n` exclude each other", "t.toml:9:"]);
+    }
+
+    #[test]
     fn a_wrong_type_points_at_the_value() {
-        let report = error(&GOOD.replace("batch = 4", "batch = \"4\""), &[]);
-        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:9", "^^^"]);
+        let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
+        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
     }
 
@@ -250,7 +268,7 @@ prepend_bos = false
 
     #[test]
     fn a_mistake_in_an_override_is_shown_in_the_override() {
-        contains(&error(GOOD, &["probe.0.batch=\"x\""]), &["--set:1:15", "invalid type: string \"x\""]);
-        contains(&error(GOOD, &["probe.5.batch=1"]), &["`probe` has 2 entries"]);
+        contains(&error(GOOD, &["probe.0.prompts.n=\"x\""]), &["--set:1:19", "invalid type: string \"x\""]);
+        contains(&error(GOOD, &["probe.5.prompts.n=1"]), &["`probe` has 2 entries"]);
     }
 }

@@ -28,6 +28,16 @@ pub(crate) enum Problem {
         /// The keys that the table has.
         allowed: Vec<String>,
     },
+    /// A key that the table had in an earlier version.
+    #[error("`{key}` is not a key of {table} any more")]
+    OldKey {
+        /// The key as written.
+        key: String,
+        /// The table it stands in, in words.
+        table: String,
+        /// What is written today.
+        new: String,
+    },
     /// A key that must be there and is not.
     #[error("missing key `{key}` in {table}")]
     MissingKey {
@@ -198,6 +208,7 @@ impl Problem {
     pub(super) fn label(&self) -> String {
         match self {
             Problem::UnknownKey { .. } => "not a key of this table".into(),
+            Problem::OldKey { .. } => "an old spelling".into(),
             Problem::MissingKey { .. } => "in this table".into(),
             Problem::WrongType { expected, .. } => format!("expected {expected}"),
             Problem::UnknownKind { .. } => "no such probe".into(),
@@ -212,6 +223,9 @@ impl Problem {
     pub(super) fn help(&self) -> Vec<String> {
         match self {
             Problem::UnknownKey { key, allowed, .. } => suggestions(key, allowed, "keys"),
+            Problem::OldKey { new, .. } => {
+                vec![format!("write `{new}`"), "`pythia migrate FILE` rewrites a whole file".into()]
+            }
             Problem::UnknownKind { kind, allowed } => suggestions(kind, allowed, "kinds"),
             Problem::UnknownWord { word, allowed, .. } => super::steps::word_help(word, allowed),
             Problem::MissingKey { key, meaning, .. } => vec![format!("`{key}`: {meaning}")],
@@ -245,7 +259,7 @@ impl Problem {
                 vec![format!("say what is meant in `{new}`, and remove `{old}`")]
             }
             Problem::NotAnOverride { .. } => {
-                vec!["write for example --set seed=1 or --set probe.0.batch=4; values are TOML".into()]
+                vec!["write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()]
             }
             _ => Vec::new(),
         }

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn operations_follow_the_formula() {
-        let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
+        let scores = probe("head_scores", "{ prompts = { n = 1, half_len = 5 } }");
         let cost = of(&[&scores]);
         assert_eq!(cost.flops, 10 * 2 * (2 * (4 * 64 + 2 * 8 * 32) + 4 * 10 * 8));
         assert_eq!((cost.blocks, cost.logits), (4 * (3 * 200 + 2 * 320 + 8 * 80), 0));
@@ -135,8 +135,8 @@ mod tests {
 
     #[test]
     fn what_a_probe_keeps_comes_on_top_of_the_pass_it_shares() {
-        let loss = probe("token_loss", "{ batch = 1, half_len = 5 }");
-        let lens = probe("logit_lens", "{ batch = 1, half_len = 5 }");
+        let loss = probe("token_loss", "{ prompts = { n = 1, half_len = 5 } }");
+        let lens = probe("logit_lens", "{ prompts = { n = 1, half_len = 5 } }");
         let (both, alone) = (of(&[&loss, &lens]), of(&[&loss]));
         // Ten tokens at three depths, of which the pass counts the last one's unembedding.
         assert_eq!(both.flops - alone.flops, 2 * 10 * 2 * 8 * 16);
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn equal_prompts_are_counted_once_and_with_logits() {
-        let scores = probe("head_scores", "{ batch = 1, half_len = 5 }");
-        let loss = probe("induction_loss", "{ batch = 1, half_len = 5 }");
+        let scores = probe("head_scores", "{ prompts = { n = 1, half_len = 5 } }");
+        let loss = probe("induction_loss", "{ prompts = { n = 1, half_len = 5 } }");
         let both = of(&[&scores, &loss]);
         assert_eq!(both.flops, of(&[&loss]).flops);
         assert_eq!(both.flops - of(&[&scores]).flops, 10 * 2 * 8 * 16);

@@ -171,7 +171,7 @@ mod tests {
     fn a_key_changes_only_with_the_version_of_the_tables() {
         assert_eq!(TABLE_VERSION, 4);
         let before = "33f79a9492448cd498496624a8dec654de1af33760b26747a74efbf3bc6c424b";
-        assert_eq!(key(&["probe.0.half_len=20"], 512), before);
+        assert_eq!(key(&["probe.0.prompts.half_len=20"], 512), before);
         assert_ne!(config(&resolved(&[]), "examples", Some(512)).key(), key(&[], 512));
     }
 
@@ -179,11 +179,11 @@ mod tests {
     fn the_key_follows_what_determines_the_result_and_nothing_else() {
         let base = key(&[], 512);
         for same in
-            [&["steps=[512]"][..], &["name=other"], &["out=elsewhere"], &["probe.0.name=x"], &["probe.0.batch=8"]]
+            [&["steps=[512]"][..], &["name=other"], &["out=elsewhere"], &["probe.0.name=x"], &["probe.0.prompts.n=8"]]
         {
             assert_eq!(key(same, 512), base, "{same:?}");
         }
-        for other in ["seed=4", "prepend_bos=false", "dtype=f64", "weights=tl2", "probe.0.batch=9"] {
+        for other in ["seed=4", "prepend_bos=false", "dtype=f64", "weights=tl2", "probe.0.prompts.n=9"] {
             assert_ne!(key(&[other], 512), base, "{other}");
         }
         assert_ne!(key(&[], 513), base);

@@ -122,7 +122,7 @@ mod tests {
         let folder = scratch.0.display();
         let text = format!(
             "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{folder}/tiny', '{folder}/other']\nsteps = 'all'\n\
-             [[probe]]\nkind = 'head_scores'\nbatch = 2\nhalf_len = 6\n\
+             [[probe]]\nkind = 'head_scores'\nprompts = {{ n = 2, half_len = 6 }}\n\
              [[probe]]\nkind = 'ablation'\npairs = {{ file = '{}' }}\n\
              [[probe]]\nkind = 'steering'\npairs = {{ task = 'induction', n = 2, half_len = 4 }}\n",
             file.display()

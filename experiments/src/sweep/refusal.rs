@@ -88,7 +88,7 @@ impl Explained for Refusal {
             Self::SmallBudget { .. } => "give more disk with --cache-max; three checkpoints let the stages overlap",
             Self::Memory { .. } => {
                 "allow that much with --memory if the machine has it free, or lower the probes' batch, \
-                 for example with --set probe.0.batch=2"
+                 for example with --set probe.0.prompts.n=2"
             }
         };
         Some(remedy.to_owned())

@@ -17,12 +17,10 @@ use crate::testing::{self, Scratch};
 const PROBES: &str = "
 [[probe]]
 kind = 'head_scores'
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = 'induction_loss'
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = 'activation_patching'
 pairs = { task = 'induction', n = 3, half_len = 5 }

@@ -26,8 +26,8 @@ impl Setting {
     fn resolved(&self, overrides: &[&str]) -> Result<ResolvedExperiment, ConfigErrors> {
         let text = format!(
             "name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{}/tiny']\nsteps = 'all'\n\
-             [[probe]]\nkind = 'head_scores'\nbatch = 2\nhalf_len = 6\n\
-             [[probe]]\nkind = 'induction_loss'\nbatch = 2\nhalf_len = 6\n",
+             [[probe]]\nkind = 'head_scores'\nprompts = {{ n = 2, half_len = 6 }}\n\
+             [[probe]]\nkind = 'induction_loss'\nprompts = {{ n = 2, half_len = 6 }}\n",
             self.scratch.0.display()
         );
         let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
@@ -162,9 +162,9 @@ fn changed_weights_are_noticed_and_touched_ones_are_not() {
 }
 
 /// A probe that reads weights alone between the two; and that one by itself.
-const NORMS: &str = "probe=[{ kind = 'head_scores', batch = 2, half_len = 6 }, \
+const NORMS: &str = "probe=[{ kind = 'head_scores', prompts = { n = 2, half_len = 6 } }, \
                      { kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }, \
-                     { kind = 'induction_loss', batch = 2, half_len = 6 }]";
+                     { kind = 'induction_loss', prompts = { n = 2, half_len = 6 } }]";
 const NORMS_ALONE: &str = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'blocks.0.attn.W_K'] }]";
 
 fn metadata(setting: &Setting, out: &str, file: &str) -> BTreeMap<String, String> {
@@ -273,11 +273,11 @@ fn a_single_model_has_no_step() {
 #[test]
 fn a_probe_that_does_not_fit_is_refused_before_anything_runs() {
     let setting = Setting::new("unfit");
-    let errors = setting.resolved(&["probe.0.half_len=16"]).err().expect("must refuse").to_string();
+    let errors = setting.resolved(&["probe.0.prompts.half_len=16"]).err().expect("must refuse").to_string();
     assert!(errors.contains("a prompt of 33 tokens does not fit a context of 32"), "{errors}");
     // The setting itself is shown where it is written, else the probe.
-    let errors = setting.resolved(&["probe.0.batch=0"]).err().expect("must refuse").to_string();
-    assert!(errors.contains("batch = 0, but it must be at least 1") && errors.contains("--set:1:1"), "{errors}");
+    let errors = setting.resolved(&["probe.0.prompts.n=0"]).err().expect("must refuse").to_string();
+    assert!(errors.contains("prompts.n = 0, but it must be at least 1") && errors.contains("--set:1:1"), "{errors}");
     let errors = setting.resolved(&["probe.1.late=13"]).err().expect("must refuse").to_string();
     assert!(errors.contains("late = 13") && errors.contains("--set:1:1"), "{errors}");
     let errors = setting.resolved(&["steps=[3]"]).err().expect("must refuse").to_string();
