@@ -1,4 +1,4 @@
-//! Logits of single rows, and what metrics make of them.
+//! Logits of single rows, and the metrics that are computed from them.
 
 use burn::tensor::{Int, Tensor};
 use pythia_core::device;
@@ -9,7 +9,7 @@ use super::readout::{Question, Reference};
 use crate::error::ProbeError;
 use crate::sums::{certainty, probabilities, row_sums};
 
-/// Logits of one row, reduced to what metrics are made of.
+/// The logits of one row, reduced to the numbers that metrics are computed from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Row {
     /// Logits of the answers, then of the wrong answers (or of the next token, where the row stands for a loss).

@@ -1,4 +1,4 @@
-//! What a run is asked at the end: the metrics of interventions, and how they are read from the last stream.
+//! The metrics of interventions, and how they are read from the last residual stream.
 //!
 //! With the logits x of the answer position, the right answers A and the wrong ones W of a pair, p = softmax(x) over
 //! all V entries, padding included, as TransformerLens and transformers compute it:

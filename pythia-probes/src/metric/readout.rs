@@ -1,4 +1,4 @@
-//! What prompts are asked, and the rows of the last stream that answer.
+//! Metrics read from rows of the last residual stream.
 
 use burn::tensor::{Tensor, TensorData};
 use pythia_core::model::GptNeoX;
@@ -10,12 +10,12 @@ use crate::error::ProbeError;
 /// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
 const ROWS_AT_A_TIME: usize = 256;
 
-/// What one prompt is asked for.
+/// A prompt and the tokens that its logits are compared for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The prompt's tokens.
     pub tokens: Vec<u32>,
-    /// Position whose logits are the answer.
+    /// Position whose logits are read; `loss` reads the logits of all positions.
     pub at: usize,
     /// Right answers; never empty.
     pub answers: Vec<u32>,
@@ -32,16 +32,15 @@ pub struct Readout {
     vocab: usize,
 }
 
-/// A row of the last stream: the position of a prompt, in some run.
+/// A row of the last residual stream: a position of a prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ReadRow {
     /// Index of the prompt in the batch.
-    pub example: usize,
-    /// The position.
-    pub position: usize,
+    example: usize,
+    position: usize,
 }
 
-/// The run that others are compared with.
+/// The run that other runs are compared with, for `kl` and `argmax_match`.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference<'a> {
     /// Its model.
@@ -51,7 +50,7 @@ pub struct Reference<'a> {
 }
 
 impl Readout {
-    /// What is asked of each prompt. `vocab`: ids below it are tokens.
+    /// `vocab`: ids below it are tokens, those from there on are padding.
     pub fn new(questions: Vec<Question>, metrics: Vec<Metric>, vocab: usize) -> Self {
         Readout { questions, metrics, vocab }
     }

@@ -12,11 +12,11 @@
 
 pub(crate) mod columns;
 pub(crate) mod defaults;
-pub mod delta;
-pub mod effect;
+pub(crate) mod delta;
+pub(crate) mod effect;
 mod estimate;
 pub(crate) mod paired_runs;
-pub mod places;
+pub(crate) mod places;
 pub(crate) mod sources;
 
 use std::path::Path;
