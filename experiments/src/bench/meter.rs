@@ -19,7 +19,8 @@ pub(crate) struct Patience {
     pub(crate) budget: f64,
 }
 
-/// What was measured. Times are in seconds, memory in MiB; medians are over clean repetitions where there are at least two.
+/// What was measured. Times are in seconds, memory in MiB; medians are over clean repetitions where there are at least
+/// two.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Timing {
     /// Median of the repetitions.

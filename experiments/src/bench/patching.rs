@@ -44,7 +44,7 @@ impl Intervention {
     }
 }
 
-/// One sweep; the floating-point operations of its cells come back.
+/// Runs one sweep and returns its floating-point operations.
 pub(crate) fn sweep(model: &GptNeoX, kind: Intervention, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;

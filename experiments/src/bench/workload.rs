@@ -1,4 +1,4 @@
-//! The workloads. Everything a repetition computes is read by nobody, so every result goes through `black_box`.
+//! The workloads. Results go through `black_box`, because nothing reads them.
 
 use std::hint::black_box;
 use std::thread;
@@ -89,7 +89,7 @@ pub(crate) struct Sizes {
 
 /// What a repetition says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Extra {
+pub(crate) struct Measured {
     /// Bytes of all activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache_bytes: Option<usize>,
@@ -102,7 +102,7 @@ pub(crate) struct Extra {
 }
 
 /// A workload ready to be repeated.
-pub(crate) type Prepared<'a> = Box<dyn FnMut() -> Result<Extra, BenchError> + 'a>;
+pub(crate) type Prepared<'a> = Box<dyn FnMut() -> Result<Measured, BenchError> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
@@ -118,13 +118,13 @@ pub(crate) fn prepare<'a>(
         Workload::A => Box::new(move || {
             let model = model(load(store, None, true)?, runs_on);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
-            Ok(Extra::default())
+            Ok(Measured::default())
         }),
         Workload::B => {
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || {
                 forward(&model, sizes);
-                Ok(Extra::default())
+                Ok(Measured::default())
             })
         }
         Workload::C => {
@@ -139,10 +139,10 @@ pub(crate) fn prepare<'a>(
             let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
                 induction(&model, sizes);
-                Ok(Extra::default())
+                Ok(Measured::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Extra::default())),
+        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Measured::default())),
     })
 }
 
@@ -158,7 +158,7 @@ fn patching<'a>(
     let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
         let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
-        Ok(Extra { flops, ..Extra::default() })
+        Ok(Measured { flops, ..Measured::default() })
     }))
 }
 
@@ -178,7 +178,7 @@ fn model(loaded: Loaded, runs_on: &RunsOn) -> GptNeoX {
     loaded.model(runs_on).unwrap_or_else(|_| unreachable!("its weights are decoded"))
 }
 
-/// Token ids that vary without a generator: which ones they are changes no time.
+/// Token ids that vary without a generator: their values do not change the time.
 fn rows(model: &GptNeoX, batch: usize, length: usize) -> Vec<Vec<u32>> {
     let vocab = model.config().vocab_size as u32;
     (0..batch).map(|row| (0..length).map(|at| (row * length + at) as u32 * 7919 % vocab).collect()).collect()
@@ -197,7 +197,7 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
-fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Extra, BenchError> {
+fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Measured, BenchError> {
     let mut cache = ActivationCache::of(
         points_of(&model.model_shape()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
@@ -205,7 +205,7 @@ fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Extra, BenchError> 
     black_box(model.forward(tokens, &mut cache));
     let kept = cache.finish()?;
     let bytes = kept.values().map(|activation| activation.dims().iter().product::<usize>() * size_of::<f32>()).sum();
-    Ok(Extra { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
+    Ok(Measured { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
 }
 
 fn induction(model: &GptNeoX, sizes: Sizes) {

@@ -1,4 +1,4 @@
-//! Where an experiment's checkpoints come from: the hub's client, the cache with its budget, and the lock file.
+//! The hub's client, the cache with its budget and the lock file of an experiment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,40 +19,38 @@ use crate::resolved::pins::{self, Pins, branch};
 use crate::terminal::env;
 use crate::terminal::{Exit, Explained};
 
-/// How the file of pins beside an experiment ends: `exp.toml` has `exp.lock.json`.
+/// Extension of the lock file beside an experiment: `exp.toml` has `exp.lock.json`.
 const LOCK: &str = "lock.json";
-/// Disk that stays free where nobody says how much.
+/// Bytes of disk that stay free by default.
 const MIN_FREE: Bytes = Bytes::mib(1024);
 /// Commits between two lines of progress.
 const A_LINE_EVERY: usize = 50;
 
 /// The hub, the cache and the pins of an experiment.
 pub(crate) struct HubAccess {
-    /// The client.
     pub(crate) client: Hub,
-    /// The cache.
     pub(crate) cache: LruCache,
     /// The pins, empty where there is no lock file yet.
     pub(crate) lock: Lock,
-    /// Where the lock file lies, or goes.
+    /// The path of the lock file.
     pub(crate) file: PathBuf,
 }
 
 /// Which branches are pinned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PinScope {
-    /// Those that a run cannot do without: neither pinned nor all of them in the cache.
+    /// Unpinned ones of a model whose checkpoints are not all in the cache.
     Needed,
     /// Those that are not pinned.
     Unpinned,
-    /// All, again.
+    /// All of them, pinned or not.
     All,
 }
 
-/// A hub that cannot be opened, or does not give what is asked of it.
+/// The hub, the cache or the lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubAccessError {
-    /// The environment says something that makes no sense.
+    /// An environment variable is malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The cache cannot be used.
@@ -64,31 +62,21 @@ pub(crate) enum HubAccessError {
     /// A branch cannot be pinned.
     #[error("{0}")]
     Resolve(LockError),
-    /// The lock file is no lock file.
+    /// The lock file is malformed.
     #[error("{}: {source}", path.display())]
-    Lock {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: LockError,
-    },
-    /// The hub is to be asked and must not be.
+    Lock { path: PathBuf, source: LockError },
+    /// The hub would have to be asked, and the command is offline.
     #[error("nothing can be pinned offline")]
     Offline,
     /// The lock file does not name the model.
     #[error("the lock file does not name {model}")]
-    NotPinned {
-        /// The model.
-        model: ModelId,
-    },
+    NotPinned { model: ModelId },
     /// The lock file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.
         what: &'static str,
-        /// The file.
         path: PathBuf,
-        /// What the system said.
         source: std::io::Error,
     },
 }
@@ -129,7 +117,7 @@ pub(crate) struct PinRequest {
 }
 
 impl PinRequest {
-    /// What an experiment reads of the hub. A choice of steps that is wrong is reported elsewhere, and asks for nothing.
+    /// What an experiment reads of the hub. A wrong choice of steps gives an empty request; it is reported elsewhere.
     pub(crate) fn all(experiment: &Experiment) -> Vec<Self> {
         let ids = experiment.models.iter().filter_map(|model| match model.get_ref() {
             ModelRef::Suite(id) => Some(*id),
@@ -152,7 +140,7 @@ impl PinRequest {
         self.id.hub_name().parse().unwrap_or_else(|_| unreachable!("the suite's names are names of repositories"))
     }
 
-    /// The branches: those of the steps, and the main one, which has the tokenizer where a step's leaves it out.
+    /// The branches of the steps, and the main one, which has the tokenizer if a step's branch lacks it.
     pub(crate) fn branches(&self) -> Vec<String> {
         let main = self.id.info().has_main.then(|| branch(None));
         main.into_iter().chain(self.steps.iter().map(|step| branch(Some(*step)))).collect()
@@ -183,8 +171,8 @@ impl HubAccess {
         Ok(Self { client, cache, lock, file: path })
     }
 
-    /// Pins branches that an experiment reads. What is pinned stays as it is, unless all of it is asked for. Says whether the lock has
-    /// changed. Offline nothing is pinned.
+    /// Pins branches that an experiment reads, and returns whether the lock has changed. Existing pins change with
+    /// [`PinScope::All`] only. Offline nothing is pinned.
     pub(crate) fn pin(
         &mut self,
         requests: &[PinRequest],
@@ -218,7 +206,7 @@ impl HubAccess {
         Ok(changed)
     }
 
-    /// Asks the hub what branches are now. One that it does not have is pinned as absent: to git's null commit, without a file.
+    /// Asks the hub for the commits of branches. A branch that it lacks is pinned to git's null commit, without files.
     pub(crate) fn resolve(
         hub: &Hub,
         repo: &Repo,
@@ -239,7 +227,7 @@ impl HubAccess {
         Ok(pins)
     }
 
-    /// Brings what a run on a pinned step needs, and keeps it from being evicted.
+    /// Fetches what a run on a pinned step needs, and keeps it from being evicted.
     pub(crate) fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
         let from = HubFetcher::new(&self.client, &self.cache, 0);
         Ok(from.cache.hold(&from.fetch_pinned(pins, step)?)?)
@@ -261,7 +249,7 @@ impl HubAccess {
         Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source })
     }
 
-    /// Brings the small files that say what a model is: the configuration of its first step, and its tokenizer.
+    /// Fetches the small files that describe a model: the configuration of its first step, and its tokenizer.
     pub(crate) fn describe(&self, request: &PinRequest) -> Result<(), HubAccessError> {
         let Some(pins) = Pins::of(&self.lock, request.id) else { return Ok(()) };
         let steps = request.steps.iter().map(|step| Some(*step)).chain([None]);

@@ -19,7 +19,7 @@ use crate::resolved::Model;
 use crate::resolved::weight_scope::WeightScope;
 use crate::terminal::{Exit, Explained};
 
-/// A checkpoint that is ready to become a model, or to be asked for its weights.
+/// A checkpoint whose weights are read or open.
 pub(crate) struct Loaded {
     /// Its configuration.
     pub(crate) config: NeoxConfig,
@@ -29,11 +29,11 @@ pub(crate) struct Loaded {
     pub(crate) parts: Option<SomeWeights>,
     /// Hashes of what was read.
     pub(crate) hashes: PartHashes,
-    /// What is known of its files.
+    /// How its files were fetched.
     pub(crate) fetched: Fetched,
 }
 
-/// Where models run, and in which numbers.
+/// The device and the number type that models run in.
 #[derive(Clone, Debug)]
 pub(crate) struct RunsOn {
     /// The device.
@@ -49,7 +49,7 @@ impl RunsOn {
         Self { compute: Compute::cpu(), dtype: DType::F32 }
     }
 
-    /// Whether weights have to be carried to another memory.
+    /// Whether the device has a memory of its own.
     fn is_remote(&self) -> bool {
         self.compute.backend != Backend::Cpu
     }
@@ -59,7 +59,7 @@ impl RunsOn {
 pub(crate) enum LoadedWeights {
     /// Decoded, in host memory.
     Resident(HostParams),
-    /// On the device already: it is carried there while the checkpoint before computes.
+    /// On the device already: the upload goes on while the checkpoint before computes.
     OnDevice(Box<GptNeoX>),
     /// In their files, which are open.
     Streamed(StoredWeights, ReadAhead),
@@ -69,10 +69,10 @@ impl Loaded {
     /// The model.
     ///
     /// # Errors
-    /// Of streamed weights the first ones are decoded here.
+    /// [`WeightError`] of streamed weights, whose first tensors are decoded here.
     ///
     /// # Panics
-    /// If it was not loaded for one.
+    /// If it was loaded without weights.
     pub(crate) fn model(self, runs_on: &RunsOn) -> Result<GptNeoX, WeightError> {
         let (device, dtype) = (&runs_on.compute.device, runs_on.dtype);
         match self.weights.expect("weights are loaded where a model is run") {
@@ -82,10 +82,10 @@ impl Loaded {
         }
     }
 
-    /// The verdict now that its files are here: those that were compared with the hub's hashes are no longer unverified.
+    /// The verdict after fetching: files that were compared with the hub's hashes are no longer unverified.
     pub(crate) fn verdict(&self, before: &Verdict) -> Verdict {
         match before.status {
-            // One that is doubted for a reason stays so.
+            // A reason to doubt it stays.
             Status::Unverified if self.fetched.verified && before.reason.is_none() => {
                 Verdict { status: Status::Ok, ..before.clone() }
             }
@@ -112,7 +112,7 @@ pub(crate) enum LoadError {
     /// Its weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// Its weights cannot be carried to where it is to run.
+    /// Its weights cannot be uploaded to the device.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Its files cannot be fetched.
@@ -165,22 +165,22 @@ impl Explained for LoadError {
 /// One checkpoint to load.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
-    /// Of which model.
+    /// Its model.
     pub(crate) model: &'a Model,
-    /// Which one.
+    /// Its step; `None` for a model without steps.
     pub(crate) step: Option<Step>,
-    /// What of it.
+    /// Which weights, and how they are prepared.
     pub(crate) wanted: Wanted,
-    /// Where its weights are to be.
+    /// Where its weights will be.
     pub(crate) residency: Residency,
-    /// Whether it is to become a model, and which parameters are read by themselves.
+    /// Whether it becomes a model, and which parameters are read one by one.
     pub(crate) scope: &'a WeightScope,
     /// Where the model is going to run.
     pub(crate) runs_on: &'a RunsOn,
 }
 
 impl Job<'_> {
-    /// The checkpoint in a person's words.
+    /// The checkpoint for messages.
     pub(crate) fn name(&self) -> String {
         self.step.map_or(self.model.label.clone(), |step| format!("{} {step}", self.model.label))
     }
@@ -200,7 +200,7 @@ pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError>
     Ok(Loaded { config, weights: Some(weights), parts, hashes, fetched })
 }
 
-/// All weights, where they are to be.
+/// All weights, in the memory that the job asks for.
 fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(LoadedWeights, Hashes), LoadError> {
     if let Some(ahead) = job.residency.streamed() {
         let (stored, hashes) = weights::open(config, files, &job.wanted, None)?;
@@ -217,7 +217,8 @@ fn load_all(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(
     Ok((LoadedWeights::Resident(params), hashes))
 }
 
-/// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
+/// The model on a device with a memory of its own. Weights are uploaded as they are stored, unless they have to be
+/// folded.
 fn carry(job: &Job<'_>, config: &NeoxConfig, files: &WeightFiles) -> Result<(GptNeoX, Hashes), WeightError> {
     let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {
@@ -234,7 +235,7 @@ pub(crate) fn hashes(model: &Model, step: Option<Step>) -> Result<Hashes, LoadEr
     Ok(weights::hashes(&config, &files)?)
 }
 
-/// The files of a checkpoint whose shape is that of the model: those that were fetched, else those that its store finds.
+/// The files of a checkpoint, fetched or found by its store, after a check that its shape is that of the model.
 fn locate(
     model: &Model,
     step: Option<Step>,

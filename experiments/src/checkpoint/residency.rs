@@ -18,7 +18,7 @@ pub(crate) enum Residency {
 }
 
 impl Residency {
-    /// All of them, the most wanted first.
+    /// All of them, the quickest first.
     pub(crate) const ALL: [Residency; 4] = [Self::ResidentAhead, Self::Resident, Self::StreamedAhead, Self::Streamed];
 
     /// Whether the next checkpoint is loaded while one computes.
@@ -26,7 +26,7 @@ impl Residency {
         self == Self::ResidentAhead
     }
 
-    /// How layers are read where weights stay in their files; `None` where they do not.
+    /// How layers are read while weights stay in their files; `None` if they are decoded as a whole.
     pub(crate) fn streamed(self) -> Option<ReadAhead> {
         match self {
             Self::ResidentAhead | Self::Resident => None,

@@ -1,4 +1,4 @@
-//! The other checkpoints of a model that its probes read: loaded once, kept while the model's cells run.
+//! The source checkpoints of a model: loaded once, kept while the model's cells run.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use pythia_probes::SourceCheckpoints;
 
 use crate::checkpoint::load::{LoadError, Loaded, RunsOn};
 
-/// The sources of one model, as far as they could be loaded.
+/// The source checkpoints of one model, as far as they could be loaded.
 #[derive(Debug, Default)]
 pub(crate) struct SourceModels {
     /// The checkpoints.
@@ -18,7 +18,7 @@ pub(crate) struct SourceModels {
 }
 
 impl SourceModels {
-    /// Puts a checkpoint, or why there is none, with the others.
+    /// Adds a checkpoint, or the error that kept it from being loaded.
     pub(crate) fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, runs_on: &RunsOn) {
         let hash =
             checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
@@ -33,7 +33,7 @@ impl SourceModels {
         }
     }
 
-    /// What went wrong while the weights of one of the sources were decoded, if something did.
+    /// The first error of decoding the weights of a source.
     pub(crate) fn fault(&self) -> Option<WeightError> {
         self.models.0.values().find_map(GptNeoX::fault)
     }

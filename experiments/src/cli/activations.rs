@@ -22,11 +22,12 @@ use crate::files::json::canonical;
 use crate::resolved::BOS;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Store a model's activations on some tokens
 ///
 /// The file holds one tensor per hook, keyed by the hook's full name, beside `tokens` [prompt pos] and `logits`
-/// [prompt pos vocabulary]. How it came to be stands as JSON under the key `pythia` of its header's metadata.
+/// [prompt pos vocabulary]. Its provenance is JSON under the key `pythia` of the header's metadata.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -82,8 +83,8 @@ struct Machine {
 
 const LONG_HELP: &str = concat!(
     "Examples:
-  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' resid_post --out acts.safetensors
-  pythia activations --model pythia-70m --step 143000 --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
+  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' z --out acts.safetensors
+  pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
 
 ",
     exit::help!()
@@ -122,11 +123,11 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     });
     let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
     claim.write(&bytes)?;
-    crate::terminal::say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
+    say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
     Ok(Exit::Ok)
 }
 
-/// An output that would replace what the command reads is a slip of the hand.
+/// Refuses an output that would replace a file that the command reads.
 fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<(), Failure> {
     let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
     let read = files.weights.paths().iter().chain([&files.config]).chain(&files.tokenizer).chain(&input.tokens);

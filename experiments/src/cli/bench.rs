@@ -7,7 +7,7 @@ use pythia_core::store::FolderStore;
 use serde::Serialize;
 
 use crate::bench::meter::{self, Patience, Timing};
-use crate::bench::workload::{self, Extra, Sizes, Workload};
+use crate::bench::workload::{self, Measured, Sizes, Workload};
 use crate::cli::failure::Failure;
 use crate::config::Precision;
 use crate::terminal::exit::{self, Exit};
@@ -67,7 +67,7 @@ struct Line {
     #[serde(flatten)]
     timing: Timing,
     #[serde(flatten)]
-    noted: Extra,
+    measured: Measured,
 }
 
 /// Runs the command.
@@ -77,20 +77,20 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let runs_on = super::open_device(args.device, args.dtype)?;
     let device = runs_on.compute.to_string();
     let mut work = workload::prepare(args.workload, &store, sizes, &runs_on)?;
-    let mut noted = Extra::default();
+    let mut measured = Measured::default();
     let patience = Patience { reps: args.reps, budget: args.budget };
     let timing = meter::time(patience, &mut || {
-        noted = work()?;
+        measured = work()?;
         // A GPU has then been asked, and has not answered yet.
         let device = &runs_on.compute.device;
         device.sync().map_err(|error| DeviceError::Dead { asked: args.device, reason: error.to_string() })?;
         Ok::<(), Failure>(())
     })?;
-    super::print(&serde_json::json!(line(&args, device, timing, noted)).to_string())?;
+    super::print(&serde_json::json!(line(&args, device, timing, measured)).to_string())?;
     Ok(Exit::Ok)
 }
 
-fn line(args: &Args, device: String, timing: Timing, noted: Extra) -> Line {
+fn line(args: &Args, device: String, timing: Timing, measured: Measured) -> Line {
     Line {
         peer: "pythia",
         work: args.workload.letter(),
@@ -103,6 +103,6 @@ fn line(args: &Args, device: String, timing: Timing, noted: Extra) -> Line {
         file: args.file.clone(),
         threads: meter::processors() as usize,
         timing,
-        noted,
+        measured,
     }
 }

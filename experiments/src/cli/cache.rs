@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use clap::Subcommand;
-use pythia_hub::{Budget, Entry, LruCache, Usage};
+use pythia_hub::{Budget, Cached, Entry, LruCache, Usage};
 use pythia_probes::Bytes;
 use serde_json::{Value, json};
 
@@ -15,11 +15,12 @@ use crate::terminal::Explained;
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Look into the cache of checkpoints; fetch, verify or remove some
 ///
-/// The cache is the one that the hub's Python client uses (HF_HUB_CACHE, HF_HOME/hub), and both use each other's files. What other
-/// tools fetched is never removed unless `prune --all` asks for it.
+/// The cache is the one that the hub's Python client uses (HF_HUB_CACHE, HF_HOME/hub), and both use each other's files.
+/// What other tools fetched is never removed unless `prune --all` asks for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -97,7 +98,8 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
     let Usage { ours, foreign, held, reserved, free } = usage;
     let [ours, foreign, held, reserved, free] = [ours, foreign, held, reserved, free].map(human::bytes);
     super::print(&format!(
-        "{ours} fetched by pythia ({held} in use, {reserved} reserved), {foreign} by other tools, {free} free on the disk"
+        "{ours} fetched by pythia ({held} in use, {reserved} reserved), {foreign} by other tools, \
+         {free} free on the disk"
     ))?;
     Ok(Exit::Ok)
 }
@@ -128,7 +130,15 @@ fn age(time: Option<SystemTime>) -> String {
 }
 
 fn entry_json(entry: &Entry) -> Value {
-    let file = |file: &pythia_hub::Cached| json!({ "name": file.name, "hash": file.hash, "bytes": file.size, "fetched_by_pythia": file.ours, "verified": file.verified });
+    let file = |file: &Cached| {
+        json!({
+            "name": file.name,
+            "hash": file.hash,
+            "bytes": file.size,
+            "fetched_by_pythia": file.ours,
+            "verified": file.verified,
+        })
+    };
     json!({
         "repository": entry.repo,
         "commit": entry.commit,
@@ -149,7 +159,7 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let experiment = args.experiment()?;
     let mut hub = args.hub(&experiment)?;
     let requests = PinRequest::all(&experiment);
-    hub.pin(&requests, PinScope::Needed, &|line| crate::terminal::say!("{line}"))?;
+    hub.pin(&requests, PinScope::Needed, &|line| say!("{line}"))?;
     let mut holds = Vec::new();
     for request in &requests {
         let Some(pins) = Pins::of(&hub.lock, request.id) else { continue };
@@ -158,18 +168,14 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
-                    crate::terminal::say!(
-                        "the budget is spent at {} {step}: {} checkpoints are here",
-                        request.id,
-                        holds.len()
-                    );
+                    say!("the budget is spent at {} {step}: {} checkpoints are here", request.id, holds.len());
                     return Ok(Exit::Ok);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    crate::terminal::say!("{} checkpoints are here", holds.len());
+    say!("{} checkpoints are here", holds.len());
     Ok(Exit::Ok)
 }
 
@@ -180,7 +186,7 @@ fn of_model(entry: &Entry, model: Option<&str>) -> bool {
 /// Says so where a name matches nothing: it may be a mistake in writing.
 fn none_of(model: Option<&str>, empty: bool) {
     if let (Some(model), true) = (model, empty) {
-        crate::terminal::say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
+        say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
     }
 }
 

@@ -56,7 +56,6 @@ pub(crate) enum CaptureError {
     NoSuchId {
         /// Index of the prompt.
         prompt: usize,
-        /// The id.
         id: u32,
         /// Rows of the embedding.
         vocab: usize,
@@ -72,7 +71,6 @@ pub(crate) enum CaptureError {
     /// A tensor could not be read back from the device.
     #[error("{name} could not be read back from the device: {}", cause(reason))]
     Device {
-        /// Its name.
         name: String,
         /// What the backend said.
         reason: String,
@@ -96,8 +94,8 @@ impl Explained for CaptureError {
     }
 }
 
-/// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `logits`, and `provenance` under the key
-/// `pythia` of the header's metadata.
+/// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `logits`, and `provenance` under the
+/// key `pythia` of the header's metadata.
 pub(crate) fn safetensors(
     config: NeoxConfig,
     params: HostParams,
@@ -212,7 +210,8 @@ fn encode(tensors: &BTreeMap<String, Stored>, provenance: String) -> Result<Vec<
     for (name, stored) in tensors {
         views.push((name, TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes)?));
     }
-    // One entry only: the library keeps metadata in a map without an order, and the same request must give the same bytes.
+    // One entry only: the library keeps metadata in a map without an order, and the same request must give the same
+    // bytes.
     let metadata = HashMap::from([("pythia".to_owned(), provenance)]);
     Ok(serialize(views, Some(metadata))?)
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use pythia_core::device::{Backend, DeviceName};
 
-use super::run::{prepare, report, show, sweep};
+use super::run::messages::report;
+use super::run::{prepare, show, sweep};
 use super::train::{NANO, train_nano};
 use crate::checkpoint::hub_access::HubAccess;
 use crate::cli::curve;
@@ -16,8 +17,8 @@ use crate::terminal::exit::{self, Exit};
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///
 /// Trains the suite `nano` into ./data/nano (or finds it there), runs the experiment induction-nano over its 154
-/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No network, about two
-/// minutes on two cores.
+/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No
+/// network, about two minutes on two cores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP)]
 pub(crate) struct Args {

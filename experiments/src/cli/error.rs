@@ -12,12 +12,7 @@ use crate::terminal::{Exit, Explained};
 pub(crate) enum CommandError {
     /// A file named on the command line cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// What is to be written would replace what is to be read.
     #[error("--out {} is one of the files that this command reads", .0.display())]
     OutIsInput(PathBuf),
@@ -31,16 +26,10 @@ pub(crate) enum CommandError {
     },
     /// A file of token ids is not one.
     #[error("{} is not a list of token ids, or of such lists: {source}", path.display())]
-    Tokens {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    Tokens { path: PathBuf, source: serde_json::Error },
     /// A file of published curves is none.
     #[error("{} holds no published curves: {problem}", path.display())]
     Published {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: PublishedError,

@@ -1,4 +1,4 @@
-//! `pythia list`: what there is to choose from.
+//! `pythia list`: models, steps, hooks, probes, devices.
 
 use clap::ValueEnum;
 use pythia_core::device::{self, Backend, Compute, DeviceError};

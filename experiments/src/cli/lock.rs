@@ -8,11 +8,13 @@ use crate::cli::failure::Failure;
 use crate::resolved::pins::{Pins, branch};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Pin the checkpoints of an experiment: commits, files, sizes and hashes
 ///
-/// Writes EXPERIMENT.lock.json beside the experiment file. A run on pinned checkpoints asks the hub for nothing but bytes, and refuses
-/// bytes that are not those that were pinned. `run` pins by itself what is not pinned yet; this command can also renew the pins.
+/// Writes EXPERIMENT.lock.json beside the experiment file. A run on pinned checkpoints asks the hub for nothing but
+/// bytes, and refuses bytes that are not those that were pinned. `run` pins by itself what is not pinned yet; this
+/// command can also renew the pins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -46,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         return Err(HubAccessError::Offline.into());
     }
     let which = if args.update { PinScope::All } else { PinScope::Unpinned };
-    hub.pin(&requests, which, &|line| crate::terminal::say!("{line}"))?;
+    hub.pin(&requests, which, &|line| say!("{line}"))?;
     for line in requests.iter().flat_map(|request| lines(request, &before, &hub)) {
         super::print(&line)?;
     }

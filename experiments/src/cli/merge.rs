@@ -6,12 +6,14 @@ use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::results::merge::Merge;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Put the parts of every table together: one file per table and model, sorted by step
 ///
-/// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all. Missing parts are
-/// listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are not missing); parts of one table that were made with different settings are never mixed.
-/// Merging twice gives the same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
+/// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all.
+/// Missing parts are listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are
+/// not missing); parts of one table that were made with different settings are never mixed. Merging twice gives the
+/// same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
 /// pythia.parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
@@ -46,17 +48,17 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     warn(&merge)?;
     let merged = merge.run(|one| {
         let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
-        crate::terminal::say!("{table}: {model}: {parts} parts, {rows} rows");
+        say!("{table}: {model}: {parts} parts, {rows} rows");
     })?;
     if merged.is_empty() {
-        crate::terminal::say!("there is nothing to merge in {}", merge.from.display());
+        say!("there is nothing to merge in {}", merge.from.display());
         return Ok(Exit::Ok);
     }
-    crate::terminal::say!("Merged tables are in {}; read them with", merge.to.display());
+    say!("Merged tables are in {}; read them with", merge.to.display());
     let mut tables: Vec<&str> = merged.iter().map(|one| one.table.as_str()).collect();
     tables.dedup();
     for table in tables {
-        crate::terminal::say!("  pl.scan_parquet(\"{}\").collect()", merge.to.join(table).join("*.parquet").display());
+        say!("  pl.scan_parquet(\"{}\").collect()", merge.to.join(table).join("*.parquet").display());
     }
     Ok(Exit::Ok)
 }
@@ -65,15 +67,12 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 fn warn(merge: &Merge) -> Result<(), Failure> {
     let holes = merge.holes()?;
     if !holes.recorded {
-        crate::terminal::say!("warning: there is no manifest of a run here, so missing parts cannot be found");
+        say!("warning: there is no manifest of a run here, so missing parts cannot be found");
     } else if merge.allow_missing && !holes.missing.is_empty() {
-        crate::terminal::say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
+        say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
     }
     if holes.left_out > 0 {
-        crate::terminal::say!(
-            "{} checkpoints were left out as bad, and are in no table but that of checkpoints",
-            holes.left_out
-        );
+        say!("{} checkpoints were left out as bad, and are in no table but that of checkpoints", holes.left_out);
     }
     Ok(())
 }

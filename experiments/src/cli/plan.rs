@@ -12,12 +12,14 @@ use crate::resolved::pair_counts::PairCounts;
 use crate::resolved::weight_scope::Location;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Show an experiment's cells, what they cost, and what is done
 ///
-/// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the probes'
-/// prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights held in the quickest
-/// way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a time; or used layer by layer.
+/// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the
+/// probes' prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights
+/// held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a
+/// time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -46,7 +48,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let plan = Plan::make(&resolved, &disk, args.experiment.limit);
     let pair_counts = PairCounts::of(&resolved);
     for note in pair_counts.notes(&resolved) {
-        crate::terminal::say!("{note}");
+        say!("{note}");
     }
     if args.json {
         super::print(&format!("{:#}", json(&resolved, &plan, &pair_counts)))?;
@@ -62,8 +64,9 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     if bad == 0 || resolved.experiment.store.on_bad != OnBad::Fail {
         return Ok(Exit::Ok);
     }
-    crate::terminal::say!(
-        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, or mark them with --on-bad mark"
+    say!(
+        "{bad} of the checkpoints are bad: `pythia run` refuses to begin; leave them out with --on-bad skip, \
+         or mark them with --on-bad mark"
     );
     Ok(Exit::BadInput)
 }
@@ -72,7 +75,14 @@ fn json(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) ->
     let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(resolved, cell)).collect();
     let pairs = pair_counts.json(resolved);
     let (residency, bound) = (plan.residency.to_string(), plan.bound);
-    json!({ "experiment": resolved.experiment.name, "residency": residency, "memory_bound": bound, "totals": plan.totals(), "pairs": pairs, "cells": cells })
+    json!({
+        "experiment": resolved.experiment.name,
+        "residency": residency,
+        "memory_bound": bound,
+        "totals": plan.totals(),
+        "pairs": pairs,
+        "cells": cells,
+    })
 }
 
 fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
@@ -82,7 +92,8 @@ fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
         .map(|part| {
             let probe = &resolved.experiment.probes[part.probe];
             let table = probe.spec.tables()[part.table];
-            json!({ "probe": probe.name, "table": table, "file": part.file, "key": part.config.key(), "state": part.state })
+            let key = part.config.key();
+            json!({ "probe": probe.name, "table": table, "file": part.file, "key": key, "state": part.state })
         })
         .collect();
     json!({
@@ -110,13 +121,15 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     if open(plan) {
         let [read, compute] = [bytes as f64 / DISK, flops as f64 / PROCESSOR].map(human::seconds);
         lines.push(format!(
-            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; the stages overlap, so the longest counts"
+            "time: at least {read} to read at 1 GB/s, {compute} to compute at 100 GFLOP/s; \
+             the stages overlap, so the longest counts"
         ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
     }
     if refused > 0 {
         lines.push(format!(
-            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; use --out or --fresh"
+            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; \
+             use --out or --fresh"
         ));
     }
     lines.join("\n")
@@ -139,8 +152,8 @@ fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
     let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(human::bytes);
     format!(
         "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
-         disk: {all} to keep all of them, {least} to stream them ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); \
-         {free} are free, {budget}",
+         disk: {all} to keep all of them, {least} to stream them \
+         ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); {free} are free, {budget}",
         times.join(", ")
     )
 }

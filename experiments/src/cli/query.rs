@@ -8,10 +8,12 @@ use pythia_report::results::Results;
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Ask an output folder in SQL; every table is called by its name
 ///
-/// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of DIR/results, and `checkpoints`.
+/// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of
+/// DIR/results, and `checkpoints`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -69,13 +71,13 @@ fn output(text: &str) -> Result<Output, String> {
 /// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
-    // The place is claimed before the work: one that cannot be written is found out at once.
+    // Claimed before the work, so that a place that cannot be written fails at once.
     let claim = args.out.as_ref().map(|out| PendingFile::claim(&out.path)).transpose()?;
     let answer = query::query(&results, &args.sql)?;
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {
             claim.write(&query::encode(&answer, out.format)?)?;
-            crate::terminal::say!("{} rows are in {}", answer.height(), out.path.display());
+            say!("{} rows are in {}", answer.height(), out.path.display());
         }
         (_, _, Some(form)) => {
             let format = if form == Text::Csv { Format::Csv } else { Format::Json };

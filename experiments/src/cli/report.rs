@@ -15,11 +15,12 @@ use crate::cli::failure::Failure;
 use crate::config::read_text;
 use crate::files::folder::{Folder, FolderError, PendingFile};
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
 ///
-/// The page needs no network and no program but a browser; it works from disk, on paper and without its script. Under each figure stand
-/// the lines of Polars that make its data. `pythia run` writes it at its end.
+/// The page needs no network and no program but a browser; it works from disk, on paper and without its script. Under
+/// each figure stand the lines of Polars that make its data. `pythia run` writes it at its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -83,7 +84,7 @@ pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf
 fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
     let results = Results::open(dir)?;
     let (tables, models) = (results.main_tables().len(), results.models().len());
-    crate::terminal::say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
+    say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
     Ok(report::report(&results, published)?)
 }
 
@@ -109,8 +110,8 @@ fn figures_of(page: &Path) -> BTreeSet<String> {
     if read.is_ok() { words.filter(clean).map(str::to_owned).collect() } else { BTreeSet::new() }
 }
 
-/// Removes the figures of an earlier report that this one has not: a picture of results that are gone would be taken for theirs. Files
-/// that no report wrote are not touched, and nothing in a folder that is a link to another place.
+/// Removes the figures of an earlier report that this one has not: a picture of results that are gone would be taken
+/// for theirs. Files that no report wrote are not touched, and nothing in a folder that is a link to another place.
 fn forget(dir: &Path, earlier: &BTreeSet<String>, report: &Report) -> Result<(), FolderError> {
     let folder = dir.join("figures");
     if folder.is_symlink() {

@@ -12,8 +12,8 @@ use crate::terminal::exit::{self, Exit};
 
 /// Say how far the runs of an output folder are, without touching them
 ///
-/// Of every experiment: cells done, failed, left out and to do, which processes run, how many cells a minute in the last ten
-/// minutes, the time that is left at that rate, and the last failures. Nothing is written and nobody is kept waiting.
+/// Of every experiment: cells done, failed, left out and to do, which processes run, how many cells a minute in the
+/// last ten minutes, the time that is left at that rate, and the last failures. Nothing is written or locked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -58,7 +58,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         } else if text != before {
             super::print(&text)?;
         }
-        // Whoever reads a pipe wants the line now.
+        // A pipe is buffered otherwise.
         std::io::stdout().flush().or_else(gone).map_err(CommandError::Stdout)?;
         if status.is_settled() {
             return Ok(Exit::Ok);

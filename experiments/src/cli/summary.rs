@@ -1,4 +1,4 @@
-//! `pythia summary`: the few numbers that one asks first.
+//! `pythia summary`: the main numbers of a folder.
 
 use std::path::PathBuf;
 
@@ -10,11 +10,12 @@ use serde_json::Value;
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
 ///
-/// Reads the tables under DIR/results, also while a run goes on. Each curve over checkpoints is given with the step at which it changes
-/// and a 95 % interval.
+/// Reads the tables under DIR/results, also while a run goes on. Each curve over checkpoints is given with the step at
+/// which it changes and a 95 % interval.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
         }
-        crate::terminal::say!("{} tables are in {}", listings.len(), folder.display());
+        say!("{} tables are in {}", listings.len(), folder.display());
     }
     match () {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,

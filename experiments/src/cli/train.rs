@@ -10,8 +10,9 @@ use crate::config::Precision;
 use crate::nano::{self, Outcome, Recipe};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
+use crate::terminal::say;
 
-/// Where the trained suite goes when nobody says.
+/// Where the trained suite goes by default.
 pub(crate) const NANO: &str = "data/nano";
 
 /// Train a suite of checkpoints of your own
@@ -62,9 +63,9 @@ pub(crate) fn train_nano(out: &Path, seed: u64, device: DeviceName) -> Result<()
     progress.finish();
     match outcome {
         Outcome::Trained => {
-            crate::terminal::say!("trained nano in {seconds:.0} s; its checkpoints are in {}", out.display())
+            say!("trained nano in {seconds:.0} s; its checkpoints are in {}", out.display())
         }
-        Outcome::Reused => crate::terminal::say!("nano is in {} already", out.display()),
+        Outcome::Reused => say!("nano is in {} already", out.display()),
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::config;
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
 
 /// Check experiment files
 ///
@@ -30,7 +31,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let mut worst = Exit::Ok;
     for file in &args.files {
         match validate(file) {
-            Ok(note) => crate::terminal::say!("{}: ok{note}", file.display()),
+            Ok(note) => say!("{}: ok{note}", file.display()),
             Err(failure) => {
                 failure.print();
                 worst = worst.max(failure.exit());

@@ -15,12 +15,14 @@ use crate::resolved::pins::Pins;
 use crate::sweep::verify::{self, Findings};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
+use crate::terminal::say;
 
 /// Look at every checkpoint of a model: is it what its name says?
 ///
-/// For a model of the suite the hub is asked for each branch's commit and the hashes of its files; nothing is fetched. Branches with the
-/// same weights, branches without weights, and those on the list of known defects are named. With --read, and for a folder, the weights
-/// that are here are read: equal weights, single parts of another step (a shard), and jumps of the embedding's norm show up.
+/// For a model of the suite the hub is asked for each branch's commit and the hashes of its files; nothing is fetched.
+/// Branches with the same weights, branches without weights, and those on the list of known defects are named. With
+/// --read, and for a folder, the weights that are here are read: equal weights, single parts of another step (a shard),
+/// and jumps of the embedding's norm show up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -92,8 +94,8 @@ fn listing(args: &Args, id: ModelId, known: &KnownDefects) -> Result<Findings, F
 fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
     let hub = HubAccess::open_client(None, args.offline)?;
     let repo = request.repo();
-    let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| crate::terminal::say!("{line}"))?;
-    crate::terminal::say!("{repo}: {} branches listed", pins.len());
+    let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| say!("{line}"))?;
+    say!("{repo}: {} branches listed", pins.len());
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 

@@ -27,7 +27,6 @@ pub(crate) struct ProbeEntry {
 /// One table of a probe.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableOf<'a> {
-    /// The probe.
     pub(crate) probe: &'a ProbeEntry,
     /// Its place among the tables that the probe answers with.
     pub(crate) index: usize,
@@ -41,7 +40,7 @@ impl ProbeEntry {
         self.spec.tables().iter().enumerate().map(|(index, name)| TableOf { probe: self, index, name })
     }
 
-    /// Where the setting stands that an error is about; the probe's name or kind where it is about none that is written.
+    /// The span of the setting that an error is about; that of the probe's name or kind if the setting is not written.
     pub(crate) fn place_of(&self, error: &ProbeError) -> Range<usize> {
         error.field().and_then(|field| self.settings.key(field)).unwrap_or_else(|| self.at.clone())
     }

@@ -1,4 +1,4 @@
-//! Reading what an experiment leads to besides itself: files that probes name, and the files that describe a model.
+//! Reading the files that an experiment names: those of probes, and those that describe a model.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -17,22 +17,13 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(crate) enum InputError {
     /// It cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is a folder, or something that never ends.
+    Io { path: PathBuf, source: io::Error },
+    /// It is a folder, a pipe or a device.
     #[error("{} is not a regular file", path.display())]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    NotAFile { path: PathBuf },
     /// It is too large.
     #[error("{} has {found} bytes or more, at most {most} are read", path.display())]
     TooLarge {
-        /// The file.
         path: PathBuf,
         /// Its bytes, a lower bound.
         found: u64,
@@ -42,7 +33,6 @@ pub(crate) enum InputError {
     /// It is not text.
     #[error("{} is not text in UTF-8: line {line} has a byte that cannot stand there", path.display())]
     NotText {
-        /// The file.
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
@@ -55,7 +45,7 @@ impl Explained for InputError {
     }
 }
 
-/// Why a model's shape or vocabulary cannot be learned from its files.
+/// Why the files of a model do not tell its shape or vocabulary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelInfoError {
     /// No chosen checkpoint has files.
@@ -63,28 +53,13 @@ pub(crate) enum ModelInfoError {
     Store(#[from] StoreError),
     /// A configuration cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    Io { path: PathBuf, source: std::io::Error },
     /// A configuration is wrong.
     #[error("{}: {source}", path.display())]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: ConfigError,
-    },
+    Config { path: PathBuf, source: ConfigError },
     /// A tokenizer is wrong.
     #[error("{}: {source}", path.display())]
-    Tokenizer {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: TokenizerError,
-    },
+    Tokenizer { path: PathBuf, source: TokenizerError },
 }
 
 impl Explained for ModelInfoError {

@@ -12,7 +12,7 @@ use crate::terminal::{Exit, Explained};
 /// A problem and the bytes of the joined texts that it is about.
 #[derive(Debug)]
 pub(crate) struct Located {
-    /// What is wrong; boxed, for results carry it around.
+    /// Boxed, because results carry it around.
     pub(crate) problem: Box<Problem>,
     /// Where, in the joined texts.
     pub(crate) span: Range<usize>,
@@ -24,7 +24,7 @@ impl Located {
         Self { problem: Box::new(problem.into()), span }
     }
 
-    /// What TOML says, where it says it; `fallback` where it gives no place.
+    /// An error of the TOML reader at its span, or at `fallback`.
     pub(crate) fn toml(error: toml::de::Error, fallback: Range<usize>) -> Self {
         let span = error.span().unwrap_or(fallback);
         Self::new(Problem::Toml(error), span)

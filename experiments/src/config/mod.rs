@@ -41,7 +41,8 @@ pub(crate) use schema::probe_keys;
 pub(crate) use sources::Sources;
 pub(crate) use steps::{Steps, nearest};
 
-/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked when it is resolved.
+/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked when it is
+/// resolved.
 #[derive(Debug)]
 pub(crate) struct Experiment {
     /// The experiment's name.
@@ -60,13 +61,13 @@ pub(crate) struct Experiment {
     pub(crate) out: Option<PathBuf>,
     /// What to compute with.
     pub(crate) machine: Machine,
-    /// How its checkpoints are had and judged.
+    /// How its checkpoints are fetched and judged.
     pub(crate) store: StorePolicy,
-    /// The texts, for messages about what turns out to be wrong later.
+    /// The texts, for messages about errors found later.
     pub(crate) sources: Sources,
 }
 
-/// How checkpoints are had and judged. Nothing of it determines a result's bytes but what is known to be bad.
+/// How checkpoints are fetched and judged. Of all this only known defects change the bytes of a result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct StorePolicy {
     /// What to do with bad checkpoints.
@@ -84,7 +85,6 @@ pub(crate) struct StorePolicy {
 /// What to compute with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Machine {
-    /// The device.
     pub(crate) device: DeviceName,
     /// The numbers that weights are kept in.
     pub(crate) dtype: Precision,
@@ -122,7 +122,7 @@ impl Precision {
         }
     }
 
-    /// Its name elsewhere.
+    /// The name that other libraries use.
     pub(crate) fn long_name(self) -> &'static str {
         match self {
             Precision::F32 => "float32",

@@ -31,7 +31,6 @@ pub(crate) enum Problem {
     /// A key that must be there and is not.
     #[error("missing key `{key}` in {table}")]
     MissingKey {
-        /// The key.
         key: String,
         /// The table it belongs to, in words.
         table: String,
@@ -41,7 +40,6 @@ pub(crate) enum Problem {
     /// A value of another type than the key takes.
     #[error("`{key}` takes {expected}, found {found}")]
     WrongType {
-        /// The key.
         key: String,
         /// What the key takes, in words.
         expected: &'static str,
@@ -51,7 +49,6 @@ pub(crate) enum Problem {
     /// A word where only some words are allowed.
     #[error("`{key}` cannot be \"{word}\"")]
     UnknownWord {
-        /// The key.
         key: &'static str,
         /// The word as written.
         word: String,
@@ -68,10 +65,7 @@ pub(crate) enum Problem {
     },
     /// A list that needs an entry has none.
     #[error("`{key}` is empty")]
-    Empty {
-        /// The key.
-        key: &'static str,
-    },
+    Empty { key: &'static str },
     /// The file of further known defects cannot be read.
     #[error("`known_bad`: {error}")]
     KnownBadFile {
@@ -90,11 +84,9 @@ pub(crate) enum Problem {
     /// A probe's further table would be written where another probe's table goes.
     #[error("probes `{probe}` and `{other}` would both write to `{folder}`")]
     SharedFolder {
-        /// The probe.
         probe: String,
         /// The probe before it.
         other: String,
-        /// The folder.
         folder: String,
     },
     /// Two models would write to one folder.
@@ -188,10 +180,7 @@ pub(crate) enum Problem {
     },
     /// A `--set` argument that is not `key=value`.
     #[error("`--set {argument}` is not KEY=VALUE")]
-    NotAnOverride {
-        /// The argument.
-        argument: String,
-    },
+    NotAnOverride { argument: String },
     /// A `--set` path that leads nowhere.
     #[error("`{path}` does not exist: `{segment}` {why}")]
     DeadPath {

@@ -45,7 +45,8 @@ pub(super) struct Head {
     #[serde(default)]
     #[schemars(with = "String", regex(pattern = DeviceName::PATTERN))]
     device: DeviceName,
-    /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays in 32 bits.
+    /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays
+    /// in 32 bits.
     #[serde(default)]
     dtype: Precision,
     /// How weights are prepared before they are used.
@@ -53,8 +54,8 @@ pub(super) struct Head {
     weights: WeightProfile,
     /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
     cache: Option<PathBuf>,
-    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their files, which changes
-    /// no result. What the machine has free where it is left out.
+    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their
+    /// files, which changes no result. What the machine has free where it is left out.
     memory: Option<Bytes>,
     /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
     #[serde(default)]
@@ -63,7 +64,8 @@ pub(super) struct Head {
     known_bad: Option<PathBuf>,
     /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
     lock: Option<PathBuf>,
-    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it is left out.
+    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it
+    /// is left out.
     cache_max: Option<Bytes>,
     /// Disk that must stay free, for example "20GB"; 1GiB where it is left out.
     min_free: Option<Bytes>,

@@ -45,7 +45,8 @@ fn document() -> Value {
     let kinds: Vec<Value> = ProbeSpec::KINDS.iter().map(|kind| probe(kind.name, &mut generator)).collect();
     let steps = generator.subschema_for::<Steps>().to_value();
     let probes = json!({
-        "description": "What to measure; a table of results each, some probes have further ones. The key `kind` says which probe it is.",
+        "description": "What to measure; a table of results each, some probes have further ones. \
+                        The key `kind` says which probe it is.",
         "type": "array", "minItems": 1, "items": { "oneOf": kinds }
     });
     require(&mut schema, "steps", steps);
@@ -69,7 +70,8 @@ fn require(schema: &mut Value, key: &str, property: Value) {
 fn probe(kind: &str, generator: &mut SchemaGenerator) -> Value {
     let mut schema = configuration(kind, generator);
     schema["properties"]["name"] = json!({
-        "description": "Name of the folder of its results, with a table's own name behind it (NAME_examples) where the probe has more than one; the kind where it is left out. Unique in the file.",
+        "description": "Name of the folder of its results, with a table's own name behind it (NAME_examples) \
+                        where the probe has more than one; the kind where it is left out. Unique in the file.",
         "type": "string", "pattern": "^[a-z0-9_-]+$"
     });
     require(&mut schema, "kind", json!({ "description": kind_doc(), "const": kind }));

@@ -16,8 +16,8 @@ use super::problem::{Problem, did_you_mean};
 pub(crate) enum Steps {
     /// Every checkpoint.
     All,
-    /// The first, then always the one nearest to twice the one before, and the last. On the suite's grid: 0, 1, 2, 4 ...
-    /// 512, 1000, 2000, 4000 ... 128000, 143000.
+    /// The first, then always the one nearest to twice the one before, and the last. On the suite's grid: 0, 1, 2, 4
+    /// ... 512, 1000, 2000, 4000 ... 128000, 143000.
     Log,
     /// These, each of which must be a checkpoint.
     List(Vec<Spanned<u32>>),

@@ -1,6 +1,6 @@
-//! The words of the TOML reader as a person understands them.
+//! Expectations of the TOML reader in plain words.
 
-/// What the reader expects, in its own words and in ours.
+/// What the reader calls a type, and its plain name.
 const EXPECTED: &[(&str, &str)] = &[
     ("usize", "a whole number from 0 on"),
     ("u64", "a whole number from 0 on"),

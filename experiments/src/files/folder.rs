@@ -1,7 +1,7 @@
 //! The output folder: `results/`, which readers may scan at any moment, and `state/`, which only runs use.
 //!
-//! A results file appears whole or not at all. Everything else that a run leaves behind lies under `state/`, because one
-//! stray file under `results/` breaks a reader's scan of the whole folder.
+//! A results file appears whole or not at all. Everything else that a run leaves behind lies under `state/`, because
+//! one stray file under `results/` breaks a reader's scan of the whole folder.
 
 use std::fs;
 use std::io::{self, Write};
@@ -19,7 +19,6 @@ pub(crate) struct FolderError {
     pub(crate) what: &'static str,
     /// On which file or folder.
     pub(crate) path: PathBuf,
-    /// What the system said.
     pub(crate) source: io::Error,
 }
 
@@ -66,7 +65,7 @@ impl Folder {
         folder.prepared()
     }
 
-    /// Creates a folder of finished files alone, such as that of merged tables. PendingFile files lie in `.tmp`.
+    /// Creates a folder of finished files alone, such as that of merged tables. Unfinished files are in `.tmp`.
     pub(crate) fn of_files(root: impl Into<PathBuf>) -> Result<Self, FolderError> {
         let root = root.into();
         Self { temporary: root.join(".tmp"), root }.prepared()
@@ -106,7 +105,7 @@ impl Folder {
 
     /// Removes the folder of unfinished files if it is empty.
     pub(crate) fn tidy(&self) {
-        // Somebody else's file in it is no fault, and an empty folder no harm.
+        // A foreign file in it, or an empty folder that stays, does no harm.
         let _ = fs::remove_dir(&self.temporary);
     }
 
@@ -136,7 +135,7 @@ pub(crate) struct PendingFile(AtomicFile);
 
 impl PendingFile {
     /// A file outside of any output folder. Made before the work whose result it is to hold: a place that cannot be
-    /// written is found out at once.
+    /// written fails at once.
     pub(crate) fn claim(path: &Path) -> Result<Self, FolderError> {
         AtomicFile::beside(path).map(Self).map_err(tried("create", path))
     }

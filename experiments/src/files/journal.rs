@@ -1,7 +1,7 @@
 //! The journal: one line of JSON per event under `state/`, for people and scripts that ask what a run did.
 //!
-//! Nothing reads it to decide what is done: that is what the results themselves say. `pythia status` reads it for people. So a journal that is lost or cut
-//! loses history and nothing else.
+//! Only `pythia status` reads it. What is done is decided by the results alone, so a journal that is lost or cut loses
+//! history and nothing else.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -22,7 +22,7 @@ pub(crate) enum Event<'a> {
         name: &'a str,
         /// Version of this program.
         version: &'a str,
-        /// Hash of the experiment experiment.
+        /// Hash of the manifest.
         experiment: &'a str,
         /// Cells in the plan.
         cells: usize,

@@ -1,4 +1,4 @@
-//! One spelling of a JSON value: keys sorted at every depth, no white space. Hashes are taken of this.
+//! Canonical JSON: keys sorted at every depth, no white space. Hashes are taken of this form.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Tables → Parquet bytes, and the key back out of a file. No file is touched here: the edge writes the bytes.
+//! Tables → Parquet bytes, and the metadata of a Parquet file. Nothing is written here.
 //!
 //! The same table with the same metadata gives the same bytes, on every machine and at any time.
 
@@ -122,7 +122,7 @@ fn array(column: &Column) -> ArrayRef {
     match column {
         Column::Text(values) => Arc::new(StringArray::from_iter_values(values)),
         Column::Int(values) => Arc::new(Int64Array::from(values.clone())),
-        // NaN is the largest number to some readers; a table's floats are finite or null.
+        // Some readers order NaN above all numbers, so a table has nulls instead.
         Column::Float(values) => {
             Arc::new(values.iter().map(|value| value.filter(|number| !number.is_nan())).collect::<Float64Array>())
         }

@@ -8,7 +8,7 @@ use pythia_core::suite::Step;
 /// changes, and with it every key changes, so that old and new results never mix in silence.
 pub(crate) const TABLE_VERSION: u32 = 4;
 
-/// Where a table goes, given its folder's name, counted from the output folder. Steps are padded with zeros, so that names sort as numbers.
+/// The path of a table below the output folder. Steps are padded with zeros, so that names sort as numbers.
 pub(crate) fn file_of(folder: &str, label: &str, step: Option<Step>) -> PathBuf {
     let name = step.map_or("model.parquet".to_owned(), |step| format!("step{:06}.parquet", step.label()));
     ["results", folder, label, &name].iter().collect()

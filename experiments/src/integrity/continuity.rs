@@ -1,4 +1,4 @@
-//! Weights that belong to another step, seen without a second copy of them: training changes a norm little by little.
+//! Breaks in the curve of a norm over steps: training changes it slowly, so a jump shows weights of another step.
 
 use pythia_core::suite::Step;
 
@@ -8,23 +8,22 @@ const LEAST: f64 = 0.01;
 const SIGMAS: f64 = 8.0;
 /// A median absolute deviation times this is the standard deviation of normal noise.
 const MAD_TO_SIGMA: f64 = 1.4826;
-/// A step whose norm is not what its neighbours say.
+/// A step whose norm does not fit its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Break {
-    /// The step.
     pub(crate) step: Step,
     /// Its norm.
     pub(crate) found: f64,
-    /// The norm that its neighbours say.
+    /// The norm expected from its neighbours.
     pub(crate) expected: f64,
 }
 
 /// The breaks of a curve of norms, ascending in steps.
 ///
-/// A point is compared with the straight line between its neighbours, over the logarithm of the step (plus one). The one that departs
-/// most is a break where it departs by more than 1 % and by more than eight robust standard deviations of all departures; it is taken
-/// out and the rest is looked at again, so that a wrong point does not speak against its neighbours. The first and the last point
-/// have one neighbour each and are not judged.
+/// A point is compared with the straight line between its neighbours, over the logarithm of the step (plus one). The
+/// one that departs most is a break where it departs by more than 1 % and by more than eight robust standard deviations
+/// of all departures; it is taken out and the rest is looked at again, so that a wrong point does not make its
+/// neighbours look wrong. The first and the last point have one neighbour each and are not judged.
 pub(crate) fn breaks(norms: &[(Step, f64)]) -> Vec<Break> {
     let mut left = norms.to_vec();
     let all: Vec<f64> = (0..left.len()).filter_map(|at| departure(&left, at)).map(|(_, departure)| departure).collect();
@@ -45,7 +44,7 @@ fn worst(norms: &[(Step, f64)], limit: f64) -> Option<(usize, f64)> {
     (departure > limit).then_some((at, expected))
 }
 
-/// What the neighbours of a point say of it, and by which share of that it differs.
+/// The value expected from the neighbours of a point, and the relative difference from it.
 fn departure(norms: &[(Step, f64)], at: usize) -> Option<(f64, f64)> {
     let (&(before, low), &(after, high)) = (norms.get(at.checked_sub(1)?)?, norms.get(at + 1)?);
     let x = |step: Step| f64::from(step.label()).ln_1p();

@@ -12,7 +12,7 @@ use super::{Status, Verdict, are_expected_duplicates};
 pub(crate) struct Duplicates(BTreeMap<FileHash, BTreeSet<Step>>);
 
 impl Duplicates {
-    /// Gathers the weights of a model's steps; other files (the tokenizer) are the same everywhere and say nothing.
+    /// Gathers the weights of a model's steps; other files, such as the tokenizer, are the same everywhere.
     pub(crate) fn of<'a>(steps: impl IntoIterator<Item = (Step, &'a [RemoteFile])>) -> Self {
         let mut owners: BTreeMap<FileHash, BTreeSet<Step>> = BTreeMap::new();
         for (step, files) in steps {
@@ -23,13 +23,13 @@ impl Duplicates {
         Self(owners)
     }
 
-    /// The hashes that more than one step lists, expected duplicates aside.
+    /// The hashes that more than one step lists, except expected duplicates.
     pub(crate) fn shared(&self) -> BTreeSet<FileHash> {
         let shared = |steps: &BTreeSet<Step>| steps.iter().any(|&step| duplicate(steps, step).is_some());
         self.0.iter().filter(|(_, steps)| shared(steps)).map(|(hash, _)| hash.clone()).collect()
     }
 
-    /// The steps that have the same weights as this one, itself among them: all files of them, of which `files` are its own.
+    /// The steps that have the same weights as the one whose files are given, including itself.
     pub(crate) fn family(&self, files: &[&RemoteFile]) -> BTreeSet<Step> {
         let owners = files.iter().filter(|file| file.is_weights()).filter_map(|file| self.0.get(&file.hash).cloned());
         owners.reduce(|all, more| &all & &more).unwrap_or_default()
@@ -50,7 +50,7 @@ impl Duplicates {
     }
 }
 
-/// The first other step that is no expected duplicate.
+/// The first other step that is not an expected duplicate.
 fn duplicate(steps: &BTreeSet<Step>, step: Step) -> Option<Step> {
     steps.iter().copied().find(|&other| other != step && !are_expected_duplicates(other, step))
 }

@@ -1,4 +1,4 @@
-//! The list of known defects: what ships with the program, and what a file of the user's adds.
+//! Known defects: the list that ships with the program, and a file of the user.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,15 @@ use crate::terminal::{Exit, Explained};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownDefects(Vec<KnownBad>);
 
+/// The form of a list, for messages.
+const FORM: &str =
+    r#"{"known_bad": [{"models": [...], "kind": ..., "steps": [[FROM, TO], ...], "problem": ..., "source": ...}]}"#;
+
 /// A list that cannot be understood.
 #[derive(Debug, thiserror::Error)]
-#[error("{} is not a list of known defects ({{\"known_bad\": [{{\"models\": [...], \"kind\": ..., \"steps\": [[FROM, TO], ...], \"problem\": ..., \"source\": ...}}]}}): {source}", path.display())]
+#[error("{} is not a list of known defects ({FORM}): {source}", path.display())]
 pub(crate) struct KnownDefectsError {
-    /// The file.
     pub(crate) path: PathBuf,
-    /// Where and why.
     pub(crate) source: serde_json::Error,
 }
 
@@ -42,7 +44,7 @@ impl KnownDefects {
         Ok(Self(list.known_bad))
     }
 
-    /// What is known to be wrong with a checkpoint: of the model that results call `label`, `id` where it is one of the suite.
+    /// The known defect of a checkpoint. `label`: the model's name in results; `id`: its name in the suite.
     pub(crate) fn verdict(&self, label: &str, id: Option<ModelId>, step: Step) -> Option<Verdict> {
         let shipped = id.and_then(|id| suite().known_bad(id, step));
         let own = || self.0.iter().find(|entry| entry.kind.is_defect() && entry.concerns_name(label, step));

@@ -1,8 +1,8 @@
-//! Whether a checkpoint is what its name says: the status that stands in every table, and what to do about bad ones.
+//! Whether a checkpoint is what its name says: the status in every table, and what to do about bad ones.
 //!
-//! Branches of the public hub have served other steps' weights. What is known about that comes from three sides, all of
-//! them judged here: a list of [`known`] defects, files of different steps that are equal by their published hashes
-//! ([`duplicates`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
+//! Branches of the public hub have served other steps' weights. Three sources of knowledge are combined here: a list of
+//! [`known`] defects, files of different steps that are equal by their published hashes ([`duplicates`]), and weights
+//! that turn out to be equal while a sweep reads them ([`Seen`]).
 
 mod continuity;
 mod duplicates;
@@ -33,12 +33,12 @@ pub(crate) enum Status {
     DuplicateOf(Step),
     /// The branch holds no weights.
     Missing,
-    /// Nothing is known against it, and there was no published hash to compare it with.
+    /// It was not checked: there is no published hash.
     Unverified,
 }
 
 impl Status {
-    /// Whether a curve through it would be false.
+    /// Whether it should not be part of a curve.
     pub(crate) fn is_bad(self) -> bool {
         matches!(self, Self::KnownBad | Self::DuplicateOf(_) | Self::Missing)
     }
@@ -60,14 +60,13 @@ impl fmt::Display for Status {
 /// A status and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// The status.
     pub(crate) status: Status,
-    /// The reason in a person's words, where the status needs one.
+    /// The reason for people, where the status needs one.
     pub(crate) reason: Option<String>,
 }
 
 impl Verdict {
-    /// A status that speaks for itself.
+    /// A status without a reason.
     pub(crate) fn plain(status: Status) -> Self {
         Self { status, reason: None }
     }
@@ -77,7 +76,7 @@ impl Verdict {
         Self { status, reason: Some(reason.into()) }
     }
 
-    /// That the weights are those of another step, in a person's words.
+    /// The verdict that the weights are those of another step.
     pub(crate) fn duplicate(of: Step) -> Self {
         Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}, so one of the two is wrong"))
     }
@@ -105,7 +104,7 @@ pub(crate) enum OnBad {
     Skip,
 }
 
-/// Whether two steps are equal in every model: the learning rate of the first step is 0, so nothing has changed after it.
+/// Whether two steps are equal in every model. Steps 0 and 1 are: the learning rate of the first update is 0.
 pub(crate) fn are_expected_duplicates(a: Step, b: Step) -> bool {
     a.label().max(b.label()) == 1
 }

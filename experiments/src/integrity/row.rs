@@ -12,7 +12,7 @@ use super::Verdict;
 use crate::files::sink::{self, Stamp};
 use crate::files::table::{TABLE_VERSION, file_of};
 
-/// The folder of the table; no probe can be called so.
+/// The folder of the table. No probe can have this name.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
 
 /// One row.

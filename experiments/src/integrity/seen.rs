@@ -6,7 +6,7 @@ use pythia_core::suite::Step;
 
 use super::{Status, Verdict, are_expected_duplicates};
 
-/// The weights met so far, by model and hash; of equal ones the step that came first.
+/// The steps met so far, by model and hash of the weights.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen(BTreeMap<(usize, String), Vec<Step>>);
 
@@ -19,7 +19,7 @@ impl Seen {
         }
     }
 
-    /// The first other step with these weights that is no expected duplicate.
+    /// The first other step with these weights that is not an expected duplicate.
     pub(crate) fn duplicate(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
         let steps = self.0.get(&(model, weights_hash.to_owned()))?;
         steps.iter().copied().find(|&other| other != step && !are_expected_duplicates(other, step))

@@ -50,43 +50,31 @@ pub(crate) enum NanoError {
         action: &'static str,
         /// On what.
         path: PathBuf,
-        /// The system's answer.
         source: io::Error,
     },
     /// The path cannot name a new folder.
     #[error("{} cannot name a new folder", path.display())]
-    NoName {
-        /// The path.
-        path: PathBuf,
-    },
+    NoName { path: PathBuf },
     /// Something else is in the folder.
     #[error("{} is not empty and holds no finished suite; name another folder", path.display())]
-    Occupied {
-        /// The folder.
-        path: PathBuf,
-    },
+    Occupied { path: PathBuf },
     /// The suite in the folder was trained differently.
-    #[error("{} holds a suite of another recipe (seed {}); name another folder, or remove this one", path.display(), found.seed)]
+    #[error(
+        "{} holds a suite of another recipe (seed {}); name another folder, or remove this one",
+        path.display(),
+        found.seed
+    )]
     OtherRecipe {
-        /// The folder.
         path: PathBuf,
         /// The recipe of the suite that is there.
         found: Box<Recipe>,
     },
     /// The description cannot be read.
     #[error("{} does not describe a trained suite: {source}", path.display())]
-    BadDescription {
-        /// The file.
-        path: PathBuf,
-        /// Where reading stopped.
-        source: serde_json::Error,
-    },
+    BadDescription { path: PathBuf, source: serde_json::Error },
     /// A file of a finished suite is gone.
     #[error("{} is missing from a finished suite; remove the suite's folder to train it again", path.display())]
-    Missing {
-        /// The file.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// Another process is training the same suite.
     #[error("another process is training in {}; wait for it, or name another folder", path.display())]
     Busy {

@@ -2,8 +2,8 @@
 //!
 //! Two kinds of sequence are mixed, both starting with the token 0:
 //!
-//! - **repeats**: a block R of uniform random tokens over and over, its period drawn anew for every sequence, so that no
-//!   fixed offset solves it;
+//! - **repeats**: a block R of uniform random tokens over and over, its period drawn anew for every sequence, so that
+//!   no fixed offset solves it;
 //! - **bigrams**: a Markov chain whose ordinary tokens follow a fixed table, while each of a few trigger tokens gets a
 //!   fresh successor in every sequence (Bietti et al. 2023, "Birth of a transformer"): what follows a trigger can only
 //!   be known from the context. The fixed part is what a model learns first, and it makes the loss fall at once.

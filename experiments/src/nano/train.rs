@@ -29,7 +29,7 @@ pub struct Tick {
 pub struct Diverged {
     /// The step whose batch gave that loss.
     pub step: u32,
-    /// The loss.
+    /// The loss, which is not finite.
     pub loss: f32,
 }
 
@@ -176,8 +176,8 @@ mod tests {
         let recipe = tiny();
         let mut trainer = Trainer::new(&recipe, &Device::flex());
         let losses: Vec<f32> = (0..120).map(|step| trainer.update(step).expect("finite")).collect();
-        // The norm's result has variance 1, so with the unembedding's variance of 2/5d a logit has 0.4, and the expected
-        // loss lies half of that above a uniform guess.
+        // The norm's result has variance 1, so with the unembedding's variance of 2/5d a logit has 0.4, and the
+        // expected loss lies half of that above a uniform guess.
         assert!((losses[0] - 16f32.ln() - 0.2).abs() < 0.15, "{}", losses[0]);
         let late = losses[100..].iter().sum::<f32>() / 20.0;
         assert!(late < losses[0] - 0.2, "{late}");

@@ -15,13 +15,13 @@ use crate::resolved::weight_scope::{Location, WeightScope};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// It is there, made by this very configuration.
+    /// It exists, made by this configuration.
     Done,
-    /// It is not there.
+    /// It does not exist.
     ToDo,
-    /// It is there, made by something else: the configuration it carries.
+    /// It exists, made by another configuration, which is given.
     Foreign(String),
-    /// Something is there that is no whole results file: what is wrong with it.
+    /// It is not a whole results file, for the given reason.
     Unreadable(String),
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Cell {
     pub(crate) step: Option<Step>,
     /// Where its weights are.
     pub(crate) location: Location,
-    /// What it costs to do what is left to do.
+    /// The cost of what is left to do.
     pub(crate) cost: CellCost,
     /// One file per table of each probe, in the order of the experiment.
     pub(crate) parts: Vec<Part>,
@@ -65,7 +65,7 @@ impl Cell {
         self.parts.iter().all(|part| part.state == State::Done)
     }
 
-    /// Whether something lies in its place that a run refuses to touch.
+    /// Whether one of its files makes a run refuse to begin.
     pub(crate) fn is_refused(&self) -> bool {
         self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
     }
@@ -89,7 +89,7 @@ impl Cell {
         open_probes(&self.parts)
     }
 
-    /// The cell in a person's words.
+    /// The cell for messages.
     pub(crate) fn name(&self, resolved: &ResolvedExperiment) -> String {
         let label = &resolved.models[self.model].label;
         self.step.map_or(label.clone(), |step| format!("{label} {step}"))
@@ -98,7 +98,7 @@ impl Cell {
 
 /// The probes that lack a file, each once.
 pub(super) fn open_probes(parts: &[Part]) -> Vec<usize> {
-    // The parts of a probe stand side by side.
+    // The parts of a probe are adjacent.
     let mut probes: Vec<usize> = parts.iter().filter(|part| part.state != State::Done).map(|part| part.probe).collect();
     probes.dedup();
     probes

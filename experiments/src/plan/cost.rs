@@ -1,4 +1,5 @@
-//! What a cell's probes cost: floating-point operations and activations, from the model's shape and the probes' prompts.
+//! What a cell's probes cost: floating-point operations and activations, from the model's shape and the probes'
+//! prompts.
 
 use pythia_core::config::NeoxConfig;
 use pythia_probes::{Context, Estimate, ProbeSpec};
@@ -15,29 +16,30 @@ pub(crate) struct CellCost {
     pub(crate) memory: u64,
 }
 
-/// What probes do with one checkpoint, and what they hold besides its weights.
+/// Operations and activations of some probes on one checkpoint, without its weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbeCost {
     /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes of activations while blocks compute.
     pub(crate) blocks: u64,
-    /// Bytes of logits and what is made of them.
+    /// Bytes of logits and tensors made of them.
     pub(crate) logits: u64,
-    /// Bytes of activations that wait while logits are read.
+    /// Bytes of activations that are held while logits are read.
     pub(crate) carried: u64,
 }
 
-/// The work of probes on one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts once.
-/// `width`: bytes of a number.
+/// The cost of probes on one checkpoint. Probes with equal prompts share a forward pass, so each size of prompts counts
+/// once. `width`: bytes of a number.
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`, attention's
-///   and the MLP's together, since the allocator keeps the ones for a while when the others are made; or later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding
-///   and with the probabilities.
+/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`,
+///   attention's and the MLP's together, since the allocator keeps the ones for a while when the others are made; or
+///   later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding and
+///   with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
-/// - Probes that intervene say themselves what their runs and cells cost; one runs after the other.
+/// - Probes that intervene estimate themselves; they run one after the other.
 pub(crate) fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {
     let config = context.config;
     let mut sizes: Vec<((usize, usize), bool)> = Vec::new();
@@ -68,7 +70,7 @@ pub(crate) fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeC
     ProbeCost {
         flops: work.flops.saturating_add(extra.flops),
         blocks: work.blocks.saturating_add(extra.blocks),
-        // It stays until all answers are there.
+        // Held until all answers are complete.
         carried: work.carried.saturating_add(extra.blocks),
         ..work
     }

@@ -1,4 +1,4 @@
-//! In what two configurations differ, as a person is told.
+//! The difference between two configurations, for messages.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What lies on the disk, for the plan.
+//! What is on disk: checkpoints, results, and whether results belong to the experiment.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ use crate::resolved::weight_scope::{Location, weights_read};
 use crate::resolved::{Model, ResolvedExperiment};
 use crate::terminal::env;
 
-/// The checkpoints where the stores say, and an output folder.
+/// The stores of checkpoints and an output folder.
 #[derive(Debug)]
 pub(crate) struct Disk {
     /// The output folder.
@@ -32,17 +32,16 @@ pub(crate) struct Disk {
 /// A results file that another configuration made.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ForeignResult {
-    /// The file.
     pub(crate) path: PathBuf,
     /// The configuration it carries.
     pub(crate) found: String,
-    /// The configuration that this experiment has in its place.
+    /// The configuration of this experiment for that file.
     pub(crate) wanted: String,
 }
 
 impl Disk {
-    /// The files in the folders of the probes and models that something else made, also for checkpoints that are
-    /// not in the plan: a table whose parts were made differently is no table.
+    /// Results of other configurations in the folders of the experiment, also of checkpoints that are not in the plan:
+    /// the parts of a table must be made alike.
     pub(crate) fn foreign_results(&self, resolved: &ResolvedExperiment) -> Vec<ForeignResult> {
         let foreign = |(path, state, wanted)| match state {
             State::Foreign(found) => Some(ForeignResult { path, found, wanted }),
@@ -51,7 +50,7 @@ impl Disk {
         self.files(resolved).into_iter().filter_map(foreign).collect()
     }
 
-    /// The first file in those folders that is no whole results file, and what is wrong with it.
+    /// The first file in those folders that is not a whole results file, and the reason.
     pub(crate) fn damaged(&self, resolved: &ResolvedExperiment) -> Option<(PathBuf, String)> {
         self.files(resolved).into_iter().find_map(|(path, state, _)| match state {
             State::Unreadable(problem) => Some((path, problem)),
@@ -59,7 +58,7 @@ impl Disk {
         })
     }
 
-    /// Every file in the folders of the probes and models, with the configuration that belongs in its place.
+    /// Every file in the folders of the probes and models, with the configuration that it should have.
     fn files(&self, resolved: &ResolvedExperiment) -> Vec<(PathBuf, State, String)> {
         let mut files = Vec::new();
         for (table, model) in pairs(resolved) {
@@ -74,17 +73,16 @@ impl Disk {
     }
 }
 
-/// A results file that was made from other weights than those that lie there now.
+/// A results file that was made from other weights than those on disk now.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outdated {
-    /// The file.
     pub(crate) path: PathBuf,
-    /// Whose weights have changed, in a person's words.
+    /// The checkpoint whose weights have changed, for messages.
     pub(crate) cell: String,
 }
 
 impl Disk {
-    /// The first file of the plan's finished parts whose weights have changed since, or those of a checkpoint it read besides.
+    /// The first finished part of the plan whose weights, or those of a source checkpoint, have changed since.
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
     /// extra, and a checkpoint that was merely copied is not taken for another one.
@@ -97,7 +95,7 @@ impl Disk {
         })
     }
 
-    /// Whose weights have changed since a part was made, in a person's words.
+    /// The checkpoint whose weights have changed since a part was made, for messages.
     fn changed(&self, resolved: &ResolvedExperiment, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
         let (model, path) = (&resolved.models[cell.model], self.out.join(&part.file));
         let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(then, now)| then > now);
@@ -107,7 +105,7 @@ impl Disk {
         };
         let probe = &resolved.experiment.probes[part.probe];
         if newer(cell.step) {
-            // What was made of some tensors alone says nothing of the others.
+            // Results of some tensors carry the hashes of these alone.
             let now = hashes.of(cell.model, model, cell.step).map(|now| weights_read(&probe.spec, &model.config, &now));
             let changed = match now {
                 Some(PartHashes { content: Some(content), .. }) => differs(WEIGHTS_HASH, Some(content.to_string())),
@@ -124,12 +122,12 @@ impl Disk {
     }
 }
 
-/// Hashes of the weights that lie there now, each computed once.
+/// Hashes of the weights on disk, each computed once.
 #[derive(Default)]
 struct Hashes(BTreeMap<(usize, Option<Step>), Option<PartHashes>>);
 
 impl Hashes {
-    /// Weights that cannot be read prove nothing against results that were made when they could.
+    /// `None` for weights that cannot be read: they do not invalidate results made before.
     fn of(&mut self, index: usize, model: &Model, step: Option<Step>) -> Option<PartHashes> {
         self.0.entry((index, step)).or_insert_with(|| hashes(model, step).ok().map(PartHashes::from)).clone()
     }
@@ -144,7 +142,7 @@ impl Hashes {
     }
 }
 
-/// When the weights of a checkpoint were written last.
+/// When the weights of a checkpoint were last written.
 fn newest(model: &Model, step: Option<Step>) -> Option<SystemTime> {
     let files = model.store.locate(step).ok()?;
     files.weights.paths().iter().filter_map(|path| modified(path)).max()
@@ -192,7 +190,7 @@ impl Facts for Disk {
         match here() {
             Some(bytes) => Location::Here { bytes },
             None if self.offline => Location::Nowhere,
-            // Pinned, and the branch holds no weights.
+            // Pinned to a branch without weights.
             None if model.pins.as_ref().is_some_and(|pins| pins.pin(step).is_some() && pins.bytes(step).is_none()) => {
                 Location::Nowhere
             }

@@ -1,4 +1,4 @@
-//! A cell's table, one checkpoint under one probe: what determines the bytes of its results file, its key, and its metadata.
+//! The configuration that determines the bytes of a results file, its key, and the metadata of the file.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use crate::files::table::TABLE_VERSION;
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::Counts;
 
-/// Key of the metadatan entry that holds the hash of the configuration: the cell's key.
+/// Key of the metadata entry that holds the hash of the configuration: the cell's key.
 pub(crate) const KEY: &str = "config_hash";
 
-/// Key of the metadatan entry that holds the hash of the weights.
+/// Key of the metadata entry that holds the hash of the weights.
 pub(crate) const WEIGHTS_HASH: &str = "weights_hash";
 
-/// Key of the metadatan entry that holds the hashes of parts of the weights.
+/// Key of the metadata entry that holds the hashes of parts of the weights.
 pub(crate) const TENSOR_HASHES: &str = "tensor_hashes";
 
-/// Key of the metadatan entry that holds the hashes of the weights of the other checkpoints that were read.
+/// Key of the metadata entry that holds the hashes of the weights of the other checkpoints that were read.
 pub(crate) const SOURCE_WEIGHTS_HASH: &str = "source_weights_hash";
 
-/// The parts of an experiment that reach a results file. What only says where files lie or how many cells there are (the
-/// output folder, the list of steps, the names of folders) is left out, so that extending a sweep keeps what is done.
+/// The parts of an experiment that reach a results file. Settings that only say where files are or how many cells there
+/// are (output folder, list of steps, names of folders) are left out, so that an extended sweep keeps its results.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CellConfig {
     json: Value,
@@ -47,19 +47,19 @@ impl CellConfig {
             "dtype": machine.dtype,
             "weights": machine.weights.name(),
         });
-        // Only where there is something to say: what has one table and names no file keeps the key that it always had.
+        // Absent for probes with one table and without files, whose keys so stay the same.
         if !table.name.is_empty() {
             json["table"] = json!(table.name);
         }
         if let Some(hashes) = resolved.inputs.hashes_of(&probe.spec.files()) {
             json["files"] = hashes;
         }
-        // A table of a checkpoint that was not known to be wrong says `ok`; it must not stay beside others that say `known_bad`.
+        // A defect that becomes known changes the key: the column `checkpoint_status` of older results says `ok`.
         let model = resolved.models.iter().find(|model| model.label == label);
         if let Some(verdict) = model.and_then(|model| model.listed(&resolved.known, step)) {
             json["known_bad"] = json!(verdict.to_string());
         }
-        // Results of a branch as it was do not stay beside those of the branch as it is.
+        // Results of a branch that has moved since are not reused.
         if let Some(hashes) = model.and_then(|model| model.pinned_weights(step)) {
             json["weights_files"] = json!(hashes);
         }
@@ -76,7 +76,7 @@ impl CellConfig {
         blake3::hash(self.text().as_bytes()).to_hex().to_string()
     }
 
-    /// The metadata of the cell's file: how its table came to be, and nothing that differs between two identical runs.
+    /// The metadata of the file: the provenance of its table, equal for identical runs.
     pub(crate) fn metadata(&self, ran_on: &RanOn) -> BTreeMap<String, String> {
         let mut metadata: BTreeMap<String, String> = [
             ("config", self.text()),
@@ -86,7 +86,7 @@ impl CellConfig {
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
-        // Repeated one by one, so that a reader needs no JSON parser for the common questions.
+        // Repeated one by one for readers without a JSON parser.
         for key in ["table_version", "seed", "prepend_bos", "device", "dtype", "weights"] {
             let value = &self.json[key];
             metadata.insert(key.to_owned(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
@@ -107,15 +107,15 @@ impl CellConfig {
     }
 }
 
-/// What a cell turned out to run on.
+/// What a table was computed on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RanOn {
     /// Hash of the weights, where all of them were read.
     pub(crate) weights_hash: Option<String>,
-    /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step shows in them.
-    /// Where of one of them only some tensors were read, those stand there by their own names.
+    /// Hashes of the embedding, each block, the final norm and the unembedding, a JSON object: a shard of another step
+    /// shows in them. If only some tensors of a group were read, they are listed by their own names.
     pub(crate) tensor_hashes: String,
-    /// What the device calls itself, where it is a GPU: the last digits may differ from card to card.
+    /// Name of the device, if it is a GPU: the last digits may differ from card to card.
     pub(crate) device_name: Option<String>,
     /// Hash of the tokenizer's file, where the model has one.
     pub(crate) tokenizer_hash: Option<String>,
@@ -123,7 +123,7 @@ pub(crate) struct RanOn {
     pub(crate) source_weights_hash: Option<String>,
     /// How many pairs of prompts the probe used and left out, where it reads pairs.
     pub(crate) pairs: Option<Counts>,
-    /// What stands at the positions of its pairs, a JSON list, where all pairs have the same.
+    /// Texts of the positions of its pairs, a JSON list, if they are the same in all pairs.
     pub(crate) positions: Option<String>,
 }
 

@@ -1,7 +1,7 @@
-//! Where weights are while a cell computes, and what the process then holds at its peak.
+//! The residency of weights while cells compute, and the peak memory of the process.
 //!
-//! All of it is arithmetic on the model's shape: the same experiment on the same machine is planned in the same way. What is chosen
-//! changes no bit of a result.
+//! All of it is arithmetic on the model's shape: the same experiment on the same machine is planned in the same way.
+//! The choice changes no bit of a result.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ use crate::plan::cost::ProbeCost;
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
 
-/// What the process has besides: code, the libraries' tables, stacks, and what the allocator rounds up. Measured.
+/// Bytes of code, tables of libraries, stacks, and rounding of the allocator. Measured.
 const BASE: u64 = 40 << 20;
 
 /// Bytes of a stored tensor that are mapped at a time.
 const WINDOW: u64 = 32 << 20;
 
-/// What a machine has to offer.
+/// Resources of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
-    /// Bytes that the process may take, where anybody knows.
+    /// Bytes that the process may take; `None` if unknown.
     pub(crate) memory: Option<u64>,
     /// Tensors that are decoded at the same time.
     pub(crate) cores: usize,
 }
 
-/// What loading something holds while it goes on, and what it leaves.
+/// Bytes held during and after loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct LoadBytes {
     /// Bytes at the peak: decoded values, and the pages of the file that they are decoded from.
@@ -45,7 +45,7 @@ pub(crate) struct WeightBytes {
     all: LoadBytes,
     block: LoadBytes,
     unembed: LoadBytes,
-    /// Reading once through the files for their fingerprints.
+    /// Bytes held while files are hashed.
     fingerprints: u64,
 }
 
@@ -63,7 +63,7 @@ impl WeightBytes {
         }
     }
 
-    /// Bytes that they take while others compute.
+    /// Bytes that they take while another checkpoint computes.
     pub(crate) fn idle(&self, residency: Residency) -> u64 {
         match residency {
             Residency::ResidentAhead | Residency::Resident => self.all.kept,
@@ -82,7 +82,7 @@ impl WeightBytes {
 
     /// Bytes at the peak of a computation on them, its activations included.
     fn computing(&self, residency: Residency, work: &ProbeCost) -> u64 {
-        // A part is decoded beside the activations of the block before: the allocator has not given them back yet.
+        // A block is decoded beside the activations of the block before, which the allocator has not given back yet.
         let stages = |other_block: u64| {
             let blocks = other_block + self.block.peak + work.blocks;
             let unembed = (self.unembed.peak + work.blocks).max(self.unembed.kept + work.logits + work.carried);
@@ -98,20 +98,20 @@ impl WeightBytes {
     }
 }
 
-/// What a cell asks for.
+/// What a cell needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Demand {
     /// Its own weights.
     pub(crate) weights: WeightBytes,
-    /// What its probes hold besides.
+    /// The cost of its probes.
     pub(crate) work: ProbeCost,
-    /// Bytes of the other checkpoints that they read, by where weights are.
+    /// Weights of the source checkpoints.
     pub(crate) sources: Vec<WeightBytes>,
 }
 
 impl Demand {
-    /// Bytes of the process at the peak. `follows`: another checkpoint has computed before, and the allocator has not yet given back
-    /// its activations. `next`: the weights of the checkpoint that comes after it, if one does.
+    /// Bytes of the process at the peak. `follows`: another checkpoint has computed before, and the allocator has not
+    /// yet given back its activations. `next`: the weights of the checkpoint that comes after it, if one does.
     pub(crate) fn peak(&self, residency: Residency, follows: bool, next: Option<&WeightBytes>) -> u64 {
         let sources: u64 = self.sources.iter().map(|source| source.idle(residency)).sum();
         let ahead = next.filter(|_| residency.loads_ahead()).map_or(0, |next| next.loading(residency));
@@ -132,7 +132,7 @@ fn stored_width(config: &NeoxConfig, bytes: Option<u64>) -> u64 {
     if bytes.is_some_and(|bytes| bytes >= 3 * config.n_params()) { 4 } else { 2 }
 }
 
-/// What decoding some parameters takes: the largest stored tensors first, as many at a time as there are cores.
+/// Bytes of decoding some parameters: the largest stored tensors first, as many at a time as there are cores.
 fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype: Precision, cores: usize) -> LoadBytes {
     let sizes = sizes(config, which);
     let (mut done, mut peak) = (0, 0);
@@ -145,7 +145,8 @@ fn load(config: &NeoxConfig, which: &dyn Fn(&Param) -> bool, stored: u64, dtype:
     LoadBytes { peak: peak.max(kept), kept }
 }
 
-/// Bytes of a parameter once it is decoded: of a half type are the matrices that take part in products, but not the unembedding.
+/// Bytes of a parameter once it is decoded: of a half type are the matrices that take part in products, but not the
+/// unembedding.
 fn bytes_of(config: &NeoxConfig, param: &Param, dtype: Precision) -> u64 {
     let shape = param.shape(config);
     let narrow = matches!(dtype, Precision::F16 | Precision::Bf16) && shape.len() == 2 && *param != Param::Unembed;

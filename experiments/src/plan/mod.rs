@@ -1,5 +1,7 @@
-//! The plan: an ordered list of cells with what each costs and what of it is done. Pure: what lies on the disk is asked of
-//! [`Facts`].
+//! The plan: an ordered list of cells with the cost and the state of each. [`Plan::make`] is pure: it asks [`Facts`]
+//! about the disk.
+//!
+//! This wing never fetches, loads or writes.
 
 mod cell;
 pub(crate) mod cost;
@@ -32,7 +34,7 @@ use cell::open_probes;
 pub(crate) use cell::{Cell, Part, State};
 pub(crate) use totals::{Fetching, Totals};
 
-/// What the plan must know of the world.
+/// What the plan must know of disk and machine.
 pub(crate) trait Facts {
     /// Where the weights of a checkpoint are.
     fn location(&self, model: &Model, step: Option<Step>) -> Location;
@@ -49,15 +51,16 @@ pub(crate) trait Facts {
 pub(crate) struct Plan {
     /// The cells: model by model, step by step.
     pub(crate) cells: Vec<Cell>,
-    /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
+    /// Source checkpoints of the cells that are left to do: model by model, by their labels.
     pub(crate) sources: Vec<PlannedSource>,
-    /// Where the weights of all cells are while they compute: what the memory allows.
+    /// Residency of weights while cells compute: the quickest that the memory allows.
     pub(crate) residency: Residency,
-    /// Bytes that the process may take, where anybody knows.
+    /// Bytes that the process may take; `None` if unknown.
     pub(crate) bound: Option<u64>,
-    /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad ones.
+    /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad
+    /// ones.
     pub(crate) left_out: Vec<Cell>,
-    /// The weights of the cells that are done: a later cell may turn out to have the same.
+    /// Weights of the finished cells, to find later cells with the same.
     seen: Seen,
 }
 
@@ -91,7 +94,7 @@ impl Plan {
         self.cells.iter().filter(|cell| !cell.is_done() && cell.verdict.status.is_bad())
     }
 
-    /// The other checkpoints that cells read which are known to be bad.
+    /// Source checkpoints that are known to be bad.
     pub(crate) fn bad_sources<'a>(
         &'a self,
         resolved: &'a ResolvedExperiment,
@@ -127,14 +130,14 @@ fn cell(resolved: &ResolvedExperiment, facts: &impl Facts, index: usize, step: O
     Cell { model: index, step, location, cost: CellCost::default(), parts, verdict, scope }
 }
 
-/// What the process may take: no more than the experiment says, and no more than there is.
+/// The smaller of what the experiment allows and what the machine has.
 fn resources(resolved: &ResolvedExperiment, facts: &impl Facts) -> Resources {
     let resources = facts.resources();
     let asked = resolved.experiment.machine.memory.map(pythia_probes::Bytes::get);
     Resources { memory: asked.into_iter().chain(resources.memory).min(), ..resources }
 }
 
-/// Chooses where weights are, and notes what each open cell then costs.
+/// Chooses the residency, and sets the cost of each open cell.
 fn reside(
     resolved: &ResolvedExperiment,
     resources: &Resources,
@@ -153,7 +156,7 @@ fn reside(
     residency
 }
 
-/// What a cell that is left to do asks for.
+/// What an open cell needs.
 fn demand(resolved: &ResolvedExperiment, resources: &Resources, cell: &Cell, sources: &[PlannedSource]) -> Demand {
     let (config, dtype) = (&resolved.models[cell.model].config, resolved.experiment.machine.dtype);
     let weights = |logits, bytes| WeightBytes::of(config, logits, bytes, dtype, resources.cores);
@@ -194,7 +197,7 @@ fn part(
     Part { probe, table: table.index, file, config, state }
 }
 
-/// The other checkpoints that the open cells of a model read. They are held while any of its cells runs.
+/// The source checkpoints of the open cells of a model, which are held while any of its cells runs.
 fn sources(resolved: &ResolvedExperiment, facts: &impl Facts, index: usize, cells: &[Cell]) -> Vec<PlannedSource> {
     let model = &resolved.models[index];
     let open = cells.iter().filter(|cell| cell.model == index).flat_map(Cell::open_probes);

@@ -1,4 +1,4 @@
-//! The other checkpoints of a model that its open probes read.
+//! The source checkpoints that the open probes of a model read.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use pythia_probes::ProbeSpec;
 
 use crate::resolved::weight_scope::Location;
 
-/// A checkpoint that some open probes of a model read.
+/// A source checkpoint of some open probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedSource {
     /// Index of the model in the experiment.
@@ -19,7 +19,7 @@ pub(crate) struct PlannedSource {
     pub(crate) location: Location,
 }
 
-/// The labels that probes ask for, each once, with whether one of the askers reads logits.
+/// The source steps of some probes, and whether one of the probes that use a step reads logits.
 pub(crate) fn asked_for<'a>(probes: impl IntoIterator<Item = &'a ProbeSpec>) -> BTreeMap<u32, bool> {
     let mut labels = BTreeMap::new();
     for probe in probes {

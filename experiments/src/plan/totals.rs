@@ -12,7 +12,7 @@ pub(crate) struct Totals {
     pub(crate) cells: usize,
     /// Cells that are done.
     pub(crate) done: usize,
-    /// Cells in whose place lie results of other settings, or a damaged file: a run refuses to begin.
+    /// Cells with results of other settings or a damaged file: a run refuses to begin.
     pub(crate) refused: usize,
     /// Cells that are not done and whose checkpoint is not there.
     pub(crate) missing: usize,
@@ -31,7 +31,6 @@ pub(crate) struct Totals {
 pub(crate) struct Fetching {
     /// Checkpoints.
     pub(crate) checkpoints: usize,
-    /// Their bytes.
     pub(crate) bytes: u64,
     /// Bytes of the largest of them.
     pub(crate) largest: u64,

@@ -1,4 +1,4 @@
-//! The files that probes name: read once, before anything runs, with the hash by which a result knows its own.
+//! The files that probes name: read once, before anything runs, and hashed for the configuration of results.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::config::{Experiment, InputError, Located, Problem, read_text};
 /// The files of an experiment. Paths count from where the command runs, as the folders of models do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
-    /// Their contents.
     pub(crate) contents: Files,
     hashes: BTreeMap<PathBuf, String>,
 }
 
 impl Inputs {
-    /// Reads every file that a probe names, each once; what cannot be read is a problem of the first probe that names it.
+    /// Reads every file that a probe names, each once; what cannot be read is a problem of the first probe that names
+    /// it.
     pub(crate) fn of(experiment: &Experiment) -> (Self, Vec<Located>) {
         let (mut inputs, mut problems) = (Self::default(), Vec::new());
         for probe in &experiment.probes {
@@ -46,7 +46,7 @@ impl Inputs {
         spec.files().into_iter().all(|path| self.contents.get(path).is_some())
     }
 
-    /// The hashes of these files by their paths; `None` where there are none, so that what names no file stays as it is.
+    /// The hashes of these files by their paths; `None` without files, which leaves the configuration unchanged.
     pub(crate) fn hashes_of(&self, paths: &[&Path]) -> Option<Value> {
         let hash = |path: &&Path| Some((path.to_str()?.to_owned(), json!(self.hashes.get(*path)?)));
         (!paths.is_empty()).then(|| Value::Object(paths.iter().filter_map(hash).collect()))

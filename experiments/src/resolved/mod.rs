@@ -1,4 +1,7 @@
-//! An experiment meets its models and its files: where checkpoints are, which of them are chosen, whether every probe fits.
+//! The experiment resolved against its models and files: where checkpoints are, which are chosen, whether every probe
+//! fits.
+//!
+//! This wing never reads weights, never computes, and never knows what is done already.
 
 pub(crate) mod inputs;
 pub(crate) mod model_info;
@@ -31,31 +34,29 @@ pub(crate) const BOS: u32 = 0;
 
 /// An experiment and the models it runs on.
 pub(crate) struct ResolvedExperiment {
-    /// The experiment.
     pub(crate) experiment: Experiment,
     /// Its models, in the order of the file.
     pub(crate) models: Vec<Model>,
     /// The files that its probes name.
     pub(crate) inputs: Inputs,
-    /// Defects that are known beyond those that ship with the program.
+    /// Known defects beyond those that ship with the program.
     pub(crate) known: KnownDefects,
-    /// What drives the device that it computes on.
+    /// The backend of the device that it computes on.
     pub(crate) backend: Backend,
 }
 
 /// One model of an experiment.
 pub(crate) struct Model {
-    /// What the results call it.
+    /// Its name in results.
     pub(crate) label: String,
     /// Where its checkpoints are.
     pub(crate) store: Box<dyn Checkpoints + Send + Sync>,
-    /// What a lock file says of it.
+    /// What the lock file says of it.
     pub(crate) pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,
     /// Its shape.
     pub(crate) config: NeoxConfig,
-    /// Its vocabulary.
     pub(crate) vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.
     pub(crate) tokenizer: Option<Tokenizer>,
@@ -67,7 +68,7 @@ impl Model {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
-        // A listed defect stands also where the other form of the weights is read: nobody has said that it is the right one.
+        // A listed defect stands also where another form of the weights is read: that form may be wrong too.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
         listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }
@@ -157,7 +158,7 @@ fn open_model(
     if problems.is_empty() { Ok(model) } else { Err(problems) }
 }
 
-/// Where a model's checkpoints are, and its pins. A model of the suite that the cache has never seen is one that lacks all of them.
+/// The store of a model, and its pins. A model of the suite that is not in the cache has a store without checkpoints.
 fn open_store(
     reference: &ModelRef,
     lock: &Lock,
@@ -169,9 +170,8 @@ fn open_store(
     Ok((Box::new(HubCacheStore::open_pinned(*id, cache, commits)?), pins))
 }
 
-/// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published checkpoint
-/// that is not in the cache is still one, for a sweep that leaves it out in silence would show another curve than the one
-/// asked for.
+/// The labels of a model's checkpoints, ascending: what the suite published, or what a folder holds. A published
+/// checkpoint that is not in the cache counts: a sweep must not leave it out silently.
 fn grid(store: &dyn Checkpoints) -> Result<Vec<u32>, StoreError> {
     let steps = match store.suite_id() {
         Some(id) => id.info().grid().to_vec(),
@@ -188,7 +188,7 @@ fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Opti
     Ok(chosen.into_iter().map(|label| Some(Step::from_label(label))).collect())
 }
 
-/// A label becomes a folder's name.
+/// Checks that a label can be the name of a folder.
 fn check_label(label: &str) -> Result<(), Problem> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !label.is_empty() && !label.starts_with('.') && label.chars().all(allowed) {
@@ -197,7 +197,7 @@ fn check_label(label: &str) -> Result<(), Problem> {
     Err(Problem::BadName { name: label.into(), what: "a model in the results" })
 }
 
-/// What keeps a probe from running on a model. A file that cannot be read was reported already.
+/// Problems that keep a probe from running on a model. A file that cannot be read was reported already.
 fn check_probe(
     experiment: &Experiment,
     inputs: &Inputs,
@@ -226,7 +226,7 @@ fn span_of_source(probe: &ProbeEntry, label: u32) -> Range<usize> {
     probe.place_of(&ProbeError::NoSourceCheckpoint { label })
 }
 
-/// The sources that are no checkpoints of the model.
+/// The source steps that are not checkpoints of the model.
 fn no_such_sources(sources: &[u32], grid: &[u32], probe: &str, model: &str) -> Vec<(u32, Problem)> {
     let unknown = sources.iter().filter(|label| !grid.contains(label));
     let problem = |&step: &u32| {

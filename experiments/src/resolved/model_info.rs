@@ -1,4 +1,4 @@
-//! What a model is: its shape and its vocabulary, from its files, or as it was published.
+//! Model info: shape and vocabulary, from the files of a model or as it was published.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use pythia_core::tokenizer::Tokenizer;
 
 use crate::config::{ModelInfoError, read_config, read_tokenizer};
 
-/// The ids of a model that are tokens.
+/// The token ids of a model, without padding.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Vocabulary {
     /// Number of ids that are not padding.
@@ -21,7 +21,7 @@ pub(crate) struct Vocabulary {
 /// The shape and the tokenizer of the first chosen checkpoint that has files.
 ///
 /// # Errors
-/// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
+/// [`ModelInfoError`]: the configuration or the tokenizer cannot be read, or no chosen checkpoint has files.
 pub(crate) fn shape(
     store: &dyn Checkpoints,
     steps: &[Option<Step>],
@@ -43,7 +43,7 @@ pub(crate) fn shape(
     Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
 }
 
-/// The shape that a model of the suite was published with, for a plan before anything is here.
+/// The published shape of a model of the suite, for a plan before anything is fetched.
 fn published_shape(id: ModelId) -> NeoxConfig {
     let shape = id.info().shape;
     NeoxConfig {
@@ -59,7 +59,7 @@ fn published_shape(id: ModelId) -> NeoxConfig {
     }
 }
 
-/// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
+/// The ids of its tokenizer; without one those of the suite's tokenizer for a model of the suite, else all.
 pub(crate) fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
     let of_suite = suite_id.map(|_| suite().tokenizer_ids());
     let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);

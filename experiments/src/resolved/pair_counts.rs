@@ -1,4 +1,4 @@
-//! Which pairs of prompts the probes of an experiment use, and why others are left out.
+//! How many pairs of prompts each probe uses, and why others are dropped.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::resolved::positions;
 pub(crate) struct Counts {
     /// Pairs that are run.
     pub(crate) used: usize,
-    /// Pairs of its file that cannot be.
+    /// Pairs that cannot be run.
     pub(crate) dropped: usize,
 }
 
@@ -22,17 +22,17 @@ pub(crate) struct Counts {
 struct ProbePairs {
     used: usize,
     dropped: Vec<Dropped>,
-    /// What stands at each position, where that is the same in all pairs.
+    /// The text of each position, where it is the same in all pairs.
     positions: Option<Vec<String>>,
 }
 
-/// The pairs of every probe that reads some, by the index of the model and that of the probe: models differ in their tokenizers,
-/// and so in which pairs they can use.
+/// The pairs of every probe that reads pairs, by the indices of model and probe. Models differ in their tokenizers, and
+/// so in the pairs that they can use.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PairCounts(BTreeMap<(usize, usize), ProbePairs>);
 
 impl PairCounts {
-    /// Counts the pairs of an experiment, which was checked: pairs that cannot be made have ended it before.
+    /// Counts the pairs of a checked experiment: pairs that cannot be made are an error of the check.
     pub(crate) fn of(resolved: &ResolvedExperiment) -> Self {
         let mut pair_counts = BTreeMap::new();
         for (at, model) in resolved.models.iter().enumerate() {
@@ -55,7 +55,7 @@ impl PairCounts {
             .map(|pairs_of_probe| Counts { used: pairs_of_probe.used, dropped: pairs_of_probe.dropped.len() })
     }
 
-    /// What stands at the positions of a probe's pairs on a model, as a JSON list; `None` where that differs from pair to pair.
+    /// The texts of the positions of a probe's pairs on a model, a JSON list; `None` if they differ between pairs.
     pub(crate) fn positions(&self, model: usize, probe: usize) -> Option<String> {
         let positions = self.0.get(&(model, probe))?.positions.as_ref()?;
         Some(json!(positions).to_string())
@@ -94,7 +94,7 @@ impl PairCounts {
 }
 
 impl ProbePairs {
-    /// What a person should know of it: nothing where all pairs are used.
+    /// A message about dropped pairs; `None` where all are used.
     fn note(&self) -> Option<String> {
         let (used, all) = (self.used, self.used + self.dropped.len());
         (all > used).then(|| format!("{used} of {all} pairs used; dropped: {}", reasons(&self.dropped)))

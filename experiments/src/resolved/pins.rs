@@ -1,4 +1,4 @@
-//! What a lock file says of one model: the commit of each branch, its files, and which of them other steps have too.
+//! The pins of one model: the commit of each branch, its files, and which of them other steps share.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,13 +45,13 @@ impl Pins {
         self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
     }
 
-    /// The files that a run on a step needs, of the form of weights that no other step has where there is a choice; `None` where
-    /// the step is not pinned.
+    /// The files that a run on a step needs; `None` where the step is not pinned. If there are several forms of the
+    /// weights, one that no other step has is preferred.
     pub(crate) fn needed(&self, step: Option<Step>) -> Option<Result<Vec<&RemoteFile>, LockError>> {
         Some(self.pin(step)?.needed(&self.shared))
     }
 
-    /// What the published hashes say against a step; `None` where they say nothing, or the step is not pinned.
+    /// A bad verdict from the published hashes; `None` if they show nothing wrong, or the step is not pinned.
     pub(crate) fn verdict(&self, step: Step) -> Option<Verdict> {
         match self.needed(Some(step))? {
             Err(_) if self.pin(Some(step)).is_some_and(|pin| pin.commit == absent()) => {
@@ -63,12 +63,13 @@ impl Pins {
         }
     }
 
-    /// The steps with the same weights as this one, itself among them; the main branch counts as the last step.
+    /// The steps with the same weights as this one, including itself; the main branch counts as the last step.
     pub(crate) fn family(&self, step: Step) -> BTreeSet<Step> {
         self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
     }
 
-    /// What speaks for a step although one form of its weights is that of another step: the other form, which is read, is not.
+    /// The verdict on a step of which one form of the weights is that of another step, while the form that is read is
+    /// not.
     pub(crate) fn rescue(&self, step: Step) -> Option<Verdict> {
         let files = self.needed(Some(step))?.ok()?;
         let pin = self.pin(Some(step))?;
@@ -80,7 +81,7 @@ impl Pins {
     }
 }
 
-/// Git's null commit, to which a branch is pinned that the hub does not have.
+/// Git's null commit: the pin of a branch that the hub does not have.
 pub(crate) fn absent() -> Commit {
     "0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty zeros are the digits of a commit"))
 }

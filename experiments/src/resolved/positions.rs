@@ -1,11 +1,11 @@
-//! What stands at the positions of the pairs of a probe, for readers of its tables.
+//! Texts for the positions of a probe's pairs, for readers of its tables.
 
 use pythia_core::tokenizer::Tokenizer;
 use pythia_probes::pairs::Pair;
 
-/// A text for each position of the clean prompts: the token where all pairs have the same, else the name of the position in brackets
-/// where all pairs call it so, else nothing. `None` where the prompts differ in length, so that a position means nothing, or where no
-/// position has a text.
+/// A text for each position of the clean prompts: the token where all pairs have the same, else the name of the
+/// position in brackets where all pairs call it so, else nothing. `None` where the prompts differ in length, so that a
+/// position means nothing, or where no position has a text.
 pub(crate) fn of(pairs: &[Pair], tokenizer: Option<&Tokenizer>, bos: u32) -> Option<Vec<String>> {
     let first = pairs.first()?;
     if pairs.iter().any(|pair| pair.clean.len() != first.clean.len()) {

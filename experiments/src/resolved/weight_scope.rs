@@ -16,7 +16,7 @@ use crate::resolved::Model;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Location {
-    /// Here.
+    /// On disk.
     Here {
         /// Bytes of the weights.
         bytes: u64,
@@ -25,7 +25,7 @@ pub(crate) enum Location {
     Hub {
         /// Bytes to fetch.
         bytes: u64,
-        /// Whether that is pinned; else it is what the suite's files usually have.
+        /// Whether the size is pinned, not the usual one of the suite.
         pinned: bool,
     },
     /// Nowhere.
@@ -33,7 +33,7 @@ pub(crate) enum Location {
 }
 
 impl Location {
-    /// Bytes to read, once they are here.
+    /// Bytes to read, once they are fetched.
     pub(crate) fn bytes(self) -> Option<u64> {
         match self {
             Location::Here { bytes } | Location::Hub { bytes, .. } => Some(bytes),
@@ -54,8 +54,8 @@ pub(crate) struct WeightScope {
     pub(crate) model: bool,
     /// The parameters that probes of weights alone read.
     pub(crate) params: BTreeSet<Param>,
-    /// Whether no probe of the whole experiment runs a model. Only then single tensors are fetched: what a table says of its checkpoint
-    /// would else depend on whether the other probes were done already.
+    /// Whether no probe of the whole experiment runs a model. Single tensors are fetched only then:
+    /// otherwise the metadata of a table would depend on which other probes were done before.
     pub(crate) alone: bool,
 }
 
@@ -69,19 +69,19 @@ impl WeightScope {
     /// What some probes of an experiment read.
     pub(crate) fn of(experiment: &Experiment, config: &NeoxConfig, probes: &[usize]) -> Self {
         let specs = || probes.iter().map(|probe| &experiment.probes[*probe].spec);
-        // A choice that cannot be made has ended the experiment before.
+        // A wrong choice is an error of the check before.
         let params = specs().filter_map(|spec| spec.weights_only(config)?.ok()).flatten().collect();
         let runs_model = |spec: &ProbeSpec| spec.weights_only(config).is_none();
         let alone = !experiment.probes.iter().any(|probe| runs_model(&probe.spec));
         Self { model: specs().any(runs_model), params, alone }
     }
 
-    /// The parameters that are enough, where single tensors may be fetched.
+    /// The parameters to fetch one by one; `None` where whole files are fetched.
     pub(crate) fn single_tensors(&self) -> Option<&BTreeSet<Param>> {
         (!self.model && self.alone).then_some(&self.params)
     }
 
-    /// Where that is, given where the whole checkpoint is.
+    /// The location of these tensors, given that of the whole checkpoint.
     pub(crate) fn location(&self, model: &Model, step: Option<Step>, whole: Location) -> Location {
         let bytes = |all: u64| bytes(&model.config, &self.params, all);
         let by_range = || self.single_tensors().is_some() && has_safetensors(model, step);
@@ -99,13 +99,13 @@ fn bytes(config: &NeoxConfig, params: &BTreeSet<Param>, all: u64) -> u64 {
     stored_bytes(config, params, width).min(all)
 }
 
-/// Whether the files that a pinned step is read from say themselves where each tensor lies.
+/// Whether a pinned step is read from safetensors files, whose headers hold the offsets of tensors.
 fn has_safetensors(model: &Model, step: Option<Step>) -> bool {
     let files = model.pins.as_ref().and_then(|pins| pins.needed(step)?.ok());
     files.is_some_and(|files| files.iter().any(|file| file.name.as_str().ends_with(".safetensors")))
 }
 
-/// Probes of weights alone read them as published: folding mixes what stands in different tensors.
+/// Probes of weights alone read them as published: folding mixes different tensors.
 ///
 /// # Errors
 /// [`ProbeError::AsPublished`] where the experiment folds.
@@ -116,7 +116,7 @@ pub(crate) fn check_profile(spec: &ProbeSpec, config: &NeoxConfig, weights: Prof
     Err(ProbeError::AsPublished { probe: spec.kind(), weights: weights.name() })
 }
 
-/// The hashes of what a probe reads of a checkpoint. They are the same whether other probes had more read at the same time or not.
+/// The hashes of what a probe reads of a checkpoint, independent of what other probes read at the same time.
 pub(crate) fn weights_read(spec: &ProbeSpec, config: &NeoxConfig, all: &PartHashes) -> PartHashes {
     match spec.weights_only(config) {
         Some(Ok(only)) => all.of(config, &only),

@@ -1,4 +1,4 @@
-//! What lies under `results/`: for every table and model its parts, a file per checkpoint.
+//! The index of `results/`: for every table and model its parts, a file per checkpoint.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,13 +15,13 @@ use crate::terminal::{Exit, Explained};
 pub(crate) struct IndexedTable {
     /// The table's folder.
     pub(crate) table: String,
-    /// What the results call the model.
+    /// The name of the model in results.
     pub(crate) model: String,
-    /// The parts by their checkpoints, ascending; that of a single model stands under `None`.
+    /// The parts by their checkpoints, ascending; a model without steps has one under `None`.
     pub(crate) parts: BTreeMap<Option<Step>, PathBuf>,
 }
 
-/// What was found in an output folder.
+/// The results in an output folder.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ResultsIndex {
     /// By table and model.
@@ -35,18 +35,10 @@ pub(crate) struct ResultsIndex {
 pub(crate) enum IndexError {
     /// The folder has no results.
     #[error("{} is not an output folder of `pythia run`: it has no folder `results`", path.display())]
-    NoResults {
-        /// The folder.
-        path: PathBuf,
-    },
+    NoResults { path: PathBuf },
     /// A folder cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
-    List {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    List { path: PathBuf, source: io::Error },
 }
 
 impl Explained for IndexError {
@@ -85,7 +77,7 @@ impl ResultsIndex {
         Ok(found)
     }
 
-    /// Where a part lies, if it is there.
+    /// The path of a part, if it exists.
     pub(crate) fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
         let key = |entry: &IndexedTable| (entry.table.as_str(), entry.model.as_str()).cmp(&(table, model));
         let at = self.all.binary_search_by(key).ok()?;
@@ -127,7 +119,7 @@ impl ResultsIndex {
     }
 }
 
-/// What lies in a folder, sorted.
+/// The paths in a folder, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
     let failed = |source| IndexError::List { path: folder.into(), source };
     let entries = fs::read_dir(folder).map_err(failed)?;
@@ -137,7 +129,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
     Ok(paths)
 }
 
-/// The checkpoint of a part, by the name that a run gives it and no other spelling: `step000512.parquet`, `model.parquet`.
+/// The checkpoint of a part, by the name that a run gives it and no other spelling: `step000512.parquet`,
+/// `model.parquet`.
 fn step_of(path: &Path) -> Option<Option<Step>> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_prefix("step").and_then(|rest| rest.strip_suffix(".parquet"));

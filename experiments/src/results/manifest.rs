@@ -1,4 +1,4 @@
-//! The records that runs left in an output folder, read back: which tables of which checkpoints there should be.
+//! Manifests that runs left in an output folder: which tables of which checkpoints there should be.
 
 pub(crate) mod write;
 
@@ -21,7 +21,7 @@ use crate::terminal::{Exit, Explained};
 pub(crate) struct Manifest {
     /// The experiment's name.
     pub(crate) name: String,
-    /// Hash of the record, as the journal has it.
+    /// Hash of the file, as in the journal.
     pub(crate) hash: String,
     /// The models, in the order of the experiment.
     pub(crate) models: Vec<ManifestModel>,
@@ -34,42 +34,27 @@ pub(crate) struct Manifest {
 /// One model of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ManifestModel {
-    /// What the results call it.
+    /// Its name in results.
     pub(crate) label: String,
-    /// Its checkpoints, none for a single model's only one.
+    /// Its checkpoints; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,
 }
 
-/// A record that cannot be used.
+/// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    /// The folder of records cannot be listed.
+    /// The folder of manifests cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
-    List {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// A record cannot be read.
+    List { path: PathBuf, source: io::Error },
+    /// A manifest cannot be read.
     #[error(transparent)]
     Read(#[from] InputError),
-    /// It is no JSON, or not of the form of a record.
+    /// It is not JSON, or not of the form of a manifest.
     #[error("{} is not the manifest of a run: {source}", path.display())]
-    Form {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
+    Form { path: PathBuf, source: serde_json::Error },
     /// A name in it is not one that a run gives to a folder.
     #[error("{} is not the manifest of a run: {name:?} cannot be the name of a folder", path.display())]
-    Name {
-        /// The file.
-        path: PathBuf,
-        /// The name.
-        name: String,
-    },
+    Name { path: PathBuf, name: String },
 }
 
 impl Explained for ManifestError {
@@ -78,13 +63,13 @@ impl Explained for ManifestError {
     }
 }
 
-/// As much of a record as says what there should be.
+/// The fields that are read.
 #[derive(Deserialize)]
 struct Raw {
     name: String,
     models: Vec<RawModel>,
     probes: Vec<RawProbe>,
-    /// Records of the first versions lack it.
+    /// The first versions lack it.
     #[serde(default)]
     on_bad: OnBad,
 }
@@ -98,15 +83,15 @@ struct RawModel {
 #[derive(Deserialize)]
 struct RawProbe {
     name: String,
-    /// Records of the first versions lack it; their probes had one table each.
+    /// The first versions lack it; their probes had one table each.
     tables: Option<Vec<String>>,
 }
 
 impl Manifest {
-    /// Every record in an output folder, by file name; none where nothing ran there.
+    /// Every manifest in an output folder, by file name; none where nothing ran there.
     ///
     /// # Errors
-    /// A folder or file that cannot be read, and a record that is none.
+    /// [`ManifestError`].
     pub(crate) fn all(out: &Path) -> Result<Vec<Self>, ManifestError> {
         let folder = out.join("state");
         let failed = |source| ManifestError::List { path: folder.clone(), source };
@@ -121,7 +106,7 @@ impl Manifest {
         paths.iter().filter_map(|path| Self::read(path).transpose()).collect()
     }
 
-    /// One record; `None` for another file of the run's, such as its timeline.
+    /// One manifest; `None` for another file of the run's, such as its timeline.
     fn read(path: &Path) -> Result<Option<Self>, ManifestError> {
         let text = read_text(path)?;
         let form = |source| ManifestError::Form { path: path.into(), source };
@@ -153,8 +138,8 @@ impl Manifest {
         self.models.iter().flat_map(|model| model.steps.iter().map(|step| (model.label.as_str(), *step)))
     }
 
-    /// Whether a checkpoint was left out as bad: that was asked for, nothing was made of it, and its row in the table of checkpoints
-    /// says what is wrong with it.
+    /// Whether a checkpoint was left out as bad: the run was told to, there are no tables of it, and its row in the
+    /// table of checkpoints says why.
     pub(crate) fn left_out(&self, index: &ResultsIndex, model: &str, step: Option<Step>) -> bool {
         let untouched = || self.tables.iter().all(|table| !index.has(table, model, step));
         let status = || sink::first_text(index.part(CHECKPOINTS, model, step)?, "checkpoint_status");
@@ -162,7 +147,7 @@ impl Manifest {
     }
 }
 
-/// A checkpoint in a person's words, as in the journal.
+/// A checkpoint for messages, as in the journal.
 pub(crate) fn cell_name(model: &str, step: Option<Step>) -> String {
     step.map_or(model.to_owned(), |step| format!("{model} {step}"))
 }

@@ -1,4 +1,4 @@
-//! A cell's probes are asked: those of weights alone of its tensors, the others of its model.
+//! Runs the probes of a cell: those of weights on its tensors, the others on its model.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use crate::resolved::BOS;
 type ProbeAnswer = Result<Answer, ProbeError>;
 
 impl Sweep<'_> {
-    /// The answers of probes in their order, or what is wrong with the weights. The model lives in here only, so that its memory is free
-    /// before the next one comes.
+    /// The answers of probes in their order, or what is wrong with the weights. The model is dropped here, so that
+    /// its memory is free before the next one is loaded.
     pub(super) fn ask(
         &self,
         cell: &Cell,

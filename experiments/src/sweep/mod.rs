@@ -1,9 +1,9 @@
 //! The sweep: checkpoints flow through four stages, each on a thread of its own.
 //!
-//! `fetch` brings files to where stores look for them, `load` hashes and decodes them, `compute` (the calling thread) asks the
-//! probes, `write` encodes tables and puts files in their places. What waits between two stages is bounded: a few fetched
-//! checkpoints on disk, one decoded one in memory, one answer. A cell that fails is noted and the sweep goes on; only what
-//! makes going on pointless, an output folder that cannot be written, stops it.
+//! `fetch` brings files into the cache, `load` hashes and decodes them, `compute` (the calling thread)
+//! runs the probes, `write` encodes tables and writes files. What waits between two stages is bounded: a
+//! few fetched checkpoints on disk, one decoded one in memory, one answer. A cell that fails is noted and the sweep
+//! goes on; only an output folder that cannot be written stops it.
 
 mod ask;
 pub(crate) mod outcome;
@@ -44,7 +44,7 @@ use write::{CellResult, ComputedCell, Writer};
 pub(crate) struct Sweep<'a> {
     /// What to do.
     pub(crate) resolved: &'a ResolvedExperiment,
-    /// In which order, and what is left.
+    /// The order of cells, and what is left.
     pub(crate) plan: &'a Plan,
     /// Where models run.
     pub(crate) runs_on: &'a RunsOn,
@@ -52,16 +52,16 @@ pub(crate) struct Sweep<'a> {
     pub(crate) folder: &'a Folder,
     /// Which pairs the probes use.
     pub(crate) pair_counts: &'a PairCounts,
-    /// What brings checkpoints here.
+    /// Fetches checkpoints.
     pub(crate) fetcher: &'a dyn Fetcher,
-    /// Held while a file is put in its place.
+    /// Held while a file is written.
     pub(crate) writing: WriteLock,
-    /// When which stage worked on what.
+    /// The times of each stage.
     pub(crate) timeline: Timeline,
 }
 
 impl Sweep<'_> {
-    /// Does all cells that are left.
+    /// Runs all cells that are left.
     pub(crate) fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
         let cells: Vec<&Cell> = self.plan.cells.iter().filter(|cell| !cell.is_done()).collect();
         thread::scope(|scope| {
@@ -82,7 +82,7 @@ impl Sweep<'_> {
         let (mut sources, mut model, mut seen) = (SourceModels::default(), None, self.plan.seen());
         for cell in cells {
             if model.replace(cell.model) != Some(cell.model) {
-                // Those of the model before go first: two models' checkpoints at once were not planned.
+                // Dropped first: the plan counts the sources of one model at a time.
                 drop(std::mem::take(&mut sources));
                 sources = self.borrow(cell.model, loaded);
             }
@@ -127,7 +127,7 @@ impl Sweep<'_> {
         self.plan.sources.iter().filter(move |source| source.model == model)
     }
 
-    /// The sources of a model, from the same hands as its cells.
+    /// Receives the sources of a model, which are loaded before its cells.
     fn borrow(&self, model: usize, loaded: &Arriving) -> SourceModels {
         let mut sources = SourceModels::default();
         self.sources(model).for_each(|source| sources.add(source.label, loaded.next(), self.runs_on));
@@ -186,7 +186,7 @@ impl Sweep<'_> {
         (ready, errors)
     }
 
-    /// A probe of weights alone ran on what it reads and nothing else, also where more was read for other probes.
+    /// Of a probe of weights only what it reads itself counts, also where more was read for other probes.
     fn ran_on(&self, cell: &Cell, probe: usize, weights: &PartHashes, sources: &SourceModels) -> RanOn {
         let (model, spec) = (&self.resolved.models[cell.model], self.spec(probe));
         let read = weights_read(spec, &model.config, weights);
@@ -207,8 +207,8 @@ impl Sweep<'_> {
     }
 }
 
-/// What is known of a checkpoint once it was read. Parts of two checkpoints may be equal without saying anything, a norm's weights that
-/// have not moved yet, so only whole ones are compared.
+/// The verdict on a checkpoint after it was read. Only whole checkpoints are compared: single parts of two checkpoints
+/// may be equal, such as the weights of a norm that have not moved yet.
 fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
     let before = loaded.verdict(&cell.verdict);
     let Some(weights_hash) = loaded.hashes.content.map(|hash| hash.to_string()) else { return before };

@@ -24,7 +24,7 @@ pub(crate) enum CellError {
     Probe {
         /// The probe's name.
         probe: String,
-        /// Its own words.
+        /// What the probe says.
         error: ProbeError,
     },
     /// Another checkpoint that a probe reads cannot be loaded.
@@ -58,7 +58,7 @@ pub(crate) enum CellError {
 }
 
 impl Explained for CellError {
-    /// How a sweep ends of which all cells failed like this one.
+    /// The exit code of a sweep whose failed cells all failed like this one.
     fn exit(&self) -> Exit {
         match self {
             // The same command may do better later, or with more disk.
@@ -91,9 +91,9 @@ impl Explained for CellError {
 /// A cell that failed.
 #[derive(Debug)]
 pub(crate) struct FailedCell {
-    /// The cell in a person's words.
+    /// The cell for messages.
     pub(crate) name: String,
-    /// Every error of it: a missing checkpoint is one, probes fail one by one.
+    /// One error for a missing checkpoint, or one for each probe that failed.
     pub(crate) errors: Vec<CellError>,
 }
 

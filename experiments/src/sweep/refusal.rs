@@ -25,7 +25,6 @@ pub(crate) enum Refusal {
     /// A file among the results is no results file.
     #[error("{} is not a whole results file: {problem}", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -35,7 +34,6 @@ pub(crate) enum Refusal {
     OtherWeights {
         /// The results file.
         path: PathBuf,
-        /// The cell.
         cell: String,
     },
     /// Checkpoints are not what their names say.
@@ -138,7 +136,7 @@ fn check_bad(resolved: &ResolvedExperiment, plan: &Plan) -> Result<(), Refusal> 
     if bad.is_empty() { Ok(()) } else { Err(Refusal::BadCheckpoints { bad }) }
 }
 
-/// Said once and at the beginning, rather than of every checkpoint.
+/// Refused once, before the start, rather than for every checkpoint.
 fn check_budget(largest: u64, max: Option<u64>) -> Result<(), Refusal> {
     match max {
         Some(max) if largest > max => Err(Refusal::SmallBudget { largest, max }),
@@ -146,7 +144,7 @@ fn check_budget(largest: u64, max: Option<u64>) -> Result<(), Refusal> {
     }
 }
 
-/// A sweep that cannot fit would be killed by the system half-way, without a word.
+/// A sweep that cannot fit would be killed by the system half-way, without a message.
 fn check_memory(needed: u64, bound: Option<u64>) -> Result<(), Refusal> {
     match bound {
         Some(bound) if needed > bound => Err(Refusal::Memory { needed, bound }),

@@ -10,7 +10,7 @@ use crate::checkpoint::load::{self, Job, LoadError, Loaded};
 use crate::files::folder::FolderError;
 use crate::sweep::outcome::Outcome;
 
-/// A checkpoint whose files are here, or why they are not.
+/// A checkpoint whose files were fetched, or the error.
 type Delivery<'a> = (Job<'a>, Result<Fetched, FetchError>);
 
 /// Fetches the files of checkpoints in order, as many ahead as the fetcher has room for.
@@ -43,14 +43,14 @@ pub(super) struct Arriving {
 impl Arriving {
     /// The next checkpoint.
     pub(crate) fn next(&self) -> Result<Loaded, LoadError> {
-        // A loader that has ended is noticed below.
+        // If the loader has ended, `recv` fails below.
         let _ = self.asking.send(());
         self.loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))
     }
 }
 
-/// Loads checkpoints, each when it is asked for, or one `ahead` of that: then exactly one more is in memory, decoded and waiting,
-/// while one computes, which is what bounds the memory of a sweep.
+/// Loads checkpoints, each when it is asked for, or one `ahead` of that: then exactly one more is in memory, decoded
+/// and waiting, while one computes, which is what bounds the memory of a sweep.
 pub(super) fn load<'scope>(
     scope: &'scope Scope<'scope, '_>,
     fetched: Receiver<Delivery<'scope>>,
@@ -61,7 +61,7 @@ pub(super) fn load<'scope>(
     let (sender, loaded) = sync_channel(0);
     let (asking, asked) = channel();
     if ahead {
-        // As if the first one had been asked for already; the others then come before their time too.
+        // One request in advance makes every load one checkpoint ahead.
         let _ = asking.send(());
     }
     scope.spawn(move || {
@@ -79,7 +79,7 @@ pub(super) fn load<'scope>(
     Arriving { asking, loaded }
 }
 
-/// Loads what was fetched. Another process that shares the cache may have evicted it meanwhile; then it is fetched once more.
+/// Loads what was fetched. If another process that shares the cache has evicted it meanwhile, it is fetched once more.
 fn take(job: &Job<'_>, fetched: Result<Fetched, FetchError>, fetcher: &dyn Fetcher) -> Result<Loaded, LoadError> {
     match load::load(job, fetched?) {
         Err(error) if error.is_absence() && fetcher.can_fetch(job) => load::load(job, fetcher.fetch(job)?),

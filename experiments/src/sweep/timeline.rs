@@ -1,4 +1,4 @@
-//! How long each stage of a sweep worked, and on what: which of them bounded it, and how idle the others were.
+//! How long each stage of a sweep worked, and on what.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Stage {
-    /// Bringing files here, their published hashes checked while they are written.
+    /// Fetching files; hashes are checked while they are written.
     Fetch,
     /// Reading weights: hashed and decoded at once.
     Load,
@@ -37,9 +37,9 @@ impl Stage {
 /// A piece of work; seconds count from the start of the sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Span {
-    /// Of which stage.
+    /// The stage.
     pub(crate) stage: Stage,
-    /// On which checkpoint, as in messages.
+    /// The checkpoint, as in messages.
     pub(crate) cell: String,
     /// When it began.
     pub(crate) from: f64,
@@ -94,7 +94,7 @@ pub(crate) struct Summary {
 impl Summary {
     /// For `state/timeline.json`.
     pub(crate) fn json(&self) -> String {
-        // Numbers and names always make JSON.
+        // Numbers and names always serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 

@@ -1,4 +1,4 @@
-//! A whole model, looked at: by the hashes that the hub lists, or by reading what is here.
+//! Checks all checkpoints of a model: by the hashes that the hub lists, or by reading those on disk.
 
 use std::collections::BTreeMap;
 
@@ -15,9 +15,7 @@ use crate::resolved::pins::Pins;
 /// What is known of one step.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// The step.
     pub(crate) step: Step,
-    /// The verdict.
     pub(crate) verdict: Verdict,
     /// Its weights, where they were read.
     pub(crate) hashes: Option<Hashes>,
@@ -28,7 +26,7 @@ pub(crate) struct Finding {
 pub(crate) struct Findings {
     /// A finding for each step, ascending.
     pub(crate) steps: Vec<Finding>,
-    /// Steps whose embedding's norm is not what its neighbours say.
+    /// Steps whose norm of the embedding does not fit its neighbours.
     pub(crate) breaks: Vec<Break>,
     /// Parts of the model (the embedding, a block) that two steps have in common though the rest differs.
     pub(crate) shared: Vec<SharedPart>,
@@ -64,7 +62,7 @@ pub(crate) fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: 
     Findings { steps: steps.iter().map(finding).collect(), ..Findings::default() }
 }
 
-/// A verdict in words that are the same for all steps with the same weights, so that they stand together in a report.
+/// A verdict with the same reason for all steps with the same weights, so that a report groups them.
 fn named(pins: &Pins, step: Step, verdict: Verdict) -> Verdict {
     let family = pins.family(step);
     match (family.first(), family.len()) {
@@ -87,7 +85,7 @@ fn doubted(listed: Verdict) -> Verdict {
     Verdict::because(status, format!("{listed}; no other step has its listed hashes"))
 }
 
-/// Reads every checkpoint that is here; `watch` is told how many of how many were read.
+/// Reads every checkpoint on disk; `watch` is told how many of how many were read.
 pub(crate) fn by_content(
     store: &dyn Checkpoints,
     known: &KnownDefects,
@@ -122,7 +120,7 @@ fn hashes(store: &dyn Checkpoints, step: Step) -> Result<Hashes, LoadError> {
     Ok(weights::hashes(&config, &files.weights)?)
 }
 
-/// What is known to be missing is expected to be; anything else that cannot be read is a fault of its own.
+/// A checkpoint that is known to be missing keeps its verdict; any other that cannot be read is bad.
 fn unreadable(before: Verdict, error: &LoadError) -> Verdict {
     match before.status {
         Status::Missing => before,
@@ -135,7 +133,7 @@ fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
     let mut owners: BTreeMap<(Group, String), (Step, ContentHash)> = BTreeMap::new();
     let mut shared = Vec::new();
     for (step, hashes) in findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?))) {
-        // The final norm alone says nothing: its weights may simply not have moved yet.
+        // The final norm is left out: its weights may not have moved yet.
         for (&group, hash) in hashes.groups.iter().filter(|(group, _)| **group != Group::FinalNorm) {
             match owners.get(&(group, hash.to_string())) {
                 None => drop(owners.insert((group, hash.to_string()), (step, hashes.content))),
@@ -150,7 +148,7 @@ fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
 }
 
 impl Findings {
-    /// Whether nothing speaks against any step.
+    /// Whether no step is bad.
     pub(crate) fn is_clean(&self) -> bool {
         self.breaks.is_empty()
             && self.shared.is_empty()
@@ -190,7 +188,7 @@ impl Findings {
         let mut groups: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
         for Finding { step, verdict, .. } in self.steps.iter().filter(|found| found.verdict.status.is_bad()) {
             let status = verdict.status.to_string();
-            // The same words for every duplicate: of which step each is, the JSON says.
+            // One group for all duplicates; the JSON names the step of each.
             let kind = status.split(':').next().unwrap_or_default().to_owned();
             groups.entry((kind, verdict.to_string())).or_default().push(*step);
         }
@@ -208,8 +206,14 @@ impl Findings {
                 "embed_norm": found.hashes.as_ref().map(|hashes| hashes.embed_norm),
             })
         };
-        let gap = |found: &Break| json!({ "step": found.step.label(), "embed_norm": found.found, "expected": found.expected });
-        let part = |part: &SharedPart| json!({ "part": part.group.to_string(), "steps": [part.first.label(), part.second.label()] });
+        let gap = |found: &Break| {
+            let step = found.step.label();
+            json!({ "step": step, "embed_norm": found.found, "expected": found.expected })
+        };
+        let part = |part: &SharedPart| {
+            let steps = [part.first.label(), part.second.label()];
+            json!({ "part": part.group.to_string(), "steps": steps })
+        };
         json!({
             "steps": self.steps.iter().map(step).collect::<Vec<Value>>(),
             "breaks": self.breaks.iter().map(gap).collect::<Vec<Value>>(),

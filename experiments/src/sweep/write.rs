@@ -1,4 +1,4 @@
-//! The last stage: tables become bytes, bytes become files, and the world is told how each cell went.
+//! The last stage: tables → bytes → files, and a journal line for each cell.
 
 use std::path::Path;
 use std::sync::PoisonError;
@@ -20,7 +20,7 @@ use crate::resolved::Model;
 use crate::sweep::outcome::{CellError, FailedCell, Outcome};
 use crate::terminal::progress::Progress;
 
-/// A cell that went through the computation.
+/// A cell after the compute stage.
 pub(super) struct ComputedCell<'c> {
     pub(crate) cell: &'c Cell,
     /// When it began, in seconds of the timeline.
@@ -28,7 +28,7 @@ pub(super) struct ComputedCell<'c> {
     pub(crate) result: CellResult,
 }
 
-/// What became of a cell.
+/// The result of a cell.
 pub(super) enum CellResult {
     /// Its probes were asked.
     Ran {
@@ -47,7 +47,7 @@ pub(super) enum CellResult {
     Failed(CellError),
 }
 
-/// Writes what a sweep finds.
+/// Writes the results of a sweep.
 pub(super) struct Writer<'a> {
     sweep: &'a Sweep<'a>,
     journal: &'a mut Journal,
@@ -60,7 +60,7 @@ impl<'a> Writer<'a> {
         Self { sweep, journal, progress, outcome: Outcome::default() }
     }
 
-    /// Writes until nothing comes any more; a folder that cannot be written ends it, and with it the sweep.
+    /// Writes until the compute stage ends. A folder that cannot be written ends the sweep.
     pub(crate) fn run(mut self, answers: Receiver<ComputedCell<'_>>) -> Result<Outcome, FolderError> {
         for cell in &self.sweep.plan.left_out {
             self.row(cell, &cell.verdict, None)?;
@@ -113,19 +113,19 @@ impl<'a> Writer<'a> {
         self.row(cell, &verdict, None)
     }
 
-    /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are all there
-    /// has its row too, however a run ended.
+    /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are
+    /// all there has its row too, however a run ended.
     fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&PartHashes>) -> Result<(), FolderError> {
         let model = &self.sweep.resolved.models[cell.model];
         let (row, file) = (Row { verdict, weights }, Row::file(&model.label, cell.step));
-        // A cell of which only some tensors were read now may have been read whole before, and its row then says more.
+        // If only some tensors were read now, a row from a whole read before says more and stays.
         if weights.is_some_and(|weights| weights.content.is_none()) && self.sweep.folder.has(&file) {
             return Ok(());
         }
         self.put(&file, &row.parquet(&stamp(model, cell.step, verdict)))
     }
 
-    /// Writes what the cell lacks; what could not be answered or encoded comes back.
+    /// Writes the files that the cell lacks, and returns the errors of probes and encoding.
     fn put_all(
         &self,
         cell: &Cell,
@@ -190,7 +190,7 @@ fn stamp(model: &Model, step: Option<Step>, verdict: &Verdict) -> Stamp {
     Stamp {
         model: model.label.clone(),
         step: step.map(|step| i64::from(step.label())),
-        // A count beyond i64 is beyond any training run.
+        // No training run has more than i64::MAX tokens.
         tokens_seen: tokens_seen.and_then(|tokens| i64::try_from(tokens).ok()),
         checkpoint_status: verdict.status.to_string(),
     }

@@ -1,4 +1,4 @@
-//! Where things are when nobody says: the environment is read here and nowhere else.
+//! The environment: variables, default paths, free memory, cores. It is read here and nowhere else.
 
 use std::env;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
-//! Words for people, on stderr.
+//! Messages for people, on stderr.
 
-/// Prints a line to stderr. A stderr that is closed or full must not end a sweep, so a failure to speak is let go.
+/// Prints a line to stderr. A stderr that is closed or full must not end a sweep, so errors are ignored.
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write;

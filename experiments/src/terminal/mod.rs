@@ -1,4 +1,4 @@
-//! What the program tells people and shells: exit codes, messages, progress, human numbers; and what the environment tells it.
+//! Exit codes, messages, progress, human numbers, and the environment.
 //!
 //! This wing never knows what is computed.
 

@@ -1,7 +1,8 @@
-//! Progress on stderr: a bar on a terminal, otherwise a plain line now and then, which is what a job's log file wants.
+//! Progress on stderr: a bar on a terminal, otherwise a plain line every ten seconds, for log files.
 
 use std::time::{Duration, Instant};
 
+use crate::terminal::say;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A plain line appears at most this often, apart from the first and the last one.
@@ -41,15 +42,15 @@ impl Progress {
             bar.set_message(what.to_owned());
             bar.set_position(done as u64);
         } else if self.line_is_due(Instant::now()) {
-            crate::terminal::say!("{}", self.line(what));
+            say!("{}", self.line(what));
         }
     }
 
     /// Prints a line of its own, above the bar where there is one.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| crate::terminal::say!("{line}")),
-            None => crate::terminal::say!("{line}"),
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 

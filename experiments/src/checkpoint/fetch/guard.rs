@@ -1,33 +1,33 @@
-//! Files that are kept while a cell needs them, and waiting for one of them to be let go.
+//! Guards that keep checkpoints from being evicted, and waiting for one to be dropped.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use pythia_hub::Hold;
 
-/// Looked at again this often, in case another process let something go.
+/// Pause between two tries: another process may have released something.
 const NAP: Duration = Duration::from_millis(500);
 
-/// How many checkpoints this sweep keeps from being evicted.
+/// Counts the guards that are alive in this sweep.
 #[derive(Clone, Debug, Default)]
 pub(super) struct GuardCount(Arc<(Mutex<usize>, Condvar)>);
 
 /// A checkpoint that is not evicted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct CacheGuard {
-    // Before the count of guards, so that whoever is woken finds it gone.
+    // Before the count of guards, so that a thread that wakes up finds it released.
     hold: Option<Hold>,
     guards: GuardCount,
 }
 
 impl GuardCount {
-    /// Keeps a checkpoint.
+    /// Guards a checkpoint.
     pub(crate) fn keep(&self, hold: Hold) -> CacheGuard {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         CacheGuard { hold: Some(hold), guards: self.clone() }
     }
 
-    /// Waits until something was let go, or a moment; `false` where nothing is kept that could be.
+    /// Waits for a guard to be dropped, at most [`NAP`]; `false` if there is none.
     pub(crate) fn wait(&self) -> bool {
         let (count, changed) = &*self.0;
         let count = count.lock().unwrap_or_else(PoisonError::into_inner);

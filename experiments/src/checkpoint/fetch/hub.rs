@@ -14,10 +14,10 @@ use super::{FetchError, Fetched, Fetcher};
 use crate::checkpoint::load::Job;
 use crate::resolved::pins::{Pins, branch};
 
-/// Checkpoints that are on disk before they are read, at most; beyond a few the queue only costs disk.
+/// Most checkpoints that wait on disk: a longer queue costs disk and saves no time.
 const MOST_AHEAD: u64 = 2;
 
-/// Brings what the models' pins name.
+/// Fetches what the models' pins name.
 pub(crate) struct HubFetcher<'a> {
     /// The hub's client.
     pub(crate) hub: &'a Hub,
@@ -31,13 +31,13 @@ pub(crate) struct HubFetcher<'a> {
     guards: GuardCount,
 }
 
-/// So many checkpoints in a row without an answer, each asked for several times, and the hub is not asked any more: a sweep over a
-/// hundred checkpoints should end, and be resumed, rather than wait for each.
+/// After so many checkpoints in a row without an answer the hub is not asked any more: a sweep over a hundred
+/// checkpoints ends, to be resumed later, rather than wait for each.
 const MOST_FAILURES: usize = 2;
 
 impl HubFetcher<'_> {
-    /// Fetches what a run on a pinned step needs, as far as it is not here. Room is made before the first byte, so that the disk cannot
-    /// fill up half-way.
+    /// Fetches the files of a pinned step that are missing. Room is made before the first byte, so that the disk does
+    /// not fill up half-way.
     pub(crate) fn fetch_pinned(&self, pins: &Pins, step: Option<Step>) -> Result<Vec<PathBuf>, FetchError> {
         let (Some(files), Some(pin)) = (pins.needed(step), pins.pin(step)) else { return Ok(Vec::new()) };
         let (files, repo, commit) = (files?, &pins.repo, &pin.commit);
@@ -61,7 +61,7 @@ impl HubFetcher<'_> {
         HubFetcher { hub, cache, largest, failures: AtomicUsize::new(0), guards: GuardCount::default() }
     }
 
-    /// Makes room. Where the budget is full of checkpoints that this sweep itself still needs, it waits for one of them to be done with.
+    /// Makes room. If the budget is full of checkpoints that this sweep still needs, it waits until one is released.
     pub(super) fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
         loop {
             match self.cache.reserve(bytes) {
@@ -84,7 +84,7 @@ impl HubFetcher<'_> {
         }
     }
 
-    /// Single tensors, where they are enough and can be had; their hashes are published nowhere.
+    /// Single tensors, where they are enough and the server gives them. They are not verified: no hash is published.
     fn fetch_some(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<Fetched>, FetchError> {
         let parts = self.fetch_parts(pins, job);
         match &parts {
@@ -101,7 +101,7 @@ impl HubFetcher<'_> {
 }
 
 impl Fetcher for HubFetcher<'_> {
-    /// As many as the budget has room for beside the one that computes, the one that is loaded and the one under way.
+    /// As many as fit the budget beside three: one computes, one is loaded, one is fetched.
     fn ahead(&self) -> usize {
         let room = self.cache.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
         usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
@@ -124,7 +124,7 @@ impl Fetcher for HubFetcher<'_> {
     }
 }
 
-/// The checkpoint that these files make: a cache may hold other forms of it beside them.
+/// Names these very files: the cache may hold other forms of the checkpoint beside them.
 fn checkpoint(paths: &[PathBuf]) -> Option<CheckpointFiles> {
     let named = |name: &str| paths.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
     let ending = |end: &str| -> Vec<PathBuf> {

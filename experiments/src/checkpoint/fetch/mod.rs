@@ -1,4 +1,4 @@
-//! What brings checkpoints to where stores look for them.
+//! Fetching checkpoints into the cache.
 
 mod guard;
 mod hub;
@@ -16,12 +16,12 @@ pub(crate) use guard::CacheGuard;
 pub(crate) use hub::HubFetcher;
 pub(crate) use parts::Parts;
 
-/// A checkpoint whose files are here.
+/// A checkpoint whose files are in the cache.
 #[derive(Debug, Default)]
 pub(crate) struct Fetched {
     /// Whether the files were compared with the hashes that the hub publishes.
     pub(crate) verified: bool,
-    /// The very files, where they are not simply those that a store finds.
+    /// The files, where they differ from those that a store would find.
     pub(crate) files: Option<CheckpointFiles>,
     /// Removes files that hold some tensors alone. Declared before the guard, whose end others wait for.
     pub(crate) _parts: Option<Parts>,
@@ -70,17 +70,17 @@ impl Explained for FetchError {
     }
 }
 
-/// Brings checkpoints here.
+/// Fetches checkpoints.
 pub(crate) trait Fetcher: Sync {
     /// How many checkpoints may wait before one is loaded.
     fn ahead(&self) -> usize;
 
-    /// Whether this checkpoint comes from somewhere else.
+    /// Whether this checkpoint can be fetched.
     fn can_fetch(&self, job: &Job<'_>) -> bool;
 
-    /// Brings the files of a checkpoint here, unless they are.
+    /// Fetches the files of a checkpoint that are missing.
     ///
     /// # Errors
-    /// [`FetchError`] says what was tried.
+    /// [`FetchError`].
     fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError>;
 }

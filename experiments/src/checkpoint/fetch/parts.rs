@@ -1,8 +1,8 @@
-//! Single tensors of a checkpoint on the hub. Their bytes are put at their places in a file of the whole one's length that has nothing
-//! else but the header, so that whatever reads checkpoints reads them too.
+//! Single tensors of a checkpoint on the hub. Their bytes are written at their offsets in a sparse file that has the
+//! length and the header of the whole one, so that the ordinary readers read them.
 //!
-//! Such a file lies under `CACHE/.pythia/parts`, never in a snapshot, which promises whole files. It belongs to one process, is used for
-//! one cell and then removed; those of processes that are gone are removed by the next one that needs the folder.
+//! Such a file is under `CACHE/.pythia/parts`, never in a snapshot, whose files are whole. One process uses it for one
+//! cell and removes it. Files of processes that have ended are removed by the next process that needs the folder.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,14 +21,14 @@ use super::ticker::Ticker;
 use crate::checkpoint::load::Job;
 use crate::resolved::pins::{Pins, branch};
 
-/// Bytes that are in memory at a time.
+/// Bytes of one request.
 const PIECE: u64 = 64 << 20;
-/// What is asked for of a header before its reader has judged it; the reader takes no longer one.
+/// Longest header that is fetched; the reader accepts no longer one.
 const MAX_HEADER: u64 = 8 << 20;
-/// Tensors that lie this close are fetched at once: a question takes longer than so many bytes.
+/// Gap between tensors that is fetched with them: another request takes longer than so many bytes.
 const GAP: u64 = 64 << 10;
 
-/// Files with some tensors in them, until dropped. What they take on the disk is reserved as long.
+/// Files with some tensors in them, removed when dropped. Their bytes on disk are reserved until then.
 #[derive(Debug)]
 pub(crate) struct Parts {
     /// The files, in the order of the checkpoint's own.
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     _reserved: Reservation,
 }
 
-/// What is fetched of.
+/// The pinned branch that is fetched from.
 struct From<'a> {
     hub: &'a Hub,
     repo: &'a Repo,
@@ -44,8 +44,8 @@ struct From<'a> {
 }
 
 impl HubFetcher<'_> {
-    /// The tensors that a job needs and the small files beside the weights; `None` where it needs more, where all weights are here, and
-    /// where tensors cannot be had by themselves: the files are no safetensors, or the server gives no parts of files.
+    /// The tensors that a job needs and the small files beside the weights; `None` if it needs more, if all
+    /// weights are in the cache, or if tensors cannot be fetched alone: no safetensors files, or no range requests.
     pub(super) fn fetch_parts(&self, pins: &Pins, job: &Job<'_>) -> Result<Option<(Vec<PathBuf>, Parts)>, FetchError> {
         let (Some(only), Some(pin), Some(files)) =
             (job.scope.single_tensors(), pins.pin(job.step), pins.needed(job.step))
@@ -97,7 +97,7 @@ impl From<'_> {
     fn header(&self, file: &RemoteFile, folder: &Path) -> Result<TempPath, FetchError> {
         let first = self.read(file, 0..file.size.min(8))?;
         let length = first.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
-        // Of a header that says it is longer than any, nothing is fetched: its reader refuses it by its first eight bytes.
+        // A header that claims to be too long is not fetched: its reader refuses it by its first eight bytes.
         let end = if length > MAX_HEADER { 8 } else { length + 8 }.min(file.size);
         let rest = self.read(file, first.len() as u64..end.max(first.len() as u64))?;
         let mut part = pythia_files::temporary_in(folder).map_err(|source| tried(folder, source))?;
@@ -106,7 +106,7 @@ impl From<'_> {
         Ok(part.into_temp_path())
     }
 
-    /// Puts a range of `file` where it belongs.
+    /// Writes a range of `file` at its offset.
     fn fill(&self, file: &RemoteFile, path: &Path, range: Range<u64>, ticker: &Ticker) -> Result<(), FetchError> {
         let mut to = File::options().write(true).open(path).map_err(|source| tried(path, source))?;
         for start in range.clone().step_by(PIECE as usize) {
@@ -123,7 +123,7 @@ impl From<'_> {
     }
 }
 
-/// Ranges of the same file that lie side by side, or nearly so, become one.
+/// Joins ranges of the same file that are at most [`GAP`] apart.
 fn joined(ranges: Vec<(usize, Range<u64>)>) -> Vec<(usize, Range<u64>)> {
     let mut joined: Vec<(usize, Range<u64>)> = Vec::new();
     for (at, range) in ranges {

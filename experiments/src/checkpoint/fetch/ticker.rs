@@ -1,14 +1,15 @@
-//! A line now and then while a checkpoint is fetched.
+//! Progress lines while a checkpoint is fetched.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::terminal::human;
+use crate::terminal::say;
 
-/// A line appears at most this often; what is quicker needs none.
+/// Time between two lines.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// How far a fetch is.
+/// The progress of one fetch.
 pub(super) struct Ticker {
     name: String,
     total: u64,
@@ -36,7 +37,7 @@ impl Ticker {
         if now.duration_since(state.last) >= EVERY {
             state.last = now;
             let line = self.line(state.done, now.duration_since(state.started).as_secs_f64());
-            crate::terminal::say!("{line}");
+            say!("{line}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! The experiment as it was understood, for `state/NAME.json`: every default filled in, every checkpoint named.
+//! The manifest of a run, `state/NAME.json`: the experiment with every default filled in and every checkpoint named.
 
 use std::path::PathBuf;
 
@@ -10,17 +10,17 @@ use crate::files::json::sorted;
 use crate::files::table::TABLE_VERSION;
 use crate::resolved::ResolvedExperiment;
 
-/// Where the record lies, counted from the output folder.
+/// Where the manifest lies, counted from the output folder.
 pub(crate) fn file(resolved: &ResolvedExperiment) -> PathBuf {
     ["state", &format!("{}.json", resolved.experiment.name)].iter().collect()
 }
 
-/// The record: pretty JSON with a newline at its end.
-pub(crate) fn of(resolved: &ResolvedExperiment) -> String {
+/// The manifest: pretty JSON with a newline at its end.
+pub(crate) fn text(resolved: &ResolvedExperiment) -> String {
     let experiment = &resolved.experiment;
     let probes: Vec<Value> = experiment.probes.iter().map(|entry| probe(resolved, entry)).collect();
     let models: Vec<Value> = resolved.models.iter().map(model).collect();
-    let record = json!({
+    let manifest = json!({
         "name": experiment.name,
         "table_version": TABLE_VERSION,
         "seed": experiment.seed,
@@ -32,11 +32,11 @@ pub(crate) fn of(resolved: &ResolvedExperiment) -> String {
         "models": models,
         "probes": probes,
     });
-    format!("{:#}\n", sorted(record))
+    format!("{:#}\n", sorted(manifest))
 }
 
 fn probe(resolved: &ResolvedExperiment, entry: &ProbeEntry) -> Value {
-    // Which folders hold its tables, for whoever asks later what should be there.
+    // Which folders hold its tables: `pythia status` and `pythia merge` ask later what should be there.
     let tables: Vec<String> = entry.tables().map(|table| table.folder()).collect();
     let mut probe = json!({ "name": entry.name, "probe": entry.spec, "tables": tables });
     if let Some(hashes) = resolved.inputs.hashes_of(&entry.spec.files()) {

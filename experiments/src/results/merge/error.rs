@@ -22,7 +22,7 @@ pub(crate) enum MergeError {
     /// The results cannot be listed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A record of a run cannot be used.
+    /// A manifest cannot be used.
     #[error(transparent)]
     Record(#[from] ManifestError),
     /// A part cannot be opened.
@@ -33,10 +33,7 @@ pub(crate) enum MergeError {
     Folder(#[from] FolderError),
     /// A Parquet file that no run has written.
     #[error("{} is not a part of a table", path.display())]
-    Stray {
-        /// The file.
-        path: PathBuf,
-    },
+    Stray { path: PathBuf },
     /// A single model beside checkpoints.
     #[error("{} is of a single model, and {} of one of several checkpoints", first.display(), second.display())]
     Mixed {
@@ -58,7 +55,11 @@ pub(crate) enum MergeError {
         here: String,
     },
     /// Parts of one table that were made with different settings.
-    #[error("{} (there) and {} (here) were made with different settings: {difference}", first.display(), second.display())]
+    #[error(
+        "{} (there) and {} (here) were made with different settings: {difference}",
+        first.display(),
+        second.display()
+    )]
     Settings {
         /// One part.
         first: PathBuf,
@@ -70,7 +71,6 @@ pub(crate) enum MergeError {
     /// A part with rows of another checkpoint.
     #[error("{} has rows of step {}, not {}", path.display(), word(*found), word(*expected))]
     OtherStep {
-        /// The part.
         path: PathBuf,
         /// A step that stands in it.
         found: Option<i64>,
@@ -79,26 +79,13 @@ pub(crate) enum MergeError {
     },
     /// The rows of a part cannot be read.
     #[error("{} cannot be read to its end: {source}", path.display())]
-    Rows {
-        /// The part.
-        path: PathBuf,
-        /// What the library said.
-        source: ArrowError,
-    },
+    Rows { path: PathBuf, source: ArrowError },
     /// A part was replaced meanwhile.
     #[error("{} was replaced while it was being merged", path.display())]
-    Changed {
-        /// The part.
-        path: PathBuf,
-    },
+    Changed { path: PathBuf },
     /// A merged table cannot be written.
     #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the hub or the system said.
-        source: ParquetError,
-    },
+    Write { path: PathBuf, source: ParquetError },
 }
 
 impl Explained for MergeError {

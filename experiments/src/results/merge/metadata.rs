@@ -1,4 +1,4 @@
-//! The metadata of many parts as that of one file, with nothing lost.
+//! The metadata of many parts as that of one file, without loss.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ const OF_THE_CHECKPOINT: [&str; 3] = ["step", "known_bad", "weights_files"];
 /// This program's metadata of a part.
 type Metadata = BTreeMap<String, String>;
 
-/// The configuration of a part without what is the checkpoint's own: the same for all parts of a table. Empty where there is
-/// none, as in the table of checkpoints; as it stands where it is no JSON object.
+/// The configuration of a part without what is the checkpoint's own: the same for all parts of a table. Empty where
+/// there is none, as in the table of checkpoints; as it stands where it is no JSON object.
 pub(super) fn settings(metadata: &Metadata) -> String {
     let Some(text) = metadata.get(CONFIG) else { return String::new() };
     let Some(mut config) = object(text) else { return text.clone() };
@@ -139,8 +139,12 @@ mod tests {
                 ],
             ),
         ]);
-        let parts = r#"{"0":{"config":{"step":0},"note":"n","weights_hash":"aa"},"512":{"config":{"known_bad":"x","step":512},"weights_hash":"bb"}}"#;
-        let expected = [("config", r#"{"probe":{"a":1},"seed":0}"#), ("parts", parts), ("seed", "0")];
+        let parts = [
+            r#"{"0":{"config":{"step":0},"note":"n","weights_hash":"aa"},"#,
+            r#""512":{"config":{"known_bad":"x","step":512},"weights_hash":"bb"}}"#,
+        ]
+        .concat();
+        let expected = [("config", r#"{"probe":{"a":1},"seed":0}"#), ("parts", parts.as_str()), ("seed", "0")];
         assert_eq!(found, metadata(&expected));
     }
 

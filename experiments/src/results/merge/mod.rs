@@ -1,7 +1,7 @@
 //! The parts of every table as one file per model: `merged/TABLE/MODEL.parquet`, sorted by step.
 //!
-//! Parts are read one after another and never all held. Everything is checked before the first file is written: that nothing is
-//! missing that the records say there should be, and that the parts of a table were made alike. Equal parts give equal bytes.
+//! Parts are read one after another. Before the first file is written it is checked that no part of a manifest is
+//! missing, and that the parts of a table were made alike. Equal parts give equal bytes.
 
 mod error;
 mod metadata;
@@ -26,7 +26,7 @@ pub(crate) use error::MergeError;
 use metadata::{combined, settings};
 use part::Part;
 
-/// Rows that a reader gets at a time: enough for a fast scan, few enough that whoever wants one step need not read all.
+/// Rows of a group: enough for a fast scan, few enough for a quick read of one step.
 const ROWS_PER_GROUP: usize = 1 << 18;
 
 /// What is to be merged.
@@ -45,26 +45,23 @@ pub(crate) struct Merge {
 pub(crate) struct Merged {
     /// The table's folder.
     pub(crate) table: String,
-    /// The model.
     pub(crate) model: String,
     /// Parts that are in it.
     pub(crate) parts: usize,
-    /// Its rows.
     pub(crate) rows: u64,
-    /// The file.
     pub(crate) path: PathBuf,
 }
 
-/// Parts that the records name and that are not there.
+/// Parts that the manifests name and that are missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Holes {
     /// Table and checkpoint of each, in words.
     pub(crate) missing: Vec<String>,
     /// Parts that there should be.
     pub(crate) expected: usize,
-    /// Checkpoints that a run has left out because they are bad, as it was told; they have no parts and lack none.
+    /// Checkpoints that a run has left out as bad; they have no parts.
     pub(crate) left_out: usize,
-    /// Whether there is a record at all.
+    /// Whether there is a manifest at all.
     pub(crate) recorded: bool,
 }
 
@@ -72,7 +69,7 @@ impl Merge {
     /// The parts that are missing.
     ///
     /// # Errors
-    /// Records or results that cannot be read.
+    /// [`MergeError`]: manifests or results that cannot be read.
     pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
         let (records, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
@@ -117,7 +114,7 @@ impl Merge {
     }
 }
 
-/// The parts of an entry, which were made alike. Their rows are not read.
+/// The parts of a table, checked to be made alike. Their rows are not read.
 fn checked(entry: &IndexedTable) -> Result<Vec<Part>, MergeError> {
     let parts: Vec<Part> = entry.parts.iter().map(|(step, path)| Part::open(*step, path)).collect::<Result<_, _>>()?;
     let Some((first, others)) = parts.split_first() else { return Ok(parts) };

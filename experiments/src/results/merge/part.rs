@@ -22,7 +22,6 @@ pub(super) struct Part {
     pub(crate) step: Option<Step>,
     /// Where it lies.
     pub(crate) path: PathBuf,
-    /// Its columns.
     pub(crate) columns: Fields,
     /// This program's metadata.
     pub(crate) metadata: BTreeMap<String, String>,
@@ -44,7 +43,7 @@ impl Part {
         })
     }
 
-    /// The columns as a person is told.
+    /// The columns, for messages.
     pub(crate) fn column_names(&self) -> String {
         let columns = self.columns.iter().map(|field| match field.is_nullable() {
             true => format!("{} {}", field.name(), field.data_type()),
@@ -56,7 +55,7 @@ impl Part {
     /// The rows, a few at a time.
     ///
     /// # Errors
-    /// A file that is not the one whose footer was read.
+    /// [`MergeError::Changed`] if it is not the file whose footer was read.
     pub(crate) fn rows(&self) -> Result<ParquetRecordBatchReader, MergeError> {
         let builder = builder(&self.path)?;
         let same = *builder.schema().fields() == self.columns
@@ -67,7 +66,8 @@ impl Part {
         Ok(builder.with_batch_size(ROWS_AT_A_TIME).build().map_err(|source| unreadable(&self.path, source))?)
     }
 
-    /// Refuses rows of another checkpoint than the one that the file is named after: the merged table would not be sorted.
+    /// Refuses rows of another checkpoint than the one that the file is named after: the merged table would not be
+    /// sorted.
     pub(crate) fn refuse_other_steps(&self, batch: &RecordBatch) -> Result<(), MergeError> {
         let expected = in_column(self.step);
         let found = match batch.column_by_name("step") {

@@ -19,7 +19,8 @@ impl Out {
     fn new(name: &str) -> Self {
         let out = Self(Scratch::new(name));
         let record = format!(
-            r#"{{"name":"t","models":[{{"model":"nano","steps":{STEPS:?}}}],"probes":[{{"name":"loss","tables":["loss","loss_examples"]}}]}}"#
+            r#"{{"name":"t","models":[{{"model":"nano","steps":{STEPS:?}}}],
+               "probes":[{{"name":"loss","tables":["loss","loss_examples"]}}]}}"#
         );
         out.write("state/t.json", record.as_bytes());
         for (table, step) in ["loss", "loss_examples"].into_iter().flat_map(|table| STEPS.map(|step| (table, step))) {

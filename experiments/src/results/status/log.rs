@@ -1,4 +1,4 @@
-//! The journal read from its beginning, of which little is kept.
+//! Reads the journal from its beginning, and keeps a bounded part.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
@@ -16,22 +16,22 @@ const TIMES: usize = 1024;
 /// Failures that are kept.
 const ERRORS: usize = 5;
 
-/// Processes that are kept; those that were killed never end in the journal.
+/// Processes that are kept: killed ones have no last line in the journal.
 const RUNS: usize = 1024;
 
 /// Bytes of a line that are read; a longer one is left out.
 const LONGEST_LINE: u64 = 1 << 20;
 
 /// A process by its machine, where the journal names it, and its number.
-type Who = (Option<String>, u32);
+type ProcessKey = (Option<String>, u32);
 
 /// What the journal says of every experiment.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// In the order of the records.
+    /// In the order of the manifests.
     pub(crate) histories: Vec<History>,
     /// The experiment that each process works on.
-    at_work: BTreeMap<Who, usize>,
+    at_work: BTreeMap<ProcessKey, usize>,
 }
 
 /// What the journal says of one experiment.
@@ -43,36 +43,36 @@ pub(super) struct History {
     pub(crate) left_out: BTreeSet<String>,
     /// The last failures: cell, time and reason.
     pub(crate) errors: VecDeque<((String, u64), String)>,
-    /// When cells were done, the last of them.
+    /// The last times at which cells were done.
     pub(crate) done: VecDeque<u64>,
     /// The cell that was done last, and when.
     pub(crate) last: Option<(String, u64)>,
     /// Processes that have begun and not ended.
-    pub(crate) runs: BTreeMap<Who, Run>,
+    pub(crate) runs: BTreeMap<ProcessKey, Run>,
     /// The cells that there are.
     cells: BTreeSet<String>,
 }
 
-/// When a process began, and when it was heard of last.
+/// When a process began, and the time of its last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     pub(crate) began: u64,
     pub(crate) heard: u64,
 }
 
-/// As much of a line as is read. Older lines lack the host.
+/// The fields that are read. Older lines lack the host.
 #[derive(Deserialize)]
 struct Line {
     time: u64,
     host: Option<String>,
     pid: u32,
-    event: Said,
+    event: EventLine,
 }
 
-/// As much of an event as is read. Older starts lack the name.
+/// The fields of an event that are read. Older starts lack the name.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Said {
+enum EventLine {
     Started { name: Option<String>, experiment: String },
     Done { cell: String },
     LeftOut { cell: String },
@@ -81,7 +81,7 @@ enum Said {
 }
 
 impl Log {
-    /// Reads a journal; one that is not there says nothing.
+    /// Reads a journal; a missing one is empty.
     pub(crate) fn read(path: &Path, records: &[Manifest]) -> Result<Self, StatusError> {
         let mut log = Self::new(records);
         match File::open(path) {
@@ -100,7 +100,7 @@ impl Log {
         Self { histories: records.iter().map(history).collect(), ..Self::default() }
     }
 
-    /// Lines that are none, as the last one is while it is being written, are left out.
+    /// Broken lines, such as one that is being written, are skipped.
     fn read_from(&mut self, mut lines: impl BufRead, records: &[Manifest]) -> io::Result<()> {
         let mut bytes = Vec::new();
         loop {
@@ -116,7 +116,7 @@ impl Log {
 
     fn note(&mut self, Line { time, host, pid, event }: Line, records: &[Manifest]) {
         let who = (host, pid);
-        if let Said::Started { name, experiment } = &event {
+        if let EventLine::Started { name, experiment } = &event {
             self.begin(who, time, name.as_deref(), experiment, records);
             return;
         }
@@ -125,19 +125,19 @@ impl Log {
             run.heard = time;
         }
         match event {
-            Said::Started { .. } => {}
-            Said::Done { cell } => history.done(cell, time),
-            Said::LeftOut { cell } => history.left_out(cell),
-            Said::Failed { cell, error } => history.failed(cell, time, error),
-            Said::Finished {} => {
+            EventLine::Started { .. } => {}
+            EventLine::Done { cell } => history.done(cell, time),
+            EventLine::LeftOut { cell } => history.left_out(cell),
+            EventLine::Failed { cell, error } => history.failed(cell, time, error),
+            EventLine::Finished {} => {
                 history.runs.remove(&who);
                 self.at_work.remove(&who);
             }
         }
     }
 
-    /// A process begins with an experiment: by its name, or in older journals by the hash of its record.
-    fn begin(&mut self, who: Who, time: u64, name: Option<&str>, hash: &str, records: &[Manifest]) {
+    /// A process begins with an experiment: by its name, or in older journals by the hash of its manifest.
+    fn begin(&mut self, who: ProcessKey, time: u64, name: Option<&str>, hash: &str, records: &[Manifest]) {
         let of = |record: &Manifest| name.map_or(record.hash == hash, |name| record.name == name);
         if let Some(before) = self.at_work.remove(&who) {
             self.histories[before].runs.remove(&who);
@@ -190,7 +190,7 @@ impl History {
         self.errors.push_back(((cell, time), error));
     }
 
-    /// Whether times of done cells were forgotten.
+    /// Whether times of done cells were dropped.
     pub(crate) fn is_full(&self) -> bool {
         self.done.len() >= TIMES
     }

@@ -1,7 +1,6 @@
-//! How far the runs of an output folder are, seen from outside: nothing is written, nothing is locked, and a run does not notice.
+//! The progress of the runs of an output folder. Nothing is written or locked.
 //!
-//! What is done is what lies under `results/`; the journal adds what failed, who is at work and how fast. Rates are counted over the
-//! last ten minutes.
+//! What is done is read from `results/`; the journal adds failures, processes and rates over the last ten minutes.
 
 mod log;
 mod process;
@@ -23,47 +22,46 @@ use log::{History, Log};
 /// Seconds that "recent" means.
 const RECENT: u64 = 600;
 
-/// How far every experiment of an output folder is.
+/// The status of every experiment of an output folder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Status {
     /// By name.
-    pub(crate) experiments: Vec<Standing>,
+    pub(crate) experiments: Vec<ExperimentStatus>,
 }
 
-/// How far one experiment is.
+/// The status of one experiment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Standing {
+pub(crate) struct ExperimentStatus {
     /// The experiment.
     pub(crate) name: String,
-    /// Its cells.
     pub(crate) cells: Cells,
-    /// Processes that are at work on it, as far as can be told from here.
+    /// Processes that run it, as far as is known.
     pub(crate) processes: Vec<Process>,
-    /// Cells a minute; null where nobody is at work, or none was done lately.
+    /// Cells a minute; null if no run is active, or no cell was done lately.
     pub(crate) cells_per_minute: Option<f64>,
     /// Seconds until the last cell is done at that rate.
     pub(crate) seconds_left: Option<f64>,
     /// The cell that was done last.
-    pub(crate) last: Option<Noted>,
+    pub(crate) last: Option<CellEvent>,
     /// The last few failures of cells that have not been done since.
-    pub(crate) errors: Vec<Noted>,
+    pub(crate) errors: Vec<CellEvent>,
 }
 
-/// Cells of an experiment by what became of them.
+/// Counts of cells by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Cells {
     /// All.
     pub(crate) total: usize,
-    /// All tables are there.
+    /// All tables exist.
     pub(crate) done: usize,
-    /// Tried last without success.
+    /// The last try failed.
     pub(crate) failed: usize,
     /// Left out, because the checkpoint is bad.
     pub(crate) left_out: usize,
 }
 
 impl Cells {
-    /// Cells that nobody has tried yet.
+    /// Cells that were not tried yet.
     pub(crate) fn left(&self) -> usize {
         self.total.saturating_sub(self.done + self.failed + self.left_out)
     }
@@ -74,20 +72,19 @@ impl Cells {
 pub(crate) struct Process {
     /// Its machine.
     pub(crate) host: String,
-    /// Its number there.
+    /// Its process id.
     pub(crate) pid: u32,
-    /// Whether it runs on this machine, so that it is known to live.
+    /// Whether it runs on this machine, so that its state is known.
     pub(crate) here: bool,
     /// Seconds since it began.
     pub(crate) seconds: u64,
-    /// Seconds since it said something.
+    /// Seconds since its last line in the journal.
     pub(crate) silent: u64,
 }
 
 /// Something that happened to a cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Noted {
-    /// The cell.
+pub(crate) struct CellEvent {
     pub(crate) cell: String,
     /// Seconds ago.
     pub(crate) seconds_ago: u64,
@@ -96,23 +93,18 @@ pub(crate) struct Noted {
     pub(crate) error: Option<String>,
 }
 
-/// An output folder that cannot be looked at.
+/// An output folder whose status cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatusError {
     /// The results cannot be listed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A record cannot be used.
+    /// A manifest cannot be used.
     #[error(transparent)]
     Record(#[from] ManifestError),
     /// The journal cannot be read.
     #[error("cannot read {}: {source}", path.display())]
-    Journal {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    Journal { path: PathBuf, source: io::Error },
 }
 
 impl Explained for StatusError {
@@ -133,7 +125,7 @@ impl Explained for StatusError {
 }
 
 impl Status {
-    /// Looks at an output folder; `now` is in seconds since 1970.
+    /// Reads the status of an output folder; `now` is in seconds since 1970.
     ///
     /// # Errors
     /// [`StatusError`].
@@ -142,17 +134,17 @@ impl Status {
         let records = Manifest::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
         let index = ResultsIndex::of(out)?;
-        let standing = |(record, history): (&Manifest, &History)| Standing::of(record, history, &index, now);
-        Ok(Self { experiments: records.iter().zip(&log.histories).map(standing).collect() })
+        let status = |(record, history): (&Manifest, &History)| ExperimentStatus::of(record, history, &index, now);
+        Ok(Self { experiments: records.iter().zip(&log.histories).map(status).collect() })
     }
 
-    /// Whether nothing will change any more: nothing is left to do, or nobody is at work.
+    /// Whether no run is active.
     pub(crate) fn is_settled(&self) -> bool {
-        self.experiments.iter().all(|standing| standing.processes.is_empty())
+        self.experiments.iter().all(|status| status.processes.is_empty())
     }
 }
 
-impl Standing {
+impl ExperimentStatus {
     fn of(record: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
         let processes = at_work(history, now);
         let mut cells = Cells::default();
@@ -171,13 +163,13 @@ impl Standing {
         }
         let rate = if processes.is_empty() { None } else { rate(history, &processes, now) };
         let left = rate.map(|rate| 60.0 * cells.left() as f64 / rate);
-        let noted = |(cell, time): &(String, u64), error: Option<&String>| Noted {
+        let noted = |(cell, time): &(String, u64), error: Option<&String>| CellEvent {
             cell: text::clean(cell),
             seconds_ago: now.saturating_sub(*time),
             error: error.map(|error| text::clean(error)),
         };
         let errors = history.errors.iter().filter(|((cell, _), _)| open.contains(cell));
-        Standing {
+        ExperimentStatus {
             name: record.name.clone(),
             cells,
             processes,
@@ -189,8 +181,8 @@ impl Standing {
     }
 }
 
-/// The processes that have begun and not ended. Those of this machine are known to live; of others the journal says all there is
-/// to know.
+/// The processes that have begun and not ended. The system tells which of this machine are alive; of others only the
+/// journal tells.
 fn at_work(history: &History, now: u64) -> Vec<Process> {
     let this_host = host_name();
     let runs = history.runs.iter().map(|((host, pid), run)| Process {
@@ -202,18 +194,18 @@ fn at_work(history: &History, now: u64) -> Vec<Process> {
     });
     let lives = |process: &Process| match process.here {
         true => process::is_alive(process.pid, now.saturating_sub(process.seconds)),
-        // One that was killed elsewhere is not missed for ever.
+        // A process that was killed elsewhere counts for some minutes.
         false => process.silent < RECENT,
     };
     runs.filter(lives).collect()
 }
 
-/// Cells a minute in the recent past: since ten minutes ago, or since the first process at work began.
+/// Cells a minute in the recent past: since ten minutes ago, or since the first active process began.
 fn rate(history: &History, processes: &[Process], now: u64) -> Option<f64> {
     let began = processes.iter().map(|process| now.saturating_sub(process.seconds)).min()?;
     let mut from = began.max(now.saturating_sub(RECENT));
     let mut count = history.done.iter().filter(|time| **time >= from).count();
-    // Where older ones were forgotten, the first that is known begins the time.
+    // If older times were dropped, the period starts with the first that is known.
     if history.is_full() && history.done.front().is_some_and(|first| *first > from) {
         (from, count) = (*history.done.front()?, count - 1);
     }

@@ -1,22 +1,22 @@
-//! Whether a process of this machine still lives.
+//! Whether a process of this machine is alive.
 
 use std::fs;
 
 /// Seconds by which the clocks of the journal and of the system may differ.
 const SLACK: u64 = 5;
 
-/// Ticks of the system's clock in a second: what Linux tells every program, whatever its own clock does.
+/// Ticks in a second of `/proc`, the same on every Linux.
 const TICKS: u64 = 100;
 
-/// Whether the process that began its run at `began`, in seconds since 1970, is still there. A later process with the same number
-/// is another one. Where the system does not say, nobody is there.
+/// Whether the process that began its run at `began`, in seconds since 1970, is still there. A later process with the
+/// same number is another one. If the system does not tell, it counts as ended.
 pub(super) fn is_alive(pid: u32, began: u64) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
     let boot = || fs::read_to_string("/proc/stat").ok();
     stat.and_then(|stat| started(&stat, &boot()?)).is_some_and(|started| started <= began + SLACK)
 }
 
-/// When a process was started, from its own line and the system's table; none for one that is dead and not yet buried.
+/// When a process was started, from its own line and the system's table; `None` for a zombie.
 fn started(stat: &str, boot: &str) -> Option<u64> {
     // The second field is the program's name in parentheses, which may hold anything.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

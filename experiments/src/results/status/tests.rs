@@ -15,7 +15,8 @@ impl Out {
         let out = Self(Scratch::new(name));
         let steps: Vec<String> = (0..10).map(|step| step.to_string()).collect();
         let record = format!(
-            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],"on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
+            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],
+                "on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
             steps.join(",")
         );
         fs::create_dir_all(out.0.0.join("results")).expect("create");
@@ -40,7 +41,7 @@ impl Out {
         self.write("state/journal.jsonl", events.iter().map(line).collect::<String>().as_bytes());
     }
 
-    fn standing(&self) -> Standing {
+    fn status(&self) -> ExperimentStatus {
         Status::of(&self.0.0, NOW).expect("can be read").experiments.remove(0)
     }
 }
@@ -69,17 +70,17 @@ fn cells_are_done_when_all_their_tables_are_there() {
     let repaired = (800, r#"{"failed":{"cell":"nano step0","error":"is done by now"}}"#);
     let left_out = (700, r#"{"left_out":{"cell":"nano step9","reason":"bad"}}"#);
     out.journal("elsewhere", 5, &[start, failed, repaired, left_out, (700, r#"{"done":{"cell":"nano step2"}}"#)]);
-    let standing = out.standing();
-    assert_eq!(standing.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
-    assert_eq!((standing.cells.left(), standing.processes.len()), (3, 0));
+    let status = out.status();
+    assert_eq!(status.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
+    assert_eq!((status.cells.left(), status.processes.len()), (3, 0));
     // Where bad checkpoints run, those without tables are still to do.
     let record = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
     out.write("state/t.json", record.replace("skip", "mark").as_bytes());
-    assert_eq!(out.standing().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
-    assert_eq!((standing.cells_per_minute, standing.seconds_left), (None, None));
+    assert_eq!(out.status().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
+    assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
-    assert_eq!(standing.errors, [Noted { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
-    let lines = Status { experiments: vec![standing] }.lines();
+    assert_eq!(status.errors, [CellEvent { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
+    let lines = Status { experiments: vec![status] }.lines();
     assert_eq!(
         lines[..3],
         [
@@ -99,23 +100,23 @@ fn the_rate_is_that_of_the_recent_past() {
     let done = r#"{"done":{"cell":"nano step1"}}"#;
     // Begun an hour ago; of what was done, three cells were in the last ten minutes.
     out.journal("elsewhere", 5, &[(3600, start), (3000, done), (500, done), (300, done), (100, done)]);
-    let standing = out.standing();
+    let status = out.status();
     let process = Process { host: "elsewhere".into(), pid: 5, here: false, seconds: 3600, silent: 100 };
-    assert_eq!(standing.processes, [process]);
-    assert_eq!((standing.cells_per_minute, standing.seconds_left), (Some(0.3), Some(1200.0)));
-    let line = Status { experiments: vec![standing] }.lines().remove(1);
+    assert_eq!(status.processes, [process]);
+    assert_eq!((status.cells_per_minute, status.seconds_left), (Some(0.3), Some(1200.0)));
+    let line = Status { experiments: vec![status] }.lines().remove(1);
     assert_eq!(
         line,
         "  running: process 5 on elsewhere, heard of 1.7 min ago, 0.3 cells a minute, about 20.0 min left"
     );
     // Begun a minute ago.
     out.journal("elsewhere", 5, &[(60, start), (40, done), (20, done)]);
-    assert_eq!(out.standing().cells_per_minute, Some(2.0));
+    assert_eq!(out.status().cells_per_minute, Some(2.0));
     // Nothing done yet, or nobody there any more.
     out.journal("elsewhere", 5, &[(60, start)]);
-    assert_eq!((out.standing().cells_per_minute, out.standing().processes.len()), (None, 1));
+    assert_eq!((out.status().cells_per_minute, out.status().processes.len()), (None, 1));
     out.journal("elsewhere", 5, &[(60, start), (20, done), (1, r#"{"finished":{"failed":0,"seconds":59.0}}"#)]);
-    assert_eq!((out.standing().cells_per_minute, out.standing().processes.len()), (None, 0));
+    assert_eq!((out.status().cells_per_minute, out.status().processes.len()), (None, 0));
 }
 
 #[test]

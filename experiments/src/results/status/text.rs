@@ -1,6 +1,6 @@
-//! A status as people read it.
+//! The status as text.
 
-use super::{Noted, Process, Standing, Status};
+use super::{CellEvent, ExperimentStatus, Process, Status};
 use crate::terminal::human;
 
 /// Characters of a foreign text that are shown.
@@ -12,11 +12,11 @@ impl Status {
         if self.experiments.is_empty() {
             return vec!["No run has started here yet.".into()];
         }
-        self.experiments.iter().flat_map(Standing::lines).collect()
+        self.experiments.iter().flat_map(ExperimentStatus::lines).collect()
     }
 }
 
-impl Standing {
+impl ExperimentStatus {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.first(), format!("  {}", self.at_work())];
         lines.extend(self.last.as_ref().map(|last| format!("  last: {}", said(last))));
@@ -53,7 +53,7 @@ fn process(process: &Process) -> String {
     }
 }
 
-fn said(noted: &Noted) -> String {
+fn said(noted: &CellEvent) -> String {
     let error = noted.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     format!("{}, {} ago{error}", noted.cell, whole(noted.seconds_ago))
 }
@@ -63,7 +63,7 @@ fn whole(seconds: u64) -> String {
     if seconds < 100 { format!("{seconds} s") } else { human::seconds(seconds as f64) }
 }
 
-/// A text from a file as it may stand on a terminal: in one line, without anything that the terminal would obey, and not too long.
+/// A text from a file made safe for a terminal: one line, no control characters, bounded length.
 pub(super) fn clean(text: &str) -> String {
     let shown = |c: char| if c.is_control() || is_format(c) { '\u{fffd}' } else { c };
     let mut clean: String = text.trim().chars().map(|c| if c == '\n' { ' ' } else { shown(c) }).take(LONGEST).collect();
@@ -73,7 +73,7 @@ pub(super) fn clean(text: &str) -> String {
     clean
 }
 
-/// Marks that turn the direction of a line.
+/// Marks that change the direction of text.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
