@@ -89,7 +89,8 @@ pub enum ProbeError {
     },
     /// Prompts that are not random, for a probe that compares repeats.
     #[error(
-        "{probe} compares repeats of random tokens, so it has no use for {field}: write `prompts = {{ n = 8, half_len = 50 }}`"
+        "{probe} compares repeats of random tokens, so it has no use for {field}: write `prompts = {{ n = 8, \
+         half_len = 50 }}`"
     )]
     NeedsRepeats {
         /// The configuration field.
@@ -99,21 +100,14 @@ pub enum ProbeError {
     },
     /// A line of a file of prompts that is no prompt.
     #[error(
-        "line {line} of the file of prompts is no prompt, such as {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}"
+        "line {line} of the file of prompts is no prompt, such as {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: \
+         {reason}"
     )]
     PromptLine {
         /// The line, counted from 1.
         line: usize,
         /// What is wrong with it.
         reason: String,
-    },
-    /// Two settings of which each says what the prompts are.
-    #[error("{field} and {other} exclude each other: leave one of them out")]
-    Exclusive {
-        /// The configuration field to leave out.
-        field: &'static str,
-        /// The one it contradicts.
-        other: &'static str,
     },
     /// A prompt with nothing in it.
     #[error("prompt {prompt} of {field} has no tokens")]
@@ -256,7 +250,8 @@ pub enum ProbeError {
     },
     /// A probe of published weights in an experiment that folds them.
     #[error(
-        "{probe} reads weights as published, but this experiment sets weights = \"{weights}\": give it an experiment of its own"
+        "{probe} reads weights as published, but this experiment sets weights = \"{weights}\": give it an \
+         experiment of its own"
     )]
     AsPublished {
         /// The probe.
@@ -289,7 +284,6 @@ impl ProbeError {
             | ProbeError::NoSuchPosition { field, .. }
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::NeedsRepeats { field, .. }
-            | ProbeError::Exclusive { field, .. }
             | ProbeError::NoTokens { field, .. }
             | ProbeError::NeedsTokenizer { field }
             | ProbeError::Tokenizer { field, .. } => Some(field),

@@ -1,33 +1,37 @@
 //! Questions that a model can be asked: a probe takes a subject and a seed, and answers with tables.
 //!
-//! The parts, in reading order:
+//! ```
+//! use burn::tensor::Device;
+//! use pythia_core::model::GptNeoX;
+//! use pythia_probes::probes::head_scores::HeadScores;
+//! use pythia_probes::prompts::PromptSource;
+//! use pythia_probes::{Column, ProbeSpec, Subject, run};
 //!
-//! - [`table`]: what every probe answers with, columns of equal length in which "undefined" is a null with a status;
-//! - [`prompts`]: the tokens a probe runs on, drawn from a named generator so that a seed means the same for ever;
-//! - [`pairs`]: two prompts that differ in what matters and the answers between which they decide, from a file or generated;
-//! - [`subject`]: the model a probe looks at, and what may be asked of it;
-//! - [`spec`]: the closed list of probes, and what the outside must know of one before it runs;
-//! - [`head_scores`]: what attention heads attend to (induction, previous token, duplicate token, current token, BOS sink);
-//! - [`induction_loss`]: how much better the second half of a repeated sequence is predicted;
-//! - [`token_loss`]: the loss of every token of every prompt;
-//! - [`attention_patterns`]: what heads attend to on a few prompts, entry by entry;
-//! - [`logit_lens`]: what the model would answer after each block;
-//! - `chosen`: prompts for those two, by text, token ids, or at random; [`loss`]: logits reduced to a loss per token, without a second tensor of their size;
-//! - [`metric`]: what a run is asked at its end: logit difference, probability, rank, divergence;
-//! - [`engine`]: many interventions on one batch, computed in full or only as far as they change anything;
-//! - [`causal`]: what probes that intervene share: the paired of base runs, places, effects and their intervals;
-//! - [`activation_patching`]: activations of one prompt of a pair written into the run of the other;
-//! - [`path_patching`]: what one component of the model sends to one other, everything between them frozen;
-//! - [`cross_checkpoint`]: activations and weights of another checkpoint in this one;
-//! - [`ablation`]: activations replaced by ones that carry nothing of the prompt, with random sets of heads beside named ones;
-//! - [`steering`]: a multiple of a vector added to a place of the stream;
-//! - [`interventions`]: edits of runs as an experiment file lists them;
-//! - [`weights`]: what probes of weights alone share; [`weight_norms`]: sizes of parameters and of what heads have of them;
-//! - `reading`: probes that read the same tokens share one forward pass;
-//! - `smaller`: where a device cannot hold all of a run, the same in parts; `sums`: long rows added up in float32;
-//! - [`mod@run`]: asks probes, each family in its own way;
-//! - [`bytes`]: sizes of memory in a configuration;
-//! - [`error`]: every way in which a probe can be refused or fail.
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+//! let model = GptNeoX::load(folder, &Device::flex())?;
+//! // All ids are tokens, a BOS with the id 0 stands before every prompt.
+//! let subject = Subject::new(&model, model.config().vocab_size, true, 0);
+//! // Two prompts [BOS] R R with 8 random tokens in R.
+//! let probe = HeadScores { prompts: PromptSource::random(2, 8), ..HeadScores::default() };
+//! let tables = run(&[ProbeSpec::HeadScores(probe)], &subject, 0).remove(0)?;
+//! let scores = tables[0].column("value").and_then(Column::floats).expect("a column of numbers");
+//! assert!(scores.iter().flatten().any(|score| *score > 0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The parts, in reading order, each knowing only those before it:
+//!
+//! 1. [`table`]: columns of equal length, in which "undefined" is a null with a status; tables as they are declared;
+//! 2. [`pairs`]: two prompts that differ in what matters, and the answers between which they decide;
+//! 3. [`Subject`]: the model a probe looks at; [`Context`]: what is known of it without its weights;
+//! 4. [`prompts`]: the tokens a probe runs on, random ones from a named generator (`random`);
+//! 5. `probe`: what every probe says of itself before it runs; [`error`]: every way in which it can be refused or fail;
+//! 6. [`loss`], [`metric`]: logits reduced to losses per token, and to answers at the end of a prompt; `sums`: long
+//!    rows added up in float32; `retry_on_oom`: the same in parts where a device cannot hold all of a run;
+//! 7. [`engine`]: many interventions on one batch, in full or only as far as they change anything;
+//! 8. [`families`]: reading, causal and weight probes, each family run in its own way;
+//! 9. [`probes`]: the probes, one file or folder each, and the closed table of them, [`ProbeSpec`];
+//! 10. [`mod@run`]: asks probes, those of a family together.
 //!
 //! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
 //! weights, the probe's configuration and the seed alone.

@@ -7,8 +7,8 @@ use crate::error::ProbeError;
 use crate::subject::Subject;
 use crate::sums::certainty;
 
-/// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small beside the
-/// weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
+/// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small
+/// beside the weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
 pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 const PLACE: &str = "the logits";
@@ -16,8 +16,8 @@ const PLACE: &str = "the logits";
 /// What the model made of one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptLoss {
-    /// −ln p of the token at each position from 1 on, in nats: the entry at index i belongs to position i + 1. NaN where the
-    /// model overflowed.
+    /// −ln p of the token at each position from 1 on, in nats: the entry at index i belongs to position i + 1. NaN
+    /// where the model overflowed.
     pub losses: Vec<f64>,
     /// Whether the most likely token was the right one, by the same index.
     pub hits: Vec<bool>,
@@ -29,7 +29,8 @@ impl PromptLoss {
         self.losses.get(position.checked_sub(1)?).copied()
     }
 
-    /// Mean loss over the positions `from` to `to − 1`, without position 0, which nothing predicts; NaN if none is left.
+    /// Mean loss over the positions `from` to `to − 1`, without position 0, which nothing predicts; NaN if none is
+    /// left.
     pub fn mean(&self, from: usize, to: usize) -> f64 {
         mean(self.losses.get(from.max(1) - 1..to.max(1) - 1).unwrap_or_default().iter().copied())
     }
@@ -49,8 +50,8 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 
 /// The losses of `rows` under `logits` `[row, position, V]`; a row may be shorter than the tensor.
 ///
-/// The loss is −log_softmax over **all** V entries, padding included, as transformers and TransformerLens compute it; the
-/// most likely token is looked for among the first `vocab` only, for the others are no tokens.
+/// The loss is −log_softmax over **all** V entries, padding included, as transformers and TransformerLens compute it;
+/// the most likely token is looked for among the first `vocab` only, for the others are no tokens.
 ///
 /// # Errors
 /// [`ProbeError::Shape`] if the tensor is no such, [`ProbeError::Device`] if it cannot be read.
@@ -77,8 +78,8 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     Ok(split(rows, len, &values))
 }
 
-/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time, and of a long prompt a few positions: no
-/// tensor of all logits is ever made.
+/// Adds the losses of `rows` from their stream after the last block, a few prompts at a time, and of a long prompt a
+/// few positions: no tensor of all logits is ever made.
 pub(crate) fn with_losses(
     mut losses: Vec<PromptLoss>,
     end: &Residual,
@@ -97,8 +98,8 @@ pub(crate) fn with_losses(
     Ok(losses)
 }
 
-/// The losses of one long prompt from its stream `[1, pos, d_model]`, a few positions at a time. Two neighbouring pieces share a position:
-/// what the last one of a piece predicts stands first in the next.
+/// The losses of one long prompt from its stream `[1, pos, d_model]`, a few positions at a time. Two neighbouring
+/// pieces share a position: what the last one of a piece predicts stands first in the next.
 fn long_losses(stream: &Tensor<3>, row: &[u32], subject: &Subject) -> Result<PromptLoss, ProbeError> {
     let mut whole = PromptLoss { losses: Vec::new(), hits: Vec::new() };
     for from in (0..row.len().saturating_sub(1)).step_by(POSITIONS_AT_A_TIME - 1) {
@@ -118,8 +119,8 @@ fn read_losses(stream: Tensor<3>, rows: &[Vec<u32>], subject: &Subject) -> Resul
     per_token(subject.model.unembed(end, &mut ()), rows, subject.vocab)
 }
 
-/// What each of `len` positions should predict; the last one and those after the end of the row predict nothing, so any id
-/// serves there.
+/// What each of `len` positions should predict; the last one and those after the end of the row predict nothing, so
+/// any id serves there.
 fn next_tokens(row: &[u32], len: usize) -> impl Iterator<Item = i32> {
     (1..=len).map(|next| row.get(next).copied().unwrap_or(0).cast_signed())
 }

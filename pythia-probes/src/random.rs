@@ -1,10 +1,12 @@
-//! Random choices that mean the same for ever: a published seed gives the same numbers whatever version of a library is installed.
+//! Random choices that mean the same for ever: a published seed gives the same numbers whatever version of a library
+//! is installed.
 //!
 //! They come from ChaCha8 with a key that is written out here, and ranges are sampled by code that is written out here:
 //!
 //! - key (32 bytes) = the seed as 8 little-endian bytes, then the domain's 24 bytes;
 //! - stream number = index of the prompt, so that prompt 3 is the same in a batch of 4 and in a batch of 40;
-//! - one draw below `n`: take 32-bit words until one is below the largest multiple of `n` that fits 2^32, then its remainder.
+//! - one draw below `n`: take 32-bit words until one is below the largest multiple of `n` that fits 2^32, then its
+//!   remainder.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -79,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_remainder_would_be_biased_and_this_is_not() {
-        // Of 2^32 words, those from 3·2^30 on are refused here; a remainder would give the lower third twice the chance.
+        // Of 2^32 words, those from 3·2^30 on are refused here; a remainder would give the lower third twice the
+        // chance.
         let mut rng = generator(0, Domain::RepeatedRandom, 0);
         let n = 3 << 30;
         let low = (0..3000).filter(|_| below(&mut rng, n) < 1 << 30).count();

@@ -11,8 +11,8 @@ use crate::probe::Answer;
 use crate::probes::ProbeSpec;
 use crate::subject::Subject;
 
-/// Asks every probe of the subject; the answers stand in the order of the probes, and depend on nothing but the weights, the
-/// probe, what it reads besides, and the seed.
+/// Asks every probe of the subject; the answers stand in the order of the probes, and depend on nothing but the
+/// weights, the probe, what it reads besides, and the seed.
 ///
 /// A probe that cannot run or fails says so in its own place and does not keep the others from answering.
 pub fn run(probes: &[ProbeSpec], subject: &Subject, seed: u64) -> Vec<Result<Answer, ProbeError>> {
@@ -49,8 +49,8 @@ fn ready(probe: &ProbeSpec, subject: &Subject, seed: u64) -> Result<(), ProbeErr
     missing.map_or(Ok(()), |label| Err(ProbeError::NoSourceCheckpoint { label }))
 }
 
-/// Asks every probe of weights alone; the answers stand in the order of the probes, and depend on nothing but the weights and
-/// the probe. One that cannot run says so in its own place.
+/// Asks every probe of weights alone; the answers stand in the order of the probes, and depend on nothing but the
+/// weights and the probe. One that cannot run says so in its own place.
 ///
 /// # Errors
 /// A parameter that cannot be read: no answer can be trusted then.

@@ -61,7 +61,8 @@ pub struct Subject<'a> {
     pub tokenizer: Option<&'a Tokenizer>,
     /// The files that the probes name ([`ProbeSpec::files`](crate::ProbeSpec::files)).
     pub files: &'a Files,
-    /// The checkpoints that the probes ask for ([`ProbeSpec::source_checkpoints`](crate::ProbeSpec::source_checkpoints)).
+    /// The checkpoints that the probes ask for
+    /// ([`ProbeSpec::source_checkpoints`](crate::ProbeSpec::source_checkpoints)).
     pub source_checkpoints: &'a SourceCheckpoints,
 }
 
@@ -138,7 +139,8 @@ impl Context<'_> {
         Ok(source.make(self.tokenizer, text, self.vocabulary(), self.prepend_bos, self.seed)?)
     }
 
-    /// The layers that a field `layers` names, ascending: all where it is left out, and from the end where a number is negative.
+    /// The layers that a field `layers` names, ascending: all where it is left out, and from the end where a number
+    /// is negative.
     ///
     /// # Errors
     /// An empty list, a layer that the model lacks, one that is named twice.

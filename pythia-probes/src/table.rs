@@ -1,7 +1,7 @@
 //! What every probe answers with: named columns of equal length.
 //!
-//! "Undefined" is a null with a status beside it, never a NaN: a NaN compares as the largest number in some readers, and
-//! then a filter such as `value > 0.4` would find heads that do not exist.
+//! "Undefined" is a null with a status beside it, never a NaN: a NaN compares as the largest number in some readers,
+//! and then a filter such as `value > 0.4` would find heads that do not exist.
 //!
 //! A probe declares its tables as [`TableSpec`]s before it runs. From the declaration come the header of the table, the
 //! documentation of its columns, and what readers check a file against.
@@ -271,8 +271,8 @@ impl TableBuilder {
     /// Adds a row: one value per column, of the column's kind. A number that is not finite becomes null.
     ///
     /// # Panics
-    /// If there are more or fewer values than columns, or a value is of another kind than its column. That is a mistake in the
-    /// probe, not in what it was given.
+    /// If there are more or fewer values than columns, or a value is of another kind than its column. That is a
+    /// mistake in the probe, not in what it was given.
     pub fn row(&mut self, values: impl IntoIterator<Item = TableValue>) {
         let row: Vec<TableValue> = values.into_iter().collect();
         assert_eq!(row.len(), self.columns.len(), "a row has a value per column");

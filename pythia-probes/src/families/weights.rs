@@ -1,4 +1,5 @@
-//! Probes of weights alone: no model is run, and parameters are handed over one by one, so that a model of any size can be asked.
+//! Probes of weights alone: no model is run, and parameters are handed over one by one, so that a model of any size
+//! can be asked.
 
 use std::collections::BTreeSet;
 

@@ -29,8 +29,8 @@ const BYTES_PER_ENTRY: u64 = 400;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionPatterns {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one of texts,
-    /// tokens and file.
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
     /// Layers whose patterns are kept, from the end where they are negative; all where this is left out.
     pub layers: Option<Vec<i64>>,

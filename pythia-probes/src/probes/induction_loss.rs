@@ -2,16 +2,17 @@
 //!
 //! On `[bos?] R R` with N tokens in R:
 //!
-//! - `loss_first_half`: mean loss of the tokens of the first R. Without a BOS nothing predicts the first of them, so N−1.
+//! - `loss_first_half`: mean loss of the tokens of the first R. Without a BOS nothing predicts the first of them, so
+//!   N−1.
 //! - `loss_second_half`: mean loss of all N tokens of the second R, its unpredictable first one included.
 //! - `loss_ratio`: second ÷ first.
-//! - `tl_induction_loss`: mean over `loss[N+1:]`, as `evals.induction_loss` of TransformerLens: the first **two** tokens of the
-//!   second R are left out. With a BOS the same tokens count (TransformerLens overwrites the first token by it, here it stands
-//!   before).
+//! - `tl_induction_loss`: mean over `loss[N+1:]`, as `evals.induction_loss` of TransformerLens: the first **two**
+//!   tokens of the second R are left out. With a BOS the same tokens count (TransformerLens overwrites the first
+//!   token by it, here it stands before).
 //! - `second_half_accuracy`: share of the N tokens of the second R that are the most likely one, padding rows left out.
-//! - `in_context_score`: loss of the token at position `late` − that at `early` (Olsson et al. 2022: 500 and 50; negative means
-//!   that context helps). Positions count from 0, the BOS included. Undefined where the sequence is too short for the default
-//!   positions.
+//! - `in_context_score`: loss of the token at position `late` − that at `early` (Olsson et al. 2022: 500 and 50;
+//!   negative means that context helps). Positions count from 0, the BOS included. Undefined where the sequence is
+//!   too short for the default positions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,8 @@ impl InductionLoss {
             PROMPT_ID,
             ColumnSpec::text(
                 "metric",
-                "`loss_first_half`, `loss_second_half`, `loss_ratio`, `tl_induction_loss`, `second_half_accuracy`, `in_context_score`",
+                "`loss_first_half`, `loss_second_half`, `loss_ratio`, `tl_induction_loss`, `second_half_accuracy`, \
+                 `in_context_score`",
             ),
             ColumnSpec::float(
                 "value",

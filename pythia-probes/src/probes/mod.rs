@@ -22,7 +22,8 @@ pub use spec::ProbeKind;
 
 probes! {
     HeadScores(head_scores::HeadScores): Reading, "head_scores",
-        "what every attention head attends to on repeated random tokens: induction, previous, duplicate and current token, BOS sink";
+        "what every attention head attends to on repeated random tokens: induction, previous, duplicate and current \
+         token, BOS sink";
     InductionLoss(induction_loss::InductionLoss): Reading, "induction_loss",
         "loss on both halves of repeated random tokens, accuracy on the second, in-context score";
     TokenLoss(token_loss::TokenLoss): Reading, "token_loss",
@@ -30,7 +31,8 @@ probes! {
     AttentionPatterns(attention_patterns::AttentionPatterns): Reading, "attention_patterns",
         "attention patterns of a few chosen prompts, entry by entry";
     LogitLens(logit_lens::LogitLens): Reading, "logit_lens",
-        "what the model would answer after each block: the stream at every depth through the final norm and the unembedding";
+        "what the model would answer after each block: the stream at every depth through the final norm and the \
+         unembedding";
     ActivationPatching(activation_patching::ActivationPatching): Causal, "activation_patching",
         "activations of one prompt of a pair written into the run of the other, place by place";
     PathPatching(path_patching::PathPatching): Causal, "path_patching",
@@ -38,7 +40,8 @@ probes! {
     CrossCheckpoint(cross_checkpoint::CrossCheckpoint): Causal, "cross_checkpoint",
         "activations and weights of another checkpoint put into this one on the same prompts, place by place";
     Ablation(ablation::Ablation): Causal, "ablation",
-        "what is lost where activations are replaced by zeros, means or those of other prompts: heads, layers, sets of heads";
+        "what is lost where activations are replaced by zeros, means or those of other prompts: heads, layers, sets \
+         of heads";
     Steering(steering::Steering): Causal, "steering",
         "a multiple of a vector, of a file or a difference of means, added to a place of the stream";
     Interventions(interventions::InterventionRuns): Causal, "interventions",

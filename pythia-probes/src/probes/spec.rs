@@ -25,8 +25,8 @@ pub struct ProbeKind {
     pub tables: &'static [TableSpec],
 }
 
-/// A row per probe: variant, configuration, family, name, what it measures. Everything that lists probes is made from here;
-/// what a new row must bring besides, the compiler asks for.
+/// A row per probe: variant, configuration, family, name, what it measures. Everything that lists probes is made from
+/// here; what a new row must bring besides, the compiler asks for.
 macro_rules! probes {
     ($($variant:ident($config:ty): $family:ident, $name:literal, $doc:literal;)+) => {
         /// A probe together with its configuration: the struct of a variant *is* the configuration.
@@ -46,7 +46,8 @@ macro_rules! probes {
                 vec![$(Self::$variant(<$config>::example()),)+]
             }
 
-            /// The configuration of the probe called `kind`, from anything serde reads; `None` if there is no such probe.
+            /// The configuration of the probe called `kind`, from anything serde reads; `None` if there is no such
+            /// probe.
             ///
             /// Reading the kind first and then one plain struct keeps the place of an error, which tagged enums lose.
             ///
@@ -98,8 +99,8 @@ impl ProbeSpec {
         self.family().probe().tokens_per_run(context)
     }
 
-    /// What the probe costs beside the weights; `None` where that is one pass over [`tokens_per_run`](Self::tokens_per_run),
-    /// which it shares with other probes.
+    /// What the probe costs beside the weights; `None` where that is one pass over
+    /// [`tokens_per_run`](Self::tokens_per_run), which it shares with other probes.
     pub fn estimate(&self, context: &Context) -> Option<Estimate> {
         self.family().probe().estimate(context)
     }
@@ -109,19 +110,20 @@ impl ProbeSpec {
         self.family().probe().extra(context)
     }
 
-    /// The tables of this configuration, in the order in which it answers with them; never empty. The first is the main one,
-    /// whose [`suffix`](TableSpec::suffix) is empty.
+    /// The tables of this configuration, in the order in which it answers with them; never empty. The first is the
+    /// main one, whose [`suffix`](TableSpec::suffix) is empty.
     pub fn tables(&self) -> &'static [TableSpec] {
         self.family().probe().tables()
     }
 
-    /// The files that the probe reads, as they are written in its configuration. Whoever runs it puts their contents into
-    /// [`Subject::files`](crate::Subject::files); their content is part of what determines the answer.
+    /// The files that the probe reads, as they are written in its configuration. Whoever runs it puts their contents
+    /// into [`Subject::files`](crate::Subject::files); their content is part of what determines the answer.
     pub fn files(&self) -> Vec<&Path> {
         self.family().probe().files()
     }
 
-    /// The pairs of prompts that the probe reads, and those of its file that were left out; `None` for a probe without pairs.
+    /// The pairs of prompts that the probe reads, and those of its file that were left out; `None` for a probe
+    /// without pairs.
     ///
     /// # Errors
     /// What [`check`](Self::check) says of the pairs.
@@ -129,8 +131,8 @@ impl ProbeSpec {
         self.family().probe().pair_source().map(|source| context.pairs(source))
     }
 
-    /// The parameters that the probe reads, where it reads weights alone and is asked by [`run_on_weights`](crate::run_on_weights);
-    /// `None` for one that a model is run for.
+    /// The parameters that the probe reads, where it reads weights alone and is asked by
+    /// [`run_on_weights`](crate::run_on_weights); `None` for one that a model is run for.
     ///
     /// # Errors
     /// What [`check`](Self::check) says of them.

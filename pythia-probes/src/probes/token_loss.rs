@@ -18,8 +18,8 @@ use crate::table::{ColumnSpec, Table, TableSpec, measured};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenLoss {
-    /// The prompts, at least two tokens each: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }` where nothing
-    /// is said, or one of texts, tokens and file.
+    /// The prompts, at least two tokens each: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }`
+    /// where nothing is said, or one of texts, tokens and file.
     pub prompts: PromptSource<8, 50>,
 }
 

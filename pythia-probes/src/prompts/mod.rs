@@ -43,8 +43,8 @@ impl Repeated {
         self.len() == 0
     }
 
-    /// Refuses counts that leave nothing to run, or more prompts than any memory holds. Lengths have their own bound, the
-    /// model's context.
+    /// Refuses counts that leave nothing to run, or more prompts than any memory holds. Lengths have their own bound,
+    /// the model's context.
     pub(crate) fn check(&self, least_repeats: usize) -> Result<(), ProbeError> {
         let counts = [
             ("prompts.n", self.batch, 1),
@@ -68,8 +68,9 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// `[bos?] R R …`: `R` has `half_len` ids, drawn uniformly and independently from the ids of the vocabulary without the
-    /// BOS (which is left out also where no BOS stands in front, so that the two layouts have the same `R`).
+    /// `[bos?] R R …`: `R` has `half_len` ids, drawn uniformly and independently from the ids of the vocabulary
+    /// without the BOS (which is left out also where no BOS stands in front, so that the two layouts have the same
+    /// `R`).
     ///
     /// # Errors
     /// [`ProbeError::VocabTooSmall`] if no id is left to draw from.
@@ -92,7 +93,8 @@ impl Prompts {
         Ok(Self { rows: (0..shape.batch as u64).map(row).collect() })
     }
 
-    /// Sequences given by their ids, each with a BOS put in front if `prepend_bos` (also where it already begins with one).
+    /// Sequences given by their ids, each with a BOS put in front if `prepend_bos` (also where it already begins with
+    /// one).
     ///
     /// # Errors
     /// [`ProbeError::IdOutOfVocab`] for an id that is padding or beyond the table.
@@ -127,16 +129,16 @@ impl Prompts {
         self.len() == 0
     }
 
-    /// The indices of the sequences in that many parts of consecutive ones, all of the same size but for the last, which may be
-    /// smaller. No part is empty; there are fewer where the sizes do not come out even.
+    /// The indices of the sequences in that many parts of consecutive ones, all of the same size but for the last,
+    /// which may be smaller. No part is empty; there are fewer where the sizes do not come out even.
     pub(crate) fn parts(&self, parts: usize) -> impl Iterator<Item = Range<usize>> + use<> {
         let batch = self.batch();
         let size = batch.div_ceil(parts.max(1)).max(1);
         (0..batch).step_by(size).map(move |from| from..(from + size).min(batch))
     }
 
-    /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal, so
-    /// nothing to the left of the filling can see it.
+    /// The sequences made as long as the longest of them, filled up with zeros **on the right**: attention is causal,
+    /// so nothing to the left of the filling can see it.
     pub fn padded(&self) -> Vec<Vec<u32>> {
         let len = self.len();
         let filled = |row: &Vec<u32>| {

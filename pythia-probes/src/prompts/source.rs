@@ -159,7 +159,8 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         self.prepend_bos.unwrap_or(prepend_bos)
     }
 
-    /// The random prompts; those of the default size where they are not random. `prepend_bos` is the experiment's setting.
+    /// The random prompts; those of the default size where they are not random. `prepend_bos` is the experiment's
+    /// setting.
     pub(crate) fn layout(&self, prepend_bos: bool) -> Repeated {
         let bos = self.bos(prepend_bos);
         match self.prompts {
@@ -180,11 +181,12 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         }
     }
 
-    /// Tokens in each prompt, the BOS included. Nothing random is drawn, so absurd sizes are refused before they are in memory.
+    /// Tokens in each prompt, the BOS included. Nothing random is drawn, so absurd sizes are refused before they are
+    /// in memory.
     ///
     /// # Errors
-    /// No prompt, or one without a token; text without a tokenizer; ids beyond the vocabulary; a prompt that is longer than the
-    /// context.
+    /// No prompt, or one without a token; text without a tokenizer; ids beyond the vocabulary; a prompt that is
+    /// longer than the context.
     pub(crate) fn lengths(&self, context: &Context) -> Result<Vec<usize>, ProbeError> {
         let lengths = match self.given(context)? {
             Some(prompts) => prompts.rows().iter().map(Vec::len).collect(),

@@ -1,8 +1,8 @@
-//! Reading probes: prompts go through the model once, and tables are made of what was read on the way. Probes that read the
-//! same tokens share that pass.
+//! Reading probes: prompts go through the model once, and tables are made of what was read on the way. Probes that
+//! read the same tokens share that pass.
 //!
-//! The family knows no probe. Each is a value behind [`ReadingProbe`] and gives a [`Reader`] for every pass; the number of axes
-//! of what is read is erased in [`Activation`], so that both are object-safe.
+//! The family knows no probe. Each is a value behind [`ReadingProbe`] and gives a [`Reader`] for every pass; the
+//! number of axes of what is read is erased in [`Activation`], so that both are object-safe.
 
 use std::ops::Range;
 
@@ -104,8 +104,8 @@ struct Member<'a> {
     input: ReadingInput,
 }
 
-/// The answers of reading probes that were checked: `(index, answer)` in no particular order. Probes with equal prompts share
-/// a forward pass, which changes no bit of what they read.
+/// The answers of reading probes that were checked: `(index, answer)` in no particular order. Probes with equal
+/// prompts share a forward pass, which changes no bit of what they read.
 pub(crate) fn answers(
     probes: &[(usize, &dyn ReadingProbe)],
     subject: &Subject,

@@ -15,8 +15,8 @@ use crate::random::{Domain, below, generator};
 use crate::table::{Column, ColumnSpec, Table, TableSpec};
 use crate::testing::{config, model, params};
 
-/// A probe of pairs: how much the last stream's first number at the end of a clean prompt counts for its right answers, and a
-/// second table with a number that depends on the seed.
+/// A probe of pairs: how much the last stream's first number at the end of a clean prompt counts for its right
+/// answers, and a second table with a number that depends on the seed.
 struct Attribution;
 
 impl Attribution {

@@ -75,7 +75,8 @@ impl Detector {
     /// | `bos_sink`, without a BOS `first_token_sink` | `mask_mean` | mean of A over key = 0 | |
     /// | the last four | `tl_detect_mul`, `tl_detect_abs` | as above, D = 1 on the same entries as `mask_mean` | TransformerLens `head_detector.py` |
     ///
-    /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores the same 1.
+    /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores
+    /// the same 1.
     pub fn all(config: &HeadScores, layout: Repeated) -> Vec<Self> {
         let exclude = config.exclude();
         let mut detectors = Vec::new();
@@ -137,9 +138,9 @@ impl PromptMasks {
         self.n
     }
 
-    /// The scores of one head whose pattern on the prompt is `[query, key]`, in the order of [`Detector::all`]; NaN where one
-    /// is undefined: no entry counts, or no attention does. (TransformerLens gives 0 in the first case, as if the head had
-    /// been tested and failed.)
+    /// The scores of one head whose pattern on the prompt is `[query, key]`, in the order of [`Detector::all`]; NaN
+    /// where one is undefined: no entry counts, or no attention does. (TransformerLens gives 0 in the first case, as
+    /// if the head had been tested and failed.)
     pub fn scores<T: Copy + Into<f64>>(&self, pattern: &[T]) -> impl Iterator<Item = f64> {
         // One sum serves every ratio, for they all leave out the same entries.
         let total = total(pattern, self.n, self.exclude);

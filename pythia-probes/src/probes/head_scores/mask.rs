@@ -14,11 +14,11 @@ pub enum Rule {
     Visible,
     /// key < query, and both hold the same token.
     Duplicates,
-    /// key = j + 1 where j < query and both hold the same token: what followed earlier. Where a token follows itself this is
-    /// the query's own position.
+    /// key = j + 1 where j < query and both hold the same token: what followed earlier. Where a token follows itself
+    /// this is the query's own position.
     Successors,
-    /// key = query − m·N + 1 for m = 1, 2, … as far as that stays in the repeated part: what followed in *earlier repeats*,
-    /// whatever else the tokens have in common.
+    /// key = query − m·N + 1 for m = 1, 2, … as far as that stays in the repeated part: what followed in *earlier
+    /// repeats*, whatever else the tokens have in common.
     EarlierRepeats {
         /// Where the repeated part begins: 1 after a BOS, else 0.
         start: usize,

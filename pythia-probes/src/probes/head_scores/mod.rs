@@ -1,10 +1,12 @@
 //! What attention heads attend to, on random tokens that repeat.
 //!
-//! Several incompatible scores share the name "induction score". All of them are given, each under its own `definition`, each
-//! beside what *uniform* attention scores: the same formula on the same tokens for a head that spreads its attention evenly over
-//! what it can see (1/(q+1) at query q). Uniform attention already scores about ln 2 / N on the induction stripe.
+//! Several incompatible scores share the name "induction score". All of them are given, each under its own
+//! `definition`, each beside what *uniform* attention scores: the same formula on the same tokens for a head that
+//! spreads its attention evenly over what it can see (1/(q+1) at query q). Uniform attention already scores about ln
+//! 2 / N on the induction stripe.
 //!
-//! The patterns are reduced while the model runs, one layer at a time, and never kept: in float64 on the CPU, else where they are.
+//! The patterns are reduced while the model runs, one layer at a time, and never kept: in float64 on the CPU, else
+//! where they are.
 
 mod detector;
 mod mask;
@@ -65,18 +67,20 @@ impl ScoreFamily {
     }
 }
 
-/// Scores of every attention head on repeated random tokens: induction, previous token, duplicate token, current token, BOS sink.
+/// Scores of every attention head on repeated random tokens: induction, previous token, duplicate token, current
+/// token, BOS sink.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadScores {
     /// What to score; all by default.
     pub scores: Vec<ScoreFamily>,
-    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every value is a
-    /// mean over them.
+    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every
+    /// value is a mean over them.
     pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
     pub exclude_bos: bool,
-    /// Leave attention to the current token out of the `tl_detect` definitions (TransformerLens: `exclude_current_token`).
+    /// Leave attention to the current token out of the `tl_detect` definitions (TransformerLens:
+    /// `exclude_current_token`).
     pub exclude_current: bool,
 }
 
@@ -101,12 +105,14 @@ impl HeadScores {
             HEAD,
             ColumnSpec::text(
                 "score",
-                "What the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, `bos_sink` \
+                "What the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, \
+                 `bos_sink` \
                  (`first_token_sink` without a BOS)",
             ),
             ColumnSpec::text(
                 "definition",
-                "Which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), `stripe`, \
+                "Which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), \
+                 `stripe`, \
                  `tl_detect_mul`, `tl_detect_abs`, `prefix_sum`, `prefix_mean`, `strict`, `mask_mean`",
             ),
             ColumnSpec::float("value", "", "The score, a mean over the prompts"),

@@ -1,10 +1,12 @@
-//! Patterns reduced on the device that holds them: a few sums per head and prompt come back from it and not the patterns.
+//! Patterns reduced on the device that holds them: a few sums per head and prompt come back from it and not the
+//! patterns.
 //!
-//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are no matrix products, because those may
-//! round their inputs on a GPU. What is made of the sums is float64, and scores differ from those of the CPU by some 1e-7.
+//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are no matrix products,
+//! because those may round their inputs on a GPU. What is made of the sums is float64, and scores differ from those
+//! of the CPU by some 1e-7.
 //!
-//! A NaN anywhere in a pattern makes all scores of the head undefined here, since 0 · NaN is NaN. The CPU looks at the entries of a
-//! mask alone, and there the scores that the NaN has no part in stay.
+//! A NaN anywhere in a pattern makes all scores of the head undefined here, since 0 · NaN is NaN. The CPU looks at
+//! the entries of a mask alone, and there the scores that the NaN has no part in stay.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -56,7 +58,8 @@ impl DeviceSums {
         self.masks.clear();
     }
 
-    /// Sums a layer's pattern `[batch, head, query, key]` on the prompts of that range, which have these `prompt_masks`.
+    /// Sums a layer's pattern `[batch, head, query, key]` on the prompts of that range, which have these
+    /// `prompt_masks`.
     pub fn take(&mut self, layer: usize, pattern: Tensor<4>, prompts: Range<usize>, prompt_masks: &[PromptMasks]) {
         if self.masks.is_empty() {
             self.masks = self.masks(prompt_masks, &pattern.device());
@@ -73,8 +76,8 @@ impl DeviceSums {
         self.over.iter().map(of).chain([dense(all.iter(), n, device)]).collect()
     }
 
-    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`; everything comes back from the device
-    /// at once.
+    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`; everything comes back from the
+    /// device at once.
     ///
     /// # Errors
     /// [`ProbeError::Device`].
@@ -222,8 +225,8 @@ pub(crate) mod tests {
     fn detectors_of_the_same_entries_share_a_sum() {
         let layout = Repeated { batch: 1, half_len: 4, repeats: 2, bos: true };
         let shared = |exclude| DeviceSums::new(&Detector::all(&config(exclude), layout)).over.len();
-        // Four diagonals, earlier repeats, duplicates, successors, and the first column; five of them once more where the
-        // ratios leave something out.
+        // Four diagonals, earlier repeats, duplicates, successors, and the first column; five of them once more where
+        // the ratios leave something out.
         assert_eq!((shared(false), shared(true)), (8, 13));
     }
 }

@@ -67,8 +67,8 @@ impl Reader for PatternReader {
         read(sums, detectors, masks, pattern)
     }
 
-    /// Every value is the mean over the prompts of the prompt's own value, for ratios too (a mean of ratios). It is undefined
-    /// where one of them is.
+    /// Every value is the mean over the prompts of the prompt's own value, for ratios too (a mean of ratios). It is
+    /// undefined where one of them is.
     fn finish(self: Box<Self>, _: &[PromptLoss]) -> Result<Answer, ProbeError> {
         let mut layers = self.sums;
         self.on_device.add_to(&mut layers, &self.masks)?;

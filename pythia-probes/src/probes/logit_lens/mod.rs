@@ -1,7 +1,8 @@
-//! What the model would answer if it stopped after each block (nostalgebraist 2020, "interpreting GPT: the logit lens").
+//! What the model would answer if it stopped after each block (nostalgebraist 2020, "interpreting GPT: the logit
+//! lens").
 //!
-//! The residual stream at each depth goes through the final norm, with the statistics of that depth, and the unembedding: what
-//! TransformerLens 2.18 computes as `unembed(cache.accumulated_resid(layer=-1, apply_ln=True))`.
+//! The residual stream at each depth goes through the final norm, with the statistics of that depth, and the
+//! unembedding: what TransformerLens 2.18 computes as `unembed(cache.accumulated_resid(layer=-1, apply_ln=True))`.
 
 mod on_device;
 mod read;
@@ -33,14 +34,15 @@ const PLACE: &str = "the logits of the lens";
 /// Bytes of a row of the table, once as it is and once on its way into a file.
 const BYTES_PER_ROW: u64 = 500;
 
-/// The model's answer at every depth: the residual stream through the final norm and the unembedding (nostalgebraist 2020).
+/// The model's answer at every depth: the residual stream through the final norm and the unembedding (nostalgebraist
+/// 2020).
 ///
 /// `layer` counts the blocks that were run: 0 is the embedding alone, the number of layers is the model's own output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitLens {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one of texts,
-    /// tokens and file.
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
 }
 
@@ -137,8 +139,8 @@ impl ReadingProbe for LogitLens {
     }
 }
 
-/// Keeps the residual stream of every depth until the model has gone through, and then reads them: an unembedding between two
-/// blocks would drive the next block out of memory where weights are read layer by layer.
+/// Keeps the residual stream of every depth until the model has gone through, and then reads them: an unembedding
+/// between two blocks would drive the next block out of memory where weights are read layer by layer.
 struct StreamKeeper<'a> {
     run: ReadingRun<'a>,
     /// Of the prompts that the model runs on, `[batch, pos, d_model]` each, the embedding first.

@@ -1,7 +1,8 @@
-//! Logits reduced on the device that holds them: a few numbers per position come back from it and not the whole vocabulary.
+//! Logits reduced on the device that holds them: a few numbers per position come back from it and not the whole
+//! vocabulary.
 //!
-//! Sums over the vocabulary are float32 there. Probabilities and entropies differ from those of [`super::read`] by some 1e-6;
-//! ids and ranks are the same.
+//! Sums over the vocabulary are float32 there. Probabilities and entropies differ from those of [`super::read`] by
+//! some 1e-6; ids and ranks are the same.
 
 use burn::tensor::{Bool, FloatDType, Tensor};
 use pythia_core::device::ints;
@@ -27,8 +28,8 @@ pub(super) fn read_all(
     Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
-/// What [`prediction`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats too, which hold
-/// every whole number up to 2²⁴.
+/// What [`prediction`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats
+/// too, which hold every whole number up to 2²⁴.
 fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<2>; NUMBERS] {
     let count = |places: Tensor<2, Bool>| places.cast(FloatDType::F32).sum_dim(1);
     let device = logits.device();

@@ -22,9 +22,10 @@ pub(super) struct Target {
     pub rank: usize,
 }
 
-/// Reads a row of logits. Probabilities and entropy are those of softmax over **all** entries, padding included, as the losses
-/// of the other probes are; top and rank are looked for among the first `vocab` only, for the others are no tokens. Of equal
-/// logits the one with the smaller id comes first, so that a rank of 0 and being the top are the same.
+/// Reads a row of logits. Probabilities and entropy are those of softmax over **all** entries, padding included, as
+/// the losses of the other probes are; top and rank are looked for among the first `vocab` only, for the others are
+/// no tokens. Of equal logits the one with the smaller id comes first, so that a rank of 0 and being the top are the
+/// same.
 ///
 /// `None` where a logit is not finite: the model overflowed.
 pub(super) fn read<T: Copy + Into<f64>>(logits: &[T], vocab: usize, target: Option<u32>) -> Option<Prediction> {

@@ -19,17 +19,18 @@ use crate::subject::Context;
 use crate::table::columns::STATUS;
 use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, measured};
 
-/// The size of parameters as published: Frobenius norm, root mean square, mean and largest magnitude, also of each head.
+/// The size of parameters as published: Frobenius norm, root mean square, mean and largest magnitude, also of each
+/// head.
 ///
-/// It reads weights alone: no model is run, and where checkpoints come from the hub, only the tensors that are named are fetched,
-/// as far as the hub has safetensors files. A row with a head is about the head's columns of `W_Q`, `W_K`, `W_V`, its rows of
-/// `W_O`, its part of `b_Q`, `b_K`, `b_V`. Embedding and unembedding count with the padding rows of the vocabulary, as other tools
-/// that measure the stored tensor do.
+/// It reads weights alone: no model is run, and where checkpoints come from the hub, only the tensors that are named
+/// are fetched, as far as the hub has safetensors files. A row with a head is about the head's columns of `W_Q`,
+/// `W_K`, `W_V`, its rows of `W_O`, its part of `b_Q`, `b_K`, `b_V`. Embedding and unembedding count with the padding
+/// rows of the vocabulary, as other tools that measure the stored tensor do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightNorms {
-    /// Parameters by their TransformerLens names, `*` standing for any characters and negative layers counting from the end:
-    /// `embed.W_E`, `blocks.*.attn.W_Q`, `blocks.-1.*`; all of them where this is left out.
+    /// Parameters by their TransformerLens names, `*` standing for any characters and negative layers counting from
+    /// the end: `embed.W_E`, `blocks.*.attn.W_Q`, `blocks.-1.*`; all of them where this is left out.
     pub params: Vec<String>,
 }
 
