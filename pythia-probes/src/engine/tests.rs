@@ -137,8 +137,8 @@ fn touched(interventions: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
     interventions.iter().flat_map(|intervention| &intervention.changes).map(|change| change.point)
 }
 
-/// Both engines on random interventions; the largest relative error comes back.
-fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) -> f64 {
+/// Compares both engines on random interventions.
+fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) {
     let dice = &mut Dice::new(seed);
     let model = model(parallel, dtype, seed);
     let (batch, length) = (1 + dice.below(3), 2 + dice.below(8));
@@ -165,7 +165,6 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     }
     let naive = input.scores(Engine::Naive, &interventions).expect("the naive engine runs");
     let cone = input.scores(Engine::Cone, &interventions).expect("the cone engine runs");
-    let mut largest = 0_f64;
     for ((intervention, naive), cone) in interventions.iter().zip(naive).zip(cone) {
         for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
             let error = (naive - cone).abs() / naive.abs().max(1.0);
@@ -174,10 +173,8 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
                 error.is_nan() || error <= tolerance,
                 "{naive} {cone} (seed {seed}, {batch}x{length}): {intervention:?}"
             );
-            largest = largest.max(error);
         }
     }
-    largest
 }
 
 /// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer
@@ -187,27 +184,37 @@ fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
     Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()
 }
 
+/// Largest relative difference of the engines in float64. Over the seeds tried here it is 1.7e-15, a few units in the last
+/// place: the engines compute the same sums, grouped differently.
+const DOUBLE: f64 = 1e-14;
+
+/// Largest relative difference of the engines in float32: 2.0e-6 over the seeds tried here on a CPU. A GPU chooses the order
+/// of its sums by the size of a matrix, which differs between the engines.
+fn single() -> f64 {
+    if has_float64() { 4e-6 } else { 1e-5 }
+}
+
 #[test]
 fn the_cone_is_the_full_run_in_float64() {
     if !has_float64() {
         return;
     }
-    let errors = (0..1200).map(|seed| compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30));
-    eprintln!("MEASURED64 {:e}", errors.fold(0.0, f64::max));
+    for seed in 0..1200 {
+        compare(seed % 2 == 0, DType::F64, seed, DOUBLE, 1 << 30);
+    }
 }
 
 #[test]
 fn the_cone_is_the_full_run_in_float32() {
-    let errors = seeds(1000..2000).map(|seed| compare(seed % 2 == 0, DType::F32, seed, 1e-4, 1 << 30));
-    let mut errors: Vec<f64> = errors.collect();
-    errors.sort_by(f64::total_cmp);
-    eprintln!("MEASURED32 {:?}", &errors[errors.len() - 12..]);
+    for seed in seeds(1000..2000) {
+        compare(seed % 2 == 0, DType::F32, seed, single(), 1 << 30);
+    }
 }
 
 #[test]
 fn a_small_budget_changes_nothing_but_the_number_of_parts() {
     for seed in seeds(3000..3050) {
-        compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1);
+        compare(seed % 2 == 0, DType::F32, seed, single(), 1);
     }
 }
 
