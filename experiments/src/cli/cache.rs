@@ -121,7 +121,7 @@ fn line(entry: &Entry) -> String {
     format!("{:<36} {branch:<14} {bytes:>10}  {used:<14} {from}{held}", entry.repo.as_str())
 }
 
-/// How long ago, in a person's words.
+/// How long ago, for messages.
 fn age(time: Option<SystemTime>) -> String {
     match time.and_then(|time| time.elapsed().ok()) {
         None => "-".to_owned(),

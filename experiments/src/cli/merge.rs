@@ -63,10 +63,10 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Says how much is missing of what is merged all the same, or that nobody knows, and what was left out.
+/// Says how much is missing of what is merged all the same, and what was left out.
 fn warn(merge: &Merge) -> Result<(), Failure> {
     let holes = merge.holes()?;
-    if !holes.recorded {
+    if !holes.has_manifest {
         say!("warning: there is no manifest of a run here, so missing parts cannot be found");
     } else if merge.allow_missing && !holes.missing.is_empty() {
         say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);

@@ -61,7 +61,7 @@ const LONG_HELP: &str = concat!(
     exit::help!()
 );
 
-/// The commands; what `--help` says of each stands at its `Args`.
+/// The commands; their help texts are the docs of their `Args`.
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Args),

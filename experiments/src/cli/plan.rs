@@ -166,7 +166,7 @@ fn open(plan: &Plan) -> bool {
     plan.n_done() < plan.cells.len()
 }
 
-/// How the peak stands to what may be taken.
+/// Whether the peak fits the bound.
 fn bound_text(plan: &Plan, peak: u64) -> String {
     match plan.bound {
         Some(bound) if peak > bound => format!(", which does not fit {}: `pythia run` refuses", human::bytes(bound)),

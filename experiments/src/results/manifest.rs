@@ -119,17 +119,17 @@ impl Manifest {
             label: model,
             steps: steps.into_iter().map(|step| step.map(Step::from_label)).collect(),
         };
-        let record = Self {
+        let manifest = Self {
             name: raw.name,
             hash: blake3::hash(text.as_bytes()).to_hex().to_string(),
             models: raw.models.into_iter().map(model).collect(),
             skips_bad: raw.on_bad == OnBad::Skip,
             tables: raw.probes.into_iter().flat_map(|probe| probe.tables.unwrap_or(vec![probe.name])).collect(),
         };
-        let mut names = record.models.iter().map(|model| &model.label).chain(&record.tables);
+        let mut names = manifest.models.iter().map(|model| &model.label).chain(&manifest.tables);
         match names.find(|name| !is_folder_name(name)) {
             Some(name) => Err(ManifestError::Name { path: path.into(), name: name.clone() }),
-            None => Ok(Some(record)),
+            None => Ok(Some(manifest)),
         }
     }
 
@@ -180,11 +180,11 @@ mod tests {
     fn records_are_read_and_other_files_are_not() {
         let files = [("b.json", RECORD), ("timeline.json", "{\"seconds\": 1}"), ("journal.jsonl", "{"), ("note", "?")];
         let scratch = folder("recorded", &files);
-        let [record] = &Manifest::all(&scratch.0).expect("reads")[..] else { panic!("there is one") };
-        assert_eq!((record.name.as_str(), record.tables.join(" ")), ("b", "loss patch patch_examples".into()));
-        let cells: Vec<String> = record.cells().map(|(model, step)| cell_name(model, step)).collect();
+        let [manifest] = &Manifest::all(&scratch.0).expect("reads")[..] else { panic!("there is one") };
+        assert_eq!((manifest.name.as_str(), manifest.tables.join(" ")), ("b", "loss patch patch_examples".into()));
+        let cells: Vec<String> = manifest.cells().map(|(model, step)| cell_name(model, step)).collect();
         assert_eq!(cells, ["nano step0", "nano step512", "one"]);
-        assert_eq!(record.hash, blake3::hash(RECORD.as_bytes()).to_hex().to_string());
+        assert_eq!(manifest.hash, blake3::hash(RECORD.as_bytes()).to_hex().to_string());
         assert_eq!(Manifest::all(&scratch.0.join("results")).expect("nothing there"), []);
     }
 

@@ -71,13 +71,13 @@ impl Sweep<'_> {
             let loaded = stages::load(scope, fetched, ahead, self.fetcher, &self.timeline);
             let (answers, writer) = stages::write(scope, Writer::new(self, journal, progress));
             self.compute(&cells, &loaded, |answered| answers.send(answered).is_ok());
-            // The writer ends when nobody can send any more; the other two when nobody receives.
+            // The writer ends when its sender is dropped, the other two when their receivers are.
             drop((answers, loaded));
             writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    /// Computes cell after cell until `send` says that nobody writes any more.
+    /// Computes cell after cell until `send` says that the writer has ended.
     fn compute<'c>(&self, cells: &[&'c Cell], loaded: &Arriving, send: impl Fn(ComputedCell<'c>) -> bool) {
         let (mut sources, mut model, mut seen) = (SourceModels::default(), None, self.plan.seen());
         for cell in cells {
@@ -96,7 +96,7 @@ impl Sweep<'_> {
         }
     }
 
-    /// What is to be loaded, in order: the sources of a model stand before its first cell.
+    /// What is to be loaded, in order: the sources of a model before its first cell.
     fn jobs<'c>(&'c self, cells: &[&'c Cell]) -> Vec<Job<'c>> {
         let mut jobs = Vec::new();
         for (at, cell) in cells.iter().enumerate() {

@@ -24,7 +24,7 @@ pub(crate) enum MergeError {
     Index(#[from] IndexError),
     /// A manifest cannot be used.
     #[error(transparent)]
-    Record(#[from] ManifestError),
+    Manifest(#[from] ManifestError),
     /// A part cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -72,7 +72,7 @@ pub(crate) enum MergeError {
     #[error("{} has rows of step {}, not {}", path.display(), word(*found), word(*expected))]
     OtherStep {
         path: PathBuf,
-        /// A step that stands in it.
+        /// A step of its rows.
         found: Option<i64>,
         /// The step that it is named after.
         expected: Option<i64>,
@@ -93,7 +93,7 @@ impl Explained for MergeError {
         match self {
             Self::Holes(_) => Exit::CellsFailed,
             Self::Index(error) => error.exit(),
-            Self::Record(error) => error.exit(),
+            Self::Manifest(error) => error.exit(),
             Self::Folder(error) => error.exit(),
             Self::Write { .. } => Exit::Resources,
             Self::Stray { .. }
@@ -122,7 +122,7 @@ impl Explained for MergeError {
             Self::Write { .. } => "free some space, or choose another folder with --out DIR",
             Self::Folder(error) => return error.remedy(),
             Self::Index(error) => return error.remedy(),
-            Self::Record(error) => return error.remedy(),
+            Self::Manifest(error) => return error.remedy(),
         };
         Some(remedy.to_owned())
     }

@@ -20,7 +20,7 @@ const OF_THE_CHECKPOINT: [&str; 3] = ["step", "known_bad", "weights_files"];
 type Metadata = BTreeMap<String, String>;
 
 /// The configuration of a part without what is the checkpoint's own: the same for all parts of a table. Empty where
-/// there is none, as in the table of checkpoints; as it stands where it is no JSON object.
+/// there is none, as in the table of checkpoints; the text itself if it is not a JSON object.
 pub(super) fn settings(metadata: &Metadata) -> String {
     let Some(text) = metadata.get(CONFIG) else { return String::new() };
     let Some(mut config) = object(text) else { return text.clone() };
@@ -28,7 +28,7 @@ pub(super) fn settings(metadata: &Metadata) -> String {
     canonical(&Value::Object(config))
 }
 
-/// One file's metadata: what all parts agree on stands as it is, everything else in `parts`, a JSON object by step. The
+/// One file's metadata: common values as they are, everything else in `parts`, a JSON object by step. The
 /// configuration is taken apart in the same way, so that `config` holds what the parts have in common.
 pub(super) fn combined<'a>(parts: impl Iterator<Item = (Option<Step>, &'a Metadata)>) -> Metadata {
     let parts: Vec<(String, Map<String, Value>)> =

@@ -62,7 +62,7 @@ pub(crate) struct Holes {
     /// Checkpoints that a run has left out as bad; they have no parts.
     pub(crate) left_out: usize,
     /// Whether there is a manifest at all.
-    pub(crate) recorded: bool,
+    pub(crate) has_manifest: bool,
 }
 
 impl Merge {
@@ -71,21 +71,21 @@ impl Merge {
     /// # Errors
     /// [`MergeError`]: manifests or results that cannot be read.
     pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
-        let (records, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
+        let (manifests, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
-        for record in &records {
-            for (model, step) in record.cells() {
-                if record.left_out(&index, model, step) {
+        for manifest in &manifests {
+            for (model, step) in manifest.cells() {
+                if manifest.left_out(&index, model, step) {
                     left_out.insert((model, step));
                 } else {
-                    expected.extend(record.tables.iter().map(|table| (table.as_str(), model, step)));
+                    expected.extend(manifest.tables.iter().map(|table| (table.as_str(), model, step)));
                 }
             }
         }
         let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
-        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), recorded: !records.is_empty() })
+        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), has_manifest: !manifests.is_empty() })
     }
 
     /// Merges every table, and says of each when it is in its place.
@@ -174,7 +174,7 @@ fn copy(
     if rows == part.n_rows { Ok(rows) } else { Err(MergeError::Changed { path: part.path.clone() }) }
 }
 
-/// The step as it stands in the column `step`.
+/// The step as the value of the column `step`.
 fn in_column(step: Option<Step>) -> Option<i64> {
     step.map(|step| i64::from(step.label()))
 }

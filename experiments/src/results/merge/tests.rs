@@ -18,11 +18,11 @@ struct Out(Scratch);
 impl Out {
     fn new(name: &str) -> Self {
         let out = Self(Scratch::new(name));
-        let record = format!(
+        let manifest = format!(
             r#"{{"name":"t","models":[{{"model":"nano","steps":{STEPS:?}}}],
                "probes":[{{"name":"loss","tables":["loss","loss_examples"]}}]}}"#
         );
-        out.write("state/t.json", record.as_bytes());
+        out.write("state/t.json", manifest.as_bytes());
         for (table, step) in ["loss", "loss_examples"].into_iter().flat_map(|table| STEPS.map(|step| (table, step))) {
             out.write(&part_name(table, step), &part(step, 5 + step as usize % 3, &config(step)));
         }
@@ -164,7 +164,7 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
     let many: Vec<String> = (0..40).map(|at| format!("loss: nano step{at}")).collect();
     let text = MergeError::Holes(Holes { missing: many, expected: 41, ..Holes::default() }).to_string();
     assert_eq!((text.lines().count(), text.lines().last()), (12, Some("  and 30 more")));
-    // Without a record nobody knows what should be there; a record of the first versions has one table a probe.
+    // Without a manifest nobody knows what should be there; a manifest of the first versions has one table a probe.
     fs::write(
         out.path("state/t.json"),
         r#"{"name":"t","models":[{"model":"nano","steps":[0]}],"probes":[{"name":"loss"}]}"#,
@@ -183,13 +183,13 @@ fn bad_checkpoints_that_were_left_out_are_no_holes() {
         let stamp = Stamp { checkpoint_status: status.into(), ..stamp(Some(512)) };
         sink::encode(&stamp, 1, Vec::new(), &BTreeMap::new()).expect("a row")
     };
-    let record = fs::read_to_string(out.path("state/t.json")).expect("read");
-    let skips = record.replacen('{', "{\"on_bad\":\"skip\",", 1);
+    let manifest = fs::read_to_string(out.path("state/t.json")).expect("read");
+    let skips = manifest.replacen('{', "{\"on_bad\":\"skip\",", 1);
     ["loss", "loss_examples"]
         .iter()
         .for_each(|table| fs::remove_file(out.path(&part_name(table, 512))).expect("remove"));
-    let missing = |record: &str, status: &str| {
-        out.write("state/t.json", record.as_bytes());
+    let missing = |manifest: &str, status: &str| {
+        out.write("state/t.json", manifest.as_bytes());
         out.write("results/checkpoints/nano/step000512.parquet", &row(status));
         let holes = out.merge().holes().expect("reads");
         (holes.missing.len(), holes.left_out)
@@ -197,7 +197,7 @@ fn bad_checkpoints_that_were_left_out_are_no_holes() {
     assert_eq!(missing(&skips, "duplicate_of:1"), (0, 1));
     assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 3);
     // One that should have run is a hole, and so is one that was begun.
-    assert_eq!(missing(&record, "duplicate_of:1"), (2, 0));
+    assert_eq!(missing(&manifest, "duplicate_of:1"), (2, 0));
     assert_eq!(missing(&skips, "ok"), (2, 0));
     out.write(&part_name("loss", 512), &part(512, 3, &config(512)));
     assert_eq!(missing(&skips, "duplicate_of:1"), (1, 0));

@@ -82,42 +82,42 @@ enum EventLine {
 
 impl Log {
     /// Reads a journal; a missing one is empty.
-    pub(crate) fn read(path: &Path, records: &[Manifest]) -> Result<Self, StatusError> {
-        let mut log = Self::new(records);
+    pub(crate) fn read(path: &Path, manifests: &[Manifest]) -> Result<Self, StatusError> {
+        let mut log = Self::new(manifests);
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(log),
-            file => file.and_then(|file| log.read_from(BufReader::new(file), records)),
+            file => file.and_then(|file| log.read_from(BufReader::new(file), manifests)),
         }
         .map_err(|source| StatusError::Journal { path: path.into(), source })?;
         Ok(log)
     }
 
-    fn new(records: &[Manifest]) -> Self {
-        let history = |record: &Manifest| History {
-            cells: record.cells().map(|(model, step)| cell_name(model, step)).collect(),
+    fn new(manifests: &[Manifest]) -> Self {
+        let history = |manifest: &Manifest| History {
+            cells: manifest.cells().map(|(model, step)| cell_name(model, step)).collect(),
             ..History::default()
         };
-        Self { histories: records.iter().map(history).collect(), ..Self::default() }
+        Self { histories: manifests.iter().map(history).collect(), ..Self::default() }
     }
 
     /// Broken lines, such as one that is being written, are skipped.
-    fn read_from(&mut self, mut lines: impl BufRead, records: &[Manifest]) -> io::Result<()> {
+    fn read_from(&mut self, mut lines: impl BufRead, manifests: &[Manifest]) -> io::Result<()> {
         let mut bytes = Vec::new();
         loop {
             bytes.clear();
             lines.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut bytes)?;
             match bytes.last() {
                 None => return Ok(()),
-                Some(b'\n') => drop(serde_json::from_slice(&bytes).map(|line| self.note(line, records))),
+                Some(b'\n') => drop(serde_json::from_slice(&bytes).map(|line| self.note(line, manifests))),
                 Some(_) => lines.skip_until(b'\n').map(drop)?,
             }
         }
     }
 
-    fn note(&mut self, Line { time, host, pid, event }: Line, records: &[Manifest]) {
+    fn note(&mut self, Line { time, host, pid, event }: Line, manifests: &[Manifest]) {
         let who = (host, pid);
         if let EventLine::Started { name, experiment } = &event {
-            self.begin(who, time, name.as_deref(), experiment, records);
+            self.begin(who, time, name.as_deref(), experiment, manifests);
             return;
         }
         let Some(history) = self.at_work.get(&who).and_then(|at| self.histories.get_mut(*at)) else { return };
@@ -137,12 +137,12 @@ impl Log {
     }
 
     /// A process begins with an experiment: by its name, or in older journals by the hash of its manifest.
-    fn begin(&mut self, who: ProcessKey, time: u64, name: Option<&str>, hash: &str, records: &[Manifest]) {
-        let of = |record: &Manifest| name.map_or(record.hash == hash, |name| record.name == name);
+    fn begin(&mut self, who: ProcessKey, time: u64, name: Option<&str>, hash: &str, manifests: &[Manifest]) {
+        let of = |manifest: &Manifest| name.map_or(manifest.hash == hash, |name| manifest.name == name);
         if let Some(before) = self.at_work.remove(&who) {
             self.histories[before].runs.remove(&who);
         }
-        let Some(at) = records.iter().position(of) else { return };
+        let Some(at) = manifests.iter().position(of) else { return };
         if self.at_work.len() >= RUNS {
             self.forget_oldest();
         }
@@ -202,16 +202,16 @@ mod tests {
     use crate::results::manifest::ManifestModel;
     use pythia_core::suite::Step;
 
-    fn record(name: &str, hash: &str, steps: u32) -> Manifest {
+    fn manifest(name: &str, hash: &str, steps: u32) -> Manifest {
         let steps = (0..steps).map(|step| Some(Step::from_label(step))).collect();
         let models = vec![ManifestModel { label: "nano".into(), steps }];
         Manifest { name: name.into(), hash: hash.into(), models, tables: vec![name.into()], skips_bad: false }
     }
 
     fn read(text: &str) -> Log {
-        let records = [record("a", "h1", 9), record("b", "h2", 9)];
-        let mut log = Log::new(&records);
-        log.read_from(text.as_bytes(), &records).expect("memory can be read");
+        let manifests = [manifest("a", "h1", 9), manifest("b", "h2", 9)];
+        let mut log = Log::new(&manifests);
+        log.read_from(text.as_bytes(), &manifests).expect("memory can be read");
         log
     }
 
@@ -233,7 +233,7 @@ mod tests {
             line(15, NEW, r#"{"unheard_of":{}}"#),
             line(16, OLD, r#"{"finished":{"failed":0,"seconds":3}}"#),
             line(17, "\"pid\":8", r#"{"done":{"cell":"nano step3","seconds":0.1}}"#),
-            line(18, NEW, r#"{"failed":{"cell":"nano step77","error":"is in no record"}}"#),
+            line(18, NEW, r#"{"failed":{"cell":"nano step77","error":"is in no manifest"}}"#),
         ];
         let log = read(&text.concat());
         let [a, b] = &log.histories[..] else { panic!("two") };

@@ -101,7 +101,7 @@ pub(crate) enum StatusError {
     Index(#[from] IndexError),
     /// A manifest cannot be used.
     #[error(transparent)]
-    Record(#[from] ManifestError),
+    Manifest(#[from] ManifestError),
     /// The journal cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
@@ -111,7 +111,7 @@ impl Explained for StatusError {
     fn exit(&self) -> Exit {
         match self {
             Self::Index(error) => error.exit(),
-            Self::Record(error) => error.exit(),
+            Self::Manifest(error) => error.exit(),
             Self::Journal { .. } => Exit::BadInput,
         }
     }
@@ -119,7 +119,7 @@ impl Explained for StatusError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Index(error) => error.remedy(),
-            Self::Record(_) | Self::Journal { .. } => None,
+            Self::Manifest(_) | Self::Journal { .. } => None,
         }
     }
 }
@@ -131,11 +131,11 @@ impl Status {
     /// [`StatusError`].
     pub(crate) fn of(out: &Path, now: u64) -> Result<Self, StatusError> {
         // The results come last: a cell is noted in the journal after its tables are there.
-        let records = Manifest::all(out)?;
-        let log = Log::read(&out.join("state/journal.jsonl"), &records)?;
+        let manifests = Manifest::all(out)?;
+        let log = Log::read(&out.join("state/journal.jsonl"), &manifests)?;
         let index = ResultsIndex::of(out)?;
-        let status = |(record, history): (&Manifest, &History)| ExperimentStatus::of(record, history, &index, now);
-        Ok(Self { experiments: records.iter().zip(&log.histories).map(status).collect() })
+        let status = |(manifest, history): (&Manifest, &History)| ExperimentStatus::of(manifest, history, &index, now);
+        Ok(Self { experiments: manifests.iter().zip(&log.histories).map(status).collect() })
     }
 
     /// Whether no run is active.
@@ -145,19 +145,19 @@ impl Status {
 }
 
 impl ExperimentStatus {
-    fn of(record: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
+    fn of(manifest: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
         let processes = at_work(history, now);
         let mut cells = Cells::default();
         let mut open = BTreeSet::new();
-        for (model, step) in record.cells() {
+        for (model, step) in manifest.cells() {
             cells.total += 1;
             let name = cell_name(model, step);
-            if record.tables.iter().all(|table| index.has(table, model, step)) {
+            if manifest.tables.iter().all(|table| index.has(table, model, step)) {
                 cells.done += 1;
             } else if history.failed.contains(&name) {
                 cells.failed += 1;
                 open.insert(name);
-            } else if history.left_out.contains(&name) || record.left_out(index, model, step) {
+            } else if history.left_out.contains(&name) || manifest.left_out(index, model, step) {
                 cells.left_out += 1;
             }
         }
@@ -170,7 +170,7 @@ impl ExperimentStatus {
         };
         let errors = history.errors.iter().filter(|((cell, _), _)| open.contains(cell));
         ExperimentStatus {
-            name: record.name.clone(),
+            name: manifest.name.clone(),
             cells,
             processes,
             cells_per_minute: rate,

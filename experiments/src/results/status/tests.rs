@@ -14,13 +14,13 @@ impl Out {
     fn new(name: &str) -> Self {
         let out = Self(Scratch::new(name));
         let steps: Vec<String> = (0..10).map(|step| step.to_string()).collect();
-        let record = format!(
+        let manifest = format!(
             r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],
                 "on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
             steps.join(",")
         );
         fs::create_dir_all(out.0.0.join("results")).expect("create");
-        out.write("state/t.json", record.as_bytes());
+        out.write("state/t.json", manifest.as_bytes());
         out
     }
 
@@ -74,8 +74,8 @@ fn cells_are_done_when_all_their_tables_are_there() {
     assert_eq!(status.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
     assert_eq!((status.cells.left(), status.processes.len()), (3, 0));
     // Where bad checkpoints run, those without tables are still to do.
-    let record = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
-    out.write("state/t.json", record.replace("skip", "mark").as_bytes());
+    let manifest = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
+    out.write("state/t.json", manifest.replace("skip", "mark").as_bytes());
     assert_eq!(out.status().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
     assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
