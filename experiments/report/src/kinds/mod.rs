@@ -55,6 +55,11 @@ const IN_FULL: usize = 4;
 /// Rows of a listing in the report, for each model and score, setting or metric.
 const TOP: usize = 5;
 
+/// Makes the section of a table.
+type SectionOf = fn(&Table) -> Result<Vec<Block>, ResultsError>;
+/// Makes the listing of a table, with at most so many rows for each model and score, setting or metric.
+type ListingOf = fn(&Table, usize) -> Result<Listing, ResultsError>;
+
 /// What is made of the main tables of one probe.
 #[derive(Debug)]
 pub struct TableKind {
@@ -63,10 +68,9 @@ pub struct TableKind {
     /// What its tables are about, as a heading.
     pub title: &'static str,
     /// Its section of the report.
-    section: fn(&Table) -> Result<Vec<Block>, ResultsError>,
-    /// Its listing in the summary, with at most that many rows for each model and score, setting or metric; none if a
-    /// table has no short summary.
-    listing: Option<fn(&Table, usize) -> Result<Listing, ResultsError>>,
+    section: SectionOf,
+    /// Its listing in the summary; none if a table has no short summary.
+    listing: Option<ListingOf>,
 }
 
 impl TableKind {

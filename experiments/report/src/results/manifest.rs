@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_says_what_there_should_be() {
+    fn a_manifest_says_what_there_should_be() {
         let text = r#"{"name":"t","models":[{"model":"a","steps":[0,512]},{"model":"b","steps":[null]}],
             "probes":[{"name":"p"},{"name":"q","tables":["q","q_examples"]}],"seed":1}"#;
         let manifest = parse(text).expect("readable").expect("a manifest");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_says_why() {
+    fn what_is_no_manifest_says_why() {
         for (text, problem) in [
             ("{", "EOF while parsing an object at line 1 column 1"),
             (r#"{"models":[],"probes":[]}"#, "it has no `name`"),

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_records_promises_nothing() {
+    fn a_folder_without_manifests_lacks_nothing() {
         let scratch = Scratch::new("integrity-none");
         let results = Results::open(&scratch.0).expect("an empty folder of results");
         assert_eq!((missing(&results).expect("readable"), checkpoints(&results).expect("readable")), (None, None));
