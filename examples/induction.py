@@ -1,7 +1,8 @@
 # %% [markdown]
 # # When do induction heads form?
 #
-# The results of `pythia demo` in Polars: load them, find the change, draw the main plot. Run it as a script or cell by cell:
+# The results of `pythia demo` in Polars: load them, find when scores rise, draw the main plot. Run it as a script or
+# cell by cell:
 #
 #     pip install polars matplotlib
 #     python examples/induction.py out/demo induction.svg
@@ -20,13 +21,14 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else "out/demo")
 picture = Path(sys.argv[2] if len(sys.argv) > 2 else "induction.svg")
 
 # %% [markdown]
-# One table per probe, one file per checkpoint; `step`, `layer` and `head` are columns. Undefined values are null, never NaN.
+# One table per probe, one file per checkpoint; `step`, `layer` and `head` are columns. Undefined values are null, never
+# NaN.
 
 # %%
 scores = (
     pl.scan_parquet(folder / "results/head_scores/**/*.parquet")
     .filter(pl.col("score") == "induction", pl.col("definition") == "strict")
-    .select("model", "step", "layer", "head", "value", "null")
+    .select("model", "step", "layer", "head", "value", "uniform")
     .collect()
 )
 losses = (
@@ -57,7 +59,8 @@ print(crossings)
 figure, (above, below) = plt.subplots(2, sharex=True, figsize=(7, 5), height_ratios=[2, 1])
 for (layer, head), curve in scores.sort("step").group_by("layer", "head", maintain_order=True):
     above.plot(curve["step"] + 1, curve["value"], label=f"L{layer}H{head}", linewidth=1.2)
-above.axhline(scores["null"].drop_nulls().first(), color="grey", linestyle="--", linewidth=0.8, label="uniform attention")
+uniform = scores["uniform"].drop_nulls().first()
+above.axhline(uniform, color="grey", linestyle="--", linewidth=0.8, label="uniform attention")
 above.set_ylabel("induction score (strict)")
 above.legend(fontsize=7, ncols=3, frameon=False)
 below.plot(losses["step"] + 1, losses["loss"], color="black", linewidth=1.2)
@@ -66,4 +69,4 @@ below.set_xscale("log")
 below.set_xlabel("step + 1")
 figure.tight_layout()
 figure.savefig(picture, metadata={"Date": None})
-print(f"the plot lies in {picture}")
+print(f"the plot is in {picture}")

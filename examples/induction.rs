@@ -52,6 +52,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         panels: vec![LinePanel { title: String::new(), series }],
     });
     std::fs::write(&picture, chart.draw("induction", "How induction emerges", "Induction score of every head").svg)?;
-    println!("the plot lies in {}", picture.display());
+    println!("the plot is in {}", picture.display());
     Ok(())
 }

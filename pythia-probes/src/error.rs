@@ -87,11 +87,25 @@ pub enum ProbeError {
         /// Tokens in the sequence, the BOS included.
         len: usize,
     },
-    /// Explicit tokens together with the size of random ones.
-    #[error("{field} is about random prompts, but tokens are given: leave one of them out")]
-    Contradiction {
-        /// The configuration field that has no meaning then.
+    /// Prompts that are not random, for a probe that compares repeats.
+    #[error(
+        "{probe} compares repeats of random tokens, so it has no use for {field}: write `prompts = {{ n = 8, half_len = 50 }}`"
+    )]
+    NeedsRepeats {
+        /// The configuration field.
         field: &'static str,
+        /// The probe.
+        probe: &'static str,
+    },
+    /// A line of a file of prompts that is no prompt.
+    #[error(
+        "line {line} of the file of prompts is no prompt, such as {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}"
+    )]
+    PromptLine {
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Two settings of which each says what the prompts are.
     #[error("{field} and {other} exclude each other: leave one of them out")]
@@ -274,7 +288,7 @@ impl ProbeError {
             | ProbeError::Repeated { field, .. }
             | ProbeError::NoSuchPosition { field, .. }
             | ProbeError::NoSuchChoice { field, .. }
-            | ProbeError::Contradiction { field }
+            | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::Exclusive { field, .. }
             | ProbeError::NoTokens { field, .. }
             | ProbeError::NeedsTokenizer { field }
@@ -285,7 +299,9 @@ impl ProbeError {
             ProbeError::Vector { .. } => Some("vector"),
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
-            ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("tokens"),
+            ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("prompts.tokens"),
+            ProbeError::PromptLine { .. } => Some("prompts.file"),
+            ProbeError::TooLong { .. } => Some("prompts"),
             _ => None,
         }
     }

@@ -35,7 +35,6 @@
 #![warn(missing_docs)]
 
 pub mod bytes;
-mod chosen;
 pub mod engine;
 pub mod error;
 pub mod families;
@@ -43,11 +42,11 @@ pub mod families;
 mod goldens;
 pub mod loss;
 pub mod metric;
-#[cfg(all(test, feature = "wgpu"))]
-mod on_device;
 pub mod pairs;
+mod probe;
 pub mod probes;
 pub mod prompts;
+mod random;
 mod retry_on_oom;
 pub mod run;
 pub mod subject;
@@ -58,8 +57,9 @@ mod testing;
 
 pub use bytes::Bytes;
 pub use error::ProbeError;
-pub use families::weights::{ParamSource, WeightSubject, run_on_weights};
-pub use probes::spec::{Estimate, ProbeKind, ProbeSpec};
-pub use run::{Answer, run};
+pub use families::weights::{ParamSource, WeightSubject};
+pub use probe::{Answer, Estimate};
+pub use probes::{ProbeKind, ProbeSpec};
+pub use run::{run, run_on_weights};
 pub use subject::{Context, Files, SourceCheckpoints, Subject};
 pub use table::{Column, ColumnKind, ColumnSpec, Table, TableSpec};

@@ -8,7 +8,8 @@ use pythia_core::model::GptNeoX;
 use pythia_core::tokenizer::Tokenizer;
 
 use crate::error::ProbeError;
-use crate::prompts::Vocabulary;
+use crate::pairs::{PairSource, Pairs};
+use crate::random::Vocabulary;
 
 /// The contents of the files that probes name, by the path as it is written there; the edge reads them.
 #[derive(Clone, Debug, Default)]
@@ -129,5 +130,61 @@ impl Context<'_> {
     /// The ids a prompt may use.
     pub fn vocabulary(&self) -> Vocabulary {
         Vocabulary { size: self.vocab, bos: self.bos }
+    }
+
+    /// The pairs of prompts of a source.
+    pub(crate) fn pairs(&self, source: &PairSource) -> Result<Pairs, ProbeError> {
+        let text = source.file.as_deref().and_then(|file| self.files.get(file));
+        Ok(source.make(self.tokenizer, text, self.vocabulary(), self.prepend_bos, self.seed)?)
+    }
+
+    /// The layers that a field `layers` names, ascending: all where it is left out, and from the end where a number is negative.
+    ///
+    /// # Errors
+    /// An empty list, a layer that the model lacks, one that is named twice.
+    pub(crate) fn layers(&self, chosen: Option<&[i64]>) -> Result<Vec<usize>, ProbeError> {
+        let n_layers = self.config.n_layers;
+        let Some(chosen) = chosen else { return Ok((0..n_layers).collect()) };
+        if chosen.is_empty() {
+            return Err(ProbeError::Empty { field: "layers" });
+        }
+        let mut layers = BTreeMap::new();
+        for &number in chosen {
+            let from_end = || n_layers.checked_sub(usize::try_from(number.unsigned_abs()).ok()?);
+            let layer = if number < 0 { from_end() } else { usize::try_from(number).ok() };
+            let refuse = |allowed| ProbeError::NoSuchChoice { field: "layers", word: number.to_string(), allowed };
+            let layer = layer.filter(|layer| *layer < n_layers).ok_or_else(|| refuse(numbers(n_layers)))?;
+            if let Some(before) = layers.insert(layer, number) {
+                return Err(refuse(format!("it is the same layer as {before}, which is in the list")));
+            }
+        }
+        Ok(layers.into_keys().collect())
+    }
+}
+
+fn numbers(n_layers: usize) -> String {
+    format!("the model's layers are 0 to {}, or -{n_layers} to -1", n_layers.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::model;
+
+    #[test]
+    fn layers_count_from_both_ends_and_come_in_order() {
+        let model = model(false);
+        let config = NeoxConfig { n_layers: 3, ..model.config().clone() };
+        let context = Context { config: &config, ..Subject::new(&model, 21, true, 0).context(0) };
+        let layers = |chosen: &[i64]| context.layers(Some(chosen));
+        assert_eq!(context.layers(None), Ok(vec![0, 1, 2]));
+        assert_eq!(layers(&[-1, 0]), Ok(vec![0, 2]));
+        for wrong in [3, -4, i64::MIN, i64::MAX] {
+            let error = layers(&[wrong]).expect_err("no such layer").to_string();
+            assert_eq!(error, format!("layers cannot be \"{wrong}\": the model's layers are 0 to 2, or -3 to -1"));
+        }
+        let twice = layers(&[2, -1]).expect_err("twice").to_string();
+        assert_eq!(twice, "layers cannot be \"-1\": it is the same layer as 2, which is in the list");
+        assert_eq!(layers(&[]), Err(ProbeError::Empty { field: "layers" }));
     }
 }

@@ -2,6 +2,14 @@
 //!
 //! "Undefined" is a null with a status beside it, never a NaN: a NaN compares as the largest number in some readers, and
 //! then a filter such as `value > 0.4` would find heads that do not exist.
+//!
+//! A probe declares its tables as [`TableSpec`]s before it runs. From the declaration come the header of the table, the
+//! documentation of its columns, and what readers check a file against.
+
+use crate::error::ProbeError;
+
+/// The most rows that a table may have which keeps a row per token or entry: everything is kept until it is written.
+const MAX_ROWS: u64 = 16_000_000;
 
 /// The values of one column, one per row.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +29,15 @@ impl Column {
             Column::Text(values) => values.len(),
             Column::Int(values) => values.len(),
             Column::Float(values) => values.len(),
+        }
+    }
+
+    /// The kind of its values.
+    pub fn kind(&self) -> ColumnKind {
+        match self {
+            Column::Text(_) => ColumnKind::Text,
+            Column::Int(_) => ColumnKind::Int,
+            Column::Float(_) => ColumnKind::Float,
         }
     }
 
@@ -120,6 +137,15 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
+    /// Its name in declarations: `text`, `int` or `float`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ColumnKind::Text => "text",
+            ColumnKind::Int => "int",
+            ColumnKind::Float => "float",
+        }
+    }
+
     fn empty(self) -> Column {
         match self {
             ColumnKind::Text => Column::Text(Vec::new()),
@@ -159,6 +185,18 @@ impl ColumnSpec {
     }
 }
 
+/// Columns that many tables have.
+pub(crate) mod columns {
+    use super::ColumnSpec;
+
+    pub const PROMPT_ID: ColumnSpec = ColumnSpec::int("prompt_id", "Index of the prompt, from 0");
+    pub const LAYER: ColumnSpec = ColumnSpec::int("layer", "Index of the layer, from 0");
+    pub const HEAD: ColumnSpec = ColumnSpec::int("head", "Index of the attention head in its layer, from 0");
+    pub const POS: ColumnSpec = ColumnSpec::int("pos", "Position in the prompt, from 0, the BOS included");
+    pub const STATUS: ColumnSpec =
+        ColumnSpec::text("status", "`ok`, or `undefined` where a number could not be computed and is null");
+}
+
 /// One table as a probe declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableSpec {
@@ -174,6 +212,11 @@ impl TableSpec {
     /// The columns in order.
     pub fn columns(&self) -> impl Iterator<Item = &'static ColumnSpec> {
         self.columns.iter().copied().flatten()
+    }
+
+    /// The table's name where the probe is called `probe`.
+    pub fn name(&self, probe: &str) -> String {
+        if self.suffix.is_empty() { probe.to_owned() } else { format!("{probe}_{}", self.suffix) }
     }
 
     /// An empty table with these columns, to be filled row by row.
@@ -225,25 +268,25 @@ pub struct TableBuilder {
 }
 
 impl TableBuilder {
-    /// Adds a row: one cell per column, of the column's kind. A number that is not finite becomes null.
+    /// Adds a row: one value per column, of the column's kind. A number that is not finite becomes null.
     ///
     /// # Panics
-    /// If there are more or fewer cells than columns, or a cell is of another kind than its column: that is a mistake in the
+    /// If there are more or fewer values than columns, or a value is of another kind than its column. That is a mistake in the
     /// probe, not in what it was given.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = TableValue>) {
-        let cells: Vec<TableValue> = cells.into_iter().collect();
-        assert_eq!(cells.len(), self.columns.len(), "a row has a cell per column");
-        for (index, cell) in cells.iter().enumerate() {
+    pub fn row(&mut self, values: impl IntoIterator<Item = TableValue>) {
+        let row: Vec<TableValue> = values.into_iter().collect();
+        assert_eq!(row.len(), self.columns.len(), "a row has a value per column");
+        for (index, value) in row.iter().enumerate() {
             let fits = matches!(
-                (self.header[index], cell),
+                (self.header[index], value),
                 (ColumnKind::Text, TableValue::Text(_))
                     | (ColumnKind::Int, TableValue::Int(_))
                     | (ColumnKind::Float, TableValue::Float(_))
             );
-            assert!(fits, "column {} is {:?}, not {cell:?}", self.columns[index].0, self.header[index]);
+            assert!(fits, "column {} is {:?}, not {value:?}", self.columns[index].0, self.header[index]);
         }
-        for ((_, column), cell) in self.columns.iter_mut().zip(cells) {
-            match (column, cell) {
+        for ((_, column), value) in self.columns.iter_mut().zip(row) {
+            match (column, value) {
                 (Column::Text(values), TableValue::Text(value)) => values.push(value),
                 (Column::Int(values), TableValue::Int(value)) => values.push(value),
                 // Adding zero makes −0 plain.
@@ -259,6 +302,14 @@ impl TableBuilder {
     pub fn build(self) -> Table {
         Table { columns: self.columns }
     }
+}
+
+/// Refuses a table that nobody could keep in memory.
+///
+/// # Errors
+/// [`ProbeError::TooManyRows`].
+pub(crate) fn refuse_too_many(rows: u64) -> Result<(), ProbeError> {
+    if rows > MAX_ROWS { Err(ProbeError::TooManyRows { rows, most: MAX_ROWS }) } else { Ok(()) }
 }
 
 /// The status of a value that could be computed.
@@ -295,7 +346,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "column layer is Int")]
-    fn a_cell_of_the_wrong_kind_is_refused() {
+    fn a_value_of_the_wrong_kind_is_refused() {
         Table::builder([("layer", ColumnKind::Int)]).row([0.5.into()]);
     }
 }

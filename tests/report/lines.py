@@ -1,8 +1,9 @@
-"""Runs the lines of Polars under every figure of a report and compares what they give with the figure's CSV.
+"""Runs the Polars code under every figure of a report and compares its result with the figure's CSV.
 
     python tests/report/lines.py out/demo
 
-Needs polars. The data beside a figure may lack rows that tie with its last curve; it never has a row that the lines do not give.
+Needs polars. The data of a figure may lack rows that tie with its last curve; they never have a row that the code does
+not give.
 """
 
 import ast
@@ -71,9 +72,10 @@ def main():
         frame = value_of(lines)
         data = pl.read_csv(Path("figures") / f"{figure}.csv", schema_overrides=frame.schema)
         have, given = rows(data, data.columns), rows(frame, data.columns)
-        assert data.height > 0 and have <= given, f"{figure}: {len(have - given)} of {data.height} rows are not what the lines give"
-        assert frame.height <= 2 * data.height, f"{figure}: the lines give {frame.height} rows, the data have {data.height}"
-    print(f"the lines under {len(page.found)} figures give their data")
+        lacking = f"{figure}: the code does not give {len(have - given)} of {data.height} rows"
+        assert data.height > 0 and have <= given, lacking
+        assert frame.height <= 2 * data.height, f"{figure}: the code gives {frame.height} rows of {data.height}"
+    print(f"the code under {len(page.found)} figures gives their data")
 
 
 main()

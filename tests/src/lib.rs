@@ -22,6 +22,8 @@ pub mod hub;
 pub mod on;
 pub mod place;
 pub mod random;
+#[cfg(doctest)]
+mod readme;
 pub mod recorder;
 pub mod rooms;
 pub mod sources;

@@ -65,17 +65,15 @@ steps = "all"
 
 [[probe]]
 kind = "head_scores"
-batch = 4
-half_len = 20
+prompts = { n = 4, half_len = 20 }
 
 [[probe]]
 kind = "induction_loss"
-batch = 4
-half_len = 20
+prompts = { n = 4, half_len = 20 }
 
 [[probe]]
 kind = "token_loss"
-tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]
+prompts = { tokens = [[1, 2, 3, 4, 5], [6, 7, 8]] }
 "#;
 
 /// Names of the probes in [`EXPERIMENT`], which are those of their tables, with the column of numbers in each.

@@ -74,7 +74,7 @@ metrics = ["logit_diff", "prob_diff", "argmax_match"]
         "cross_checkpoint",
         r#"
 kind = "cross_checkpoint"
-donor = 1
+source_step = 1
 hooks = ["z", "resid_pre"]
 weights = ["heads", "mlps", "blocks"]
 metrics = ["logit_diff", "cross_entropy"]
@@ -208,7 +208,7 @@ fn both_engines_give_the_same_numbers() {
 const ROUNDING: f64 = 1e-5;
 
 /// The columns that hold a metric itself.
-const RAW: [&str; 6] = ["clean", "corrupt", "patched", "base", "donor", "changed"];
+const RAW: [&str; 6] = ["clean", "corrupt", "patched", "base", "source", "changed"];
 
 /// Two tables with the same rows, and numbers that are the same but for rounding.
 fn same_numbers(a: &DataFrame, b: &DataFrame, name: &str) {
@@ -265,7 +265,7 @@ fn bounds(table: &DataFrame) -> Vec<Bound> {
         let scale = scales.entry(metric.as_str()).or_insert(1.0);
         *scale = raw.values().filter_map(|values| values[row]).fold(*scale, |scale, value| scale.max(value.abs()));
     }
-    let ends = if raw.contains_key("clean") { ["clean", "corrupt"] } else { ["base", "donor"] };
+    let ends = if raw.contains_key("clean") { ["clean", "corrupt"] } else { ["base", "source"] };
     let effects = names.iter().any(|name| name == "effect").then(|| tables::floats(table, "effect"));
     let bound = |(row, metric): (usize, &String)| {
         let error = ROUNDING * scales[metric.as_str()];
@@ -340,7 +340,7 @@ fn pairs_that_are_left_out_are_counted_and_listed() {
     assert_eq!(listed, [2, 5, 6, 7]);
     let results = folder.join("out/results");
     for part in suite::results(&folder.join("out")).into_keys().map(|path| results.join(path)) {
-        let metadata = experiments::sink::metadata(&part).expect("readable").expect("there");
+        let metadata = experiments::files::sink::metadata(&part).expect("readable").expect("there");
         let counts = ["pairs_used", "pairs_dropped"].map(|key| metadata[key].as_str());
         assert_eq!(counts, ["2", "4"], "{}", part.display());
     }
@@ -466,8 +466,8 @@ const MISTAKES: &[Mistake] = &[
     ("kind = \"ablation\"\nhooks = [\"pattern\"]\nmethods = [\"mean\"]", &["no mean over positions", ":11:1"]),
     ("kind = \"ablation\"\nmethods = [\"men\"]", &["mean_per_position", ":10:12"]),
     ("kind = \"ablation\"\ncontrols = 2", &["sets names none", ":10:1"]),
-    ("kind = \"cross_checkpoint\"\ndonor = 77", &["step 77", "nearest checkpoints are 1", ":10:1"]),
-    ("kind = \"cross_checkpoint\"", &["missing key `donor`"]),
+    ("kind = \"cross_checkpoint\"\nsource_step = 77", &["step 77", "nearest checkpoints are 1", ":10:1"]),
+    ("kind = \"cross_checkpoint\"", &["missing key `source_step`"]),
     ("kind = \"path_patching\"\nreceivers = [\"1.9.k\"]", &["\"0.0.q\" to \"1.3.v\"", ":10:1"]),
     ("kind = \"path_patching\"\nsenders = [\"mlp1\"]\nreceivers = [\"0.1.k\"]", &["no receiver reads", ":10:1"]),
     ("kind = \"steering\"\nhooks = [\"z\"]", &["resid_post", ":10:1"]),

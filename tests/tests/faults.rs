@@ -87,8 +87,8 @@ fn mistakes_in_an_experiment_file_show_line_and_token() {
         ("\"./tiny\"", "\"pythia-70mm\"", &["pythia-70m"]),
         ("\"all\"", "\"al\"", &["\"al", "all"]),
         ("\"all\"", "[0, 999]", &["999"]),
-        ("batch = 4", "batch = \"four\"", &["batch", "expected a whole number", "experiment.toml:10:9"]),
-        ("batch = 4", "batch = 0", &["batch = 0, but it must be at least 1", "experiment.toml:10:1"]),
+        ("n = 4", "n = \"four\"", &["expected a whole number", "experiment.toml:10:17"]),
+        ("n = 4", "n = 0", &["prompts.n = 0, but it must be at least 1", "experiment.toml:10:13"]),
         ("name = \"tiny\"", "name = tiny", &["experiment.toml:2"]),
         ("[[1, 2, 3, 4, 5]", "[[1, 2, 3, 4, 500]", &["500"]),
     ] {

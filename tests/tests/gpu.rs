@@ -13,24 +13,20 @@ use pythia_tests::{
 const PROBES: &str = r#"
 [[probe]]
 kind = "head_scores"
-batch = 4
-half_len = 20
+prompts = { n = 4, half_len = 20 }
 exclude_bos = true
 [[probe]]
 kind = "induction_loss"
-batch = 4
-half_len = 20
+prompts = { n = 4, half_len = 20 }
 [[probe]]
 kind = "token_loss"
-tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]
+prompts = { tokens = [[1, 2, 3, 4, 5], [6, 7, 8]] }
 [[probe]]
 kind = "attention_patterns"
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = "logit_lens"
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = "activation_patching"
 pairs = { task = "induction", n = 3, half_len = 5 }
@@ -45,7 +41,7 @@ metrics = ["logit_diff", "loss", "kl"]
 [[probe]]
 kind = "cross_checkpoint"
 pairs = { task = "induction", n = 3, half_len = 5 }
-donor = 0
+source_step = 0
 weights = ["heads", "mlps", "blocks"]
 "#;
 
@@ -115,8 +111,10 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
 fn gpu_memory_that_ends_is_asked_for_less() {
     // Patterns of 2000 x 4 x 62 x 62 numbers are 123 MB, and the scores beside them as many: more than a driver that
     // stands in for a GPU gives to one tensor.
-    let folder =
-        study("gpu-memory", "[[probe]]\nkind = \"head_scores\"\nbatch = 2400\nhalf_len = 31\nprepend_bos = false\n");
+    let folder = study(
+        "gpu-memory",
+        "[[probe]]\nkind = \"head_scores\"\nprompts = { n = 2400, half_len = 31, prepend_bos = false }\n",
+    );
     sweep(&folder, "cpu", &[]);
     sweep(&folder, "gpu", &["--device", "gpu"]);
     agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);

@@ -8,11 +8,11 @@ use pythia_core::{model::GptNeoX, weights::Profile};
 use pythia_probes::{
     Column, ProbeSpec, Subject, Table,
     probes::{
-        head_scores::{Family, HeadScores},
+        head_scores::{HeadScores, ScoreFamily},
         induction_loss::InductionLoss,
         token_loss::TokenLoss,
     },
-    prompts::{Prompts, Repeated, Vocabulary},
+    prompts::{PromptSource, Prompts, Repeated, Vocabulary},
     run,
 };
 use pythia_tests::{
@@ -78,13 +78,13 @@ fn every_definition_equals_the_plain_loops() {
 type Json = serde_json::Map<String, serde_json::Value>;
 
 fn head_scores(model: &GptNeoX, seed: u64, bos: bool, expected: &Json, bound: f64, ledger: &mut Ledger) {
-    let config = HeadScores { batch: BATCH, half_len: HALF, ..HeadScores::default() };
+    let config = HeadScores { prompts: PromptSource::random(BATCH, HALF), ..HeadScores::default() };
     let found = by_definition(&ask(model, ProbeSpec::HeadScores(config), seed, bos), model);
     assert_eq!(found.len(), expected.len() - 1, "{:?}", found.keys());
     for (name, entry) in expected.iter().filter(|(name, _)| *name != "loss") {
-        let (value, null) = found.get(name).unwrap_or_else(|| panic!("no score {name}"));
-        let distance = (null - number(&entry["null"])).abs();
-        assert!(distance < 1e-12, "{name}: null is {null}, not {}", entry["null"]);
+        let (value, uniform) = found.get(name).unwrap_or_else(|| panic!("no score {name}"));
+        let distance = (uniform - number(&entry["null"])).abs();
+        assert!(distance < 1e-12, "{name}: uniform attention scores {uniform}, not {}", entry["null"]);
         let rows: Vec<Vec<f64>> = serde_json::from_value(entry["value"].clone()).expect("a matrix");
         let expected = Reference { shape: value.shape.clone(), values: rows.concat() };
         ledger.compare("head scores", name, value, &expected, bound);
@@ -99,7 +99,7 @@ fn induction_loss(
     bound: f64,
     ledger: &mut Ledger,
 ) {
-    let config = InductionLoss { batch: BATCH, half_len: HALF, ..InductionLoss::default() };
+    let config = InductionLoss { prompts: PromptSource::random(BATCH, HALF), ..InductionLoss::default() };
     let table = ask(model, ProbeSpec::InductionLoss(config), seed, bos);
     let mut compared = 0;
     for row in 0..table.n_rows() {
@@ -114,7 +114,7 @@ fn induction_loss(
 }
 
 fn token_loss(model: &GptNeoX, seed: u64, bos: bool, expected: &Reference, bound: f64, ledger: &mut Ledger) {
-    let config = TokenLoss { batch: Some(BATCH), half_len: Some(HALF), ..TokenLoss::default() };
+    let config = TokenLoss { prompts: PromptSource::random(BATCH, HALF) };
     let table = ask(model, ProbeSpec::TokenLoss(config), seed, bos);
     let values = floats(&table, "loss").iter().map(|loss| loss.expect("a finite loss")).collect();
     let found = Reference { shape: expected.shape.clone(), values };
@@ -129,8 +129,8 @@ fn detectors_equal_transformer_lens_under_every_option() {
         let mut ledger = Ledger::default();
         for (exclude_bos, exclude_current) in [(false, false), (true, false), (false, true), (true, true)] {
             // The reference saw the first prompt alone.
-            let scores = vec![Family::Induction, Family::PreviousToken, Family::DuplicateToken];
-            let sizes = HeadScores { batch: 1, half_len: HALF, ..HeadScores::default() };
+            let scores = vec![ScoreFamily::Induction, ScoreFamily::PreviousToken, ScoreFamily::DuplicateToken];
+            let sizes = HeadScores { prompts: PromptSource::random(1, HALF), ..HeadScores::default() };
             let config = HeadScores { scores, exclude_bos, exclude_current, ..sizes };
             let found = by_definition(&ask(&model, ProbeSpec::HeadScores(config), seed, true), &model);
             let parts = [(exclude_bos, "+exclude_bos"), (exclude_current, "+exclude_current")];
@@ -154,7 +154,7 @@ fn ask(model: &GptNeoX, probe: ProbeSpec, seed: u64, prepend_bos: bool) -> Table
     run(&[probe], &subject, seed).remove(0).expect("the probe fits the model").remove(0)
 }
 
-/// Values `[layer, head]` and the null, by "score.definition".
+/// Values `[layer, head]` and that of uniform attention, by "score.definition".
 fn by_definition(table: &Table, model: &GptNeoX) -> BTreeMap<String, (Reference, f64)> {
     let (layers, heads) = (model.config().n_layers, model.config().n_heads);
     let empty = || Reference { shape: vec![layers, heads], values: vec![f64::NAN; layers * heads] };
@@ -162,15 +162,15 @@ fn by_definition(table: &Table, model: &GptNeoX) -> BTreeMap<String, (Reference,
     for row in 0..table.n_rows() {
         let name = format!("{}.{}", texts(table, "score")[row], texts(table, "definition")[row]);
         let value = floats(table, "value")[row].expect("no score is undefined here");
-        let null = floats(table, "null")[row].expect("no null is undefined here");
-        let gap = floats(table, "value_minus_null")[row].expect("nor their difference");
-        assert_eq!(gap, value - null);
+        let uniform = floats(table, "uniform")[row].expect("nor that of uniform attention");
+        let gap = floats(table, "value_minus_uniform")[row].expect("nor their difference");
+        assert_eq!(gap, value - uniform);
         let (layer, head) = (wholes(table, "layer")[row], wholes(table, "head")[row]);
         let at = layer.expect("a layer") as usize * heads + head.expect("a head") as usize;
-        let entry = out.entry(name).or_insert_with(|| (empty(), null));
+        let entry = out.entry(name).or_insert_with(|| (empty(), uniform));
         assert!(entry.0.values[at].is_nan(), "one row for each head");
         entry.0.values[at] = value;
-        assert_eq!(entry.1, null);
+        assert_eq!(entry.1, uniform);
     }
     out
 }

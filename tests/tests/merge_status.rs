@@ -84,18 +84,18 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
     );
     std::fs::write(&lost, bytes).unwrap();
     // A part of another experiment, as somebody may have copied it.
-    run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.batch=5"]).ok();
+    run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.prompts.n=5"]).ok();
     std::fs::copy(folder.join("other/results/head_scores/tiny/step000007.parquet"), &lost).unwrap();
     let said = run(&folder, &["merge", "out"]).refused(&[
         "step000000.parquet",
         "step000007.parquet",
-        "probe.batch is 4 there and 5 here",
+        "probe.prompts.n is 4 there and 5 here",
     ]);
     assert_eq!(said.code, Some(3));
     for (arguments, words) in [
-        (&["merge", "tiny"][..], "is no output folder of `pythia run`"),
-        (&["merge", "nowhere"], "is no output folder of `pythia run`"),
-        (&["status", "nowhere"], "is no output folder of `pythia run`"),
+        (&["merge", "tiny"][..], "is not an output folder of `pythia run`"),
+        (&["merge", "nowhere"], "is not an output folder of `pythia run`"),
+        (&["status", "nowhere"], "is not an output folder of `pythia run`"),
         (&["merge", "out", "--out", "out/results/merged"], "is one of the files that this command reads"),
     ] {
         assert_eq!(run(&folder, arguments).refused(&[words]).code, Some(2), "{arguments:?}");
@@ -152,7 +152,7 @@ fn a_status_follows_a_run_without_touching_it() {
     });
     let lines: Vec<&str> = watched.out.lines().collect();
     assert!(lines[0].starts_with("tiny: ") && lines[0].contains(" of 240 cells done ("), "{}", watched.out);
-    assert!(watched.out.contains("tiny: 240 of 240 cells done (100 %)\n  nobody is at work\n"), "{}", watched.out);
+    assert!(watched.out.contains("tiny: 240 of 240 cells done (100 %)\n  No run is active.\n"), "{}", watched.out);
     assert!(!watched.out.contains('\u{1b}'), "a pipe is no terminal");
     let after = standing(&folder);
     assert_eq!((&after["cells"]["done"], &after["processes"]), (&serde_json::json!(240), &serde_json::json!([])));
@@ -169,7 +169,7 @@ fn a_status_tells_what_failed_and_that_a_killed_run_is_gone() {
     assert_eq!(said.code, Some(1), "{}", said.err);
     let status = run(&folder, &["status", "out"]).ok();
     assert!(
-        status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 failed\n  nobody is at work\n  last: tiny step"),
+        status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 failed\n  No run is active.\n  last: tiny step"),
         "{}",
         status.out
     );
@@ -183,7 +183,7 @@ fn a_status_tells_what_failed_and_that_a_killed_run_is_gone() {
     std::fs::write(&journal, format!("{}\n{{\"time\":17", unfinished.join("\n"))).unwrap();
     let status = run(&folder, &["status", "out", "--watch"]).ok();
     let expected =
-        "tiny: 0 of 12 cells done (0 %), 1 failed, 11 to do\n  nobody is at work; the same command resumes\n";
+        "tiny: 0 of 12 cells done (0 %), 1 failed, 11 to do\n  No run is active; the same command resumes.\n";
     assert!(status.out.starts_with(expected), "{}", status.out);
     run(&folder, &["status", "out", "--watch", "never"]).refused(&["seconds from 0.1 to 86400 are expected"]);
 }

@@ -1,14 +1,13 @@
 //! Rules of the repository: which crate may use which, and within a crate which module may import which; which files
-//! touch disk, network, environment or clock; how long files and lines may be; and that generated files are fresh.
+//! touch disk, network, environment or clock; and how long files and lines may be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
 };
 
-use pythia_hooks::{Presence, SITES, SiteRow};
 use pythia_probes::ProbeSpec;
-use pythia_report::results::Kind;
+use pythia_report::kinds::TableKind;
 use pythia_tests::{
     place,
     rooms::Rooms,
@@ -233,7 +232,7 @@ fn says(line: &str, word: &str) -> bool {
 #[test]
 fn the_report_knows_every_probe() {
     let unknown: Vec<&str> =
-        ProbeSpec::KINDS.iter().map(|kind| kind.name).filter(|name| Kind::of(name).is_none()).collect();
+        ProbeSpec::KINDS.iter().map(|kind| kind.name).filter(|name| TableKind::of(name).is_none()).collect();
     assert!(unknown.is_empty(), "the report has neither summary nor figures for {unknown:?}");
 }
 
@@ -290,58 +289,4 @@ fn unsafe_code_is_forbidden_in_every_crate() {
             .map(|source| source.path)
             .collect();
     assert_eq!(unsafe_files, ["pythia-core/src/weights/map.rs"]);
-}
-
-/// The README's hook table stands between these two lines.
-const MARKS: [&str; 2] = ["<!-- hooks: generated, do not edit -->", "<!-- end of hooks -->"];
-
-#[test]
-fn the_readme_has_the_hook_table() {
-    let path = place::root().join("README.md");
-    let readme = std::fs::read_to_string(&path).expect("there is a README");
-    let fresh = with_table(&readme).unwrap_or_else(|| panic!("README.md lacks the lines {MARKS:?}"));
-    if std::env::var_os("PYTHIA_REWRITE").is_some() {
-        std::fs::write(&path, fresh).expect("the README can be written");
-    } else {
-        assert!(readme == fresh, "README.md's hook table is stale; run this test once with PYTHIA_REWRITE=1");
-    }
-}
-
-fn with_table(readme: &str) -> Option<String> {
-    let (before, rest) = readme.split_once(MARKS[0])?;
-    let (_, after) = rest.split_once(MARKS[1])?;
-    Some(format!("{before}{}\n{}{}{after}", MARKS[0], table(), MARKS[1]))
-}
-
-fn table() -> String {
-    let mut out = String::from("| name | axes | when | what |\n|---|---|---|---|\n");
-    for row in SITES {
-        let axes: Vec<&str> = row.axes.iter().map(|axis| axis.name()).collect();
-        out += &format!("| `{}` | {} | {} | {} |\n", full_name(row), axes.join(" "), when(row), row.doc);
-    }
-    out
-}
-
-fn full_name(row: &SiteRow) -> String {
-    if row.site.is_global() { row.name.to_owned() } else { format!("blocks.{{l}}.{}", row.name) }
-}
-
-fn when(row: &SiteRow) -> &'static str {
-    match row.presence {
-        Presence::Always => "always",
-        Presence::WhenWanted => "if wanted",
-        Presence::SequentialOnly => "sequential blocks",
-    }
-}
-
-#[test]
-fn the_schema_of_experiment_files_is_fresh() {
-    let path = place::root().join("experiments/schema.json");
-    let fresh = experiments::config::json_schema();
-    if std::env::var_os("PYTHIA_REWRITE").is_some() {
-        std::fs::write(&path, fresh).expect("the schema can be written");
-    } else {
-        let committed = std::fs::read_to_string(&path).expect("a committed schema");
-        assert!(committed == fresh, "experiments/schema.json is stale; run this test once with PYTHIA_REWRITE=1");
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// A table of texts with what it is about.
+/// A table of texts with a title and a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// A word for files and links: lower case letters, digits and hyphens.
@@ -24,6 +24,18 @@ pub struct ListingColumn {
     pub name: String,
     /// Whether it holds numbers, which stand at the right.
     pub numeric: bool,
+}
+
+impl ListingColumn {
+    /// A column of text.
+    pub fn text(name: &str) -> Self {
+        Self { name: name.into(), numeric: false }
+    }
+
+    /// A column of numbers.
+    pub fn number(name: &str) -> Self {
+        Self { name: name.into(), numeric: true }
+    }
 }
 
 impl Listing {
@@ -76,8 +88,8 @@ impl Listing {
     }
 }
 
-/// A text without characters that would steer a terminal or the direction of writing.
-pub fn visible(text: &str) -> String {
+/// A text in which characters that control a terminal or the direction of writing are replaced.
+pub(crate) fn visible(text: &str) -> String {
     let steers = |c: char| {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
@@ -85,7 +97,7 @@ pub fn visible(text: &str) -> String {
 }
 
 /// One line of CSV; cells with a comma, a quote or a line break stand between quotes.
-pub fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn csv_line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
     let quoted = |cell: &str| match cell.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell.to_owned(),
@@ -103,7 +115,7 @@ mod tests {
             id: "heads".into(),
             title: "the highest heads".into(),
             note: "A note.".into(),
-            columns: vec![column("model", false), column("peak", true), column("changes at", true)],
+            columns: vec![column("model", false), column("peak", true), column("change point", true)],
             rows: vec![
                 vec!["pythia-70m".into(), "0.850".into(), "512".into()],
                 vec!["a, \"b\"\u{1b}[31m".into(), "-0.5".into(), String::new()],
@@ -115,8 +127,8 @@ mod tests {
     fn a_terminal_shows_aligned_columns_and_obeys_no_escape() {
         insta::assert_snapshot!(listing().terminal(), @r#"
         the highest heads
-         model         peak  changes at
-         pythia-70m   0.850         512
+         model         peak  change point
+         pythia-70m   0.850           512
          a, "b"�[31m   -0.5
           A note.
         "#);
@@ -124,16 +136,20 @@ mod tests {
 
     #[test]
     fn csv_quotes_what_must_be_quoted() {
-        assert_eq!(listing().csv(), "model,peak,changes at\npythia-70m,0.850,512\n\"a, \"\"b\"\"\u{1b}[31m\",-0.5,\n");
+        assert_eq!(
+            listing().csv(),
+            "model,peak,change point\npythia-70m,0.850,512\n\"a, \
+                                     \"\"b\"\"\u{1b}[31m\",-0.5,\n"
+        );
     }
 
     #[test]
     fn json_has_numbers_where_there_are_numbers() {
         let json = listing().json();
-        assert_eq!(json["rows"][0], serde_json::json!({ "model": "pythia-70m", "peak": 0.85, "changes at": 512 }));
-        assert_eq!(json["rows"][1]["changes at"], Value::Null);
+        assert_eq!(json["rows"][0], serde_json::json!({ "model": "pythia-70m", "peak": 0.85, "change point": 512 }));
+        assert_eq!(json["rows"][1]["change point"], Value::Null);
         let mut counted = listing();
         counted.rows[0][2] = "143,000".into();
-        assert_eq!(counted.json()["rows"][0]["changes at"], 143_000);
+        assert_eq!(counted.json()["rows"][0]["change point"], 143_000);
     }
 }

@@ -9,7 +9,7 @@ use polars::sql::SQLContext;
 use crate::listing::{Listing, ListingColumn, visible};
 use crate::results::{Results, ResultsError};
 
-/// A query without an answer.
+/// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// A table cannot be read.
@@ -20,7 +20,7 @@ pub enum QueryError {
     Sql {
         /// What Polars said.
         problem: String,
-        /// The tables that can be asked.
+        /// The tables that can be queried.
         tables: Vec<String>,
     },
     /// The answer cannot be written in that form.
@@ -42,7 +42,7 @@ pub enum Format {
     Json,
 }
 
-/// The answer to a query; every table of the folder is called by its name.
+/// The answer to a query in SQL, in which every table of the folder has its own name.
 ///
 /// # Errors
 /// [`QueryError::Sql`] with what is wrong and which tables there are.
@@ -58,7 +58,8 @@ pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
     quietly(|| context.execute(sql).and_then(|frame| frame.collect())).map_err(failed)
 }
 
-/// Polars ends with a panic where a query asks for a type that this program was built without, such as dates in a CSV.
+/// Turns a panic into an error: Polars panics where a query needs a type that this program was built without, such as
+/// dates.
 fn quietly(ask: impl FnOnce() -> PolarsResult<DataFrame>) -> PolarsResult<DataFrame> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -126,7 +127,8 @@ mod tests {
     #[test]
     fn sql_finds_the_first_crossing() {
         let scratch = Scratch::new("query");
-        let sql = "SELECT layer, head, MIN(step) AS first_step, MAX(value) AS peak FROM head_scores WHERE value >= 0.5 GROUP BY layer, head";
+        let sql = "SELECT layer, head, MIN(step) AS first_step, MAX(value) AS peak FROM head_scores WHERE value >= 0.5 \
+                   GROUP BY layer, head";
         let answer = query(&results(&scratch), sql).expect("an answer");
         let listing = listing(&answer, 10);
         assert_eq!(

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::figures::{self, Published};
+use crate::kinds::main_tables;
 use crate::page::{Block, Page, Section};
-use crate::results::{Kind, Record, Results, ResultsError};
+use crate::results::{Manifest, Results, ResultsError, Table};
 use crate::summary;
 use crate::words::{self, Distinct};
 
-/// A report, in memory: whoever asked for it puts the files in their places.
+/// A report, in memory. Nothing is written.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The page.
@@ -18,7 +19,7 @@ pub struct Report {
     pub files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-/// Looks at everything in a folder.
+/// Makes the report of a folder.
 ///
 /// # Errors
 /// [`ResultsError`] where a table cannot be read.
@@ -32,7 +33,8 @@ pub fn report(results: &Results, published: Option<&Published>) -> Result<Report
     Ok(Report { page, files })
 }
 
-/// Words for links and files are made of names, and two names may give one word: the later ones get a number.
+/// Gives a number to the later of two ids that are equal, because ids are made of names and two names may give the same
+/// id.
 fn tell_apart(sections: &mut [Section]) {
     let mut distinct = Distinct::default();
     for section in sections {
@@ -48,27 +50,33 @@ fn tell_apart(sections: &mut [Section]) {
 }
 
 fn title(results: &Results) -> String {
-    let names: Vec<&str> = results.records.iter().map(|record| record.name.as_str()).collect();
+    let names: Vec<&str> = results.manifests.iter().map(|manifest| manifest.name.as_str()).collect();
     match names.as_slice() {
         [] => results.root.display().to_string(),
         names => names.join(", "),
     }
 }
 
-/// What stands at the top: what was looked at, and the first finding of each section.
+/// What stands at the top: what was looked at, and the first finding of each kind of table.
 fn lead(results: &Results, sections: &[Section]) -> Result<Vec<String>, ResultsError> {
-    let models = results.models();
-    let checkpoints = results.n_checkpoints()?;
-    let tables = words::plural(results.main_tables().len(), "table");
+    let (models, tables) = (results.models(), main_tables(results));
+    // The checkpoints that the sweeps met, else those of the first table.
+    let table = results.checkpoints.as_ref().or(tables.first().map(|(table, _)| *table));
+    let checkpoints = table.map_or(Ok(0), Table::n_checkpoints)?;
     let what = match models.as_slice() {
         [] => "No results yet.".to_owned(),
-        models => format!("{} at {}, {tables} of results.", list(models), words::plural(checkpoints, "checkpoint")),
+        models => format!(
+            "{} at {}, {} of results.",
+            list(models),
+            words::plural(checkpoints, "checkpoint"),
+            words::plural(tables.len(), "table")
+        ),
     };
-    // The first finding of each kind of table: a second table of a kind says the same of other prompts, and pictures of single prompts
-    // find nothing.
-    let mut kinds = BTreeSet::from([None, Some(Kind::AttentionPatterns)]);
-    let first = results.main_tables().into_iter().filter(|table| kinds.insert(table.kind()));
-    let first: Vec<String> = first.map(|table| words::slug(&table.name)).collect();
+    // A second table of a kind says the same of other prompts, and tables without a short answer find nothing.
+    let mut kinds = BTreeSet::new();
+    let found =
+        tables.iter().filter(|(_, kind)| kind.is_some_and(|kind| kind.has_listing() && kinds.insert(kind.name)));
+    let first: Vec<String> = found.map(|(table, _)| words::slug(&table.name)).collect();
     let findings = sections.iter().filter(|section| first.contains(&section.id)).filter_map(finding).take(FINDINGS);
     Ok([what].into_iter().chain(findings).collect())
 }
@@ -92,13 +100,14 @@ fn list(names: &[&str]) -> String {
 /// Which checkpoints the curves run through, and what is missing.
 fn integrity(results: &Results) -> Result<Section, ResultsError> {
     let listings = [summary::checkpoints(results)?, summary::bad_checkpoints(results)?, summary::missing(results)?];
-    let complete = listings[2].is_none() && !results.records.is_empty();
+    let complete = listings[2].is_none() && !results.manifests.is_empty();
     let mut blocks: Vec<Block> = listings.into_iter().flatten().map(Block::Listing).collect();
     if complete {
         blocks.push(Block::Text("Nothing is missing: every cell of every experiment in this folder is there.".into()));
     }
     if blocks.is_empty() {
-        blocks.push(Block::Text("The folder has neither a table of checkpoints nor a record of an experiment.".into()));
+        blocks
+            .push(Block::Text("The folder has neither a table of checkpoints nor a manifest of an experiment.".into()));
     }
     Ok(Section { id: "integrity".into(), title: "Checkpoints".into(), blocks })
 }
@@ -106,12 +115,12 @@ fn integrity(results: &Results) -> Result<Section, ResultsError> {
 /// Everything that is needed to repeat the run.
 fn provenance(results: &Results) -> Section {
     let mut blocks = vec![Block::Text(
-        "Every table carries its own provenance in the metadata of its Parquet files; `pl.read_parquet_metadata(file)` shows it. What \
-         follows is that of the first part of each table, and the experiments as they were resolved, every default filled in. The hash of every \
-         checkpoint's weights stands in the table `checkpoints`."
+        "The metadata of every Parquet file says how its table was made; `pl.read_parquet_metadata(file)` shows it. \
+         Below are the metadata of the first file of each table, and the experiments with every default filled in. The \
+         hash of every checkpoint's weights is in the table `checkpoints`."
             .into(),
     )];
-    for table in results.main_tables() {
+    for (table, _) in main_tables(results) {
         const KEYS: [&str; 8] =
             ["version", "table_version", "seed", "prepend_bos", "device", "dtype", "weights", "config_hash"];
         let metadata = &table.origin.metadata;
@@ -123,9 +132,11 @@ fn provenance(results: &Results) -> Section {
             text: format!("{:#}", table.origin.config()),
         });
     }
-    let fold =
-        |record: &Record| Block::Folded { title: format!("Experiment {}", record.name), text: record.text.clone() };
-    blocks.extend(results.records.iter().map(fold));
+    let fold = |manifest: &Manifest| Block::Folded {
+        title: format!("Experiment {}", manifest.name),
+        text: manifest.text.clone(),
+    };
+    blocks.extend(results.manifests.iter().map(fold));
     Section { id: "provenance".into(), title: "Provenance".into(), blocks }
 }
 

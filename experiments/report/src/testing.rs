@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use crate::results::{ColumnType, TABLE_VERSION, declared};
 use polars::prelude::{Column, DataFrame, KeyValueMetadata, NamedFrom, ParquetWriter, Series};
 
 /// A folder that goes away with its value.
-pub struct Scratch(pub PathBuf);
+pub(crate) struct Scratch(pub PathBuf);
 
 impl Scratch {
     /// A fresh folder; `name` must be the test's own.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("pythia-report-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("results")).expect("a folder for the test");
@@ -25,28 +26,49 @@ impl Drop for Scratch {
 }
 
 /// Tokens in one step of these results.
-pub const TOKENS: i64 = 2048;
+pub(crate) const TOKENS: i64 = 2048;
 
 /// The head that learns, and the step at which it does.
-pub const PLANTED: (i64, i64, i64) = (2, 3, 64);
+pub(crate) const PLANTED: (i64, i64, i64) = (2, 3, 64);
 
 /// A column of text.
-pub fn texts(name: &str, values: Vec<String>) -> Column {
+pub(crate) fn texts(name: &str, values: Vec<String>) -> Column {
     Series::new(name.into(), values).into()
 }
 
 /// A column of whole numbers.
-pub fn ints(name: &str, values: Vec<Option<i64>>) -> Column {
+pub(crate) fn ints(name: &str, values: Vec<Option<i64>>) -> Column {
     Series::new(name.into(), values).into()
 }
 
 /// A column of numbers.
-pub fn floats(name: &str, values: Vec<Option<f64>>) -> Column {
+pub(crate) fn floats(name: &str, values: Vec<Option<f64>>) -> Column {
     Series::new(name.into(), values).into()
 }
 
-/// Writes a part: the columns that every table has, then `own`, as a table of a probe of that kind.
-pub fn part(root: &Path, table: &str, kind: &str, model: &str, step: Option<i64>, own: Vec<Column>) {
+/// Writes a part: the columns that every table has, then `own`, then those that a probe of that kind declares besides,
+/// without values.
+pub(crate) fn part(root: &Path, table: &str, kind: &str, model: &str, step: Option<i64>, mut own: Vec<Column>) {
+    let rows = own.first().map_or(0, Column::len);
+    let given: Vec<String> = own.iter().map(|column| column.name().to_string()).collect();
+    own.extend(declared(kind, "").iter().filter(|column| !given.contains(&column.name)).map(
+        |column| match column.values {
+            ColumnType::Int => ints(&column.name, vec![None; rows]),
+            ColumnType::Float => floats(&column.name, vec![None; rows]),
+            ColumnType::Text => texts(&column.name, vec![String::new(); rows]),
+        },
+    ));
+    part_of_version(root, TABLE_VERSION, (table, kind), (model, step), own);
+}
+
+/// Writes a part with exactly these columns behind those that every table has.
+pub(crate) fn part_of_version(
+    root: &Path,
+    version: u32,
+    (table, kind): (&str, &str),
+    (model, step): (&str, Option<i64>),
+    own: Vec<Column>,
+) {
     let rows = own.first().map_or(0, Column::len);
     let mut columns = vec![
         texts("model", vec![model.to_owned(); rows]),
@@ -59,17 +81,18 @@ pub fn part(root: &Path, table: &str, kind: &str, model: &str, step: Option<i64>
     let folder = root.join("results").join(table).join(model);
     fs::create_dir_all(&folder).expect("a folder");
     let name = step.map_or("model.parquet".to_owned(), |step| format!("step{step:06}.parquet"));
-    let metadata = [("pythia.kind", kind), ("pythia.config", "{\"probe\":{}}"), ("pythia.version", "0.0.0")];
-    let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+    let metadata =
+        [("kind", kind), ("config", "{\"probe\":{}}"), ("version", "0.0.0"), ("table_version", &version.to_string())];
+    let metadata = metadata.map(|(key, value)| (format!("pythia.{key}"), value.to_owned())).to_vec();
     ParquetWriter::new(File::create(folder.join(name)).expect("a file"))
         .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
         .finish(&mut frame)
         .expect("a table of plain columns");
 }
 
-/// Scores of `layers × heads` heads at these steps: all at 0.05, but the planted head is at 0.9 from its step on, and one head is
-/// undefined.
-pub fn head_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps: &[i64]) {
+/// Scores of `layers × heads` heads at these steps: all at 0.05, but the planted head is at 0.9 from its step on, and
+/// one head is undefined.
+pub(crate) fn head_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps: &[i64]) {
     for step in steps {
         let places = || (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head)));
         let value = |(layer, head): (i64, i64)| match (layer, head) {
@@ -84,7 +107,7 @@ pub fn head_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps:
             texts("score", vec!["induction".into(); rows]),
             texts("definition", vec!["strict".into(); rows]),
             floats("value", places().map(value).collect()),
-            floats("null", vec![Some(0.02); rows]),
+            floats("uniform", vec![Some(0.02); rows]),
             texts(
                 "status",
                 places().map(|place| if value(place).is_some() { "ok" } else { "undefined" }.to_owned()).collect(),
@@ -95,12 +118,12 @@ pub fn head_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps:
 }
 
 /// The steps of the suite: 0, powers of two, then every thousandth.
-pub fn suite_steps() -> Vec<i64> {
+pub(crate) fn suite_steps() -> Vec<i64> {
     [0].into_iter().chain((0..10).map(|k| 1 << k)).chain((1..=143).map(|k| k * 1000)).collect()
 }
 
 /// Gives every row of a part another status.
-pub fn set_status(path: &Path, status: &str) {
+pub(crate) fn set_status(path: &Path, status: &str) {
     use polars::prelude::{ParquetReader, SerReader};
     let mut frame = ParquetReader::new(File::open(path).expect("a part")).finish().expect("a table");
     let rows = frame.height();
@@ -109,7 +132,7 @@ pub fn set_status(path: &Path, status: &str) {
 }
 
 /// Scores of two kinds that no map compresses well: noise around a rise that comes earlier for later heads.
-pub fn noisy_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps: &[i64]) {
+pub(crate) fn noisy_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps: &[i64]) {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut noise = || {
         // Xorshift: any noise does, the same on every machine.
@@ -129,7 +152,7 @@ pub fn noisy_scores(root: &Path, model: &str, (layers, heads): (i64, i64), steps
             texts("score", (0..rows).map(|row| scores[row / (rows / 2)].to_owned()).collect()),
             texts("definition", vec!["strict".into(); rows]),
             floats("value", (0..rows).map(|row| Some(rise(row) + 0.4 * noise())).collect()),
-            floats("null", vec![Some(0.02); rows]),
+            floats("uniform", vec![Some(0.02); rows]),
             texts("status", vec!["ok".into(); rows]),
         ];
         part(root, "head_scores", "head_scores", model, Some(*step), own);

@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// The order in which people list models: by the number of parameters in the name where both have one, else by name.
-pub fn by_size(a: &str, b: &str) -> Ordering {
+pub(crate) fn by_size(a: &str, b: &str) -> Ordering {
     let key = |name: &str| parameters(name).unwrap_or(f64::INFINITY);
     key(a).total_cmp(&key(b)).then_with(|| a.cmp(b))
 }
 
-/// The number of parameters that a name tells, such as 7e7 for `pythia-70m-deduped`.
-pub fn parameters(name: &str) -> Option<f64> {
+/// The number of parameters in a model's name, such as 7e7 for `pythia-70m-deduped`.
+pub(crate) fn parameters(name: &str) -> Option<f64> {
     name.split('-').find_map(|word| {
         let (digits, factor) = match word.strip_suffix(['m', 'M']) {
             Some(digits) => (digits, 1e6),
@@ -20,14 +20,14 @@ pub fn parameters(name: &str) -> Option<f64> {
     })
 }
 
-/// The model without its seed: runs of `pythia-70m-seed3` and `pythia-70m-seed1` are one family.
-pub fn family(model: &str) -> &str {
+/// The model without its seed: `pythia-70m-seed3` and `pythia-70m-seed1` are the same model.
+pub(crate) fn without_seed(model: &str) -> &str {
     let (name, seed) = model.rsplit_once("-seed").unwrap_or((model, ""));
     if !seed.is_empty() && seed.bytes().all(|byte| byte.is_ascii_digit()) { name } else { model }
 }
 
 /// A value with three digits after the point, in scientific form where these would hide it; empty where there is none.
-pub fn number(value: Option<f64>) -> String {
+pub(crate) fn number(value: Option<f64>) -> String {
     match value {
         None => String::new(),
         Some(value) if value != 0.0 && (value.abs() < 0.001 || value.abs() >= 1e6) => format!("{value:.2e}"),
@@ -35,14 +35,14 @@ pub fn number(value: Option<f64>) -> String {
     }
 }
 
-/// A value as short as it can be with six digits that count.
-pub fn float(value: f64) -> String {
+/// A value with six significant digits, without trailing zeros.
+pub(crate) fn float(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     if rounded != 0.0 && !(1e-5..1e15).contains(&rounded.abs()) { format!("{rounded:e}") } else { rounded.to_string() }
 }
 
-/// A whole number with of three: 143,000.
-pub fn count(number: u64) -> String {
+/// A whole number with its digits in groups of three: 143,000.
+pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -60,28 +60,28 @@ pub fn plural(number: usize, one: &str) -> String {
 }
 
 /// A step as a label; `the model` where there is none.
-pub fn step(step: Option<i64>) -> String {
+pub(crate) fn step(step: Option<i64>) -> String {
     step.map_or("the model".into(), |step| format!("step {step}"))
 }
 
 /// A head as the field writes it: `L5H1`.
-pub fn head(layer: i64, head: i64) -> String {
+pub(crate) fn head(layer: i64, head: i64) -> String {
     format!("L{layer}H{head}")
 }
 
 /// The site in a hook's full name: `z` of `blocks.3.attn.hook_z`, `resid_pre` of `blocks.0.hook_resid_pre`.
-pub fn site(hook: &str) -> &str {
+pub(crate) fn site(hook: &str) -> &str {
     let last = hook.rsplit('.').next().unwrap_or(hook);
     last.strip_prefix("hook_").unwrap_or(last)
 }
 
 /// Gives every word out once: a second `head-scores` becomes `head-scores-2`.
 #[derive(Clone, Debug, Default)]
-pub struct Distinct(BTreeSet<String>);
+pub(crate) struct Distinct(BTreeSet<String>);
 
 impl Distinct {
     /// The word, with a number where it was given out already.
-    pub fn word(&mut self, word: &str) -> String {
+    pub(crate) fn word(&mut self, word: &str) -> String {
         let numbered = (2..).map(|number| format!("{word}-{number}"));
         let free = [word.to_owned()].into_iter().chain(numbered).find(|word| !self.0.contains(word));
         let free = free.unwrap_or_else(|| word.to_owned());
@@ -91,7 +91,7 @@ impl Distinct {
 }
 
 /// A word for files and links: lower case letters, digits and single hyphens; `unnamed` for a name without any of them.
-pub fn slug(text: &str) -> String {
+pub(crate) fn slug(text: &str) -> String {
     let mut slug = String::new();
     for c in text.chars() {
         if c.is_ascii_alphanumeric() {
@@ -118,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn seeds_of_one_model_are_a_family() {
-        assert_eq!(family("pythia-70m-seed3"), "pythia-70m");
-        assert_eq!(family("pythia-70m"), "pythia-70m");
-        assert_eq!(family("my-seedling"), "my-seedling");
+    fn seeds_of_one_model_have_one_name() {
+        assert_eq!(without_seed("pythia-70m-seed3"), "pythia-70m");
+        assert_eq!(without_seed("pythia-70m"), "pythia-70m");
+        assert_eq!(without_seed("my-seedling"), "my-seedling");
     }
 
     #[test]

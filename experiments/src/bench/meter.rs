@@ -12,41 +12,41 @@ const TICKS: f64 = 100.0;
 
 /// How long to repeat.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// Exactly this many repetitions; chosen to fit the budget where it is `None`.
-    pub reps: Option<usize>,
+    pub(crate) reps: Option<usize>,
     /// Seconds that the repetitions may take in all.
-    pub budget: f64,
+    pub(crate) budget: f64,
 }
 
 /// What was measured. Times are in seconds, memory in MiB; medians are over clean repetitions where there are at least two.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Timing {
+pub(crate) struct Timing {
     /// Median of the repetitions.
-    pub median_s: f64,
+    pub(crate) median_s: f64,
     /// The fastest repetition.
-    pub min_s: f64,
+    pub(crate) min_s: f64,
     /// The slowest repetition.
-    pub max_s: f64,
+    pub(crate) max_s: f64,
     /// The run before them, which warms caches and is not counted.
-    pub first_s: f64,
+    pub(crate) first_s: f64,
     /// Repetitions behind the median.
-    pub reps: usize,
+    pub(crate) reps: usize,
     /// Largest resident set of the process so far.
-    pub rss_mb: Option<u64>,
+    pub(crate) rss_mb: Option<u64>,
     /// The same before the first run: the process with what the workload keeps between runs.
-    pub rss_before_mb: Option<u64>,
+    pub(crate) rss_before_mb: Option<u64>,
     /// Largest share of the machine that other processes used during a repetition.
-    pub busy_other: f64,
+    pub(crate) busy_other: f64,
     /// Repetitions that were clean.
-    pub reps_clean: usize,
+    pub(crate) reps_clean: usize,
     /// The median over all repetitions, clean or not.
-    pub median_all_s: f64,
+    pub(crate) median_all_s: f64,
 }
 
 /// Runs `work` once, and then again until there are enough clean repetitions or the budget is spent. An error of the
 /// workload ends the timing.
-pub fn time<E>(patience: Patience, work: &mut dyn FnMut() -> Result<(), E>) -> Result<Timing, E> {
+pub(crate) fn time<E>(patience: Patience, work: &mut dyn FnMut() -> Result<(), E>) -> Result<Timing, E> {
     let rss_before_mb = peak_memory();
     let first = Instant::now();
     work()?;
@@ -119,7 +119,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// Threads the machine can run at a time.
-pub fn processors() -> f64 {
+pub(crate) fn processors() -> f64 {
     std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
 }
 

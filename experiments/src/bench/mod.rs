@@ -8,6 +8,9 @@
 //! it; cache everything; patch every layer and position, every head, every head and position; ablate every head; score every
 //! head for induction; the same over a series of checkpoints, loading included.
 
-pub mod meter;
-pub mod patching;
-pub mod workload;
+mod error;
+pub(crate) mod meter;
+pub(crate) mod patching;
+pub(crate) mod workload;
+
+pub(crate) use error::BenchError;

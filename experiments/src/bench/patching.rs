@@ -2,17 +2,17 @@
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};
-use pythia_probes::engine::{IntervenedRun, Run, SourceActivations, Sweep, Value, cone};
+use pythia_probes::engine::{EngineInput, IntervenedRun, Replacement, Run, SourceActivations, cone};
 use pythia_probes::metric::{Metric, Question, Readout};
 
-use crate::failure::Failure;
+use super::BenchError;
 
 /// Memory that a sweep may take.
 const MEMORY: u64 = 128 << 20;
 
 /// A sweep of interventions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum PatchingWorkload {
     /// `resid_pre` of every layer and position patched.
     Residual,
     /// `z` of every head patched, at all positions.
@@ -23,7 +23,7 @@ pub enum Kind {
     Ablation,
 }
 
-impl Kind {
+impl PatchingWorkload {
     /// Where the sweep intervenes.
     fn places(self, model: &GptNeoX, length: usize) -> Vec<(HookPoint, Region)> {
         let (layers, heads) = (0..model.config().n_layers, model.config().n_heads as i64);
@@ -31,17 +31,21 @@ impl Kind {
         let of_layer = |layer: usize| -> Vec<(HookPoint, Region)> {
             let head = |region: Region| (0..heads).map(move |head| region.clone().along(Axis::Head, head));
             match self {
-                Kind::Residual => positions().map(|region| (Site::ResidPre.at(layer), region)).collect(),
-                Kind::Heads | Kind::Ablation => head(Region::all()).map(|region| (Site::Z.at(layer), region)).collect(),
-                Kind::HeadsByPosition => positions().flat_map(head).map(|region| (Site::Z.at(layer), region)).collect(),
+                PatchingWorkload::Residual => positions().map(|region| (Site::ResidPre.at(layer), region)).collect(),
+                PatchingWorkload::Heads | PatchingWorkload::Ablation => {
+                    head(Region::all()).map(|region| (Site::Z.at(layer), region)).collect()
+                }
+                PatchingWorkload::HeadsByPosition => {
+                    positions().flat_map(head).map(|region| (Site::Z.at(layer), region)).collect()
+                }
             }
         };
         layers.flat_map(of_layer).collect()
     }
 }
 
-/// One sweep; the floating-point operations of its cells come back.
-pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result<u64, Failure> {
+/// One sweep; the floating-point operations of its interventions come back.
+pub(crate) fn sweep(model: &GptNeoX, kind: PatchingWorkload, batch: usize, length: usize) -> Result<u64, BenchError> {
     let vocab = model.config().vocab_size as u32;
     let id = |row: usize, at: usize| (row * 131 + at * 7919 + 17) as u32 % vocab;
     let clean: Vec<Vec<u32>> = (0..batch).map(|row| (0..length).map(|at| id(row, at)).collect()).collect();
@@ -51,8 +55,8 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
             row[at] = (row[at] + 1) % vocab;
         }
     }
-    let value = if kind == Kind::Ablation { Value::Zero } else { Value::Source(0) };
-    let cells: Vec<IntervenedRun> =
+    let value = if kind == PatchingWorkload::Ablation { Replacement::Zero } else { Replacement::Source(0) };
+    let interventions: Vec<IntervenedRun> =
         kind.places(model, length).into_iter().map(|(point, region)| IntervenedRun::of(point, region, value)).collect();
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
@@ -63,13 +67,13 @@ pub fn sweep(model: &GptNeoX, kind: Kind, batch: usize, length: usize) -> Result
     let readout = Readout::new(corrupt.iter().map(question).collect(), vec![Metric::LogitDiff], vocab as usize);
     let points = cone::base_points(&model.model_shape(), []);
     let sources: Vec<SourceActivations> = match kind {
-        Kind::Ablation => Vec::new(),
-        Kind::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
-        Kind::Heads | Kind::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
+        PatchingWorkload::Ablation => Vec::new(),
+        PatchingWorkload::Residual => vec![source(model, clean, &points, Site::ResidPre)?],
+        PatchingWorkload::Heads | PatchingWorkload::HeadsByPosition => vec![source(model, clean, &points, Site::Z)?],
     };
     let base = Run::of(model, corrupt, points)?;
-    let sweep = Sweep { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
-    let (scores, work) = cone::scores(&sweep, &cells)?;
+    let sweep = EngineInput { model, base: &base, sources: &sources, readout: &readout, memory: MEMORY };
+    let (scores, work) = cone::scores(&sweep, &interventions)?;
     std::hint::black_box(scores);
     Ok(work.flops)
 }
@@ -79,7 +83,7 @@ fn source(
     tokens: Vec<Vec<u32>>,
     points: &[HookPoint],
     site: Site,
-) -> Result<SourceActivations, Failure> {
+) -> Result<SourceActivations, BenchError> {
     let run = Run::of(model, tokens, points.iter().copied().filter(|point| point.site() == site))?;
     Ok(run.seen().clone())
 }

@@ -9,23 +9,24 @@ use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
 use pythia_core::weights::{self, Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
-use pythia_probes::probes::head_scores::{Family, HeadScores};
+use pythia_probes::probes::head_scores::{HeadScores, ScoreFamily};
+use pythia_probes::prompts::PromptSource;
 use pythia_probes::{ProbeSpec, Subject};
 use serde::Serialize;
 
-use super::patching::{self, Kind};
-use crate::failure::Failure;
-use crate::load::{self, Loaded, RunsOn};
-use crate::shape::read_config;
-use crate::study::BOS;
-use crate::supply::Brought;
+use super::BenchError;
+use super::patching::{self, PatchingWorkload};
+use crate::checkpoint::fetch::Fetched;
+use crate::checkpoint::load::{self, Loaded, RunsOn};
+use crate::config::read_config;
+use crate::resolved::BOS;
 
 /// Tokens of the repeated half in the induction workloads.
 const HALF_LEN: usize = 50;
 
 /// What can be timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// Load a model and run it on 8 tokens
     A,
     /// Run 8 × 128 tokens, all logits (or those of the last position)
@@ -48,7 +49,7 @@ pub enum Workload {
 
 impl Workload {
     /// The letter.
-    pub fn letter(self) -> &'static str {
+    pub(crate) fn letter(self) -> &'static str {
         match self {
             Workload::A => "a",
             Workload::B => "b",
@@ -65,7 +66,7 @@ impl Workload {
 
 impl Workload {
     /// Tokens of a sequence: what the workload fixes, or `asked`.
-    pub fn length(self, asked: usize) -> usize {
+    pub(crate) fn length(self, asked: usize) -> usize {
         match self {
             Workload::A => 8,
             Workload::B | Workload::C => asked,
@@ -78,100 +79,100 @@ impl Workload {
 
 /// The sizes of a workload.
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Sequences.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Tokens of a sequence, where the workload does not fix it.
-    pub length: usize,
+    pub(crate) length: usize,
     /// Unembed the last position only.
-    pub last_logits: bool,
+    pub(crate) last_logits: bool,
 }
 
 /// What a repetition says about itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Noted {
+pub(crate) struct Extra {
     /// Bytes of all activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_bytes: Option<usize>,
+    pub(crate) cache_bytes: Option<usize>,
     /// Number of activations that it kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache_n: Option<usize>,
+    pub(crate) cache_n: Option<usize>,
     /// Floating-point operations of its interventions.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flops: Option<u64>,
+    pub(crate) flops: Option<u64>,
 }
 
 /// A workload ready to be repeated.
-pub type Prepared<'a> = Box<dyn FnMut() -> Result<Noted, Failure> + 'a>;
+pub(crate) type Prepared<'a> = Box<dyn FnMut() -> Result<Extra, BenchError> + 'a>;
 
 /// Prepares a workload: what is loaded here is not timed.
 ///
 /// # Errors
 /// What loading says.
-pub fn prepare<'a>(
+pub(crate) fn prepare<'a>(
     work: Workload,
     store: &'a dyn Store,
     sizes: Sizes,
     runs_on: &'a RunsOn,
-) -> Result<Prepared<'a>, Failure> {
+) -> Result<Prepared<'a>, BenchError> {
     Ok(match work {
         Workload::A => Box::new(move || {
             let model = model(load(store, None, true)?, runs_on);
             black_box(model.forward(model.tokens(&rows(&model, 1, 8)), &mut ()));
-            Ok(Noted::default())
+            Ok(Extra::default())
         }),
         Workload::B => {
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || {
                 forward(&model, sizes);
-                Ok(Noted::default())
+                Ok(Extra::default())
             })
         }
         Workload::C => {
             let model = model(load(store, None, true)?, runs_on);
             Box::new(move || cache_everything(&model, sizes))
         }
-        Workload::D => patching(work, Kind::Residual, store, sizes, runs_on)?,
-        Workload::E1 => patching(work, Kind::Heads, store, sizes, runs_on)?,
-        Workload::E2 => patching(work, Kind::HeadsByPosition, store, sizes, runs_on)?,
-        Workload::F => patching(work, Kind::Ablation, store, sizes, runs_on)?,
+        Workload::D => patching(work, PatchingWorkload::Residual, store, sizes, runs_on)?,
+        Workload::E1 => patching(work, PatchingWorkload::Heads, store, sizes, runs_on)?,
+        Workload::E2 => patching(work, PatchingWorkload::HeadsByPosition, store, sizes, runs_on)?,
+        Workload::F => patching(work, PatchingWorkload::Ablation, store, sizes, runs_on)?,
         Workload::G => {
             let model = model(load(store, None, false)?, runs_on);
             Box::new(move || {
                 induction(&model, sizes);
-                Ok(Noted::default())
+                Ok(Extra::default())
             })
         }
-        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Noted::default())),
+        Workload::H => Box::new(move || sweep(store, sizes, runs_on).map(|()| Extra::default())),
     })
 }
 
 /// A sweep of interventions, on prompts of the length that the workload fixes.
 fn patching<'a>(
     work: Workload,
-    kind: Kind,
+    kind: PatchingWorkload,
     store: &dyn Store,
     sizes: Sizes,
     runs_on: &RunsOn,
-) -> Result<Prepared<'a>, Failure> {
+) -> Result<Prepared<'a>, BenchError> {
     let length = work.length(sizes.length);
     let model = model(load(store, None, true)?, runs_on);
     Ok(Box::new(move || {
         let flops = Some(patching::sweep(&model, kind, sizes.batch, length)?);
-        Ok(Noted { flops, ..Noted::default() })
+        Ok(Extra { flops, ..Extra::default() })
     }))
 }
 
 /// The checkpoints a workload reads, possibly from another thread.
-pub trait Store: Checkpoints + Send + Sync {}
+pub(crate) trait Store: Checkpoints + Send + Sync {}
 impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
 
-fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, Failure> {
+fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, BenchError> {
     let files = store.locate(step)?;
     let config = read_config(&files.config)?;
     let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed, profile: Profile::AsPublished })?;
-    let (weights, hashes) = (Some(load::Weights::Resident(params)), hashes.into());
-    Ok(Loaded { config, weights, parts: None, hashes, brought: Brought::default() })
+    let (weights, hashes) = (Some(load::LoadedWeights::Resident(params)), hashes.into());
+    Ok(Loaded { config, weights, parts: None, hashes, fetched: Fetched::default() })
 }
 
 fn model(loaded: Loaded, runs_on: &RunsOn) -> GptNeoX {
@@ -197,23 +198,21 @@ fn forward(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every hook point that a plain run passes; copies that are made only on request stay out, as they do elsewhere.
-fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Noted, Failure> {
+fn cache_everything(model: &GptNeoX, sizes: Sizes) -> Result<Extra, BenchError> {
     let mut cache = ActivationCache::of(
         points_of(&model.model_shape()).into_iter().filter(|point| point.site().row().presence != Presence::WhenWanted),
     );
     let tokens = model.tokens(&rows(model, sizes.batch, sizes.length));
     black_box(model.forward(tokens, &mut cache));
-    let kept = cache.finish().map_err(crate::capture::CaptureError::from)?;
+    let kept = cache.finish()?;
     let bytes = kept.values().map(|activation| activation.dims().iter().product::<usize>() * size_of::<f32>()).sum();
-    Ok(Noted { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
+    Ok(Extra { cache_bytes: Some(bytes), cache_n: Some(kept.len()), flops: None })
 }
 
 fn induction(model: &GptNeoX, sizes: Sizes) {
     let probe = HeadScores {
-        scores: vec![Family::Induction],
-        batch: sizes.batch,
-        half_len: HALF_LEN,
-        prepend_bos: Some(false),
+        scores: vec![ScoreFamily::Induction],
+        prompts: PromptSource::random(sizes.batch, HALF_LEN).with_bos(false),
         ..HeadScores::default()
     };
     let subject = Subject::new(model, model.config().vocab_size, false, BOS);
@@ -221,7 +220,7 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every checkpoint in turn, the next one read while this one computes, as a sweep does it.
-fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), Failure> {
+fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), BenchError> {
     let steps = store.steps()?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);

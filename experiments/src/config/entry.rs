@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use pythia_probes::{ProbeError, ProbeSpec};
+use pythia_probes::{ProbeError, ProbeSpec, TableSpec};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -13,48 +13,48 @@ use crate::integrity::CHECKPOINTS;
 
 /// One `[[probe]]`.
 #[derive(Clone, Debug)]
-pub struct ProbeEntry {
+pub(crate) struct ProbeEntry {
     /// The name of its results folder.
-    pub name: String,
+    pub(crate) name: String,
     /// The probe with its configuration.
-    pub spec: ProbeSpec,
+    pub(crate) spec: ProbeSpec,
     /// Where its name, or else its kind, stands in the texts.
-    pub at: Range<usize>,
+    pub(crate) at: Range<usize>,
     /// Where its settings stand.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// One table of a probe.
 #[derive(Clone, Copy, Debug)]
-pub struct TableOf<'a> {
+pub(crate) struct TableOf<'a> {
     /// The probe.
-    pub probe: &'a ProbeEntry,
+    pub(crate) probe: &'a ProbeEntry,
     /// Its place among the tables that the probe answers with.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Its name; empty for the table that is called as the probe itself.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
 }
 
 impl ProbeEntry {
     /// The tables that the probe answers with.
-    pub fn tables(&self) -> impl Iterator<Item = TableOf<'_>> {
-        self.spec.tables().iter().enumerate().map(|(index, name)| TableOf { probe: self, index, name })
+    pub(crate) fn tables(&self) -> impl Iterator<Item = TableOf<'_>> {
+        self.spec.tables().iter().enumerate().map(|(index, table)| TableOf { probe: self, index, name: table.suffix })
     }
 
     /// Where the setting stands that an error is about; the probe's name or kind where it is about none that is written.
-    pub fn place_of(&self, error: &ProbeError) -> Range<usize> {
+    pub(crate) fn place_of(&self, error: &ProbeError) -> Range<usize> {
         error.field().and_then(|field| self.settings.key(field)).unwrap_or_else(|| self.at.clone())
     }
 
     /// Where a file is named.
-    pub fn place_of_file(&self, path: &Path) -> Range<usize> {
+    pub(crate) fn place_of_file(&self, path: &Path) -> Range<usize> {
         path.to_str().and_then(|text| self.settings.text(text)).unwrap_or_else(|| self.at.clone())
     }
 }
 
 impl TableOf<'_> {
     /// The folder of its results.
-    pub fn folder(&self) -> String {
+    pub(crate) fn folder(&self) -> String {
         folder(&self.probe.name, self.name)
     }
 }
@@ -77,9 +77,9 @@ impl Folders {
     ///
     /// # Errors
     /// The first of them that another probe has.
-    pub(super) fn claim(&mut self, probe: &str, tables: &[&str]) -> Result<(), Problem> {
+    pub(super) fn claim(&mut self, probe: &str, tables: &[TableSpec]) -> Result<(), Problem> {
         for table in tables {
-            let folder = folder(probe, table);
+            let folder = table.name(probe);
             match self.0.insert(folder.clone(), probe.to_owned()) {
                 None => {}
                 Some(other) if other == probe => return Err(Problem::DuplicateProbe { name: other }),
@@ -92,7 +92,7 @@ impl Folders {
 
 /// Where the settings of a probe stand in the texts.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Keys by their dotted path; entries of a list are counted from 0.
     keys: BTreeMap<String, Range<usize>>,
     /// Values that are text, by that text.
@@ -108,13 +108,13 @@ impl Settings {
     }
 
     /// The key of that dotted path, or the nearest one that it lies under.
-    pub fn key(&self, path: &str) -> Option<Range<usize>> {
+    pub(crate) fn key(&self, path: &str) -> Option<Range<usize>> {
         let mut paths = std::iter::successors(Some(path), |path| Some(path.rsplit_once('.')?.0));
         paths.find_map(|path| self.keys.get(path).cloned())
     }
 
     /// The first value that is this text.
-    pub fn text(&self, text: &str) -> Option<Range<usize>> {
+    pub(crate) fn text(&self, text: &str) -> Option<Range<usize>> {
         self.texts.get(text).cloned()
     }
 
@@ -173,13 +173,14 @@ mod tests {
 
     #[test]
     fn no_two_probes_write_to_one_folder() {
-        let claim = |probes: &[(&str, &[&str])]| {
+        let claim = |probes: &[(&str, &[TableSpec])]| {
             let mut folders = Folders::new();
             let claimed: Result<Vec<()>, Problem> =
                 probes.iter().map(|(name, tables)| folders.claim(name, tables)).collect();
             claimed.err().map(|problem| problem.to_string())
         };
-        let (one, two): (&[&str], &[&str]) = (&[""], &["", "examples"]);
+        let [one, two] = ["", "examples"].map(|suffix| TableSpec { suffix, doc: "", columns: &[] });
+        let (one, two): (&[TableSpec], &[TableSpec]) = (&[one], &[one, two]);
         assert_eq!(claim(&[("x", two), ("y", two), ("examples", one), ("x_y", one)]), None);
         assert_eq!(claim(&[("x", one), ("x", two)]).as_deref(), Some("two probes are called `x`"));
         let words = "probes `x_examples` and `x` would both write to `x_examples`";

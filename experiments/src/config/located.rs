@@ -7,24 +7,25 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::problem::Problem;
 use super::sources::Sources;
+use crate::terminal::{Exit, Explained};
 
 /// A problem and the bytes of the joined texts that it is about.
 #[derive(Debug)]
-pub struct Located {
+pub(crate) struct Located {
     /// What is wrong; boxed, for results carry it around.
-    pub problem: Box<Problem>,
+    pub(crate) problem: Box<Problem>,
     /// Where, in the joined texts.
-    pub span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 impl Located {
     /// Puts a problem at a place.
-    pub fn new(problem: impl Into<Problem>, span: Range<usize>) -> Self {
+    pub(crate) fn new(problem: impl Into<Problem>, span: Range<usize>) -> Self {
         Self { problem: Box::new(problem.into()), span }
     }
 
     /// What TOML says, where it says it; `fallback` where it gives no place.
-    pub fn toml(error: toml::de::Error, fallback: Range<usize>) -> Self {
+    pub(crate) fn toml(error: toml::de::Error, fallback: Range<usize>) -> Self {
         let span = error.span().unwrap_or(fallback);
         Self::new(Problem::Toml(error), span)
     }
@@ -32,25 +33,25 @@ impl Located {
 
 /// Everything that is wrong with one configuration, with the texts to show it in.
 #[derive(Debug, thiserror::Error)]
-pub struct ConfigErrors {
+pub(crate) struct ConfigErrors {
     /// The file and the overrides.
-    pub sources: Sources,
+    pub(crate) sources: Sources,
     /// What is wrong, in the order found; never empty.
-    pub problems: Vec<Located>,
+    pub(crate) problems: Vec<Located>,
 }
 
 impl ConfigErrors {
     /// The report for people: each problem with file, line, token and remedy; `color` where a terminal shows it.
-    pub fn render(&self, color: bool) -> String {
+    pub(crate) fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let shown = self.problems.iter().map(|located| renderer.render(&[self.group(located)]));
         shown.collect::<Vec<_>>().join("\n\n")
     }
 
     /// Whether the experiment itself is right and only data that it names is missing or broken.
-    pub fn are_about_data(&self) -> bool {
+    pub(crate) fn are_about_data(&self) -> bool {
         let is_data =
-            |problem: &Problem| matches!(problem, Problem::Store(_) | Problem::Shape(_) | Problem::Input { .. });
+            |problem: &Problem| matches!(problem, Problem::Store(_) | Problem::ModelInfo(_) | Problem::Input { .. });
         self.problems.iter().all(|located| is_data(&located.problem))
     }
 
@@ -60,6 +61,17 @@ impl ConfigErrors {
         let snippet = Snippet::source(place.text).path(place.name).annotation(mark);
         let help = located.problem.help().into_iter().map(|line| Level::HELP.message(line));
         Level::ERROR.primary_title(located.problem.to_string()).element(snippet).elements(help)
+    }
+}
+
+impl Explained for ConfigErrors {
+    fn exit(&self) -> Exit {
+        // The experiment itself may be right, and only data that it names is missing or broken.
+        if self.are_about_data() { Exit::BadInput } else { Exit::Usage }
+    }
+
+    fn report(&self, color: bool) -> String {
+        self.render(color)
     }
 }
 

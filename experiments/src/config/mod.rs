@@ -5,7 +5,9 @@
 //! enum would read in one phase and lose the place of a mistake.
 
 mod entry;
+mod input;
 mod located;
+mod old_keys;
 mod overrides;
 mod probes;
 mod problem;
@@ -28,72 +30,75 @@ use toml::Spanned;
 
 use crate::integrity::OnBad;
 
-pub use entry::{ProbeEntry, Settings, TableOf};
-pub use located::{ConfigErrors, Located};
-pub use problem::Problem;
-pub use schema::{json_schema, probe_keys};
-pub use sources::Sources;
-pub use steps::{StepRange, Steps, nearest};
+pub(crate) use entry::{ProbeEntry, TableOf};
+pub(crate) use input::read_tokenizer;
+pub(crate) use input::{InputError, ModelInfoError, read_config, read_text};
+pub(crate) use located::{ConfigErrors, Located};
+pub(crate) use problem::Problem;
+pub use schema::json_schema;
+pub(crate) use schema::probe_keys;
+pub(crate) use sources::Sources;
+pub(crate) use steps::{Steps, nearest};
 
-/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked by the study.
+/// A checked experiment: what to run on which checkpoints. What needs the models themselves is checked when it is resolved.
 #[derive(Debug)]
-pub struct Experiment {
+pub(crate) struct Experiment {
     /// The experiment's name.
-    pub name: String,
+    pub(crate) name: String,
     /// What every random choice is derived from.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Whether prompts start with the BOS token.
-    pub prepend_bos: bool,
+    pub(crate) prepend_bos: bool,
     /// The models, in the order of the file; never empty.
-    pub models: Vec<Spanned<ModelRef>>,
+    pub(crate) models: Vec<Spanned<ModelRef>>,
     /// The choice of checkpoints, and where it stands in the texts.
-    pub steps: Spanned<Steps>,
+    pub(crate) steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
-    pub probes: Vec<ProbeEntry>,
+    pub(crate) probes: Vec<ProbeEntry>,
     /// Where results go, where the file says so.
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// What to compute with.
-    pub machine: Machine,
+    pub(crate) machine: Machine,
     /// How its checkpoints are had and judged.
-    pub store: StorePolicy,
+    pub(crate) store: StorePolicy,
     /// The texts, for messages about what turns out to be wrong later.
-    pub sources: Sources,
+    pub(crate) sources: Sources,
 }
 
 /// How checkpoints are had and judged. Nothing of it determines a result's bytes but what is known to be bad.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct StorePolicy {
+pub(crate) struct StorePolicy {
     /// What to do with bad checkpoints.
-    pub on_bad: OnBad,
+    pub(crate) on_bad: OnBad,
     /// A file that adds to the list of known defects.
-    pub known_bad: Option<PathBuf>,
+    pub(crate) known_bad: Option<PathBuf>,
     /// The file of pins, where it is not the one beside the experiment.
-    pub lock: Option<PathBuf>,
+    pub(crate) lock: Option<PathBuf>,
     /// Disk that fetched checkpoints may take.
-    pub cache_max: Option<Bytes>,
+    pub(crate) cache_max: Option<Bytes>,
     /// Disk that must stay free.
-    pub min_free: Option<Bytes>,
+    pub(crate) min_free: Option<Bytes>,
 }
 
 /// What to compute with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// The device.
-    pub device: DeviceName,
+    pub(crate) device: DeviceName,
     /// The numbers that weights are kept in.
-    pub dtype: Precision,
+    pub(crate) dtype: Precision,
     /// How weights are prepared.
-    pub weights: Profile,
+    pub(crate) weights: Profile,
     /// Root of the hub's cache, where the file says so.
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
     /// Bytes that the whole process may take, where the file says so. It decides how weights are held, and no result.
-    pub memory: Option<Bytes>,
+    pub(crate) memory: Option<Bytes>,
 }
 
 /// A floating-point type by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub(crate) enum Precision {
     /// 32 bits.
     #[default]
     F32,
@@ -107,7 +112,7 @@ pub enum Precision {
 
 impl Precision {
     /// The number type of weights.
-    pub fn dtype(self) -> DType {
+    pub(crate) fn dtype(self) -> DType {
         match self {
             Precision::F32 => DType::F32,
             Precision::F64 => DType::F64,
@@ -117,7 +122,7 @@ impl Precision {
     }
 
     /// Its name elsewhere.
-    pub fn long_name(self) -> &'static str {
+    pub(crate) fn long_name(self) -> &'static str {
         match self {
             Precision::F32 => "float32",
             Precision::F64 => "float64",
@@ -128,7 +133,7 @@ impl Precision {
 }
 
 /// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
-pub fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
+pub(crate) fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
     let mut sources = Sources::new(name, text);
     let ranges: Vec<_> = overrides.iter().map(|argument| sources.push("--set", argument)).collect();
     match read::experiment(&sources, &ranges) {
@@ -149,11 +154,11 @@ models = ["./data/nano", "pythia-70m"]
 steps = "all"
 [[probe]]
 kind = "head_scores"
-batch = 4
+prompts = { n = 4 }
 [[probe]]
 kind = "head_scores"
 name = "scores_plain"
-prepend_bos = false
+prompts = { prepend_bos = false }
 "#;
 
     fn error(text: &str, overrides: &[&str]) -> String {
@@ -170,27 +175,27 @@ prepend_bos = false
 
     #[test]
     fn a_good_file_is_read_whole() {
-        let experiment = parse("t.toml", GOOD, &["seed=9".into(), "probe.0.batch=2".into()]).expect("good");
+        let experiment = parse("t.toml", GOOD, &["seed=9".into(), "probe.0.prompts.n=2".into()]).expect("good");
         assert_eq!((experiment.name.as_str(), experiment.seed, experiment.prepend_bos), ("t", 9, true));
         assert_eq!(experiment.models.len(), 2);
         let names: Vec<_> = experiment.probes.iter().map(|probe| probe.name.as_str()).collect();
         assert_eq!(names, ["head_scores", "scores_plain"]);
         let spec = serde_json::to_value(&experiment.probes[0].spec).expect("JSON");
-        assert_eq!(spec["head_scores"]["batch"], 2);
+        assert_eq!(spec["head_scores"]["prompts"]["n"], 2);
         assert_eq!(experiment.steps.get_ref(), &Steps::All);
         assert_eq!(experiment.machine.dtype, Precision::F32);
     }
 
     #[test]
     fn an_unknown_key_is_shown_with_its_line_and_the_nearest_one() {
-        let report = error(&GOOD.replace("batch", "bacth"), &[]);
+        let report = error(&GOOD.replacen("prompts", "promtps", 1), &[]);
         contains(
             &report,
             &[
-                "error: unknown key `bacth` in probe `head_scores`",
+                "error: unknown key `promtps` in probe `head_scores`",
                 "t.toml:9:1",
-                "9 | bacth = 4",
-                "did you mean `batch`?",
+                "9 | promtps = { n = 4 }",
+                "did you mean `prompts`?",
             ],
         );
         let report = error(&GOOD.replace("seed = 3", "sede = 3"), &[]);
@@ -198,9 +203,26 @@ prepend_bos = false
     }
 
     #[test]
+    fn an_old_key_is_shown_as_it_is_written_today() {
+        let report = error(&GOOD.replace("prompts = { n = 4 }", "half_len = 24\nbatch = 4"), &[]);
+        let new = "write `prompts = { n = 4, half_len = 24 }`";
+        contains(
+            &report,
+            &["`half_len` is not a key of probe `head_scores` any more", "t.toml:9:1", "t.toml:10:1", new],
+        );
+        contains(&report, &["`pythia migrate FILE`"]);
+        let pairs = "pairs = { task = \"induction\" }\ndonor = 512";
+        let report =
+            error(&GOOD.replace("prompts = { n = 4 }", pairs).replacen("head_scores", "cross_checkpoint", 1), &[]);
+        contains(&report, &["`donor` is not a key of probe `cross_checkpoint` any more", "write `source_step = 512`"]);
+        let report = error(&GOOD.replace("prompts = { n = 4 }", "prompts = { tokens = [[1]], n = 4 }"), &[]);
+        contains(&report, &["`tokens` and `n` exclude each other", "t.toml:9:"]);
+    }
+
+    #[test]
     fn a_wrong_type_points_at_the_value() {
-        let report = error(&GOOD.replace("batch = 4", "batch = \"4\""), &[]);
-        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:9", "^^^"]);
+        let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
+        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
     }
 
@@ -244,7 +266,7 @@ prepend_bos = false
 
     #[test]
     fn a_mistake_in_an_override_is_shown_in_the_override() {
-        contains(&error(GOOD, &["probe.0.batch=\"x\""]), &["--set:1:15", "invalid type: string \"x\""]);
-        contains(&error(GOOD, &["probe.5.batch=1"]), &["`probe` has 2 entries"]);
+        contains(&error(GOOD, &["probe.0.prompts.n=\"x\""]), &["--set:1:19", "invalid type: string \"x\""]);
+        contains(&error(GOOD, &["probe.5.prompts.n=1"]), &["`probe` has 2 entries"]);
     }
 }

@@ -14,7 +14,7 @@ use super::sources::Sources;
 ///
 /// The key is a dotted path whose numbers index lists (`probe.0.batch=4`), the value is TOML; a single bare word is
 /// taken as a string, so that a shell needs no second pair of quotes.
-pub fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
+pub(crate) fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
     let argument = sources.slice(range);
     let Some((path, text)) = argument.split_once('=') else {
         return Err(Located::new(Problem::NotAnOverride { argument: argument.into() }, range.clone()));
@@ -101,7 +101,7 @@ fn set<'i>(
                     None => return Err(dead(format!("has {length} entries, counted from 0"))),
                 }
             }
-            other => return Err(dead(format!("is no table, its type is {}", other.type_str()))),
+            other => return Err(dead(format!("is not a table, its type is {}", other.type_str()))),
         };
     }
     table.remove(last);
@@ -141,14 +141,17 @@ mod tests {
         assert_eq!(over(file, &["probe.1.batch=9"]), over("[[probe]]\nbatch = 1\n[[probe]]\nbatch = 9", &[]));
         assert_eq!(
             over(file, &["probe.2.batch=9"]).unwrap_err(),
-            "`probe.2.batch` leads nowhere: `probe` has 2 entries, counted from 0"
+            "`probe.2.batch` does not exist: `probe` has 2 entries, counted from 0"
         );
     }
 
     #[test]
     fn wrong_arguments_say_so() {
         assert_eq!(over("", &["seed"]).unwrap_err(), "`--set seed` is not KEY=VALUE");
-        assert_eq!(over("a = 1", &["a.b=1"]).unwrap_err(), "`a.b` leads nowhere: `a` is no table, its type is integer");
+        assert_eq!(
+            over("a = 1", &["a.b=1"]).unwrap_err(),
+            "`a.b` does not exist: `a` is not a table, its type is integer"
+        );
         assert!(over("", &["seed=[1,"]).is_err());
     }
 }

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 use super::ProbeEntry;
 use super::entry::{Folders, Settings};
 use super::located::Located;
+use super::old_keys;
 use super::problem::Problem;
 use super::read::{check_name, wrong_keys};
 use super::schema::{self, KeyDoc};
@@ -56,7 +57,8 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     let keys = known_kind(&kind)?;
     let name = word(&mut table, "name")?;
     let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
-    let problems: Vec<Located> = problems.into_iter().filter(|one| !is_read_already(one)).collect();
+    let problems = problems.into_iter().filter(|one| !is_read_already(one));
+    let problems: Vec<Located> = problems.map(|one| with_new_spelling(one, &table, &keys)).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -68,6 +70,17 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
         Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings }),
         Ok(None) => Err(vec![unknown_kind(&kind)]),
         Err(error) => Err(vec![Located::toml(error, header)]),
+    }
+}
+
+/// A key that earlier versions had is shown as it is written today.
+fn with_new_spelling(located: Located, table: &DeTable<'_>, keys: &[KeyDoc]) -> Located {
+    match &*located.problem {
+        Problem::UnknownKey { key, table: what, .. } => match old_keys::new_spelling(key, table, keys) {
+            Some(new) => Located::new(Problem::OldKey { key: key.clone(), table: what.clone(), new }, located.span),
+            None => located,
+        },
+        _ => located,
     }
 }
 

@@ -5,13 +5,13 @@ use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
 use super::words::plain;
-use crate::inputs::InputError;
-use crate::integrity::KnownError;
-use crate::shape::ShapeError;
+use crate::config::InputError;
+use crate::config::ModelInfoError;
+use crate::integrity::KnownDefectsError;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The program cannot compute there.
     #[error(transparent)]
     Device(DeviceError),
@@ -27,6 +27,16 @@ pub enum Problem {
         table: String,
         /// The keys that the table has.
         allowed: Vec<String>,
+    },
+    /// A key that the table had in an earlier version.
+    #[error("`{key}` is not a key of {table} any more")]
+    OldKey {
+        /// The key as written.
+        key: String,
+        /// The table it stands in, in words.
+        table: String,
+        /// What is written today.
+        new: String,
     },
     /// A key that must be there and is not.
     #[error("missing key `{key}` in {table}")]
@@ -80,7 +90,7 @@ pub enum Problem {
     },
     /// The file of further known defects is no such list.
     #[error(transparent)]
-    KnownBad(KnownError),
+    KnownBad(KnownDefectsError),
     /// Two probes would write to one folder.
     #[error("two probes are called `{name}`")]
     DuplicateProbe {
@@ -119,7 +129,7 @@ pub enum Problem {
     Store(#[from] StoreError),
     /// A model whose shape or vocabulary cannot be read.
     #[error(transparent)]
-    Shape(#[from] ShapeError),
+    ModelInfo(#[from] ModelInfoError),
     /// A step that the model was not saved at.
     #[error("step {step} is not a checkpoint of {model}")]
     NotACheckpoint {
@@ -185,7 +195,7 @@ pub enum Problem {
         argument: String,
     },
     /// A `--set` path that leads nowhere.
-    #[error("`{path}` leads nowhere: `{segment}` {why}")]
+    #[error("`{path}` does not exist: `{segment}` {why}")]
     DeadPath {
         /// The whole path.
         path: String,
@@ -201,6 +211,7 @@ impl Problem {
     pub(super) fn label(&self) -> String {
         match self {
             Problem::UnknownKey { .. } => "not a key of this table".into(),
+            Problem::OldKey { .. } => "an old spelling".into(),
             Problem::MissingKey { .. } => "in this table".into(),
             Problem::WrongType { expected, .. } => format!("expected {expected}"),
             Problem::UnknownKind { .. } => "no such probe".into(),
@@ -214,6 +225,9 @@ impl Problem {
     pub(super) fn help(&self) -> Vec<String> {
         match self {
             Problem::UnknownKey { key, allowed, .. } => suggestions(key, allowed, "keys"),
+            Problem::OldKey { new, .. } => {
+                vec![format!("write `{new}`"), "`pythia migrate FILE` rewrites a whole file".into()]
+            }
             Problem::UnknownKind { kind, allowed } => suggestions(kind, allowed, "kinds"),
             Problem::UnknownWord { word, allowed, .. } => super::steps::word_help(word, allowed),
             Problem::MissingKey { key, meaning, .. } => vec![format!("`{key}`: {meaning}")],
@@ -226,7 +240,7 @@ impl Problem {
                 vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
             }
             Problem::DuplicateModel { .. } => {
-                vec!["results lie in a folder per model name: rename one of the two folders".into()]
+                vec!["results are in one folder per model name: rename one of the two folders".into()]
             }
             Problem::BadName { .. } => {
                 vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]
@@ -244,7 +258,7 @@ impl Problem {
                 vec!["it is a single model without steps: write steps = \"all\"".into()]
             }
             Problem::NotAnOverride { .. } => {
-                vec!["write for example --set seed=1 or --set probe.0.batch=4; values are TOML".into()]
+                vec!["write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()]
             }
             _ => Vec::new(),
         }

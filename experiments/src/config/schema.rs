@@ -6,17 +6,17 @@ use serde_json::{Map, Value, json};
 
 use super::read::Head;
 use super::steps::Steps;
-use crate::canonical::sorted;
+use crate::files::json::sorted;
 
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyDoc {
+pub(crate) struct KeyDoc {
     /// The key.
-    pub name: String,
+    pub(crate) name: String,
     /// What it means.
-    pub doc: String,
+    pub(crate) doc: String,
     /// Whether the table must have it.
-    pub required: bool,
+    pub(crate) required: bool,
 }
 
 /// The schema as the file that is committed: pretty JSON with a newline at its end.
@@ -25,12 +25,12 @@ pub fn json_schema() -> String {
 }
 
 /// The keys of the whole file.
-pub fn experiment_keys() -> Vec<KeyDoc> {
+pub(crate) fn experiment_keys() -> Vec<KeyDoc> {
     keys(&document())
 }
 
 /// The keys of a probe of that kind, `kind` and `name` among them; of an unknown kind these two alone.
-pub fn probe_keys(kind: &str) -> Vec<KeyDoc> {
+pub(crate) fn probe_keys(kind: &str) -> Vec<KeyDoc> {
     keys(&probe(kind, &mut generator()))
 }
 
@@ -107,17 +107,6 @@ fn keys(schema: &Value) -> Vec<KeyDoc> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The committed file is regenerated with `PYTHIA_WRITE_SCHEMA=1 cargo test -p experiments schema`.
-    #[test]
-    fn the_committed_schema_is_current() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schema.json");
-        if std::env::var_os("PYTHIA_WRITE_SCHEMA").is_some() {
-            std::fs::write(path, json_schema()).expect("write");
-        }
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(committed == json_schema(), "schema.json is stale: run this test once with PYTHIA_WRITE_SCHEMA=1");
-    }
 
     #[test]
     fn every_key_has_a_meaning_and_the_required_ones_are_required() {

@@ -13,32 +13,32 @@ struct Part {
 
 /// The joined texts.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sources {
+pub(crate) struct Sources {
     text: String,
     parts: Vec<Part>,
 }
 
 /// A span, seen within the text that holds it.
 #[derive(Debug, PartialEq)]
-pub struct Place<'a> {
+pub(crate) struct Place<'a> {
     /// What the text is called: a path, or `--set`.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// The whole text.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     /// The bytes of `text` that are meant.
-    pub span: Range<usize>,
+    pub(crate) span: Range<usize>,
 }
 
 impl Sources {
     /// Starts with the experiment file, called `name` in messages.
-    pub fn new(name: impl Into<String>, text: &str) -> Self {
+    pub(crate) fn new(name: impl Into<String>, text: &str) -> Self {
         let mut sources = Self { text: String::new(), parts: Vec::new() };
         sources.push(name, text);
         sources
     }
 
     /// Adds a text after the others and returns its place in the joined string.
-    pub fn push(&mut self, name: impl Into<String>, text: &str) -> Range<usize> {
+    pub(crate) fn push(&mut self, name: impl Into<String>, text: &str) -> Range<usize> {
         let start = self.text.len();
         self.text.push_str(text);
         let range = start..self.text.len();
@@ -49,22 +49,17 @@ impl Sources {
     }
 
     /// The experiment file's own text.
-    pub fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         self.slice(&self.parts[0].range)
     }
 
-    /// What the experiment file is called.
-    pub fn file_name(&self) -> &str {
-        &self.parts[0].name
-    }
-
     /// The bytes of a range of the joined string; empty where the range is not one of it.
-    pub fn slice(&self, range: &Range<usize>) -> &str {
+    pub(crate) fn slice(&self, range: &Range<usize>) -> &str {
         self.text.get(range.clone()).unwrap_or_default()
     }
 
     /// Where a span of the joined string lies.
-    pub fn place(&self, span: &Range<usize>) -> Place<'_> {
+    pub(crate) fn place(&self, span: &Range<usize>) -> Place<'_> {
         let part = self.parts.iter().rev().find(|part| part.range.start <= span.start).unwrap_or(&self.parts[0]);
         let text = self.slice(&part.range);
         let inside = |at: usize| at.saturating_sub(part.range.start).min(text.len());

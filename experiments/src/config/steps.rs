@@ -13,7 +13,7 @@ use super::problem::{Problem, did_you_mean};
 
 /// A choice of checkpoints, to be made from the grid of steps that a model was saved at.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Steps {
+pub(crate) enum Steps {
     /// Every checkpoint.
     All,
     /// The first, then always the one nearest to twice the one before, and the last. On the suite's grid: 0, 1, 2, 4 ...
@@ -28,14 +28,14 @@ pub enum Steps {
 /// The table form of `steps`.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct StepRange {
+pub(crate) struct StepRange {
     /// First step.
-    pub from: u32,
+    pub(crate) from: u32,
     /// Last step, included.
-    pub to: u32,
+    pub(crate) to: u32,
     /// Distance between two steps.
     #[serde(default = "one")]
-    pub every: u32,
+    pub(crate) every: u32,
 }
 
 fn one() -> u32 {
@@ -46,7 +46,7 @@ const EXPECTED: &str = "\"all\", \"log\", a list of steps, or { from, to, every 
 
 impl Steps {
     /// Reads the value by hand: an untagged enum would lose the place of a mistake.
-    pub fn parse(value: Spanned<DeValue<'_>>) -> Result<Self, Located> {
+    pub(crate) fn parse(value: Spanned<DeValue<'_>>) -> Result<Self, Located> {
         let span = value.span();
         match value.get_ref() {
             DeValue::String(word) => Self::from_word(word, span),
@@ -84,7 +84,7 @@ impl Steps {
     }
 
     /// The chosen steps of an ascending grid, ascending and each once. `span` is where the whole value stands.
-    pub fn select(&self, grid: &[u32], model: &str, span: &Range<usize>) -> Result<Vec<u32>, Vec<Located>> {
+    pub(crate) fn select(&self, grid: &[u32], model: &str, span: &Range<usize>) -> Result<Vec<u32>, Vec<Located>> {
         let chosen = match self {
             Steps::All => grid.to_vec(),
             Steps::Log => doubling(grid),
@@ -137,7 +137,7 @@ fn listed(steps: &[Spanned<u32>], grid: &[u32], model: &str) -> Result<Vec<u32>,
 }
 
 /// The grid's steps on both sides of one that is not there.
-pub fn nearest(step: u32, grid: &[u32]) -> Vec<u32> {
+pub(crate) fn nearest(step: u32, grid: &[u32]) -> Vec<u32> {
     let after = grid.partition_point(|&known| known < step);
     grid[after.saturating_sub(1)..(after + 1).min(grid.len())].to_vec()
 }

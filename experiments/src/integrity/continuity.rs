@@ -10,13 +10,13 @@ const SIGMAS: f64 = 8.0;
 const MAD_TO_SIGMA: f64 = 1.4826;
 /// A step whose norm is not what its neighbours say.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Break {
+pub(crate) struct Break {
     /// The step.
-    pub step: Step,
+    pub(crate) step: Step,
     /// Its norm.
-    pub found: f64,
+    pub(crate) found: f64,
     /// The norm that its neighbours say.
-    pub expected: f64,
+    pub(crate) expected: f64,
 }
 
 /// The breaks of a curve of norms, ascending in steps.
@@ -25,7 +25,7 @@ pub struct Break {
 /// most is a break where it departs by more than 1 % and by more than eight robust standard deviations of all departures; it is taken
 /// out and the rest is looked at again, so that a wrong point does not speak against its neighbours. The first and the last point
 /// have one neighbour each and are not judged.
-pub fn breaks(norms: &[(Step, f64)]) -> Vec<Break> {
+pub(crate) fn breaks(norms: &[(Step, f64)]) -> Vec<Break> {
     let mut left = norms.to_vec();
     let all: Vec<f64> = (0..left.len()).filter_map(|at| departure(&left, at)).map(|(_, departure)| departure).collect();
     let limit = LEAST.max(SIGMAS * MAD_TO_SIGMA * median(all).unwrap_or(0.0));

@@ -6,19 +6,26 @@ use pythia_core::suite::{KnownBad, ModelId, Step, suite};
 use serde::Deserialize;
 
 use super::{Status, Verdict};
+use crate::terminal::{Exit, Explained};
 
 /// Defects beyond those that ship with the program.
 #[derive(Clone, Debug, Default)]
-pub struct Known(Vec<KnownBad>);
+pub(crate) struct KnownDefects(Vec<KnownBad>);
 
 /// A list that cannot be understood.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is not a list of known defects ({{\"known_bad\": [{{\"models\": [...], \"kind\": ..., \"steps\": [[FROM, TO], ...], \"problem\": ..., \"source\": ...}}]}}): {source}", path.display())]
-pub struct KnownError {
+pub(crate) struct KnownDefectsError {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Where and why.
-    pub source: serde_json::Error,
+    pub(crate) source: serde_json::Error,
+}
+
+impl Explained for KnownDefectsError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// The file's form, which is that of the part of `suite.json` with the same name.
@@ -28,15 +35,15 @@ struct List {
     known_bad: Vec<KnownBad>,
 }
 
-impl Known {
+impl KnownDefects {
     /// Reads a list; `path` is what messages call it.
-    pub fn parse(path: PathBuf, text: &str) -> Result<Self, KnownError> {
-        let list: List = serde_json::from_str(text).map_err(|source| KnownError { path, source })?;
+    pub(crate) fn parse(path: PathBuf, text: &str) -> Result<Self, KnownDefectsError> {
+        let list: List = serde_json::from_str(text).map_err(|source| KnownDefectsError { path, source })?;
         Ok(Self(list.known_bad))
     }
 
     /// What is known to be wrong with a checkpoint: of the model that results call `label`, `id` where it is one of the suite.
-    pub fn verdict(&self, label: &str, id: Option<ModelId>, step: Step) -> Option<Verdict> {
+    pub(crate) fn verdict(&self, label: &str, id: Option<ModelId>, step: Step) -> Option<Verdict> {
         let shipped = id.and_then(|id| suite().known_bad(id, step));
         let own = || self.0.iter().find(|entry| entry.kind.is_defect() && entry.concerns_name(label, step));
         shipped.or_else(own).map(verdict)
@@ -55,14 +62,14 @@ mod tests {
     const LIST: &str = r#"{"known_bad": [{"models": ["nano"], "kind": "wrong_weights", "steps": [[10, 20], [40, 40]],
         "problem": "copied by mistake", "source": "our log"}]}"#;
 
-    fn verdict_of(known: &Known, label: &str, step: u32) -> Option<Status> {
+    fn verdict_of(known: &KnownDefects, label: &str, step: u32) -> Option<Status> {
         let id = label.parse().ok();
         known.verdict(label, id, Step::from_label(step)).map(|verdict| verdict.status)
     }
 
     #[test]
     fn a_list_adds_to_what_ships_with_the_program() {
-        let known = Known::parse("list.json".into(), LIST).expect("a list");
+        let known = KnownDefects::parse("list.json".into(), LIST).expect("a list");
         assert_eq!(verdict_of(&known, "nano", 15), Some(Status::KnownBad));
         assert_eq!(verdict_of(&known, "nano", 30), None);
         assert_eq!(verdict_of(&known, "other", 15), None);
@@ -78,7 +85,7 @@ mod tests {
         for text in
             ["", "[]", r#"{"known_bad": [{}]}"#, &LIST.replace("wrong_weights", "wrong"), &LIST.replace("source", "x")]
         {
-            let error = Known::parse("list.json".into(), text).expect_err("no list").to_string();
+            let error = KnownDefects::parse("list.json".into(), text).expect_err("no list").to_string();
             assert!(error.starts_with("list.json is not a list") && error.contains("line"), "{error}");
         }
     }

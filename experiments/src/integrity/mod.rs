@@ -2,13 +2,13 @@
 //!
 //! Branches of the public hub have served other steps' weights. What is known about that comes from three sides, all of
 //! them judged here: a list of [`known`] defects, files of different steps that are equal by their published hashes
-//! ([`twins`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
+//! ([`duplicates`]), and weights that turn out to be equal while a sweep reads them ([`Seen`]).
 
 mod continuity;
+mod duplicates;
 mod known;
 mod row;
 mod seen;
-mod twins;
 
 use std::fmt;
 
@@ -16,15 +16,15 @@ use pythia_core::suite::Step;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use continuity::{Break, breaks};
-pub use known::{Known, KnownError};
-pub use row::{CHECKPOINTS, Row};
-pub use seen::Seen;
-pub use twins::Twins;
+pub(crate) use continuity::{Break, breaks};
+pub(crate) use duplicates::Duplicates;
+pub(crate) use known::{KnownDefects, KnownDefectsError};
+pub(crate) use row::{CHECKPOINTS, Row, TABLE as CHECKPOINTS_TABLE};
+pub(crate) use seen::Seen;
 
 /// What is known about a checkpoint; the column `checkpoint_status` of every table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub(crate) enum Status {
     /// Its files are those that the hub lists, by hash, and no other step has the same.
     Ok,
     /// It is on the list of known defects.
@@ -39,7 +39,7 @@ pub enum Status {
 
 impl Status {
     /// Whether a curve through it would be false.
-    pub fn is_bad(self) -> bool {
+    pub(crate) fn is_bad(self) -> bool {
         matches!(self, Self::KnownBad | Self::DuplicateOf(_) | Self::Missing)
     }
 }
@@ -59,26 +59,26 @@ impl fmt::Display for Status {
 
 /// A status and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// The status.
-    pub status: Status,
+    pub(crate) status: Status,
     /// The reason in a person's words, where the status needs one.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Verdict {
     /// A status that speaks for itself.
-    pub fn plain(status: Status) -> Self {
+    pub(crate) fn plain(status: Status) -> Self {
         Self { status, reason: None }
     }
 
     /// A status with its reason.
-    pub fn because(status: Status, reason: impl Into<String>) -> Self {
+    pub(crate) fn because(status: Status, reason: impl Into<String>) -> Self {
         Self { status, reason: Some(reason.into()) }
     }
 
     /// That the weights are those of another step, in a person's words.
-    pub fn duplicate(of: Step) -> Self {
+    pub(crate) fn duplicate(of: Step) -> Self {
         Self::because(Status::DuplicateOf(of), format!("its weights are those of {of}, so one of the two is wrong"))
     }
 }
@@ -95,7 +95,7 @@ impl fmt::Display for Verdict {
 /// What to do with a checkpoint that is bad.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum OnBad {
+pub(crate) enum OnBad {
     /// Run nothing and say which ones are bad.
     #[default]
     Fail,
@@ -106,7 +106,7 @@ pub enum OnBad {
 }
 
 /// Whether two steps are equal in every model: the learning rate of the first step is 0, so nothing has changed after it.
-pub fn are_expected_twins(a: Step, b: Step) -> bool {
+pub(crate) fn are_expected_duplicates(a: Step, b: Step) -> bool {
     a.label().max(b.label()) == 1
 }
 
@@ -125,8 +125,8 @@ mod tests {
 
     #[test]
     fn only_the_first_two_steps_are_expected_to_be_equal() {
-        let twins = |a, b| are_expected_twins(Step::from_label(a), Step::from_label(b));
-        assert!(twins(0, 1) && twins(1, 0));
-        assert!(!twins(0, 2) && !twins(1, 2) && !twins(512, 1000));
+        let duplicates = |a, b| are_expected_duplicates(Step::from_label(a), Step::from_label(b));
+        assert!(duplicates(0, 1) && duplicates(1, 0));
+        assert!(!duplicates(0, 2) && !duplicates(1, 2) && !duplicates(512, 1000));
     }
 }

@@ -7,26 +7,39 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, StringArray};
 use pythia_core::suite::Step;
 use pythia_core::weights::{Group, PartHashes};
+use pythia_probes::{ColumnSpec, TableSpec};
 
 use super::Verdict;
-use crate::cell::{TABLE_VERSION, file_of};
-use crate::sink::{self, Stamp};
+use crate::files::sink::{self, Stamp};
+use crate::files::table::{TABLE_VERSION, file_of};
 
 /// The folder of the table; no probe can be called so.
-pub const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
+/// Its columns, after those of every table.
+pub(crate) const TABLE: TableSpec = TableSpec {
+    suffix: "",
+    doc: "A row per checkpoint that the sweep met",
+    columns: &[&[
+        ColumnSpec::text("reason", "Why the checkpoint is not `ok`; null where there is nothing to say"),
+        ColumnSpec::text("weights_hash", "BLAKE3 of all weights; null where not all of them were read"),
+        ColumnSpec::text("embed_hash", "BLAKE3 of the embedding; null where it was not read"),
+        ColumnSpec::float("embed_norm", "", "Frobenius norm of the embedding; null where it was not read"),
+    ]],
+};
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
+pub(crate) struct Row<'a> {
     /// What is known about the checkpoint.
-    pub verdict: &'a Verdict,
+    pub(crate) verdict: &'a Verdict,
     /// Its weights, as far as they were read.
-    pub weights: Option<&'a PartHashes>,
+    pub(crate) weights: Option<&'a PartHashes>,
 }
 
 impl Row<'_> {
     /// Where the row of a checkpoint goes.
-    pub fn file(label: &str, step: Option<Step>) -> PathBuf {
+    pub(crate) fn file(label: &str, step: Option<Step>) -> PathBuf {
         file_of(CHECKPOINTS, label, step)
     }
 
@@ -34,16 +47,17 @@ impl Row<'_> {
     ///
     /// # Panics
     /// Never: one row of plain columns always makes a table.
-    pub fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
+    pub(crate) fn parquet(&self, stamp: &Stamp) -> Vec<u8> {
         let text = |value: Option<String>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
         let embed = |hashes: &PartHashes| hashes.groups.get(&Group::Embed).map(ToString::to_string);
         let norm = Float64Array::from(vec![self.weights.and_then(|hashes| hashes.embed_norm)]);
-        let columns = vec![
-            ("reason", text(self.verdict.reason.clone())),
-            ("weights_hash", text(self.weights.and_then(|hashes| Some(hashes.content?.to_string())))),
-            ("embed_hash", text(self.weights.and_then(embed))),
-            ("embed_norm", Arc::new(norm) as ArrayRef),
+        let own = [
+            text(self.verdict.reason.clone()),
+            text(self.weights.and_then(|hashes| Some(hashes.content?.to_string()))),
+            text(self.weights.and_then(embed)),
+            Arc::new(norm) as ArrayRef,
         ];
+        let columns = TABLE.columns().map(|column| column.name).zip(own).collect();
         let metadata =
             [("table_version", TABLE_VERSION.to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())];
         let metadata: BTreeMap<String, String> =

@@ -4,31 +4,33 @@ use std::collections::BTreeMap;
 
 use pythia_core::suite::Step;
 
-use super::{Status, Verdict, are_expected_twins};
+use super::{Status, Verdict, are_expected_duplicates};
 
 /// The weights met so far, by model and hash; of equal ones the step that came first.
 #[derive(Clone, Debug, Default)]
-pub struct Seen(BTreeMap<(usize, String), Vec<Step>>);
+pub(crate) struct Seen(BTreeMap<(usize, String), Vec<Step>>);
 
 impl Seen {
-    /// Notes the weights of a step of the model with this index in the study.
-    pub fn note(&mut self, model: usize, step: Step, weights_hash: &str) {
+    /// Notes the weights of a step of the model with this index in the experiment.
+    pub(crate) fn note(&mut self, model: usize, step: Step, weights_hash: &str) {
         let steps = self.0.entry((model, weights_hash.to_owned())).or_default();
         if !steps.contains(&step) {
             steps.push(step);
         }
     }
 
-    /// The first other step with these weights that is no expected twin.
-    pub fn twin(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
+    /// The first other step with these weights that is no expected duplicate.
+    pub(crate) fn duplicate(&self, model: usize, step: Step, weights_hash: &str) -> Option<Step> {
         let steps = self.0.get(&(model, weights_hash.to_owned()))?;
-        steps.iter().copied().find(|&other| other != step && !are_expected_twins(other, step))
+        steps.iter().copied().find(|&other| other != step && !are_expected_duplicates(other, step))
     }
 
     /// The verdict after the weights were read: what was known before, unless they are those of another step.
-    pub fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
-        match step.and_then(|step| self.twin(model, step, weights_hash)) {
-            Some(twin) if matches!(before.status, Status::Ok | Status::Unverified) => Verdict::duplicate(twin),
+    pub(crate) fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
+        match step.and_then(|step| self.duplicate(model, step, weights_hash)) {
+            Some(duplicate) if matches!(before.status, Status::Ok | Status::Unverified) => {
+                Verdict::duplicate(duplicate)
+            }
             _ => before.clone(),
         }
     }
@@ -60,8 +62,8 @@ mod tests {
     fn the_first_two_steps_may_be_equal_and_a_third_may_not() {
         let mut seen = Seen::default();
         seen.note(0, step(0), "a");
-        assert_eq!(seen.twin(0, step(1), "a"), None);
+        assert_eq!(seen.duplicate(0, step(1), "a"), None);
         seen.note(0, step(1), "a");
-        assert_eq!(seen.twin(0, step(2), "a"), Some(step(0)));
+        assert_eq!(seen.duplicate(0, step(2), "a"), Some(step(0)));
     }
 }

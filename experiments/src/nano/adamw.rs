@@ -10,19 +10,19 @@ use serde::{Deserialize, Serialize};
 /// The settings of the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AdamWConfig {
+pub(crate) struct AdamWConfig {
     /// Learning rate after the warm-up, η.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Updates over which the rate grows linearly to its full value.
-    pub warm_up: u32,
+    pub(crate) warm_up: u32,
     /// Decay of the two moments, (β₁, β₂).
-    pub betas: (f64, f64),
+    pub(crate) betas: (f64, f64),
     /// Added to the denominator, ε.
-    pub epsilon: f64,
+    pub(crate) epsilon: f64,
     /// Weight decay, λ.
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// Largest norm of a gradient; a longer one is scaled down to it.
-    pub clip: f64,
+    pub(crate) clip: f64,
 }
 
 impl Default for AdamWConfig {
@@ -34,14 +34,14 @@ impl Default for AdamWConfig {
 
 impl AdamWConfig {
     /// The learning rate of update `t`, counted from 1.
-    pub fn rate_at(&self, t: u32) -> f64 {
+    pub(crate) fn rate_at(&self, t: u32) -> f64 {
         self.rate * (f64::from(t) / f64::from(self.warm_up.max(1))).min(1.0)
     }
 }
 
 /// The optimiser and its two moments.
 #[derive(Clone, Debug)]
-pub struct AdamW {
+pub(crate) struct AdamW {
     config: AdamWConfig,
     updates: u32,
     /// 1 where decay applies, else 0; as long as the vector of parameters.
@@ -52,13 +52,13 @@ pub struct AdamW {
 
 impl AdamW {
     /// An optimiser that has made no update yet. `decays` is 1 where weight decay applies and 0 elsewhere.
-    pub fn new(config: AdamWConfig, decays: Tensor<1>) -> Self {
+    pub(crate) fn new(config: AdamWConfig, decays: Tensor<1>) -> Self {
         let zero = decays.zeros_like();
         Self { config, updates: 0, decays, first: zero.clone(), second: zero }
     }
 
     /// One update of the parameters.
-    pub fn update(&mut self, parameters: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {
+    pub(crate) fn update(&mut self, parameters: Tensor<1>, gradient: Tensor<1>) -> Tensor<1> {
         self.updates += 1;
         let (beta1, beta2) = self.config.betas;
         let gradient = clipped(gradient, self.config.clip);

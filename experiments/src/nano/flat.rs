@@ -9,7 +9,7 @@ use pythia_core::params::{HostParams, HostTensor, Param};
 
 /// Where each parameter lies in the vector: in the order of [`Param`], without gaps.
 #[derive(Clone, Debug)]
-pub struct Flat(Vec<Piece>);
+pub(crate) struct Flat(Vec<Piece>);
 
 #[derive(Clone, Debug)]
 struct Piece {
@@ -20,7 +20,7 @@ struct Piece {
 
 impl Flat {
     /// The layout for a model.
-    pub fn new(config: &NeoxConfig) -> Self {
+    pub(crate) fn new(config: &NeoxConfig) -> Self {
         let mut start = 0;
         let place = |param: Param| {
             let shape = param.shape(config);
@@ -35,12 +35,12 @@ impl Flat {
     ///
     /// # Panics
     /// If `params` is not a complete set for the model of this layout.
-    pub fn pack(&self, params: &HostParams) -> Vec<f32> {
+    pub(crate) fn pack(&self, params: &HostParams) -> Vec<f32> {
         self.0.iter().flat_map(|piece| params[&piece.param].values.iter().copied()).collect()
     }
 
     /// The inverse of [`Flat::pack`].
-    pub fn unpack(&self, values: &[f32]) -> HostParams {
+    pub(crate) fn unpack(&self, values: &[f32]) -> HostParams {
         let tensor = |piece: &Piece| HostTensor {
             shape: piece.shape.clone(),
             values: values[piece.range.clone()].to_vec().into(),
@@ -49,13 +49,13 @@ impl Flat {
     }
 
     /// Which entries weight decay applies to: 1 in matrices, 0 in biases and norms.
-    pub fn decays(&self) -> Vec<f32> {
+    pub(crate) fn decays(&self) -> Vec<f32> {
         let mark = |piece: &Piece| if piece.shape.len() > 1 { 1.0 } else { 0.0 };
         self.0.iter().flat_map(|piece| std::iter::repeat_n(mark(piece), piece.range.len())).collect()
     }
 
     /// Gives the model the vector's values, as leaves of a fresh gradient graph.
-    pub fn lend(&self, vector: &Tensor<1>, model: &mut GptNeoX) {
+    pub(crate) fn lend(&self, vector: &Tensor<1>, model: &mut GptNeoX) {
         for (piece, slot) in self.paired(model) {
             let values = vector.clone().slice(piece.range.clone());
             match slot {
@@ -67,7 +67,7 @@ impl Flat {
 
     /// Collects the gradients of the leaves that [`Flat::lend`] made. A parameter the loss does not depend on has none
     /// and counts as zero.
-    pub fn gradient(&self, model: &mut GptNeoX, gradients: &mut Gradients) -> Tensor<1> {
+    pub(crate) fn gradient(&self, model: &mut GptNeoX, gradients: &mut Gradients) -> Tensor<1> {
         let flat = |(piece, slot): (&Piece, ParamMut<'_>)| match slot {
             ParamMut::Vector(leaf) => leaf.grad_remove(gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()),
             ParamMut::Matrix(leaf) => {

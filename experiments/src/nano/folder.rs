@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::recipe::Recipe;
 use super::train::{self, Diverged, Tick};
+use crate::terminal::{Exit, Explained};
 
 const DESCRIPTION: &str = "suite.json";
 const CONFIG: &str = "config.json";
@@ -32,7 +33,7 @@ struct Description {
 
 /// How [`ensure`] came by the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It was trained now.
     Trained,
     /// It was there already.
@@ -41,7 +42,7 @@ pub enum Outcome {
 
 /// Why there is no suite.
 #[derive(Debug, Error)]
-pub enum NanoError {
+pub(crate) enum NanoError {
     /// The system refused something.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -97,11 +98,26 @@ pub enum NanoError {
     Diverged(#[from] Diverged),
 }
 
+impl Explained for NanoError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. } => Exit::Resources,
+            Self::NoName { .. } => Exit::Usage,
+            Self::Occupied { .. }
+            | Self::OtherRecipe { .. }
+            | Self::BadDescription { .. }
+            | Self::Missing { .. }
+            | Self::Busy { .. }
+            | Self::Diverged(_) => Exit::BadInput,
+        }
+    }
+}
+
 /// Makes sure that `out` holds the suite of `recipe`: trains it, or finds it there, whole and of the same recipe.
 ///
 /// # Errors
 /// [`NanoError`]; then `out` is as it was.
-pub fn ensure(
+pub(crate) fn ensure(
     out: &Path,
     recipe: &Recipe,
     device: &Device,
@@ -226,7 +242,9 @@ impl Workshop {
             // Only an empty folder can be removed this way, and not every system renames over one.
             attempt("replace", out, |path| fs::remove_dir(path))?;
         }
-        attempt("rename to its final name", &self.path, |path| fs::rename(path, out))
+        attempt("rename to its final name", &self.path, |path| {
+            pythia_files::rename_synced(&File::open(path)?, path, out)
+        })
     }
 
     fn clear(self) -> Result<(), NanoError> {

@@ -9,7 +9,7 @@ use pythia_core::params::{HostParams, HostTensor, LayerParam, Param};
 use super::random::{Purpose, Random};
 
 /// A complete set of parameters for `config`, a pure function of the seed.
-pub fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
+pub(crate) fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
     let draw = |(place, param): (usize, Param)| {
         let shape = param.shape(config);
         let n = shape.iter().product();
@@ -34,7 +34,7 @@ enum Kind {
 }
 
 enum Role {
-    Reads,
+    WeightScope,
     Writes,
 }
 
@@ -42,7 +42,7 @@ impl Role {
     fn deviation(self, config: &NeoxConfig) -> f64 {
         let d = config.d_model as f64;
         match self {
-            Role::Reads => (2.0 / (5.0 * d)).sqrt(),
+            Role::WeightScope => (2.0 / (5.0 * d)).sqrt(),
             Role::Writes => 2.0 / (config.n_layers as f64 * d.sqrt()),
         }
     }
@@ -51,9 +51,9 @@ impl Role {
 fn kind(param: Param) -> Kind {
     use LayerParam::*;
     match param {
-        Param::Embed | Param::Unembed => Kind::Normal(Role::Reads),
+        Param::Embed | Param::Unembed => Kind::Normal(Role::WeightScope),
         Param::FinalNormWeight | Param::Layer(_, Ln1Weight | Ln2Weight) => Kind::Constant(1.0),
-        Param::Layer(_, QueryWeight | KeyWeight | ValueWeight | MlpInWeight) => Kind::Normal(Role::Reads),
+        Param::Layer(_, QueryWeight | KeyWeight | ValueWeight | MlpInWeight) => Kind::Normal(Role::WeightScope),
         Param::Layer(_, OutWeight | MlpOutWeight) => Kind::Normal(Role::Writes),
         Param::FinalNormBias | Param::UnembedBias => Kind::Constant(0.0),
         Param::Layer(_, Ln1Bias | Ln2Bias | QueryBias | KeyBias | ValueBias | OutBias | MlpInBias | MlpOutBias) => {

@@ -13,15 +13,14 @@
 //! - [`train`]: the loop, a pure function of the recipe;
 //! - [`folder`]: the files; the one part that touches the disk.
 
-pub mod adamw;
-pub mod flat;
-pub mod folder;
-pub mod init;
-pub mod random;
-pub mod recipe;
-pub mod task;
+pub(crate) mod adamw;
+pub(crate) mod flat;
+pub(crate) mod folder;
+pub(crate) mod init;
+pub(crate) mod random;
+pub(crate) mod recipe;
+pub(crate) mod task;
 pub mod train;
 
-pub use folder::{NanoError, Outcome, ensure};
+pub(crate) use folder::{Outcome, ensure};
 pub use recipe::Recipe;
-pub use train::Tick;

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// What numbers are drawn for. Two purposes never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// Parameters at step 0; the stream is the parameter's place among all of them.
     Parameters,
     /// The bigram table; one stream.
@@ -30,11 +30,11 @@ impl Purpose {
 
 /// A source of uniform and normal numbers.
 #[derive(Clone, Debug)]
-pub struct Random(ChaCha8Rng);
+pub(crate) struct Random(ChaCha8Rng);
 
 impl Random {
     /// The generator of one stream of one purpose.
-    pub fn new(seed: u64, purpose: Purpose, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, purpose: Purpose, stream: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..].copy_from_slice(purpose.bytes());
@@ -44,7 +44,7 @@ impl Random {
     }
 
     /// A uniform whole number in `low..high`, without the bias of a plain remainder. The range must not be empty.
-    pub fn between(&mut self, low: u32, high: u32) -> u32 {
+    pub(crate) fn between(&mut self, low: u32, high: u32) -> u32 {
         const WORDS: u64 = 1 << 32;
         let n = high - low;
         let fair = WORDS - WORDS % u64::from(n);
@@ -57,12 +57,12 @@ impl Random {
     }
 
     /// A uniform number in `[0, 1)` on the grid of 2⁻⁵³.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
     /// A standard normal number (Box & Muller 1958, the cosine branch alone).
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         // 1 − u lies in (0, 1], where the logarithm is finite.
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()

@@ -17,33 +17,33 @@ const REGULAR_STEPS: u32 = 143;
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Decides the initial parameters, the bigram table and every batch.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// Sizes of the model.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// Where the sequences come from.
-    pub task: Task,
+    pub(crate) task: Task,
     /// Sequences per step.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// The optimiser and its rate.
-    pub optimiser: AdamWConfig,
+    pub(crate) optimiser: AdamWConfig,
     /// Distance of two checkpoints on the regular grid, in steps.
-    pub every: u32,
+    pub(crate) every: u32,
 }
 
 /// Sizes of the model; vocabulary and context come from the task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Blocks. Induction needs two: one head writes the previous token, a later one looks for it.
-    pub layers: usize,
+    pub(crate) layers: usize,
     /// Width of the residual stream.
-    pub d_model: usize,
+    pub(crate) d_model: usize,
     /// Attention heads per block.
-    pub heads: usize,
+    pub(crate) heads: usize,
     /// Width of the MLP.
-    pub d_mlp: usize,
+    pub(crate) d_mlp: usize,
     /// Longest sequence that the model is declared to take.
-    pub context: usize,
+    pub(crate) context: usize,
 }
 
 impl Default for Recipe {
@@ -62,13 +62,13 @@ impl Default for Recipe {
 
 impl Recipe {
     /// Tokens that one step trains on.
-    pub fn tokens_per_step(&self) -> u64 {
+    pub(crate) fn tokens_per_step(&self) -> u64 {
         self.batch as u64 * self.task.length as u64
     }
 
     /// The 154 steps at which a checkpoint is kept, ascending: 0, 1, 2, 4 … 512, then the next 143 multiples of
     /// `every`. A label is the number of updates made before it, as in the published suite.
-    pub fn steps(&self) -> Vec<u32> {
+    pub(crate) fn steps(&self) -> Vec<u32> {
         let last_early = EARLY_STEPS[EARLY_STEPS.len() - 1];
         let first = last_early / self.every + 1;
         let regular = (first..first + REGULAR_STEPS).map(|k| k * self.every);
@@ -77,7 +77,7 @@ impl Recipe {
 
     /// The model that is trained. Every dimension of a head rotates: with few dimensions a quarter of them, as in the
     /// published models, leaves too little for a head to find the previous position.
-    pub fn config(&self) -> NeoxConfig {
+    pub(crate) fn config(&self) -> NeoxConfig {
         NeoxConfig {
             n_layers: self.shape.layers,
             d_model: self.shape.d_model,

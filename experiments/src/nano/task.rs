@@ -21,19 +21,19 @@ const BOS: u32 = 0;
 /// The distribution of the training sequences.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Task {
+pub(crate) struct Task {
     /// Number of tokens, the one that begins every sequence (0) included.
-    pub vocab: u32,
+    pub(crate) vocab: u32,
     /// Positions a sequence trains on; it is one token longer, because every position has a next token.
-    pub length: usize,
+    pub(crate) length: usize,
     /// Share of sequences that are repeats.
-    pub repeats: f64,
+    pub(crate) repeats: f64,
     /// Smallest and largest period of a repeat, in tokens.
-    pub periods: (u32, u32),
+    pub(crate) periods: (u32, u32),
     /// Trigger tokens: the ids 1 to this one.
-    pub triggers: u32,
+    pub(crate) triggers: u32,
     /// Chance that an ordinary token of a bigram sequence is followed by a trigger.
-    pub trigger_chance: f64,
+    pub(crate) trigger_chance: f64,
 }
 
 impl Default for Task {
@@ -44,18 +44,18 @@ impl Default for Task {
 
 /// The fixed part of the bigram source: four successors for every token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bigrams(Vec<[u32; 4]>);
+pub(crate) struct Bigrams(Vec<[u32; 4]>);
 
 impl Task {
     /// The bigram table of a seed.
-    pub fn bigrams(&self, seed: u64) -> Bigrams {
+    pub(crate) fn bigrams(&self, seed: u64) -> Bigrams {
         let mut random = Random::new(seed, Purpose::Bigrams, 0);
         let row = |_| std::array::from_fn(|_| random.between(1, self.vocab));
         Bigrams((0..self.vocab).map(row).collect())
     }
 
     /// The sequences of one step, `batch` times `length + 1` tokens. A pure function of seed and step.
-    pub fn batch(&self, bigrams: &Bigrams, seed: u64, step: u32, batch: usize) -> Vec<Vec<u32>> {
+    pub(crate) fn batch(&self, bigrams: &Bigrams, seed: u64, step: u32, batch: usize) -> Vec<Vec<u32>> {
         let mut random = Random::new(seed, Purpose::Batches, u64::from(step));
         (0..batch).map(|_| self.sequence(bigrams, &mut random)).collect()
     }

@@ -5,51 +5,16 @@ use std::path::PathBuf;
 use pythia_core::suite::Step;
 use serde::Serialize;
 
-use crate::cell::CellConfig;
-use crate::cost::Cost;
 use crate::integrity::{OnBad, Status, Verdict};
-use crate::reads::Reads;
-use crate::study::Study;
-
-/// Where the weights of a checkpoint are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Here.
-    Here {
-        /// Bytes of the weights.
-        bytes: u64,
-    },
-    /// On the hub, to be fetched.
-    Hub {
-        /// Bytes to fetch.
-        bytes: u64,
-        /// Whether that is pinned; else it is what the suite's files usually have.
-        pinned: bool,
-    },
-    /// Nowhere.
-    Nowhere,
-}
-
-impl Source {
-    /// Bytes to read, once they are here.
-    pub fn bytes(self) -> Option<u64> {
-        match self {
-            Source::Here { bytes } | Source::Hub { bytes, .. } => Some(bytes),
-            Source::Nowhere => None,
-        }
-    }
-
-    /// Bytes to fetch.
-    pub fn fetch(self) -> u64 {
-        if let Source::Hub { bytes, .. } = self { bytes } else { 0 }
-    }
-}
+use crate::plan::cost::CellCost;
+use crate::plan::key::CellConfig;
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::weight_scope::{Location, WeightScope};
 
 /// What is known about a results file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub(crate) enum State {
     /// It is there, made by this very configuration.
     Done,
     /// It is not there.
@@ -62,46 +27,46 @@ pub enum State {
 
 /// One checkpoint under all probes.
 #[derive(Clone, Debug)]
-pub struct Cell {
-    /// Index of the model in the study.
-    pub model: usize,
+pub(crate) struct Cell {
+    /// Index of the model in the experiment.
+    pub(crate) model: usize,
     /// The checkpoint.
-    pub step: Option<Step>,
+    pub(crate) step: Option<Step>,
     /// Where its weights are.
-    pub source: Source,
+    pub(crate) location: Location,
     /// What it costs to do what is left to do.
-    pub cost: Cost,
+    pub(crate) cost: CellCost,
     /// One file per table of each probe, in the order of the experiment.
-    pub parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// What is known about the checkpoint before it is read.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// What the probes that lack a file read of it.
-    pub reads: Reads,
+    pub(crate) scope: WeightScope,
 }
 
 /// One results file.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub(crate) struct Part {
     /// Index of the probe in the experiment.
-    pub probe: usize,
+    pub(crate) probe: usize,
     /// Index of the table among those of the probe.
-    pub table: usize,
+    pub(crate) table: usize,
     /// The file, counted from the output folder.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// What determines its bytes.
-    pub config: CellConfig,
+    pub(crate) config: CellConfig,
     /// Whether it is there.
-    pub state: State,
+    pub(crate) state: State,
 }
 
 impl Cell {
     /// Whether all of its files are there.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.parts.iter().all(|part| part.state == State::Done)
     }
 
     /// Whether something lies in its place that a run refuses to touch.
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
     }
 
@@ -115,18 +80,18 @@ impl Cell {
     }
 
     /// The files that are not there yet.
-    pub fn to_do(&self) -> impl Iterator<Item = &Part> {
+    pub(crate) fn to_do(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().filter(|part| part.state != State::Done)
     }
 
     /// The probes that lack a file, each once, in the order of the experiment.
-    pub fn open_probes(&self) -> Vec<usize> {
+    pub(crate) fn open_probes(&self) -> Vec<usize> {
         open_probes(&self.parts)
     }
 
     /// The cell in a person's words.
-    pub fn name(&self, study: &Study) -> String {
-        let label = &study.models[self.model].label;
+    pub(crate) fn name(&self, resolved: &ResolvedExperiment) -> String {
+        let label = &resolved.models[self.model].label;
         self.step.map_or(label.clone(), |step| format!("{label} {step}"))
     }
 }

@@ -2,6 +2,12 @@
 //! [`Facts`].
 
 mod cell;
+pub(crate) mod cost;
+pub(crate) mod difference;
+pub(crate) mod disk;
+pub(crate) mod key;
+pub(crate) mod memory;
+mod sources;
 mod totals;
 
 use std::collections::BTreeSet;
@@ -10,144 +16,155 @@ use std::path::Path;
 use pythia_core::suite::Step;
 use pythia_probes::ProbeSpec;
 
-use crate::cell::{CellConfig, file_of};
+use crate::checkpoint::residency::Residency;
 use crate::config::TableOf;
-use crate::cost::{self, Cost, Work};
-use crate::donors::{Donor, asked_for};
+use crate::files::table::file_of;
 use crate::integrity::{Seen, Verdict};
-use crate::memory::{self, Demand, Residency, Room, Weights};
-use crate::reads::Reads;
-use crate::study::{Model, Study};
+use crate::plan::cost::{CellCost, ProbeCost};
+use crate::plan::key::CellConfig;
+use crate::plan::memory::{Demand, Resources, WeightBytes};
+use crate::resolved::weight_scope::{Location, WeightScope};
+use crate::resolved::{Model, ResolvedExperiment};
+pub(crate) use sources::PlannedSource;
+use sources::asked_for;
 
 use cell::open_probes;
-pub use cell::{Cell, Part, Source, State};
-pub use totals::{Fetching, Totals};
+pub(crate) use cell::{Cell, Part, State};
+pub(crate) use totals::{Fetching, Totals};
 
 /// What the plan must know of the world.
-pub trait Facts {
+pub(crate) trait Facts {
     /// Where the weights of a checkpoint are.
-    fn source(&self, model: &Model, step: Option<Step>) -> Source;
+    fn location(&self, model: &Model, step: Option<Step>) -> Location;
     /// What the machine has to offer now.
-    fn room(&self) -> Room;
+    fn resources(&self) -> Resources;
     /// The hash of the weights that a results file was made from, where it says so.
     fn weights_hash(&self, file: &Path) -> Option<String>;
     /// Whether a results file exists, and with which key.
     fn state(&self, file: &Path, key: &str) -> State;
 }
 
-/// The cells of a study, in the order in which they run.
+/// The cells of an experiment, in the order in which they run.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The cells: model by model, step by step.
-    pub cells: Vec<Cell>,
+    pub(crate) cells: Vec<Cell>,
     /// The other checkpoints that the cells read which are left to do: model by model, by their labels.
-    pub donors: Vec<Donor>,
+    pub(crate) sources: Vec<PlannedSource>,
     /// Where the weights of all cells are while they compute: what the memory allows.
-    pub residency: Residency,
+    pub(crate) residency: Residency,
     /// Bytes that the process may take, where anybody knows.
-    pub bound: Option<u64>,
+    pub(crate) bound: Option<u64>,
     /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad ones.
-    pub left_out: Vec<Cell>,
+    pub(crate) left_out: Vec<Cell>,
     /// The weights of the cells that are done: a later cell may turn out to have the same.
     seen: Seen,
 }
 
 impl Plan {
-    /// Plans the study; `limit` keeps the first cells only.
-    pub fn make(study: &Study, facts: &impl Facts, limit: Option<usize>) -> Self {
-        let all = study
+    /// Plans the experiment; `limit` keeps the first cells only.
+    pub(crate) fn make(resolved: &ResolvedExperiment, facts: &impl Facts, limit: Option<usize>) -> Self {
+        let all = resolved
             .models
             .iter()
             .enumerate()
             .flat_map(|(index, model)| model.steps.iter().map(move |step| (index, *step)));
         let all = all.take(limit.unwrap_or(usize::MAX));
-        let all = all.map(|(index, step)| cell(study, facts, index, step));
-        let on_bad = study.experiment.store.on_bad;
+        let all = all.map(|(index, step)| cell(resolved, facts, index, step));
+        let on_bad = resolved.experiment.store.on_bad;
         let (left_out, mut cells): (Vec<Cell>, Vec<Cell>) = all.partition(|cell| cell.is_left_out(on_bad));
         let seen = seen(&cells, facts);
-        let models = 0..study.models.len();
-        let donors: Vec<Donor> = models.flat_map(|model| donors(study, facts, model, &cells)).collect();
-        let room = room(study, facts);
-        let residency = reside(study, &room, &mut cells, &donors);
-        Self { cells, donors, residency, bound: room.memory, left_out, seen }
+        let models = 0..resolved.models.len();
+        let sources: Vec<PlannedSource> = models.flat_map(|model| sources(resolved, facts, model, &cells)).collect();
+        let resources = resources(resolved, facts);
+        let residency = reside(resolved, &resources, &mut cells, &sources);
+        Self { cells, sources, residency, bound: resources.memory, left_out, seen }
     }
 
     /// The weights of the cells that are done.
-    pub fn seen(&self) -> Seen {
+    pub(crate) fn seen(&self) -> Seen {
         self.seen.clone()
     }
 
     /// The cells to do whose checkpoints are known to be bad.
-    pub fn bad(&self) -> impl Iterator<Item = &Cell> {
+    pub(crate) fn bad(&self) -> impl Iterator<Item = &Cell> {
         self.cells.iter().filter(|cell| !cell.is_done() && cell.verdict.status.is_bad())
     }
 
     /// The other checkpoints that cells read which are known to be bad.
-    pub fn bad_donors<'a>(&'a self, study: &'a Study) -> impl Iterator<Item = (String, Verdict)> + 'a {
-        self.donors.iter().filter_map(|donor| {
-            let (model, step) = (&study.models[donor.model], Step::from_label(donor.label));
-            let verdict = model.verdict(&study.known, Some(step));
+    pub(crate) fn bad_sources<'a>(
+        &'a self,
+        resolved: &'a ResolvedExperiment,
+    ) -> impl Iterator<Item = (String, Verdict)> + 'a {
+        self.sources.iter().filter_map(|source| {
+            let (model, step) = (&resolved.models[source.model], Step::from_label(source.label));
+            let verdict = model.verdict(&resolved.known, Some(step));
             verdict.status.is_bad().then(|| (format!("{} {step}, which probes read besides", model.label), verdict))
         })
     }
 
     /// Bytes of the largest checkpoint that is to be fetched.
-    pub fn largest_fetch(&self) -> u64 {
-        self.cells.iter().map(|cell| cell.source.fetch()).max().unwrap_or(0)
+    pub(crate) fn largest_fetch(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.location.bytes_to_fetch()).max().unwrap_or(0)
     }
 
     /// Cells that are done.
-    pub fn n_done(&self) -> usize {
+    pub(crate) fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
     }
 }
 
-fn cell(study: &Study, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
-    let model = &study.models[index];
-    let probes = study.experiment.probes.iter().enumerate();
+fn cell(resolved: &ResolvedExperiment, facts: &impl Facts, index: usize, step: Option<Step>) -> Cell {
+    let model = &resolved.models[index];
+    let probes = resolved.experiment.probes.iter().enumerate();
     let parts: Vec<Part> = probes
         .flat_map(|(probe, entry)| entry.tables().map(move |table| (probe, table)))
-        .map(|(probe, table)| part(study, facts, (index, step), (probe, table)))
+        .map(|(probe, table)| part(resolved, facts, (index, step), (probe, table)))
         .collect();
-    let verdict = model.verdict(&study.known, step);
-    let reads = Reads::of(&study.experiment, &model.config, &open_probes(&parts));
-    let source = reads.source(model, step, facts.source(model, step));
-    Cell { model: index, step, source, cost: Cost::default(), parts, verdict, reads }
+    let verdict = model.verdict(&resolved.known, step);
+    let scope = WeightScope::of(&resolved.experiment, &model.config, &open_probes(&parts));
+    let location = scope.location(model, step, facts.location(model, step));
+    Cell { model: index, step, location, cost: CellCost::default(), parts, verdict, scope }
 }
 
 /// What the process may take: no more than the experiment says, and no more than there is.
-fn room(study: &Study, facts: &impl Facts) -> Room {
-    let room = facts.room();
-    let asked = study.experiment.machine.memory.map(pythia_probes::Bytes::get);
-    Room { memory: asked.into_iter().chain(room.memory).min(), ..room }
+fn resources(resolved: &ResolvedExperiment, facts: &impl Facts) -> Resources {
+    let resources = facts.resources();
+    let asked = resolved.experiment.machine.memory.map(pythia_probes::Bytes::get);
+    Resources { memory: asked.into_iter().chain(resources.memory).min(), ..resources }
 }
 
 /// Chooses where weights are, and notes what each open cell then costs.
-fn reside(study: &Study, room: &Room, cells: &mut [Cell], donors: &[Donor]) -> Residency {
+fn reside(
+    resolved: &ResolvedExperiment,
+    resources: &Resources,
+    cells: &mut [Cell],
+    sources: &[PlannedSource],
+) -> Residency {
     let mut open: Vec<&mut Cell> = cells.iter_mut().filter(|cell| !cell.is_done()).collect();
-    let demands: Vec<Demand> = open.iter().map(|cell| demand(study, room, cell, donors)).collect();
+    let demands: Vec<Demand> = open.iter().map(|cell| demand(resolved, resources, cell, sources)).collect();
     let peak =
         |at: usize, residency| demands[at].peak(residency, at > 0, demands.get(at + 1).map(|next| &next.weights));
     let largest = |residency| (0..demands.len()).map(|at| peak(at, residency)).max().unwrap_or(0);
-    let residency = memory::choose(room, largest);
+    let residency = memory::choose(resources, largest);
     for (at, cell) in open.iter_mut().enumerate() {
-        cell.cost = Cost { flops: demands[at].work.flops, memory: peak(at, residency) };
+        cell.cost = CellCost { flops: demands[at].work.flops, memory: peak(at, residency) };
     }
     residency
 }
 
 /// What a cell that is left to do asks for.
-fn demand(study: &Study, room: &Room, cell: &Cell, donors: &[Donor]) -> Demand {
-    let (config, dtype) = (&study.models[cell.model].config, study.experiment.machine.dtype);
-    let weights = |logits, bytes| Weights::of(config, logits, bytes, dtype, room.cores);
-    let probes = specs(study, &cell.parts);
-    let donors = donors.iter().filter(|donor| donor.model == cell.model);
-    let own = || weights(probes.iter().any(|probe| probe.reads_logits()), cell.source.bytes());
+fn demand(resolved: &ResolvedExperiment, resources: &Resources, cell: &Cell, sources: &[PlannedSource]) -> Demand {
+    let (config, dtype) = (&resolved.models[cell.model].config, resolved.experiment.machine.dtype);
+    let weights = |logits, bytes| WeightBytes::of(config, logits, bytes, dtype, resources.cores);
+    let probes = specs(resolved, &cell.parts);
+    let sources = sources.iter().filter(|source| source.model == cell.model);
+    let own = || weights(probes.iter().any(|probe| probe.reads_logits()), cell.location.bytes());
     Demand {
         // Parameters that are read one by one count as what their probes hold.
-        weights: if cell.reads.model { own() } else { Weights::default() },
-        work: work(study, cell.model, &probes),
-        donors: donors.map(|donor| weights(donor.unembed, donor.source.bytes())).collect(),
+        weights: if cell.scope.model { own() } else { WeightBytes::default() },
+        work: work(resolved, cell.model, &probes),
+        sources: sources.map(|source| weights(source.unembed, source.location.bytes())).collect(),
     }
 }
 
@@ -165,37 +182,37 @@ fn seen(cells: &[Cell], facts: &impl Facts) -> Seen {
 }
 
 fn part(
-    study: &Study,
+    resolved: &ResolvedExperiment,
     facts: &impl Facts,
     (index, step): (usize, Option<Step>),
     (probe, table): (usize, TableOf<'_>),
 ) -> Part {
-    let label = &study.models[index].label;
-    let config = CellConfig::new(study, table, label, step);
+    let label = &resolved.models[index].label;
+    let config = CellConfig::new(resolved, table, label, step);
     let file = file_of(&table.folder(), label, step);
     let state = facts.state(&file, &config.key());
     Part { probe, table: table.index, file, config, state }
 }
 
 /// The other checkpoints that the open cells of a model read. They are held while any of its cells runs.
-fn donors(study: &Study, facts: &impl Facts, index: usize, cells: &[Cell]) -> Vec<Donor> {
-    let model = &study.models[index];
+fn sources(resolved: &ResolvedExperiment, facts: &impl Facts, index: usize, cells: &[Cell]) -> Vec<PlannedSource> {
+    let model = &resolved.models[index];
     let open = cells.iter().filter(|cell| cell.model == index).flat_map(Cell::open_probes);
     let probes: BTreeSet<usize> = open.collect();
-    let asked = asked_for(probes.into_iter().map(|probe| &study.experiment.probes[probe].spec));
-    let donor = |(label, unembed)| {
-        let source = facts.source(model, Some(Step::from_label(label)));
-        Donor { model: index, label, unembed, source }
+    let asked = asked_for(probes.into_iter().map(|probe| &resolved.experiment.probes[probe].spec));
+    let source = |(label, unembed)| {
+        let location = facts.location(model, Some(Step::from_label(label)));
+        PlannedSource { model: index, label, unembed, location }
     };
-    asked.into_iter().map(donor).collect()
+    asked.into_iter().map(source).collect()
 }
 
 /// The probes that lack one of their files.
-fn specs<'a>(study: &'a Study, parts: &[Part]) -> Vec<&'a ProbeSpec> {
-    open_probes(parts).into_iter().map(|probe| &study.experiment.probes[probe].spec).collect()
+fn specs<'a>(resolved: &'a ResolvedExperiment, parts: &[Part]) -> Vec<&'a ProbeSpec> {
+    open_probes(parts).into_iter().map(|probe| &resolved.experiment.probes[probe].spec).collect()
 }
 
-fn work(study: &Study, model: usize, probes: &[&ProbeSpec]) -> Work {
-    let context = study.models[model].context(&study.experiment, &study.inputs.contents);
-    cost::of(&context, probes, memory::width(study.experiment.machine.dtype))
+fn work(resolved: &ResolvedExperiment, model: usize, probes: &[&ProbeSpec]) -> ProbeCost {
+    let context = resolved.models[model].context(&resolved.experiment, &resolved.inputs.contents);
+    cost::of(&context, probes, memory::width(resolved.experiment.machine.dtype))
 }

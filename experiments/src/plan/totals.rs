@@ -2,47 +2,48 @@
 
 use serde::Serialize;
 
-use super::{Cell, Plan, Source};
+use super::{Cell, Plan};
+use crate::resolved::weight_scope::Location;
 
 /// What is left of a plan, summed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Totals {
+pub(crate) struct Totals {
     /// Cells of the plan.
-    pub cells: usize,
+    pub(crate) cells: usize,
     /// Cells that are done.
-    pub done: usize,
+    pub(crate) done: usize,
     /// Cells in whose place lie results of other settings, or a damaged file: a run refuses to begin.
-    pub refused: usize,
+    pub(crate) refused: usize,
     /// Cells that are not done and whose checkpoint is not there.
-    pub missing: usize,
+    pub(crate) missing: usize,
     /// What comes from the hub.
-    pub fetch: Fetching,
+    pub(crate) fetch: Fetching,
     /// Bytes of weights to read.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Floating-point operations.
-    pub flops: u64,
+    pub(crate) flops: u64,
     /// Bytes of memory at the peak.
-    pub peak_memory: u64,
+    pub(crate) peak_memory: u64,
 }
 
 /// What is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Fetching {
+pub(crate) struct Fetching {
     /// Checkpoints.
-    pub checkpoints: usize,
+    pub(crate) checkpoints: usize,
     /// Their bytes.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Bytes of the largest of them.
-    pub largest: u64,
+    pub(crate) largest: u64,
     /// Whether these sizes are pinned, and not what the suite's files usually have.
-    pub pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 impl Fetching {
-    fn of(sources: impl Iterator<Item = Source>) -> Self {
+    fn of(locations: impl Iterator<Item = Location>) -> Self {
         let mut fetching = Self { checkpoints: 0, bytes: 0, largest: 0, pinned: true };
-        for source in sources {
-            if let Source::Hub { bytes, pinned } = source {
+        for location in locations {
+            if let Location::Hub { bytes, pinned } = location {
                 fetching.checkpoints += 1;
                 fetching.bytes += bytes;
                 fetching.largest = fetching.largest.max(bytes);
@@ -55,16 +56,17 @@ impl Fetching {
 
 impl Plan {
     /// The sums over the cells that are not done.
-    pub fn totals(&self) -> Totals {
+    pub(crate) fn totals(&self) -> Totals {
         let open: Vec<&Cell> = self.cells.iter().filter(|cell| !cell.is_done()).collect();
-        let sources = || open.iter().map(|cell| cell.source).chain(self.donors.iter().map(|donor| donor.source));
+        let locations =
+            || open.iter().map(|cell| cell.location).chain(self.sources.iter().map(|source| source.location));
         Totals {
             cells: self.cells.len(),
             done: self.cells.len() - open.len(),
             refused: open.iter().filter(|cell| cell.is_refused()).count(),
-            missing: open.iter().filter(|cell| cell.source == Source::Nowhere).count(),
-            fetch: Fetching::of(sources()),
-            bytes: sources().filter_map(Source::bytes).sum(),
+            missing: open.iter().filter(|cell| cell.location == Location::Nowhere).count(),
+            fetch: Fetching::of(locations()),
+            bytes: locations().filter_map(Location::bytes).sum(),
             flops: open.iter().map(|cell| cell.cost.flops).sum(),
             peak_memory: open.iter().map(|cell| cell.cost.memory).max().unwrap_or(0),
         }

@@ -6,13 +6,13 @@ use pythia_core::weights::{SomeWeights, WeightError};
 use pythia_probes::{Answer, ProbeError, ProbeSpec, Subject, WeightSubject, run_on_weights};
 
 use super::Sweep;
-use crate::donors::Lent;
-use crate::load::Loaded;
+use crate::checkpoint::load::Loaded;
+use crate::checkpoint::source_models::SourceModels;
 use crate::plan::Cell;
-use crate::study::BOS;
+use crate::resolved::BOS;
 
 /// What one probe answered.
-type Answered = Result<Answer, ProbeError>;
+type ProbeAnswer = Result<Answer, ProbeError>;
 
 impl Sweep<'_> {
     /// The answers of probes in their order, or what is wrong with the weights. The model lives in here only, so that its memory is free
@@ -22,9 +22,9 @@ impl Sweep<'_> {
         cell: &Cell,
         mut loaded: Loaded,
         probes: &[usize],
-        lent: &Lent,
-    ) -> Result<Vec<Answered>, WeightError> {
-        let config = &self.study.models[cell.model].config;
+        sources: &SourceModels,
+    ) -> Result<Vec<ProbeAnswer>, WeightError> {
+        let config = &self.resolved.models[cell.model].config;
         let alone = |probe: &&usize| self.spec(**probe).weights_only(config).is_some();
         let (of_weights, of_model): (Vec<usize>, Vec<usize>) = probes.iter().partition(alone);
         let mut answers = BTreeMap::new();
@@ -32,14 +32,14 @@ impl Sweep<'_> {
             answers.extend(of_weights.iter().copied().zip(self.ask_weights(cell, &parts, &of_weights)?));
         }
         if !of_model.is_empty() {
-            answers.extend(of_model.iter().copied().zip(self.ask_model(cell, loaded, &of_model, lent)?));
+            answers.extend(of_model.iter().copied().zip(self.ask_model(cell, loaded, &of_model, sources)?));
         }
         Ok(answers.into_values().collect())
     }
 
-    fn ask_weights(&self, cell: &Cell, parts: &SomeWeights, probes: &[usize]) -> Result<Vec<Answered>, WeightError> {
-        let model = &self.study.models[cell.model];
-        let context = model.context(&self.study.experiment, &self.study.inputs.contents);
+    fn ask_weights(&self, cell: &Cell, parts: &SomeWeights, probes: &[usize]) -> Result<Vec<ProbeAnswer>, WeightError> {
+        let model = &self.resolved.models[cell.model];
+        let context = model.context(&self.resolved.experiment, &self.resolved.inputs.contents);
         run_on_weights(&self.specs(probes), &WeightSubject { context, param: &|param| parts.param(param) })
     }
 
@@ -48,18 +48,18 @@ impl Sweep<'_> {
         cell: &Cell,
         loaded: Loaded,
         probes: &[usize],
-        lent: &Lent,
-    ) -> Result<Vec<Answered>, WeightError> {
-        let (experiment, model) = (&self.study.experiment, &self.study.models[cell.model]);
+        sources: &SourceModels,
+    ) -> Result<Vec<ProbeAnswer>, WeightError> {
+        let (experiment, model) = (&self.resolved.experiment, &self.resolved.models[cell.model]);
         let gpt = loaded.model(self.runs_on)?;
         let subject = Subject {
             tokenizer: model.tokenizer.as_ref(),
-            files: &self.study.inputs.contents,
-            source_checkpoints: &lent.models,
+            files: &self.resolved.inputs.contents,
+            source_checkpoints: &sources.models,
             ..Subject::new(&gpt, model.vocabulary.size, experiment.prepend_bos, BOS)
         };
         let answers = pythia_probes::run(&self.specs(probes), &subject, experiment.seed);
-        match gpt.fault().or_else(|| lent.fault()) {
+        match gpt.fault().or_else(|| sources.fault()) {
             Some(fault) => Err(fault),
             None => Ok(answers),
         }
@@ -70,6 +70,6 @@ impl Sweep<'_> {
     }
 
     pub(super) fn spec(&self, probe: usize) -> &ProbeSpec {
-        &self.study.experiment.probes[probe].spec
+        &self.resolved.experiment.probes[probe].spec
     }
 }

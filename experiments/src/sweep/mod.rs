@@ -6,8 +6,12 @@
 //! makes going on pointless, an output folder that cannot be written, stops it.
 
 mod ask;
+pub(crate) mod outcome;
+pub(crate) mod refusal;
+pub(crate) mod signals;
 mod stages;
 mod timeline;
+pub(crate) mod verify;
 mod write;
 
 use std::sync::{Arc, Mutex};
@@ -16,54 +20,55 @@ use std::thread;
 use pythia_core::suite::Step;
 use pythia_core::weights::{PartHashes, Wanted};
 
-use crate::cell::RanOn;
-use crate::donors::{Donor, Lent};
-use crate::folder::{Folder, FolderError};
+use crate::checkpoint::fetch::Fetcher;
+use crate::checkpoint::load::{Job, LoadError, Loaded, RunsOn};
+use crate::checkpoint::source_models::SourceModels;
+use crate::files::folder::{Folder, FolderError};
+use crate::files::journal::Journal;
 use crate::integrity::{OnBad, Seen, Verdict};
-use crate::journal::Journal;
-use crate::load::{Job, LoadError, Loaded, RunsOn};
-use crate::outcome::{CellError, Outcome};
-use crate::plan::{Cell, Plan};
-use crate::progress::Progress;
-use crate::reads::{Reads, weights_read};
-use crate::signals::WriteLock;
-use crate::study::Study;
-use crate::supply::Supply;
-use crate::tally::Tallies;
+use crate::plan::key::RanOn;
+use crate::plan::{Cell, Plan, PlannedSource};
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
+use crate::resolved::weight_scope::{WeightScope, weights_read};
+use crate::sweep::outcome::{CellError, Outcome};
+use crate::sweep::signals::WriteLock;
+use crate::terminal::progress::Progress;
 
+use crate::terminal::Explained;
 use stages::Arriving;
-pub use timeline::{Stage, Summary, Timeline};
-use write::{Answered, Fate, Writer};
+pub(crate) use timeline::{Stage, Summary, Timeline};
+use write::{CellResult, ComputedCell, Writer};
 
 /// Everything a sweep needs.
-pub struct Sweep<'a> {
+pub(crate) struct Sweep<'a> {
     /// What to do.
-    pub study: &'a Study,
+    pub(crate) resolved: &'a ResolvedExperiment,
     /// In which order, and what is left.
-    pub plan: &'a Plan,
+    pub(crate) plan: &'a Plan,
     /// Where models run.
-    pub runs_on: &'a RunsOn,
+    pub(crate) runs_on: &'a RunsOn,
     /// Where results go.
-    pub folder: &'a Folder,
+    pub(crate) folder: &'a Folder,
     /// Which pairs the probes use.
-    pub tallies: &'a Tallies,
+    pub(crate) pair_counts: &'a PairCounts,
     /// What brings checkpoints here.
-    pub supply: &'a dyn Supply,
+    pub(crate) fetcher: &'a dyn Fetcher,
     /// Held while a file is put in its place.
-    pub writing: WriteLock,
+    pub(crate) writing: WriteLock,
     /// When which stage worked on what.
-    pub timeline: Timeline,
+    pub(crate) timeline: Timeline,
 }
 
 impl Sweep<'_> {
     /// Does all cells that are left.
-    pub fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
+    pub(crate) fn run(&self, journal: &mut Journal, progress: &mut Progress) -> Result<Outcome, FolderError> {
         let cells: Vec<&Cell> = self.plan.cells.iter().filter(|cell| !cell.is_done()).collect();
         thread::scope(|scope| {
             let jobs = self.jobs(&cells);
-            let brought = stages::fetch(scope, jobs, self.supply, &self.timeline);
+            let fetched = stages::fetch(scope, jobs, self.fetcher, &self.timeline);
             let ahead = self.plan.residency.loads_ahead();
-            let loaded = stages::load(scope, brought, ahead, self.supply, &self.timeline);
+            let loaded = stages::load(scope, fetched, ahead, self.fetcher, &self.timeline);
             let (answers, writer) = stages::write(scope, Writer::new(self, journal, progress));
             self.compute(&cells, &loaded, |answered| answers.send(answered).is_ok());
             // The writer ends when nobody can send any more; the other two when nobody receives.
@@ -73,29 +78,30 @@ impl Sweep<'_> {
     }
 
     /// Computes cell after cell until `send` says that nobody writes any more.
-    fn compute<'c>(&self, cells: &[&'c Cell], loaded: &Arriving, send: impl Fn(Answered<'c>) -> bool) {
-        let (mut lent, mut model, mut seen) = (Lent::default(), None, self.plan.seen());
+    fn compute<'c>(&self, cells: &[&'c Cell], loaded: &Arriving, send: impl Fn(ComputedCell<'c>) -> bool) {
+        let (mut sources, mut model, mut seen) = (SourceModels::default(), None, self.plan.seen());
         for cell in cells {
             if model.replace(cell.model) != Some(cell.model) {
                 // Those of the model before go first: two models' checkpoints at once were not planned.
-                drop(std::mem::take(&mut lent));
-                lent = self.borrow(cell.model, loaded);
+                drop(std::mem::take(&mut sources));
+                sources = self.borrow(cell.model, loaded);
             }
             let checkpoint = loaded.next();
-            let name = cell.name(self.study);
-            let answered = self.timeline.time(Stage::Compute, &name, || self.cell(cell, checkpoint, &lent, &mut seen));
+            let name = cell.name(self.resolved);
+            let answered =
+                self.timeline.time(Stage::Compute, &name, || self.cell(cell, checkpoint, &sources, &mut seen));
             if !send(answered) {
                 return;
             }
         }
     }
 
-    /// What is to be loaded, in order: the donors of a model stand before its first cell.
+    /// What is to be loaded, in order: the sources of a model stand before its first cell.
     fn jobs<'c>(&'c self, cells: &[&'c Cell]) -> Vec<Job<'c>> {
         let mut jobs = Vec::new();
         for (at, cell) in cells.iter().enumerate() {
             if at == 0 || cells[at - 1].model != cell.model {
-                jobs.extend(self.donors(cell.model).map(|donor| self.job_of_donor(donor)));
+                jobs.extend(self.sources(cell.model).map(|source| self.source_job(source)));
             }
             jobs.push(self.job(cell));
         }
@@ -104,28 +110,28 @@ impl Sweep<'_> {
 
     fn job<'c>(&'c self, cell: &'c Cell) -> Job<'c> {
         let probes = cell.open_probes();
-        let unembed = probes.into_iter().any(|probe| self.study.experiment.probes[probe].spec.reads_logits());
-        let wanted = Wanted { unembed, profile: self.study.experiment.machine.weights };
-        let (model, residency) = (&self.study.models[cell.model], self.plan.residency);
-        Job { model, step: cell.step, wanted, residency, reads: &cell.reads, runs_on: self.runs_on }
+        let unembed = probes.into_iter().any(|probe| self.resolved.experiment.probes[probe].spec.reads_logits());
+        let wanted = Wanted { unembed, profile: self.resolved.experiment.machine.weights };
+        let (model, residency) = (&self.resolved.models[cell.model], self.plan.residency);
+        Job { model, step: cell.step, wanted, residency, scope: &cell.scope, runs_on: self.runs_on }
     }
 
-    fn job_of_donor(&self, donor: &Donor) -> Job<'_> {
-        let wanted = Wanted { unembed: donor.unembed, profile: self.study.experiment.machine.weights };
-        let step = Some(Step::from_label(donor.label));
-        let (model, residency) = (&self.study.models[donor.model], self.plan.residency);
-        Job { model, step, wanted, residency, reads: Reads::MODEL, runs_on: self.runs_on }
+    fn source_job(&self, source: &PlannedSource) -> Job<'_> {
+        let wanted = Wanted { unembed: source.unembed, profile: self.resolved.experiment.machine.weights };
+        let step = Some(Step::from_label(source.label));
+        let (model, residency) = (&self.resolved.models[source.model], self.plan.residency);
+        Job { model, step, wanted, residency, scope: WeightScope::MODEL, runs_on: self.runs_on }
     }
 
-    fn donors(&self, model: usize) -> impl Iterator<Item = &Donor> {
-        self.plan.donors.iter().filter(move |donor| donor.model == model)
+    fn sources(&self, model: usize) -> impl Iterator<Item = &PlannedSource> {
+        self.plan.sources.iter().filter(move |source| source.model == model)
     }
 
-    /// The donors of a model, from the same hands as its cells.
-    fn borrow(&self, model: usize, loaded: &Arriving) -> Lent {
-        let mut lent = Lent::default();
-        self.donors(model).for_each(|donor| lent.add(donor.label, loaded.next(), self.runs_on));
-        lent
+    /// The sources of a model, from the same hands as its cells.
+    fn borrow(&self, model: usize, loaded: &Arriving) -> SourceModels {
+        let mut sources = SourceModels::default();
+        self.sources(model).for_each(|source| sources.add(source.label, loaded.next(), self.runs_on));
+        sources
     }
 
     /// Computes what a cell lacks.
@@ -133,47 +139,47 @@ impl Sweep<'_> {
         &self,
         cell: &'c Cell,
         checkpoint: Result<Loaded, LoadError>,
-        lent: &Lent,
+        sources: &SourceModels,
         seen: &mut Seen,
-    ) -> Answered<'c> {
+    ) -> ComputedCell<'c> {
         let began = self.timeline.seconds();
-        let fate = match checkpoint {
-            Ok(loaded) => self.fate(cell, loaded, lent, seen),
-            Err(error) => Fate::Failed(error.into()),
+        let result = match checkpoint {
+            Ok(loaded) => self.result(cell, loaded, sources, seen),
+            Err(error) => CellResult::Failed(error.into()),
         };
-        Answered { cell, began, fate }
+        ComputedCell { cell, began, result }
     }
 
-    fn fate(&self, cell: &Cell, loaded: Loaded, lent: &Lent, seen: &mut Seen) -> Fate {
+    fn result(&self, cell: &Cell, loaded: Loaded, sources: &SourceModels, seen: &mut Seen) -> CellResult {
         let verdict = judge(cell, &loaded, seen);
-        match self.study.experiment.store.on_bad {
-            OnBad::Fail if verdict.status.is_bad() => Fate::Failed(CellError::Bad { verdict }),
-            OnBad::Skip if verdict.status.is_bad() => Fate::Skipped(verdict),
-            _ => self.answers(cell, loaded, lent, verdict),
+        match self.resolved.experiment.store.on_bad {
+            OnBad::Fail if verdict.status.is_bad() => CellResult::Failed(CellError::Bad { verdict }),
+            OnBad::Skip if verdict.status.is_bad() => CellResult::Skipped(verdict),
+            _ => self.answers(cell, loaded, sources, verdict),
         }
     }
 
-    fn answers(&self, cell: &Cell, loaded: Loaded, lent: &Lent, verdict: Verdict) -> Fate {
+    fn answers(&self, cell: &Cell, loaded: Loaded, sources: &SourceModels, verdict: Verdict) -> CellResult {
         let weights = loaded.hashes.clone();
-        let (probes, errors) = self.ready(cell, lent);
-        let answers = match self.ask(cell, loaded, &probes, lent) {
+        let (probes, errors) = self.ready(cell, sources);
+        let answers = match self.ask(cell, loaded, &probes, sources) {
             Ok(answers) => answers,
-            Err(error) => return Fate::Failed(LoadError::from(error).into()),
+            Err(error) => return CellResult::Failed(LoadError::from(error).into()),
         };
-        let ran_on = |probe| self.ran_on(cell, probe, &weights, lent);
+        let ran_on = |probe| self.ran_on(cell, probe, &weights, sources);
         let answers = probes.iter().zip(answers).map(|(probe, answer)| (*probe, answer, ran_on(*probe))).collect();
-        Fate::Ran { weights, verdict, answers, errors }
+        CellResult::Ran { weights, verdict, answers, errors }
     }
 
-    /// The open probes of a cell whose donors are there, and the errors of the others.
-    fn ready(&self, cell: &Cell, lent: &Lent) -> (Vec<usize>, Vec<CellError>) {
+    /// The open probes of a cell whose sources are there, and the errors of the others.
+    fn ready(&self, cell: &Cell, sources: &SourceModels) -> (Vec<usize>, Vec<CellError>) {
         let (mut ready, mut errors) = (Vec::new(), Vec::new());
         for probe in cell.open_probes() {
-            match lent.missing(&self.study.experiment.probes[probe].spec.source_checkpoints()) {
+            match sources.missing(&self.resolved.experiment.probes[probe].spec.source_checkpoints()) {
                 None => ready.push(probe),
                 Some((label, error)) => {
                     let (reason, remedy) = (error.to_string(), error.remedy());
-                    errors.push(CellError::Donor { probe: self.probe_name(probe), label, reason, remedy });
+                    errors.push(CellError::SourceCheckpoint { probe: self.probe_name(probe), label, reason, remedy });
                 }
             }
         }
@@ -181,23 +187,23 @@ impl Sweep<'_> {
     }
 
     /// A probe of weights alone ran on what it reads and nothing else, also where more was read for other probes.
-    fn ran_on(&self, cell: &Cell, probe: usize, weights: &PartHashes, lent: &Lent) -> RanOn {
-        let (model, spec) = (&self.study.models[cell.model], self.spec(probe));
+    fn ran_on(&self, cell: &Cell, probe: usize, weights: &PartHashes, sources: &SourceModels) -> RanOn {
+        let (model, spec) = (&self.resolved.models[cell.model], self.spec(probe));
         let read = weights_read(spec, &model.config, weights);
         let alone = spec.weights_only(&model.config).is_some();
         RanOn {
             weights_hash: read.content.map(|hash| hash.to_string()),
             tensor_hashes: read.to_string(),
-            device_name: self.runs_on.compute.name.clone().filter(|_| cell.reads.model && !alone),
+            device_name: self.runs_on.compute.name.clone().filter(|_| cell.scope.model && !alone),
             tokenizer_hash: model.vocabulary.tokenizer_hash.clone(),
-            donor_weights_hash: lent.hashes(&spec.source_checkpoints()),
-            pairs: self.tallies.counts(cell.model, probe),
-            positions: self.tallies.positions(cell.model, probe),
+            source_weights_hash: sources.hashes(&spec.source_checkpoints()),
+            pairs: self.pair_counts.counts(cell.model, probe),
+            positions: self.pair_counts.positions(cell.model, probe),
         }
     }
 
     fn probe_name(&self, probe: usize) -> String {
-        self.study.experiment.probes[probe].name.clone()
+        self.resolved.experiment.probes[probe].name.clone()
     }
 }
 
@@ -214,7 +220,7 @@ fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
 }
 
 /// A lock for the writes of a sweep.
-pub fn write_lock() -> WriteLock {
+pub(crate) fn write_lock() -> WriteLock {
     Arc::new(Mutex::new(()))
 }
 

@@ -4,29 +4,29 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use super::timeline::{Stage, Timeline};
-use super::write::{Answered, Writer};
-use crate::folder::FolderError;
-use crate::load::{self, Job, LoadError, Loaded};
-use crate::outcome::Outcome;
-use crate::supply::{Brought, Supply, SupplyError};
+use super::write::{ComputedCell, Writer};
+use crate::checkpoint::fetch::{FetchError, Fetched, Fetcher};
+use crate::checkpoint::load::{self, Job, LoadError, Loaded};
+use crate::files::folder::FolderError;
+use crate::sweep::outcome::Outcome;
 
 /// A checkpoint whose files are here, or why they are not.
-type Delivery<'a> = (Job<'a>, Result<Brought, SupplyError>);
+type Delivery<'a> = (Job<'a>, Result<Fetched, FetchError>);
 
-/// Brings the files of checkpoints here, in order, as many ahead as the supply has room for.
+/// Fetches the files of checkpoints in order, as many ahead as the fetcher has room for.
 pub(super) fn fetch<'scope>(
     scope: &'scope Scope<'scope, '_>,
     jobs: Vec<Job<'scope>>,
-    supply: &'scope dyn Supply,
+    fetcher: &'scope dyn Fetcher,
     timeline: &'scope Timeline,
 ) -> Receiver<Delivery<'scope>> {
     // One more is under way, and one more is being loaded.
-    let (sender, receiver) = sync_channel(supply.ahead());
+    let (sender, receiver) = sync_channel(fetcher.ahead());
     scope.spawn(move || {
         for job in jobs {
-            let brought = timeline.time(Stage::Fetch, &job.name(), || supply.bring(&job));
+            let fetched = timeline.time(Stage::Fetch, &job.name(), || fetcher.fetch(&job));
             // The receiver goes away when the sweep stops early.
-            if sender.send((job, brought)).is_err() {
+            if sender.send((job, fetched)).is_err() {
                 return;
             }
         }
@@ -42,7 +42,7 @@ pub(super) struct Arriving {
 
 impl Arriving {
     /// The next checkpoint.
-    pub fn next(&self) -> Result<Loaded, LoadError> {
+    pub(crate) fn next(&self) -> Result<Loaded, LoadError> {
         // A loader that has ended is noticed below.
         let _ = self.asking.send(());
         self.loaded.recv().unwrap_or(Err(LoadError::ReaderEnded))
@@ -53,9 +53,9 @@ impl Arriving {
 /// while one computes, which is what bounds the memory of a sweep.
 pub(super) fn load<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    brought: Receiver<Delivery<'scope>>,
+    fetched: Receiver<Delivery<'scope>>,
     ahead: bool,
-    supply: &'scope dyn Supply,
+    fetcher: &'scope dyn Fetcher,
     timeline: &'scope Timeline,
 ) -> Arriving {
     let (sender, loaded) = sync_channel(0);
@@ -65,12 +65,12 @@ pub(super) fn load<'scope>(
         let _ = asking.send(());
     }
     scope.spawn(move || {
-        for (job, brought) in brought {
+        for (job, fetched) in fetched {
             // Nobody asks any more when the sweep stops early.
             if asked.recv().is_err() {
                 return;
             }
-            let loaded = timeline.time(Stage::Load, &job.name(), || take(&job, brought, supply));
+            let loaded = timeline.time(Stage::Load, &job.name(), || take(&job, fetched, fetcher));
             if sender.send(loaded).is_err() {
                 return;
             }
@@ -79,10 +79,10 @@ pub(super) fn load<'scope>(
     Arriving { asking, loaded }
 }
 
-/// Loads what was brought. Another process that shares the cache may have evicted it meanwhile; then it is brought once more.
-fn take(job: &Job<'_>, brought: Result<Brought, SupplyError>, supply: &dyn Supply) -> Result<Loaded, LoadError> {
-    match load::load(job, brought?) {
-        Err(error) if error.is_absence() && supply.can_bring(job) => load::load(job, supply.bring(job)?),
+/// Loads what was fetched. Another process that shares the cache may have evicted it meanwhile; then it is fetched once more.
+fn take(job: &Job<'_>, fetched: Result<Fetched, FetchError>, fetcher: &dyn Fetcher) -> Result<Loaded, LoadError> {
+    match load::load(job, fetched?) {
+        Err(error) if error.is_absence() && fetcher.can_fetch(job) => load::load(job, fetcher.fetch(job)?),
         loaded => loaded,
     }
 }
@@ -91,7 +91,7 @@ fn take(job: &Job<'_>, brought: Result<Brought, SupplyError>, supply: &dyn Suppl
 pub(super) fn write<'scope, 'c: 'scope>(
     scope: &'scope Scope<'scope, '_>,
     writer: Writer<'scope>,
-) -> (SyncSender<Answered<'c>>, ScopedJoinHandle<'scope, Result<Outcome, FolderError>>) {
+) -> (SyncSender<ComputedCell<'c>>, ScopedJoinHandle<'scope, Result<Outcome, FolderError>>) {
     let (sender, receiver) = sync_channel(1);
     (sender, scope.spawn(move || writer.run(receiver)))
 }

@@ -7,22 +7,20 @@ use std::path::PathBuf;
 use pythia_hub::Lock;
 
 use super::*;
+use crate::checkpoint::fetch::HubFetcher;
+use crate::checkpoint::hub_access::HubAccess;
+use crate::checkpoint::residency::Residency;
 use crate::config;
-use crate::disk::Disk;
-use crate::library::Library;
-use crate::memory::Residency;
-use crate::supply::FromHub;
+use crate::plan::disk::Disk;
 use crate::testing::{self, Scratch};
 
 const PROBES: &str = "
 [[probe]]
 kind = 'head_scores'
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = 'induction_loss'
-batch = 2
-half_len = 6
+prompts = { n = 2, half_len = 6 }
 [[probe]]
 kind = 'activation_patching'
 pairs = { task = 'induction', n = 3, half_len = 5 }
@@ -37,42 +35,42 @@ metrics = ['logit_diff', 'loss', 'kl']
 [[probe]]
 kind = 'cross_checkpoint'
 pairs = { task = 'induction', n = 3, half_len = 5 }
-donor = 512
+source_step = 512
 weights = ['heads', 'mlps', 'blocks']
 ";
 
-fn study(scratch: &Scratch, overrides: &[&str]) -> Study {
+fn resolved(scratch: &Scratch, overrides: &[&str]) -> ResolvedExperiment {
     let models = scratch.0.display();
     let head = format!("name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{models}/tiny']\nsteps = [1, 1000]\n");
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
     let experiment = config::parse("t.toml", &(head + PROBES), &overrides).expect("right");
-    Study::open(experiment, &Lock::default(), &scratch.0).expect("right")
+    ResolvedExperiment::open(experiment, &Lock::default(), &scratch.0).expect("right")
 }
 
-/// Runs the study with its weights in one place, and returns the outcome and every results file.
-fn run(study: &Study, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
-    run_on(&crate::load::RunsOn::cpu(), study, out, residency)
+/// Runs the experiment with its weights in one place, and returns the outcome and every results file.
+fn run(resolved: &ResolvedExperiment, out: PathBuf, residency: Residency) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
+    run_on(&crate::checkpoint::load::RunsOn::cpu(), resolved, out, residency)
 }
 
 fn run_on(
-    runs_on: &crate::load::RunsOn,
-    study: &Study,
+    runs_on: &crate::checkpoint::load::RunsOn,
+    resolved: &ResolvedExperiment,
     out: PathBuf,
     residency: Residency,
 ) -> (Outcome, BTreeMap<PathBuf, Vec<u8>>) {
     let disk = Disk { out, offline: true };
-    let library = Library::open(&study.experiment, &disk.out.join("t.toml"), true).expect("a library");
+    let hub = HubAccess::open(&resolved.experiment, &disk.out.join("t.toml"), true).expect("a hub");
     let folder = Folder::create(&disk.out).expect("folder");
-    let mut plan = Plan::make(study, &disk, None);
+    let mut plan = Plan::make(resolved, &disk, None);
     plan.residency = residency;
-    let (tallies, timeline) = (Tallies::of(study), Timeline::start());
+    let (pair_counts, timeline) = (PairCounts::of(resolved), Timeline::start());
     let sweep = Sweep {
-        study,
+        resolved,
         plan: &plan,
         runs_on,
         folder: &folder,
-        tallies: &tallies,
-        supply: &FromHub::new(&library.hub, &library.ring, 0),
+        pair_counts: &pair_counts,
+        fetcher: &HubFetcher::new(&hub.client, &hub.cache, 0),
         writing: write_lock(),
         timeline,
     };
@@ -88,8 +86,8 @@ fn results_do_not_depend_on_where_the_weights_are() {
     let scratch = Scratch::new("residency");
     testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
     for profile in ["weights=as_published", "weights=tl2"] {
-        let study = study(&scratch, &[profile]);
-        let of = |residency: Residency| run(&study, scratch.0.join(format!("{profile} {residency}")), residency);
+        let resolved = resolved(&scratch, &[profile]);
+        let of = |residency: Residency| run(&resolved, scratch.0.join(format!("{profile} {residency}")), residency);
         let (outcome, expected) = of(Residency::ResidentAhead);
         assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{:?}", outcome.failed);
         assert_eq!(expected.len(), 2 * (2 + 4 * 2), "every table of every probe: {:?}", expected.keys());
@@ -105,7 +103,7 @@ fn results_do_not_depend_on_where_the_weights_are() {
 fn a_checkpoint_that_breaks_while_it_is_open_fails_alone() {
     let scratch = Scratch::new("residency-broken");
     testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
-    let study = study(&scratch, &[]);
+    let resolved = resolved(&scratch, &[]);
     let weights = scratch.0.join("tiny/step1/model.safetensors");
     let whole = fs::read(&weights).expect("read");
     // A value that is no number, in the last tensor of the last block.
@@ -114,7 +112,7 @@ fn a_checkpoint_that_breaks_while_it_is_open_fails_alone() {
     bytes[at..at + 2].copy_from_slice(&[0x80, 0x7F]);
     fs::write(&weights, bytes).expect("write");
     for residency in Residency::ALL {
-        let (outcome, _) = run(&study, scratch.0.join(format!("{residency}")), residency);
+        let (outcome, _) = run(&resolved, scratch.0.join(format!("{residency}")), residency);
         assert_eq!((outcome.done, outcome.failed.len()), (1, 1), "{residency}: {:?}", outcome.failed);
         assert_eq!(outcome.failed[0].name, "tiny step1");
     }
@@ -126,9 +124,9 @@ fn results_do_not_depend_on_where_the_weights_are_on_a_gpu() {
     let scratch = Scratch::new("residency-gpu");
     testing::suite(&scratch.0.join("tiny"), &[1, 512, 1000]);
     let compute = pythia_core::device::DeviceName::Wgpu(0).open().expect("a GPU");
-    let runs_on = crate::load::RunsOn { compute, dtype: burn::tensor::DType::F32 };
-    let study = study(&scratch, &["device=wgpu"]);
-    let of = |residency: Residency| run_on(&runs_on, &study, scratch.0.join(residency.to_string()), residency);
+    let runs_on = crate::checkpoint::load::RunsOn { compute, dtype: burn::tensor::DType::F32 };
+    let resolved = resolved(&scratch, &["device=wgpu"]);
+    let of = |residency: Residency| run_on(&runs_on, &resolved, scratch.0.join(residency.to_string()), residency);
     let (outcome, expected) = of(Residency::ResidentAhead);
     assert_eq!((outcome.done, outcome.failed.len()), (2, 0), "{:?}", outcome.failed);
     for residency in &Residency::ALL[1..] {

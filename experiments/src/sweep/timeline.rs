@@ -9,7 +9,7 @@ use serde::Serialize;
 /// A stage; each has a thread of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Bringing files here, their published hashes checked while they are written.
     Fetch,
     /// Reading weights: hashed and decoded at once.
@@ -24,44 +24,44 @@ impl Stage {
     const ALL: [Stage; 4] = [Stage::Fetch, Stage::Load, Stage::Compute, Stage::Write];
 
     /// What messages call it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
-            Stage::Fetch => "fetch",
-            Stage::Load => "load",
-            Stage::Compute => "compute",
-            Stage::Write => "write",
+            Stage::Fetch => "fetching",
+            Stage::Load => "loading",
+            Stage::Compute => "computing",
+            Stage::Write => "writing",
         }
     }
 }
 
 /// A piece of work; seconds count from the start of the sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Span {
+pub(crate) struct Span {
     /// Of which stage.
-    pub stage: Stage,
+    pub(crate) stage: Stage,
     /// On which checkpoint, as in messages.
-    pub cell: String,
+    pub(crate) cell: String,
     /// When it began.
-    pub from: f64,
+    pub(crate) from: f64,
     /// When it was done.
-    pub to: f64,
+    pub(crate) to: f64,
 }
 
 /// The work of all stages.
 #[derive(Debug)]
-pub struct Timeline {
+pub(crate) struct Timeline {
     started: Instant,
     spans: Mutex<Vec<Span>>,
 }
 
 impl Timeline {
     /// Starts the clock.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { started: Instant::now(), spans: Mutex::default() }
     }
 
     /// Does a piece of work and notes how long it took.
-    pub fn time<T>(&self, stage: Stage, cell: &str, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn time<T>(&self, stage: Stage, cell: &str, work: impl FnOnce() -> T) -> T {
         let from = self.seconds();
         let result = work();
         let span = Span { stage, cell: cell.to_owned(), from, to: self.seconds() };
@@ -70,12 +70,12 @@ impl Timeline {
     }
 
     /// Seconds since the start.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.started.elapsed().as_secs_f64()
     }
 
     /// What was noted so far.
-    pub fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone();
         spans.sort_by(|a, b| a.from.total_cmp(&b.from).then(a.stage.cmp(&b.stage)));
         Summary { seconds: self.seconds(), spans }
@@ -84,40 +84,39 @@ impl Timeline {
 
 /// A finished timeline.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Seconds of the whole sweep.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Every piece of work, in order of their beginnings.
-    pub spans: Vec<Span>,
+    pub(crate) spans: Vec<Span>,
 }
 
 impl Summary {
     /// For `state/timeline.json`.
-    pub fn json(&self) -> String {
+    pub(crate) fn json(&self) -> String {
         // Numbers and names always make JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Seconds that a stage worked.
-    pub fn busy(&self, stage: Stage) -> f64 {
+    pub(crate) fn busy(&self, stage: Stage) -> f64 {
         self.spans.iter().filter(|span| span.stage == stage).fold(0.0, |sum, span| sum + span.to - span.from)
     }
 
     /// The stage that worked longest.
-    pub fn bound(&self) -> Stage {
+    pub(crate) fn slowest(&self) -> Stage {
         Stage::ALL.into_iter().max_by(|a, b| self.busy(*a).total_cmp(&self.busy(*b))).unwrap_or(Stage::Compute)
     }
 }
 
 impl fmt::Display for Summary {
-    /// One line: `compute bounded the sweep (busy 93 % of 12.0 s); fetch 0 %, load 31 %, write 1 %`.
+    /// One line: `Slowest stage: computing (93 % of the time); fetching 0 %, loading 31 %, writing 1 %.`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |stage| 100.0 * self.busy(stage) / self.seconds.max(f64::MIN_POSITIVE);
-        let bound = self.bound();
-        write!(f, "{} bounded the sweep (busy {:.0} % of {:.1} s);", bound.name(), share(bound), self.seconds)?;
-        let others = Stage::ALL.into_iter().filter(|stage| *stage != bound);
-        let others: Vec<String> = others.map(|stage| format!(" {} {:.0} %", stage.name(), share(stage))).collect();
-        f.write_str(&others.join(","))
+        let slowest = self.slowest();
+        let others = Stage::ALL.into_iter().filter(|stage| *stage != slowest);
+        let others: Vec<String> = others.map(|stage| format!("{} {:.0} %", stage.name(), share(stage))).collect();
+        write!(f, "Slowest stage: {} ({:.0} % of the time); {}.", slowest.name(), share(slowest), others.join(", "))
     }
 }
 
@@ -133,8 +132,8 @@ mod tests {
     fn the_busiest_stage_bounds_the_sweep() {
         let spans = vec![span(Stage::Load, 0.0, 1.0), span(Stage::Compute, 1.0, 4.0), span(Stage::Load, 1.0, 2.0)];
         let summary = Summary { seconds: 4.0, spans };
-        assert_eq!((summary.busy(Stage::Load), summary.bound()), (2.0, Stage::Compute));
-        let line = "compute bounded the sweep (busy 75 % of 4.0 s); fetch 0 %, load 50 %, write 0 %";
+        assert_eq!((summary.busy(Stage::Load), summary.slowest()), (2.0, Stage::Compute));
+        let line = "Slowest stage: computing (75 % of the time); fetching 0 %, loading 50 %, writing 0 %.";
         assert_eq!(summary.to_string(), line);
     }
 

@@ -10,26 +10,26 @@ use pythia_probes::{Answer, ProbeError, Table};
 
 use super::Sweep;
 use super::timeline::Stage;
-use crate::cell::RanOn;
-use crate::folder::FolderError;
+use crate::files::folder::FolderError;
+use crate::files::journal::{Event, Journal};
+use crate::files::sink::{self, Stamp};
 use crate::integrity::{Row, Verdict};
-use crate::journal::{Event, Journal};
-use crate::outcome::{CellError, FailedCell, Outcome};
+use crate::plan::key::RanOn;
 use crate::plan::{Cell, Part};
-use crate::progress::Progress;
-use crate::sink::{self, Stamp};
-use crate::study::Model;
+use crate::resolved::Model;
+use crate::sweep::outcome::{CellError, FailedCell, Outcome};
+use crate::terminal::progress::Progress;
 
 /// A cell that went through the computation.
-pub(super) struct Answered<'c> {
-    pub cell: &'c Cell,
+pub(super) struct ComputedCell<'c> {
+    pub(crate) cell: &'c Cell,
     /// When it began, in seconds of the timeline.
-    pub began: f64,
-    pub fate: Fate,
+    pub(crate) began: f64,
+    pub(crate) result: CellResult,
 }
 
 /// What became of a cell.
-pub(super) enum Fate {
+pub(super) enum CellResult {
     /// Its probes were asked.
     Ran {
         /// The weights they ran on.
@@ -56,34 +56,34 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(sweep: &'a Sweep<'_>, journal: &'a mut Journal, progress: &'a mut Progress) -> Self {
+    pub(crate) fn new(sweep: &'a Sweep<'_>, journal: &'a mut Journal, progress: &'a mut Progress) -> Self {
         Self { sweep, journal, progress, outcome: Outcome::default() }
     }
 
     /// Writes until nothing comes any more; a folder that cannot be written ends it, and with it the sweep.
-    pub fn run(mut self, answers: Receiver<Answered<'_>>) -> Result<Outcome, FolderError> {
+    pub(crate) fn run(mut self, answers: Receiver<ComputedCell<'_>>) -> Result<Outcome, FolderError> {
         for cell in &self.sweep.plan.left_out {
             self.row(cell, &cell.verdict, None)?;
         }
-        for Answered { cell, began, fate } in answers {
-            let name = cell.name(self.sweep.study);
+        for ComputedCell { cell, began, result } in answers {
+            let name = cell.name(self.sweep.resolved);
             let timeline = &self.sweep.timeline;
-            timeline.time(Stage::Write, &name, || self.settle(cell, &name, began, fate))?;
+            timeline.time(Stage::Write, &name, || self.settle(cell, &name, began, result))?;
             self.progress.advance(&name);
         }
         Ok(self.outcome)
     }
 
-    fn settle(&mut self, cell: &Cell, name: &str, began: f64, fate: Fate) -> Result<(), FolderError> {
-        match fate {
-            Fate::Failed(error) => {
+    fn settle(&mut self, cell: &Cell, name: &str, began: f64, result: CellResult) -> Result<(), FolderError> {
+        match result {
+            CellResult::Failed(error) => {
                 if let CellError::Bad { verdict } = &error {
                     self.row(cell, verdict, None)?;
                 }
                 self.failed(name, vec![error])
             }
-            Fate::Skipped(verdict) => self.skipped(cell, name, verdict),
-            Fate::Ran { weights, verdict, answers, errors } => {
+            CellResult::Skipped(verdict) => self.skipped(cell, name, verdict),
+            CellResult::Ran { weights, verdict, answers, errors } => {
                 self.row(cell, &verdict, Some(&weights))?;
                 let errors = self.put_all(cell, &verdict, answers, errors)?;
                 if !errors.is_empty() {
@@ -116,7 +116,7 @@ impl<'a> Writer<'a> {
     /// The cell's row in the table of checkpoints. It comes before the cell's tables, so that a cell whose tables are all there
     /// has its row too, however a run ended.
     fn row(&self, cell: &Cell, verdict: &Verdict, weights: Option<&PartHashes>) -> Result<(), FolderError> {
-        let model = &self.sweep.study.models[cell.model];
+        let model = &self.sweep.resolved.models[cell.model];
         let (row, file) = (Row { verdict, weights }, Row::file(&model.label, cell.step));
         // A cell of which only some tensors were read now may have been read whole before, and its row then says more.
         if weights.is_some_and(|weights| weights.content.is_none()) && self.sweep.folder.has(&file) {
@@ -174,7 +174,7 @@ impl<'a> Writer<'a> {
         table: &Table,
         ran_on: &RanOn,
     ) -> Result<Vec<u8>, CellError> {
-        let stamp = stamp(&self.sweep.study.models[cell.model], cell.step, verdict);
+        let stamp = stamp(&self.sweep.resolved.models[cell.model], cell.step, verdict);
         sink::parquet(&stamp, table, &part.config.metadata(ran_on))
             .map_err(|error| CellError::Sink { probe: self.sweep.probe_name(part.probe), error })
     }

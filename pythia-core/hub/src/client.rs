@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::clock::{Clock, SystemClock};
 use super::fetch::{Job, at};
 use super::http::{Http, Trouble};
-use super::place::{self, Place};
+use super::layout::{self, Layout};
 use super::{AnswerProblem, Commit, HubError, RemoteFile, RemoteName, Repo, Settings, listing};
 
 /// No list of the suite has more than 200 kB.
@@ -20,7 +20,7 @@ const MAX_RANGE: u64 = 2 << 30;
 /// A client of the hub. Cheap to make; threads may share one.
 pub struct Hub {
     http: Http,
-    place: Place,
+    layout: Layout,
 }
 
 impl Hub {
@@ -31,8 +31,8 @@ impl Hub {
 
     /// The same with another clock.
     pub fn with_clock(settings: Settings, clock: Box<dyn Clock>) -> Self {
-        let place = Place::new(&settings.cache);
-        Self { http: Http::new(settings, clock), place }
+        let layout = Layout::new(&settings.cache);
+        Self { http: Http::new(settings, clock), layout }
     }
 
     /// What it was made with.
@@ -42,7 +42,7 @@ impl Hub {
 
     /// Root of the cache.
     pub fn cache(&self) -> &Path {
-        self.place.root()
+        self.layout.root()
     }
 
     /// Makes every call that is under way, and every later one, end with [`HubError::Stopped`]; bytes that arrived are kept for
@@ -97,7 +97,7 @@ impl Hub {
 
     /// Where [`Hub::fetch`] puts a file; whether it is there is another question.
     pub fn snapshot_path(&self, repo: &Repo, commit: &Commit, file: &RemoteFile) -> PathBuf {
-        self.place.snapshot(repo, commit, &file.name)
+        self.layout.snapshot(repo, commit, &file.name)
     }
 
     /// Whether the cache holds content of this name and size, so that [`Hub::fetch`] would need no connection. Cheap: nothing is hashed.
@@ -128,7 +128,7 @@ impl Hub {
         let job = self.job(repo, commit, file);
         match job.present()? {
             _ if start == end => Ok(Vec::new()),
-            Some(blob) => place::read_at(&blob, start..end).map_err(|source| at(&blob, source)),
+            Some(blob) => layout::read_at(&blob, start..end).map_err(|source| at(&blob, source)),
             None => self.ask_range(&job, start..end),
         }
     }
@@ -158,15 +158,15 @@ impl Hub {
     /// [`HubError::Io`], or [`HubError::Name`] for a branch whose name cannot be a file name.
     pub fn note_branch(&self, repo: &Repo, branch: &str, commit: &Commit) -> Result<(), HubError> {
         let name: RemoteName = branch.parse()?;
-        let path = self.place.refs(repo).join(name.to_path());
-        let known = place::read_small(&path, 64).ok().flatten();
+        let path = self.layout.refs(repo).join(name.to_path());
+        let known = layout::read_small(&path, 64).ok().flatten();
         if known.is_some_and(|known| known == commit.as_str().as_bytes()) {
             return Ok(());
         }
-        place::write_small(&path, commit.as_str().as_bytes()).map_err(|source| at(&path, source))
+        layout::write_small(&path, commit.as_str().as_bytes()).map_err(|source| at(&path, source))
     }
 
     fn job<'a>(&'a self, repo: &'a Repo, commit: &'a Commit, file: &'a RemoteFile) -> Job<'a> {
-        Job { http: &self.http, place: &self.place, repo, commit, file }
+        Job { http: &self.http, layout: &self.layout, repo, commit, file }
     }
 }

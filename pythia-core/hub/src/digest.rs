@@ -68,11 +68,6 @@ pub(super) fn hash_of(path: &Path, like: &FileHash) -> io::Result<FileHash> {
     Ok(hasher.finish())
 }
 
-/// SHA-256 in hexadecimal digits.
-pub(super) fn hex_sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

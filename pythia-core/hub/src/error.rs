@@ -58,7 +58,7 @@ pub enum HubError {
         /// Its answer.
         status: u16,
     },
-    /// A redirect that is not followed: too many, no place, or from https to http.
+    /// A redirect that is not followed: too many, no address, or from https to http.
     #[error("{url} redirects to {to:?}, which is not followed: {why}")]
     Redirect {
         /// What was asked for.

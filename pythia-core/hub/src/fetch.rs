@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::digest::hash_of;
 use super::http::{Answer, Http, Trouble};
-use super::ledger::{Ledger, Record, Stamp};
+use super::layout::{self, Layout};
 use super::partial::{Partial, leftovers};
-use super::place::{self, Place};
 use super::receive::{io_at, receive};
+use super::records::{Record, Records, Stamp};
 use super::url::Url;
 use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
 
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
     pub(super) http: &'a Http,
-    pub(super) place: &'a Place,
+    pub(super) layout: &'a Layout,
     pub(super) repo: &'a Repo,
     pub(super) commit: &'a Commit,
     pub(super) file: &'a RemoteFile,
@@ -47,7 +47,7 @@ impl Job<'_> {
     }
 
     fn blob(self) -> PathBuf {
-        self.place.blob(self.repo, &self.file.hash)
+        self.layout.blob(self.repo, &self.file.hash)
     }
 
     /// The content, if the cache holds it and it is what it should be. What another tool put there is hashed once and noted.
@@ -60,8 +60,8 @@ impl Job<'_> {
         if metadata.len() != self.file.size {
             return Ok(None);
         }
-        let (ledger, hash) = (Ledger(self.place), &self.file.hash);
-        let record = ledger.read(self.repo, hash);
+        let (records, hash) = (Records(self.layout), &self.file.hash);
+        let record = records.read(self.repo, hash);
         if record.as_ref().is_some_and(|record| record.vouches_for(&metadata)) {
             return Ok(Some(blob));
         }
@@ -71,7 +71,7 @@ impl Job<'_> {
         let ours = record.is_some_and(|record| record.ours);
         let stamp = Stamp::of(&metadata).ok();
         // A cache that cannot be written to can still be read.
-        let _ = ledger.write(&Record::new(self.repo, hash, ours, stamp));
+        let _ = records.write(&Record::new(self.repo, hash, ours, stamp));
         Ok(Some(blob))
     }
 
@@ -81,10 +81,10 @@ impl Job<'_> {
     }
 
     fn linked(self, blob: &Path) -> Result<PathBuf, HubError> {
-        let Self { file, place, repo, commit, .. } = self;
-        let snapshot = place.snapshot(repo, commit, &file.name);
-        place::link(blob, &file.hash, &snapshot, &file.name).map_err(|source| at(&snapshot, source))?;
-        let _ = Ledger(place).touch(repo, &file.hash);
+        let Self { file, layout, repo, commit, .. } = self;
+        let snapshot = layout.snapshot(repo, commit, &file.name);
+        layout::link(blob, &file.hash, &snapshot, &file.name).map_err(|source| at(&snapshot, source))?;
+        let _ = Records(layout).touch(repo, &file.hash);
         Ok(snapshot)
     }
 
@@ -92,7 +92,7 @@ impl Job<'_> {
     /// Python client takes. Where locks do nothing, or their holder does nothing, it is fetched all the same: right is what has the
     /// right hash, not who had the lock.
     fn turn(self) -> Result<Option<File>, HubError> {
-        let path = self.place.lock(self.repo, &self.file.hash);
+        let path = self.layout.lock(self.repo, &self.file.hash);
         let dir = path.parent().unwrap_or(Path::new(""));
         let open = || File::options().read(true).append(true).create(true).open(&path);
         let Ok(lock) = fs::create_dir_all(dir).and_then(|()| open()) else { return Ok(None) };
@@ -113,7 +113,7 @@ impl Job<'_> {
 
     /// Bytes of this content that anybody has so far.
     fn bytes_under_way(self) -> u64 {
-        let all = leftovers(&self.place.blobs(self.repo)).unwrap_or_default();
+        let all = leftovers(&self.layout.blobs(self.repo)).unwrap_or_default();
         all.iter().filter(|left| left.hash == self.file.hash).map(|left| left.size).sum()
     }
 
@@ -122,8 +122,8 @@ impl Job<'_> {
         if self.http.settings().offline {
             return Err(HubError::Offline { url: url.shown() });
         }
-        let blobs = self.place.blobs(self.repo);
-        let mut partial = Partial::begin(self.place, self.repo, self.file).map_err(|source| at(&blobs, source))?;
+        let blobs = self.layout.blobs(self.repo);
+        let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
             // What arrived is worth keeping when only the connection failed. After a wrong size or hash, or on a full disk, it is not.
             if !error.is_temporary() {
@@ -135,7 +135,7 @@ impl Job<'_> {
         let note = |metadata: &fs::Metadata| {
             let record = Record::new(self.repo, &self.file.hash, true, Some(Stamp::of(metadata)?));
             // Before the name exists: a kill in between leaves a record without content, never content that nobody may remove.
-            Ledger(self.place).write(&record)
+            Records(self.layout).write(&record)
         };
         partial.commit(note).map_err(|source| at(&path, source))
     }
@@ -143,16 +143,16 @@ impl Job<'_> {
     /// Asks until everything is there and has the right hash. A wrong one gets a second chance from the beginning: what was taken
     /// over may have been damaged when its machine died, and a connection may flip a bit once.
     fn complete(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), HubError> {
-        let mut tries = self.http.tries(url);
+        let mut retry = self.http.retry(url);
         let mut second_chance = true;
         loop {
-            tries.before()?;
+            retry.before()?;
             let before = partial.written;
             if let Err(trouble) = self.ask(url, partial, watch) {
                 if partial.written >= before + Patience::PROGRESS {
-                    tries.progress();
+                    retry.progress();
                 }
-                tries.after(trouble)?;
+                retry.after(trouble)?;
                 continue;
             }
             match partial.hash() {

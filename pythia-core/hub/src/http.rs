@@ -9,7 +9,7 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body, BodyReader};
 
-use super::tries::{LEAST, Pace, Tries};
+use super::retry::{LEAST, Pace, Retry};
 use super::url::{Url, harmless};
 use super::{AnswerProblem, Clock, HubError, Patience, Settings, wait};
 
@@ -80,18 +80,18 @@ impl Http {
 
     /// Asks until there is an answer or patience is spent.
     pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, Trouble>) -> Result<T, HubError> {
-        let mut tries = self.tries(url);
+        let mut retry = self.retry(url);
         loop {
-            tries.before()?;
+            retry.before()?;
             match ask() {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => tries.after(trouble)?,
+                Err(trouble) => retry.after(trouble)?,
             }
         }
     }
 
-    pub(super) fn tries<'a>(&'a self, url: &'a Url) -> Tries<'a> {
-        Tries::new(self, url)
+    pub(super) fn retry<'a>(&'a self, url: &'a Url) -> Retry<'a> {
+        Retry::new(self, url)
     }
 
     /// One attempt: asks for a file or for bytes `range` of it, and for what it redirects to.

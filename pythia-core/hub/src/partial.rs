@@ -15,9 +15,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use pythia_files::{Owner, rename_synced};
+
 use super::digest::Hasher;
-use super::owner::Owner;
-use super::place::{self, Place};
+use super::layout::{self, Layout};
 use super::{FileHash, RemoteFile, Repo};
 
 const ENDING: &str = ".part";
@@ -65,7 +66,7 @@ impl Leftover {
 
 /// The unfinished files in a folder of contents.
 pub(super) fn leftovers(blobs: &Path) -> io::Result<Vec<Leftover>> {
-    Ok(place::entries(blobs)?.iter().filter_map(|path| Leftover::at(path)).collect())
+    Ok(layout::entries(blobs)?.iter().filter_map(|path| Leftover::at(path)).collect())
 }
 
 /// The name for a content that nobody needs to have whole any more.
@@ -88,8 +89,8 @@ pub(super) struct Partial {
 
 impl Partial {
     /// What an earlier attempt left of the file, or a new beginning.
-    pub(super) fn begin(place: &Place, repo: &Repo, wanted: &RemoteFile) -> io::Result<Self> {
-        let blobs = place.blobs(repo);
+    pub(super) fn begin(layout: &Layout, repo: &Repo, wanted: &RemoteFile) -> io::Result<Self> {
+        let blobs = layout.blobs(repo);
         fs::create_dir_all(&blobs)?;
         let mut found = leftovers(&blobs)?;
         found.retain(|left| left.hash == wanted.hash && left.is_idle());
@@ -181,9 +182,8 @@ impl Partial {
         self.file.sync_all()?;
         before(&self.file.metadata()?)?;
         let blob = self.blobs.join(self.wanted.hash.as_str());
-        fs::rename(&self.path, &blob)?;
+        rename_synced(&self.file, &self.path, &blob)?;
         self.settled = true;
-        place::sync_dir(&self.blobs);
         Ok(blob)
     }
 
@@ -237,11 +237,11 @@ mod tests {
     }
 
     fn begin(dir: &TempDir) -> Partial {
-        Partial::begin(&Place::new(dir.path()), &"a/b".parse().unwrap(), &wanted(dir)).unwrap()
+        Partial::begin(&Layout::new(dir.path()), &"a/b".parse().unwrap(), &wanted(dir)).unwrap()
     }
 
     fn blobs(dir: &TempDir) -> Vec<PathBuf> {
-        place::entries(&dir.path().join("models--a--b/blobs")).unwrap()
+        layout::entries(&dir.path().join("models--a--b/blobs")).unwrap()
     }
 
     /// An unfinished file of somebody else.

@@ -11,7 +11,7 @@ use super::HubError;
 use super::digest::Hasher;
 use super::http::{Answer, Http, Trouble};
 use super::partial::Partial;
-use super::tries::Pace;
+use super::retry::Pace;
 
 /// One buffer. Measured: larger ones give nothing, smaller ones make the two threads wait for one another.
 const BUFFER: usize = 2 << 20;

@@ -110,6 +110,14 @@ pub enum StoreError {
         /// The reference.
         path: PathBuf,
     },
+    /// A branch is pinned to something else than a commit.
+    #[error("{branch} is pinned to {found:?}, which is no commit hash (40 hexadecimal digits)")]
+    BadPin {
+        /// The branch.
+        branch: String,
+        /// What it is pinned to.
+        found: String,
+    },
     /// The model's main branch holds no weights.
     #[error("{model} has no weights on its main branch; name a step (it has {first} to {last})")]
     StepRequired {

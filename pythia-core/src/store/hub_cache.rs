@@ -13,7 +13,6 @@ use super::error::StoreError;
 use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
 use super::{CheckpointFiles, Checkpoints, Description, Step};
 use crate::suite::{Checkpoint, ModelId, suite};
-use pythia_hub::Commit;
 
 /// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.
 const MAX_REFERENCE: u64 = 256;
@@ -25,7 +24,7 @@ pub struct HubCacheStore {
     /// `CACHE/models--ORGANISATION--NAME`.
     dir: PathBuf,
     /// Branches that are looked up here and not in `refs`.
-    pins: BTreeMap<String, Commit>,
+    pins: BTreeMap<String, String>,
 }
 
 impl HubCacheStore {
@@ -42,9 +41,16 @@ impl HubCacheStore {
     }
 
     /// Opens a model in the cache, with branches that are known to be these commits: what `refs` says of them is not asked.
-    /// A cache that has never seen the model is one that lacks all its checkpoints.
-    pub fn open_pinned(id: ModelId, cache: &Path, pins: BTreeMap<String, Commit>) -> Self {
-        Self { id, dir: dir_of(id, cache), pins }
+    /// A cache that has never seen the model is one that lacks all its checkpoints. `pins` has a commit hash of 40 hexadecimal
+    /// digits for every branch in it.
+    ///
+    /// # Errors
+    /// [`StoreError::BadPin`] for anything else than a hash.
+    pub fn open_pinned(id: ModelId, cache: &Path, pins: BTreeMap<String, String>) -> Result<Self, StoreError> {
+        match pins.iter().find(|(_, commit)| !is_commit(commit)) {
+            Some((branch, found)) => Err(StoreError::BadPin { branch: branch.clone(), found: found.clone() }),
+            None => Ok(Self { id, dir: dir_of(id, cache), pins }),
+        }
     }
 
     /// The snapshot that a revision points to.
@@ -76,8 +82,8 @@ impl HubCacheStore {
         Ok([snapshot].into_iter().chain(self.snapshot("main").ok()).collect())
     }
 
-    fn pinned(&self, commit: &Commit) -> PathBuf {
-        self.dir.join("snapshots").join(commit.as_str())
+    fn pinned(&self, commit: &str) -> PathBuf {
+        self.dir.join("snapshots").join(commit)
     }
 
     fn not_cached(&self, revision: &str, path: PathBuf) -> StoreError {
@@ -134,6 +140,9 @@ fn commit(reference: &Path) -> Result<String, StoreError> {
     let bytes = read_small(reference, MAX_REFERENCE)?;
     let text = String::from_utf8(bytes).unwrap_or_default();
     let hash = text.trim_end_matches(['\n', '\r']);
-    let clean = hash.len() == 40 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if clean { Ok(hash.to_owned()) } else { Err(StoreError::BadReference { path: reference.to_owned() }) }
+    if is_commit(hash) { Ok(hash.to_owned()) } else { Err(StoreError::BadReference { path: reference.to_owned() }) }
+}
+
+fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -207,11 +207,11 @@ fn a_cache_that_lacks_or_distorts_things_says_so() {
 #[test]
 fn pins_come_before_references() {
     let dir = cache("pythia-70m", "step512");
-    let other: pythia_hub::Commit = "d".repeat(40).parse().unwrap();
+    let other = "d".repeat(40);
     let root = "models--EleutherAI--pythia-70m";
-    let pins = [("step512", other.clone()), ("step8", COMMIT.parse().unwrap()), ("main", other)];
+    let pins = [("step512", other.clone()), ("step8", COMMIT.to_owned()), ("main", other)];
     let pins = pins.map(|(branch, commit)| (branch.to_owned(), commit)).into();
-    let store = HubCacheStore::open_pinned(id("pythia-70m"), dir.path(), pins);
+    let store = HubCacheStore::open_pinned(id("pythia-70m"), dir.path(), pins).unwrap();
     // The reference says that step512 is there, but as another commit than the pinned one.
     assert_eq!(store.steps().unwrap(), [Step::from_label(8)]);
     let error = store.locate(step(512)).unwrap_err();
@@ -227,9 +227,18 @@ fn pins_come_before_references() {
 #[test]
 fn a_pinned_model_need_not_be_in_the_cache_yet() {
     let dir = TempDir::new();
-    let pins = BTreeMap::from([("step1".to_owned(), COMMIT.parse().unwrap())]);
-    let store = HubCacheStore::open_pinned(id("pythia-70m"), &dir.path().join("absent"), pins);
+    let pins = BTreeMap::from([("step1".to_owned(), COMMIT.to_owned())]);
+    let store = HubCacheStore::open_pinned(id("pythia-70m"), &dir.path().join("absent"), pins).unwrap();
     assert_eq!(store.steps().unwrap(), []);
     assert!(matches!(store.locate(step(1)), Err(StoreError::RevisionNotCached { .. })));
     assert!(matches!(store.locate(step(2)), Err(StoreError::RevisionNotCached { .. })));
+}
+
+#[test]
+fn a_pin_that_is_no_commit_never_becomes_part_of_a_path() {
+    for found in ["", "../../etc", "main", &COMMIT.to_uppercase()] {
+        let pins = BTreeMap::from([("step1".to_owned(), found.to_owned())]);
+        let error = HubCacheStore::open_pinned(id("pythia-70m"), Path::new("cache"), pins).unwrap_err();
+        assert!(matches!(error, StoreError::BadPin { .. }), "{error}");
+    }
 }

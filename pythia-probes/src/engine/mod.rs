@@ -1,12 +1,13 @@
-//! Many interventions on one batch of prompts, each a [`IntervenedRun`], and the metrics of every prompt under each.
+//! Many interventions on one batch of prompts, and the metrics of every prompt under each of them.
 //!
-//! Two engines answer alike:
+//! - [`Run`] is a forward pass with the activations that were kept of it;
+//! - [`IntervenedRun`] says what one intervention changes, and [`SourceActivations`] hold what is put in place;
+//! - [`EngineInput`] is all that an engine reads.
 //!
-//! - [`naive`] runs every cell by a full forward pass with hooks. It is the judge.
-//! - [`cone`] computes what an intervention can change and takes everything else from the base run: one cone goes through the
-//!   layers, cells join it in the layer they touch, and the tokens they have changed so far are packed into one matrix.
+//! Two engines give the same numbers:
 //!
-//! [`run`](Run::of) keeps what a run saw, [`cell`](IntervenedRun) says what to change, a [`SourceActivations`] is what is put there.
+//! - `naive` makes a full forward pass with hooks for every intervention. It is the reference.
+//! - [`cone`] computes what an intervention can change and takes everything else from the base run.
 
 pub mod cone;
 mod intervened_run;
@@ -20,42 +21,42 @@ use pythia_core::model::GptNeoX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use intervened_run::{Change, IntervenedRun, SourceActivations, Value};
+pub use intervened_run::{Change, IntervenedRun, Replacement, SourceActivations};
 pub use run::Run;
 pub(crate) use run::select;
 
 use crate::error::ProbeError;
 use crate::metric::Readout;
 
-/// How cells are computed.
+/// How interventions are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Engine {
     /// Only what an intervention can change.
     #[default]
     Cone,
-    /// A full forward pass per cell: slow, and the judge of the other.
+    /// A full forward pass per intervention: slow, and the reference for the other.
     Naive,
 }
 
-/// Cells on one batch.
-pub struct Sweep<'a> {
+/// What an engine reads: a base run, what is put in place of its activations, and the metrics that are asked for.
+pub struct EngineInput<'a> {
     /// The model.
     pub model: &'a GptNeoX,
-    /// The run that cells change; it must hold the points of [`cone::base_points`] for the cone engine.
+    /// The run that is intervened on. The cone engine needs the points of [`cone::base_points`] in it.
     pub base: &'a Run,
-    /// What is put in place of activations.
+    /// What is put in place of activations; [`Replacement`] names a source by its index here.
     pub sources: &'a [SourceActivations],
-    /// What is read at the end.
+    /// The metrics, and where in the last residual stream they are read.
     pub readout: &'a Readout,
-    /// Bytes that the activations of cells may take at a time.
+    /// Bytes that the activations of intervened runs may take at a time.
     pub memory: u64,
 }
 
-/// The metrics of one cell: `[example][metric]`, NaN where undefined.
+/// The metrics of one intervention: `[example][metric]`, NaN where undefined.
 pub type Scores = Vec<Vec<f64>>;
 
-impl Sweep<'_> {
+impl EngineInput<'_> {
     /// The metrics of the base run itself.
     ///
     /// # Errors
@@ -66,18 +67,18 @@ impl Sweep<'_> {
         self.readout.read(self.model, rows.clone(), &all, &rows)
     }
 
-    /// The metrics of every cell.
+    /// The metrics of every intervention, in the order given.
     ///
     /// # Errors
     /// An intervention that does not fit the run, reading from the device.
-    pub fn scores(&self, engine: Engine, cells: &[IntervenedRun]) -> Result<Vec<Scores>, ProbeError> {
+    pub fn scores(&self, engine: Engine, interventions: &[IntervenedRun]) -> Result<Vec<Scores>, ProbeError> {
         match engine {
-            Engine::Naive => cells.iter().map(|cell| naive::scores(self, cell)).collect(),
-            Engine::Cone => cone::scores(self, cells).map(|(scores, _)| scores),
+            Engine::Naive => interventions.iter().map(|intervention| naive::scores(self, intervention)).collect(),
+            Engine::Cone => cone::scores(self, interventions).map(|(scores, _)| scores),
         }
     }
 
-    /// The rows of the base run's last stream that the metrics read, of all prompts.
+    /// The rows of the base run's last residual stream that the metrics read, of all prompts.
     fn base_rows(&self) -> Tensor<2> {
         self.readout.rows(self.base.end())
     }

@@ -3,8 +3,8 @@
 use burn::tensor::DType;
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
 use pythia_core::model::GptNeoX;
-use pythia_core::params::{HostParams, HostTensor, Param};
-use pythia_hooks::{Axis, HookPoint, Region, Site, points_of};
+use pythia_core::params::{HostParams, HostTensor, LayerParam, Param};
+use pythia_hooks::{Axis, Edit, HookPoint, Intervention, Interventions, Region, Site, points_of};
 
 use super::*;
 use crate::metric::{Metric, Question};
@@ -49,11 +49,17 @@ pub(crate) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
     for param in Param::all(&config) {
         let shape = param.shape(&config);
         let spread = if shape.len() == 2 { 1.5 / (shape[0] as f32).sqrt() } else { 0.3 };
-        let centre = if param.to_string().contains("norm") && param.to_string().contains("weight") { 1.0 } else { 0.0 };
+        let centre = if is_gain(param) { 1.0 } else { 0.0 };
         let values = (0..shape.iter().product()).map(|_| centre + spread * dice.gaussian()).collect();
         params.insert(param, HostTensor { shape, values });
     }
     GptNeoX::from_params(config, params, &device(), dtype)
+}
+
+/// Whether a parameter is the weight of a layer norm. Trained ones are around 1.
+fn is_gain(param: Param) -> bool {
+    use LayerParam::{Ln1Weight, Ln2Weight};
+    matches!(param, Param::FinalNormWeight | Param::Layer(_, Ln1Weight | Ln2Weight))
 }
 
 /// Prompts that differ from position `first` on.
@@ -80,7 +86,7 @@ fn readout(dice: &mut Dice, prompts: &[Vec<u32>], metrics: &[Metric]) -> Readout
     Readout::new(prompts.iter().map(question).collect(), metrics.to_vec(), VOCAB)
 }
 
-/// Sites at which cells change something here; the final norm lies behind what probes read.
+/// Sites at which interventions change something here; the final norm lies behind what probes read.
 fn changeable(model: &GptNeoX) -> Vec<HookPoint> {
     let late = |point: &HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
     points_of(&model.model_shape()).into_iter().filter(|point| !late(point)).collect()
@@ -108,30 +114,31 @@ fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Reg
     region
 }
 
-fn cell(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
+fn intervention(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
     let change = |dice: &mut Dice| {
         let point = points[dice.below(points.len())];
-        let value = match dice.below(5) {
-            0 => Value::Zero,
-            1 => Value::Scale(0.5),
-            2 => Value::Add { source: 0, factor: -0.25 },
-            _ => Value::Source(0),
+        let replacement = match dice.below(5) {
+            0 => Replacement::Zero,
+            1 => Replacement::Scale(0.5),
+            2 => Replacement::Add { source: 0, factor: -0.25 },
+            _ => Replacement::Source(0),
         };
-        // Scores hold −inf, of which no multiple and no sum is a number, and a norm does not divide by zero.
-        let delicate = matches!(point.site(), Site::AttnScores | Site::Ln2Scale);
-        let value = if delicate { Value::Source(0) } else { value };
-        Change { point, region: region(dice, point, batch, length), value }
+        // Multiples and sums of scores that are −inf are not numbers, and a norm cannot divide by zero.
+        let source_alone = matches!(point.site(), Site::AttnScores | Site::Ln1Scale | Site::Ln2Scale);
+        let replacement = if source_alone { Replacement::Source(0) } else { replacement };
+        Change { point, region: region(dice, point, batch, length), replacement }
     };
     let count = 1 + dice.below(3);
     IntervenedRun { changes: (0..count).map(|_| change(dice)).collect() }
 }
 
-/// The points that cells touch.
-fn touched(cells: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
-    cells.iter().flat_map(|cell| &cell.changes).map(|change| change.point)
+/// The points that interventions touch.
+fn touched(interventions: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
+    interventions.iter().flat_map(|intervention| &intervention.changes).map(|change| change.point)
 }
 
-fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) {
+/// Both engines on random interventions; the largest relative error comes back.
+fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) -> f64 {
     let dice = &mut Dice::new(seed);
     let model = model(parallel, dtype, seed);
     let (batch, length) = (1 + dice.below(3), 2 + dice.below(8));
@@ -145,29 +152,39 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     let readout = readout(dice, &corrupt, metrics);
     let points = changeable(&model);
     let source = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
-    let split = |point: HookPoint| {
-        matches!(
-            point.site(),
-            Site::AttnIn | Site::QInput | Site::KInput | Site::VInput | Site::Ln1Scale | Site::Ln1Normalized
-        )
-    };
-    let usable: Vec<HookPoint> = points.iter().copied().filter(|&point| !split(point)).collect();
-    let cells: Vec<IntervenedRun> = (0..12).map(|_| cell(dice, &usable, batch, length)).collect();
-    let base =
-        Run::of(&model, corrupt, cone::base_points(&model.model_shape(), touched(&cells))).expect("the points exist");
-    let sweep = Sweep { model: &model, base: &base, sources: &[source], readout: &readout, memory };
-    let naive = sweep.scores(Engine::Naive, &cells).expect("the naive engine runs");
-    let cone = sweep.scores(Engine::Cone, &cells).expect("the cone engine runs");
-    for ((cell, naive), cone) in cells.iter().zip(naive).zip(cone) {
-        for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
-            let scale = naive.abs().max(1.0);
-            assert!(naive.is_nan() == cone.is_nan());
-            assert!(
-                (naive - cone).abs() <= tolerance * scale,
-                "{naive} {cone} (seed {seed}, {batch}x{length}): {cell:?}"
-            );
+    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &points, batch, length)).collect();
+    let base_points = cone::base_points(&model.model_shape(), touched(&drawn));
+    let base = Run::of(&model, corrupt, base_points).expect("the points exist");
+    let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory };
+    let (interventions, refused): (Vec<_>, Vec<_>) = drawn.into_iter().partition(|drawn| fits(&model, drawn));
+    for refused in refused {
+        for engine in [Engine::Cone, Engine::Naive] {
+            let answer = input.scores(engine, std::slice::from_ref(&refused));
+            assert!(matches!(answer, Err(ProbeError::Hook(_))), "{engine:?} {refused:?}: {answer:?}");
         }
     }
+    let naive = input.scores(Engine::Naive, &interventions).expect("the naive engine runs");
+    let cone = input.scores(Engine::Cone, &interventions).expect("the cone engine runs");
+    let mut largest = 0_f64;
+    for ((intervention, naive), cone) in interventions.iter().zip(naive).zip(cone) {
+        for (naive, cone) in naive.iter().flatten().zip(cone.iter().flatten()) {
+            let error = (naive - cone).abs() / naive.abs().max(1.0);
+            assert!(naive.is_nan() == cone.is_nan());
+            assert!(
+                error.is_nan() || error <= tolerance,
+                "{naive} {cone} (seed {seed}, {batch}x{length}): {intervention:?}"
+            );
+            largest = largest.max(error);
+        }
+    }
+    largest
+}
+
+/// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer
+/// beside the split inputs, which have a norm each.
+fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
+    let zero = |change: &Change| Intervention { point: change.point, region: change.region.clone(), edit: Edit::Zero };
+    Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()
 }
 
 #[test]
@@ -175,16 +192,16 @@ fn the_cone_is_the_full_run_in_float64() {
     if !has_float64() {
         return;
     }
-    for seed in 0..1200 {
-        compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30);
-    }
+    let errors = (0..1200).map(|seed| compare(seed % 2 == 0, DType::F64, seed, 1e-11, 1 << 30));
+    eprintln!("MEASURED64 {:e}", errors.fold(0.0, f64::max));
 }
 
 #[test]
 fn the_cone_is_the_full_run_in_float32() {
-    for seed in seeds(1000..2000) {
-        compare(seed % 2 == 0, DType::F32, seed, 1e-5, 1 << 30);
-    }
+    let errors = seeds(1000..2000).map(|seed| compare(seed % 2 == 0, DType::F32, seed, 1e-4, 1 << 30));
+    let mut errors: Vec<f64> = errors.collect();
+    errors.sort_by(f64::total_cmp);
+    eprintln!("MEASURED32 {:?}", &errors[errors.len() - 12..]);
 }
 
 #[test]
@@ -194,35 +211,87 @@ fn a_small_budget_changes_nothing_but_the_number_of_parts() {
     }
 }
 
+/// Sites at which the cone cannot edit, so that the engine runs on with hooks from the first layer that is edited.
+const WITH_HOOKS: [Site; 11] = [
+    Site::Ln1Scale,
+    Site::Ln1Normalized,
+    Site::AttnIn,
+    Site::QInput,
+    Site::KInput,
+    Site::VInput,
+    Site::AttnScores,
+    Site::Ln2Scale,
+    Site::Ln2Normalized,
+    Site::MlpIn,
+    Site::MlpPre,
+];
+
+#[test]
+fn sites_outside_the_cone_are_run_with_hooks_and_those_after_the_last_block_are_refused() {
+    for parallel in [true, false] {
+        let (model, dice, length) = (model(parallel, DType::F32, 9), &mut Dice::new(9), 6);
+        let [clean, corrupt] = prompts(dice, 2, length, 1);
+        let readout = readout(dice, &corrupt, &[Metric::LogitDiff]);
+        let source = Run::of(&model, clean, changeable(&model)).expect("the points exist").seen().clone();
+        let base = Run::of(&model, corrupt, cone::base_points(&model.model_shape(), [])).expect("the points exist");
+        let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory: 1 << 30 };
+        let unchanged = input.base_scores().expect("scores");
+        for point in WITH_HOOKS.iter().flat_map(|site| (0..LAYERS).map(|layer| site.at(layer))) {
+            let patch = [IntervenedRun::of(point, Region::all(), Replacement::Source(0))];
+            let [naive, cone] = [Engine::Naive, Engine::Cone].map(|engine| input.scores(engine, &patch));
+            let (naive, cone) = (naive.expect("the naive engine runs"), cone.expect("the cone engine runs"));
+            assert_ne!(naive[0], unchanged, "{point} changes nothing");
+            for (naive, cone) in naive.iter().flatten().flatten().zip(cone.iter().flatten().flatten()) {
+                assert!((naive - cone).abs() <= 1e-6 * naive.abs().max(1.0), "{point}: {naive} {cone}");
+            }
+        }
+        for site in [Site::FinalScale, Site::FinalNormalized] {
+            let last = [IntervenedRun::of(site.at(0), Region::all(), Replacement::Scale(0.5))];
+            for engine in [Engine::Cone, Engine::Naive] {
+                let told = input.scores(engine, &last).expect_err("no hook fires there").to_string();
+                assert!(told.contains(&site.at(0).to_string()), "{told}");
+            }
+        }
+    }
+}
+
 /// Every site, position and head of a patch from the clean run, as activation patching sweeps them.
 fn sweep_cells(length: usize, parallel: bool) -> Vec<IntervenedRun> {
-    let mut cells = Vec::new();
+    let mut interventions = Vec::new();
     for layer in 0..LAYERS {
         for site in [Site::ResidPre, Site::AttnOut, Site::MlpOut, Site::ResidPost, Site::ResidMid, Site::MlpPost] {
             let exists = site != Site::ResidMid || !parallel;
             let of = |position| {
-                IntervenedRun::of(site.at(layer), Region::all().along(Axis::Pos, position as i64), Value::Source(0))
+                IntervenedRun::of(
+                    site.at(layer),
+                    Region::all().along(Axis::Pos, position as i64),
+                    Replacement::Source(0),
+                )
             };
-            cells.extend((0..length).filter(|_| exists).map(of));
+            interventions.extend((0..length).filter(|_| exists).map(of));
         }
         for site in [Site::Z, Site::Q, Site::K, Site::V, Site::Result] {
             for head in 0..HEADS {
                 let all = Region::all().along(Axis::Head, head as i64);
-                cells.push(IntervenedRun::of(site.at(layer), all.clone(), Value::Source(0)));
+                interventions.push(IntervenedRun::of(site.at(layer), all.clone(), Replacement::Source(0)));
                 let of = |position| {
-                    IntervenedRun::of(site.at(layer), all.clone().along(Axis::Pos, position as i64), Value::Source(0))
+                    IntervenedRun::of(
+                        site.at(layer),
+                        all.clone().along(Axis::Pos, position as i64),
+                        Replacement::Source(0),
+                    )
                 };
-                cells.extend((0..length).map(of));
+                interventions.extend((0..length).map(of));
             }
         }
         for head in 0..HEADS as i64 {
             let row = |query| Region::all().along(Axis::Head, head).along(Axis::Query, query as i64);
-            cells.extend(
-                (0..length).map(|query| IntervenedRun::of(Site::Pattern.at(layer), row(query), Value::Source(0))),
+            interventions.extend(
+                (0..length).map(|query| IntervenedRun::of(Site::Pattern.at(layer), row(query), Replacement::Source(0))),
             );
         }
     }
-    cells
+    interventions
 }
 
 #[test]
@@ -231,35 +300,42 @@ fn identities_hold() {
         let (model, dice, length) = (model(parallel, DType::F32, 7), &mut Dice::new(7), 7);
         let [clean, corrupt] = prompts(dice, 3, length, 3);
         let readout = readout(dice, &clean, &[Metric::LogitDiff, Metric::Kl]);
-        let cells = sweep_cells(length, parallel);
-        let points = cone::base_points(&model.model_shape(), touched(&cells));
+        let interventions = sweep_cells(length, parallel);
+        let points = cone::base_points(&model.model_shape(), touched(&interventions));
         let all = || changeable(&model);
         let run = |tokens: &[Vec<u32>]| Run::of(&model, tokens.to_vec(), all()).expect("the points exist");
         let (clean_run, corrupt_run) = (run(&clean), run(&corrupt));
         assert!(points.iter().all(|point| clean_run.get(*point).is_some()));
         let sources = [clean_run.seen().clone(), corrupt_run.seen().clone()];
-        let sweep = |base| Sweep { model: &model, base, sources: &sources[..1], readout: &readout, memory: 1 << 30 };
+        let input =
+            |base| EngineInput { model: &model, base, sources: &sources[..1], readout: &readout, memory: 1 << 30 };
         // A run patched with itself is that run, bit for bit.
-        let base = sweep(&clean_run).base_scores().expect("scores");
-        for (cell, scores) in cells.iter().zip(sweep(&clean_run).scores(Engine::Cone, &cells).expect("scores")) {
-            assert_eq!(scores, base, "{cell:?}");
+        let base = input(&clean_run).base_scores().expect("scores");
+        for (intervention, scores) in
+            interventions.iter().zip(input(&clean_run).scores(Engine::Cone, &interventions).expect("scores"))
+        {
+            assert_eq!(scores, base, "{intervention:?}");
         }
         // Before the first difference nothing changes, not even the last bit; and something does after it.
-        let corrupt_base = sweep(&corrupt_run).base_scores().expect("scores");
-        let patched = sweep(&corrupt_run).scores(Engine::Cone, &cells).expect("scores");
+        let corrupt_base = input(&corrupt_run).base_scores().expect("scores");
+        let patched = input(&corrupt_run).scores(Engine::Cone, &interventions).expect("scores");
         let mut changed = 0;
-        for (cell, scores) in cells.iter().zip(&patched) {
-            let early = cell.changes[0].region.spans().any(|(axis, span)| {
+        for (intervention, scores) in interventions.iter().zip(&patched) {
+            let early = intervention.changes[0].region.spans().any(|(axis, span)| {
                 matches!(axis, Axis::Pos | Axis::Query) && span.resolve(length).is_ok_and(|at| at[0] < 3)
             });
             changed += usize::from(scores != &corrupt_base);
-            assert!(!early || scores == &corrupt_base, "{cell:?}");
+            assert!(!early || scores == &corrupt_base, "{intervention:?}");
         }
-        assert!(changed > cells.len() / 4, "{changed} of {} cells change something", cells.len());
+        assert!(
+            changed > interventions.len() / 4,
+            "{changed} of {} interventions change something",
+            interventions.len()
+        );
         // The whole embedding of the clean run restores its metric; so does the last stream.
         for whole in [Site::ResidPre.at(0), Site::Embed.at(0), Site::ResidPost.at(LAYERS - 1)] {
-            let cell = IntervenedRun::of(whole, Region::all(), Value::Source(0));
-            let restored = sweep(&corrupt_run).scores(Engine::Cone, &[cell]).expect("scores");
+            let intervention = IntervenedRun::of(whole, Region::all(), Replacement::Source(0));
+            let restored = input(&corrupt_run).scores(Engine::Cone, &[intervention]).expect("scores");
             for (restored, clean) in restored[0].iter().zip(&base) {
                 assert!((restored[0] - clean[0]).abs() < 1e-5, "{restored:?} {clean:?}");
             }
@@ -267,10 +343,10 @@ fn identities_hold() {
         // Nothing to change, a factor of zero: the base run.
         let nothing = [
             IntervenedRun::default(),
-            IntervenedRun::of(Site::ResidPre.at(1), Region::all(), Value::Add { source: 0, factor: 0.0 }),
-            IntervenedRun::of(Site::Z.at(1), Region::all().along(Axis::Head, Vec::<i64>::new()), Value::Zero),
+            IntervenedRun::of(Site::ResidPre.at(1), Region::all(), Replacement::Add { source: 0, factor: 0.0 }),
+            IntervenedRun::of(Site::Z.at(1), Region::all().along(Axis::Head, Vec::<i64>::new()), Replacement::Zero),
         ];
-        for scores in sweep(&corrupt_run).scores(Engine::Cone, &nothing).expect("scores") {
+        for scores in input(&corrupt_run).scores(Engine::Cone, &nothing).expect("scores") {
             assert_eq!(scores, corrupt_base);
         }
     }
@@ -281,18 +357,18 @@ fn what_does_not_fit_is_refused_by_both_engines() {
     let model = model(true, DType::F32, 1);
     let base = Run::of(&model, vec![vec![1, 2, 3]], cone::base_points(&model.model_shape(), [])).expect("points");
     let readout = readout(&mut Dice::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
-    let sweep = Sweep { model: &model, base: &base, sources: &[], readout: &readout, memory: 1 << 20 };
+    let input = EngineInput { model: &model, base: &base, sources: &[], readout: &readout, memory: 1 << 20 };
     let refused = [
-        IntervenedRun::of(Site::ResidMid.at(0), Region::all(), Value::Zero),
-        IntervenedRun::of(Site::Z.at(LAYERS), Region::all(), Value::Zero),
-        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Head, HEADS as i64), Value::Zero),
-        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Pos, 3), Value::Zero),
-        IntervenedRun::of(Site::ResidPre.at(0), Region::all().along(Axis::Head, 0), Value::Zero),
+        IntervenedRun::of(Site::ResidMid.at(0), Region::all(), Replacement::Zero),
+        IntervenedRun::of(Site::Z.at(LAYERS), Region::all(), Replacement::Zero),
+        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Head, HEADS as i64), Replacement::Zero),
+        IntervenedRun::of(Site::Z.at(0), Region::all().along(Axis::Pos, 3), Replacement::Zero),
+        IntervenedRun::of(Site::ResidPre.at(0), Region::all().along(Axis::Head, 0), Replacement::Zero),
     ];
-    for cell in refused {
+    for intervention in refused {
         for engine in [Engine::Cone, Engine::Naive] {
-            let answer = sweep.scores(engine, std::slice::from_ref(&cell));
-            assert!(matches!(answer, Err(ProbeError::Hook(_))), "{engine:?} {cell:?}: {answer:?}");
+            let answer = input.scores(engine, std::slice::from_ref(&intervention));
+            assert!(matches!(answer, Err(ProbeError::Hook(_))), "{engine:?} {intervention:?}: {answer:?}");
         }
     }
 }

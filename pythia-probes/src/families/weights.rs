@@ -7,8 +7,7 @@ use pythia_core::params::{HostTensor, Param};
 use pythia_core::weights::WeightError;
 
 use crate::error::ProbeError;
-use crate::probes::spec::{Family, Probe, ProbeSpec};
-use crate::run::Answer;
+use crate::probe::{Answer, Probe};
 use crate::subject::Context;
 
 /// Gives a parameter as published, in the layout of [`Param::shape`]. It may be read from a file only now.
@@ -19,7 +18,7 @@ pub type ParamSource<'a> = dyn Fn(Param) -> Result<HostTensor, WeightError> + 'a
 pub struct WeightSubject<'a> {
     /// What is known of it without its weights.
     pub context: Context<'a>,
-    /// Its parameters, at least those that [`ProbeSpec::weights_only`] names.
+    /// Its parameters, at least those that [`ProbeSpec::weights_only`](crate::ProbeSpec::weights_only) names.
     pub param: &'a ParamSource<'a>,
 }
 
@@ -36,26 +35,4 @@ pub(crate) trait WeightProbe: Probe {
     /// # Errors
     /// Those of the weights, as they come.
     fn answer(&self, params: &BTreeSet<Param>, subject: &WeightSubject) -> Result<Answer, WeightError>;
-}
-
-/// Asks every probe of weights alone; the answers stand in the order of the probes, and depend on nothing but the weights and the probe.
-/// One that cannot run says so in its own place.
-///
-/// # Errors
-/// A parameter that cannot be read: no answer can be trusted then.
-pub fn run_on_weights(
-    probes: &[ProbeSpec],
-    subject: &WeightSubject,
-) -> Result<Vec<Result<Answer, ProbeError>>, WeightError> {
-    probes.iter().map(|probe| ask(probe, subject)).collect()
-}
-
-fn ask(spec: &ProbeSpec, subject: &WeightSubject) -> Result<Result<Answer, ProbeError>, WeightError> {
-    let Family::Weights(probe) = spec.family() else {
-        return Ok(Err(ProbeError::NeedsModel { probe: spec.kind() }));
-    };
-    match spec.check(&subject.context).and_then(|()| probe.params(subject.context.config)) {
-        Err(error) => Ok(Err(error)),
-        Ok(params) => probe.answer(&params, subject).map(Ok),
-    }
 }

@@ -1,7 +1,12 @@
-//! The scores and losses of small models against those TransformerLens 2.18 computed for them, where a folder of such goldens
-//! is at hand: `PYTHIA_SHARED`, or `shared` beside the repository. Nothing is tested where there is none.
+//! Scores, losses and interventions of small models against values that were computed elsewhere.
+//!
+//! - `committed`: interventions on the fixtures of the repository, against plain numpy
+//!   (tests/reference/interventions.py);
+//! - the other tests: models and values of TransformerLens 2.18 in a folder of its own, `PYTHIA_SHARED`, or `shared`
+//!   beside the repository. They are ignored unless they are asked for, and fail where the folder is missing.
 
 mod ablation;
+mod committed;
 mod patching;
 
 use std::collections::BTreeMap;
@@ -13,20 +18,25 @@ use pythia_core::model::GptNeoX;
 use pythia_core::weights::{Profile, Wanted, WeightFiles, read};
 use safetensors::{Dtype, SafeTensors};
 
+use crate::families::reading::read_alone;
 use crate::probes::attention_patterns::AttentionPatterns;
-use crate::probes::head_scores::{Family, HeadScores, PatternReader};
+use crate::probes::head_scores::{HeadScores, ScoreFamily};
 use crate::probes::logit_lens::LogitLens;
 use crate::probes::token_loss::TokenLoss;
-use crate::prompts::{Prompts, Repeated, Vocabulary};
+use crate::prompts::{PromptSource, Prompts};
+use crate::random::Vocabulary;
 use crate::table::{Column, Table};
 use crate::{ProbeSpec, Subject, run};
 
 const TOLERANCE: f64 = 1e-5;
 
-fn shared() -> Option<PathBuf> {
+/// The folder of goldens.
+fn shared() -> PathBuf {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = std::env::var_os("PYTHIA_SHARED").map_or(beside, PathBuf::from);
-    folder.join("goldens").is_dir().then_some(folder)
+    let goldens = folder.join("goldens");
+    assert!(goldens.is_dir(), "{} is missing: set PYTHIA_SHARED to a folder of goldens", goldens.display());
+    folder
 }
 
 /// One small model and what is known about it.
@@ -45,7 +55,7 @@ fn goldens() -> Vec<Golden> {
 
 /// Every model that has goldens.
 fn goldens_in(dtype: DType) -> Vec<Golden> {
-    let Some(shared) = shared() else { return Vec::new() };
+    let shared = shared();
     let mut names: Vec<String> = std::fs::read_dir(shared.join("goldens"))
         .expect("the folder can be listed")
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -58,13 +68,7 @@ fn goldens_in(dtype: DType) -> Vec<Golden> {
 
 fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     let folder = shared.join("models").join(&name);
-    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
-    let config = NeoxConfig::from_json(&config).expect("a config of this family");
-    let mut files = with_extension(&folder, "safetensors");
-    files.sort();
-    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
-    let model = GptNeoX::from_params(config, params, &Device::flex(), dtype);
+    let model = load(&folder, with_extension(&folder, "safetensors"), dtype);
     let mut values = BTreeMap::new();
     for file in with_extension(&shared.join("goldens").join(&name), "safetensors") {
         let bytes = std::fs::read(file).expect("a readable file");
@@ -80,6 +84,15 @@ fn golden(shared: &Path, name: String, dtype: DType) -> Golden {
     }
     let exact = shared.join("goldens").join(&name).join("analysis.f64.safetensors").is_file();
     Golden { name, model, exact, values }
+}
+
+fn load(folder: &Path, mut files: Vec<PathBuf>, dtype: DType) -> GptNeoX {
+    let config = std::fs::read_to_string(folder.join("config.json")).expect("a config.json");
+    let config = NeoxConfig::from_json(&config).expect("a config of this family");
+    files.sort();
+    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+    let (params, _) = read(&config, &WeightFiles::Safetensors(files), &wanted).expect("weights that can be read");
+    GptNeoX::from_params(config, params, &Device::flex(), dtype)
 }
 
 fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -119,11 +132,11 @@ impl Golden {
     /// The head scores of given rows of the form `[bos?] R R`.
     fn scores(&self, config: &HeadScores, rows: &[Vec<u32>]) -> Table {
         let bos = rows[0].len() % 2 == 1;
-        let layout = Repeated { batch: rows.len(), half_len: rows[0].len() / 2, repeats: 2, bos };
+        let layout = PromptSource::random(rows.len(), rows[0].len() / 2).with_bos(bos);
+        let config = HeadScores { prompts: layout, ..config.clone() };
         let prompts = Prompts::given(rows, false, self.vocabulary()).expect("ids are in range");
-        let mut reader = PatternReader::new(config, layout, &prompts);
-        self.model.observe(self.model.tokens(&prompts.padded()), &mut reader);
-        reader.finish(self.model.config().n_layers).expect("every layer reported")
+        let subject = Subject::new(&self.model, self.model.config().vocab_size, false, 0);
+        read_alone(&config, prompts, &subject).expect("every layer reported").remove(0)
     }
 
     fn compare(&self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
@@ -144,7 +157,8 @@ fn pick(table: &Table, score: &str, definition: &str) -> Vec<f64> {
 }
 
 #[test]
-fn stripes_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_stripes_equal_transformer_lens() {
     for golden in goldens() {
         let config = HeadScores::default();
         let plain = golden.scores(&config, &golden.rows("tokens.rep"));
@@ -161,7 +175,8 @@ fn stripes_equal_transformer_lens() {
 }
 
 #[test]
-fn detectors_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_detectors_equal_transformer_lens() {
     for golden in goldens() {
         let rows = &golden.rows("tokens.bosrep")[..1];
         for (exclude_bos, exclude_current, suffix, key) in [
@@ -172,7 +187,7 @@ fn detectors_equal_transformer_lens() {
         ] {
             let config = HeadScores { exclude_bos, exclude_current, ..HeadScores::default() };
             let table = golden.scores(&config, rows);
-            for family in [Family::Induction, Family::PreviousToken, Family::DuplicateToken] {
+            for family in [ScoreFamily::Induction, ScoreFamily::PreviousToken, ScoreFamily::DuplicateToken] {
                 let score = family.name();
                 // TransformerLens rounds the second form to three decimals.
                 for (form, tolerance) in [("mul", TOLERANCE), ("abs", 5e-4 + TOLERANCE)] {
@@ -186,12 +201,13 @@ fn detectors_equal_transformer_lens() {
 }
 
 #[test]
-fn losses_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_losses_equal_transformer_lens() {
     for golden in goldens() {
         let vocab = golden.model.config().vocab_size;
         let subject = Subject::new(&golden.model, vocab, false, 0);
         for (tokens, key) in [("tokens.clean", "loss_per_token"), ("tokens.rep", "loss_per_token.rep")] {
-            let probe = TokenLoss { tokens: Some(golden.rows(tokens)), ..TokenLoss::default() };
+            let probe = TokenLoss { prompts: PromptSource::tokens(golden.rows(tokens)) };
             let table = run(&[ProbeSpec::TokenLoss(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
             let found = table.column("loss").and_then(Column::floats).expect("a column of numbers");
             let found: Vec<f64> = found.iter().map(|loss| loss.expect("a finite loss")).collect();
@@ -208,15 +224,15 @@ fn said(logits: &[f64]) -> [f64; 3] {
     [top as f64, probs[top], -probs.iter().map(|p| p * p.ln()).sum::<f64>()]
 }
 
-/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the goldens are
-/// about, and which nothing before it can see.
+/// The lens on the clean prompts with one more token behind each, which is then the target of the position that the
+/// goldens are about, and which nothing before it can see.
 fn lens_equals(golden: &Golden, tolerance: f64) {
     let answers = golden.rows("tokens.answers");
     let mut rows = golden.rows("tokens.clean");
     rows.iter_mut().zip(&answers).for_each(|(row, answer)| row.push(answer[0]));
     let vocab = golden.model.config().vocab_size;
     let subject = Subject::new(&golden.model, vocab, false, 0);
-    let probe = LogitLens { tokens: Some(rows.clone()), ..LogitLens::default() };
+    let probe = LogitLens { prompts: PromptSource::tokens(rows.clone()) };
     let table = run(&[ProbeSpec::LogitLens(probe)], &subject, 0).remove(0).expect("the prompts fit").remove(0);
     let ints = |name| table.column(name).and_then(Column::ints).expect("whole numbers");
     let floats = |name| table.column(name).and_then(Column::floats).expect("numbers");
@@ -242,25 +258,28 @@ fn lens_equals(golden: &Golden, tolerance: f64) {
 }
 
 #[test]
-fn the_logit_lens_equals_transformer_lens_at_every_depth() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_the_logit_lens_equals_transformer_lens_at_every_depth() {
     for golden in goldens() {
         lens_equals(&golden, TOLERANCE);
     }
 }
 
 #[test]
-fn the_logit_lens_in_float64_equals_transformer_lens_in_float64() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_the_logit_lens_in_float64_equals_transformer_lens_in_float64() {
     for golden in goldens_in(DType::F64).into_iter().filter(|golden| golden.exact) {
         lens_equals(&golden, 1e-10);
     }
 }
 
 #[test]
-fn kept_patterns_equal_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_kept_patterns_equal_transformer_lens() {
     for golden in goldens() {
         let (config, rows) = (golden.model.config(), golden.rows("tokens.clean"));
         let subject = Subject::new(&golden.model, config.vocab_size, false, 0);
-        let probe = AttentionPatterns { tokens: Some(rows.clone()), ..AttentionPatterns::default() };
+        let probe = AttentionPatterns { prompts: PromptSource::tokens(rows.clone()), layers: None };
         let answer = run(&[ProbeSpec::AttentionPatterns(probe)], &subject, 0).remove(0);
         let table = answer.expect("the prompts fit").remove(0);
         let n = rows[0].len();

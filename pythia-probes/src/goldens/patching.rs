@@ -74,7 +74,8 @@ fn cell(function: &str, dims: &[usize], index: usize) -> [Option<i64>; 4] {
 }
 
 #[test]
-fn patching_equals_transformer_lens() {
+#[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+fn shared_patching_equals_transformer_lens() {
     let mut compared = 0;
     for golden in goldens() {
         for (function, hook, positions, heads, keys) in FUNCTIONS {
@@ -90,8 +91,8 @@ fn patching_equals_transformer_lens() {
                 let found = patched(&golden, probe);
                 for (index, expected) in expected.iter().enumerate() {
                     let cell = cell(function, dims, index);
-                    // Entries of a pattern after the query are zero in every run: nothing is run for them, and TransformerLens'
-                    // value there is the corrupted run's.
+                    // Entries of a pattern after the query are zero in every run: nothing is run for them, and
+                    // TransformerLens' value there is the corrupted run's.
                     let Some(found) = found.get(&cell) else {
                         assert!(cell[3] > cell[1], "{} {key} has no cell {cell:?}", golden.name);
                         continue;
@@ -103,5 +104,5 @@ fn patching_equals_transformer_lens() {
             }
         }
     }
-    assert!(compared == 0 || compared > 10_000, "{compared} values compared");
+    assert!(compared > 10_000, "{compared} values compared");
 }

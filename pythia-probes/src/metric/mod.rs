@@ -1,7 +1,7 @@
 //! What a run is asked at the end: the metrics of interventions, and how they are read from the last stream.
 //!
-//! With the logits x of the answer position, the right answers A and the wrong ones W of a pair, p = softmax(x) over all V
-//! entries, padding included, as TransformerLens and transformers compute it:
+//! With the logits x of the answer position, the right answers A and the wrong ones W of a pair, p = softmax(x) over
+//! all V entries, padding included, as TransformerLens and transformers compute it:
 //!
 //! | metric | value |
 //! |---|---|
@@ -24,7 +24,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use readout::{Place, Question, Readout, Reference};
+pub use readout::{Question, Readout, Reference};
 
 /// A number read from the end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

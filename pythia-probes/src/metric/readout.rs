@@ -34,7 +34,7 @@ pub struct Readout {
 
 /// A row of the last stream: the position of a prompt, in some run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+struct ReadRow {
     /// Index of the prompt in the batch.
     pub example: usize,
     /// The position.
@@ -93,9 +93,9 @@ impl Readout {
         select(&stream.clone().reshape([batch * length, width]), &rows)
     }
 
-    /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each of
-    /// `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN. `base`: the
-    /// same rows of the base run, of **all** prompts, for what compares with it.
+    /// The metrics of whole prompts: `rows` `[row, d_model]` of the stream that leaves the last block hold, for each
+    /// of `examples` in turn, the rows of its [`positions`](Self::positions). Values that are undefined are NaN.
+    /// `base`: the same rows of the base run, of **all** prompts, for what compares with it.
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.
@@ -120,7 +120,7 @@ impl Readout {
         examples: &[usize],
         base: Reference,
     ) -> Result<Vec<Vec<f64>>, ProbeError> {
-        let places: Vec<Place> = examples.iter().flat_map(|&example| self.places(example)).collect();
+        let places: Vec<ReadRow> = examples.iter().flat_map(|&example| self.places(example)).collect();
         let offsets = self.offsets();
         let mut found = Vec::with_capacity(places.len());
         for from in (0..places.len()).step_by(ROWS_AT_A_TIME) {
@@ -129,7 +129,7 @@ impl Readout {
             found.extend(if self.needs_few_columns() {
                 self.few_columns(model, rows, part)?
             } else {
-                let base_of = |place: &Place| offsets[place.example] + self.index_of(place);
+                let base_of = |place: &ReadRow| offsets[place.example] + self.index_of(place);
                 self.all_columns(model, rows, part, base, &part.iter().map(base_of).collect::<Vec<_>>())?
             });
         }
@@ -138,11 +138,11 @@ impl Readout {
         Ok(examples.iter().map(|&example| self.score(example, &mut found, base_best.as_deref())).collect())
     }
 
-    fn places(&self, example: usize) -> impl Iterator<Item = Place> {
-        self.positions(example).into_iter().map(move |position| Place { example, position })
+    fn places(&self, example: usize) -> impl Iterator<Item = ReadRow> {
+        self.positions(example).into_iter().map(move |position| ReadRow { example, position })
     }
 
-    fn index_of(&self, place: &Place) -> usize {
+    fn index_of(&self, place: &ReadRow) -> usize {
         let index = self.positions(place.example).iter().position(|&p| p == place.position);
         index.unwrap_or_else(|| unreachable!("a place is one of its prompt's positions"))
     }
@@ -159,21 +159,21 @@ impl Readout {
     }
 
     /// Ids whose logits are picked at a place.
-    fn picks(&self, place: &Place) -> Vec<u32> {
+    fn picks(&self, place: &ReadRow) -> Vec<u32> {
         let question = &self.questions[place.example];
         let next = question.tokens.get(place.position + 1).filter(|_| self.metrics.contains(&Metric::Loss));
         let answers = question.answers.iter().chain(&question.wrongs).filter(|_| place.position == question.at);
         answers.chain(next).copied().collect()
     }
 
-    fn few_columns(&self, model: &GptNeoX, rows: Tensor<2>, places: &[Place]) -> Result<Vec<Row>, ProbeError> {
+    fn few_columns(&self, model: &GptNeoX, rows: Tensor<2>, places: &[ReadRow]) -> Result<Vec<Row>, ProbeError> {
         let mut columns: Vec<u32> = places.iter().flat_map(|place| self.picks(place)).collect();
         columns.sort_unstable();
         columns.dedup();
         let logits = floats(model.logits_of(rows, &columns))?;
         let column = |id: u32| columns.binary_search(&id).unwrap_or_else(|_| unreachable!("every pick has a column"));
         let at = |row: usize, id: u32| logits[row * columns.len() + column(id)];
-        let picked = |(row, place): (usize, &Place)| self.picks(place).into_iter().map(|id| at(row, id)).collect();
+        let picked = |(row, place): (usize, &ReadRow)| self.picks(place).into_iter().map(|id| at(row, id)).collect();
         let row = |place| Row { picked: picked(place), ..Row::default() };
         Ok(places.iter().enumerate().map(row).collect())
     }
@@ -182,7 +182,7 @@ impl Readout {
         &self,
         model: &GptNeoX,
         rows: Tensor<2>,
-        places: &[Place],
+        places: &[ReadRow],
         base: Reference,
         base_rows: &[usize],
     ) -> Result<Vec<Row>, ProbeError> {
@@ -209,8 +209,8 @@ impl Readout {
     }
 
     /// Per row, how many real tokens have a larger logit than the best right answer.
-    fn ranks(&self, real: &Tensor<2>, places: &[Place], picked: &[Vec<f64>]) -> Result<Vec<f64>, ProbeError> {
-        let best = |(place, picked): (&Place, &Vec<f64>)| {
+    fn ranks(&self, real: &Tensor<2>, places: &[ReadRow], picked: &[Vec<f64>]) -> Result<Vec<f64>, ProbeError> {
+        let best = |(place, picked): (&ReadRow, &Vec<f64>)| {
             let question = &self.questions[place.example];
             let answers = if place.position == question.at { question.answers.len() } else { 0 };
             picked[..answers].iter().copied().fold(f64::NEG_INFINITY, f64::max)
@@ -228,7 +228,7 @@ impl Readout {
             return Ok(None);
         }
         let at = |(example, offset): (usize, usize)| {
-            offset + self.index_of(&Place { example, position: self.questions[example].at })
+            offset + self.index_of(&ReadRow { example, position: self.questions[example].at })
         };
         let rows: Vec<usize> = self.offsets().into_iter().enumerate().map(at).collect();
         let mut best = Vec::with_capacity(rows.len());

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
 use super::{Pair, PairError};
 

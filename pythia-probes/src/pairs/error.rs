@@ -9,12 +9,13 @@ const REASONS: usize = 3;
 
 /// Why there are no pairs, or why one pair was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PairError {
     /// Neither a task nor a file.
     #[error("pairs need a source: set task or file")]
     NoSource,
     /// A task and a file.
-    #[error("pairs come from the task {task} or from the file {}, not from both: leave one of them out", file.display())]
+    #[error("pairs come from the task {task} or from the file {}, not from both: leave one out", file.display())]
     TwoSources {
         /// The task.
         task: Task,
@@ -55,14 +56,15 @@ pub enum PairError {
     },
     /// A task made of words, for a model whose tokenizer is unknown.
     #[error(
-        "the task {task} is made of words and needs the model's tokenizer, which this model has not; induction needs none"
+        "the task {task} is made of words and needs the model's tokenizer, but this model has none; induction needs \
+         none"
     )]
     TaskNeedsTokenizer {
         /// The task.
         task: Task,
     },
     /// A line with text, for a model whose tokenizer is unknown.
-    #[error("line {line}: {key} is text and needs the model's tokenizer, which this model has not: give token ids")]
+    #[error("line {line}: {key} is text and needs the model's tokenizer, but this model has none: give token ids")]
     LineNeedsTokenizer {
         /// Line of the file, from 1.
         line: usize,
@@ -79,7 +81,8 @@ pub enum PairError {
     },
     /// Too few ids for random tokens that are all different.
     #[error(
-        "the task induction with half_len = {half_len} draws {needed} different ids, but there are {choices} besides the BOS"
+        "the task induction with half_len = {half_len} draws {needed} different ids, but there are {choices} besides the \
+         BOS"
     )]
     VocabTooSmall {
         /// The size asked for.
@@ -143,7 +146,8 @@ pub enum PairError {
     },
     /// A named position that the prompt does not have.
     #[error(
-        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens, counted from 0 or, from the end, from -1 (the BOS is not counted)"
+        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens, counted from 0 or, from the \
+         end, from -1 (the BOS is not counted)"
     )]
     NoSuchPosition {
         /// Line of the file, from 1.
@@ -156,7 +160,11 @@ pub enum PairError {
         len: usize,
     },
     /// The position called "end" is another one than the last.
-    #[error("line {line}: the position \"end\" = {position}, but that name is the last token's, which is {}: choose another name", len.saturating_sub(1))]
+    #[error(
+        "line {line}: the position \"end\" = {position}, but that name is the last token's, which is {}: choose another \
+         name",
+        len.saturating_sub(1)
+    )]
     EndElsewhere {
         /// Line of the file, from 1.
         line: usize,
@@ -251,8 +259,23 @@ impl PairError {
                 "pairs.task"
             }
             PairError::NoSource | PairError::TwoSources { .. } => "pairs",
-            // All others are about what stands in the file.
-            _ => "pairs.file",
+            PairError::NoText { .. }
+            | PairError::LineNeedsTokenizer { .. }
+            | PairError::Tokenizer { .. }
+            | PairError::TooManyLines { .. }
+            | PairError::LineTooLong { .. }
+            | PairError::Malformed { .. }
+            | PairError::NoSuchPosition { .. }
+            | PairError::EndElsewhere { .. }
+            | PairError::TooLong { .. }
+            | PairError::NoLines
+            | PairError::NothingLeft { .. }
+            | PairError::Lengths { .. }
+            | PairError::Same { .. }
+            | PairError::AnswerTokens { .. }
+            | PairError::IdOutOfVocab { .. }
+            | PairError::AnswerTwice { .. }
+            | PairError::Moved { .. } => "pairs.file",
         }
     }
 }

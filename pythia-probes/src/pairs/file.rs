@@ -2,7 +2,7 @@
 
 use pythia_core::tokenizer::Tokenizer;
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
 use super::draft::Draft;
 use super::phrase::{Lexicon, excerpt};
@@ -15,7 +15,7 @@ const MAX_LINES: usize = 1 << 18;
 const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// How the pairs of a file become tokens.
-pub(super) struct Reading<'a> {
+pub(super) struct PairReader<'a> {
     pub tokenizer: Option<&'a Tokenizer>,
     pub vocabulary: Vocabulary,
     pub prepend_bos: bool,
@@ -29,9 +29,9 @@ enum Refusal {
     Drop(PairError),
 }
 
-impl Reading<'_> {
-    /// The first `n` pairs of `text` that can be used. Lines after them are read, so that a broken file is found out whatever
-    /// `n` is, but neither tokenised nor counted.
+impl PairReader<'_> {
+    /// The first `n` pairs of `text` that can be used. Lines after them are read, so that a broken file is found out
+    /// whatever `n` is, but neither tokenised nor counted.
     pub fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
         for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
@@ -129,7 +129,7 @@ mod tests {
     const VOCABULARY: Vocabulary = Vocabulary { size: 100, bos: 0 };
 
     fn read(text: &str, n: usize) -> Result<Pairs, PairError> {
-        Reading { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true }.pairs(text, n)
+        PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true }.pairs(text, n)
     }
 
     #[test]
@@ -215,16 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_the_tokens_of_the_suite() {
-        let Some(tokenizer) = testing::tokenizer() else { return };
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_text_becomes_the_tokens_of_the_suite() {
+        let tokenizer = testing::shared_tokenizer();
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
-        let reading = Reading { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
+        let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
         let text = "{\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" Ouagadougou\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" she\", \"wrong\": [\" he\", \"Laura\"]}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \"\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So Ouagadougou is\", \"answer\": \" she\"}\n";
-        let pairs = reading.pairs(text, 9).expect("the first can be used");
+        let pairs = reader.pairs(text, 9).expect("the first can be used");
         let [pair] = &pairs.list[..] else { panic!("{pairs:?}") };
         assert_eq!(tokenizer.decode(&pair.clean).expect("known ids"), "<|endoftext|>So Mary is");
         assert_eq!((&pair.answers[..], &pair.wrongs[..], pair.positions["end"]), (&[703][..], &[344][..], 3));
@@ -244,11 +245,12 @@ mod tests {
     }
 
     #[test]
-    fn published_agreement_pairs_are_read_and_only_their_lengths_cost_some() {
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_published_agreement_pairs_are_read_and_only_their_lengths_cost_some() {
+        let tokenizer = testing::shared_tokenizer();
         for (name, kept) in [("simple_train", (413, 67)), ("nounpp_train", (1614, 306)), ("within_rc_test", (2400, 0))]
         {
-            let Some(path) = testing::shared(&format!("data/feature_circuits/{name}.jsonl")) else { return };
-            let Some(tokenizer) = testing::tokenizer() else { return };
+            let path = testing::shared(&format!("data/feature_circuits/{name}.jsonl"));
             let text = std::fs::read_to_string(path).expect("a readable file");
             let renamed = |line: &str| {
                 let [clean, corrupt, answer, wrong] =
@@ -257,8 +259,8 @@ mod tests {
                     + "\n"
             };
             let lines: String = text.lines().map(renamed).collect();
-            let reading = Reading { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true };
-            let pairs = reading.pairs(&lines, usize::MAX).expect("most can be used");
+            let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true };
+            let pairs = reader.pairs(&lines, usize::MAX).expect("most can be used");
             assert_eq!((pairs.list.len(), pairs.dropped.len()), kept, "{name}");
             assert!(pairs.dropped.iter().all(|one| matches!(one.reason, PairError::Lengths { .. })));
             for pair in &pairs.list {

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::prompts::{Vocabulary, below};
+use crate::random::{Vocabulary, below};
 
 use super::PairError;
 use super::draft::Draft;
 
-/// Tokens in a prompt without its BOS: `half` random ones, then the first half of them once more. All pairs of a list have one
-/// length, and the answer is equally far from the beginning and the end of the first part.
+/// Tokens in a prompt without its BOS: `half` random ones, then the first half of them once more. All pairs of a list
+/// have one length, and the answer is equally far from the beginning and the end of the first part.
 pub(super) fn len(half: usize) -> usize {
     half.saturating_add(half / 2)
 }
@@ -20,8 +20,8 @@ pub(super) fn len(half: usize) -> usize {
 pub(super) enum Corruption {
     /// Puts another id where the answer stood.
     Successor,
-    /// Exchanges the token before the answer with another one's predecessor: both answers stay where they were, and what differs
-    /// is which of them the last token points at.
+    /// Exchanges the token before the answer with another one's predecessor: both answers stay where they were, and
+    /// what differs is which of them the last token points at.
     Match,
 }
 
@@ -44,10 +44,10 @@ impl Induction {
         Ok(Self { corruption, half, choices, vocabulary })
     }
 
-    /// `clean = R R[..j]` with `j = half / 2`: its last token is `R[j - 1]`, so its answer is `R[j]`. In `corrupt` another id
-    /// stands in the place of `R[j]`, which is in the first part alone; nothing else differs. Under [`Corruption::Match`], where
-    /// `half` is at least 6, the ids of `R[j - 1]` and of the last but one change places in the first part instead, and the wrong
-    /// answer is the last id of `R`.
+    /// `clean = R R[..j]` with `j = half / 2`: its last token is `R[j - 1]`, so its answer is `R[j]`. In `corrupt`
+    /// another id stands in the place of `R[j]`, which is in the first part alone; nothing else differs. Under
+    /// [`Corruption::Match`], where `half` is at least 6, the ids of `R[j - 1]` and of the last but one change places
+    /// in the first part instead, and the wrong answer is the last id of `R`.
     pub fn draft(&self, rng: &mut ChaCha8Rng) -> Draft {
         let bos = self.vocabulary.bos;
         let shift = |id: u32| id + u32::from(has_bos(self.vocabulary) && id >= bos);
@@ -75,8 +75,8 @@ fn has_bos(vocabulary: Vocabulary) -> bool {
     (vocabulary.bos as usize) < vocabulary.size
 }
 
-/// `count` different numbers below `n`, in random order: the first cards of a shuffled deck, of which only those are kept that
-/// are no longer in their place. Takes exactly `count` draws, also where they are all there are.
+/// `count` different numbers below `n`, in random order: the first cards of a shuffled deck, of which only those are
+/// kept that are no longer in their place. Takes exactly `count` draws, also where they are all there are.
 fn distinct(rng: &mut ChaCha8Rng, n: u32, count: usize) -> Vec<u32> {
     let mut moved: HashMap<u32, u32> = HashMap::new();
     let draw = |at: u32| {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_shuffled_deck_has_every_order_equally_often() {
-        let mut rng = crate::prompts::generator(3, crate::prompts::Domain::PairsInduction, 0);
+        let mut rng = crate::random::generator(3, crate::random::Domain::PairsInduction, 0);
         let mut counts: BTreeMap<Vec<u32>, i32> = BTreeMap::new();
         for _ in 0..12_000 {
             *counts.entry(distinct(&mut rng, 4, 3)).or_default() += 1;

@@ -9,7 +9,8 @@
 //! - `ioi`, `greater_than`, `agreement`, `pronoun`, `capitals`, `induction`: the generators;
 //! - `error`: every way in which this can fail.
 //!
-//! Pair number `i` of a generator depends on the task, the tokenizer, the seed and `i` alone, never on how many are asked for.
+//! Pair number `i` of a generator depends on the task, the tokenizer, the seed and `i` alone, never on how many are
+//! asked for.
 
 mod agreement;
 mod capitals;
@@ -35,16 +36,17 @@ use pythia_core::tokenizer::Tokenizer;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::prompts::Vocabulary;
+use crate::random::Vocabulary;
 
-use file::Reading;
+use file::PairReader;
 use generate::Maker;
 
 pub use error::{PairError, reasons};
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;
-/// The largest `half_len`: twice the context of any model of the suite. The model's own context is checked where it is known.
+/// The largest `half_len`: twice the context of any model of the suite. The model's own context is checked where it
+/// is known.
 const MAX_HALF_LEN: usize = 1 << 12;
 /// The smallest `half_len` of the task induction_match: two places that do not overlap.
 const LEAST_FOR_MATCH: usize = 6;
@@ -55,8 +57,8 @@ const LONGEST_SENTENCE: usize = 20;
 
 /// Two prompts of equal length that differ in what matters, and the answers between which they decide.
 ///
-/// Both prompts have the same positions: what is at position `p` of one run can be written to position `p` of the other.
-/// Pairs of one list may differ in length from each other.
+/// Both prompts have the same positions: what is at position `p` of one run can be written to position `p` of the
+/// other. Pairs of one list may differ in length from each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Token ids `[len]` of the prompt whose right answers are `answers`, the BOS included where one is prepended.
@@ -65,8 +67,8 @@ pub struct Pair {
     pub corrupt: Vec<u32>,
     /// Next tokens that are right after `clean`; at least one, all different and none of them in `wrongs`.
     pub answers: Vec<u32>,
-    /// Next tokens that are wrong after `clean` and that `corrupt` speaks for, all different. May be empty: metrics that need
-    /// them are undefined then.
+    /// Next tokens that are wrong after `clean` and that `corrupt` speaks for, all different. May be empty: metrics
+    /// that need them are undefined then.
     pub wrongs: Vec<u32>,
     /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
     pub positions: BTreeMap<String, usize>,
@@ -106,11 +108,11 @@ pub enum Task {
     Pronoun,
     /// A country's capital.
     Capitals,
-    /// Random tokens that begin again: what followed the last one before? In the corrupt prompt another token did. Needs no
-    /// tokenizer.
+    /// Random tokens that begin again: what followed the last one before? In the corrupt prompt another token did.
+    /// Needs no tokenizer.
     Induction,
-    /// The same, but in the corrupt prompt the last token stood before another place: both answers stay where they were, and what
-    /// differs is what comes before them. Needs no tokenizer.
+    /// The same, but in the corrupt prompt the last token stood before another place: both answers stay where they
+    /// were, and what differs is what comes before them. Needs no tokenizer.
     InductionMatch,
 }
 
@@ -153,10 +155,10 @@ impl fmt::Display for Task {
 
 /// Where pairs come from: a task that generates them, or a file with a pair per line.
 ///
-/// A line of the file is a JSON object: `{"clean": …, "corrupt": …, "answer": …, "wrong": …, "positions": {…}}`. A prompt is text
-/// or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must be one token (`" Paris"`: the
-/// space belongs to it). `wrong` and `positions` may be left out. Positions are names with indices into the prompt as it stands in
-/// the file, without a BOS, and from the end where they are negative.
+/// A line of the file is a JSON object: `{"clean": …, "corrupt": …, "answer": …, "wrong": …, "positions": {…}}`. A
+/// prompt is text or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must
+/// be one token (`" Paris"`: the space belongs to it). `wrong` and `positions` may be left out. Positions are names
+/// with indices into the prompt as it stands in the file, without a BOS, and from the end where they are negative.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairSource {
@@ -164,7 +166,8 @@ pub struct PairSource {
     pub task: Option<Task>,
     /// The file with a pair per line.
     pub file: Option<PathBuf>,
-    /// How many pairs are generated, or at most taken from the file: the first that can be used. 32 where it is left out.
+    /// How many pairs are generated, or at most taken from the file: the first that can be used. 32 where it is left
+    /// out.
     #[serde(default = "default_n")]
     pub n: usize,
     /// Random tokens before they begin again, for the tasks induction and induction_match; 16 where it is left out.
@@ -186,13 +189,19 @@ impl PairSource {
         Self { task: None, file: Some(file), n: default_n(), half_len: None }
     }
 
+    /// Two short pairs that need no tokenizer.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { n: 2, half_len: Some(4), ..Self::task(Task::Induction) }
+    }
+
     /// Refuses a source that can have no pairs, before anything is read.
     ///
     /// # Errors
     /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
     /// [`PairError::HalfLen`].
     pub fn check(&self) -> Result<(), PairError> {
-        self.origin()?;
+        self.given()?;
         within("n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
             Some(half_len) => match self.task {
@@ -204,9 +213,9 @@ impl PairSource {
         }
     }
 
-    /// The pairs themselves. `tokenizer` is the model's, where it has one; `text` the content of the file, where the source is
-    /// one; a BOS is put in front of every prompt if `prepend_bos`, also where one begins with it. The seed matters to tasks
-    /// alone.
+    /// The pairs themselves. `tokenizer` is the model's, where it has one; `text` the content of the file, where the
+    /// source is one; a BOS is put in front of every prompt if `prepend_bos`, also where one begins with it. The seed
+    /// matters to tasks alone.
     ///
     /// # Errors
     /// Everything [`check`](Self::check) refuses; [`PairError`]s that name the first broken line of a file, or what the
@@ -220,22 +229,22 @@ impl PairSource {
         seed: u64,
     ) -> Result<Pairs, PairError> {
         self.check()?;
-        match self.origin()? {
-            Origin::Task(task) => {
+        match self.given()? {
+            Given::Task(task) => {
                 let maker = Maker::new(task, self.half(), tokenizer, vocabulary)?;
                 let draft = |index| maker.pair(vocabulary.size, index, seed);
                 let pair = |index| Ok(draft(index)?.finish(vocabulary, prepend_bos, index));
                 Ok(Pairs { list: (0..self.n).map(pair).collect::<Result<_, PairError>>()?, dropped: Vec::new() })
             }
-            Origin::File(file) => {
+            Given::File(file) => {
                 let text = text.ok_or_else(|| PairError::NoText { file: file.clone() })?;
-                Reading { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
+                PairReader { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
             }
         }
     }
 
-    /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file, whose prompts
-    /// are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
+    /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file,
+    /// whose prompts are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
     pub fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
         let longest = match self.task {
             None => return (self.n, 0),
@@ -250,10 +259,10 @@ impl PairSource {
         self.half_len.unwrap_or(HALF_LEN)
     }
 
-    fn origin(&self) -> Result<Origin<'_>, PairError> {
+    fn given(&self) -> Result<Given<'_>, PairError> {
         match (self.task, &self.file) {
-            (Some(task), None) => Ok(Origin::Task(task)),
-            (None, Some(file)) => Ok(Origin::File(file)),
+            (Some(task), None) => Ok(Given::Task(task)),
+            (None, Some(file)) => Ok(Given::File(file)),
             (None, None) => Err(PairError::NoSource),
             (Some(task), Some(file)) => Err(PairError::TwoSources { task, file: file.clone() }),
         }
@@ -261,7 +270,7 @@ impl PairSource {
 }
 
 /// The one source that was chosen.
-enum Origin<'a> {
+enum Given<'a> {
     Task(Task),
     File(&'a PathBuf),
 }
@@ -323,21 +332,11 @@ mod tests {
         }
     }
 
-    /// Every task that can be made here, with the tokenizer where it is at hand.
-    fn tasks() -> (Option<Tokenizer>, Vec<Task>) {
-        let tokenizer = testing::tokenizer();
-        let tasks = Task::ALL.into_iter().filter(|task| tokenizer.is_some() || !task.needs_tokenizer()).collect();
-        (tokenizer, tasks)
-    }
-
-    #[test]
-    fn every_generated_pair_keeps_what_a_pair_promises() {
-        let (tokenizer, tasks) = tasks();
-        for (task, seed) in tasks.into_iter().flat_map(|task| (0..6).map(move |seed| (task, seed))) {
+    fn keeps_what_a_pair_promises(tokenizer: &Tokenizer) {
+        for (task, seed) in Task::ALL.into_iter().flat_map(|task| (0..6).map(move |seed| (task, seed))) {
             let bos = seed % 2 == 0;
             let source = PairSource { n: 50, ..PairSource::task(task) };
-            let pairs =
-                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words");
+            let pairs = source.make(Some(tokenizer), None, testing::SUITE, bos, seed).expect("the words are there");
             assert_eq!((pairs.list.len(), pairs.dropped), (50, Vec::new()));
             let (_, longest) = source.size_hint(bos);
             for (index, pair) in pairs.list.iter().enumerate() {
@@ -357,12 +356,23 @@ mod tests {
     }
 
     #[test]
+    fn every_generated_pair_keeps_what_a_pair_promises() {
+        keeps_what_a_pair_promises(&testing::tokenizer());
+    }
+
+    #[test]
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_every_pair_of_the_suites_tokenizer_keeps_what_a_pair_promises() {
+        keeps_what_a_pair_promises(&testing::shared_tokenizer());
+    }
+
+    #[test]
     fn a_pair_depends_on_the_seed_and_its_index_alone() {
-        let (tokenizer, tasks) = tasks();
-        for task in tasks {
+        let tokenizer = testing::tokenizer();
+        for task in Task::ALL {
             let make = |n, bos, seed| {
                 let source = PairSource { n, ..PairSource::task(task) };
-                source.make(tokenizer.as_ref(), None, testing::SUITE, bos, seed).expect("the suite has the words").list
+                source.make(Some(&tokenizer), None, testing::SUITE, bos, seed).expect("the words are there").list
             };
             let (few, many) = (make(4, true, 7), make(40, true, 7));
             assert_eq!(few, many[..4], "{task}");
@@ -410,8 +420,9 @@ mod tests {
     }
 
     #[test]
-    fn a_published_seed_means_the_same_sentences_for_ever() {
-        let Some(tokenizer) = testing::tokenizer() else { return };
+    #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
+    fn shared_a_published_seed_means_the_same_sentences_for_ever() {
+        let tokenizer = testing::shared_tokenizer();
         let told = [
             (Task::Ioi, "Because Lisa and Brandon had a long talk at the church, Brandon sent a ring to", " Lisa"),
             (Task::GreaterThan, "The occupation lasted from the year 1217 to the year 12", "18"),

@@ -91,7 +91,8 @@ fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>
     from.deserialize_any(Positions)
 }
 
-/// Reads a text, a list of texts, or a list of ids. Not an untagged enum, whose one message for everything helps nobody.
+/// Reads a text, a list of texts, or a list of ids. Not an untagged enum, whose one message for everything helps
+/// nobody.
 struct Tokens {
     key: &'static str,
 }

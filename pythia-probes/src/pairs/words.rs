@@ -1,4 +1,5 @@
-//! Common words for the generators. At run time each list is cut down to what the model's tokenizer has as single tokens.
+//! Common words for the generators. At run time each list is cut down to what the model's tokenizer has as single
+//! tokens.
 //!
 //! Changing, adding or reordering a word changes the pairs of every seed.
 

@@ -2,19 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 
-use burn::tensor::{DType, Tensor, TensorData};
-use pythia_hooks::{HookPoint, Hooks, Site};
+use burn::tensor::{DType, TensorData};
+use pythia_hooks::{Activation, HookPoint, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chosen::{Chosen, Words, layers, refuse_too_many};
 use crate::error::ProbeError;
-use crate::families::reading::{Observer, Reading};
-use crate::probes::spec::{Estimate, Probe};
-use crate::prompts::Prompts;
-use crate::subject::{Context, Subject};
-use crate::table::{ColumnKind, Table, TableBuilder, TableValue, measured};
+use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
+use crate::loss::PromptLoss;
+use crate::probe::{Answer, Estimate, Probe};
+use crate::prompts::{PromptSource, TokenTexts};
+use crate::subject::Context;
+use crate::table::columns::{HEAD, LAYER, PROMPT_ID, STATUS};
+use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, measured, refuse_too_many};
 
 const PLACE: &str = "an attention pattern";
 
@@ -27,44 +29,53 @@ const BYTES_PER_ENTRY: u64 = 400;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionPatterns {
-    /// Prompts as text, which needs the model's tokenizer.
-    pub texts: Option<Vec<String>>,
-    /// Prompts by their token ids; random prompts where both are left out.
-    pub tokens: Option<Vec<Vec<u32>>>,
-    /// Number of random prompts; 1 where it is left out.
-    pub batch: Option<usize>,
-    /// Tokens in the random part that is repeated; 12 where it is left out.
-    pub half_len: Option<usize>,
-    /// How often the random part stands in the prompt; 2 where it is left out.
-    pub repeats: Option<usize>,
-    /// Whether a BOS stands before each prompt; the experiment's setting where it is left out.
-    pub prepend_bos: Option<bool>,
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one of texts,
+    /// tokens and file.
+    pub prompts: PromptSource<1, 12>,
     /// Layers whose patterns are kept, from the end where they are negative; all where this is left out.
     pub layers: Option<Vec<i64>>,
 }
 
 impl AttentionPatterns {
-    fn chosen(&self) -> Chosen<'_> {
-        Chosen {
-            texts: self.texts.as_deref(),
-            tokens: self.tokens.as_deref(),
-            batch: self.batch,
-            half_len: self.half_len,
-            repeats: self.repeats,
-            prepend_bos: self.prepend_bos,
-        }
+    /// Its table.
+    pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
+        suffix: "",
+        doc: "A row per prompt, head, query and key that the query can see",
+        columns: &[&[
+            PROMPT_ID,
+            LAYER,
+            HEAD,
+            ColumnSpec::int("query", "Position that attends, from 0, the BOS included"),
+            ColumnSpec::int("key", "Position that is attended to, at most `query`"),
+            ColumnSpec::int("query_id", "Token id at `query`"),
+            ColumnSpec::int("key_id", "Token id at `key`"),
+            ColumnSpec::text("query_token", "Text of the token at `query`; empty without a tokenizer"),
+            ColumnSpec::text("key_token", "Text of the token at `key`; empty without a tokenizer"),
+            ColumnSpec::float("weight", "probability", "Attention from `query` to `key`; those of a query add up to 1"),
+            STATUS,
+        ]],
+    }];
+
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { prompts: PromptSource::tokens([vec![3, 1, 4], vec![9, 2]]), layers: Some(vec![-1]) }
     }
 
     /// Rows of the table; a count beyond `u64` stays at its end.
     fn rows(&self, context: &Context) -> Result<u64, ProbeError> {
-        let layers = layers(self.layers.as_deref(), context.config.n_layers)?.len() as u64;
+        let layers = context.layers(self.layers.as_deref())?.len() as u64;
         let entries = |len: usize| (len as u64).saturating_mul(len as u64 + 1) / 2;
-        let of_head = self.chosen().lengths(context)?.into_iter().map(entries).fold(0, u64::saturating_add);
+        let of_head = self.prompts.lengths(context)?.into_iter().map(entries).fold(0, u64::saturating_add);
         Ok(of_head.saturating_mul(layers).saturating_mul(context.config.n_heads as u64))
     }
 }
 
 impl Probe for AttentionPatterns {
+    fn tables(&self) -> &'static [TableSpec] {
+        Self::TABLES
+    }
+
     fn reads_logits(&self) -> bool {
         false
     }
@@ -74,85 +85,57 @@ impl Probe for AttentionPatterns {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        self.chosen().size(context)
+        self.prompts.size(context)
     }
 
     fn extra(&self, context: &Context) -> Estimate {
         Estimate { flops: 0, memory: self.rows(context).unwrap_or(0).saturating_mul(BYTES_PER_ENTRY) }
     }
+
+    fn files(&self) -> Vec<&Path> {
+        self.prompts.files()
+    }
 }
 
-impl Reading for AttentionPatterns {
-    fn prompts(&self, context: &Context) -> Result<Prompts, ProbeError> {
-        self.chosen().prompts(context)
+impl ReadingProbe for AttentionPatterns {
+    fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
-    fn observer<'a>(&'a self, prompts: &Prompts, subject: &Subject) -> Observer<'a> {
-        Observer::AttentionPatterns(PatternKeeper::new(self, prompts, subject.model.config().n_layers))
+    fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
+        // Layers that the model lacks were refused by the check.
+        let layers = run.context.layers(self.layers.as_deref()).unwrap_or_default();
+        Box::new(PatternKeeper::new(layers, run))
     }
 }
 
 /// Keeps what each query can see of the pattern of every wanted layer.
-#[derive(Debug)]
-pub(crate) struct PatternKeeper {
+struct PatternKeeper<'a> {
+    run: ReadingRun<'a>,
     /// Tokens of each prompt.
     lengths: Vec<usize>,
     /// The prompts that the model runs on.
-    shown: Range<usize>,
-    layers: Result<Vec<usize>, ProbeError>,
+    part: Range<usize>,
+    layers: Vec<usize>,
     /// By layer the entries `[prompt, head, query, key ≤ query]`, prompts without their padding.
-    kept: Result<BTreeMap<usize, Vec<f64>>, ProbeError>,
+    kept: BTreeMap<usize, Vec<f64>>,
 }
 
-impl PatternKeeper {
-    fn new(probe: &AttentionPatterns, prompts: &Prompts, n_layers: usize) -> Self {
-        let lengths = prompts.rows().iter().map(Vec::len).collect();
-        let layers = layers(probe.layers.as_deref(), n_layers);
-        Self { lengths, shown: 0..prompts.batch(), layers, kept: Ok(BTreeMap::new()) }
-    }
-
-    /// The patterns that come next are those of these prompts.
-    pub fn show(&mut self, prompts: Range<usize>) {
-        self.shown = prompts;
-    }
-
-    /// Columns `prompt_id`, `layer`, `head`, `query`, `key`, `query_id`, `key_id`, `query_token`, `key_token`, `weight`,
-    /// `status`: a row for every `key` ≤ `query`. Positions count from 0, the BOS included. The tokens' texts are empty where the
-    /// model has no tokenizer.
-    ///
-    /// # Errors
-    /// What went wrong while the model ran, or [`ProbeError::NotFired`] if a layer never reported.
-    pub fn finish(self, prompts: &Prompts, subject: &Subject) -> Result<Table, ProbeError> {
-        let (layers, kept) = (self.layers?, self.kept?);
-        if kept.len() != layers.len() {
-            return Err(ProbeError::NotFired { fired: kept.len(), expected: layers.len() });
-        }
-        let mut table = header();
-        let mut words = Words::new(subject.tokenizer);
-        let mut rest: Vec<(usize, &[f64])> = kept.iter().map(|(layer, entries)| (*layer, &entries[..])).collect();
-        let heads = subject.model.config().n_heads;
-        for (prompt, ids) in prompts.rows().iter().enumerate() {
-            let texts: Vec<String> = ids.iter().map(|id| words.of(*id)).collect();
-            for (layer, entries) in &mut rest {
-                for head in 0..heads {
-                    let (own, more) = entries.split_at(ids.len() * (ids.len() + 1) / 2);
-                    *entries = more;
-                    head_rows(&mut table, [prompt, *layer, head], ids, &texts, own);
-                }
-            }
-        }
-        Ok(table.build())
+impl<'a> PatternKeeper<'a> {
+    fn new(layers: Vec<usize>, run: ReadingRun<'a>) -> Self {
+        let lengths: Vec<usize> = run.input.prompts.rows().iter().map(Vec::len).collect();
+        Self { run, part: 0..lengths.len(), lengths, layers, kept: BTreeMap::new() }
     }
 
     /// The part of a pattern `[batch, head, query, key]` that queries can see and that is no padding.
-    fn visible<const D: usize>(&self, pattern: Tensor<D>) -> Result<Vec<f64>, ProbeError> {
-        let found = pattern.dims().to_vec();
+    fn visible(&self, pattern: &Activation) -> Result<Vec<f64>, ProbeError> {
+        let found = pattern.dims();
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
         let heads = found.get(1).copied().unwrap_or(0);
-        let expected = vec![self.shown.len(), heads, longest, longest];
-        if found != expected {
+        let expected = vec![self.part.len(), heads, longest, longest];
+        let Some(pattern) = pattern.clone().into_tensor::<4>().filter(|_| found == expected) else {
             return Err(ProbeError::Shape { place: PLACE, expected, found });
-        }
+        };
         let device = |reason: String| ProbeError::Device { place: PLACE, reason };
         let data: TensorData = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
         if data.dtype() == DType::F64 {
@@ -169,48 +152,46 @@ impl PatternKeeper {
             (0..heads).flat_map(move |head| (0..len).map(move |query| (prompt * heads + head, query)))
         };
         let row = |(pattern, query): (usize, usize)| &values[(pattern * longest + query) * longest..][..=query];
-        let lengths = self.lengths[self.shown.clone()].iter().enumerate();
+        let lengths = self.lengths[self.part.clone()].iter().enumerate();
         lengths.flat_map(|(prompt, len)| rows(prompt, *len)).flat_map(row).map(|value| (*value).into()).collect()
     }
 }
 
-impl Hooks for PatternKeeper {
+impl Reader for PatternKeeper<'_> {
     fn wants(&self, point: HookPoint) -> bool {
-        let layers = self.layers.as_deref().unwrap_or_default();
-        point.site() == Site::Pattern && point.layer().is_some_and(|layer| layers.contains(&layer))
+        point.site() == Site::Pattern && point.layer().is_some_and(|layer| self.layers.contains(&layer))
     }
 
-    fn edits(&self, _: HookPoint) -> bool {
-        false
+    fn part(&mut self, prompts: Range<usize>) {
+        self.part = prompts;
     }
 
-    fn at<const D: usize>(&mut self, point: HookPoint, value: Tensor<D>) -> Tensor<D> {
-        if self.kept.is_ok() && self.wants(point) {
-            let entries = self.visible(value.clone());
-            match (&mut self.kept, entries, point.layer()) {
-                (Ok(kept), Ok(entries), Some(layer)) => kept.entry(layer).or_default().extend(entries),
-                (kept, Err(error), _) => *kept = Err(error),
-                _ => {}
+    fn read(&mut self, point: HookPoint, pattern: &Activation) -> Result<(), ProbeError> {
+        let entries = self.visible(pattern)?;
+        self.kept.entry(point.layer().unwrap_or(0)).or_default().extend(entries);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _: &[PromptLoss]) -> Result<Answer, ProbeError> {
+        if self.kept.len() != self.layers.len() {
+            return Err(ProbeError::NotFired { fired: self.kept.len(), expected: self.layers.len() });
+        }
+        let mut table = AttentionPatterns::TABLES[0].builder();
+        let mut words = TokenTexts::new(self.run.context.tokenizer);
+        let mut rest: Vec<(usize, &[f64])> = self.kept.iter().map(|(layer, entries)| (*layer, &entries[..])).collect();
+        let heads = self.run.context.config.n_heads;
+        for (prompt, ids) in self.run.input.prompts.rows().iter().enumerate() {
+            let texts: Vec<String> = ids.iter().map(|id| words.of(*id)).collect();
+            for (layer, entries) in &mut rest {
+                for head in 0..heads {
+                    let (own, more) = entries.split_at(ids.len() * (ids.len() + 1) / 2);
+                    *entries = more;
+                    head_rows(&mut table, [prompt, *layer, head], ids, &texts, own);
+                }
             }
         }
-        value
+        Ok(vec![table.build()])
     }
-}
-
-fn header() -> TableBuilder {
-    Table::builder([
-        ("prompt_id", ColumnKind::Int),
-        ("layer", ColumnKind::Int),
-        ("head", ColumnKind::Int),
-        ("query", ColumnKind::Int),
-        ("key", ColumnKind::Int),
-        ("query_id", ColumnKind::Int),
-        ("key_id", ColumnKind::Int),
-        ("query_token", ColumnKind::Text),
-        ("key_token", ColumnKind::Text),
-        ("weight", ColumnKind::Float),
-        ("status", ColumnKind::Text),
-    ])
 }
 
 /// The rows of one head on one prompt: `place` is prompt, layer and head, `entries` the lower half of its pattern.
@@ -226,13 +207,13 @@ fn head_rows(table: &mut TableBuilder, place: [usize; 3], ids: &[u32], texts: &[
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{Device, Tensor};
     use pythia_hooks::ActivationCache;
 
     use super::*;
-    use crate::chosen::tests::letters;
-    use crate::testing::model;
-    use crate::{Column, ProbeSpec, run};
+    use crate::prompts::{PromptKind, Prompts};
+    use crate::testing::{letters, model};
+    use crate::{Column, ProbeSpec, Subject, Table, run};
 
     fn ints(table: &Table, name: &str) -> Vec<i64> {
         let values = table.column(name).and_then(Column::ints).expect("whole numbers");
@@ -249,24 +230,26 @@ mod tests {
 
     #[test]
     fn entries_are_taken_from_their_places_and_padding_is_left_out() {
-        let probe = AttentionPatterns { layers: Some(vec![4]), ..AttentionPatterns::default() };
-        let vocabulary = crate::prompts::Vocabulary { size: 9, bos: 0 };
-        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, vocabulary).expect("ids are in range");
-        let keeper = || PatternKeeper::new(&probe, &prompts, 6);
-        let mut last = keeper();
-        assert!(last.wants(Site::Pattern.at(4)) && !last.wants(Site::Pattern.at(3)));
+        let model = model(false);
+        let subject = Subject::new(&model, 9, false, 0);
+        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, subject.vocabulary()).expect("ids are in range");
+        let (input, context) = (ReadingInput::from(prompts), subject.context(0));
+        let keeper = || PatternKeeper::new(vec![4], ReadingRun { input: &input, subject: &subject, context });
+        let point = Site::Pattern.at(4);
+        assert!(keeper().wants(point) && !keeper().wants(Site::Pattern.at(3)));
         // [prompt, head, query, key]: each entry is its own index.
         let values: Vec<f64> = (0..16).map(f64::from).collect();
         let pattern =
             |dtype| Tensor::<4>::from_data(TensorData::new(values.clone(), [2, 2, 2, 2]), (&Device::flex(), dtype));
         for dtype in [DType::F32, DType::F64] {
             let mut keeper = keeper();
-            keeper.at(Site::Pattern.at(4), pattern(dtype));
-            let kept = keeper.kept.as_ref().expect("the shape is right");
-            assert_eq!(kept[&4], [0.0, 4.0, 8.0, 10.0, 11.0, 12.0, 14.0, 15.0]);
+            keeper.read(point, &Activation::Four(pattern(dtype))).expect("the shape is right");
+            assert_eq!(keeper.kept[&4], [0.0, 4.0, 8.0, 10.0, 11.0, 12.0, 14.0, 15.0]);
         }
-        last.at(Site::Pattern.at(4), pattern(DType::F32).narrow(0, 0, 1));
-        assert!(matches!(last.kept, Err(ProbeError::Shape { .. })));
+        let short = Activation::Four(pattern(DType::F32).narrow(0, 0, 1));
+        assert!(matches!(keeper().read(point, &short), Err(ProbeError::Shape { .. })));
+        let unread = Box::new(keeper()).finish(&[]);
+        assert_eq!(unread, Err(ProbeError::NotFired { fired: 0, expected: 1 }));
     }
 
     #[test]
@@ -274,10 +257,8 @@ mod tests {
         let (model, tokenizer) = (model(true), letters());
         let subject = Subject { tokenizer: Some(&tokenizer), ..Subject::new(&model, 21, true, 0) };
         let rows = [vec![0, 2, 4, 1, 1], vec![0, 3]];
-        let probe = AttentionPatterns {
-            tokens: Some(rows.iter().map(|row| row[1..].to_vec()).collect()),
-            ..AttentionPatterns::default()
-        };
+        let given: Vec<Vec<u32>> = rows.iter().map(|row| row[1..].to_vec()).collect();
+        let probe = AttentionPatterns { prompts: PromptSource::tokens(given), layers: None };
         let table = ask(&probe, &subject).expect("the prompts fit");
         let places = ["prompt_id", "layer", "head", "query", "key"].map(|name| ints(&table, name));
         let weights = table.column("weight").and_then(Column::floats).expect("numbers");
@@ -319,13 +300,9 @@ mod tests {
     #[test]
     fn chosen_layers_alone_are_kept_and_text_needs_a_tokenizer() {
         let (model, tokenizer) = (model(false), letters());
-        let probe = AttentionPatterns {
-            texts: Some(vec!["abc".into()]),
-            layers: Some(vec![-1]),
-            ..AttentionPatterns::default()
-        };
+        let probe = AttentionPatterns { prompts: PromptSource::texts(["abc".into()]), layers: Some(vec![-1]) };
         let plain = Subject::new(&model, 21, true, 0);
-        assert_eq!(ask(&probe, &plain), Err(ProbeError::NeedsTokenizer { field: "texts" }));
+        assert_eq!(ask(&probe, &plain), Err(ProbeError::NeedsTokenizer { field: "prompts.texts" }));
         let table = ask(&probe, &Subject { tokenizer: Some(&tokenizer), ..plain }).expect("no logits are needed");
         assert_eq!((table.n_rows(), ints(&table, "layer")), (2 * 10, vec![1; 20]));
         let none = AttentionPatterns { layers: Some(vec![2]), ..AttentionPatterns::default() };
@@ -339,12 +316,8 @@ mod tests {
         let model = model(false);
         let context = Subject::new(&model, 21, true, 0).context(0);
         // 64 tokens: 2,080 entries of each of 4 heads.
-        let sized = |batch| AttentionPatterns {
-            batch: Some(batch),
-            half_len: Some(63),
-            repeats: Some(1),
-            ..Default::default()
-        };
+        let sized =
+            |n| AttentionPatterns { prompts: PromptKind::Random { n, half_len: 63, repeats: 1 }.into(), layers: None };
         assert_eq!(sized(1923).check(&context), Ok(()));
         let error = ProbeError::TooManyRows { rows: 1924 * 8320, most: 16_000_000 };
         assert_eq!(sized(1924).check(&context), Err(error));

@@ -1,77 +1,81 @@
 //! How much better the second half of a repeated random sequence is predicted than the first.
+//!
+//! On `[bos?] R R` with N tokens in R:
+//!
+//! - `loss_first_half`: mean loss of the tokens of the first R. Without a BOS nothing predicts the first of them, so N−1.
+//! - `loss_second_half`: mean loss of all N tokens of the second R, its unpredictable first one included.
+//! - `loss_ratio`: second ÷ first.
+//! - `tl_induction_loss`: mean over `loss[N+1:]`, as `evals.induction_loss` of TransformerLens: the first **two** tokens of the
+//!   second R are left out. With a BOS the same tokens count (TransformerLens overwrites the first token by it, here it stands
+//!   before).
+//! - `second_half_accuracy`: share of the N tokens of the second R that are the most likely one, padding rows left out.
+//! - `in_context_score`: loss of the token at position `late` − that at `early` (Olsson et al. 2022: 500 and 50; negative means
+//!   that context helps). Positions count from 0, the BOS included. Undefined where the sequence is too short for the default
+//!   positions.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
+use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
-use crate::prompts::Repeated;
-use crate::table::{ColumnKind, Table, measured};
+use crate::probe::{Answer, Probe};
+use crate::prompts::{PromptSource, Prompts, Repeated};
+use crate::subject::Context;
+use crate::table::columns::{PROMPT_ID, STATUS};
+use crate::table::{ColumnSpec, Table, TableSpec, measured};
 
+const KIND: &str = "induction_loss";
 /// Position of the late token of the in-context score of Olsson et al. 2022.
 const LATE: usize = 500;
 /// Position of the early one.
 const EARLY: usize = 50;
 
 /// Loss on the first and the second half of repeated random tokens, accuracy on the second, and the in-context score.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InductionLoss {
-    /// Number of random prompts.
-    pub batch: usize,
-    /// Tokens in the random half (N); the prompt is that half twice.
-    pub half_len: usize,
+    /// The prompts, random tokens that stand there twice: `{ n = 8, half_len = 50 }` where nothing is said.
+    pub prompts: PromptSource<8, 50>,
     /// Position of the late token of the in-context score; 500 where it is left out.
     pub late: Option<usize>,
     /// Position of the early token of the in-context score; 50 where it is left out.
     pub early: Option<usize>,
-    /// Whether a BOS stands before the random tokens; the experiment's setting where it is left out.
-    pub prepend_bos: Option<bool>,
-}
-
-impl Default for InductionLoss {
-    fn default() -> Self {
-        Self { batch: 8, half_len: 50, late: None, early: None, prepend_bos: None }
-    }
 }
 
 impl InductionLoss {
+    /// Its table.
+    pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
+        suffix: "",
+        doc: "A row per prompt and metric",
+        columns: &[&[
+            PROMPT_ID,
+            ColumnSpec::text(
+                "metric",
+                "`loss_first_half`, `loss_second_half`, `loss_ratio`, `tl_induction_loss`, `second_half_accuracy`, `in_context_score`",
+            ),
+            ColumnSpec::float(
+                "value",
+                "",
+                "Value of the metric: losses and their difference in nats, ratio and accuracy without a unit",
+            ),
+            STATUS,
+        ]],
+    }];
+
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { prompts: PromptSource::random(2, 6), ..Self::default() }
+    }
+
     /// The prompts this probe runs on.
-    pub fn layout(&self, prepend_bos: bool) -> Repeated {
-        let bos = self.prepend_bos.unwrap_or(prepend_bos);
-        Repeated { batch: self.batch, half_len: self.half_len, repeats: 2, bos }
+    fn layout(&self, prepend_bos: bool) -> Repeated {
+        self.prompts.layout(prepend_bos)
     }
 
-    /// Refuses what can have no answer. The default positions of the in-context score may lie outside a short sequence (its
-    /// value is undefined then); positions that somebody chose may not.
-    pub(crate) fn check(&self, prepend_bos: bool) -> Result<(), ProbeError> {
-        self.layout(prepend_bos).check(2)?;
-        let len = self.layout(prepend_bos).len();
-        for (field, chosen) in [("late", self.late), ("early", self.early)] {
-            if let Some(position) = chosen.filter(|position| !(1..len).contains(position)) {
-                return Err(ProbeError::NoSuchPosition { field, position, len });
-            }
-        }
-        Ok(())
-    }
-
-    /// Columns `prompt_id`, `metric`, `value`, `status`; one row per prompt and metric. On `[bos?] R R` with N tokens in R:
-    ///
-    /// | metric | value (losses in nats) |
-    /// |---|---|
-    /// | `loss_first_half` | mean loss of the tokens of the first R; without a BOS nothing predicts the first of them, so N−1 |
-    /// | `loss_second_half` | mean loss of all N tokens of the second R, its unpredictable first one included |
-    /// | `loss_ratio` | second ÷ first |
-    /// | `tl_induction_loss` | mean over `loss[N+1:]`, as `evals.induction_loss` of TransformerLens: the first **two** tokens of the second R are left out. With a BOS the same tokens count (TransformerLens overwrites the first token by it, here it stands before) |
-    /// | `second_half_accuracy` | share of the N tokens of the second R that are the most likely one, padding rows left out |
-    /// | `in_context_score` | loss of the token at position `late` − that at `early` (Olsson et al. 2022: 500 and 50; negative means that context helps). Positions count from 0, the BOS included; undefined where the sequence is too short for the default positions |
-    pub(crate) fn table(&self, losses: &[PromptLoss], prepend_bos: bool) -> Table {
-        let mut table = Table::builder([
-            ("prompt_id", ColumnKind::Int),
-            ("metric", ColumnKind::Text),
-            ("value", ColumnKind::Float),
-            ("status", ColumnKind::Text),
-        ]);
+    fn table(&self, losses: &[PromptLoss], prepend_bos: bool) -> Table {
+        let mut table = Self::TABLES[0].builder();
         let start = usize::from(self.layout(prepend_bos).bos);
         for (prompt, losses) in losses.iter().enumerate() {
             for (metric, value) in self.metrics(losses, start) {
@@ -84,7 +88,8 @@ impl InductionLoss {
 
     /// The metrics of one prompt whose first R begins at `start`; NaN where undefined.
     fn metrics(&self, losses: &PromptLoss, start: usize) -> [(&'static str, f64); 6] {
-        let (middle, end) = (start + self.half_len, start + 2 * self.half_len);
+        let half_len = self.layout(false).half_len;
+        let (middle, end) = (start + half_len, start + 2 * half_len);
         let (first, second) = (losses.mean(start, middle), losses.mean(middle, end));
         let at = |position: usize| losses.at(position).unwrap_or(f64::NAN);
         [
@@ -98,9 +103,73 @@ impl InductionLoss {
     }
 }
 
+impl Probe for InductionLoss {
+    fn tables(&self) -> &'static [TableSpec] {
+        Self::TABLES
+    }
+
+    fn reads_logits(&self) -> bool {
+        true
+    }
+
+    /// The default positions of the in-context score may lie outside a short sequence, and its value is undefined then.
+    /// Positions that somebody chose may not.
+    fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        let layout = self.prompts.repeats_only(KIND, context)?;
+        if layout.repeats != 2 {
+            let allowed = "the losses are those of two halves, so it is 2".to_owned();
+            let word = layout.repeats.to_string();
+            return Err(ProbeError::NoSuchChoice { field: "prompts.repeats", word, allowed });
+        }
+        let len = layout.len();
+        for (field, chosen) in [("late", self.late), ("early", self.early)] {
+            if let Some(position) = chosen.filter(|position| !(1..len).contains(position)) {
+                return Err(ProbeError::NoSuchPosition { field, position, len });
+            }
+        }
+        Ok(())
+    }
+
+    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
+        let layout = self.layout(context.prepend_bos);
+        (layout.batch, layout.len())
+    }
+}
+
+impl ReadingProbe for InductionLoss {
+    fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
+        let prompts = Prompts::repeated(self.layout(context.prepend_bos), context.vocabulary(), context.seed);
+        prompts.map(ReadingInput::from)
+    }
+
+    fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
+        Box::new(HalvesReader { probe: self, prepend_bos: run.context.prepend_bos })
+    }
+
+    fn reads_losses(&self) -> bool {
+        true
+    }
+}
+
+/// Reads nothing but the losses.
+struct HalvesReader<'a> {
+    probe: &'a InductionLoss,
+    prepend_bos: bool,
+}
+
+impl Reader for HalvesReader<'_> {
+    fn finish(self: Box<Self>, losses: &[PromptLoss]) -> Result<Answer, ProbeError> {
+        Ok(vec![self.probe.table(losses, self.prepend_bos)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use pythia_core::config::NeoxConfig;
+
     use super::*;
+    use crate::Subject;
+    use crate::prompts::PromptKind;
 
     /// Losses 1, 2, 3, … at the positions 1, 2, 3, …; every even position is a hit.
     fn rising(len: usize) -> PromptLoss {
@@ -117,7 +186,7 @@ mod tests {
 
     #[test]
     fn halves_are_told_apart_with_and_without_a_bos() {
-        let probe = InductionLoss { half_len: 4, late: Some(7), early: Some(2), ..InductionLoss::default() };
+        let probe = InductionLoss { prompts: PromptSource::random(8, 4), late: Some(7), early: Some(2) };
         // Without a BOS: R at 0 to 3 and 4 to 7.
         let expected = [2.0, 5.5, 2.75, 6.5, 0.5, 5.0];
         assert_eq!(values(&probe, false), expected.map(Some));
@@ -128,12 +197,18 @@ mod tests {
 
     #[test]
     fn what_a_short_sequence_lacks_is_undefined() {
-        let probe = InductionLoss { half_len: 1, ..InductionLoss::default() };
+        let probe = InductionLoss { prompts: PromptSource::random(8, 1), ..InductionLoss::default() };
         let value = values(&probe, false);
         assert_eq!(value, [None, Some(1.0), None, None, Some(0.0), None]);
         let chosen = InductionLoss { late: Some(101), ..InductionLoss::default() };
         let error = ProbeError::NoSuchPosition { field: "late", position: 101, len: 101 };
-        assert_eq!(chosen.check(true), Err(error));
-        assert_eq!(InductionLoss { late: Some(100), ..chosen }.check(true), Ok(()));
+        let model = crate::testing::model(true);
+        let config = NeoxConfig { n_ctx: 101, ..model.config().clone() };
+        let context = Context { config: &config, ..Subject::new(&model, 21, true, 0).context(0) };
+        assert_eq!(chosen.check(&context), Err(error));
+        assert_eq!(InductionLoss { late: Some(100), ..chosen.clone() }.check(&context), Ok(()));
+        let thrice = PromptKind::Random { n: 8, half_len: 5, repeats: 3 }.into();
+        let error = InductionLoss { prompts: thrice, ..chosen }.check(&context).expect_err("two halves");
+        assert_eq!(error.field(), Some("prompts.repeats"));
     }
 }

@@ -1,4 +1,4 @@
-//! Steering: a multiple of a vector added to a place of the stream.
+//! Steering: a multiple of a vector added to a place of the residual stream.
 
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
@@ -7,59 +7,56 @@ use pythia_hooks::{Axis, HookPoint, ModelShape, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Change, IntervenedRun, SourceActivations, Value};
+use crate::engine::{IntervenedRun, Replacement, SourceActivations};
 use crate::error::ProbeError;
+use crate::families::causal::columns::{DELTA, HOOK, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID, STATUS};
 use crate::families::causal::delta::Deltas;
 use crate::families::causal::effect::Label;
-use crate::families::causal::paired_runs::{self, PairedRuns, Settings, Side};
-use crate::families::causal::places::{self, ALL, Place, Positions};
-use crate::families::causal::{self, Causal, Running, sources};
+use crate::families::causal::paired_runs::{PairedRuns, Side};
+use crate::families::causal::places::{self, Place, Positions};
+use crate::families::causal::{CausalProbe, CommonSettings, RunSettings, defaults, not_empty, sources};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
 use crate::subject::Context;
-use crate::table::{self, ColumnKind};
+use crate::table::{ColumnSpec, TableSpec, TableValue};
 
-/// A multiple of a vector added to a place of the stream (Turner et al. 2023): what does the model say then?
+/// A multiple of a vector added to a place of the residual stream (Turner et al. 2023).
 ///
-/// A cell is a hook, a position and a coefficient. Tables: `NAME` has a row per cell and metric, `NAME_examples` a row per cell, pair
-/// and metric. The coefficient 0 gives the unchanged run, bit for bit.
+/// An intervention is a hook, a position and a coefficient. Tables: `NAME` has a row per intervention and metric,
+/// `NAME_examples` a row per intervention, pair and metric. The coefficient 0 gives the unchanged run, bit for bit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Steering {
     /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
-    /// Where the vector is added, by hook names as TransformerLens has them: `resid_pre`, `resid_post`, `attn_out`, `mlp_out`, … in
-    /// every layer one after another, each with its own vector, `resid_post.5` in one.
-    #[serde(default = "resid_post")]
+    /// Where the vector is added, by hook names as TransformerLens has them: `resid_pre`, `resid_post`, `attn_out`,
+    /// `mlp_out`, … in every layer one after another, each with its own vector, `resid_post.5` in one.
+    #[serde(default = "defaults::resid_post")]
     pub hooks: Vec<String>,
-    /// File with the vector, a JSON list of d_model numbers, for all hooks. Where it is left out, the vector of a hook is the mean over
-    /// the pairs of its clean minus its corrupt activation.
+    /// File with the vector, a JSON list of d_model numbers, for all hooks. Where it is left out, the vector of a
+    /// hook is the mean over the pairs of its clean minus its corrupt activation.
     pub vector: Option<PathBuf>,
-    /// The position whose activations make the vector where no file gives it: a number, a position that the pairs name (`end`), or
-    /// `all` for the mean over positions.
+    /// The position whose activations make the vector where no file gives it: a number, a position that the pairs
+    /// name (`end`), or `all` for the mean over positions.
     #[serde(default = "end")]
     pub from: String,
     /// What the vector is multiplied by before it is added, one after another.
     #[serde(default = "one")]
     pub coefficients: Vec<f64>,
-    /// Positions at which it is added: `all` together, `each` one after another, a number, or a position that the pairs name.
-    #[serde(default = "all")]
+    /// Positions at which it is added: `all` together, `each` one after another, a number, or a position that the
+    /// pairs name.
+    #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The prompt whose run is steered: `clean` or `corrupt`.
-    #[serde(default = "corrupt")]
+    #[serde(default = "defaults::corrupt")]
     pub side: Side,
     /// What is read at the end of the prompts.
-    #[serde(default = "metrics")]
+    #[serde(default = "defaults::logit_diff_and_loss")]
     pub metrics: Vec<Metric>,
-    /// How cells are computed.
+    /// How interventions are computed.
     #[serde(default)]
-    pub run: Running,
-}
-
-fn resid_post() -> Vec<String> {
-    vec!["resid_post".to_owned()]
+    pub run: RunSettings,
 }
 
 fn end() -> String {
@@ -70,19 +67,24 @@ fn one() -> Vec<f64> {
     vec![1.0]
 }
 
-fn all() -> Vec<String> {
-    vec![ALL.to_owned()]
-}
+const VECTOR: &[ColumnSpec] = &[
+    ColumnSpec::float("coefficient", "", "Number that the vector is multiplied by before it is added"),
+    ColumnSpec::float("norm", "", "Euclidean length of the vector"),
+];
 
-fn corrupt() -> Side {
-    Side::Corrupt
-}
+const MAIN: TableSpec = TableSpec {
+    suffix: "",
+    doc: "A row per hook, position, coefficient and metric: means over the pairs",
+    columns: &[HOOK, POS, POSITION_NAME, VECTOR, METRIC, N, MEAN_DELTA, STATUS],
+};
 
-fn metrics() -> Vec<Metric> {
-    vec![Metric::LogitDiff, Metric::Loss]
-}
+const EXAMPLES: TableSpec = TableSpec {
+    suffix: "examples",
+    doc: "A row per hook, position, coefficient, pair and metric",
+    columns: &[HOOK, POS, POSITION_NAME, VECTOR, METRIC, PROMPT_ID, DELTA, STATUS],
+};
 
-/// A place under a coefficient, as it stands in tables.
+/// A place with a coefficient, as tables show them.
 #[derive(Clone, Debug)]
 struct Steered {
     place: Place,
@@ -113,23 +115,13 @@ impl PartialEq for Steered {
 impl Eq for Steered {}
 
 impl Label for Steered {
-    fn header() -> Vec<(&'static str, ColumnKind)> {
-        let place = [
-            ("hook", ColumnKind::Text),
-            ("layer", ColumnKind::Int),
-            ("pos", ColumnKind::Int),
-            ("part", ColumnKind::Text),
-        ];
-        place.into_iter().chain([("coefficient", ColumnKind::Float), ("norm", ColumnKind::Float)]).collect()
-    }
-
-    fn cells(&self) -> Vec<table::TableValue> {
+    fn values(&self) -> Vec<TableValue> {
         let place = &self.place;
         vec![
             place.point.to_string().into(),
             place.point.layer().into(),
             place.pos.into(),
-            place.part.clone().into(),
+            place.position_name.clone().into(),
             self.coefficient.into(),
             self.norm.into(),
         ]
@@ -140,118 +132,75 @@ impl Label for Steered {
 type Vectors = Vec<(HookPoint, Vec<f64>)>;
 
 impl Steering {
+    /// The tables of any configuration.
+    pub(crate) const TABLES: &'static [TableSpec] = &[MAIN, EXAMPLES];
+
     /// The difference of means at the last position, added once after every layer.
     pub fn new(pairs: PairSource) -> Self {
         Steering {
             pairs,
-            hooks: resid_post(),
+            hooks: defaults::resid_post(),
             vector: None,
             from: end(),
             coefficients: one(),
-            positions: all(),
-            side: corrupt(),
-            metrics: metrics(),
-            run: Running::default(),
+            positions: defaults::all(),
+            side: defaults::corrupt(),
+            metrics: defaults::logit_diff_and_loss(),
+            run: RunSettings::default(),
         }
     }
 
-    /// The vectors that are added.
-    fn vectors(&self, paired: &PairedRuns) -> Result<Vectors, ProbeError> {
-        let config = paired.subject.model.config();
+    /// A small configuration that is valid on any model.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self::new(PairSource::example())
+    }
+
+    /// The vector of every hook.
+    fn vectors(&self, runs: &PairedRuns) -> Result<Vectors, ProbeError> {
+        let config = runs.subject.model.config();
         let points = self.points(&config.model_shape())?;
         if let Some(path) = &self.vector {
-            let vector = sources::read_vector(paired.subject.files, path, config.d_model)?;
+            let vector = sources::read_vector(runs.subject.files, path, config.d_model)?;
             return Ok(points.into_iter().map(|point| (point, vector.clone())).collect());
         }
-        let from = self.origin(&paired.pairs)?;
-        let of = |point| Ok((point, sources::mean_difference(paired, point, &from)?));
+        let from = self.vector_position(&runs.pairs)?;
+        let of = |point| Ok((point, sources::mean_difference(runs, point, &from)?));
         points.into_iter().map(of).collect()
     }
 
     /// The position that makes the vector.
-    fn origin(&self, pairs: &[Pair]) -> Result<Positions, ProbeError> {
+    fn vector_position(&self, pairs: &[Pair]) -> Result<Positions, ProbeError> {
         let read = places::positions("from", std::slice::from_ref(&self.from), pairs)?;
         let allowed = "a vector is made of one position, or of \"all\" together".to_owned();
         let refused = ProbeError::NoSuchChoice { field: "from", word: self.from.clone(), allowed };
         read.into_iter().find(|choice| *choice != Positions::Each).ok_or(refused)
     }
 
-    /// The cells for pairs of one length, each with its label; what two settings both name is one cell.
-    fn steered(&self, vectors: &Vectors, positions: &[Positions], members: &[&Pair]) -> Vec<(Steered, IntervenedRun)> {
-        let mut cells = Vec::new();
+    /// The interventions on pairs of one length, each with its label. One that two settings name comes once.
+    fn steered(&self, vectors: &Vectors, positions: &[Positions], pairs: &[&Pair]) -> Vec<(Steered, IntervenedRun)> {
+        let places = places::regions_at(positions, Axis::Pos, &Region::all(), pairs);
+        let mut steered = Vec::new();
         for (point, vector) in vectors {
             let norm = vector.iter().map(|value| value * value).sum::<f64>().sqrt();
-            for choice in positions {
-                for (pos, part, regions) in places::position_regions(choice, Axis::Pos, &Region::all(), members) {
-                    let place = Place { pos, part, ..Place::of(*point) };
-                    for &coefficient in &self.coefficients {
-                        let value = Value::Add { source: 0, factor: coefficient as f32 };
-                        let change = |region: &Region| Change { point: *point, region: region.clone(), value };
-                        let label = Steered { place: place.clone(), coefficient, norm };
-                        cells.push((label, IntervenedRun { changes: regions.iter().map(change).collect() }));
-                    }
+            for (pos, position_name, regions) in &places {
+                let place = Place { pos: *pos, position_name: position_name.clone(), ..Place::of(*point) };
+                for &coefficient in &self.coefficients {
+                    let replacement = Replacement::Add { source: 0, factor: coefficient as f32 };
+                    let label = Steered { place: place.clone(), coefficient, norm };
+                    steered.push((label, IntervenedRun::at(*point, regions, replacement)));
                 }
             }
         }
-        cells.sort_by(|(a, _), (b, _)| a.cmp(b));
-        cells.dedup_by(|(a, _), (b, _)| a == b);
-        cells
-    }
-
-    /// Refuses lists in which nothing stands, and coefficients that are not numbers.
-    fn check_fields(&self) -> Result<(), ProbeError> {
-        let empty = [
-            ("hooks", self.hooks.is_empty()),
-            ("coefficients", self.coefficients.is_empty()),
-            ("positions", self.positions.is_empty()),
-            ("metrics", self.metrics.is_empty()),
-        ];
-        if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
-            return Err(ProbeError::Empty { field });
-        }
-        let wild = self.coefficients.iter().find(|value| !(**value as f32).is_finite());
-        wild.map_or(Ok(()), |value| {
-            let allowed = "a coefficient is a number that a float32 can hold".to_owned();
-            Err(ProbeError::NoSuchChoice { field: "coefficients", word: value.to_string(), allowed })
-        })
+        steered.sort_by(|(a, _), (b, _)| a.cmp(b));
+        steered.dedup_by(|(a, _), (b, _)| a == b);
+        steered
     }
 }
 
-impl Probe for Steering {
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
-    fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        self.check_fields()?;
-        causal::check(self, context)?;
-        let pairs = paired_runs::make_pairs(self, context)?.list;
-        places::positions("positions", &self.positions, &pairs)?;
-        self.origin(&pairs)?;
-        let path = self.vector.as_deref();
-        path.map_or(Ok(()), |path| sources::read_vector(context.files, path, context.config.d_model).map(|_| ()))
-    }
-
-    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        causal::tokens_per_run(self, context)
-    }
-
-    fn estimate(&self, context: &Context) -> Option<Estimate> {
-        causal::estimate(self, context)
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
-    }
-
-    fn files(&self) -> Vec<&Path> {
-        self.pairs.file.iter().chain(&self.vector).map(|file| file.as_path()).collect()
-    }
-}
-
-impl Causal for Steering {
-    fn pairs(&self) -> &PairSource {
-        &self.pairs
+impl CausalProbe for Steering {
+    fn common(&self) -> CommonSettings<'_> {
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
@@ -268,34 +217,52 @@ impl Causal for Steering {
         }
     }
 
-    fn settings(&self) -> Settings<'_> {
-        self.run.settings(&self.metrics)
+    fn check_settings(&self, _: &Context) -> Result<(), ProbeError> {
+        not_empty([
+            ("hooks", self.hooks.is_empty()),
+            ("coefficients", self.coefficients.is_empty()),
+            ("positions", self.positions.is_empty()),
+        ])?;
+        let infinite = self.coefficients.iter().find(|value| !(**value as f32).is_finite());
+        infinite.map_or(Ok(()), |value| {
+            let allowed = "a coefficient is a number that a float32 can hold".to_owned();
+            Err(ProbeError::NoSuchChoice { field: "coefficients", word: value.to_string(), allowed })
+        })
     }
 
-    fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
-        let every: Vec<Pair> = members.iter().map(|pair| (*pair).clone()).collect();
-        let positions = places::positions("positions", &self.positions, &every)?;
+    fn check_places(&self, context: &Context, pairs: &[Pair]) -> Result<(), ProbeError> {
+        places::positions("positions", &self.positions, pairs)?;
+        self.vector_position(pairs)?;
+        let path = self.vector.as_deref();
+        path.map_or(Ok(()), |path| sources::read_vector(context.files, path, context.config.d_model).map(|_| ()))
+    }
+
+    fn interventions(&self, context: &Context, pairs: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
+        let positions = places::positions("positions", &self.positions, pairs)?;
         let points = self.points(&context.config.model_shape())?;
         let vectors: Vectors = points.into_iter().map(|point| (point, Vec::new())).collect();
-        Ok(self.steered(&vectors, &positions, members).into_iter().map(|(_, cell)| cell).collect())
+        Ok(self.steered(&vectors, &positions, pairs).into_iter().map(|(_, intervention)| intervention).collect())
     }
 
-    fn answer(&self, paired: &PairedRuns) -> Result<Answer, ProbeError> {
-        let positions = places::positions("positions", &self.positions, &paired.pairs)?;
-        let vectors = self.vectors(paired)?;
+    fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
+        let positions = places::positions("positions", &self.positions, &runs.pairs)?;
+        let vectors = self.vectors(runs)?;
         let activation =
-            |(point, vector): &(HookPoint, Vec<f64>)| Some((*point, sources::vector(paired, *point, vector)?));
+            |(point, vector): &(HookPoint, Vec<f64>)| Some((*point, sources::vector(runs, *point, vector)?));
         let source: [SourceActivations; 1] = [vectors.iter().filter_map(activation).collect()];
         let mut deltas = Deltas::new(&self.metrics);
-        for group in &paired.groups {
-            let members: Vec<&Pair> = group.members.iter().map(|&member| &paired.pairs[member]).collect();
-            let (labels, cells): (Vec<Steered>, Vec<IntervenedRun>) =
-                self.steered(&vectors, &positions, &members).into_iter().unzip();
-            let (base, _) = group.ends(paired, &self.metrics, self.side)?;
-            let scores = group.scores(paired, &self.settings(), self.side, &source, &cells)?;
+        for group in &runs.groups {
+            let steered = self.steered(&vectors, &positions, &group.pairs(runs));
+            let (labels, interventions): (Vec<Steered>, Vec<IntervenedRun>) = steered.into_iter().unzip();
+            let [base, _] = group.ends(runs, &self.metrics, self.side)?;
+            let scores = group.scores(runs, &self.common().scores(), self.side, &source, &interventions)?;
             deltas.note(&labels, &group.members, &base, &scores);
         }
-        Ok(self.run.answer(deltas.summary(paired.seed), || deltas.examples()))
+        Ok(self.run.answer(deltas.summary(&MAIN, runs.seed), || deltas.examples(&EXAMPLES)))
+    }
+
+    fn vector_files(&self) -> Vec<&Path> {
+        self.vector.iter().map(PathBuf::as_path).collect()
     }
 }
 
@@ -306,8 +273,8 @@ mod tests {
 
     use super::*;
     use crate::engine::Engine;
-    use crate::families::causal::testing::{Fixture, assert_close, changed, floats, names, texts};
-    use crate::probes::spec::ProbeSpec;
+    use crate::probes::ProbeSpec;
+    use crate::testing::causal::{Fixture, assert_close, changed, floats, names, texts};
 
     const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];
 
@@ -332,11 +299,11 @@ mod tests {
             let probe = |engine| Steering {
                 hooks: words(&["resid_pre", "attn_out.1", "mlp_out.0", "embed", "normalized1.2"]),
                 // At the end of the prompts the embeddings do not differ, and the vector there would be zero.
-                from: ALL.to_owned(),
+                from: "all".to_owned(),
                 coefficients: vec![0.0, 1.0, -2.5],
                 positions: words(&["all", "middle", "-1", "3"]),
                 metrics: vec![Metric::LogitDiff, Metric::Loss, Metric::Kl],
-                run: Running { engine, ..Running::default() },
+                run: RunSettings { engine, ..RunSettings::default() },
                 ..steering()
             };
             let [cone, naive] = [Engine::Cone, Engine::Naive].map(|engine| answer(&fixture, probe(engine)));
@@ -416,7 +383,7 @@ mod tests {
         let fixture = Fixture::new(true, DType::F32, &LENGTHS);
         let probe = Steering { hooks: words(&["resid_post.1"]), coefficients: vec![2.0, -1.0, 2.0], ..steering() };
         let [summary, examples] = answer(&fixture, probe).try_into().expect("two tables");
-        let label = ["hook", "layer", "pos", "part", "coefficient", "norm", "metric"];
+        let label = ["hook", "layer", "pos", "position_name", "coefficient", "norm", "metric"];
         let rest = ["n", "base", "changed", "delta", "delta_low", "delta_high", "status"];
         assert_eq!(names(&summary), [&label[..], &rest].concat());
         assert_eq!(names(&examples), [&label[..], &["prompt_id", "base", "changed", "delta", "status"]].concat());

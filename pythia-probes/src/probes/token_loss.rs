@@ -1,96 +1,54 @@
 //! The loss of every token of every prompt.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
+use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
-use crate::prompts::{Prompts, Repeated};
-use crate::table::{ColumnKind, Table, measured};
+use crate::probe::{Answer, Probe};
+use crate::prompts::{PromptSource, Prompts};
+use crate::subject::Context;
+use crate::table::columns::{PROMPT_ID, STATUS};
+use crate::table::{ColumnSpec, Table, TableSpec, measured};
 
-/// The loss of every token, on repeated random tokens or on prompts given by their ids.
+/// The loss of every token, on random tokens that repeat or on prompts of your own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenLoss {
-    /// Prompts by their token ids, of any lengths; random prompts where this is left out.
-    pub tokens: Option<Vec<Vec<u32>>>,
-    /// Number of random prompts; 8 where it is left out.
-    pub batch: Option<usize>,
-    /// Tokens in the random part that is repeated; 50 where it is left out.
-    pub half_len: Option<usize>,
-    /// How often the random part stands in the prompt; 2 where it is left out.
-    pub repeats: Option<usize>,
-    /// Whether a BOS stands before each prompt; the experiment's setting where it is left out.
-    pub prepend_bos: Option<bool>,
+    /// The prompts, at least two tokens each: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }` where nothing
+    /// is said, or one of texts, tokens and file.
+    pub prompts: PromptSource<8, 50>,
 }
 
 impl TokenLoss {
-    /// Whether a BOS stands before each prompt.
-    pub fn bos(&self, prepend_bos: bool) -> bool {
-        self.prepend_bos.unwrap_or(prepend_bos)
+    /// Its table.
+    pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
+        suffix: "",
+        doc: "A row per token that another one stands before",
+        columns: &[&[
+            PROMPT_ID,
+            ColumnSpec::int("pos", "Position of the token in the prompt, from 1, the BOS included"),
+            ColumnSpec::int("token_id", "Id of the token"),
+            ColumnSpec::float(
+                "loss",
+                "nats",
+                "-ln p of the token, softmax over the whole unembedding, padding rows included",
+            ),
+            STATUS,
+        ]],
+    }];
+
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { prompts: PromptSource::tokens([vec![3, 1, 4, 1, 5], vec![9, 2]]) }
     }
 
-    /// The random prompts this probe runs on where it is given none.
-    pub fn layout(&self, prepend_bos: bool) -> Repeated {
-        Repeated {
-            batch: self.batch.unwrap_or(8),
-            half_len: self.half_len.unwrap_or(50),
-            repeats: self.repeats.unwrap_or(2),
-            bos: self.bos(prepend_bos),
-        }
-    }
-
-    /// Prompts and tokens in the longest of them.
-    pub fn size(&self, prepend_bos: bool) -> (usize, usize) {
-        match &self.tokens {
-            Some(rows) => {
-                let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
-                (rows.len(), longest + usize::from(self.bos(prepend_bos)))
-            }
-            None => (self.layout(prepend_bos).batch, self.layout(prepend_bos).len()),
-        }
-    }
-
-    /// Refuses what can have no answer.
-    pub(crate) fn check(&self, vocab: usize, prepend_bos: bool) -> Result<(), ProbeError> {
-        let sizes = [("batch", self.batch), ("half_len", self.half_len), ("repeats", self.repeats)];
-        if let Some(rows) = &self.tokens {
-            let chosen = sizes.into_iter().find(|(_, value)| value.is_some());
-            chosen.map_or(Ok(()), |(field, _)| Err(ProbeError::Contradiction { field }))?;
-            return self.check_given(rows, vocab, prepend_bos);
-        }
-        let layout = self.layout(prepend_bos);
-        layout.check(1)?;
-        let len = layout.len();
-        if len < 2 { Err(ProbeError::PromptTooShort { prompt: 0, len }) } else { Ok(()) }
-    }
-
-    fn check_given(&self, rows: &[Vec<u32>], vocab: usize, prepend_bos: bool) -> Result<(), ProbeError> {
-        if rows.is_empty() {
-            return Err(ProbeError::Empty { field: "tokens" });
-        }
-        for (prompt, row) in rows.iter().enumerate() {
-            let len = row.len() + usize::from(self.bos(prepend_bos));
-            if len < 2 {
-                return Err(ProbeError::PromptTooShort { prompt, len });
-            }
-            if let Some(index) = row.iter().position(|id| *id as usize >= vocab) {
-                return Err(ProbeError::IdOutOfVocab { prompt, index, id: row[index], vocab });
-            }
-        }
-        Ok(())
-    }
-
-    /// Columns `prompt_id`, `pos`, `token_id`, `loss`, `status`: one row per token that something stands before. `pos` is the
-    /// position of the token `token_id` itself, from 1 on, and `loss` its −ln p in nats.
-    pub(crate) fn table(prompts: &Prompts, losses: &[PromptLoss]) -> Table {
-        let mut table = Table::builder([
-            ("prompt_id", ColumnKind::Int),
-            ("pos", ColumnKind::Int),
-            ("token_id", ColumnKind::Int),
-            ("loss", ColumnKind::Float),
-            ("status", ColumnKind::Text),
-        ]);
+    fn table(prompts: &Prompts, losses: &[PromptLoss]) -> Table {
+        let mut table = Self::TABLES[0].builder();
         for (prompt, (row, losses)) in prompts.rows().iter().zip(losses).enumerate() {
             for (position, (id, loss)) in (1_usize..).zip(row.iter().skip(1).zip(&losses.losses)) {
                 let (loss, status) = measured(*loss);
@@ -101,10 +59,62 @@ impl TokenLoss {
     }
 }
 
+impl Probe for TokenLoss {
+    fn tables(&self) -> &'static [TableSpec] {
+        Self::TABLES
+    }
+
+    fn reads_logits(&self) -> bool {
+        true
+    }
+
+    fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        let lengths = self.prompts.lengths(context)?;
+        let short = lengths.into_iter().enumerate().find(|(_, len)| *len < 2);
+        short.map_or(Ok(()), |(prompt, len)| Err(ProbeError::PromptTooShort { prompt, len }))
+    }
+
+    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
+        self.prompts.size(context)
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        self.prompts.files()
+    }
+}
+
+impl ReadingProbe for TokenLoss {
+    fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
+        self.prompts.prompts(context).map(ReadingInput::from)
+    }
+
+    fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
+        Box::new(TokenReader { prompts: &run.input.prompts })
+    }
+
+    fn reads_losses(&self) -> bool {
+        true
+    }
+}
+
+/// Reads nothing but the losses.
+struct TokenReader<'a> {
+    prompts: &'a Prompts,
+}
+
+impl Reader for TokenReader<'_> {
+    fn finish(self: Box<Self>, losses: &[PromptLoss]) -> Result<Answer, ProbeError> {
+        Ok(vec![TokenLoss::table(self.prompts, losses)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompts::Vocabulary;
+    use crate::Subject;
+    use crate::prompts::PromptKind;
+    use crate::random::Vocabulary;
+    use crate::testing::model;
 
     #[test]
     fn a_row_stands_at_the_token_it_is_about() {
@@ -123,15 +133,17 @@ mod tests {
     }
 
     #[test]
-    fn random_sizes_and_given_tokens_exclude_each_other() {
-        let given = TokenLoss { tokens: Some(vec![vec![1, 2], vec![3]]), ..TokenLoss::default() };
-        assert_eq!(given.check(10, true), Ok(()));
-        assert_eq!(given.size(true), (2, 3));
-        assert_eq!(given.check(10, false), Err(ProbeError::PromptTooShort { prompt: 1, len: 1 }));
-        assert_eq!(given.check(3, true), Err(ProbeError::IdOutOfVocab { prompt: 1, index: 0, id: 3, vocab: 3 }));
-        let both = TokenLoss { half_len: Some(4), ..given };
-        assert_eq!(both.check(10, true), Err(ProbeError::Contradiction { field: "half_len" }));
-        let one = TokenLoss { half_len: Some(1), repeats: Some(1), ..TokenLoss::default() };
-        assert_eq!(one.check(10, false), Err(ProbeError::PromptTooShort { prompt: 0, len: 1 }));
+    fn a_loss_needs_two_tokens() {
+        let model = model(true);
+        let check = |prompts: PromptSource<8, 50>, bos| {
+            TokenLoss { prompts }.check(&Subject::new(&model, 10, bos, 0).context(0))
+        };
+        let given = PromptSource::tokens([vec![1, 2], vec![3]]);
+        assert_eq!(check(given.clone(), true), Ok(()));
+        assert_eq!(check(given, false), Err(ProbeError::PromptTooShort { prompt: 1, len: 1 }));
+        let foreign = ProbeError::IdOutOfVocab { prompt: 1, index: 0, id: 10, vocab: 10 };
+        assert_eq!(check(PromptSource::tokens([vec![1, 2], vec![10]]), true), Err(foreign));
+        let one = PromptKind::Random { n: 8, half_len: 1, repeats: 1 }.into();
+        assert_eq!(check(one, false), Err(ProbeError::PromptTooShort { prompt: 0, len: 1 }));
     }
 }

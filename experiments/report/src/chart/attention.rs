@@ -3,7 +3,7 @@
 use super::color::Palette;
 use super::frame::{Anchor, Area, Picture, WIDTH, nothing, upright, word};
 use super::map::draw_cells;
-use super::scalebar::{self, Bar};
+use super::scalebar::{self, ColorBar};
 use super::svg::Svg;
 use super::{AttendedPrompt, Attention, png, text};
 use serde_json::{Value, json};
@@ -16,12 +16,13 @@ const FINEST: usize = 96;
 /// The most weights of a prompt that a page can hold at all.
 const MOST_WEIGHTS: usize = 1 << 28;
 
-/// Draws the chart: the first prompt in the frame that is shown. In the data 0 is the weight 0, which has a colour.
-pub fn draw(attention: &Attention, id: &str) -> Picture {
+/// Draws the chart: the first prompt in the frame that is shown. In the data, 0 is the weight 0 and not a missing
+/// value.
+pub(crate) fn draw(attention: &Attention, id: &str) -> Picture {
     let palette = Palette::weights();
     let sheet = Sheet::new(attention);
     let mut svg = Svg::default();
-    let bar = Bar { id, label: "attention weight", ends: (0.0, 1.0), palette: &palette, missing: false };
+    let bar = ColorBar { id, label: "attention weight", ends: (0.0, 1.0), palette: &palette, missing: false };
     scalebar::draw(&mut svg, &bar, 24.0);
     scalebar::frame_name(&mut svg, id, &attention.frames, sheet.shown);
     match attention.prompts.first() {
@@ -91,10 +92,10 @@ impl Sheet {
         }
     }
 
-    /// Says how a thumbnail is to be read, and of which prompt it is.
+    /// Writes how a thumbnail is read and which prompt it shows.
     fn draw_prompt(&self, svg: &mut Svg, prompt: &AttendedPrompt) {
         let words = format!("queries down, keys across: {}", prompt.tokens.concat());
-        // The viewer of the page names the prompt that is chosen, and hides this line.
+        // The viewer of the page hides this line, because it names the chosen prompt itself.
         svg.group("prompt");
         word(svg, (self.left, self.height() - 6.0), Anchor::Start, &words, WIDTH - 12.0 - self.left);
         svg.end();
@@ -121,12 +122,13 @@ impl Sheet {
         let size = sides.into_iter().fold(1usize, usize::saturating_mul).min(MOST_WEIGHTS);
         let mut cells = prompt.patterns.clone();
         cells.resize(size, 0);
-        json!({"tokens": prompt.tokens.iter().map(|token| text::shown(token)).collect::<Value>(), "cells": png::base64(&cells)})
+        let tokens: Value = prompt.tokens.iter().map(|token| text::shown(token)).collect();
+        json!({"tokens": tokens, "cells": png::base64(&cells)})
     }
 }
 
-/// A pattern in 16 steps, in at most [`FINEST`] pixels along its side: where several weights share a pixel it has the largest,
-/// so that a thin line stays one. Fewer steps and pixels than the data have keep a sheet of a thousand heads small.
+/// A pattern in 16 levels and at most [`FINEST`] pixels along its side. Where several weights share a pixel, it shows
+/// the largest, so that a thin line stays visible. The reduction keeps a sheet of a thousand heads small.
 fn thumbnail(pattern: &[u8], size: usize) -> (usize, Vec<u8>) {
     let side = size.min(FINEST);
     let mut pixels = vec![0; side * side];

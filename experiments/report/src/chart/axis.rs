@@ -1,15 +1,15 @@
-//! Axes around a panel: ticks, their labels and the rules behind the curves.
+//! The axes of a panel: ticks, their labels and the rules behind the curves.
 
-use super::curve::Axes;
+use super::curve::PanelAxes;
 use super::frame::{AXIS, Anchor, Area, RULE, SMALL, uncrowded, word};
 use super::numbers::count;
-use super::scale::{Across, Tick};
+use super::scale::{Tick, XAxis};
 use super::svg::Svg;
 use super::text;
 
 /// The sides of a panel at which something is written.
 #[derive(Clone, Copy, Debug)]
-pub struct Sides {
+pub(crate) struct Sides {
     /// Whether no panel is at its left.
     pub first: bool,
     /// Whether no panel is below.
@@ -17,7 +17,7 @@ pub struct Sides {
 }
 
 /// Both axes of a panel.
-pub fn draw(svg: &mut Svg, axes: &Axes, area: &Area, sides: Sides) {
+pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
     for Tick { value, label } in axes.y.ticks() {
         let y = axes.y.at(value);
         let zero = value == 0.0 && y < area.bottom() - 12.0;
@@ -32,17 +32,17 @@ pub fn draw(svg: &mut Svg, axes: &Axes, area: &Area, sides: Sides) {
     svg.uprights(&places, (area.y, area.bottom()), RULE * 0.6);
     svg.uprights(&places, (area.bottom(), area.bottom() + 4.5), AXIS);
     if sides.lowest {
-        let unit = if matches!(axes.x, Across::Steps(_)) && sides.first { "step" } else { "" };
-        labels(svg, &axes.x, area, &ticks, Row { baseline: area.bottom() + 15.0, favoured: 1, unit });
+        let unit = if matches!(axes.x, XAxis::Steps(_)) && sides.first { "step" } else { "" };
+        labels(svg, &axes.x, area, &ticks, LabelRow { baseline: area.bottom() + 15.0, favoured: 1, unit });
     }
 }
 
-/// The line below an area with its break and the ticks that have no label.
-fn floor(svg: &mut Svg, x: &Across, area: &Area) {
+/// The line below an area, with the break after step 0 and the ticks without labels.
+fn floor(svg: &mut Svg, x: &XAxis, area: &Area) {
     let floor = area.bottom();
     let gap = match x {
-        Across::Steps(steps) => steps.gap(),
-        Across::Linear(_) => None,
+        XAxis::Steps(steps) => steps.gap(),
+        XAxis::Linear(_) => None,
     };
     match gap {
         Some(gap) => {
@@ -58,28 +58,28 @@ fn floor(svg: &mut Svg, x: &Across, area: &Area) {
     svg.uprights(&minor, (floor, floor + 2.5), AXIS * 0.6);
 }
 
-/// The axis on top: the tokens seen at the ticks and at the axis' end, whose number goes before the others'.
-pub fn draw_tokens(svg: &mut Svg, x: &Across, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
+/// The axis on top: the tokens seen at each tick and at the end of the axis, whose label takes precedence.
+pub(crate) fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
     let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
     let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
     let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();
     svg.uprights(&places, (area.y - 3.5, area.y), AXIS);
     let unit = if first { "tokens" } else { "" };
-    labels(svg, x, area, &ticks, Row { baseline, favoured: ticks.len() - 1, unit });
+    labels(svg, x, area, &ticks, LabelRow { baseline, favoured: ticks.len() - 1, unit });
 }
 
 /// A row of labels.
-struct Row {
+struct LabelRow {
     baseline: f64,
-    /// The tick whose label stays where not all have room.
+    /// The tick whose label is kept where not all have room.
     favoured: usize,
     /// What is counted, written before the first label.
     unit: &'static str,
 }
 
-fn labels(svg: &mut Svg, x: &Across, area: &Area, ticks: &[Tick], row: Row) {
+fn labels(svg: &mut Svg, x: &XAxis, area: &Area, ticks: &[Tick], row: LabelRow) {
     let half: Vec<f64> = ticks.iter().map(|tick| text::width(&tick.label, SMALL) / 2.0).collect();
-    // Labels at the ends are moved inside, where they would run into those of the next panel.
+    // Labels at the ends are moved inside, because they could run into those of the next panel.
     let inside = |(tick, half): (&Tick, &f64)| x.at(tick.value).min(area.right() + 4.0 - half).max(area.x - 4.0 + half);
     let places: Vec<f64> = ticks.iter().zip(&half).map(inside).collect();
     let ranks: Vec<usize> = (0..ticks.len()).map(|index| usize::from(index != row.favoured)).collect();

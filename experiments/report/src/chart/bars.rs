@@ -1,9 +1,11 @@
-//! Horizontal bars with intervals over what random controls did.
+//! Horizontal bars with intervals, over the range of random controls.
 
 use super::color::series_color;
-use super::frame::{AXIS, Anchor, Area, Grid, Picture, QUIET, RULE, SMALL, WIDTH, nothing, title, uncrowded, word};
+use super::frame::{
+    AXIS, Anchor, Area, PanelGrid, Picture, QUIET, RULE, SMALL, WIDTH, nothing, title, uncrowded, word,
+};
 use super::numbers::brief;
-use super::scale::{Linear, drawable};
+use super::scale::{LinearAxis, drawable};
 use super::svg::Svg;
 use super::{Bar, Bars, text};
 
@@ -14,34 +16,39 @@ const LONGEST: f64 = 170.0;
 /// The room for the number at a bar's end.
 const NUMBER: f64 = 54.0;
 
-/// Draws the chart.
-pub fn draw(bars: &Bars) -> Picture {
-    let plan = Plan::new(bars);
+/// Draws horizontal bars.
+pub(crate) fn draw(bars: &Bars) -> Picture {
+    let layout = BarLayout::new(bars);
     let mut svg = Svg::default();
-    plan.draw_key(&mut svg);
+    layout.draw_key(&mut svg);
     for (index, panel) in bars.panels.iter().enumerate() {
-        let area = plan.areas[index];
+        let area = layout.areas[index];
         svg.group("panel");
-        title(&mut svg, (plan.grid.x(index) - plan.names, area.y - 9.0), &panel.title, plan.grid.width + plan.names);
-        plan.draw_axis(&mut svg, &area);
+        title(
+            &mut svg,
+            (layout.grid.x(index) - layout.names, area.y - 9.0),
+            &panel.title,
+            layout.grid.width + layout.names,
+        );
+        layout.draw_axis(&mut svg, &area);
         if panel.bars.is_empty() {
             nothing(&mut svg, &area);
         }
         for (row, bar) in panel.bars.iter().enumerate() {
-            plan.draw_bar(&mut svg, bar, &area, area.y + (row as f64 + 0.5) * plan.pitch);
+            layout.draw_bar(&mut svg, bar, &area, area.y + (row as f64 + 0.5) * layout.pitch);
         }
         svg.end();
     }
-    word(&mut svg, (WIDTH / 2.0, plan.height - 6.0), Anchor::Middle, &bars.label, WIDTH - 40.0);
-    Picture { body: svg, height: plan.height, data: None }
+    word(&mut svg, (WIDTH / 2.0, layout.height - 6.0), Anchor::Middle, &bars.label, WIDTH - 40.0);
+    Picture { body: svg, height: layout.height, data: None }
 }
 
-/// Everything that is settled before the first element is written.
-struct Plan {
-    axis: Linear,
-    /// Room for numbers left of the axis, where some bars go there.
+/// Sizes and places, which must be known before the first element is written.
+struct BarLayout {
+    axis: LinearAxis,
+    /// Room for numbers left of the axis if some bars are negative.
     before: f64,
-    grid: Grid,
+    grid: PanelGrid,
     areas: Vec<Area>,
     names: f64,
     pitch: f64,
@@ -50,17 +57,17 @@ struct Plan {
     height: f64,
 }
 
-impl Plan {
+impl BarLayout {
     fn new(bars: &Bars) -> Self {
         let all = || bars.panels.iter().flat_map(|panel| &panel.bars);
         let widest = all().map(|bar| text::width(&text::shown(&bar.name), SMALL + 1.0)).fold(0.0, f64::max);
         let names = widest.min(LONGEST) + 10.0;
         let side_by_side = bars.panels.len().clamp(1, 2);
         let most = bars.panels.iter().map(|panel| panel.bars.len()).max().unwrap_or(0);
-        let mut plan = Self {
-            axis: Linear::tight(all().flat_map(extent).chain([0.0]), if side_by_side > 1 { 4 } else { 6 }),
+        let mut layout = Self {
+            axis: LinearAxis::tight(all().flat_map(extent).chain([0.0]), if side_by_side > 1 { 4 } else { 6 }),
             before: if all().any(|bar| bar.value.is_some_and(|value| value < 0.0)) { NUMBER } else { 0.0 },
-            grid: Grid::new(bars.panels.len(), side_by_side, (names + 4.0, WIDTH - 8.0), names + 14.0),
+            grid: PanelGrid::new(bars.panels.len(), side_by_side, (names + 4.0, WIDTH - 8.0), names + 14.0),
             areas: Vec::new(),
             names,
             pitch: if most > 40 { 15.0 } else { 20.0 },
@@ -68,8 +75,8 @@ impl Plan {
             intervals: all().any(|bar| bar.interval.and_then(whole).is_some()),
             height: 0.0,
         };
-        plan.stack(bars);
-        plan
+        layout.stack(bars);
+        layout
     }
 
     fn stack(&mut self, bars: &Bars) {
@@ -87,7 +94,7 @@ impl Plan {
         self.height = y + if bars.label.is_empty() { 0.0 } else { 12.0 };
     }
 
-    fn axis(&self, area: &Area) -> Linear {
+    fn axis(&self, area: &Area) -> LinearAxis {
         self.axis.between(area.x + self.before, area.right() - NUMBER)
     }
 
@@ -150,7 +157,7 @@ impl Plan {
     }
 }
 
-/// Every value a bar reaches.
+/// The values at the ends of a bar, its interval and its controls.
 fn extent(bar: &Bar) -> impl Iterator<Item = f64> + use<> {
     let pair = |ends: Option<(f64, f64)>| ends.and_then(whole).map_or([f64::NAN; 2], |(low, high)| [low, high]);
     [bar.value.unwrap_or(f64::NAN)].into_iter().chain(pair(bar.interval)).chain(pair(bar.control))
@@ -201,11 +208,11 @@ mod tests {
 
     #[test]
     fn bars_begin_at_zero_on_both_sides() {
-        let plan = |values: &[f64]| {
+        let layout = |values: &[f64]| {
             let bars = values.iter().map(|value| bar(Some(*value))).collect();
-            Plan::new(&Bars { label: String::new(), panels: vec![BarPanel { title: String::new(), bars }] })
+            BarLayout::new(&Bars { label: String::new(), panels: vec![BarPanel { title: String::new(), bars }] })
         };
-        let (up, both) = (plan(&[2.0, 4.0]), plan(&[-1.0, 3.0]));
+        let (up, both) = (layout(&[2.0, 4.0]), layout(&[-1.0, 3.0]));
         assert_eq!((up.axis.low, up.axis.high, up.before), (0.0, 4.0, 0.0));
         assert_eq!((both.axis.low, both.axis.high, both.before), (-1.0, 3.0, NUMBER));
     }

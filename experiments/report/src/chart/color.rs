@@ -2,27 +2,28 @@
 
 use super::{ColorScale, ScaleKind};
 
-/// Colours of curves, the first five in the order of Okabe and Ito's (2008) hues: blue, red, green, purple, orange, magenta,
-/// indigo, brown. Theirs are for white paper alone; these were searched for a contrast of at least 3 on white and on the dark
-/// page's ground, and for the largest distance from each other to readers without and with red-green blindness, the first five
-/// before the rest. Their cyan is left out: at that contrast it cannot be told from the blue.
+/// Colours of curves: blue, red, green, purple, orange, magenta, indigo, brown. The first five have the hues of Okabe
+/// and Ito (2008), whose colours are made for white paper alone. These were searched for a contrast of at least 3 on
+/// white and on the background of the dark page, and for the largest distance from each other, for readers with and
+/// without red-green blindness, the first five before the rest. The cyan of Okabe and Ito is left out: at that contrast
+/// it looks like the blue.
 const SERIES: [&str; 8] = ["#2090f6", "#b4391c", "#54a37f", "#83538b", "#d87f00", "#b418ba", "#4654fc", "#9d4c45"];
 
-/// Dashes of the second and third round through the colours.
+/// Dashes of curves beyond the first eight, whose colours come again.
 const DASHES: [Option<&str>; 3] = [None, Some("6 3"), Some("2 2.5")];
 
 /// The colour of the curve with this index, counted around.
-pub fn series_color(index: usize) -> &'static str {
+pub(crate) fn series_color(index: usize) -> &'static str {
     SERIES[index % SERIES.len()]
 }
 
-/// The dashes of the curve with this index: colours that come again differ in them.
-pub fn series_dash(index: usize) -> Option<&'static str> {
+/// The dashes of the curve with this index; they tell apart curves of the same colour.
+pub(crate) fn series_dash(index: usize) -> Option<&'static str> {
     DASHES[index / SERIES.len() % DASHES.len()]
 }
 
 /// The ink of words on a pale colour; does not follow the page.
-pub const WORD_INK: &str = "#1b1f24";
+pub(crate) const WORD_INK: &str = "#1b1f24";
 
 /// Anchors of viridis (van der Walt and Smith, 2015), evenly spaced.
 const VIRIDIS: [u32; 9] = [0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c, 0x28ae80, 0x5ec962, 0xaddc30, 0xfde725];
@@ -31,25 +32,25 @@ const VIRIDIS: [u32; 9] = [0x440154, 0x472d7b, 0x3b528b, 0x2c728e, 0x21918c, 0x2
 const RED_BLUE: [u32; 11] =
     [0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0, 0xefefef, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f];
 
-/// Anchors of attention weights: next to nothing is next to paper, so that a sheet of patterns is calm.
+/// Anchors of attention weights. Small weights are nearly white, so that a sheet of many patterns is easy to read.
 const WEIGHTS: [u32; 9] = [0xf3f4f6, 0xdbe7f3, 0xb9d4ea, 0x8bbbde, 0x5a9dce, 0x3480bb, 0x1a62a3, 0x0b4583, 0x08295c];
 
-/// Light grey is unlike every colour of viridis; the diverging scale's middle is next to it, so there it is a
-/// darker one.
+/// The colours of a missing value: light grey differs from every colour of viridis. It is near the middle of the
+/// diverging scale, which therefore has a darker grey.
 const MISSING_SEQUENTIAL: u32 = 0xd9d9d9;
 const MISSING_DIVERGING: u32 = 0xbcbcbc;
-/// A beige among light blues, which colour-blind readers tell apart as well.
+/// The colour of a missing value under words: beige, which colour-blind readers can tell from light blue.
 const MISSING_UNDER_WORDS: u32 = 0xe6dccb;
 
 /// 256 colours: the first stands for no value, the others go from low to high.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Palette {
+pub(crate) struct Palette {
     colors: [[u8; 3]; 256],
 }
 
 impl Palette {
     /// The colours of a scale.
-    pub fn of(kind: ScaleKind) -> Self {
+    pub(crate) fn of(kind: ScaleKind) -> Self {
         match kind {
             ScaleKind::Sequential => Self::between(MISSING_SEQUENTIAL, &VIRIDIS),
             ScaleKind::Diverging => Self::between(MISSING_DIVERGING, &RED_BLUE),
@@ -57,12 +58,12 @@ impl Palette {
     }
 
     /// The colours of attention weights; their first is the weight 0, which is a value.
-    pub fn weights() -> Self {
+    pub(crate) fn weights() -> Self {
         Self::between(WEIGHTS[0], &WEIGHTS)
     }
 
     /// The colours of a scale below words: light enough for dark words on all of them.
-    pub fn under_words(kind: ScaleKind) -> Self {
+    pub(crate) fn under_words(kind: ScaleKind) -> Self {
         match kind {
             ScaleKind::Sequential => Self::between(MISSING_UNDER_WORDS, &WEIGHTS[..5]),
             ScaleKind::Diverging => {
@@ -83,13 +84,13 @@ impl Palette {
     }
 
     /// The colour of a level as `#rrggbb`.
-    pub fn css(&self, level: u8) -> String {
+    pub(crate) fn css(&self, level: u8) -> String {
         let [red, green, blue] = self.colors[usize::from(level)];
         format!("#{red:02x}{green:02x}{blue:02x}")
     }
 
     /// All colours, three bytes each.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.colors.as_flattened()
     }
 }
@@ -107,8 +108,8 @@ fn mix(anchors: &[u32], place: f64) -> [u8; 3] {
     std::array::from_fn(|i| (f64::from(from[i]) * (1.0 - part) + f64::from(to[i]) * part).round() as u8)
 }
 
-/// The ends of a scale, the first below the second whatever the data say.
-pub fn ends(scale: &ColorScale) -> (f64, f64) {
+/// The ends of a scale; the first is below the second for any data.
+pub(crate) fn ends(scale: &ColorScale) -> (f64, f64) {
     match (scale.low, scale.high) {
         (low, high) if low.is_finite() && high.is_finite() && high > low && (high - low).is_finite() => (low, high),
         (low, high) if low.is_finite() && low == high && low.abs() < 1e100 => {
@@ -119,8 +120,9 @@ pub fn ends(scale: &ColorScale) -> (f64, f64) {
     }
 }
 
-/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond the ends, infinite ones too, have theirs.
-pub fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
+/// The level of a value between two ends: 0 for none, else 1 to 255. Values beyond an end, also infinite
+/// ones, have the level of the end.
+pub(crate) fn level(ends: (f64, f64), value: Option<f64>) -> u8 {
     match value {
         Some(value) if !value.is_nan() => {
             let place = ((value - ends.0) / (ends.1 - ends.0)).clamp(0.0, 1.0);

@@ -1,36 +1,36 @@
-//! Curves with gaps and bands around them, as paths that are short texts.
+//! Curves with gaps and bands around them, as short SVG paths.
 
 use super::color::series_color;
 use super::legend::look;
-use super::scale::{Across, Linear, drawable};
+use super::scale::{LinearAxis, XAxis, drawable};
 use super::svg::Svg;
 use super::{Point, Series, Tone};
 
 /// A place in tenths of a unit, which is finer than can be seen.
-type Place = (i64, i64);
+type Tenths = (i64, i64);
 
 /// Where values lie in a panel.
 #[derive(Clone, Copy, Debug)]
-pub struct Axes {
+pub(crate) struct PanelAxes {
     /// The axis along x.
-    pub x: Across,
+    pub x: XAxis,
     /// The axis along y.
-    pub y: Linear,
+    pub y: LinearAxis,
 }
 
-impl Axes {
-    fn place(&self, x: f64, y: f64) -> Option<Place> {
+impl PanelAxes {
+    fn place(&self, x: f64, y: f64) -> Option<Tenths> {
         let tenths = |place: f64| (place * 10.0).round() as i64;
         Some((tenths(self.x.at(drawable(x)?)), tenths(self.y.at(drawable(y)?))))
     }
 
-    fn end(&self, x: f64, end: f64) -> Option<Place> {
-        // An interval that is open on one side reaches to the end of the axis.
+    fn end(&self, x: f64, end: f64) -> Option<Tenths> {
+        // An interval that is infinite on one side reaches to the end of the axis.
         self.place(x, if end.is_infinite() { end.clamp(self.y.low, self.y.high) } else { end })
     }
 }
 
-/// A curve.
+/// A curve as it is drawn.
 #[derive(Debug, Default, PartialEq)]
 struct Curve {
     /// The path through the points that have neighbours.
@@ -39,12 +39,12 @@ struct Curve {
     lone: Vec<(f64, f64)>,
 }
 
-/// The curve through points; what has no value breaks it.
-fn curve(axes: &Axes, points: &[Point]) -> Curve {
-    let places: Vec<Option<Place>> = points.iter().map(|point| axes.place(point.x, point.y?)).collect();
+/// The curve through points; a missing value breaks it.
+fn curve(axes: &PanelAxes, points: &[Point]) -> Curve {
+    let places: Vec<Option<Tenths>> = points.iter().map(|point| axes.place(point.x, point.y?)).collect();
     let mut curve = Curve::default();
     for run in places.split(Option::is_none) {
-        let run: Vec<Place> = run.iter().flatten().copied().collect();
+        let run: Vec<Tenths> = run.iter().flatten().copied().collect();
         match run.as_slice() {
             [] => {}
             [(x, y)] => curve.lone.push((*x as f64 / 10.0, *y as f64 / 10.0)),
@@ -55,16 +55,16 @@ fn curve(axes: &Axes, points: &[Point]) -> Curve {
 }
 
 /// The path around the intervals of points; empty where there is none.
-fn band(axes: &Axes, points: &[Point]) -> String {
+fn band(axes: &PanelAxes, points: &[Point]) -> String {
     let side = |point: &Point| {
         let (low, high) = point.band?;
         Some((axes.end(point.x, low)?, axes.end(point.x, high)?))
     };
-    let sides: Vec<Option<(Place, Place)>> = points.iter().map(side).collect();
+    let sides: Vec<Option<(Tenths, Tenths)>> = points.iter().map(side).collect();
     let mut path = String::new();
     for run in sides.split(Option::is_none) {
         let lower = run.iter().flatten().map(|(low, _)| *low);
-        let around: Vec<Place> = lower.chain(run.iter().rev().flatten().map(|(_, high)| *high)).collect();
+        let around: Vec<Tenths> = lower.chain(run.iter().rev().flatten().map(|(_, high)| *high)).collect();
         if run.len() > 1 {
             trace(&around, &mut path);
             path.push('z');
@@ -74,7 +74,7 @@ fn band(axes: &Axes, points: &[Point]) -> String {
 }
 
 /// The areas of bands that are one point wide, which a path does not show: its place and both ends.
-fn whiskers(axes: &Axes, points: &[Point]) -> Vec<(f64, f64, f64)> {
+fn whiskers(axes: &PanelAxes, points: &[Point]) -> Vec<(f64, f64, f64)> {
     let has =
         |index: Option<usize>| index.and_then(|index| points.get(index)).is_some_and(|point| point.band.is_some());
     let lone = |(index, point): (usize, &Point)| {
@@ -87,7 +87,7 @@ fn whiskers(axes: &Axes, points: &[Point]) -> Vec<(f64, f64, f64)> {
 }
 
 /// Appends a path through places: the first one absolute, the others relative to their predecessor.
-fn trace(places: &[Place], path: &mut String) {
+fn trace(places: &[Tenths], path: &mut String) {
     let mut last = None;
     for place in places {
         let (x, y) = *place;
@@ -133,8 +133,8 @@ fn ends_with_point(path: &str) -> bool {
     path.trim_end_matches(|last: char| last.is_ascii_digit()).ends_with('.')
 }
 
-/// Bands below all curves, then those that stand back, then the others in their order.
-pub fn draw(svg: &mut Svg, axes: &Axes, series: &[Series]) {
+/// Draws all bands, over them the muted curves, over them the others in their order.
+pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
     for series in series.iter().filter(|series| series.tone != Tone::Muted) {
         draw_band(svg, axes, series);
     }
@@ -160,7 +160,7 @@ fn fill(tone: Tone) -> &'static str {
     }
 }
 
-fn draw_band(svg: &mut Svg, axes: &Axes, series: &Series) {
+fn draw_band(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
     let path = band(axes, &series.points);
     if !path.is_empty() {
         svg.tag("path")
@@ -176,7 +176,7 @@ fn draw_band(svg: &mut Svg, axes: &Axes, series: &Series) {
     }
 }
 
-fn draw_curve(svg: &mut Svg, axes: &Axes, series: &Series) {
+fn draw_curve(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
     let drawn = curve(axes, &series.points);
     if !drawn.path.is_empty() {
         let tag = look(svg.tag("path").attr("class", "line"), series.tone).attr("fill", "none");
@@ -194,9 +194,9 @@ mod tests {
     use super::*;
     use crate::chart::X;
 
-    fn axes() -> Axes {
-        let x = Across::around(&X::Linear { label: String::new() }, [0.0, 10.0], 5).between(0.0, 100.0);
-        Axes { x, y: Linear::around([0.0, 1.0], 5).between(50.0, 0.0) }
+    fn axes() -> PanelAxes {
+        let x = XAxis::around(&X::Linear { label: String::new() }, [0.0, 10.0], 5).between(0.0, 100.0);
+        PanelAxes { x, y: LinearAxis::around([0.0, 1.0], 5).between(50.0, 0.0) }
     }
 
     fn points(values: &[(f64, Option<f64>)]) -> Vec<Point> {

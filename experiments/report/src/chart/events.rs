@@ -3,19 +3,19 @@
 use super::color::series_color;
 use super::frame::{Anchor, Area, SMALL, word};
 use super::numbers::brief;
-use super::scale::{Across, drawable};
+use super::scale::{XAxis, drawable};
 use super::svg::Svg;
 use super::{Event, LinePanel, Tone, X, text};
 
 /// The height of a row of the lane.
-pub const ROW: f64 = 11.0;
+pub(crate) const ROW: f64 = 11.0;
 const MOST_ROWS: usize = 5;
 /// How far a flag may reach into the gap beside its panel.
 const OVERHANG: f64 = 8.0;
 
 /// A mark in its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
+pub(crate) struct Mark {
     x: f64,
     interval: (f64, f64),
     tone: Tone,
@@ -41,16 +41,16 @@ impl Flag {
 }
 
 /// How many rows the lane needs for these marks.
-pub fn rows(marks: &[Mark]) -> usize {
+pub(crate) fn rows(marks: &[Mark]) -> usize {
     marks.iter().map(|mark| mark.flag.map_or(0, |flag| flag.row + 1)).max().unwrap_or(0)
 }
 
-/// The marks of a panel's curves, those of muted curves left out, with labels that neither touch each other nor are crossed by
-/// another's line.
-pub fn marks(panel: &LinePanel, kind: &X, x: &Across, area: (f64, f64)) -> Vec<Mark> {
+/// The marks of a panel's curves, without those of muted curves. Labels neither touch each other nor are crossed by the
+/// line of another mark.
+pub(crate) fn marks(panel: &LinePanel, kind: &X, x: &XAxis, area: (f64, f64)) -> Vec<Mark> {
     let named = panel.series.iter().filter(|series| series.tone != Tone::Muted);
     let mut marks: Vec<Mark> = named.filter_map(|series| mark(series.event?, series.tone, kind, x)).collect();
-    // From the right, so that the flags of near marks make stairs.
+    // From the right, so that the flags of neighbouring marks rise to the left.
     let mut order: Vec<usize> = (0..marks.len()).collect();
     order.sort_by(|a, b| marks[*b].x.total_cmp(&marks[*a].x));
     for (place, index) in order.iter().enumerate() {
@@ -60,10 +60,10 @@ pub fn marks(panel: &LinePanel, kind: &X, x: &Across, area: (f64, f64)) -> Vec<M
     marks
 }
 
-fn mark(event: Event, tone: Tone, kind: &X, x: &Across) -> Option<Mark> {
+fn mark(event: Event, tone: Tone, kind: &X, x: &XAxis) -> Option<Mark> {
     let at = drawable(event.at)?;
     let place = |value: f64| x.at(if value.is_nan() { at } else { value });
-    // A step is written out; a number that can be none is written as short as any other.
+    // A step is written out; a number too large to be a step is shortened.
     let label = match kind {
         X::Steps { .. } if at.abs() < 1e9 => format!("{at:.0}"),
         X::Steps { .. } | X::Linear { .. } => brief(at),
@@ -71,8 +71,8 @@ fn mark(event: Event, tone: Tone, kind: &X, x: &Across) -> Option<Mark> {
     Some(Mark { x: x.at(at), interval: (place(event.interval.0), place(event.interval.1)), tone, label, flag: None })
 }
 
-/// The flag in the lowest row where it is free: right of its line, or left of it at the panel's end. One flag is enough for
-/// all marks at a place.
+/// The flag in the lowest row with room for it: right of its line, or left of it at the panel's end. Marks at the same
+/// place share a flag.
 fn flag(mark: &Mark, before: &[&Mark], right: f64) -> Option<Flag> {
     if before.iter().any(|other| other.label == mark.label && (other.x - mark.x).abs() < 0.5) {
         return None;
@@ -89,7 +89,7 @@ fn flag(mark: &Mark, before: &[&Mark], right: f64) -> Option<Flag> {
 }
 
 /// Draws the marks across a panel and into the lane above it.
-pub fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
+pub(crate) fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
     // The more intervals there are, the fainter each: many at one place are still translucent.
     let strength = 0.13 / (marks.len().max(1) as f64).sqrt();
     for mark in marks {
@@ -127,7 +127,7 @@ mod tests {
         };
         let panel = LinePanel { title: String::new(), series: steps.iter().enumerate().map(series).collect() };
         let kind = X::Steps { tokens_per_step: None };
-        let axis = Across::around(&kind, [0.0, 1.0, 100_000.0], 5).between(0.0, 600.0);
+        let axis = XAxis::around(&kind, [0.0, 1.0, 100_000.0], 5).between(0.0, 600.0);
         marks(&panel, &kind, &axis, (0.0, 600.0))
     }
 

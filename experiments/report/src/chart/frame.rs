@@ -1,20 +1,20 @@
-//! Where things stand: small multiples in columns, the rules around them and the words at their sides.
+//! Layout that all charts share: small multiples in columns, the rules around them and the words at their sides.
 
 use super::svg::Svg;
 use super::text;
 
 /// The width of every picture: a page's column.
-pub const WIDTH: f64 = 860.0;
+pub(crate) const WIDTH: f64 = 860.0;
 /// The size of most words.
-pub const SMALL: f64 = 10.0;
+pub(crate) const SMALL: f64 = 10.0;
 /// The opacity of words at axes, of axes and of rules behind the data.
-pub const QUIET: f64 = 0.72;
-pub const AXIS: f64 = 0.45;
-pub const RULE: f64 = 0.11;
+pub(crate) const QUIET: f64 = 0.72;
+pub(crate) const AXIS: f64 = 0.45;
+pub(crate) const RULE: f64 = 0.11;
 
-/// What a chart's own module draws; the document around it is made for all alike.
+/// What the module of a chart draws; the document around it is the same for all charts.
 #[derive(Debug)]
-pub struct Picture {
+pub(crate) struct Picture {
     /// The elements.
     pub body: Svg,
     /// How high the picture is; it is [`WIDTH`] wide.
@@ -23,9 +23,9 @@ pub struct Picture {
     pub data: Option<serde_json::Value>,
 }
 
-/// A rectangle.
+/// A rectangle in the units of the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Area {
+pub(crate) struct Area {
     /// Left side.
     pub x: f64,
     /// Upper side.
@@ -38,24 +38,24 @@ pub struct Area {
 
 impl Area {
     /// Its right side.
-    pub fn right(&self) -> f64 {
+    pub(crate) fn right(&self) -> f64 {
         self.x + self.w
     }
 
     /// Its lower side.
-    pub fn bottom(&self) -> f64 {
+    pub(crate) fn bottom(&self) -> f64 {
         self.y + self.h
     }
 
     /// Its sides as the page's script reads them.
-    pub fn sides(&self) -> [f64; 4] {
+    pub(crate) fn sides(&self) -> [f64; 4] {
         [self.x, self.y, self.w, self.h].map(|side| (side * 100.0).round() / 100.0)
     }
 }
 
 /// How a text stands at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Anchor {
+pub(crate) enum Anchor {
     /// It begins there.
     Start,
     /// Its middle is there.
@@ -66,7 +66,7 @@ pub enum Anchor {
 
 impl Anchor {
     /// The attribute's value.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Middle => "middle",
@@ -75,8 +75,8 @@ impl Anchor {
     }
 }
 
-/// A quiet word, cut to `room`, with its baseline at `(x, y)`.
-pub fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room: f64) {
+/// A word in a softer ink, cut to `room`, with its baseline at `(x, y)`.
+pub(crate) fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room: f64) {
     if words.is_empty() {
         return;
     }
@@ -86,7 +86,7 @@ pub fn word(svg: &mut Svg, (x, y): (f64, f64), anchor: Anchor, words: &str, room
 }
 
 /// The words at an upright axis, read from below, in the middle between two heights.
-pub fn upright(svg: &mut Svg, x: f64, (top, bottom): (f64, f64), words: &str) {
+pub(crate) fn upright(svg: &mut Svg, x: f64, (top, bottom): (f64, f64), words: &str) {
     if words.is_empty() {
         return;
     }
@@ -98,7 +98,7 @@ pub fn upright(svg: &mut Svg, x: f64, (top, bottom): (f64, f64), words: &str) {
 }
 
 /// The title of one of the small multiples, above its area.
-pub fn title(svg: &mut Svg, (x, baseline): (f64, f64), words: &str, room: f64) {
+pub(crate) fn title(svg: &mut Svg, (x, baseline): (f64, f64), words: &str, room: f64) {
     if !words.is_empty() {
         let tag = svg.tag("text").at(x, baseline).attr("font-weight", "600").attr("fill", "currentColor");
         tag.label(&text::fitted(words, 12.0, room * 0.93), &text::shown(words));
@@ -106,13 +106,13 @@ pub fn title(svg: &mut Svg, (x, baseline): (f64, f64), words: &str, room: f64) {
 }
 
 /// What stands in an area without a value.
-pub fn nothing(svg: &mut Svg, area: &Area) {
+pub(crate) fn nothing(svg: &mut Svg, area: &Area) {
     let middle = (area.x + area.w / 2.0, area.y + area.h / 2.0 + 4.0);
     word(svg, middle, Anchor::Middle, "no values", area.w);
 }
 
 /// How many small multiples stand side by side.
-pub fn columns(count: usize) -> usize {
+pub(crate) fn columns(count: usize) -> usize {
     match count {
         0 | 1 => 1,
         2 | 4 => 2,
@@ -122,7 +122,7 @@ pub fn columns(count: usize) -> usize {
 
 /// Small multiples of one width, row after row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Grid {
+pub(crate) struct PanelGrid {
     /// How many stand side by side.
     pub columns: usize,
     /// How many there are.
@@ -135,48 +135,48 @@ pub struct Grid {
     pub gap: f64,
 }
 
-impl Grid {
+impl PanelGrid {
     /// `count` multiples in `columns` between `left` and `right`, `gap` apart.
-    pub fn new(count: usize, columns: usize, (left, right): (f64, f64), gap: f64) -> Self {
+    pub(crate) fn new(count: usize, columns: usize, (left, right): (f64, f64), gap: f64) -> Self {
         let columns = columns.max(1);
         let width = (right - left - gap * (columns - 1) as f64) / columns as f64;
         Self { columns, count, left, width, gap }
     }
 
     /// The left side of a multiple.
-    pub fn x(&self, index: usize) -> f64 {
+    pub(crate) fn x(&self, index: usize) -> f64 {
         self.left + (index % self.columns) as f64 * (self.width + self.gap)
     }
 
     /// The right side of the last in a row.
-    pub fn right(&self) -> f64 {
+    pub(crate) fn right(&self) -> f64 {
         self.x(self.columns - 1) + self.width
     }
 
     /// The row of a multiple.
-    pub fn row(&self, index: usize) -> usize {
+    pub(crate) fn row(&self, index: usize) -> usize {
         index / self.columns
     }
 
     /// How many rows there are.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.count.div_ceil(self.columns)
     }
 
     /// Whether a multiple is the first of its row.
-    pub fn is_first(&self, index: usize) -> bool {
+    pub(crate) fn is_first(&self, index: usize) -> bool {
         index.is_multiple_of(self.columns)
     }
 
     /// Whether no multiple stands below.
-    pub fn is_lowest(&self, index: usize) -> bool {
+    pub(crate) fn is_lowest(&self, index: usize) -> bool {
         index + self.columns >= self.count
     }
 }
 
-/// Which of the labels at these places can stand without touching, chosen in the order of `ranks` (least first, then from the
-/// left). `half` is half the length of each label along the axis, with the gap it needs.
-pub fn uncrowded(places: &[f64], half: &[f64], ranks: &[usize]) -> Vec<usize> {
+/// The labels that fit without touching, by their indices. Labels are tried in the order of `ranks` (lowest first, then
+/// from the left). `half` is half the length of each label along the axis, including the gap it needs.
+pub(crate) fn uncrowded(places: &[f64], half: &[f64], ranks: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by_key(|index| ranks[*index]);
     let mut kept: std::collections::BTreeMap<i64, usize> = std::collections::BTreeMap::new();
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn multiples_fill_the_width() {
-        let grid = Grid::new(5, columns(5), (40.0, 840.0), 10.0);
+        let grid = PanelGrid::new(5, columns(5), (40.0, 840.0), 10.0);
         assert_eq!((grid.columns, grid.rows(), grid.width), (3, 2, 260.0));
         assert_eq!((grid.x(2) + grid.width, grid.row(3), grid.x(3)), (840.0, 1, 40.0));
         let lowest: Vec<bool> = (0..5).map(|index| grid.is_lowest(index)).collect();

@@ -1,5 +1,5 @@
-//! Pictures of all kinds, to be looked at and to be kept as snapshots. `CHART_GALLERY=folder cargo test gallery -- --ignored`
-//! writes them as files.
+//! Pictures of all kinds, to be looked at and to be kept as snapshots. `CHART_GALLERY=folder cargo test gallery --
+//! --ignored` writes them as files.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Names along the sides of a grid: all of them where there is room, else those that help most.
+//! Names along the sides of a grid: all of them if there is room, else the most helpful ones.
 
 use super::frame::{AXIS, Anchor, Area, QUIET, SMALL, uncrowded, word};
 use super::svg::{Svg, coord};
@@ -8,7 +8,7 @@ use super::text;
 const LONGEST: f64 = 90.0;
 /// The least distance of two lines of names.
 const PITCH: f64 = 11.0;
-/// The least distance of two lines that both say more than a number: without a gap, but not over each other.
+/// The smallest distance of two lines that are not plain numbers: without a gap, but not over each other.
 const TIGHT: f64 = SMALL;
 
 /// How names stand under their columns.
@@ -19,9 +19,9 @@ enum Turn {
     Upright,
 }
 
-/// The names under columns, settled.
+/// The names under columns, with their direction and size.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Under {
+pub(crate) struct Under {
     turn: Turn,
     /// Indices of the columns whose names are written, with what is written.
     kept: Vec<(usize, String)>,
@@ -30,8 +30,8 @@ pub struct Under {
     pub height: f64,
 }
 
-/// Settles the names under columns that are `pitch` wide; those slanted have `overhang` at their left.
-pub fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
+/// Chooses the names under columns that are `pitch` wide; slanted names have `overhang` at their left.
+pub(crate) fn under(names: &[String], pitch: f64, overhang: f64) -> Under {
     let numbers: Option<Vec<u64>> = names.iter().map(|name| name.parse().ok()).collect();
     let (turn, kept) = match numbers {
         Some(numbers) if numbers.iter().any(|number| *number >= 1000) => (Turn::Flat, round_ones(&numbers, pitch)),
@@ -61,7 +61,7 @@ fn words(names: &[String], pitch: f64, overhang: f64) -> (Turn, Vec<(usize, Stri
 /// Small numbers, such as positions: as many as fit beside each other, at the same distances.
 fn evenly(names: &[String], pitch: f64) -> Vec<(usize, String)> {
     let widest = names.iter().map(|name| text::width(name, SMALL)).fold(0.0, f64::max) + 5.0;
-    // `every` reckons with lines of text above each other; beside each other names need their width.
+    // `every` assumes lines of text above each other; names beside each other need their width instead.
     every(names, pitch * PITCH / widest).into_iter().map(|index| (index, names[index].clone())).collect()
 }
 
@@ -80,7 +80,7 @@ fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
     if !all {
         let power = numbers.iter().max().and_then(|most| most.checked_ilog10()).map_or(1, |power| 10u64.pow(power));
         let tenth = (power / 10).max(1);
-        // Large steps are often at the same distances: the finest multiples of which all fit make an even row.
+        // Large steps are often evenly spaced: the finest multiples that all fit make an even row.
         let multiples = |every: u64| -> Vec<usize> {
             numbers.iter().map(|number| if *number > 0 && number.is_multiple_of(every) { 0 } else { ODD }).collect()
         };
@@ -90,7 +90,8 @@ fn round_ones(numbers: &[u64], pitch: f64) -> Vec<(usize, String)> {
     kept.into_iter().map(|index| (index, names[index].clone())).collect()
 }
 
-/// Ranks of numbers: those at the ends, then from `tenth` on the multiples of `even` and no others, then the roundest below.
+/// Ranks of numbers: those at the ends, then from `tenth` on the multiples of `even` and no others, then the roundest
+/// below.
 fn ranks(numbers: &[u64], tenth: u64, even: u64) -> Vec<usize> {
     let last = numbers.len().saturating_sub(1);
     let rank = |(index, number): (usize, &u64)| match *number {
@@ -130,8 +131,8 @@ fn roundness(number: u64) -> usize {
     }
 }
 
-/// Indices of names `pitch` apart of which each has room for a line. Among numbers a reader can count on from one to the next,
-/// but not to a word: words come first, and of the numbers at the same distances those that are left room.
+/// Indices of names `pitch` apart that each have room for a line. A reader can infer a number from its neighbours, but
+/// not a word: so words come first, and evenly spaced numbers fill the room that is left.
 fn telling(names: &[String], pitch: f64) -> Vec<usize> {
     let even = every(names, pitch);
     let (numbers, words): (Vec<usize>, Vec<usize>) = (0..names.len()).partition(|index| is_number(&names[*index]));
@@ -147,13 +148,13 @@ fn telling(names: &[String], pitch: f64) -> Vec<usize> {
     uncrowded(&places, &half, &ranks).into_iter().map(|at| chosen[at]).collect()
 }
 
-/// Whether a name is a plain number. Tokens such as `nan` are none, though they could be read as one.
+/// Whether a name is a plain number; a token such as `nan` is not, although it parses as one.
 fn is_number(name: &str) -> bool {
     name.parse().is_ok_and(f64::is_finite)
 }
 
-/// Indices of names `pitch` apart of which each has room for a line. Names that count in rounds (heads within layers) are
-/// thinned by whole parts of a round or by whole rounds.
+/// Indices of names `pitch` apart that each have room for a line. Periodic names, such as heads within layers, are
+/// thinned by a divisor or a multiple of their period.
 fn every(names: &[String], pitch: f64) -> Vec<usize> {
     let least = if pitch > 0.0 { (PITCH / pitch).ceil().clamp(1.0, 1e6) as usize } else { names.len().max(1) };
     let round = round_length(names);
@@ -164,7 +165,7 @@ fn every(names: &[String], pitch: f64) -> Vec<usize> {
     (0..names.len()).step_by(step).collect()
 }
 
-/// After how many names the number at their ends comes again; 1 where it does not, or not regularly.
+/// The period of the numbers at the ends of the names; 1 if they have none.
 fn round_length(names: &[String]) -> usize {
     let ending = |name: &String| {
         let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
@@ -178,12 +179,12 @@ fn round_length(names: &[String]) -> usize {
 }
 
 /// How much room the names beside rows take.
-pub fn beside_width(names: &[String]) -> f64 {
+pub(crate) fn beside_width(names: &[String]) -> f64 {
     names.iter().map(|name| text::width(&text::shown(name), SMALL)).fold(0.0, f64::max).min(LONGEST)
 }
 
 /// Writes names beside the rows of a grid, as many as fit.
-pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
+pub(crate) fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
     let pitch = area.h / names.len().max(1) as f64;
     for index in telling(names, pitch) {
         let y = area.y + (index as f64 + 0.5) * pitch;
@@ -195,7 +196,7 @@ pub fn draw_beside(svg: &mut Svg, names: &[String], area: &Area) {
 }
 
 /// Writes names under the columns of a grid.
-pub fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
+pub(crate) fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
     let pitch = area.w / names.len().max(1) as f64;
     for (index, shown) in &under.kept {
         let (x, y) = (area.x + (*index as f64 + 0.5) * pitch, area.bottom());
@@ -207,7 +208,7 @@ pub fn draw_under(svg: &mut Svg, under: &Under, names: &[String], area: &Area) {
             Turn::Slanted => ("end", 11.0, Some(-45)),
             Turn::Upright => ("end", 6.0, Some(-90)),
         };
-        // Turned names are moved by a third of their size, so that their middle and not their foot is under the column.
+        // Rotated names are moved by a third of their size, so that their middle is under the column.
         let x = if angle.is_some() { x + 3.5 } else { x };
         let turn = angle.map(|angle| format!("rotate({angle} {} {})", coord(x), coord(y + down)));
         let tag = svg.tag("text").at(x, y + down).attr("text-anchor", anchor).num("font-size", SMALL);

@@ -1,4 +1,4 @@
-//! Legends: which look has which name.
+//! Legends: the names of colours and dashes.
 
 use super::color::{series_color, series_dash};
 use super::frame::QUIET;
@@ -10,19 +10,17 @@ const SIZE: f64 = 11.0;
 const SWATCH: f64 = 16.0;
 const BETWEEN: f64 = 12.0;
 /// The height of a line of a legend.
-pub const LINE: f64 = 16.0;
+pub(crate) const LINE: f64 = 16.0;
 
-/// A look with its name.
+/// A name with the look of its curve.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The name.
+pub(crate) struct LegendEntry {
     pub name: String,
-    /// The look.
     pub tone: Tone,
 }
 
 /// Adds the look of a curve to an element.
-pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
+pub(crate) fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
     match tone {
         Tone::Color(index) => tag
             .attr("stroke", series_color(index))
@@ -37,10 +35,10 @@ pub fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
 }
 
 /// The named looks of curves in their order, each once.
-pub fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
+pub(crate) fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<LegendEntry> {
+    let mut entries: Vec<LegendEntry> = Vec::new();
     for series in series.into_iter().filter(|series| series.tone != Tone::Muted && !series.name.is_empty()) {
-        let entry = Entry { name: series.name.clone(), tone: series.tone };
+        let entry = LegendEntry { name: series.name.clone(), tone: series.tone };
         if !entries.contains(&entry) {
             entries.push(entry);
         }
@@ -49,17 +47,17 @@ pub fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<Entry> {
 }
 
 /// Whether a colour has the same name in all panels, so that they can share a legend.
-pub fn is_shared(panels: &[LinePanel]) -> bool {
+pub(crate) fn is_shared(panels: &[LinePanel]) -> bool {
     let all = entries(panels.iter().flat_map(|panel| &panel.series));
-    let colors = |entry: &&Entry| matches!(entry.tone, Tone::Color(_));
-    let same = |a: &Entry, b: &Entry| a.tone == b.tone && a.name != b.name;
+    let colors = |entry: &&LegendEntry| matches!(entry.tone, Tone::Color(_));
+    let same = |a: &LegendEntry, b: &LegendEntry| a.tone == b.tone && a.name != b.name;
     all.iter().filter(colors).all(|a| !all.iter().any(|b| same(a, b)))
 }
 
 /// A legend in lines: entries with the places of their left ends, and how many lines there are.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Flow {
-    places: Vec<(Entry, f64, usize)>,
+pub(crate) struct Flow {
+    places: Vec<(LegendEntry, f64, usize)>,
     /// Lines.
     pub lines: usize,
     room: f64,
@@ -68,10 +66,10 @@ pub struct Flow {
 
 impl Flow {
     /// Lays entries into at most `most` lines of a width; what does not fit is counted at the end.
-    pub fn new(entries: Vec<Entry>, width: f64, most: usize) -> Self {
+    pub(crate) fn new(entries: Vec<LegendEntry>, width: f64, most: usize) -> Self {
         let room = (width - SWATCH - 6.0).min(190.0);
         let (mut x, mut line, total) = (0.0, 0, entries.len());
-        let mut places: Vec<(Entry, f64, usize)> = Vec::new();
+        let mut places: Vec<(LegendEntry, f64, usize)> = Vec::new();
         for entry in entries {
             let length = SWATCH + 5.0 + text::width(&text::fitted(&entry.name, SIZE, room), SIZE);
             // The last line keeps a place for the count of what is left out.
@@ -90,12 +88,12 @@ impl Flow {
     }
 
     /// Its height.
-    pub fn height(&self) -> f64 {
+    pub(crate) fn height(&self) -> f64 {
         self.lines as f64 * LINE
     }
 
     /// Draws it with its upper left corner at `(x, y)`.
-    pub fn draw(&self, svg: &mut Svg, (x, y): (f64, f64)) {
+    pub(crate) fn draw(&self, svg: &mut Svg, (x, y): (f64, f64)) {
         for (entry, dx, line) in &self.places {
             draw_entry(svg, entry, (x + dx, y + (*line as f64 + 0.5) * LINE), self.room);
         }
@@ -111,13 +109,13 @@ impl Flow {
 }
 
 /// How wide a column of entries is, at most `most`.
-pub fn column_width(entries: &[Entry], most: f64) -> f64 {
+pub(crate) fn column_width(entries: &[LegendEntry], most: f64) -> f64 {
     let widest = entries.iter().map(|entry| text::width(&text::shown(&entry.name), SIZE)).fold(0.0, f64::max);
     (SWATCH + 5.0 + widest).min(most)
 }
 
 /// Draws an entry whose line is at the height `middle`, with its name cut to `room`.
-pub fn draw_entry(svg: &mut Svg, entry: &Entry, (x, middle): (f64, f64), room: f64) {
+pub(crate) fn draw_entry(svg: &mut Svg, entry: &LegendEntry, (x, middle): (f64, f64), room: f64) {
     let tag =
         svg.tag("path").attr("d", &format!("M{} {}h{}", super::svg::coord(x), super::svg::coord(middle), SWATCH - 2.0));
     look(tag, entry.tone).attr("fill", "none").empty();
@@ -125,8 +123,8 @@ pub fn draw_entry(svg: &mut Svg, entry: &Entry, (x, middle): (f64, f64), room: f
     tag.label(&text::fitted(&entry.name, SIZE, room), &text::shown(&entry.name));
 }
 
-/// Places as near to the wanted ones as can be with `gap` between them, inside `low..high` where there is room.
-pub fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
+/// Places as near as possible to the wanted ones with `gap` between them, inside `low..high` if there is room.
+pub(crate) fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
     let mut places = wanted.to_vec();
@@ -147,8 +145,8 @@ pub fn spread(wanted: &[f64], gap: f64, (low, high): (f64, f64)) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    fn entry(name: &str, color: usize) -> Entry {
-        Entry { name: name.into(), tone: Tone::Color(color) }
+    fn entry(name: &str, color: usize) -> LegendEntry {
+        LegendEntry { name: name.into(), tone: Tone::Color(color) }
     }
 
     #[test]
@@ -162,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_legend_says_how_many_it_leaves_out() {
-        let many: Vec<Entry> = (0..40).map(|index| entry(&format!("series {index}"), index)).collect();
+        let many: Vec<LegendEntry> = (0..40).map(|index| entry(&format!("series {index}"), index)).collect();
         let flow = Flow::new(many, 260.0, 2);
         assert_eq!(flow.lines, 2);
         assert_eq!(flow.left_out + flow.places.len(), 40);

@@ -1,55 +1,55 @@
 //! Curves in small multiples that share both axes.
 
 use super::axis::{self, Sides};
-use super::curve::{self, Axes};
+use super::curve::{self, PanelAxes};
 use super::events::{self, Mark};
-use super::frame::{Anchor, Area, Grid, Picture, SMALL, WIDTH, columns, nothing, title, upright, word};
-use super::legend::{Entry, Flow, LINE, column_width, draw_entry, entries, is_shared, spread};
-use super::scale::{Across, Linear, drawable};
+use super::frame::{Anchor, Area, PanelGrid, Picture, SMALL, WIDTH, columns, nothing, title, upright, word};
+use super::legend::{Flow, LINE, LegendEntry, column_width, draw_entry, entries, is_shared, spread};
+use super::scale::{LinearAxis, XAxis, drawable};
 use super::series::data;
 use super::svg::Svg;
 use super::{LinePanel, Lines, Point, Series, X, text};
 
-/// Draws the chart.
-pub fn draw(lines: &Lines) -> Picture {
-    let plan = Plan::new(lines);
+/// Draws curves.
+pub(crate) fn draw(lines: &Lines) -> Picture {
+    let layout = LineLayout::new(lines);
     let mut svg = Svg::default();
-    if let Key::Above(flow) = &plan.key {
-        flow.draw(&mut svg, (plan.grid.left, 2.0));
+    if let Key::Above(flow) = &layout.key {
+        flow.draw(&mut svg, (layout.grid.left, 2.0));
     }
-    let areas: Vec<Area> = (0..lines.panels.len()).map(|index| plan.area(index)).collect();
+    let areas: Vec<Area> = (0..lines.panels.len()).map(|index| layout.area(index)).collect();
     for (index, panel) in lines.panels.iter().enumerate() {
         svg.group("panel");
-        plan.draw_panel(&mut svg, lines, panel, index);
+        layout.draw_panel(&mut svg, lines, panel, index);
         svg.end();
     }
     if let (Some(first), Some(last)) = (areas.first(), areas.last()) {
         upright(&mut svg, 12.0, (first.y, last.bottom()), &lines.y.label);
     }
     if let X::Linear { label } = &lines.x {
-        let middle = (plan.grid.left + plan.grid.right()) / 2.0;
-        word(&mut svg, (middle, plan.height - 6.0), Anchor::Middle, label, plan.grid.right() - plan.grid.left);
+        let middle = (layout.grid.left + layout.grid.right()) / 2.0;
+        word(&mut svg, (middle, layout.height - 6.0), Anchor::Middle, label, layout.grid.right() - layout.grid.left);
     }
-    Picture { body: svg, height: plan.height, data: Some(data(lines, &plan.x, &plan.y, &areas)) }
+    Picture { body: svg, height: layout.height, data: Some(data(lines, &layout.x, &layout.y, &areas)) }
 }
 
 /// Where the names of the curves stand.
 enum Key {
-    /// Nowhere: there is nothing to tell apart.
+    /// Nowhere, because there is only one curve to name.
     Absent,
     /// At the right ends of the curves of the only panel.
-    Beside(Vec<Entry>),
+    Beside(Vec<LegendEntry>),
     /// Once for all panels.
     Above(Flow),
     /// In each panel, whose colours have names of their own.
     Within(Vec<Flow>),
 }
 
-/// Everything that is settled before the first element is written.
-struct Plan {
-    x: Across,
-    y: Linear,
-    grid: Grid,
+/// Sizes and places, which must be known before the first element is written.
+struct LineLayout {
+    x: XAxis,
+    y: LinearAxis,
+    grid: PanelGrid,
     key: Key,
     marks: Vec<Vec<Mark>>,
     /// The upper side of the first row of panels, below the axis on top.
@@ -80,20 +80,22 @@ const TITLE: f64 = 19.0;
 const BESIDE: usize = 14;
 const TOKENS: f64 = 18.0;
 
-impl Plan {
+impl LineLayout {
     fn new(lines: &Lines) -> Self {
         let points = || lines.panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
         let wide = columns(lines.panels.len());
         let panel = [300.0, 190.0, 140.0][wide.min(3) - 1];
-        let y =
-            Linear::around(points().flat_map(heights).chain(lines.y.include.iter().copied()), (panel / 45.0) as usize);
+        let y = LinearAxis::around(
+            points().flat_map(heights).chain(lines.y.include.iter().copied()),
+            (panel / 45.0) as usize,
+        );
         let xs = points().map(|point| point.x);
-        let x = Across::around(&lines.x, xs, if wide > 1 { 4 } else { 8 });
+        let x = XAxis::around(&lines.x, xs, if wide > 1 { 4 } else { 8 });
         let left = 30.0 + y.ticks().iter().map(|tick| text::width(&tick.label, SMALL)).fold(26.0, f64::max);
-        let mut plan = Self {
+        let mut layout = Self {
             x,
             y,
-            grid: Grid::new(lines.panels.len(), wide, (left, WIDTH - 12.0), GAP),
+            grid: PanelGrid::new(lines.panels.len(), wide, (left, WIDTH - 12.0), GAP),
             key: Key::Absent,
             marks: Vec::new(),
             top: 4.0,
@@ -101,10 +103,10 @@ impl Plan {
             panel,
             height: 0.0,
         };
-        plan.place_names(&lines.panels);
-        plan.place_marks(lines);
-        plan.stack(lines);
-        plan
+        layout.place_names(&lines.panels);
+        layout.place_marks(lines);
+        layout.stack(lines);
+        layout
     }
 
     fn place_names(&mut self, panels: &[LinePanel]) {
@@ -113,7 +115,7 @@ impl Plan {
             _ if named.is_empty() => Key::Absent,
             [_] if named.len() <= BESIDE => {
                 let right = self.grid.right() - 8.0 - column_width(&named, 180.0);
-                self.grid = Grid::new(1, 1, (self.grid.left, right), GAP);
+                self.grid = PanelGrid::new(1, 1, (self.grid.left, right), GAP);
                 Key::Beside(named)
             }
             panels if is_shared(panels) => Key::Above(Flow::new(named, self.grid.right() - self.grid.left, 6)),
@@ -158,7 +160,7 @@ impl Plan {
 
     fn draw_panel(&self, svg: &mut Svg, lines: &Lines, panel: &LinePanel, index: usize) {
         let area = self.area(index);
-        let axes = Axes { x: self.x.between(area.x, area.right()), y: self.y.between(area.bottom(), area.y) };
+        let axes = PanelAxes { x: self.x.between(area.x, area.right()), y: self.y.between(area.bottom(), area.y) };
         let sides = Sides { first: self.grid.is_first(index), lowest: self.grid.is_lowest(index) };
         let tokens = tokens_per_step(&lines.x).filter(|_| self.grid.row(index) == 0);
         let top = area.y - self.above.height() - if tokens.is_some() { TOKENS } else { 0.0 };
@@ -181,7 +183,7 @@ impl Plan {
     }
 }
 
-/// A step of more tokens is a mistake in the data; its labels would be as long as its number.
+/// The largest plausible number of tokens in a step; larger ones are mistakes in the data and have no axis.
 const MOST_TOKENS: f64 = 1e12;
 
 fn tokens_per_step(x: &X) -> Option<f64> {
@@ -198,8 +200,8 @@ fn heights(point: &Point) -> impl Iterator<Item = f64> + use<> {
 }
 
 /// The names of the only panel's curves at their right ends, in the order of the ends.
-fn draw_beside(svg: &mut Svg, axes: &Axes, named: &[Entry], series: &[Series], area: &Area) {
-    let end = |entry: &Entry| {
+fn draw_beside(svg: &mut Svg, axes: &PanelAxes, named: &[LegendEntry], series: &[Series], area: &Area) {
+    let end = |entry: &LegendEntry| {
         let of = series.iter().find(|series| series.name == entry.name && series.tone == entry.tone);
         let last = of.and_then(|series| series.points.iter().rev().find_map(|point| point.y.and_then(drawable)));
         last.map_or(area.bottom(), |last| axes.y.at(last))

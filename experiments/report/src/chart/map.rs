@@ -1,9 +1,9 @@
 //! Colours on grids: an image of one pixel for each cell, with names at its sides.
 
 use super::color::{Palette, ends, level};
-use super::frame::{AXIS, Anchor, Area, Grid, Picture, WIDTH, nothing, title, upright, word};
+use super::frame::{AXIS, Anchor, Area, PanelGrid, Picture, WIDTH, nothing, title, upright, word};
 use super::labels::{Under, beside_width, draw_beside, draw_under, under};
-use super::scalebar::{self, Bar};
+use super::scalebar::{self, ColorBar};
 use super::svg::Svg;
 use super::{Map, MapPanel, png, text};
 use serde_json::{Value, json};
@@ -11,29 +11,33 @@ use serde_json::{Value, json};
 const GAP: f64 = 22.0;
 const TITLE: f64 = 20.0;
 
-/// Draws the chart.
-pub fn draw(map: &Map, id: &str) -> Picture {
+/// Draws grids of colours.
+pub(crate) fn draw(map: &Map, id: &str) -> Picture {
     let palette = Palette::of(map.scale.kind);
     let levels = Levels::new(map);
-    let plan = Plan::new(map);
+    let layout = MapLayout::new(map);
     let mut svg = Svg::default();
-    let bar = Bar { id, label: &map.scale.label, ends: ends(&map.scale), palette: &palette, missing: levels.missing };
-    scalebar::draw(&mut svg, &bar, plan.grid.left - plan.names);
+    let bar =
+        ColorBar { id, label: &map.scale.label, ends: ends(&map.scale), palette: &palette, missing: levels.missing };
+    scalebar::draw(&mut svg, &bar, layout.grid.left - layout.names);
     scalebar::frame_name(&mut svg, id, &map.frames, levels.shown);
     for (index, panel) in map.panels.iter().enumerate() {
         svg.group("panel");
-        plan.draw_panel(&mut svg, panel, index, levels.frame(panel, index), &palette);
+        layout.draw_panel(&mut svg, panel, index, levels.frame(panel, index), &palette);
         svg.end();
     }
-    plan.draw_axes(&mut svg, map);
-    let panels =
-        map.panels.iter().enumerate().map(|(index, panel)| panel_data(panel, &plan.areas[index], &levels.cells[index]));
+    layout.draw_axes(&mut svg, map);
+    let panels = map
+        .panels
+        .iter()
+        .enumerate()
+        .map(|(index, panel)| panel_data(panel, &layout.areas[index], &levels.cells[index]));
     let mut data = scalebar::data(&map.scale, &palette);
     data.insert("type".to_owned(), json!("map"));
     data.insert("frames".to_owned(), map.frames.iter().map(|name| text::shown(name)).collect());
     data.insert("shown".to_owned(), json!(levels.shown));
     data.insert("panels".to_owned(), panels.collect());
-    Picture { body: svg, height: plan.height, data: Some(data.into()) }
+    Picture { body: svg, height: layout.height, data: Some(data.into()) }
 }
 
 fn panel_data(panel: &MapPanel, area: &Area, cells: &[u8]) -> Value {
@@ -44,7 +48,7 @@ fn panel_data(panel: &MapPanel, area: &Area, cells: &[u8]) -> Value {
     })
 }
 
-/// The values as levels of the palette, `frames × rows × columns` of them for each panel whatever its values' number is.
+/// The values as levels of the palette: `frames × rows × columns` per panel, also if a panel has more or fewer values.
 struct Levels {
     cells: Vec<Vec<u8>>,
     shown: usize,
@@ -69,9 +73,9 @@ impl Levels {
     }
 }
 
-/// Everything that is settled before the first element is written.
-struct Plan {
-    grid: Grid,
+/// Sizes and places, which must be known before the first element is written.
+struct MapLayout {
+    grid: PanelGrid,
     areas: Vec<Area>,
     unders: Vec<Under>,
     /// The room that names beside rows take, and whether only the first panel of a row has them.
@@ -80,17 +84,17 @@ struct Plan {
     height: f64,
 }
 
-impl Plan {
+impl MapLayout {
     fn new(map: &Map) -> Self {
         let panels = &map.panels;
         let names = panels.iter().map(|panel| beside_width(&panel.rows)).fold(0.0, f64::max) + 8.0;
         let shared = panels.windows(2).all(|pair| pair[0].rows == pair[1].rows);
         let left = 24.0 + names;
         let gap = if shared { GAP } else { GAP + names };
-        let grid = Grid::new(panels.len(), side_by_side(panels), (left, WIDTH - 12.0), gap);
-        let mut plan = Self { grid, areas: Vec::new(), unders: Vec::new(), names, shared, height: 0.0 };
-        plan.stack(map);
-        plan
+        let grid = PanelGrid::new(panels.len(), side_by_side(panels), (left, WIDTH - 12.0), gap);
+        let mut layout = Self { grid, areas: Vec::new(), unders: Vec::new(), names, shared, height: 0.0 };
+        layout.stack(map);
+        layout
     }
 
     /// Places the panels under each other, each row of them as high as its highest.
@@ -155,10 +159,10 @@ fn side_by_side(panels: &[MapPanel]) -> usize {
 }
 
 /// Draws levels as an image that fills an area, with a thin frame: on paper the middle of a scale may be next to white.
-pub fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
+pub(crate) fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, usize), levels: &[u8], palette: &[u8]) {
     match png::image(columns, rows, levels, palette) {
         Some(address) => {
-            // Where a cell is smaller than a pixel, the mean of several shows more than one of them.
+            // Where a cell is smaller than a pixel, the mean of several cells shows more than any one of them.
             let crowded = area.w < columns as f64 || area.h < rows as f64;
             let tag =
                 svg.tag("image").attr("class", "cells").at(area.x, area.y).num("width", area.w).num("height", area.h);

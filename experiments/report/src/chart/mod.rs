@@ -1,7 +1,7 @@
 //! Charts: numbers → SVG. Pure and deterministic: the same chart is the same text, on every machine.
 //!
-//! What is drawn is readable without a script. Charts that a reader can turn (frames of a slider, values under the pointer)
-//! carry what the page's script needs as JSON beside the picture ([`Drawing::data`]).
+//! A chart is readable without a script. Interactive charts (a slider over frames, values under the pointer) have the
+//! data for the page's script as JSON beside the picture ([`Drawing::data`]).
 
 mod attention;
 mod axis;
@@ -27,8 +27,6 @@ mod tests;
 mod text;
 mod words;
 
-pub use color::series_color;
-
 /// A picture of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chart {
@@ -45,8 +43,8 @@ pub enum Chart {
 }
 
 impl Chart {
-    /// Draws the chart. `id` is a word of lower case letters, digits and hyphens with which every id in the document begins;
-    /// `title` and `alt` name and describe it to those who do not see it.
+    /// Draws the chart. `id` is a word of lower case letters, digits and hyphens with which every id in the document
+    /// begins; `title` and `alt` name and describe it to those who do not see it.
     pub fn draw(&self, id: &str, title: &str, alt: &str) -> Drawing {
         let picture = match self {
             Self::Lines(lines) => lines::draw(lines),
@@ -65,9 +63,10 @@ impl Chart {
 pub struct Drawing {
     /// A whole SVG document.
     pub svg: String,
-    /// What the page's script reads, where there is something to turn or to point at. Names and words in it are as the picture
-    /// shows them: what cannot be seen is escaped and writing directions are isolated. Where there are several frames, the
-    /// picture writes the name of the one that is shown in an element `ID-frame`, which a slider has to keep up to date.
+    /// What the page's script reads, where there is something to turn or to point at. Names and words in it are as the
+    /// picture shows them: what cannot be seen is escaped and writing directions are isolated. Where there are several
+    /// frames, the picture writes the name of the one that is shown in an element `ID-frame`, which a slider has to
+    /// keep up to date.
     pub data: Option<serde_json::Value>,
 }
 
@@ -85,8 +84,8 @@ pub struct Lines {
 /// What lies along x.
 #[derive(Clone, Debug, PartialEq)]
 pub enum X {
-    /// Training steps on a logarithmic axis that has a place for step 0, with the tokens seen as a second axis on top where a
-    /// step has a known number of tokens.
+    /// Training steps on a logarithmic axis that has a place for step 0, with the tokens seen as a second axis on top
+    /// where a step has a known number of tokens.
     Steps {
         /// Tokens in one step.
         tokens_per_step: Option<f64>,

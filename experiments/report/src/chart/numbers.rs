@@ -2,8 +2,8 @@
 
 use super::scale::drawable;
 
-/// How the numbers of one axis are written: all in the same unit, with as many decimals as tell them apart.
-pub struct Unit {
+/// How the numbers of one axis are written: all in the same unit, with enough decimals to tell them apart.
+pub(crate) struct Unit {
     divisor: f64,
     suffix: &'static str,
     decimals: usize,
@@ -13,7 +13,7 @@ pub struct Unit {
 
 impl Unit {
     /// The unit for ticks `step` apart of which the largest is `most`.
-    pub fn of(most: f64, step: f64) -> Self {
+    pub(crate) fn of(most: f64, step: f64) -> Self {
         let (divisor, suffix) = match most {
             most if most >= 1e12 => (1e12, "T"),
             most if most >= 1e9 => (1e9, "B"),
@@ -26,7 +26,7 @@ impl Unit {
     }
 
     /// A number in this unit.
-    pub fn write(&self, value: f64) -> String {
+    pub(crate) fn write(&self, value: f64) -> String {
         if value == 0.0 {
             return "0".to_owned();
         }
@@ -41,8 +41,8 @@ impl Unit {
     }
 }
 
-/// A number as it stands at a bar or in a title: three digits that count.
-pub fn brief(value: f64) -> String {
+/// A number for a bar or a title: three significant digits.
+pub(crate) fn brief(value: f64) -> String {
     let Some(value) = drawable(value) else {
         return if value.is_nan() {
             "not a number".to_owned()
@@ -61,8 +61,8 @@ pub fn brief(value: f64) -> String {
     text.replace('-', "−")
 }
 
-/// A count such as 1, 512, 1k, 2.1M or 300B: two digits that count below 100 of a unit.
-pub fn count(value: f64) -> String {
+/// A count such as 1, 512, 1k, 2.1M or 300B: two significant digits below 100 of a unit.
+pub(crate) fn count(value: f64) -> String {
     let units = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")];
     let Some((unit, suffix)) = units.into_iter().find(|(unit, _)| value >= *unit * 0.9995) else {
         return trimmed(&format!("{value:.1}")).to_owned();

@@ -4,13 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 /// Bytes as text.
-pub fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// The address of an image of `width` × `height` indices into `palette` (three bytes a colour). Indices beyond the palette
-/// and images without a pixel cannot be drawn: there is no address then.
-pub fn image(width: usize, height: usize, indices: &[u8], palette: &[u8]) -> Option<String> {
+/// The address of an image of `width` × `height` indices into `palette` (three bytes a colour). Indices beyond the
+/// palette and images without a pixel cannot be drawn: there is no address then.
+pub(crate) fn image(width: usize, height: usize, indices: &[u8], palette: &[u8]) -> Option<String> {
     let colors = palette.len() / 3;
     let drawable = width > 0 && indices.len() == width.checked_mul(height)?;
     if !drawable || indices.is_empty() || indices.iter().any(|index| usize::from(*index) >= colors) {
@@ -35,7 +35,7 @@ fn encode(
     encoder.set_depth(depth);
     encoder.set_palette(palette);
     encoder.set_compression(png::Compression::High);
-    // Neighbouring indices are not near in value as neighbouring brightnesses are: filters make such images larger.
+    // Filters assume that neighbouring pixels have similar values. Indices do not, and filters make such images larger.
     encoder.set_filter(png::Filter::NoFilter);
     encoder.write_header()?.write_image_data(rows)?;
     Ok(bytes)

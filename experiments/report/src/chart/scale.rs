@@ -1,16 +1,16 @@
-//! From values to places along an axis, and where its ticks are.
+//! The axes of charts: from values to places, and the ticks.
 
 use super::X;
 use super::numbers::{Unit, count};
 
-/// The value, where it can be drawn: finite and not absurd.
-pub fn drawable(value: f64) -> Option<f64> {
+/// The value if it can be drawn: finite, and not larger than any sensible quantity.
+pub(crate) fn drawable(value: f64) -> Option<f64> {
     (value.abs() <= 1e100).then_some(value)
 }
 
-/// A mark at an axis.
+/// A tick of an axis.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tick {
+pub(crate) struct Tick {
     /// Where it is.
     pub value: f64,
     /// What is written at it.
@@ -19,7 +19,7 @@ pub struct Tick {
 
 /// A linear axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Linear {
+pub(crate) struct LinearAxis {
     /// The value at the beginning.
     pub low: f64,
     /// The value at the end.
@@ -29,11 +29,11 @@ pub struct Linear {
     to: f64,
 }
 
-impl Linear {
-    /// An axis around all values, with about `count` ticks, laid between the places 0 and 1. It ends at ticks, but where values
-    /// reach beyond one by less than half a step, it ends with them: half-empty steps would say nothing. From 0 to 1 where
-    /// there is no value.
-    pub fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+impl LinearAxis {
+    /// An axis around all values, with about `count` ticks, between the places 0 and 1. It ends at ticks. Where values
+    /// exceed a tick by less than half a step, it ends with the values, which wastes less room. Without any value it
+    /// goes from 0 to 1.
+    pub(crate) fn around(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let tight = Self::tight(values, count);
         let Self { low, high, step, .. } = tight;
         let end = |value: f64, outward: f64| {
@@ -51,26 +51,26 @@ impl Linear {
         Self { low: end(low, -1.0), high: end(high, 1.0), ..tight }
     }
 
-    /// As [`Linear::around`], but the axis ends where the values end.
-    pub fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
+    /// As [`LinearAxis::around`], but the axis ends where the values end.
+    pub(crate) fn tight(values: impl IntoIterator<Item = f64>, count: usize) -> Self {
         let (low, high) = apart(range(values).unwrap_or((0.0, 1.0)));
         Self { low, high, step: round_step((high - low) / count.max(1) as f64), from: 0.0, to: 1.0 }
     }
 
     /// The same axis between two places.
-    pub fn between(mut self, from: f64, to: f64) -> Self {
+    pub(crate) fn between(mut self, from: f64, to: f64) -> Self {
         (self.from, self.to) = (from, to);
         self
     }
 
     /// The place of a value.
-    pub fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         let part = (value - self.low) / (self.high - self.low);
         self.from + part.clamp(0.0, 1.0) * (self.to - self.from)
     }
 
     /// Its ticks, in order.
-    pub fn ticks(&self) -> Vec<Tick> {
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
         let first = (self.low / self.step - 1e-6).ceil();
         let count = ((self.high / self.step + 1e-6).floor() - first).clamp(-1.0, 50.0);
         let values: Vec<f64> = (0..=count as i64).map(|i| (first + i as f64) * self.step).collect();
@@ -100,22 +100,23 @@ fn apart((low, high): (f64, f64)) -> (f64, f64) {
     }
 }
 
-/// The least of 1, 2 or 5 times a power of ten that is not much below.
+/// The smallest of 1, 2 or 5 times a power of ten that is not much below `about`.
 fn round_step(about: f64) -> f64 {
     let power = 10f64.powf(about.abs().max(1e-300).log10().floor());
     let times = [1.0, 2.0, 5.0].into_iter().find(|times| times * power >= about * 0.8).unwrap_or(10.0);
     times * power
 }
 
-/// How much of the axis step 0 has for itself, left of the others: a part of its length, but room for its label.
+/// The share of the axis that is left for step 0, and the least room, which its label needs.
 const ZERO: f64 = 0.06;
 const ZERO_LEAST: f64 = 26.0;
-/// How wide a power of ten is that has room for labels inside.
+/// The least width of a power of ten that has labels inside.
 const ROOMY: f64 = 150.0;
 
-/// Training steps on a logarithmic axis. Step 0 has no logarithm: it stands before the others, behind a break.
+/// Training steps on a logarithmic axis. Step 0 has no logarithm, so it has a place before the others and a break
+/// behind.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Steps {
+pub(crate) struct StepAxis {
     zero: bool,
     /// The only trained step, if there is no second.
     only: Option<f64>,
@@ -125,23 +126,23 @@ pub struct Steps {
     to: f64,
 }
 
-/// Larger numbers are no steps of any training; they stand at the end of the axis.
+/// Numbers above this are no training steps; they are drawn at the end of the axis.
 const MOST_STEPS: f64 = 1e15;
 
-impl Steps {
+impl StepAxis {
     /// An axis around all steps.
-    pub fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
+    pub(crate) fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
         let trained = steps.into_iter().filter(|step| (1.0..=MOST_STEPS).contains(step));
         let (low, high) = range(trained).unwrap_or((1.0, 10.0));
         let only = (low == high).then_some(low);
-        // A single step stands in the middle of an axis that has no other.
+        // A single step is drawn in the middle of its axis.
         let (low, high) = if only.is_some() { (low / 2.0, high * 2.0) } else { (low, high) };
         Self { zero, only, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
     }
 
     /// The place of the break between step 0 and the others, if there is one.
-    pub fn gap(&self) -> Option<f64> {
+    pub(crate) fn gap(&self) -> Option<f64> {
         self.zero.then(|| self.from + self.first() * 0.62)
     }
 
@@ -188,32 +189,32 @@ impl Steps {
 
 /// The x axis.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Across {
+pub(crate) enum XAxis {
     /// Training steps.
-    Steps(Steps),
+    Steps(StepAxis),
     /// Any other quantity.
-    Linear(Linear),
+    Linear(LinearAxis),
 }
 
-impl Across {
+impl XAxis {
     /// The axis of this kind around all values.
-    pub fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
+    pub(crate) fn around(x: &X, values: impl IntoIterator<Item = f64> + Clone, count: usize) -> Self {
         match x {
-            X::Steps { .. } => Self::Steps(Steps::around(values)),
-            X::Linear { .. } => Self::Linear(Linear::around(values, count)),
+            X::Steps { .. } => Self::Steps(StepAxis::around(values)),
+            X::Linear { .. } => Self::Linear(LinearAxis::around(values, count)),
         }
     }
 
     /// The same axis between two places.
-    pub fn between(self, from: f64, to: f64) -> Self {
+    pub(crate) fn between(self, from: f64, to: f64) -> Self {
         match self {
-            Self::Steps(steps) => Self::Steps(Steps { from, to, ..steps }),
+            Self::Steps(steps) => Self::Steps(StepAxis { from, to, ..steps }),
             Self::Linear(linear) => Self::Linear(linear.between(from, to)),
         }
     }
 
     /// The place of a value.
-    pub fn at(&self, value: f64) -> f64 {
+    pub(crate) fn at(&self, value: f64) -> f64 {
         match self {
             Self::Steps(steps) => steps.at(value),
             Self::Linear(linear) => linear.at(value),
@@ -221,7 +222,7 @@ impl Across {
     }
 
     /// The ticks with labels.
-    pub fn ticks(&self) -> Vec<Tick> {
+    pub(crate) fn ticks(&self) -> Vec<Tick> {
         match self {
             Self::Steps(steps) => steps.majors().into_iter().map(|value| Tick { value, label: count(value) }).collect(),
             Self::Linear(linear) => linear.ticks(),
@@ -229,7 +230,7 @@ impl Across {
     }
 
     /// The places of ticks without labels.
-    pub fn minor(&self) -> Vec<f64> {
+    pub(crate) fn minor(&self) -> Vec<f64> {
         match self {
             Self::Steps(steps) if steps.only.is_some() => Vec::new(),
             Self::Steps(steps) => steps.powers(&[2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]).collect(),
@@ -238,7 +239,7 @@ impl Across {
     }
 
     /// The last value.
-    pub fn end(&self) -> f64 {
+    pub(crate) fn end(&self) -> f64 {
         match self {
             Self::Steps(steps) => steps.only.unwrap_or_else(|| 10f64.powf(steps.high)),
             Self::Linear(linear) => linear.high,
@@ -256,18 +257,18 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_at_both_ends() {
-        let axis = Linear::around([0.013, 0.97], 5);
+        let axis = LinearAxis::around([0.013, 0.97], 5);
         assert_eq!((axis.low, axis.high), (0.0, 1.0));
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Linear::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
-        assert_eq!(labels(&Linear::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
-        assert_eq!(labels(&Linear::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
-        assert_eq!(labels(&Linear::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
+        assert_eq!(labels(&LinearAxis::around([-1.7, 2.0], 4).ticks()), ["−2", "−1", "0", "1", "2"]);
+        assert_eq!(labels(&LinearAxis::around([0.0, 3e5], 3).ticks()), ["0", "100k", "200k", "300k"]);
+        assert_eq!(labels(&LinearAxis::around([0.0, 2e-7], 2).ticks()), ["0", "1e−7", "2e−7"]);
+        assert_eq!(labels(&LinearAxis::around([5e-4, 5.02e-4], 2).ticks()), ["5.00e−4", "5.01e−4", "5.02e−4"]);
     }
 
     #[test]
     fn an_axis_ends_with_values_that_are_just_beyond_a_tick() {
-        let axis = Linear::around([-0.01, 1.03], 5);
+        let axis = LinearAxis::around([-0.01, 1.03], 5);
         assert_eq!(labels(&axis.ticks()), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
         assert!(-0.03 < axis.low && axis.low <= -0.01 && (1.03..1.05).contains(&axis.high), "{axis:?}");
     }
@@ -277,7 +278,7 @@ mod tests {
         let strange: [&[f64]; 7] =
             [&[], &[0.0], &[3.0, 3.0], &[f64::NAN, f64::INFINITY], &[1e100, -1e100], &[1e308], &[1.0, 1.0 + 1e-15]];
         for values in strange {
-            let axis = Linear::around(values.iter().copied(), 5).between(10.0, 20.0);
+            let axis = LinearAxis::around(values.iter().copied(), 5).between(10.0, 20.0);
             assert!(axis.low < axis.high, "{values:?}");
             assert!((2..20).contains(&axis.ticks().len()), "{values:?} {:?}", axis.ticks());
             for value in [f64::MIN, 0.0, 3.0, f64::MAX] {
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn steps_have_a_place_for_zero() {
-        let axis = Across::Steps(Steps::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
+        let axis = XAxis::Steps(StepAxis::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
         assert_eq!(labels(&axis.ticks()), ["0", "1", "10", "100", "1k", "10k", "100k"]);
         let places: Vec<f64> = [0.0, 1.0, 10.0, 100.0].map(|step| axis.at(step)).to_vec();
         assert!(places.is_sorted() && places[0] > 100.0, "{places:?}");
@@ -299,19 +300,19 @@ mod tests {
 
     #[test]
     fn a_single_step_is_in_the_middle() {
-        let axis = Across::Steps(Steps::around([143_000.0, 143_000.0])).between(0.0, 100.0);
+        let axis = XAxis::Steps(StepAxis::around([143_000.0, 143_000.0])).between(0.0, 100.0);
         assert_eq!(labels(&axis.ticks()), ["143k"]);
         assert!((axis.at(143_000.0) - 50.0).abs() < 1e-9 && axis.end() == 143_000.0 && axis.minor().is_empty());
     }
 
     #[test]
     fn few_decades_have_ticks_between() {
-        let axis = Across::Steps(Steps::around([1000.0, 3000.0]));
+        let axis = XAxis::Steps(StepAxis::around([1000.0, 3000.0]));
         assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
-        let roomy = Across::Steps(Steps::around([1.0, 2000.0])).between(0.0, 700.0);
+        let roomy = XAxis::Steps(StepAxis::around([1.0, 2000.0])).between(0.0, 700.0);
         assert_eq!(labels(&roomy.ticks())[..5], ["1", "2", "5", "10", "20"]);
         for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {
-            let axis = Across::Steps(Steps::around(steps.clone())).between(0.0, 1.0);
+            let axis = XAxis::Steps(StepAxis::around(steps.clone())).between(0.0, 1.0);
             assert!((0.0..=1.0).contains(&axis.at(0.0)) && (0.0..=1.0).contains(&axis.at(7.0)), "{steps:?}");
         }
     }

@@ -1,21 +1,21 @@
-//! What stands above charts whose colours are values: the colour bar and the name of the frame that is shown.
+//! What is above charts whose colours are values: the colour bar and the name of the frame that is shown.
 
 use super::color::{Palette, ends};
 use super::frame::{AXIS, Anchor, QUIET, SMALL, WIDTH, uncrowded, word};
 use super::numbers::brief;
-use super::scale::{Linear, Tick};
+use super::scale::{LinearAxis, Tick};
 use super::svg::Svg;
 use super::{ColorScale, text};
 use serde_json::{Value, json};
 
 /// The height of the bar with its numbers.
-pub const HEIGHT: f64 = 36.0;
+pub(crate) const HEIGHT: f64 = 36.0;
 const LENGTH: f64 = 180.0;
 const LABEL: f64 = 300.0;
 
 /// What a bar is drawn from.
 #[derive(Clone, Copy, Debug)]
-pub struct Bar<'a> {
+pub(crate) struct ColorBar<'a> {
     /// The document's id, with which the bar's own begins.
     pub id: &'a str,
     /// The words at it.
@@ -29,7 +29,7 @@ pub struct Bar<'a> {
 }
 
 /// Draws the bar from `x` on, at the picture's upper side.
-pub fn draw(svg: &mut Svg, bar: &Bar<'_>, x: f64) {
+pub(crate) fn draw(svg: &mut Svg, bar: &ColorBar<'_>, x: f64) {
     let label = text::fitted(bar.label, 11.0, LABEL);
     let tag = svg.tag("text").at(x, 16.0).num("font-size", 11.0).attr("fill", "currentColor");
     tag.label(&label, &text::shown(bar.label));
@@ -46,7 +46,7 @@ pub fn draw(svg: &mut Svg, bar: &Bar<'_>, x: f64) {
     }
 }
 
-fn gradient(svg: &mut Svg, bar: &Bar<'_>) {
+fn gradient(svg: &mut Svg, bar: &ColorBar<'_>) {
     const PARTS: u8 = 40;
     svg.tag("linearGradient").attr("id", &format!("{}-scale", bar.id)).open();
     for part in 0..=PARTS {
@@ -59,7 +59,7 @@ fn gradient(svg: &mut Svg, bar: &Bar<'_>) {
 
 /// Ticks at both ends, which say what the colours span, and at round values between them.
 fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
-    let axis = Linear::tight([ends.0, ends.1], 4).between(left, left + LENGTH);
+    let axis = LinearAxis::tight([ends.0, ends.1], 4).between(left, left + LENGTH);
     let between =
         axis.ticks().into_iter().filter(|tick| axis.at(tick.value) > left && axis.at(tick.value) < left + LENGTH);
     let outer = [ends.0, ends.1].map(|value| Tick { value, label: brief(value) });
@@ -73,8 +73,9 @@ fn ticks(svg: &mut Svg, ends: (f64, f64), left: f64) {
     }
 }
 
-/// Writes the name of the frame that is shown, at the right. The page's script keeps it up to date by its id, `ID-frame`.
-pub fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
+/// Writes the name of the frame that is shown, at the right. The page's script keeps it up to date by its id,
+/// `ID-frame`.
+pub(crate) fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
     if let (Some(name), true) = (frames.get(shown), frames.len() > 1) {
         let tag = svg.tag("text").at(WIDTH - 12.0, 16.0).attr("id", &format!("{id}-frame")).attr("class", "frame");
         let tag = tag.attr("text-anchor", "end").attr("font-weight", "600").attr("fill", "currentColor");
@@ -83,7 +84,7 @@ pub fn frame_name(svg: &mut Svg, id: &str, frames: &[String], shown: usize) {
 }
 
 /// What the script needs of a scale.
-pub fn data(scale: &ColorScale, palette: &Palette) -> serde_json::Map<String, Value> {
+pub(crate) fn data(scale: &ColorScale, palette: &Palette) -> serde_json::Map<String, Value> {
     let (low, high) = ends(scale);
     let fields = [
         ("label", json!(text::shown(&scale.label))),
@@ -103,7 +104,7 @@ mod tests {
     fn drawn(ends: (f64, f64)) -> String {
         let palette = Palette::of(ScaleKind::Sequential);
         let mut svg = Svg::default();
-        draw(&mut svg, &Bar { id: "b", label: "", ends, palette: &palette, missing: false }, 0.0);
+        draw(&mut svg, &ColorBar { id: "b", label: "", ends, palette: &palette, missing: false }, 0.0);
         svg.document(&Heading { id: "b", title: "", alt: "" }, 300.0, 40.0)
     }
 

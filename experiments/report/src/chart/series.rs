@@ -2,12 +2,12 @@
 
 use super::color::series_color;
 use super::frame::Area;
-use super::scale::{Across, Linear, drawable};
+use super::scale::{LinearAxis, XAxis, drawable};
 use super::{LinePanel, Lines, Series, Tone, X, text};
 use serde_json::{Value, json};
 
-/// The values of all curves with the places of their x.
-pub fn data(lines: &Lines, x: &Across, y: &Linear, areas: &[Area]) -> Value {
+/// The values of all curves, and where their x are drawn.
+pub(crate) fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
     let label = match &lines.x {
         X::Steps { .. } => "step".to_owned(),
         X::Linear { label } => text::shown(label),
@@ -17,7 +17,7 @@ pub fn data(lines: &Lines, x: &Across, y: &Linear, areas: &[Area]) -> Value {
     json!({"type": "lines", "x": label, "y": text::shown(&lines.y.label), "panels": panels})
 }
 
-fn panel_data(panel: &LinePanel, x: &Across, y: &Linear, area: &Area) -> Value {
+fn panel_data(panel: &LinePanel, x: &XAxis, y: &LinearAxis, area: &Area) -> Value {
     let across = x.between(area.x, area.right());
     let mut xs: Vec<f64> =
         panel.series.iter().flat_map(|series| &series.points).filter_map(|p| drawable(p.x)).collect();
@@ -54,14 +54,14 @@ fn series_data(series: &Series, xs: &[f64]) -> Value {
     }
 }
 
-/// Four digits that count.
+/// A number with four significant digits.
 fn rounded(value: Option<f64>) -> Value {
     let Some(value) = value.and_then(drawable) else { return Value::Null };
     format!("{value:.3e}").parse().map_or(Value::Null, number)
 }
 
 /// The shortest text of a number: whole ones have no point.
-pub fn number(value: f64) -> Value {
+pub(crate) fn number(value: f64) -> Value {
     if value.fract() == 0.0 && value.abs() < 1e15 { json!(value as i64) } else { json!(value) }
 }
 

@@ -1,13 +1,13 @@
-//! A writer of SVG text that cannot make a document that is not well-formed: elements close in the order they were opened and
-//! every text and attribute is escaped.
+//! A writer of SVG text whose documents are always well-formed: elements close in the order in which they were opened,
+//! and every text and attribute is escaped.
 
 use std::fmt::Write;
 
 use super::text::told;
 
-/// The words that name a picture to those who do not see it.
+/// The title and description of a picture for readers who do not see it.
 #[derive(Clone, Copy, Debug)]
-pub struct Heading<'a> {
+pub(crate) struct Heading<'a> {
     /// The start of every id in the document.
     pub id: &'a str,
     /// The document's title.
@@ -18,39 +18,39 @@ pub struct Heading<'a> {
 
 /// Elements, written one after the other.
 #[derive(Debug, Default)]
-pub struct Svg {
+pub(crate) struct Svg {
     text: String,
     open: Vec<&'static str>,
 }
 
 impl Svg {
     /// Begins an element; nothing is closed until the returned tag is.
-    pub fn tag(&mut self, name: &'static str) -> Tag<'_> {
+    pub(crate) fn tag(&mut self, name: &'static str) -> Tag<'_> {
         self.text.push_str("\n<");
         self.text.push_str(name);
         Tag { svg: self, name }
     }
 
     /// Opens a group with a class.
-    pub fn group(&mut self, class: &str) {
+    pub(crate) fn group(&mut self, class: &str) {
         self.tag("g").attr("class", class).open();
     }
 
     /// Closes the element that was opened last.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some(name) = self.open.pop() {
             self.close(name);
         }
     }
 
     /// A straight line in the ink's colour: a rule, an axis or a tick.
-    pub fn rule(&mut self, from: (f64, f64), to: (f64, f64), opacity: f64) {
+    pub(crate) fn rule(&mut self, from: (f64, f64), to: (f64, f64), opacity: f64) {
         let tag = self.tag("line").num("x1", from.0).num("y1", from.1).num("x2", to.0).num("y2", to.1);
         tag.attr("stroke", "currentColor").num("stroke-opacity", opacity).empty();
     }
 
     /// Upright rules of one opacity at many places, as one element.
-    pub fn uprights(&mut self, places: &[f64], (top, bottom): (f64, f64), opacity: f64) {
+    pub(crate) fn uprights(&mut self, places: &[f64], (top, bottom): (f64, f64), opacity: f64) {
         if !places.is_empty() {
             let path: String =
                 places.iter().map(|x| format!("M{} {}V{}", coord(*x), coord(top), coord(bottom))).collect();
@@ -59,7 +59,7 @@ impl Svg {
     }
 
     /// The whole document around what was written: `width` × `height` user units on white paper.
-    pub fn document(mut self, heading: &Heading<'_>, width: f64, height: f64) -> String {
+    pub(crate) fn document(mut self, heading: &Heading<'_>, width: f64, height: f64) -> String {
         while !self.open.is_empty() {
             self.end();
         }
@@ -92,14 +92,14 @@ const FONT: &str = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neu
 
 /// The start of an element, to which attributes are added.
 #[derive(Debug)]
-pub struct Tag<'a> {
+pub(crate) struct Tag<'a> {
     svg: &'a mut Svg,
     name: &'static str,
 }
 
 impl Tag<'_> {
     /// An attribute.
-    pub fn attr(self, name: &str, value: &str) -> Self {
+    pub(crate) fn attr(self, name: &str, value: &str) -> Self {
         self.svg.text.push(' ');
         self.svg.text.push_str(name);
         self.svg.text.push_str("=\"");
@@ -109,7 +109,7 @@ impl Tag<'_> {
     }
 
     /// An attribute where there is a value.
-    pub fn maybe(self, name: &str, value: Option<&str>) -> Self {
+    pub(crate) fn maybe(self, name: &str, value: Option<&str>) -> Self {
         match value {
             Some(value) => self.attr(name, value),
             None => self,
@@ -117,35 +117,35 @@ impl Tag<'_> {
     }
 
     /// A number, with two decimals at most.
-    pub fn num(self, name: &str, value: f64) -> Self {
+    pub(crate) fn num(self, name: &str, value: f64) -> Self {
         self.attr(name, &coord(value))
     }
 
     /// A place.
-    pub fn at(self, x: f64, y: f64) -> Self {
+    pub(crate) fn at(self, x: f64, y: f64) -> Self {
         self.num("x", x).num("y", y)
     }
 
     /// Ends an element that holds nothing.
-    pub fn empty(self) {
+    pub(crate) fn empty(self) {
         self.svg.text.push_str("/>");
     }
 
     /// Leaves the element open for others inside.
-    pub fn open(self) {
+    pub(crate) fn open(self) {
         self.svg.text.push('>');
         self.svg.open.push(self.name);
     }
 
     /// Ends an element that holds a text.
-    pub fn text(self, text: &str) {
+    pub(crate) fn text(self, text: &str) {
         self.svg.text.push('>');
         escape(text, &mut self.svg.text);
         self.svg.close(self.name);
     }
 
     /// Ends an element that holds a text of which a part may be left out: the whole is then its title.
-    pub fn label(self, shown: &str, whole: &str) {
+    pub(crate) fn label(self, shown: &str, whole: &str) {
         self.svg.text.push('>');
         escape(shown, &mut self.svg.text);
         if shown != whole {
@@ -157,9 +157,9 @@ impl Tag<'_> {
     }
 }
 
-/// A coordinate: two decimals at most, no exponent, no minus zero. What is not finite becomes 0, so that no data can break a
-/// document.
-pub fn coord(value: f64) -> String {
+/// A coordinate: two decimals at most, no exponent, no minus zero. What is not finite becomes 0, so that no data can
+/// break a document.
+pub(crate) fn coord(value: f64) -> String {
     let hundredths = if value.is_finite() { (value.clamp(-1e9, 1e9) * 100.0).round() as i64 } else { 0 };
     hundredths_text(hundredths)
 }

@@ -1,5 +1,5 @@
-//! What holds for every picture: a well-formed document whose ids are its own, with nothing that a strict page forbids, of a
-//! reasonable size, the same each time; and what small pictures of each kind look like, as snapshots.
+//! What holds for every picture: a well-formed document whose ids are its own, with nothing that a strict page forbids,
+//! of a reasonable size, the same each time; and what small pictures of each kind look like, as snapshots.
 
 use super::gallery::{gallery, head_map, sixteen_models, steps};
 use super::*;

@@ -1,19 +1,19 @@
 //! Labels: what a text from the data looks like in a picture, and how much room it takes.
 
-/// The text as it is shown: spaces at its ends as `·`, breaks as `⏎`, what cannot be seen or could move its neighbours as an
-/// escape, and what is not plain ASCII isolated from the writing direction of its surroundings.
-pub fn shown(text: &str) -> String {
+/// The text as it is shown: spaces at its ends as `·`, breaks as `⏎`, what cannot be seen or could move its neighbours
+/// as an escape, and what is not plain ASCII isolated from the writing direction of its surroundings.
+pub(crate) fn shown(text: &str) -> String {
     isolated(visible(text))
 }
 
 /// As [`shown`], cut to `room` units at the font size.
-pub fn fitted(text: &str, size: f64, room: f64) -> String {
+pub(crate) fn fitted(text: &str, size: f64, room: f64) -> String {
     isolated(shorten(&visible(text), size, room))
 }
 
-/// The text as it is told to those who do not see the picture: as it stands, but what [`shown`] escapes is escaped here too.
-/// Spaces and breaks are no riddle in a text that is read out, and nothing stands beside it from which to isolate it.
-pub fn told(text: &str) -> String {
+/// The text for a screen reader. What [`shown`] escapes is escaped here too. Spaces and breaks stay as they are, and no
+/// isolation is needed because nothing stands beside it.
+pub(crate) fn told(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -25,7 +25,7 @@ pub fn told(text: &str) -> String {
     out
 }
 
-/// Marks of isolation keep a right-to-left text from moving what stands beside it. ASCII alone has no direction to keep in.
+/// Unicode's isolation marks keep a right-to-left text from moving its neighbours. Plain ASCII needs none.
 fn isolated(text: String) -> String {
     if text.is_ascii() { text } else { format!("\u{2068}{text}\u{2069}") }
 }
@@ -51,8 +51,8 @@ fn visible(text: &str) -> String {
 fn is_hidden(character: char) -> bool {
     matches!(character,
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-        | '\u{e0000}'..='\u{e007f}')
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{fffe}' | '\u{ffff}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The text, or as much of its start as fits before an ellipsis; nothing where not even that fits.
@@ -69,8 +69,8 @@ fn shorten(text: &str, size: f64, room: f64) -> String {
     if start.is_empty() { String::new() } else { start + "…" }
 }
 
-/// About how wide a text is at a font size. Reckoned on a wide face (DejaVu Sans), so that narrower ones fit as well.
-pub fn width(text: &str, size: f64) -> f64 {
+/// The approximate width of a text at a font size, for a wide font (DejaVu Sans), so that narrower ones fit as well.
+pub(crate) fn width(text: &str, size: f64) -> f64 {
     text.chars().map(width_of).sum::<f64>() * size
 }
 

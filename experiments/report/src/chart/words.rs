@@ -1,30 +1,30 @@
-//! Words on a grid over a colour: what a lens reads at each layer and position.
+//! Words on a grid over a colour, such as the prediction at each layer and position.
 
 use super::color::{Palette, WORD_INK, ends, level};
 use super::frame::{Anchor, Area, Picture, SMALL, WIDTH, nothing, upright, word};
 use super::labels::beside_width;
-use super::scalebar::{self, Bar};
+use super::scalebar::{self, ColorBar};
 use super::svg::Svg;
 use super::{Words, png, text};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 const CELL: f64 = 19.0;
-/// Narrower cells would cut most words: what does not fit beside each other goes on below.
+/// Narrower cells would cut most words, so columns that do not fit continue below.
 const NARROWEST: f64 = 50.0;
 const WIDEST: f64 = 96.0;
-/// More elements than this would make a page slow; what is left out is said.
+/// More elements would make a page slow; a line says how many columns are left out.
 const MOST_CELLS: usize = 6000;
 const HEAD: f64 = 18.0;
 const BLOCK_GAP: f64 = 14.0;
 
-/// Draws the chart.
-pub fn draw(words: &Words, id: &str) -> Picture {
+/// Draws a grid of words.
+pub(crate) fn draw(words: &Words, id: &str) -> Picture {
     let palette = Palette::under_words(words.scale.kind);
-    let plan = Plan::new(words);
-    let table = Table::new(words, &plan);
+    let layout = WordLayout::new(words);
+    let table = WordTable::new(words, &layout);
     let mut svg = Svg::default();
-    let bar = Bar {
+    let bar = ColorBar {
         id,
         label: &words.scale.label,
         ends: ends(&words.scale),
@@ -33,20 +33,20 @@ pub fn draw(words: &Words, id: &str) -> Picture {
     };
     scalebar::draw(&mut svg, &bar, 24.0);
     scalebar::frame_name(&mut svg, id, &words.frames, table.shown);
-    plan.draw_names(&mut svg, words);
-    plan.draw_cells(&mut svg, &table, &palette);
+    layout.draw_names(&mut svg, words);
+    layout.draw_cells(&mut svg, &table, &palette);
     let mut data = scalebar::data(&words.scale, &palette);
     data.insert("type".to_owned(), json!("words"));
     data.insert("frames".to_owned(), words.frames.iter().map(|name| text::shown(name)).collect());
     data.insert("shown".to_owned(), json!(table.shown));
     data.insert("rows".to_owned(), words.rows.iter().map(|name| text::shown(name)).collect());
-    data.insert("columns".to_owned(), words.columns[..plan.columns].iter().map(|name| text::shown(name)).collect());
+    data.insert("columns".to_owned(), words.columns[..layout.columns].iter().map(|name| text::shown(name)).collect());
     table.add_to(&mut data);
-    Picture { body: svg, height: plan.height, data: Some(data.into()) }
+    Picture { body: svg, height: layout.height, data: Some(data.into()) }
 }
 
 /// Where the cells are: blocks of columns below each other.
-struct Plan {
+struct WordLayout {
     rows: usize,
     /// Columns that are drawn, of those there are.
     columns: usize,
@@ -56,7 +56,7 @@ struct Plan {
     height: f64,
 }
 
-impl Plan {
+impl WordLayout {
     fn new(words: &Words) -> Self {
         let rows = words.rows.len();
         let columns = words.columns.len().min(MOST_CELLS / rows.max(1));
@@ -65,11 +65,11 @@ impl Plan {
         let fitting = (room / NARROWEST).floor().max(1.0) as usize;
         let blocks = columns.div_ceil(fitting).max(1);
         let block = columns.div_ceil(blocks).max(1);
-        let mut plan = Self { rows, columns, block, left, width: (room / block as f64).min(WIDEST), height: 0.0 };
+        let mut layout = Self { rows, columns, block, left, width: (room / block as f64).min(WIDEST), height: 0.0 };
         let left_out = if columns < words.columns.len() { 16.0 } else { 0.0 };
-        let body = if plan.is_empty() { 40.0 } else { blocks as f64 * plan.stride() - BLOCK_GAP };
-        plan.height = plan.top(0) + body - HEAD + left_out + if words.axes.1.is_empty() { 6.0 } else { 24.0 };
-        plan
+        let body = if layout.is_empty() { 40.0 } else { blocks as f64 * layout.stride() - BLOCK_GAP };
+        layout.height = layout.top(0) + body - HEAD + left_out + if words.axes.1.is_empty() { 6.0 } else { 24.0 };
+        layout
     }
 
     fn is_empty(&self) -> bool {
@@ -120,7 +120,7 @@ impl Plan {
         }
     }
 
-    fn draw_cells(&self, svg: &mut Svg, table: &Table, palette: &Palette) {
+    fn draw_cells(&self, svg: &mut Svg, table: &WordTable, palette: &Palette) {
         let size = self.rows * self.columns;
         for index in 0..size {
             let (row, column) = (index / self.columns, index % self.columns);
@@ -138,7 +138,7 @@ impl Plan {
 }
 
 /// The words of all frames, each text once.
-struct Table {
+struct WordTable {
     /// Each text as a cell shows it, and whole.
     texts: Vec<(String, String)>,
     cells: Vec<u16>,
@@ -146,20 +146,20 @@ struct Table {
     shown: usize,
 }
 
-impl Table {
-    fn new(words: &Words, plan: &Plan) -> Self {
+impl WordTable {
+    fn new(words: &Words, layout: &WordLayout) -> Self {
         let (frames, all) = (words.frames.len().max(1), words.columns.len());
         let (ends, nothing) = (ends(&words.scale), (String::new(), None));
         let mut known: BTreeMap<&str, u16> = BTreeMap::new();
-        // The first text is that of what has no place: beyond 65,535 texts there is no index left.
+        // Index 0 stands for all texts beyond 65,535, which is the largest index.
         let mut texts = vec![("…".to_owned(), "…".to_owned())];
         let (mut cells, mut levels) = (Vec::new(), Vec::new());
-        for line in 0..frames * plan.rows {
-            for column in 0..plan.columns {
+        for line in 0..frames * layout.rows {
+            for column in 0..layout.columns {
                 let (word, value) = words.cells.get(line * all + column).unwrap_or(&nothing);
                 let index = *known.entry(word.as_str()).or_insert_with(|| {
                     let Ok(index) = u16::try_from(texts.len()) else { return 0 };
-                    texts.push((text::fitted(word, SMALL, plan.width - 5.0), text::shown(word)));
+                    texts.push((text::fitted(word, SMALL, layout.width - 5.0), text::shown(word)));
                     index
                 });
                 cells.push(index);
@@ -216,10 +216,10 @@ mod tests {
 
     #[test]
     fn cells_stay_row_after_row_in_blocks() {
-        let plan = Plan::new(&words(3, 40, 1));
-        assert!(plan.block < 40 && plan.width >= NARROWEST);
-        assert!(plan.cell(2, 39).right() <= WIDTH && plan.cell(2, 39).bottom() <= plan.height);
-        assert!(plan.cell(0, plan.block).y > plan.cell(2, 0).bottom(), "blocks are below each other");
+        let layout = WordLayout::new(&words(3, 40, 1));
+        assert!(layout.block < 40 && layout.width >= NARROWEST);
+        assert!(layout.cell(2, 39).right() <= WIDTH && layout.cell(2, 39).bottom() <= layout.height);
+        assert!(layout.cell(0, layout.block).y > layout.cell(2, 0).bottom(), "blocks are below each other");
     }
 
     #[test]

@@ -1,16 +1,13 @@
-//! Models beside each other: sizes, seeds, and one measure against another.
+//! Comparisons of models: sizes, seeds, and one measure against another.
 
 use std::collections::BTreeMap;
 
-use super::heads::title_of;
-use super::{has_steps, losses, points};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
-use crate::frame::{CurvePoint, Rows};
+use crate::kinds::{compared, definitions, has_steps, means, points, title_of};
 use crate::listing::csv_line;
 use crate::page::{Block, Code, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{Kind, Results, ResultsError, Table};
-use crate::summary::definition;
+use crate::results::{CurvePoint, FrameRows, Results, ResultsError, Table, peak};
 use crate::words;
 
 /// Curves by model.
@@ -19,11 +16,11 @@ type ByModel = BTreeMap<String, Vec<CurvePoint>>;
 /// Comparisons of models, where there are several, and of the induction score with the loss.
 pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
     let mut figures = Vec::new();
-    let heads = results.of_kind(Kind::HeadScores).next();
+    let [heads, losses] = compared(results);
     if let Some(table) = heads.filter(|table| table.parts.len() > 1) {
         figures.extend(highest_heads(table)?);
     }
-    if let Some((heads, losses)) = heads.zip(results.of_kind(Kind::InductionLoss).next()) {
+    if let Some((heads, losses)) = heads.zip(losses) {
         figures.extend(score_against_loss(heads, losses)?);
     }
     Ok(figures.into_iter().map(Block::Figure).collect())
@@ -31,7 +28,7 @@ pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
 
 /// The highest head of every score, a line for each model.
 fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
-    let scores = definition(table)?;
+    let scores = definitions(table)?;
     let mut panels = Vec::new();
     for (score, definition) in &scores {
         let by_model = highest(table, score, definition)?.1;
@@ -47,8 +44,8 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
     Ok(Some(Figure {
         id: words::slug(&format!("across {}", table.name)),
         title: "The highest head of each score, by model".into(),
-        caption: "At every checkpoint the highest score among all heads of a model; models that differ in their seed alone share a colour. \
-                  The data and the lines of Polars are those of the first panel."
+        caption: "The highest score among all heads of a model, at every checkpoint. Models that differ only in their \
+                  seed share a colour. Data and code are those of the first panel."
             .into(),
         alt: peaks(&by_model, score),
         chart: Chart::Lines(Lines {
@@ -66,7 +63,7 @@ fn pick(score: &str, definition: &str) -> Pick {
     Pick::new(&["model", "step"], &["value"], filters).max()
 }
 
-fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(Rows<'a>, ByModel), ResultsError> {
+fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(FrameRows<'a>, ByModel), ResultsError> {
     let rows = pick(score, definition).rows(table)?;
     let curves = rows.curves(&["model"], "value", None)?;
     let by_model = curves.keys.texts("model")?.into_iter().zip(curves.points).collect();
@@ -77,14 +74,14 @@ fn highest<'a>(table: &'a Table, score: &str, definition: &str) -> Result<(Rows<
 fn series(by_model: &ByModel) -> Vec<Series> {
     let mut models: Vec<(&String, &Vec<CurvePoint>)> = by_model.iter().collect();
     models.sort_by(|a, b| words::by_size(a.0, b.0));
-    let mut families: Vec<&str> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     let mut series = Vec::new();
     for (model, curve) in models {
-        let family = words::family(model);
-        if !families.contains(&family) {
-            families.push(family);
+        let name = words::without_seed(model);
+        if !names.contains(&name) {
+            names.push(name);
         }
-        let index = families.iter().position(|other| *other == family).unwrap_or(0);
+        let index = names.iter().position(|other| *other == name).unwrap_or(0);
         series.push(Series { name: model.clone(), tone: Tone::Color(index), points: points(curve), event: None });
     }
     series
@@ -92,7 +89,7 @@ fn series(by_model: &ByModel) -> Vec<Series> {
 
 /// Induction score against loss on repeated tokens, along training.
 fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, ResultsError> {
-    let scores = definition(heads)?;
+    let scores = definitions(heads)?;
     let Some((score, definition)) = scores.first().filter(|(score, _)| score == "induction") else {
         return Ok(None);
     };
@@ -100,7 +97,7 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     let of_losses =
         Pick::new(&["model", "step"], &["value"], vec![Filter::Text("metric", "loss_second_half".into())]).mean();
     let rows = of_losses.rows(losses)?;
-    let means = losses::means(&rows, &["model"], "value")?;
+    let means = means(&rows, &["model"], "value")?;
     let loss_of: ByModel = means.into_iter().map(|(keys, points)| (keys[0].clone(), points)).collect();
     let joined = joined(&by_model, &loss_of);
     let mut lines = series(&by_model);
@@ -115,9 +112,10 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     Ok(Some(Figure {
         id: "induction-against-loss".into(),
         title: "Induction score against loss on repeated tokens".into(),
-        caption: "Each model's way through training: the score of its highest induction head along x, its mean loss on the repeated half of \
-                  the prompts along y, checkpoint after checkpoint."
-            .into(),
+        caption:
+            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, \
+                  y its mean loss on the repeated half of the prompts."
+                .into(),
         alt: format!("{} {}", peaks(&by_model, score), ends(&joined)),
         chart: Chart::Lines(Lines {
             x: X::Linear { label: format!("highest induction score ({definition})") },
@@ -130,62 +128,63 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
 }
 
 /// A checkpoint with both measures.
-struct Both<'a> {
+struct ScoreAndLoss<'a> {
     model: &'a str,
     step: i64,
     score: f64,
     loss: f64,
 }
 
-fn joined<'a>(scores: &'a ByModel, losses: &ByModel) -> Vec<Both<'a>> {
+fn joined<'a>(scores: &'a ByModel, losses: &ByModel) -> Vec<ScoreAndLoss<'a>> {
     let of = |model: &'a String, points: &'a Vec<CurvePoint>| {
         let losses: BTreeMap<Option<i64>, Option<f64>> =
             losses.get(model).into_iter().flatten().map(|point| (point.step, point.value)).collect();
         points.iter().filter_map(move |point| {
             let loss = losses.get(&point.step).copied().flatten()?;
-            Some(Both { model, step: point.step?, score: point.value?, loss })
+            Some(ScoreAndLoss { model, step: point.step?, score: point.value?, loss })
         })
     };
     scores.iter().flat_map(|(model, points)| of(model, points).collect::<Vec<_>>()).collect()
 }
 
-fn csv(rows: &[Both<'_>]) -> String {
-    let line = |row: &Both<'_>| {
+fn csv(rows: &[ScoreAndLoss<'_>]) -> String {
+    let line = |row: &ScoreAndLoss<'_>| {
         csv_line([row.model, &row.step.to_string(), &row.score.to_string(), &row.loss.to_string()].into_iter())
     };
     let header = csv_line(["model", "step", "score", "loss"].into_iter());
     [header].into_iter().chain(rows.iter().map(line)).collect()
 }
 
-/// The lines that join the two frames.
+/// The code that joins the two frames.
 fn join(scores: &Code, losses: &Code) -> Code {
     let (import, both) = ("import polars as pl\n\n", [&scores.python, &losses.python]);
     let [scores_py, losses_py] = both.map(|lines| lines.strip_prefix(import).unwrap_or(lines).to_owned());
     let python = format!(
-        "{import}scores = {scores_py}.rename({{\"value\": \"score\"}})\nlosses = {losses_py}.select(\"model\", \"step\", loss=\"value\")\n\
-         scores.join(losses, on=[\"model\", \"step\"]).sort(\"model\", \"step\")"
+        "{import}scores = {scores_py}.rename({{\"value\": \"score\"}})\nlosses = {losses_py}.select(\"model\", \
+         \"step\", loss=\"value\")\nscores.join(losses, on=[\"model\", \"step\"]).sort(\"model\", \"step\")"
     );
     let (usage, both) = ("use polars::prelude::*;\n\n", [&scores.rust, &losses.rust]);
     let [scores_rs, losses_rs] =
         both.map(|lines| lines.strip_prefix(usage).unwrap_or(lines).replace("    .collect()?", "    "));
     let rust = format!(
-        "{usage}let scores = {}\n    .rename([\"value\"], [\"score\"], true);\nlet losses = {}\n    .select([col(\"model\"), col(\"step\"), \
-         col(\"value\").alias(\"loss\")]);\nlet on = [col(\"model\"), col(\"step\")];\n\
-         scores\n    .join(losses, on.clone(), on, JoinArgs::new(JoinType::Inner))\n    .sort([\"model\", \"step\"], Default::default())\n    .collect()?",
+        "{usage}let scores = {}\n    .rename([\"value\"], [\"score\"], true);\nlet losses = {}\n    \
+         .select([col(\"model\"), col(\"step\"), col(\"value\").alias(\"loss\")]);\nlet on = [col(\"model\"), \
+         col(\"step\")];\nscores\n    .join(losses, on.clone(), on, JoinArgs::new(JoinType::Inner))\n    \
+         .sort([\"model\", \"step\"], Default::default())\n    .collect()?",
         scores_rs.trim_end(),
         losses_rs.trim_end()
     );
     Code { python, rust }
 }
 
-/// Where the ways begin and end.
-fn ends(rows: &[Both<'_>]) -> String {
+/// The first and the last point of each model, in words.
+fn ends(rows: &[ScoreAndLoss<'_>]) -> String {
     let mut models: Vec<&str> = rows.iter().map(|row| row.model).collect();
     models.dedup();
     let one = |model: &&str| {
-        let own: Vec<&Both<'_>> = rows.iter().filter(|row| row.model == *model).collect();
+        let own: Vec<&ScoreAndLoss<'_>> = rows.iter().filter(|row| row.model == *model).collect();
         let (first, last) = (own.first()?, own.last()?);
-        let text = |row: &Both<'_>| {
+        let text = |row: &ScoreAndLoss<'_>| {
             format!("score {}, loss {}", words::number(Some(row.score)), words::number(Some(row.loss)))
         };
         Some(format!("{model} goes from {} to {}.", text(first), text(last)))
@@ -194,7 +193,6 @@ fn ends(rows: &[Both<'_>]) -> String {
 }
 
 fn peaks(by_model: &ByModel, score: &str) -> String {
-    let one =
-        |(model, points): (&String, &Vec<CurvePoint>)| format!("{model} {}", words::number(crate::frame::peak(points)));
+    let one = |(model, points): (&String, &Vec<CurvePoint>)| format!("{model} {}", words::number(peak(points)));
     format!("Highest {score} scores: {}.", by_model.iter().map(one).collect::<Vec<_>>().join(", "))
 }

@@ -1,4 +1,4 @@
-//! Curves that others published, beside one's own: evaluations of the same checkpoints from a CSV file.
+//! Published evaluations of checkpoints, from a CSV file, beside one's own curves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -12,36 +12,36 @@ use crate::words;
 
 /// Half the width of a 95 % interval in standard errors.
 const Z95: f64 = 1.96;
-/// Models in a figure where none of one's own is among those published.
+/// Models in a figure if the file has none of the report's models.
 const MODELS: usize = 8;
 /// Tasks in a figure.
 const TASKS: usize = 12;
 
-/// A file of published curves that is none.
+/// Why a file of published curves cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
-    /// It is no CSV.
-    #[error("it is no CSV: {problem}")]
+    /// It is not a CSV file.
+    #[error("it is not a CSV file: {problem}")]
     Csv {
         /// What Polars said.
         problem: String,
     },
-    /// It lacks a column.
+    /// A column is missing.
     #[error(
         "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
     )]
     Column {
-        /// The column.
+        /// Its name.
         column: &'static str,
     },
-    /// It has no row with a step and a value.
-    #[error("none of its rows has a step from 0 on and a value")]
+    /// No row has both a step and a value.
+    #[error("no row has both a step of at least 0 and a value")]
     Empty,
 }
 
 /// One published number.
 #[derive(Clone, Debug, PartialEq)]
-struct Row {
+struct PublishedScore {
     model: String,
     step: i64,
     shots: Option<i64>,
@@ -56,12 +56,13 @@ struct Row {
 pub struct Published {
     /// What the report calls the file.
     pub name: String,
-    rows: Vec<Row>,
+    rows: Vec<PublishedScore>,
 }
 
 impl Published {
-    /// Reads `model, step, task, metric, value` and, where they are there, `stderr` and `num_fewshot`; other columns are left alone,
-    /// and so are rows without a step from 0 on or without a value: those of models without checkpoints.
+    /// Reads the columns `model, step, task, metric, value` and, if the file has them, `stderr` and `num_fewshot`.
+    /// Other columns are ignored, and so are rows without a step of at least 0 or without a value, such as those of
+    /// models without checkpoints.
     ///
     /// # Errors
     /// [`PublishedError`] with what is wrong.
@@ -73,21 +74,26 @@ impl Published {
         if rows.is_empty() { Err(PublishedError::Empty) } else { Ok(Self { name: name.into(), rows }) }
     }
 
-    /// A figure for each metric, as metrics share no axis: the models among `own` where there are some, else the best known sizes.
+    /// A figure for each metric, because metrics share no axis. It shows those models of the file that are among `own`,
+    /// else the plain models of the file.
     pub(super) fn blocks(&self, own: &[&str]) -> Vec<Block> {
         let models = self.models(own);
-        let chosen: Vec<&Row> = self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
+        let chosen: Vec<&PublishedScore> =
+            self.rows.iter().filter(|row| models.contains(&row.model.as_str())).collect();
         let shots = chosen.iter().filter_map(|row| row.shots).min();
-        let chosen: Vec<&Row> = chosen.into_iter().filter(|row| row.shots == shots).collect();
+        let chosen: Vec<&PublishedScore> = chosen.into_iter().filter(|row| row.shots == shots).collect();
         let mut by_metric: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for task in chosen.iter().map(|row| row.task.as_str()).collect::<BTreeSet<_>>() {
             by_metric.entry(metric_of(task, &chosen)).or_default().push(task);
         }
         let common = own.iter().any(|model| models.contains(model));
-        let whose =
-            if common { "the models of this report" } else { "models of the file, as none of this report's is in it" };
+        let whose = if common {
+            "the models of this report"
+        } else {
+            "models of the file, which has none of this report's models"
+        };
         let figure = |(metric, tasks): (&str, Vec<&str>)| {
-            let rows: Vec<&Row> = chosen
+            let rows: Vec<&PublishedScore> = chosen
                 .iter()
                 .copied()
                 .filter(|row| row.metric == metric && tasks.contains(&row.task.as_str()))
@@ -101,7 +107,7 @@ impl Published {
         &self,
         metric: &str,
         tasks: &[&str],
-        rows: &[&Row],
+        rows: &[&PublishedScore],
         models: &[&str],
         (shots, whose): (Option<i64>, &str),
     ) -> Figure {
@@ -145,29 +151,30 @@ impl Published {
         models
     }
 
-    /// The lines name no column that the file need not have.
+    /// The code that reads the file; it names no optional column unless it is used.
     fn code(&self, metric: &str, models: &[&str], shots: Option<i64>) -> Code {
         let quote = |text: &str| serde_json::Value::from(text).to_string();
         let (file, metric, list) = (quote(&self.name), quote(metric), serde_json::json!(models));
         let shots_py = shots.map_or(String::new(), |shots| format!(", pl.col(\"num_fewshot\") == {shots}"));
         let python = format!(
-            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    .filter(pl.col(\"model\").is_in({list}), \
-             pl.col(\"metric\") == {metric}, pl.col(\"step\") >= 0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \
-             \"value\")\n    .collect()\n)"
+            "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    \
+             .filter(pl.col(\"model\").is_in({list}), pl.col(\"metric\") == {metric}, pl.col(\"step\") >= \
+             0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \"value\")\n    .collect()\n)"
         );
         let any: Vec<String> = models.iter().map(|model| format!("col(\"model\").eq(lit({}))", quote(model))).collect();
         let any = any.join(".or(") + &")".repeat(models.len().saturating_sub(1));
         let shots_rs = shots.map_or(String::new(), |shots| format!(".and(col(\"num_fewshot\").eq(lit({shots})))"));
         let rust = format!(
-            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    .with_infer_schema_length(None)\n    .finish()?\n    \
-             .filter({any})\n    .filter(col(\"metric\").eq(lit({metric})).and(col(\"step\").gt_eq(lit(0))){shots_rs})\n    .select([col(\"task\"), \
-             col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\")])\n    .collect()?"
+            "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    \
+             .with_infer_schema_length(None)\n    .finish()?\n    .filter({any})\n    \
+             .filter(col(\"metric\").eq(lit({metric})).and(col(\"step\").gt_eq(lit(0))){shots_rs})\n    \
+             .select([col(\"task\"), col(\"metric\"), col(\"model\"), col(\"step\"), col(\"value\")])\n    .collect()?"
         );
         Code { python, rust }
     }
 }
 
-fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
+fn rows(frame: &DataFrame) -> Result<Vec<PublishedScore>, PublishedError> {
     let column = |name: &'static str, wanted: DataType| {
         let column = frame.column(name).map_err(|_| PublishedError::Column { column: name })?;
         column.cast(&wanted).map_err(|error| PublishedError::Csv { problem: error.to_string() })
@@ -193,24 +200,24 @@ fn rows(frame: &DataFrame) -> Result<Vec<Row>, PublishedError> {
         let step = steps[row].filter(|step| *step >= 0.0)?;
         let (model, task, metric) = (models[row].clone(), tasks[row].clone(), metrics[row].clone());
         let shots = shots[row].map(|shots| shots as i64);
-        Some(Row { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
+        Some(PublishedScore { model, step: step as i64, shots, task, metric, value: values[row]?, error: errors[row] })
     };
     Ok((0..frame.height()).filter_map(row).collect())
 }
 
 /// The metric that stands for a task: accuracy where there is one, else its first.
-fn metric_of<'a>(task: &str, rows: &[&'a Row]) -> &'a str {
+fn metric_of<'a>(task: &str, rows: &[&'a PublishedScore]) -> &'a str {
     let metrics: BTreeSet<&str> = rows.iter().filter(|row| row.task == task).map(|row| row.metric.as_str()).collect();
     metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default()
 }
 
 /// One task.
-fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
-    let own: Vec<&&Row> = rows.iter().filter(|row| row.task == task).collect();
+fn panel(task: &str, rows: &[&PublishedScore], models: &[&str]) -> LinePanel {
+    let own: Vec<&&PublishedScore> = rows.iter().filter(|row| row.task == task).collect();
     let series = models.iter().enumerate().map(|(index, model)| {
-        let by_step: BTreeMap<i64, &Row> =
+        let by_step: BTreeMap<i64, &PublishedScore> =
             own.iter().filter(|row| row.model == *model).map(|row| (row.step, **row)).collect();
-        let point = |(step, row): (&i64, &&Row)| Point {
+        let point = |(step, row): (&i64, &&PublishedScore)| Point {
             x: *step as f64,
             y: Some(row.value),
             band: row.error.map(|error| (row.value - Z95 * error, row.value + Z95 * error)),
@@ -225,9 +232,9 @@ fn panel(task: &str, rows: &[&Row], models: &[&str]) -> LinePanel {
     LinePanel { title: task.to_owned(), series: series.filter(|series| !series.points.is_empty()).collect() }
 }
 
-fn csv(rows: &[&Row]) -> String {
+fn csv(rows: &[&PublishedScore]) -> String {
     let header = csv_line(["task", "metric", "model", "step", "value", "stderr"].into_iter());
-    let line = |row: &&Row| {
+    let line = |row: &&PublishedScore| {
         let error = row.error.map_or(String::new(), |error| error.to_string());
         csv_line(
             [&row.task, &row.metric, &row.model, &row.step.to_string(), &row.value.to_string(), &error]
@@ -286,7 +293,7 @@ mod tests {
         assert!(error("model,step,task,metric\na,1,b,c\n").starts_with("it has no column `value`"));
         assert_eq!(
             error("model,step,task,metric,value\na,-1,b,c,0.5\n"),
-            "none of its rows has a step from 0 on and a value"
+            "no row has both a step of at least 0 and a value"
         );
     }
 }

@@ -2,7 +2,7 @@
 
 /// How much of a table is shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// Rows below the header.
     pub rows: usize,
     /// Columns, from the left.
@@ -13,7 +13,7 @@ pub struct Window {
 
 /// The beginning of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// Names of the columns that are shown.
     pub names: Vec<String>,
     /// Rows that are shown, each with as many fields as the text has, up to the window.
@@ -26,7 +26,7 @@ pub struct Head {
 
 impl Head {
     /// Reads as much of `csv` as is shown, and counts the rest. Any text is a table of some kind, so this cannot fail.
-    pub fn of(csv: &str, window: Window) -> Self {
+    pub(crate) fn of(csv: &str, window: Window) -> Self {
         let mut records = Records { rest: csv };
         let header = records.next().unwrap_or_default();
         let mut shown: Vec<Vec<String>> = Vec::new();
@@ -41,7 +41,7 @@ impl Head {
     }
 
     /// Whether every field that is shown in a column is a number or empty, and one at least is a number.
-    pub fn is_numeric(&self, column: usize) -> bool {
+    pub(crate) fn is_numeric(&self, column: usize) -> bool {
         let mut fields =
             self.rows.iter().filter_map(|row| row.get(column)).filter(|field| !field.is_empty()).peekable();
         fields.peek().is_some() && fields.all(|field| field.parse::<f64>().is_ok())

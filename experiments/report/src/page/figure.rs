@@ -1,11 +1,11 @@
-//! A figure: its picture, what the script reads, its caption, and the folds from which it can be made again.
+//! A figure: its picture, the data for the script, its caption, and the folds with its data and code.
 
 use super::html::{Html, json};
 use super::{Code, Figure, table};
 use crate::chart::{Chart, Drawing};
 
-/// Writes a figure with the number that captions count by.
-pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
+/// Writes a figure; `number` stands in its caption.
+pub(crate) fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
     let heading = format!("{}_heading", figure.id);
     html.element("figure", &[("id", &figure.id), ("aria-labelledby", &heading)], |html| {
         html.leaf("h3", &[("id", &heading)], &figure.title);
@@ -26,8 +26,8 @@ pub fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing
     html.raw("\n");
 }
 
-/// The class of what a picture scrolls in where it is wider than the page. Curves of one panel begin at their ends, for those
-/// at their beginnings are all alike; of several panels the first is seen first.
+/// The class of the element in which a picture scrolls where it is wider than the page. A single panel of curves is
+/// scrolled to its end first, because curves differ there; of several panels the first is seen first.
 fn pane(chart: &Chart) -> &'static str {
     match chart {
         Chart::Lines(lines) if lines.panels.len() == 1 => "pane late",
@@ -35,7 +35,7 @@ fn pane(chart: &Chart) -> &'static str {
     }
 }
 
-/// What is under a figure: its data, the lines that make them, its file.
+/// What is under a figure: its data, the code that makes them, its file.
 fn folds(html: &mut Html, number: usize, figure: &Figure) {
     let Code { python, rust } = &figure.code;
     let heading = format!("{}_rows", figure.id);
@@ -50,7 +50,7 @@ fn folds(html: &mut Html, number: usize, figure: &Figure) {
     });
 }
 
-/// One fold. Its line is short for those who see where it stands, and whole for those who do not.
+/// One fold. Its line is short on the screen; a screen reader also hears which figure it belongs to.
 fn fold(html: &mut Html, line: &str, number: usize, id: Option<&str>, inside: impl FnOnce(&mut Html)) {
     html.element("details", &[], |html| {
         let id: Vec<_> = id.map(|id| ("id", id)).into_iter().collect();

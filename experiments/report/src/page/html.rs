@@ -2,18 +2,18 @@
 
 /// A piece of a page that grows at its end.
 #[derive(Debug, Default)]
-pub struct Html {
+pub(crate) struct Html {
     text: String,
 }
 
 impl Html {
     /// The markup so far.
-    pub fn into_string(self) -> String {
+    pub(crate) fn into_string(self) -> String {
         self.text
     }
 
     /// An element with what `inside` writes into it. Its end tag is written here, so that no element stays open.
-    pub fn element(&mut self, tag: &str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut Self)) {
+    pub(crate) fn element(&mut self, tag: &str, attributes: &[(&str, &str)], inside: impl FnOnce(&mut Self)) {
         self.start(tag, attributes);
         inside(self);
         self.text.push_str("</");
@@ -22,12 +22,12 @@ impl Html {
     }
 
     /// An element with nothing but text inside.
-    pub fn leaf(&mut self, tag: &str, attributes: &[(&str, &str)], text: &str) {
+    pub(crate) fn leaf(&mut self, tag: &str, attributes: &[(&str, &str)], text: &str) {
         self.element(tag, attributes, |html| html.text(text));
     }
 
     /// The start tag alone, for elements that have no end tag, such as `meta`.
-    pub fn start(&mut self, tag: &str, attributes: &[(&str, &str)]) {
+    pub(crate) fn start(&mut self, tag: &str, attributes: &[(&str, &str)]) {
         self.text.push('<');
         self.text.push_str(tag);
         for (name, value) in attributes {
@@ -41,7 +41,7 @@ impl Html {
     }
 
     /// Text from anywhere: nothing in it is markup, in an element or in a quoted attribute.
-    pub fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         for c in text.chars() {
             match c {
                 '&' => self.text.push_str("&amp;"),
@@ -60,7 +60,7 @@ impl Html {
     }
 
     /// A paragraph's text, in which a piece `between backticks` is code.
-    pub fn prose(&mut self, text: &str) {
+    pub(crate) fn prose(&mut self, text: &str) {
         let mut pieces = text.split('`').enumerate().peekable();
         while let Some((at, piece)) = pieces.next() {
             if at % 2 == 0 {
@@ -75,7 +75,7 @@ impl Html {
     }
 
     /// Markup from this crate: constants, and pictures that escaped their own texts.
-    pub fn raw(&mut self, markup: &str) {
+    pub(crate) fn raw(&mut self, markup: &str) {
         self.text.push_str(markup);
     }
 }
@@ -86,9 +86,9 @@ fn turns_text(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// JSON as it may stand inside a `script` element: `<` cannot end the element or open a comment, and the two line ends that
-/// JavaScript once knew are escaped. All of them can only be part of a JSON string.
-pub fn json(value: &serde_json::Value) -> String {
+/// JSON that is safe inside a `script` element: `<`, which could end the element or open a comment, is escaped, and so
+/// are the two line ends that old JavaScript refuses in strings. All of them occur only inside JSON strings.
+pub(crate) fn json(value: &serde_json::Value) -> String {
     value.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 

@@ -1,7 +1,7 @@
 //! One self-contained HTML page: no request, no frame, a strict content policy, readable without its script.
 //!
-//! A figure's id is that of its element. Sections and listings may have the same words for ids as figures: what the page makes
-//! of them carries an underscore, which a word cannot, so that none meet.
+//! A figure's id is that of its element. Sections and listings may have the same ids as figures, so the ids of their
+//! elements contain an underscore, which ids of figures never do.
 
 mod csv;
 mod figure;
@@ -13,7 +13,7 @@ use self::html::Html;
 use crate::chart::{Chart, Drawing};
 use crate::listing::Listing;
 
-/// A page.
+/// The content of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
     /// Its title.
@@ -37,7 +37,7 @@ impl Page {
         html.into_string()
     }
 
-    /// Its figures in the order of reading; the first is figure 1.
+    /// Its figures in the order of reading; captions count them from 1.
     pub fn figures(&self) -> impl Iterator<Item = &Figure> {
         self.sections.iter().flat_map(Section::figures)
     }
@@ -145,13 +145,13 @@ impl Section {
 pub enum Block {
     /// A paragraph of plain text, in which a piece between backticks is code.
     Text(String),
-    /// A table.
+    /// A small table.
     Listing(Listing),
-    /// A figure.
+    /// A chart with its caption, data and code.
     Figure(Figure),
     /// Names with their values, such as the provenance.
     Pairs(Vec<(String, String)>),
-    /// Something long that is folded until asked for: a heading and its text, such as a resolved experiment.
+    /// A long text that is folded until the reader opens it, such as a resolved experiment.
     Folded {
         /// The line that is always seen.
         title: String,
@@ -194,7 +194,7 @@ impl Block {
     }
 }
 
-/// A chart with everything that belongs under it.
+/// A chart with its caption, data and code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// A word for files and links: lower case letters, digits and hyphens.
@@ -203,24 +203,24 @@ pub struct Figure {
     pub title: String,
     /// How to read it, in a sentence or two.
     pub caption: String,
-    /// What it shows to those who do not see it: the finding, not the look.
+    /// The finding in words, for readers who do not see the chart.
     pub alt: String,
-    /// The chart.
+    /// What is drawn.
     pub chart: Chart,
     /// Its data as CSV with a header line.
     pub csv: String,
-    /// The lines that make its data from the results.
+    /// The code that makes its data from the results.
     pub code: Code,
 }
 
 impl Figure {
-    /// Its picture, the same in the page as in its file.
+    /// Draws its picture, which is the same in the page and in its file.
     pub fn draw(&self) -> Drawing {
         self.chart.draw(&self.id, &self.title, &self.alt)
     }
 }
 
-/// Lines of Polars that reproduce a figure's data.
+/// Polars code that reproduces a figure's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
     /// For Python.

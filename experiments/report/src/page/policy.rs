@@ -1,22 +1,23 @@
-//! The content policy: what the page may do, which is as good as nothing.
+//! The content security policy of the page, which forbids everything that the page does not need.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 /// The page's only style.
-pub const STYLE: &str = include_str!("style.css");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// The page's only script.
-pub const SCRIPT: &str = include_str!("script.js");
+pub(crate) const SCRIPT: &str = include_str!("script.js");
 
-/// A policy (Content Security Policy 3) that allows one style and one script, named by their hashes, and pictures that lie in the
-/// page itself. Everything else is forbidden: requests, frames, forms, and markup with styles or handlers of its own, so that
-/// even a mistake in escaping could run nothing.
-pub fn policy(style: &str, script: &str) -> String {
+/// A policy (Content Security Policy 3) that allows one style and one script, by their hashes, and pictures inside the
+/// page itself. Everything else is forbidden: requests, frames, forms, inline styles and handlers. So even a mistake in
+/// escaping runs no code.
+pub(crate) fn policy(style: &str, script: &str) -> String {
     let (style, script) = (hash(style), hash(script));
     format!(
-        "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
+        "default-src 'none'; img-src data:; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action \
+         'none'"
     )
 }
 

@@ -12,12 +12,12 @@ const TALL: usize = 30;
 const WINDOW: Window = Window { rows: 12, columns: 12, characters: 80 };
 
 /// The id of a listing's element.
-pub fn anchor(listing: &Listing) -> String {
+pub(crate) fn anchor(listing: &Listing) -> String {
     format!("table_{}", listing.id)
 }
 
 /// A listing under its heading.
-pub fn listing(html: &mut Html, listing: &Listing) {
+pub(crate) fn listing(html: &mut Html, listing: &Listing) {
     let anchor = anchor(listing);
     let (heading, note) = (format!("{anchor}_heading"), format!("{anchor}_note"));
     html.element("div", &[("class", "listing"), ("id", &anchor)], |html| {
@@ -40,7 +40,7 @@ pub fn listing(html: &mut Html, listing: &Listing) {
 }
 
 /// The first rows of a figure's data, and where all of them are. `heading` is the id of what names the table.
-pub fn data(html: &mut Html, csv: &str, file: &str, heading: &str) {
+pub(crate) fn data(html: &mut Html, csv: &str, file: &str, heading: &str) {
     let head = Head::of(csv, WINDOW);
     html.element("p", &[], |html| {
         html.text(&extent(&head));

@@ -1,10 +1,10 @@
-//! Conditions on rows, as an expression and as the line that says it.
+//! Conditions on rows: as an expression, and as the code in Python and in Rust that a figure shows.
 
 use polars::prelude::{Expr, PolarsResult, RankMethod, RankOptions, col, lit};
 
 /// A condition on rows.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Filter {
+pub(crate) enum Filter {
     /// The column has this text.
     Text(&'static str, String),
     /// The column has this whole number.
@@ -13,41 +13,17 @@ pub enum Filter {
     Ints(&'static str, Vec<i64>),
     /// The column is null.
     Null(&'static str),
-    /// The column is not null.
-    NotNull(&'static str),
-    /// The column is at least this far from 0 at one step, among the rows that agree in `by`: the curves that end highest or lowest.
-    End {
-        /// What says which rows belong together.
-        by: Vec<&'static str>,
-        /// The column.
-        value: &'static str,
-        /// The step.
-        step: i64,
-        /// The bound.
-        least: f64,
-    },
+    /// The rows, of those that agree in the columns `by`, whose absolute value is at least `least` at one step: the
+    /// curves with the largest values at the end.
+    End { by: Vec<&'static str>, value: &'static str, step: i64, least: f64 },
     /// The column has one of these texts.
     Texts(&'static str, Vec<String>),
-    /// The curves with the highest peaks of a column, so many within each group.
-    Top {
-        /// The column whose values are the groups.
-        within: &'static str,
-        /// What says, with `within`, which rows belong together.
-        by: &'static [&'static str],
-        /// The column.
-        value: &'static str,
-        /// How many; those that tie with the last are among them.
-        most: u32,
-    },
-    /// The column is at least this large somewhere among the rows that agree in `by`: the curves with the highest peaks.
-    Peak {
-        /// What says which rows belong together.
-        by: &'static [&'static str],
-        /// The column.
-        value: &'static str,
-        /// The bound.
-        least: f64,
-    },
+    /// The `most` curves with the highest peaks within each group; those that tie with the last are included. A curve
+    /// is the rows that agree in `within` and `by`.
+    Top { within: &'static str, by: &'static [&'static str], value: &'static str, most: u32 },
+    /// The rows, of those that agree in the columns `by`, whose largest value is at least `least`: the curves with the
+    /// highest peaks.
+    Peak { by: &'static [&'static str], value: &'static str, least: f64 },
 }
 
 impl Filter {
@@ -61,7 +37,6 @@ impl Filter {
                 any.unwrap_or_else(|| lit(false))
             }
             Self::Null(name) => col(*name).is_null(),
-            Self::NotNull(name) => col(*name).is_not_null(),
             Self::End { by, value, step, least } => {
                 let end = col(*value).filter(col("step").eq(lit(*step))).abs().max();
                 end.over(by.iter().map(|name| col(*name)).collect::<Vec<_>>())?.gt_eq(lit(*least))
@@ -88,7 +63,6 @@ impl Filter {
             Self::Int(name, number) => format!("pl.col(\"{name}\") == {number}"),
             Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
             Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("pl.col(\"{name}\").is_not_null()"),
             Self::End { by, value, step, least } => {
                 let end = format!("pl.col(\"{value}\").filter(pl.col(\"step\") == {step}).abs().max()");
                 format!("{end}.over({}) >= {least:?}", list(by.iter().copied()))
@@ -114,7 +88,6 @@ impl Filter {
             Self::Int(name, number) => format!("col(\"{name}\").eq(lit({number}))"),
             Self::Ints(name, numbers) => any_of(name, numbers.iter().map(ToString::to_string)),
             Self::Null(name) => format!("col(\"{name}\").is_null()"),
-            Self::NotNull(name) => format!("col(\"{name}\").is_not_null()"),
             Self::End { by, value, step, least } => {
                 let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
                 format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))

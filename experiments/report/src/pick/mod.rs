@@ -1,75 +1,75 @@
-//! Which rows and columns of a table a figure shows, said once: the frame behind the figure and the lines of Polars below it are
-//! made of the same description.
+//! Which rows and columns of a table a figure shows. The data of the figure and the Polars code below it are made from
+//! the same description, so they cannot disagree.
 
 use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col};
 
 mod filter;
 
-pub use filter::Filter;
+pub(crate) use filter::Filter;
 use filter::{cols, list, quoted};
 
-use crate::frame::Rows;
 use crate::page::Code;
-use crate::results::{ResultsError, Table};
+use crate::results::{FrameRows, ResultsError, Table};
 
 /// A choice of rows and columns, sorted by the keys from the left.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pick {
+pub(crate) struct Pick {
     filters: Vec<Filter>,
     keys: Vec<&'static str>,
     values: Vec<&'static str>,
     aggregate: Aggregate,
 }
 
-/// What becomes of the rows that agree in all keys.
+/// How rows that agree in all keys are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Aggregate {
-    /// They stay as they are.
+    /// Not at all.
     Rows,
-    /// The largest value.
+    /// By the largest value.
     Max,
-    /// The mean, its standard error (`NAME_se`) and the number (`n`) of what was averaged: rows, or the means of the rows that agree
-    /// in one more column. Errors are between independent things, such as prompts, and not between the tokens of one.
+    /// By their mean, its standard error (`NAME_se`) and the number (`n`) of what was averaged. With a `unit`, such as
+    /// the prompt, the rows of each unit are averaged first: the standard error is then between prompts, which are
+    /// independent, and not between the tokens of one.
     Mean { unit: Option<&'static str> },
 }
 
 impl Pick {
     /// These columns of the rows that meet every condition: `keys` tell rows apart, `values` are what was measured.
-    pub fn new(keys: &[&'static str], values: &[&'static str], filters: Vec<Filter>) -> Self {
+    pub(crate) fn new(keys: &[&'static str], values: &[&'static str], filters: Vec<Filter>) -> Self {
         Self { filters, keys: keys.to_vec(), values: values.to_vec(), aggregate: Aggregate::Rows }
     }
 
-    /// Only those rows of the model.
+    /// Restricts the choice to one model.
     #[must_use]
-    pub fn of(mut self, model: &str) -> Self {
+    pub(crate) fn of(mut self, model: &str) -> Self {
         self.filters.insert(0, Filter::Text("model", model.to_owned()));
         self
     }
 
-    /// One more condition.
+    /// Adds a condition.
     #[must_use]
-    pub fn and(mut self, filter: Filter) -> Self {
+    pub(crate) fn and(mut self, filter: Filter) -> Self {
         self.filters.push(filter);
         self
     }
 
     /// Means of the values over the rows that agree in all keys.
     #[must_use]
-    pub fn mean(mut self) -> Self {
+    pub(crate) fn mean(mut self) -> Self {
         self.aggregate = Aggregate::Mean { unit: None };
         self
     }
 
     /// As [`mean`](Self::mean), of the means over the rows that agree in `unit` too.
     #[must_use]
-    pub fn mean_per(mut self, unit: &'static str) -> Self {
+    pub(crate) fn mean_per(mut self, unit: &'static str) -> Self {
         self.aggregate = Aggregate::Mean { unit: Some(unit) };
         self
     }
 
     /// The largest values over the rows that agree in all keys.
     #[must_use]
-    pub fn max(mut self) -> Self {
+    pub(crate) fn max(mut self) -> Self {
         self.aggregate = Aggregate::Max;
         self
     }
@@ -77,8 +77,8 @@ impl Pick {
     /// The rows, computed.
     ///
     /// # Errors
-    /// As [`Rows::collect`].
-    pub fn rows<'a>(&self, table: &'a Table) -> Result<Rows<'a>, ResultsError> {
+    /// As [`FrameRows::collect`].
+    pub(crate) fn rows<'a>(&self, table: &'a Table) -> Result<FrameRows<'a>, ResultsError> {
         let only = self.filters.iter().find_map(|filter| match filter {
             Filter::Text("model", model) => Some(model),
             _ => None,
@@ -88,7 +88,7 @@ impl Pick {
             Some(model) => table.frame_of(model)?.map_or_else(|| table.frame(), Ok)?,
             None => table.frame()?,
         };
-        Rows::collect(table, self.on(frame).map_err(table.failed())?)
+        FrameRows::collect(table, self.on(frame).map_err(table.failed())?)
     }
 
     fn on(&self, frame: LazyFrame) -> PolarsResult<LazyFrame> {
@@ -97,7 +97,8 @@ impl Pick {
         let columns = |names: &mut dyn Iterator<Item = &'static str>| names.map(col).collect::<Vec<_>>();
         let keys = columns(&mut self.keys.iter().copied());
         let values = columns(&mut self.values.iter().copied());
-        // Sums of floating-point numbers depend on their order, so groups keep that of the rows: the same results, the same digits.
+        // Sums of floating-point numbers depend on their order, so groups keep that of the rows: the same results, the
+        // same digits.
         let frame = match self.aggregate {
             Aggregate::Rows => frame.select([keys, values].concat()),
             Aggregate::Max => frame.group_by_stable(keys).agg(values.into_iter().map(Expr::max).collect::<Vec<_>>()),
@@ -114,9 +115,9 @@ impl Pick {
         Ok(frame.sort(keys, SortMultipleOptions::default().with_maintain_order(true)))
     }
 
-    /// The lines of Polars that give the same rows.
-    pub fn code(&self, table: &Table) -> Code {
-        let glob = format!("{}/{}/**/*.parquet", table.shelf, table.name);
+    /// The Polars code that gives the same rows.
+    pub(crate) fn code(&self, table: &Table) -> Code {
+        let glob = format!("{}/{}/**/*.parquet", table.folder, table.name);
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }
 

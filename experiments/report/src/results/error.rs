@@ -5,56 +5,86 @@ use std::path::PathBuf;
 use parquet::errors::ParquetError;
 use polars::error::PolarsError;
 
-/// Results that cannot be read.
+use super::TABLE_VERSION;
+use super::columns::ColumnType;
+
+/// Why results cannot be read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ResultsError {
-    /// The folder is no output folder.
-    #[error("{} holds no results: neither results/TABLE/MODEL/*.parquet nor merged/TABLE/MODEL.parquet", root.display())]
+    /// The folder is not an output folder.
+    #[error("{} holds no results: neither results/TABLE/MODEL/*.parquet nor \
+             merged/TABLE/MODEL.parquet", root.display())]
     NotResults {
-        /// The folder.
+        /// The folder that was named.
         root: PathBuf,
     },
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file or folder.
+        /// What was read.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A part is no Parquet file.
+    /// A file of a table is not a Parquet file.
     #[error("{} is not a readable Parquet file: {source}", path.display())]
     Parquet {
-        /// The file.
+        /// Where it is.
         path: PathBuf,
-        /// What the library said.
+        /// The cause.
         source: ParquetError,
     },
-    /// The record of an experiment is not what this program writes.
-    #[error("{} is not the record of an experiment: {problem}", path.display())]
-    Record {
-        /// The file.
+    /// The manifest of an experiment is not what this program writes.
+    #[error("{} is not the manifest of an experiment: {problem}", path.display())]
+    Manifest {
+        /// Where it is.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         problem: String,
+    },
+    /// A file was made by a version of this program whose tables differ.
+    #[error(
+        "{} was made by another version: it has table version {found}, and this version reads {TABLE_VERSION}",
+        path.display()
+    )]
+    Version {
+        /// Where it is.
+        path: PathBuf,
+        /// The version that its metadata states.
+        found: String,
+    },
+    /// A file lacks a column which its probe declares, or has it with another type.
+    #[error("{}: table `{table}` needs a column `{column}` of {wanted}, and the file {found}", path.display())]
+    FileColumn {
+        /// Where it is.
+        path: PathBuf,
+        /// Its name.
+        table: String,
+        /// The name of the column.
+        column: String,
+        /// What its values must be.
+        wanted: ColumnType,
+        /// What the file has instead.
+        found: String,
     },
     /// A table cannot be read or computed with.
     #[error("table `{table}`: {source}")]
     Polars {
-        /// The table.
+        /// Its name.
         table: String,
-        /// What the library said.
+        /// The cause.
         source: PolarsError,
     },
-    /// A table lacks what its kind promises.
+    /// What was computed from a table lacks a column.
     #[error("table `{table}` has no column `{column}` of {wanted}")]
     Column {
-        /// The table.
+        /// Its name.
         table: String,
-        /// The column.
+        /// The name of the column.
         column: String,
         /// The type it must have.
-        wanted: &'static str,
+        wanted: ColumnType,
     },
 }
 
@@ -67,9 +97,13 @@ impl ResultsError {
             Self::Parquet { .. } => {
                 "remove the damaged file and run the same experiment again: the cell is computed anew"
             }
-            Self::Record { .. } => "move the file away, or run its experiment again, which writes the record anew",
-            Self::Polars { .. } | Self::Column { .. } => {
-                "parts of other versions or of other programs lie among the results: move them away, or run with --fresh"
+            Self::Manifest { .. } => "move the file away, or run its experiment again, which writes the manifest anew",
+            Self::Version { .. } => {
+                "run the experiment again into another folder, or read this folder with the version that wrote it"
+            }
+            Self::FileColumn { .. } | Self::Polars { .. } | Self::Column { .. } => {
+                "files of other versions or of other programs are among the results: move them away, or run with \
+                 --fresh"
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How a table came to be: the metadata of its first part.
+//! How a table was made: the metadata of its first file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,10 +7,13 @@ use std::path::Path;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
-use super::ResultsError;
+use super::{ResultsError, columns};
 
 /// Prefix of the program's keys in a file's metadata.
 const PREFIX: &str = "pythia.";
+
+/// The version of the tables that this crate reads. It rises when the name or the meaning of a column changes.
+pub const TABLE_VERSION: u32 = 4;
 
 /// What the metadata of a part says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,9 +29,25 @@ pub struct Origin {
 impl Origin {
     /// Reads a file's metadata.
     pub(super) fn of(path: &Path) -> Result<Self, ResultsError> {
-        let file = File::open(path).map_err(|source| ResultsError::Io { path: path.into(), source })?;
-        let reader =
-            SerializedFileReader::new(file).map_err(|source| ResultsError::Parquet { path: path.into(), source })?;
+        Ok(Self::from_reader(&reader(path)?))
+    }
+
+    /// Reads the metadata of a file of the table, and checks that this version knows the file's columns.
+    pub(super) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
+        let reader = reader(path)?;
+        let origin = Self::from_reader(&reader);
+        // Files of other programs have no metadata of ours. They can be queried, and nothing else is made of them.
+        if !origin.metadata.is_empty() {
+            let found = origin.metadata.get("table_version").map_or("none", String::as_str);
+            if found != TABLE_VERSION.to_string() {
+                return Err(ResultsError::Version { path: path.into(), found: found.to_owned() });
+            }
+        }
+        columns::check(path, table, &origin, reader.metadata().file_metadata().schema_descr())?;
+        Ok(origin)
+    }
+
+    fn from_reader(reader: &SerializedFileReader<File>) -> Self {
         let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
         let metadata: BTreeMap<String, String> = pairs
             .into_iter()
@@ -37,7 +56,7 @@ impl Origin {
         let kind = metadata.get("kind").cloned().unwrap_or_default();
         let mut origin = Self { kind, table: String::new(), metadata };
         origin.table = origin.config()["table"].as_str().unwrap_or_default().to_owned();
-        Ok(origin)
+        origin
     }
 
     /// The configuration under which the part was made; null where the metadata has none.
@@ -50,4 +69,9 @@ impl Origin {
         let texts = self.metadata.get("positions").and_then(|text| serde_json::from_str(text).ok());
         texts.unwrap_or_default()
     }
+}
+
+fn reader(path: &Path) -> Result<SerializedFileReader<File>, ResultsError> {
+    let file = File::open(path).map_err(|source| ResultsError::Io { path: path.into(), source })?;
+    SerializedFileReader::new(file).map_err(|source| ResultsError::Parquet { path: path.into(), source })
 }

@@ -9,23 +9,23 @@ use super::{Origin, ResultsError, Table};
 /// The tables under `results/`, else those under `merged/`.
 pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsError> {
     let mut tables = BTreeMap::new();
-    for shelf in ["results", "merged"] {
-        let folder = root.join(shelf);
+    for place in ["results", "merged"] {
+        let folder = root.join(place);
         if folder.is_dir() && tables.is_empty() {
             for (name, path) in folders(&folder)? {
-                if let Some(table) = table(&name, shelf, &path)? {
+                if let Some(table) = table(&name, place, &path)? {
                     tables.insert(name, table);
                 }
             }
         }
     }
-    // An output folder in which nothing is finished yet is one all the same.
+    // A run that has not finished any part yet has an empty folder of results.
     let begun = root.join("results").is_dir() || root.join("merged").is_dir();
     if begun { Ok(tables) } else { Err(ResultsError::NotResults { root: root.into() }) }
 }
 
 /// The table in one folder; none where it has no part.
-fn table(name: &str, shelf: &'static str, path: &Path) -> Result<Option<Table>, ResultsError> {
+fn table(name: &str, place: &'static str, path: &Path) -> Result<Option<Table>, ResultsError> {
     let mut parts: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for (model, folder) in folders(path)? {
         let files = parquet_files(&folder)?;
@@ -37,10 +37,13 @@ fn table(name: &str, shelf: &'static str, path: &Path) -> Result<Option<Table>, 
         let model = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         parts.entry(model).or_insert_with(|| vec![file]);
     }
-    match parts.values().flatten().next() {
-        None => Ok(None),
-        Some(first) => Ok(Some(Table { name: name.into(), shelf, origin: Origin::of(first)?, parts })),
-    }
+    let mut origins = parts.values().flatten().map(|part| Origin::checked(part, name));
+    let Some(origin) = origins.next().transpose()? else {
+        return Ok(None);
+    };
+    // Parts that were made by different versions are never mixed, so every part is checked.
+    origins.try_for_each(|other| other.map(drop))?;
+    Ok(Some(Table { name: name.into(), folder: place, origin, parts }))
 }
 
 /// The folders in a folder, sorted.

@@ -4,24 +4,22 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{Expr, col};
 
-use super::{numeric, text};
-use crate::frame::Rows;
-use crate::listing::Listing;
-use crate::results::{Hole, Results, ResultsError, holes};
+use crate::listing::{Listing, ListingColumn};
+use crate::results::{self, FrameRows, MissingSteps, Results, ResultsError};
 use crate::words;
 
-/// Holes that are named one by one.
+/// Missing steps that are named one by one.
 const STEPS_NAMED: usize = 6;
 
 /// How many checkpoints of each model have which status.
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
-pub fn checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
+pub(crate) fn checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
     let Some(table) = &results.checkpoints else {
         return Ok(None);
     };
-    let rows = Rows::collect(table, table.frame()?.select([col("model"), col("checkpoint_status")]))?;
+    let rows = FrameRows::collect(table, table.frame()?.select([col("model"), col("checkpoint_status")]))?;
     let mut counts: BTreeMap<(String, String), u64> = BTreeMap::new();
     for (model, status) in rows.texts("model")?.into_iter().zip(rows.texts("checkpoint_status")?) {
         // Which step a checkpoint is a duplicate of is said one by one, below.
@@ -34,10 +32,10 @@ pub fn checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
     Ok(Some(Listing {
         id: "checkpoints".into(),
         title: "checkpoints by status".into(),
-        note: "ok: its files are those that the hub lists, and no other step has the same. unverified: nothing is known against it, \
-               and there was no published hash to compare it with."
+        note: "ok: its files are those that the hub lists, and no other step has the same. unverified: not \
+               checked, because there is no published hash."
             .into(),
-        columns: vec![text("model"), text("status"), numeric("checkpoints")],
+        columns: columns(&["model", "status"], &["checkpoints"], &[]),
         rows,
     }))
 }
@@ -46,12 +44,12 @@ pub fn checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
-pub fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
+pub(crate) fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsError> {
     let Some(table) = &results.checkpoints else {
         return Ok(None);
     };
-    let columns: Vec<Expr> = ["model", "step", "checkpoint_status", "reason"].map(col).to_vec();
-    let rows = Rows::collect(table, table.frame()?.select(columns))?;
+    let selected: Vec<Expr> = ["model", "step", "checkpoint_status", "reason"].map(col).to_vec();
+    let rows = FrameRows::collect(table, table.frame()?.select(selected))?;
     let (models, steps) = (rows.texts("model")?, rows.ints("step")?);
     let (statuses, reasons) = (rows.texts("checkpoint_status")?, rows.texts("reason")?);
     let good = |status: &str| status == "ok" || status == "unverified";
@@ -65,7 +63,7 @@ pub fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsErro
         note:
             "Curves run through these only where the experiment said so; every row of every table carries the status."
                 .into(),
-        columns: vec![text("model"), numeric("step"), text("status"), text("why")],
+        columns: columns(&["model"], &["step"], &["status", "why"]),
         rows,
     };
     Ok(Some(listing).filter(|listing| !listing.rows.is_empty()))
@@ -75,31 +73,38 @@ pub fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, ResultsErro
 ///
 /// # Errors
 /// [`ResultsError`] where the table of checkpoints cannot be read.
-pub fn missing(results: &Results) -> Result<Option<Listing>, ResultsError> {
-    let row = |hole: Hole| {
+pub(crate) fn missing(results: &Results) -> Result<Option<Listing>, ResultsError> {
+    let row = |missing: MissingSteps| {
         vec![
-            hole.experiment.clone(),
-            hole.table.clone(),
-            hole.model.clone(),
-            words::count(hole.steps.len() as u64),
-            named(&hole),
+            missing.experiment.clone(),
+            missing.table.clone(),
+            missing.model.clone(),
+            words::count(missing.steps.len() as u64),
+            named(&missing),
         ]
     };
-    let rows: Vec<Vec<String>> = holes(results)?.into_iter().map(row).collect();
+    let rows: Vec<Vec<String>> = results::missing(results)?.into_iter().map(row).collect();
     let listing = Listing {
         id: "missing-cells".into(),
         title: "missing cells".into(),
         note: "`pythia run` with the same experiment computes them.".into(),
-        columns: vec![text("experiment"), text("table"), text("model"), numeric("cells"), text("steps")],
+        columns: columns(&["experiment", "table", "model"], &["cells"], &["steps"]),
         rows,
     };
     Ok(Some(listing).filter(|listing| !listing.rows.is_empty()))
 }
 
-fn named(hole: &Hole) -> String {
+/// Columns of text, of numbers and again of text.
+fn columns(texts: &[&str], numbers: &[&str], more: &[&str]) -> Vec<ListingColumn> {
+    let texts = texts.iter().map(|name| ListingColumn::text(name));
+    let numbers = numbers.iter().map(|name| ListingColumn::number(name));
+    texts.chain(numbers).chain(more.iter().map(|name| ListingColumn::text(name))).collect()
+}
+
+fn named(missing: &MissingSteps) -> String {
     let step = |step: &Option<u32>| step.map_or("the model".to_owned(), |step| step.to_string());
-    let mut names: Vec<String> = hole.steps.iter().take(STEPS_NAMED).map(step).collect();
-    if hole.steps.len() > STEPS_NAMED {
+    let mut names: Vec<String> = missing.steps.iter().take(STEPS_NAMED).map(step).collect();
+    if missing.steps.len() > STEPS_NAMED {
         names.push("…".into());
     }
     names.join(", ")
@@ -130,24 +135,25 @@ mod tests {
         }
         let state = scratch.0.join("state");
         std::fs::create_dir_all(&state).expect("a folder");
-        let record = r#"{"name":"t","models":[{"model":"m","steps":[0,512,1000]}],"probes":[{"name":"head_scores","tables":["head_scores"]}]}"#;
-        std::fs::write(state.join("t.json"), record).expect("a record");
+        let manifest = r#"{"name":"t","models":[{"model":"m","steps":[0,512,1000]}],
+            "probes":[{"name":"head_scores","tables":["head_scores"]}]}"#;
+        std::fs::write(state.join("t.json"), manifest).expect("a manifest");
         let results = Results::open(&scratch.0).expect("results");
         let counts = checkpoints(&results).expect("readable").expect("a listing");
         assert_eq!(counts.rows, [["m", "duplicate_of", "1"], ["m", "ok", "1"]]);
         let bad = bad_checkpoints(&results).expect("readable").expect("a listing");
         assert_eq!(bad.rows, [["m", "512", "duplicate_of:0", "equal weights"]]);
-        let hole = missing(&results).expect("readable").expect("a hole");
-        assert_eq!(hole.rows, [["t", "head_scores", "m", "1", "1000"]]);
+        let lacking = missing(&results).expect("readable").expect("missing cells");
+        assert_eq!(lacking.rows, [["t", "head_scores", "m", "1", "1000"]]);
         // What an experiment was told to leave out is not missing.
         std::fs::remove_file(scratch.0.join("results/head_scores/m/step000512.parquet")).expect("a part");
-        let steps = |record: &str| {
-            std::fs::write(state.join("t.json"), record).expect("a record");
+        let steps = |manifest: &str| {
+            std::fs::write(state.join("t.json"), manifest).expect("a manifest");
             let results = Results::open(&scratch.0).expect("results");
-            missing(&results).expect("readable").expect("a hole").rows[0][4].clone()
+            missing(&results).expect("readable").expect("missing cells").rows[0][4].clone()
         };
-        assert_eq!(steps(record), "512, 1000");
-        assert_eq!(steps(&record.replacen('{', "{\"on_bad\":\"skip\",", 1)), "1000");
+        assert_eq!(steps(manifest), "512, 1000");
+        assert_eq!(steps(&manifest.replacen('{', "{\"on_bad\":\"skip\",", 1)), "1000");
     }
 
     #[test]

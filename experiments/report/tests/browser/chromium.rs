@@ -1,7 +1,7 @@
 //! Drives Chromium through its debugging pipe, with nothing but the standard library.
 //!
-//! Chromium reads JSON messages from file descriptor 3 and writes them to 4, each ended by a NUL byte. A shell lends it our end
-//! of two ordinary pipes under those numbers, so no descriptor is passed by hand and no port is opened.
+//! Chromium reads JSON messages from file descriptor 3 and writes them to 4, each ended by a NUL byte. A shell lends it
+//! our end of two ordinary pipes under those numbers, so no descriptor is passed by hand and no port is opened.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -45,17 +45,17 @@ pub struct Chromium {
 }
 
 impl Chromium {
-    /// The program to run, or none where there is none. A program that was named must be there.
-    pub fn program() -> Option<String> {
+    /// The program to run: the one that `PYTHIA_CHROMIUM` names, else one that is installed.
+    ///
+    /// # Panics
+    /// If there is none: whoever runs an ignored test wants to know that it did not run.
+    pub fn program() -> String {
         if let Ok(named) = std::env::var("PYTHIA_CHROMIUM") {
             assert!(runs(&named), "PYTHIA_CHROMIUM names {named}, which does not run");
-            return Some(named);
+            return named;
         }
         let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| runs(name));
-        if found.is_none() {
-            eprintln!("no Chromium is installed, so the page was not opened; PYTHIA_CHROMIUM may name one");
-        }
-        found.map(str::to_owned)
+        found.expect("no Chromium is installed; PYTHIA_CHROMIUM may name one").to_owned()
     }
 
     /// Starts `program` with a profile of its own in `profile`.

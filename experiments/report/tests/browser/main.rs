@@ -1,7 +1,7 @@
 //! The page as a reader's browser shows it, in headless Chromium.
 //!
-//! These tests are ignored where nobody asks for them, since they need a browser: run them with `-- --ignored`. `PYTHIA_CHROMIUM`
-//! may name the program. Pictures are kept under the build folder's `tmp/report`.
+//! These tests are ignored where nobody asks for them, since they need a browser: run them with `-- --ignored`.
+//! `PYTHIA_CHROMIUM` may name the program. Pictures are kept under the build folder's `tmp/report`.
 
 mod chromium;
 mod sample;
@@ -30,18 +30,19 @@ const PALE: &str = "(() => {
         .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
         .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
     const ground = light(getComputedStyle(document.body).backgroundColor);
-    return ['h1', 'header p', 'main p', 'nav a', 'figcaption', 'summary', '.folds a', 'td', 'dt', 'output', '.chart'].filter((selector) => {
+    return ['h1', 'header p', 'main p', 'nav a', 'figcaption', 'summary', '.folds a', 'td', 'dt', 'output',
+        '.chart'].filter((selector) => {
         const node = document.querySelector(selector), ink = node && light(getComputedStyle(node).color);
         return node && (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05) < 4.5;
     });
 })()";
 
-/// Writes a page and opens it, or returns none where there is no browser.
-fn opened(name: &str, page: &Page) -> Option<Tab> {
-    let mut tab = Tab::new(&Chromium::program()?, name);
+/// Writes a page and opens it.
+fn opened(name: &str, page: &Page) -> Tab {
+    let mut tab = Tab::new(&Chromium::program(), name);
     tab.look(LOOKS[0]);
     tab.open(&written(name, page));
-    Some(tab)
+    tab
 }
 
 fn written(name: &str, page: &Page) -> PathBuf {
@@ -58,11 +59,15 @@ fn check_general(tab: &mut Tab, name: &str, folder: &Path) {
         assert_eq!(tab.complaints(), Vec::<String>::new(), "{words}");
         let wide = tab.value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
         assert_eq!(wide, 0, "{words}: the page scrolls sideways");
-        let lost = "[...document.querySelectorAll('figure')].filter((figure) => { const svg = figure.querySelector('svg.chart');
-            const box = svg && svg.getBoundingClientRect(); return !box || !box.width || !box.height; }).map((figure) => figure.id)";
+        let lost = "[...document.querySelectorAll('figure')].filter((figure) => {
+            const svg = figure.querySelector('svg.chart'), box = svg && svg.getBoundingClientRect();
+            return !box || !box.width || !box.height; }).map((figure) => figure.id)";
         assert_eq!(tab.value(lost), json!([]), "{words}: figures that are not seen");
         assert_eq!(tab.value(PALE), json!([]), "{words}: letters that are hard to read");
-        let luma = tab.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).reduce((sum, part) => sum + Number(part), 0)");
+        let luma = tab.value(
+            "getComputedStyle(document.body).backgroundColor.match(/\\d+/g)
+            .reduce((sum, part) => sum + Number(part), 0)",
+        );
         assert_eq!(luma.as_u64().is_some_and(|luma| luma < 150), look.dark, "{words}: the ground is {luma}");
         let tone = if look.dark { "dark" } else { "light" };
         tab.keep_picture(&folder.join(format!("{name}-{tone}-{}.png", look.width)));
@@ -88,7 +93,7 @@ fn check_general(tab: &mut Tab, name: &str, folder: &Path) {
 #[ignore = "needs Chromium"]
 fn every_kind_of_figure_is_seen_and_nothing_is_asked_for() {
     let page = sample::everything();
-    let Some(mut tab) = opened("everything", &page) else { return };
+    let mut tab = opened("everything", &page);
     println!("first paint after {:.0} ms", tab.first_paint());
     assert_eq!(tab.value("document.querySelectorAll('figure svg.chart').length"), page.figures().count());
     check_general(&mut tab, "everything", &kept(""));
@@ -97,11 +102,12 @@ fn every_kind_of_figure_is_seen_and_nothing_is_asked_for() {
 #[test]
 #[ignore = "needs Chromium"]
 fn narrow_panes_have_shades_and_curves_begin_at_their_ends() {
-    let Some(mut tab) = opened("narrow", &sample::curves()) else { return };
+    let mut tab = opened("narrow", &sample::curves());
     let ends = |id: &str| {
         format!(
-            "(() => {{ const pane = document.querySelector('#{id} .pane'), [outer, inner] = [pane, pane.firstElementChild]
-               .map((node) => node.getBoundingClientRect()); return [Math.round(outer.left - inner.left) > 0, Math.round(inner.right - outer.right) > 0]; }})()"
+            "(() => {{ const pane = document.querySelector('#{id} .pane'),
+               [outer, inner] = [pane, pane.firstElementChild].map((node) => node.getBoundingClientRect());
+               return [Math.round(outer.left - inner.left) > 0, Math.round(inner.right - outer.right) > 0]; }})()"
         )
     };
     for (look, curve, other) in [
@@ -127,7 +133,7 @@ fn narrow_panes_have_shades_and_curves_begin_at_their_ends() {
 #[ignore = "needs Chromium"]
 fn nothing_and_ten_thousand_tokens_are_pages_too() {
     for (name, page) in [("nothing", sample::nothing()), ("long", sample::long())] {
-        let Some(mut tab) = opened(name, &page) else { return };
+        let mut tab = opened(name, &page);
         check_general(&mut tab, name, &kept(""));
         if name == "long" {
             tab.point("#long image.cells", (0.99995, 0.75));
@@ -142,7 +148,7 @@ fn a_large_page_is_light_and_soon_there() {
     let page = sample::large();
     let size = page.html().len();
     assert!(size < 2_000_000, "the page has {size} bytes");
-    let Some(mut tab) = opened("large", &page) else { return };
+    let mut tab = opened("large", &page);
     let paint = tab.first_paint();
     println!("{size} bytes, first paint after {paint:.0} ms");
     assert!(paint < 1000.0, "the first paint took {paint} ms");
@@ -159,12 +165,12 @@ fn a_large_page_is_light_and_soon_there() {
 #[test]
 #[ignore = "needs Chromium"]
 fn the_policy_stops_what_escaping_might_miss() {
-    let Some(program) = Chromium::program() else { return };
-    let bad = "<p style=\"color: red\">x</p><script>document.title = 'broken'</script><img src=\"https://example.com/x.png\">\
+    let bad = "<p style=\"color: red\">x</p><script>document.title = 'broken'</script><img \
+        src=\"https://example.com/x.png\">\
                <b onclick=\"1\">x</b></main>";
     let path = kept("breach.html");
     std::fs::write(&path, sample::everything().html().replace("</main>", bad)).expect("a page is written");
-    let mut tab = Tab::new(&program, "breach");
+    let mut tab = Tab::new(&Chromium::program(), "breach");
     tab.open(&path);
     assert_eq!(tab.text("document.title"), sample::TITLE);
     let complaints = tab.complaints();
@@ -176,7 +182,7 @@ fn the_policy_stops_what_escaping_might_miss() {
 #[test]
 #[ignore = "needs Chromium"]
 fn hostile_texts_stay_texts() {
-    let Some(mut tab) = opened("hostile", &sample::everything()) else { return };
+    let mut tab = opened("hostile", &sample::everything());
     // What only comes into the page by turning it: the read-outs, the tokens, the names of prompts.
     for id in ["emergence", "patching", "lens"] {
         tab.point(&format!("#{id} .chart"), (0.5, 0.5));
@@ -203,12 +209,12 @@ fn hostile_texts_stay_texts() {
 #[ignore = "needs Chromium"]
 fn without_its_script_the_page_is_whole() {
     let page = sample::everything();
-    let Some(program) = Chromium::program() else { return };
-    let mut tab = Tab::new(&program, "still");
+    let mut tab = Tab::new(&Chromium::program(), "still");
     tab.look(LOOKS[0]);
     tab.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
     tab.open(&written("still", &page));
-    let seen = "[...document.querySelectorAll('figure svg.chart')].filter((svg) => svg.getBoundingClientRect().height > 100).length";
+    let seen = "[...document.querySelectorAll('figure svg.chart')].\
+        filter((svg) => svg.getBoundingClientRect().height > 100).length";
     assert_eq!(tab.value(seen), page.figures().count());
     assert_eq!(
         tab.value("document.querySelectorAll('input, .tip, [role=application]').length"),
@@ -222,13 +228,10 @@ fn without_its_script_the_page_is_whole() {
 #[test]
 #[ignore = "needs Chromium and a report"]
 fn a_report_on_disk() {
-    let Ok(report) = std::env::var("PYTHIA_REPORT") else {
-        return eprintln!("PYTHIA_REPORT names no report, so none was opened");
-    };
-    let Some(program) = Chromium::program() else { return };
+    let report = std::env::var("PYTHIA_REPORT").expect("PYTHIA_REPORT names a report");
     let folder = std::env::var("PYTHIA_SCREENSHOTS").map_or_else(|_| kept(""), PathBuf::from);
     std::fs::create_dir_all(&folder).expect("a folder for pictures");
-    let mut tab = Tab::new(&program, "disk");
+    let mut tab = Tab::new(&Chromium::program(), "disk");
     tab.look(LOOKS[0]);
     tab.open(&std::fs::canonicalize(&report).expect("the report is there"));
     let paint = tab.first_paint();

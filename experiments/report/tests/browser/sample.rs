@@ -76,8 +76,8 @@ pub fn long() -> Page {
     Page { title: "Long".to_owned(), lead: vec![], sections: vec![section] }
 }
 
-/// A page as large as a report on 16 models at 154 checkpoints may be: curves of all, a map of 384 heads, patching maps and
-/// patterns of some checkpoints.
+/// A page as large as a report on 16 models at 154 checkpoints may be: curves of all, a map of 384 heads, patching maps
+/// and patterns of some checkpoints.
 pub fn large() -> Page {
     let wave = |at: usize| (at as f64 * 0.37).sin() * 0.4 + 0.5;
     let step = |at: usize| if at == 0 { 0.0 } else { (at as f64).powf(2.4).round() };
@@ -127,7 +127,8 @@ fn figure(id: &str, chart: Chart) -> Block {
         chart,
         csv: format!("step,score,token\n{rows}"),
         code: Code {
-            python: "(\n    pl.scan_parquet(\"results/prefix_matching/**/*.parquet\")\n    .filter(pl.col(\"status\") == \"ok\")\n    \
+            python: "(\n    pl.scan_parquet(\"results/prefix_matching/**/*.parquet\")\n    \
+                     .filter(pl.col(\"status\") == \"ok\")\n    \
                      .group_by(\"model\", \"step\", \"layer\", \"head\")\n    .agg(pl.col(\"score\").mean())\n)\n"
                 .to_owned(),
             rust: "LazyFrame::scan_parquet(path, args)?.filter(col(\"status\").eq(lit(\"ok\")))\n".to_owned(),

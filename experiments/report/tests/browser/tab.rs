@@ -146,8 +146,8 @@ impl Tab {
         self.value(paint).as_f64().expect("a time")
     }
 
-    /// Everything that a good page does not do: errors and warnings in the console, exceptions, breaches of the content policy,
-    /// requests for anything but the file itself.
+    /// Everything that a good page does not do: errors and warnings in the console, exceptions, breaches of the content
+    /// policy, requests for anything but the file itself.
     pub fn complaints(&mut self) -> Vec<String> {
         // An answer comes after all events that were caused before its question.
         self.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))");

@@ -1,4 +1,5 @@
-//! What a reader can turn and point at, with known answers: sliders, values under the pointer, heads and tokens, the keyboard.
+//! What a reader can turn and point at, with known answers: sliders, values under the pointer, heads and tokens, the
+//! keyboard.
 
 use serde_json::{Value, json};
 
@@ -8,7 +9,7 @@ use crate::{LOOKS, opened, sample};
 #[test]
 #[ignore = "needs Chromium"]
 fn the_slider_turns_a_map_and_the_pointer_reads_it() {
-    let Some(mut tab) = opened("map", &sample::everything()) else { return };
+    let mut tab = opened("map", &sample::everything());
     let picture = "document.querySelector('#patching image.cells').getAttribute('href')";
     let before = tab.text(picture);
     assert_eq!(tab.text("document.querySelector('#patching output').textContent"), "step 512");
@@ -32,9 +33,11 @@ fn the_slider_turns_a_map_and_the_pointer_reads_it() {
     // The picture of the first frame shown is drawn by the script as it was by the report.
     turn(&mut tab, "patching", 2);
     let same = format!(
-        "(async () => {{ const pixels = async (source) => {{ const image = new Image(); image.src = source; await image.decode();
+        "(async () => {{ const pixels = async (source) => {{ const image = new Image();
+           image.src = source; await image.decode();
            const canvas = document.createElement('canvas'); canvas.width = 6; canvas.height = 8;
-           const context = canvas.getContext('2d'); context.drawImage(image, 0, 0); return context.getImageData(0, 0, 6, 8).data.join(); }};
+           const context = canvas.getContext('2d'); context.drawImage(image, 0, 0); 
+           return context.getImageData(0, 0, 6, 8).data.join(); }};
            return await pixels({picture}) === await pixels({}); }})()",
         json!(before)
     );
@@ -45,11 +48,14 @@ fn the_slider_turns_a_map_and_the_pointer_reads_it() {
 #[test]
 #[ignore = "needs Chromium"]
 fn curves_are_read_at_the_nearest_step() {
-    let Some(mut tab) = opened("lines", &sample::everything()) else { return };
+    let mut tab = opened("lines", &sample::everything());
     // Where step 1024 and the value 0.75 are, from what the page itself says.
-    let place = "(() => { const data = JSON.parse(document.getElementById('emergence-data').textContent), panel = data.panels[0];
-        const [x, y, w, h] = panel.box, [low, high] = panel.y, view = document.querySelector('#emergence svg').viewBox.baseVal;
-        return [(panel.px[panel.xs.indexOf(1024)] + 3) / view.width, (y + h * (1 - (0.75 - low) / (high - low))) / view.height]; })()";
+    let place = "(() => { const data = JSON.parse(document.getElementById('emergence-data').textContent), 
+        panel = data.panels[0];
+        const [x, y, w, h] = panel.box, [low, high] = panel.y, 
+        view = document.querySelector('#emergence svg').viewBox.baseVal;
+        return [(panel.px[panel.xs.indexOf(1024)] + 3) / view.width, (y + h * (1 - (0.75 - low) / (high - low))) 
+        / view.height]; })()";
     let place = tab.value(place);
     tab.point("#emergence svg", (place[0].as_f64().expect("x"), place[1].as_f64().expect("y")));
     assert_eq!(tip(&mut tab, "emergence"), "step 1024 | head a 0.8 | head b 0.2");
@@ -61,8 +67,9 @@ fn curves_are_read_at_the_nearest_step() {
 #[test]
 #[ignore = "needs Chromium"]
 fn words_turn_and_are_read_whole() {
-    let Some(mut tab) = opened("words", &sample::everything()) else { return };
-    let word = "[...document.querySelectorAll('#lens .word text')].map((text) => text.textContent.replace(/[\\u2068\\u2069]/g, ''))[3]";
+    let mut tab = opened("words", &sample::everything());
+    let word = "[...document.querySelectorAll('#lens .word text')].map((text) => \
+        text.textContent.replace(/[\\u2068\\u2069]/g, ''))[3]";
     let colors = "document.querySelector('#lens .word rect').getAttribute('fill')";
     let (before, color) = (tab.text(word), tab.text(colors));
     turn(&mut tab, "lens", 3);
@@ -78,14 +85,15 @@ fn words_turn_and_are_read_whole() {
 #[test]
 #[ignore = "needs Chromium"]
 fn heads_and_tokens_can_be_chosen() {
-    let Some(mut tab) = opened("attention", &sample::everything()) else { return };
+    let mut tab = opened("attention", &sample::everything());
     tab.click("#patterns image.thumb[aria-label='Layer 1, head 3']");
     assert_eq!(
         tab.text("document.querySelector('#patterns h4').textContent"),
         "Layer 1, head 3: queries down, keys across"
     );
     tab.point("#patterns .token:nth-child(4)", (0.5, 0.5));
-    let weights = "[...document.querySelectorAll('#patterns .token')].map((token) => Number(token.style.getPropertyValue('--weight')))";
+    let weights = "[...document.querySelectorAll('#patterns .token')].map((token) => \
+        Number(token.style.getPropertyValue('--weight')))";
     assert_eq!(tab.value(weights), json!([0.2, 0, 0.8, 0, 0, 0]));
     let told = tab.text("document.querySelector('#patterns [role=status]').textContent");
     let told = told.replace(['\u{2068}', '\u{2069}'], "");
@@ -104,7 +112,7 @@ fn heads_and_tokens_can_be_chosen() {
 #[test]
 #[ignore = "needs Chromium"]
 fn the_keyboard_reaches_everything() {
-    let Some(mut tab) = opened("keyboard", &sample::everything()) else { return };
+    let mut tab = opened("keyboard", &sample::everything());
     tab.press("Tab", 9);
     assert_eq!(tab.text("document.activeElement.className"), "skip");
     tab.value("document.querySelector('#patching input').focus()");
@@ -126,7 +134,8 @@ fn the_keyboard_reaches_everything() {
         tab.press("ArrowRight", 39);
     }
     let read = "(() => { const tip = document.querySelector('#emergence .tip').getBoundingClientRect();
-        const line = document.querySelector('#emergence .mark line').getBoundingClientRect(), width = document.documentElement.clientWidth;
+        const line = document.querySelector('#emergence .mark line').getBoundingClientRect(), 
+        width = document.documentElement.clientWidth;
         return [tip.left >= 0 && tip.right <= width, line.left >= 0 && line.right <= width]; })()";
     assert_eq!(tab.value(read), json!([true, true]));
     assert_eq!(tab.value("document.documentElement.scrollWidth - document.documentElement.clientWidth"), 0);
@@ -138,7 +147,8 @@ fn the_keyboard_reaches_everything() {
 pub fn tip(tab: &mut Tab, id: &str) -> String {
     let text = format!(
         "[...document.querySelectorAll('#{id} .tip > :not(table), #{id} .tip tr')].map((part) =>
-           [...(part.children.length && part.tagName === 'TR' ? part.children : [part])].map((cell) => cell.textContent).join(' ')).join(' | ')"
+           [...(part.children.length && part.tagName === 'TR' ? part.children : [part])].
+           map((cell) => cell.textContent).join(' ')).join(' | ')"
     );
     tab.text(&text)
 }

@@ -1,11 +1,11 @@
 //! What the cache holds, how much it may hold, and what goes when that is spent.
 //!
-//! The cache is a ring, not an archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this store
+//! The cache is no archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this store
 //! fetched, that nobody uses and that were used longest ago make room. What other tools fetched is never touched unless somebody says so.
 
-mod claim;
 mod error;
 mod evict;
+mod notes;
 mod room;
 mod scan;
 #[cfg(test)]
@@ -16,14 +16,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use claim::{Note, Used};
 pub use error::LruError;
 use evict::Whose;
+use notes::{Note, Used};
 use scan::Scan;
 
 use super::digest::hash_of;
-use super::ledger::{Ledger, Record, Stamp};
-use super::place::{self, Place};
+use super::layout::{self, Layout};
+use super::records::{Record, Records, Stamp};
 use super::{Commit, FileHash, RemoteName, Repo};
 
 /// How much of a disk may be used.
@@ -38,7 +38,7 @@ pub struct Budget {
 /// A cache with a budget. Threads and processes may have several on one cache.
 #[derive(Debug)]
 pub struct LruCache {
-    place: Place,
+    layout: Layout,
     budget: Budget,
     /// Bytes free on the disk of a folder.
     free: fn(&Path) -> io::Result<u64>,
@@ -130,7 +130,7 @@ impl LruCache {
     }
 
     fn on_disk(cache: &Path, budget: Budget, free: fn(&Path) -> io::Result<u64>) -> Self {
-        Self { place: Place::new(cache), budget, free }
+        Self { layout: Layout::new(cache), budget, free }
     }
 
     /// Its budget.
@@ -145,7 +145,7 @@ impl LruCache {
     /// [`LruError::Budget`], [`LruError::Disk`], [`LruError::Io`].
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
         // A note first and a look afterwards: of two that reserve at once, at least one sees the other.
-        let note = Note::leave(&self.place.reservations(), bytes.to_string().as_bytes()).map_err(|e| self.io(e))?;
+        let note = Note::leave(&self.layout.reservations(), bytes.to_string().as_bytes()).map_err(|e| self.io(e))?;
         self.make_room(&note, bytes)?;
         Ok(Reservation { note, bytes })
     }
@@ -155,13 +155,13 @@ impl LruCache {
     /// # Errors
     /// [`LruError::Vanished`] when one of them is gone (fetch it again), [`LruError::Io`].
     pub fn hold(&self, paths: &[PathBuf]) -> Result<Hold, LruError> {
-        let root = fs::canonicalize(self.place.root()).map_err(|source| self.io(source))?;
+        let root = fs::canonicalize(self.layout.root()).map_err(|source| self.io(source))?;
         let used: Vec<Used> = paths.iter().filter_map(|path| used_at(&root, path)).collect();
         for Used { repo, hash, .. } in &used {
-            Ledger(&self.place).touch(repo, hash).map_err(|source| self.io(source))?;
+            Records(&self.layout).touch(repo, hash).map_err(|source| self.io(source))?;
         }
         let text = serde_json::to_vec(&used).map_err(|error| self.io(error.into()))?;
-        let leave = || Note::leave(&self.place.holds(), &text).map_err(|source| self.io(source));
+        let leave = || Note::leave(&self.layout.holds(), &text).map_err(|source| self.io(source));
         let note = if used.is_empty() { None } else { Some(leave()?) };
         match paths.iter().find(|path| !path.exists()) {
             Some(path) => Err(LruError::Vanished { path: path.clone() }),
@@ -176,9 +176,9 @@ impl LruCache {
     pub fn entries(&self) -> Result<Vec<Entry>, LruError> {
         let scan = self.scan(None)?;
         let mut entries = Vec::new();
-        for shelf in &scan.shelves {
-            let branches = scan::branches(&self.place, &shelf.repo).map_err(|source| self.io(source))?;
-            entries.extend(shelf.entries(&scan, &branches));
+        for contents in &scan.repos {
+            let branches = scan::branches(&self.layout, &contents.repo).map_err(|source| self.io(source))?;
+            entries.extend(contents.entries(&scan, &branches));
         }
         Ok(entries)
     }
@@ -195,8 +195,8 @@ impl LruCache {
     fn usage_of(&self, scan: &Scan) -> Result<Usage, LruError> {
         let ours = scan.bytes(|_, _, blob| blob.ours) + scan.unfinished(true) + scan.unfinished(false);
         let foreign = scan.bytes(|_, _, blob| !blob.ours);
-        let held = scan.bytes(|shelf, hash, blob| blob.ours && scan.is_used(&shelf.repo, hash));
-        let free = (self.free)(self.place.root()).map_err(|source| self.io(source))?;
+        let held = scan.bytes(|contents, hash, blob| blob.ours && scan.is_used(&contents.repo, hash));
+        let free = (self.free)(self.layout.root()).map_err(|source| self.io(source))?;
         Ok(Usage { ours, foreign, held, reserved: scan.reserved.0 + scan.reserved.1, free })
     }
 
@@ -215,13 +215,13 @@ impl LruCache {
     }
 
     fn is_right(&self, repo: &Repo, cached: &Cached) -> Result<bool, LruError> {
-        let path = self.place.blob(repo, &cached.hash);
+        let path = self.layout.blob(repo, &cached.hash);
         let io = |source| LruError::Io { path: path.clone(), source };
         let metadata = fs::metadata(&path).map_err(io)?;
         let right = hash_of(&path, &cached.hash).map_err(io)? == cached.hash;
         let stamp = if right { Some(Stamp::of(&metadata).map_err(io)?) } else { None };
         let record = Record::new(repo, &cached.hash, cached.ours, stamp);
-        Ledger(&self.place).write_quietly(&record).map_err(io)?;
+        Records(&self.layout).write_quietly(&record).map_err(io)?;
         Ok(right)
     }
 
@@ -235,11 +235,11 @@ impl LruCache {
     }
 
     fn scan(&self, own: Option<&Note>) -> Result<Scan, LruError> {
-        Scan::of(&self.place, own).map_err(|source| self.io(source))
+        Scan::of(&self.layout, own).map_err(|source| self.io(source))
     }
 
     fn io(&self, source: io::Error) -> LruError {
-        LruError::Io { path: self.place.root().to_owned(), source }
+        LruError::Io { path: self.layout.root().to_owned(), source }
     }
 }
 
@@ -262,7 +262,7 @@ fn used_at(root: &Path, path: &Path) -> Option<Used> {
     let hash = scan::name_of(&fs::read_link(path).ok()?)?;
     let dir = fs::canonicalize(path.parent()?).ok()?;
     let mut parts = dir.strip_prefix(root).ok()?.iter().map(|part| part.to_str());
-    let repo = place::repo_of(parts.next()??)?;
+    let repo = layout::repo_of(parts.next()??)?;
     let is_snapshot = parts.next()?? == "snapshots";
     let commit = parts.next()??.parse().ok().filter(|_| is_snapshot)?;
     Some(Used { repo, commit, hash })

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::claim::Note;
 use super::evict::{self, Whose};
+use super::notes::Note;
 use super::scan::{self, Scan};
 use super::{Entry, LruCache, LruError, Pruned, Usage};
+use crate::layout;
 use crate::partial::Leftover;
-use crate::place;
 
 /// Somebody who makes room for longer than this is not waited for.
 const TURN: Duration = Duration::from_secs(10);
@@ -24,7 +24,7 @@ struct Victim {
 }
 
 enum What {
-    /// A commit, or a content without one, of the repository at this place of the scan.
+    /// A commit, or a content without one, of the repository at this index of the scan.
     Entry(usize, Entry),
     /// An unfinished file.
     Leftover(Leftover),
@@ -90,16 +90,16 @@ impl LruCache {
     /// What may go, least recently used first.
     fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, LruError> {
         let mut victims = Vec::new();
-        for (at, shelf) in scan.shelves.iter().enumerate() {
-            let branches = scan::branches(&self.place, &shelf.repo).map_err(|source| self.io(source))?;
-            for entry in shelf.entries(scan, &branches) {
+        for (at, contents) in scan.repos.iter().enumerate() {
+            let branches = scan::branches(&self.layout, &contents.repo).map_err(|source| self.io(source))?;
+            for entry in contents.entries(scan, &branches) {
                 let may = entry.files.iter().any(|file| file.ours) || whose == Whose::Anybodys;
                 if may && !entry.held {
                     let used = entry.last_used.unwrap_or(SystemTime::UNIX_EPOCH);
                     victims.push(Victim { what: What::Entry(at, entry), used });
                 }
             }
-            let idle = shelf.leftovers.iter().filter(|left| left.is_idle());
+            let idle = contents.leftovers.iter().filter(|left| left.is_idle());
             victims.extend(idle.map(|left| Victim { used: left.modified, what: What::Leftover(left.clone()) }));
         }
         victims.sort_by_key(|victim| victim.used);
@@ -108,8 +108,8 @@ impl LruCache {
 
     fn remove(&self, scan: &Scan, victim: &Victim, whose: Whose) -> Result<Pruned, LruError> {
         let removed = match &victim.what {
-            What::Entry(at, entry) => evict::evict(&self.place, scan, &scan.shelves[*at], entry, whose),
-            What::Leftover(left) => place::remove(&left.path).map(|_| Pruned { files: 1, bytes: left.size }),
+            What::Entry(at, entry) => evict::evict(&self.layout, scan, &scan.repos[*at], entry, whose),
+            What::Leftover(left) => layout::remove(&left.path).map(|_| Pruned { files: 1, bytes: left.size }),
         };
         removed.map_err(|source| self.io(source))
     }
@@ -121,7 +121,7 @@ impl LruCache {
         let (live, idle) = (scan.unfinished(false), scan.unfinished(true));
         let total = (scan.bytes(|_, _, blob| blob.ours) + idle).saturating_add(reserved.max(live));
         let over = self.budget.max.map_or(0, |max| total.saturating_sub(max));
-        let free = (self.free)(self.place.root()).map_err(|source| self.io(source))?;
+        let free = (self.free)(self.layout.root()).map_err(|source| self.io(source))?;
         let needed = self.budget.min_free.saturating_add(reserved.saturating_sub(live));
         Ok(over.max(needed.saturating_sub(free)))
     }
@@ -142,7 +142,7 @@ impl LruCache {
     /// Waits while another process makes room, so that two do not evict for each other what would have been enough for one. Not
     /// relied on: notes are left before it is looked.
     fn turn(&self) -> Option<File> {
-        let path = self.place.reservations().with_extension("lock");
+        let path = self.layout.reservations().with_extension("lock");
         fs::create_dir_all(path.parent()?).ok()?;
         let lock = File::options().append(true).create(true).open(path).ok()?;
         for _ in 0..TURN.as_millis() / LOOK.as_millis() {
@@ -158,9 +158,9 @@ impl LruCache {
 
 /// Bytes that could go: contents of ours that nobody uses and no commit in use links to, and what is left unfinished.
 fn spare(scan: &Scan) -> u64 {
-    let held = |shelf: &scan::Shelf, hash: &_| {
-        let held = shelf.snapshots.iter().filter(|(commit, _)| scan.is_held(&shelf.repo, commit));
-        scan.is_used(&shelf.repo, hash) || held.flat_map(|(_, links)| links).any(|link| link.hash == *hash)
+    let held = |contents: &scan::RepoContents, hash: &_| {
+        let held = contents.snapshots.iter().filter(|(commit, _)| scan.is_held(&contents.repo, commit));
+        scan.is_used(&contents.repo, hash) || held.flat_map(|(_, links)| links).any(|link| link.hash == *hash)
     };
-    scan.bytes(|shelf, hash, blob| blob.ours && !held(shelf, hash)) + scan.unfinished(true)
+    scan.bytes(|contents, hash, blob| blob.ours && !held(contents, hash)) + scan.unfinished(true)
 }

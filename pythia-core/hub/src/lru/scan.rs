@@ -6,11 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::claim::{self, Note, Used};
+use super::notes::{self, Note, Used};
 use super::{Cached, Entry};
-use crate::ledger::{Ledger, Record};
+use crate::layout::{self, Layout};
 use crate::partial::{Leftover, leftovers};
-use crate::place::{self, Place};
+use crate::records::{Record, Records};
 use crate::{Commit, FileHash, RemoteName, Repo};
 
 /// Folders within a snapshot go no deeper than this.
@@ -34,7 +34,7 @@ pub(super) struct Link {
 
 /// A repository in the cache.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
+pub(super) struct RepoContents {
     pub(super) repo: Repo,
     pub(super) blobs: BTreeMap<FileHash, Blob>,
     pub(super) snapshots: BTreeMap<Commit, Vec<Link>>,
@@ -44,17 +44,18 @@ pub(super) struct Shelf {
 /// A cache at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
-    pub(super) shelves: Vec<Shelf>,
+    pub(super) repos: Vec<RepoContents>,
     pub(super) used: BTreeSet<Used>,
     /// Bytes that others reserved, and that the caller did.
     pub(super) reserved: (u64, u64),
 }
 
 impl Scan {
-    pub(super) fn of(place: &Place, own: Option<&Note>) -> io::Result<Self> {
-        let shelves = place.repos()?.into_iter().map(|repo| Shelf::of(place, repo)).collect::<io::Result<_>>()?;
-        let (used, reserved) = (claim::used(&place.holds())?, claim::reserved(&place.reservations(), own)?);
-        Ok(Self { shelves, used, reserved })
+    pub(super) fn of(layout: &Layout, own: Option<&Note>) -> io::Result<Self> {
+        let repos =
+            layout.repos()?.into_iter().map(|repo| RepoContents::of(layout, repo)).collect::<io::Result<_>>()?;
+        let (used, reserved) = (notes::used(&layout.holds())?, notes::reserved(&layout.reservations(), own)?);
+        Ok(Self { repos, used, reserved })
     }
 
     /// Whether anybody uses a commit.
@@ -68,51 +69,51 @@ impl Scan {
     }
 
     /// Bytes of the contents for which `wanted` holds.
-    pub(super) fn bytes(&self, wanted: impl Fn(&Shelf, &FileHash, &Blob) -> bool) -> u64 {
-        let of = |shelf: &Shelf| -> u64 {
-            let wanted = shelf.blobs.iter().filter(|(hash, blob)| wanted(shelf, hash, blob));
+    pub(super) fn bytes(&self, wanted: impl Fn(&RepoContents, &FileHash, &Blob) -> bool) -> u64 {
+        let of = |contents: &RepoContents| -> u64 {
+            let wanted = contents.blobs.iter().filter(|(hash, blob)| wanted(contents, hash, blob));
             wanted.map(|(_, blob)| blob.size).sum()
         };
-        self.shelves.iter().map(of).sum()
+        self.repos.iter().map(of).sum()
     }
 
     /// Bytes of unfinished files, those that somebody works on or the others.
     pub(super) fn unfinished(&self, idle: bool) -> u64 {
-        let all = self.shelves.iter().flat_map(|shelf| &shelf.leftovers);
+        let all = self.repos.iter().flat_map(|contents| &contents.leftovers);
         all.filter(|left| left.is_idle() == idle).map(|left| left.size).sum()
     }
 }
 
-impl Shelf {
-    fn of(place: &Place, repo: Repo) -> io::Result<Self> {
-        let (mut blobs, ledger) = (BTreeMap::new(), Ledger(place));
-        for path in place::entries(&place.blobs(&repo))? {
+impl RepoContents {
+    fn of(layout: &Layout, repo: Repo) -> io::Result<Self> {
+        let (mut blobs, records) = (BTreeMap::new(), Records(layout));
+        for path in layout::entries(&layout.blobs(&repo))? {
             let Some(hash) = name_of(&path) else { continue };
             // Whatever is removed meanwhile is not there any more.
             let Ok(metadata) = fs::metadata(&path) else { continue };
-            let record = ledger.read(&repo, &hash);
+            let record = records.read(&repo, &hash);
             let verified = record.as_ref().is_some_and(|record: &Record| record.vouches_for(&metadata));
             let ours = record.is_some_and(|record| record.ours);
-            let blob = Blob { size: metadata.len(), ours, verified, used: ledger.used(&repo, &hash) };
+            let blob = Blob { size: metadata.len(), ours, verified, used: records.used(&repo, &hash) };
             blobs.insert(hash, blob);
         }
         let mut snapshots = BTreeMap::new();
-        for path in place::entries(&place.snapshots(&repo))? {
+        for path in layout::entries(&layout.snapshots(&repo))? {
             let Some(commit) = name_of::<Commit>(&path) else { continue };
             let mut links = Vec::new();
             walk(&path, "", MAX_DEPTH, &mut links)?;
             links.sort_by(|a, b| a.name.cmp(&b.name));
             snapshots.insert(commit, links);
         }
-        let leftovers = leftovers(&place.blobs(&repo))?;
-        let mut shelf = Self { repo, blobs, snapshots, leftovers };
-        shelf.add_ghosts(ledger);
-        Ok(shelf)
+        let leftovers = leftovers(&layout.blobs(&repo))?;
+        let mut contents = Self { repo, blobs, snapshots, leftovers };
+        contents.add_ghosts(records);
+        Ok(contents)
     }
 
     /// Contents of ours that are gone while links still lead to them, because an eviction was killed. They have no bytes, and evicting
     /// them clears up.
-    fn add_ghosts(&mut self, ledger: Ledger) {
+    fn add_ghosts(&mut self, records: Records) {
         for link in self
             .snapshots
             .values()
@@ -121,8 +122,8 @@ impl Shelf {
             .cloned()
             .collect::<Vec<_>>()
         {
-            if ledger.read(&self.repo, &link.hash).is_some_and(|record| record.ours) {
-                let used = ledger.used(&self.repo, &link.hash);
+            if records.read(&self.repo, &link.hash).is_some_and(|record| record.ours) {
+                let used = records.used(&self.repo, &link.hash);
                 self.blobs.insert(link.hash, Blob { size: 0, ours: true, verified: false, used });
             }
         }
@@ -167,10 +168,10 @@ impl Shelf {
 }
 
 /// The branches that the cache knows, by their commits.
-pub(super) fn branches(place: &Place, repo: &Repo) -> io::Result<BTreeMap<Commit, Vec<String>>> {
+pub(super) fn branches(layout: &Layout, repo: &Repo) -> io::Result<BTreeMap<Commit, Vec<String>>> {
     let mut branches: BTreeMap<Commit, Vec<String>> = BTreeMap::new();
-    for (path, name) in files_below(&place.refs(repo), "", MAX_DEPTH)? {
-        let text = place::read_small(&path, 64)?.unwrap_or_default();
+    for (path, name) in files_below(&layout.refs(repo), "", MAX_DEPTH)? {
+        let text = layout::read_small(&path, 64)?.unwrap_or_default();
         let commit = std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
         if let Some(commit) = commit {
             branches.entry(commit).or_default().push(name);
@@ -183,7 +184,7 @@ pub(super) fn branches(place: &Place, repo: &Repo) -> io::Result<BTreeMap<Commit
 /// Files in a folder and those below it, with their names relative to it.
 pub(super) fn files_below(dir: &Path, prefix: &str, depth: usize) -> io::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
-    for path in place::entries(dir)? {
+    for path in layout::entries(dir)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).map(|name| format!("{prefix}{name}")) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! The changes of all cells, resolved to tokens and columns of rows, and applied to packed rows.
+//! The changes of all interventions, resolved to tokens and columns of rows, and applied to packed rows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
@@ -6,30 +6,24 @@ use std::ops::Range;
 use burn::tensor::{Tensor, TensorData};
 use pythia_hooks::{Axis, HookPoint, Site};
 
-use super::super::{Change, IntervenedRun, Value};
-use super::rows::{Own, Rows, Token};
-use super::tables::{Tables, dims};
+use super::super::run::select;
+use super::super::{Change, IntervenedRun, Replacement};
+use super::base_activations::{BaseActivations, dims};
+use super::changed_rows::{ChangedRows, ExampleRun, Token, TokenSet};
 use crate::error::ProbeError;
 
-/// A run of one prompt under one cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Branch {
-    pub cell: usize,
-    pub example: usize,
-}
-
-/// A change of a cell, as tokens and columns.
+/// A change of an intervention, as tokens and columns.
 #[derive(Debug)]
 struct Patch {
-    /// Per prompt, whether it is concerned.
+    /// Per prompt, whether it is edited.
     examples: Vec<bool>,
-    /// Rows that are concerned, ascending.
+    /// Positions that are edited, ascending.
     positions: Vec<u32>,
-    /// Columns that are concerned, ascending; neighbours are one range.
+    /// Columns that are edited, ascending; neighbours are one range.
     columns: Vec<Range<usize>>,
-    /// Heads that are concerned; the one group 0 at sites without heads.
+    /// Heads that are edited; the one group 0 at sites without heads.
     groups: Vec<usize>,
-    value: Value,
+    replacement: Replacement,
 }
 
 /// Where a source differs from the base run, by `[token · group]`.
@@ -39,52 +33,58 @@ struct Difference {
     groups: usize,
 }
 
-/// All changes, by cell and point, in their order.
+/// All changes, by intervention and point, in their order.
 #[derive(Debug)]
 pub struct Patches {
-    by_cell: Vec<BTreeMap<HookPoint, Vec<Patch>>>,
-    /// Points at which any cell changes something.
+    by_intervention: Vec<BTreeMap<HookPoint, Vec<Patch>>>,
+    /// Points at which any intervention changes something.
     points: BTreeSet<HookPoint>,
     differences: HashMap<(usize, HookPoint), Difference>,
     length: usize,
 }
 
 impl Patches {
-    /// Resolves the changes of the cells.
+    /// Resolves the changes of the interventions.
     ///
     /// # Errors
     /// A region that does not fit the run: an axis that the site lacks, a position or head out of range.
-    pub fn of(cells: &[IntervenedRun], tables: &Tables<'_>) -> Result<Self, ProbeError> {
-        let (points, length) = (BTreeSet::new(), tables.base.length());
-        let mut patches = Patches { by_cell: Vec::new(), points, differences: HashMap::new(), length };
-        for cell in cells {
+    pub fn of(interventions: &[IntervenedRun], activations: &BaseActivations<'_>) -> Result<Self, ProbeError> {
+        let (points, length) = (BTreeSet::new(), activations.base.length());
+        let mut patches = Patches { by_intervention: Vec::new(), points, differences: HashMap::new(), length };
+        for intervention in interventions {
             let mut by_point: BTreeMap<HookPoint, Vec<Patch>> = BTreeMap::new();
-            for change in &cell.changes {
+            for change in &intervention.changes {
                 patches.points.insert(change.point);
-                by_point.entry(change.point).or_default().push(resolve(change, tables)?);
-                if let Value::Source(source) = change.value {
-                    patches.compare(source, change.point, tables)?;
+                by_point.entry(change.point).or_default().push(resolve(change, activations)?);
+                if let Replacement::Source(source) = change.replacement {
+                    patches.compare(source, change.point, activations)?;
                 }
             }
-            patches.by_cell.push(by_point);
+            patches.by_intervention.push(by_point);
         }
         Ok(patches)
     }
 
-    /// The points at which a cell changes something.
-    pub fn points(&self, cell: usize) -> impl Iterator<Item = HookPoint> {
-        self.by_cell[cell].keys().copied()
+    /// The points that an intervention edits.
+    pub fn points(&self, intervention: usize) -> impl Iterator<Item = HookPoint> {
+        self.by_intervention[intervention].keys().copied()
     }
 
-    /// Notes where a source differs from the base run: elsewhere putting its activation changes nothing, bit for bit.
-    fn compare(&mut self, source: usize, point: HookPoint, tables: &Tables<'_>) -> Result<(), ProbeError> {
-        if self.differences.contains_key(&(source, point)) || !tables.is_full(source, point) {
+    /// Finds the tokens and heads at which a source differs from the base run. Elsewhere its activation changes
+    /// nothing.
+    fn compare(
+        &mut self,
+        source: usize,
+        point: HookPoint,
+        activations: &BaseActivations<'_>,
+    ) -> Result<(), ProbeError> {
+        if self.differences.contains_key(&(source, point)) || !activations.is_full(source, point) {
             return Ok(());
         }
-        let Some(base) = tables.base(point) else { return Ok(()) };
+        let Some(base) = activations.base(point) else { return Ok(()) };
         let [rows, width] = base.dims();
-        let groups = if has_heads(point.site()) { tables.model.config().n_heads } else { 1 };
-        let equal = base.equal(tables.source(source, point)).reshape([rows * groups, width / groups]).all_dim(1);
+        let groups = if has_heads(point.site()) { activations.model.config().n_heads } else { 1 };
+        let equal = base.equal(activations.source(source, point)).reshape([rows * groups, width / groups]).all_dim(1);
         let data = equal.try_into_data();
         let data = data.map_err(|error| ProbeError::Device { place: "a comparison", reason: error.to_string() })?;
         let differs = data.iter::<bool>().map(|equal| !equal).collect();
@@ -92,98 +92,104 @@ impl Patches {
         Ok(())
     }
 
-    /// Tokens of the branches that are touched at a point. A token that still has the base run's values (`own` lacks it) and
-    /// would get them again is not touched.
-    pub fn touched(&self, point: HookPoint, branches: &[Branch], own: &Rows) -> Rows {
+    /// Tokens of the runs that are edited at a point. A token that has the base run's values so far (`changed` lacks
+    /// it) and would get the same values is left out.
+    pub fn touched(&self, point: HookPoint, runs: &[ExampleRun], changed: &TokenSet) -> TokenSet {
         let mut tokens = Vec::new();
         if !self.points.contains(&point) {
-            return Rows::default();
+            return TokenSet::default();
         }
-        for (index, branch) in branches.iter().enumerate() {
-            for patch in self.at(point, branch) {
+        for (index, run) in runs.iter().enumerate() {
+            for patch in self.at(point, run) {
                 for &position in &patch.positions {
-                    let token = Token { branch: index as u32, position };
-                    if self.changes(patch, point, branch, position) || own.find(token).is_some() {
+                    let token = Token { run: index as u32, position };
+                    if self.changes(patch, point, run, position) || changed.find(token).is_some() {
                         tokens.push(token);
                     }
                 }
             }
         }
-        Rows::new(tokens)
+        TokenSet::new(tokens)
     }
 
-    fn at<'p>(&'p self, point: HookPoint, branch: &Branch) -> impl Iterator<Item = &'p Patch> + use<'p> {
-        let example = branch.example;
-        let patches = self.by_cell[branch.cell].get(&point).into_iter().flatten();
+    fn at<'p>(&'p self, point: HookPoint, run: &ExampleRun) -> impl Iterator<Item = &'p Patch> + use<'p> {
+        let example = run.example;
+        let patches = self.by_intervention[run.intervention].get(&point).into_iter().flatten();
         patches.filter(move |patch| patch.examples[example])
     }
 
-    /// Whether the patch gives a token that has the base run's values others.
-    fn changes(&self, patch: &Patch, point: HookPoint, branch: &Branch, position: u32) -> bool {
-        match patch.value {
+    /// Whether the patch can change a token that has the base run's values so far.
+    fn changes(&self, patch: &Patch, point: HookPoint, run: &ExampleRun, position: u32) -> bool {
+        match patch.replacement {
             _ if patch.columns.is_empty() => false,
-            Value::Zero => true,
-            Value::Scale(factor) => factor != 1.0,
-            Value::Add { factor, .. } => factor != 0.0,
-            Value::Source(source) => self.differences.get(&(source, point)).is_none_or(|difference| {
-                let row = branch.example * self.length + position as usize;
+            Replacement::Zero => true,
+            Replacement::Scale(factor) => factor != 1.0,
+            Replacement::Add { factor, .. } => factor != 0.0,
+            Replacement::Source(source) => self.differences.get(&(source, point)).is_none_or(|difference| {
+                let row = run.example * self.length + position as usize;
                 patch.groups.iter().any(|group| difference.differs[row * difference.groups + group])
             }),
         }
     }
 
-    /// The values of `own` after all changes at a point. Every touched token must be among its rows.
-    pub fn apply(&self, point: HookPoint, branches: &[Branch], own: Own, tables: &Tables<'_>) -> Own {
-        let mut values = own.values;
+    /// The values of `changed` after all changes at a point. Every touched token must be among its rows.
+    pub fn apply(
+        &self,
+        point: HookPoint,
+        runs: &[ExampleRun],
+        changed: ChangedRows,
+        activations: &BaseActivations<'_>,
+    ) -> ChangedRows {
+        let mut values = changed.values;
         for round in 0.. {
-            let patches: Vec<(u32, &Branch, &Patch)> = branches
+            let patches: Vec<(u32, &ExampleRun, &Patch)> = runs
                 .iter()
                 .enumerate()
-                .filter_map(|(index, branch)| Some((index as u32, branch, self.at(point, branch).nth(round)?)))
+                .filter_map(|(index, run)| Some((index as u32, run, self.at(point, run).nth(round)?)))
                 .collect();
             if patches.is_empty() {
                 break;
             }
-            values = values.map(|values| self.apply_round(point, &patches, &own.rows, values, tables));
+            values = values.map(|values| self.apply_round(point, &patches, &changed.tokens, values, activations));
         }
-        Own::new(own.rows, values)
+        ChangedRows::new(changed.tokens, values)
     }
 
-    /// One patch of each branch, all branches at once: a row is cut into units as wide as all patches allow, and every unit is
-    /// looked up in a table in which the sources' units follow the row's own.
+    /// One patch of each run, all runs at once. A row is split into units as wide as all patches allow, and every
+    /// unit is looked up in a table that holds the units of `values` and, after them, those of the sources.
     fn apply_round(
         &self,
         point: HookPoint,
-        patches: &[(u32, &Branch, &Patch)],
-        rows: &Rows,
+        patches: &[(u32, &ExampleRun, &Patch)],
+        rows: &TokenSet,
         values: Tensor<2>,
-        tables: &Tables<'_>,
+        activations: &BaseActivations<'_>,
     ) -> Tensor<2> {
         let [count, width] = values.dims();
         let unit = patches
             .iter()
             .flat_map(|(_, _, patch)| &patch.columns)
             .fold(width, |unit, columns| gcd(gcd(unit, columns.start), columns.end));
-        let mut plan = Plan::new(count, width / unit, self.length * tables.base.batch());
-        for (index, branch, patch) in patches {
+        let mut plan = UnitPlan::new(count, width / unit, self.length * activations.base.batch());
+        for (index, run, patch) in patches {
             for &position in &patch.positions {
-                if let Some(row) = rows.find(Token { branch: *index, position }) {
-                    let source_row = branch.example * self.length + position as usize;
+                if let Some(row) = rows.find(Token { run: *index, position }) {
+                    let source_row = run.example * self.length + position as usize;
                     for columns in &patch.columns {
-                        plan.note(row, source_row, columns.start / unit..columns.end / unit, patch.value);
+                        plan.note(row, source_row, columns.start / unit..columns.end / unit, patch.replacement);
                     }
                 }
             }
         }
-        plan.carry_out(values, unit, |source| tables.source(source, point))
+        plan.carry_out(values, unit, |source| activations.source(source, point))
     }
 }
 
-/// What becomes of each unit of some rows.
-struct Plan {
+/// Where each unit of some rows gets its value from.
+struct UnitPlan {
     units: usize,
     source_rows: usize,
-    /// Per unit: where in the table its value stands.
+    /// Per unit: the place of its value in the table.
     place: Vec<usize>,
     /// Per unit: what it is multiplied by; empty where nothing is.
     factor: Vec<f32>,
@@ -192,13 +198,13 @@ struct Plan {
     sources: Vec<usize>,
 }
 
-impl Plan {
+impl UnitPlan {
     fn new(rows: usize, units: usize, source_rows: usize) -> Self {
         let place = (0..rows * units).collect();
-        Plan { units, source_rows, place, factor: Vec::new(), add: Vec::new(), sources: Vec::new() }
+        UnitPlan { units, source_rows, place, factor: Vec::new(), add: Vec::new(), sources: Vec::new() }
     }
 
-    /// Where the table has a source's units: after the rows' own, and a unit of zeros.
+    /// The place of a source's unit in the table: after the rows' own units and one unit of zeros.
     fn sourced(&mut self, source: usize, row: usize, unit: usize) -> usize {
         let index = self.sources.iter().position(|have| *have == source).unwrap_or_else(|| {
             self.sources.push(source);
@@ -207,18 +213,18 @@ impl Plan {
         self.place.len() + 1 + (index * self.source_rows + row) * self.units + unit
     }
 
-    fn note(&mut self, row: usize, source_row: usize, units: Range<usize>, value: Value) {
+    fn note(&mut self, row: usize, source_row: usize, units: Range<usize>, replacement: Replacement) {
         let (all, zero) = (self.place.len(), self.place.len());
         for unit in units {
             let at = row * self.units + unit;
-            match value {
-                Value::Zero => self.place[at] = zero,
-                Value::Source(source) => self.place[at] = self.sourced(source, source_row, unit),
-                Value::Scale(factor) => {
+            match replacement {
+                Replacement::Zero => self.place[at] = zero,
+                Replacement::Source(source) => self.place[at] = self.sourced(source, source_row, unit),
+                Replacement::Scale(factor) => {
                     self.factor.resize(all, 1.0);
                     self.factor[at] = factor;
                 }
-                Value::Add { source, factor } => {
+                Replacement::Add { source, factor } => {
                     let place = self.sourced(source, source_row, unit);
                     self.add.resize(all, (zero, 0.0));
                     self.add[at] = (place, factor);
@@ -240,13 +246,13 @@ impl Plan {
         let mut parts = vec![units(values), Tensor::zeros([1, unit], (&device, dtype))];
         parts.extend(self.sources.iter().map(|&index| units(source(index))));
         let table = Tensor::cat(parts, 0);
-        let mut result = super::super::run::select(&table, &self.place);
+        let mut result = select(&table, &self.place);
         if !self.factor.is_empty() {
             result = result * column(self.factor);
         }
         if !self.add.is_empty() {
             let (places, factors): (Vec<usize>, Vec<f32>) = self.add.into_iter().unzip();
-            result = result + super::super::run::select(&table, &places) * column(factors);
+            result = result + select(&table, &places) * column(factors);
         }
         result.reshape([count, width])
     }
@@ -261,9 +267,9 @@ fn has_heads(site: Site) -> bool {
 }
 
 /// A change as tokens and columns.
-fn resolve(change: &Change, tables: &Tables<'_>) -> Result<Patch, ProbeError> {
-    let (site, batch, length) = (change.point.site(), tables.base.batch(), tables.base.length());
-    let dims = dims(site, batch, length, tables.model.config());
+fn resolve(change: &Change, activations: &BaseActivations<'_>) -> Result<Patch, ProbeError> {
+    let (site, batch, length) = (change.point.site(), activations.base.batch(), activations.base.length());
+    let dims = dims(site, batch, length, activations.model.config());
     let chosen = change.region.resolve(change.point, &dims)?;
     let along = |dim: Option<usize>| -> Option<Vec<usize>> {
         let dim = dim?;
@@ -284,7 +290,7 @@ fn resolve(change: &Change, tables: &Tables<'_>) -> Result<Patch, ProbeError> {
     let columns = groups.iter().flat_map(|group| inner.iter().map(move |column| group * width + column));
     let mut concerned = vec![false; batch];
     examples.into_iter().for_each(|example| concerned[example] = true);
-    Ok(Patch { examples: concerned, positions, columns: ranges(columns), groups, value: change.value })
+    Ok(Patch { examples: concerned, positions, columns: ranges(columns), groups, replacement: change.replacement })
 }
 
 /// Ascending numbers as ranges.

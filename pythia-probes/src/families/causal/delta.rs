@@ -1,28 +1,30 @@
-//! What an intervention does to a run, where there is no other run on the way to which it could lead.
+//! Interventions that are compared with the base run alone, because no other run is their goal.
 //!
-//! With the metric m of the base run and m' of the run as changed, the *delta* of a prompt is m' − m; over prompts it is the mean of
-//! their deltas, with a seeded 95 % bootstrap interval. What changes nothing has a delta of exactly 0.
+//! With the metric m of the base run and m' of the run under an intervention, the *delta* of a prompt is m' − m. Over
+//! prompts it is the mean of their deltas, with a seeded 95 % bootstrap interval. An intervention that changes
+//! nothing has a delta of exactly 0.
 
 use std::collections::BTreeMap;
 
 use super::effect::{Bootstrap, Label, Sample, mean};
 use crate::engine::Scores;
 use crate::metric::Metric;
-use crate::table::{ColumnKind, OK, Table, TableValue, UNDEFINED, measured};
+use crate::table::{OK, Table, TableSpec, TableValue, UNDEFINED, measured};
 
 /// The status of an intervention that needs another prompt of the same length, where there is none.
 pub const NO_OTHER_PROMPT: &str = "no_other_prompt";
 
-/// One prompt's values of all metrics, and the status of those that are not finite.
+/// One pair's values of all metrics, and the status of those that are not finite.
 struct Line {
     samples: Vec<Sample>,
     otherwise: &'static str,
 }
 
-/// The values of cells, by label, prompt and metric.
+/// The changes by interventions, by label, pair and metric.
 pub(crate) struct Deltas<L> {
     metrics: Vec<Metric>,
-    /// By label, then by pair: groups of pairs come by their length, and tables have them in the order of their source.
+    /// By label, then by pair. Groups of pairs come in the order of their lengths, tables have the pairs in the order
+    /// of their source.
     rows: BTreeMap<L, BTreeMap<usize, Line>>,
 }
 
@@ -31,8 +33,8 @@ impl<L: Label> Deltas<L> {
         Deltas { metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
-    /// Notes what cells did to the pairs of a group: `scores` are `[label][pair of the group][metric]`, `base` those of the
-    /// unchanged run.
+    /// Notes the effect of interventions on the pairs of a group: `scores` are `[label][pair of the group][metric]`,
+    /// `base` those of the base run.
     pub fn note(&mut self, labels: &[L], pairs: &[usize], base: &Scores, scores: &[Scores]) {
         for (label, changed) in labels.iter().zip(scores) {
             let lines = pairs.iter().zip(base).zip(changed);
@@ -44,7 +46,7 @@ impl<L: Label> Deltas<L> {
         }
     }
 
-    /// Notes that cells cannot be run on the pairs of a group, and why.
+    /// Notes that interventions cannot be run on the pairs of a group, and why.
     pub fn note_none(&mut self, labels: &[L], pairs: &[usize], base: &Scores, why: &'static str) {
         for label in labels {
             let line = |(&pair, base): (&usize, &Vec<f64>)| {
@@ -55,13 +57,10 @@ impl<L: Label> Deltas<L> {
         }
     }
 
-    /// A row per cell and metric: `n` pairs with defined values, the means of `base` and `changed` over them, their difference
-    /// `delta` with its 95 % bootstrap interval over pairs (null for fewer than two).
-    pub fn summary(&self, seed: u64) -> Table {
-        let numbers = ["base", "changed", "delta", "delta_low", "delta_high"].map(|name| (name, ColumnKind::Float));
-        let named = [("metric", ColumnKind::Text), ("n", ColumnKind::Int)];
-        let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", ColumnKind::Text)]);
-        let (mut table, mut bootstrap) = (Table::builder(header), Bootstrap::new(seed));
+    /// A row per intervention and metric: `n` pairs with defined values, the means of `base` and `changed` over them,
+    /// their difference `delta` with its 95 % bootstrap interval over pairs (null for fewer than two).
+    pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
+        let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for (label, lines) in &self.rows {
             for (index, metric) in self.metrics.iter().enumerate() {
                 let samples = lines.values().map(|line| line.samples[index]);
@@ -71,18 +70,15 @@ impl<L: Label> Deltas<L> {
                 let status = if numbers[2].is_some() { OK } else { otherwise };
                 let before = [metric.name().into(), samples.len().into()];
                 let numbers = numbers.into_iter().map(TableValue::from).chain([status.into()]);
-                table.row(label.cells().into_iter().chain(before).chain(numbers));
+                table.row(label.values().into_iter().chain(before).chain(numbers));
             }
         }
         table.build()
     }
 
-    /// A row per cell, pair and metric.
-    pub fn examples(&self) -> Table {
-        let named = [("metric", ColumnKind::Text), ("prompt_id", ColumnKind::Int)];
-        let numbers = ["base", "changed", "delta"].map(|name| (name, ColumnKind::Float));
-        let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", ColumnKind::Text)]);
-        let mut table = Table::builder(header);
+    /// A row per intervention, pair and metric.
+    pub fn examples(&self, spec: &TableSpec) -> Table {
+        let mut table = spec.builder();
         for (label, lines) in &self.rows {
             for (&pair, line) in lines {
                 for (metric, sample) in self.metrics.iter().zip(&line.samples) {
@@ -90,7 +86,7 @@ impl<L: Label> Deltas<L> {
                     let status = if status == OK { OK } else { line.otherwise };
                     let before = [metric.name().into(), pair.into()];
                     let numbers = [sample.base.into(), sample.changed.into(), delta.into(), status.into()];
-                    table.row(label.cells().into_iter().chain(before).chain(numbers));
+                    table.row(label.values().into_iter().chain(before).chain(numbers));
                 }
             }
         }
@@ -98,7 +94,7 @@ impl<L: Label> Deltas<L> {
     }
 }
 
-/// There is no source's value; any finite number serves in its place.
+/// A sample without a source run, whose value is not used; any finite number serves in its place.
 fn sample(base: f64, changed: f64) -> Sample {
     Sample { base, source: 0.0, changed }
 }
@@ -118,9 +114,23 @@ fn summary(samples: &[Sample], bootstrap: &mut Bootstrap) -> [Option<f64>; 5] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::families::causal::columns::{
+        DELTA, HEAD, HOOK, KEY, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID, SET, STATUS,
+    };
     use crate::families::causal::places::Place;
     use crate::table::Column;
     use pythia_hooks::Site;
+
+    const MAIN: TableSpec = TableSpec {
+        suffix: "",
+        doc: "",
+        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, METRIC, N, MEAN_DELTA, STATUS],
+    };
+    const EXAMPLES: TableSpec = TableSpec {
+        suffix: "examples",
+        doc: "",
+        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, METRIC, PROMPT_ID, DELTA, STATUS],
+    };
 
     fn place() -> Place {
         Place::of(Site::Z.at(1))
@@ -139,12 +149,12 @@ mod tests {
         let mut deltas = Deltas::new(&[Metric::LogitDiff, Metric::Kl]);
         let (base, changed) = (vec![vec![1.0, 0.0], vec![3.0, 0.0]], vec![vec![2.0, 0.5], vec![1.0, 0.25]]);
         deltas.note(&[place()], &[4, 7], &base, &[changed]);
-        let summary = deltas.summary(0);
+        let summary = deltas.summary(&MAIN, 0);
         assert_eq!(floats(&summary, "base"), [Some(2.0), Some(0.0)]);
         assert_eq!(floats(&summary, "changed"), [Some(1.5), Some(0.375)]);
         assert_eq!(floats(&summary, "delta"), [Some(-0.5), Some(0.375)]);
         assert_eq!((floats(&summary, "delta_low")[0], floats(&summary, "delta_high")[0]), (Some(-2.0), Some(1.0)));
-        let examples = deltas.examples();
+        let examples = deltas.examples(&EXAMPLES);
         assert_eq!(floats(&examples, "delta"), [Some(1.0), Some(0.5), Some(-2.0), Some(0.25)]);
         let ids = examples.column("prompt_id").and_then(Column::ints);
         assert_eq!(ids, Some([Some(4), Some(4), Some(7), Some(7)].as_slice()));
@@ -156,7 +166,7 @@ mod tests {
         deltas.note(&[place()], &[0, 1], &vec![vec![1.0], vec![f64::NAN]], &[vec![vec![2.0], vec![2.0]]]);
         let other = Place::of(Site::Z.at(2));
         deltas.note_none(std::slice::from_ref(&other), &[0], &vec![vec![5.0]], NO_OTHER_PROMPT);
-        let (summary, examples) = (deltas.summary(0), deltas.examples());
+        let (summary, examples) = (deltas.summary(&MAIN, 0), deltas.examples(&EXAMPLES));
         assert_eq!(status(&summary), ["ok", "no_other_prompt"]);
         assert_eq!(floats(&summary, "delta"), [Some(1.0), None]);
         assert_eq!(summary.column("n").and_then(Column::ints), Some([Some(1), Some(0)].as_slice()));

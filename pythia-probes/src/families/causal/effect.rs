@@ -1,48 +1,42 @@
 //! From metrics per prompt to effects.
 //!
-//! With the metric m of the base run, of the source run and of the base run as changed, the *effect* is the share of the way from
-//! base to source that the change goes: (m − m_base) / (m_source − m_base). Denoising, it is (m − m_corrupt) / (m_clean − m_corrupt):
-//! 0 for nothing restored, 1 for everything. Noising, it is (m_clean − m) / (m_clean − m_corrupt): 0 for nothing lost, 1 for
-//! everything. It can leave that range. Over prompts there are two means, and both are given: the ratio of the means (as in
-//! TransformerLens' demonstrations) and the mean of the ratios.
+//! With the metric m of the base run, of the source run and of the patched run, the *effect* is the share of the way
+//! from base to source that the patch goes: (m − m_base) / (m_source − m_base). Denoising, it is (m − m_corrupt) /
+//! (m_clean − m_corrupt): 0 where nothing is restored, 1 where everything is. Noising, it is (m_clean − m) / (m_clean
+//! − m_corrupt): 0 where nothing is lost, 1 where everything is. It can leave that range. Over prompts there are two
+//! means, and both are given: the ratio of the means (as in TransformerLens' demonstrations) and the mean of the
+//! ratios.
 
 use std::collections::BTreeMap;
 
 use super::Direction;
 use super::places::Place;
+use crate::engine::Scores;
 use crate::metric::Metric;
-use crate::prompts::{Domain, below, generator};
-use crate::table::{ColumnKind, OK, Table, TableValue, UNDEFINED, measured};
+use crate::random::{Domain, below, generator};
+use crate::table::{OK, Table, TableSpec, TableValue, UNDEFINED, measured};
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 1000;
 
-/// A gap between base and source below this share of their size is rounding, and nothing can be a share of it.
+/// A gap between base and source below this share of their size is rounding error, and an effect is undefined there.
 const VANISHING: f64 = 1e-6;
 
-/// What stands before the numbers of a row, and says which cell they are of.
+/// What an intervention is, in a table: its place, its method, its name.
 pub(crate) trait Label: Ord + Clone {
-    /// The columns.
-    fn header() -> Vec<(&'static str, ColumnKind)>;
-    /// Their values.
-    fn cells(&self) -> Vec<TableValue>;
+    /// Its values in a row, in the order of the columns that the probe declares for it.
+    fn values(&self) -> Vec<TableValue>;
 }
 
 impl Label for Place {
-    fn header() -> Vec<(&'static str, ColumnKind)> {
-        let ints = ["layer", "pos", "head", "key"].map(|name| (name, ColumnKind::Int));
-        let texts = ["part", "set"].map(|name| (name, ColumnKind::Text));
-        [("hook", ColumnKind::Text)].into_iter().chain(ints).chain(texts).collect()
-    }
-
-    fn cells(&self) -> Vec<TableValue> {
+    fn values(&self) -> Vec<TableValue> {
         vec![
             self.point.to_string().into(),
             self.point.layer().into(),
             self.pos.into(),
             self.head.into(),
             self.key.into(),
-            self.part.clone().into(),
+            self.position_name.clone().into(),
             self.set.clone().into(),
         ]
     }
@@ -51,16 +45,16 @@ impl Label for Place {
 /// One prompt's values of one metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Of the run that was changed, before.
+    /// The metric of the base run, which is intervened on.
     pub base: f64,
-    /// Of the run that activations came from.
+    /// The metric of the source run, which activations are taken from.
     pub source: f64,
-    /// Of the run as changed.
+    /// The metric of the base run under the intervention.
     pub changed: f64,
 }
 
 impl Sample {
-    /// The share of the way from base to source; NaN where there is no way to go.
+    /// The share of the way from base to source; NaN where base and source do not differ.
     pub fn effect(&self) -> f64 {
         let gap = self.source - self.base;
         let size = self.source.abs().max(self.base.abs());
@@ -79,7 +73,8 @@ pub fn mean(samples: &[Sample]) -> Sample {
     Sample { base: mean(|s| s.base), source: mean(|s| s.source), changed: mean(|s| s.changed) }
 }
 
-/// Draws with replacement, the same for all cells with equally many prompts, so that cells can be compared.
+/// Draws with replacement, the same for all interventions with equally many pairs, so that interventions can be
+/// compared.
 pub(crate) struct Bootstrap {
     seed: u64,
     draws: BTreeMap<usize, Vec<Vec<u32>>>,
@@ -90,8 +85,8 @@ impl Bootstrap {
         Bootstrap { seed, draws: BTreeMap::new() }
     }
 
-    /// The 95 % percentile interval of a statistic of resampled samples; `None` for fewer than two samples, or where the statistic is
-    /// undefined for some draw.
+    /// The 95 % percentile interval of a statistic of resampled samples; `None` for fewer than two samples, or where
+    /// the statistic is undefined for some draw.
     pub fn interval(&mut self, samples: &[Sample], statistic: impl Fn(Sample) -> f64) -> Option<(f64, f64)> {
         let n = samples.len();
         if n < 2 {
@@ -128,32 +123,20 @@ fn draws(seed: u64, n: usize) -> Vec<Vec<u32>> {
     (0..RESAMPLES as u64).map(draw).collect()
 }
 
-/// What the two runs of a table are, between which an effect is a share of the way.
+/// The two runs between which an effect is a share of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Runs {
-    /// Those on the two prompts of a pair, in either direction.
+enum Ends {
+    /// Those on the two prompts of a pair, in either direction, which is a column.
     Prompts,
     /// Those of two models on the same prompt, always from `base` to `source`.
     Models,
 }
 
-impl Runs {
-    /// The columns that say what a row is about, after those of its label.
-    fn named(self) -> Vec<(&'static str, ColumnKind)> {
-        let named = [("direction", ColumnKind::Text), ("metric", ColumnKind::Text)];
-        named.into_iter().skip(usize::from(self == Runs::Models)).collect()
-    }
-
-    fn cells(self, direction: Direction, metric: Metric) -> Vec<TableValue> {
-        let cells = [direction.name().into(), metric.name().into()];
-        cells.into_iter().skip(usize::from(self == Runs::Models)).collect()
-    }
-
-    /// The columns of the runs' own values.
-    const fn ends(self) -> [&'static str; 2] {
+impl Ends {
+    fn values(self, direction: Direction, metric: Metric) -> Vec<TableValue> {
         match self {
-            Runs::Prompts => ["clean", "corrupt"],
-            Runs::Models => ["base", "source"],
+            Ends::Prompts => vec![direction.name().into(), metric.name().into()],
+            Ends::Models => vec![metric.name().into()],
         }
     }
 }
@@ -161,69 +144,80 @@ impl Runs {
 /// By pair, a sample per metric.
 type ByPair = BTreeMap<usize, Vec<Sample>>;
 
-/// The values of cells, by label, prompt and metric.
+/// The effects of interventions, by label, pair and metric.
 pub(crate) struct Effects<L> {
-    runs: Runs,
+    ends: Ends,
     metrics: Vec<Metric>,
-    /// Per cell, the pairs that it was run on, with a sample per metric.
     rows: BTreeMap<(Direction, L), ByPair>,
 }
 
 impl<L: Label> Effects<L> {
+    /// Effects between the runs on the two prompts of a pair.
     pub fn new(metrics: &[Metric]) -> Self {
-        Effects { runs: Runs::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
+        Effects { ends: Ends::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
-    /// Effects of what another model gives on the same prompt: the tables have the columns `base` and `source` for `clean` and
-    /// `corrupt`, and no `direction`. Everything is noted under [`Direction::Noising`].
+    /// Effects between the runs of two models on the same prompt. They are noted under [`Direction::Noising`], and
+    /// the tables have no column for the direction.
     pub fn of_models(metrics: &[Metric]) -> Self {
-        Effects { runs: Runs::Models, ..Effects::new(metrics) }
+        Effects { ends: Ends::Models, ..Effects::new(metrics) }
     }
 
-    /// Notes what a cell did to one pair: a sample per metric.
+    /// Notes the effect of an intervention on one pair: a sample per metric.
     pub fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>) {
         self.rows.entry((direction, label.clone())).or_default().insert(pair, samples);
     }
 
-    /// A row per cell and metric: `n` pairs with defined values, the means of `clean`, `corrupt` and `patched` over them, the
-    /// `effect` as ratio of these means with its 95 % bootstrap interval over pairs, and `effect_mean`, the mean of the pairs' own.
-    pub fn summary(&self, seed: u64) -> Table {
-        let [first, second] = self.runs.ends();
-        let numbers = [first, second, "patched", "effect", "effect_low", "effect_high", "effect_mean"];
-        let named = self.runs.named().into_iter().chain([("n", ColumnKind::Int)]);
-        let numbers = numbers.map(|name| (name, ColumnKind::Float));
-        let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", ColumnKind::Text)]);
-        let (mut table, mut bootstrap) = (Table::builder(header), Bootstrap::new(seed));
+    /// Notes the effects of interventions on the pairs of a group: `patched` are the scores of each label's
+    /// intervention, `base` and `source` those of the runs without any.
+    pub fn note_group(
+        &mut self,
+        direction: Direction,
+        labels: &[L],
+        pairs: &[usize],
+        [base, source]: [&Scores; 2],
+        patched: &[Scores],
+    ) {
+        for (label, patched) in labels.iter().zip(patched) {
+            for (index, &pair) in pairs.iter().enumerate() {
+                let values = base[index].iter().zip(&source[index]).zip(&patched[index]);
+                let sample = |((&base, &source), &changed)| Sample { base, source, changed };
+                self.note(direction, label, pair, values.map(sample).collect());
+            }
+        }
+    }
+
+    /// A row per intervention and metric. The means are over the `n` pairs with defined values; the `effect` is the
+    /// ratio of these means with its 95 % bootstrap interval over pairs, `effect_mean` the mean of the pairs' own
+    /// effects.
+    pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
+        let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for ((direction, label), pairs) in &self.rows {
             for (index, metric) in self.metrics.iter().enumerate() {
                 let samples: Vec<Sample> =
                     pairs.values().map(|samples| samples[index]).filter(Sample::is_finite).collect();
-                let before = self.runs.cells(*direction, *metric).into_iter().chain([samples.len().into()]);
+                let before = self.ends.values(*direction, *metric).into_iter().chain([samples.len().into()]);
                 let numbers = summary(*direction, &samples, &mut bootstrap);
                 let status = if numbers[3].is_some() { OK } else { UNDEFINED };
                 let numbers = numbers.into_iter().map(TableValue::from).chain([status.into()]);
-                table.row(label.cells().into_iter().chain(before).chain(numbers));
+                table.row(label.values().into_iter().chain(before).chain(numbers));
             }
         }
         table.build()
     }
 
-    /// A row per cell, pair and metric.
-    pub fn examples(&self) -> Table {
-        let [first, second] = self.runs.ends();
-        let named = self.runs.named().into_iter().chain([("prompt_id", ColumnKind::Int)]);
-        let numbers = [first, second, "patched", "effect"].map(|name| (name, ColumnKind::Float));
-        let header = L::header().into_iter().chain(named).chain(numbers).chain([("status", ColumnKind::Text)]);
-        let mut table = Table::builder(header);
+    /// A row per intervention, pair and metric.
+    pub fn examples(&self, spec: &TableSpec) -> Table {
+        let mut table = spec.builder();
         for ((direction, label), pairs) in &self.rows {
             for (pair, samples) in pairs {
                 for (metric, sample) in self.metrics.iter().zip(samples) {
-                    let before = self.runs.cells(*direction, *metric).into_iter().chain([(*pair).into()]);
+                    let before = self.ends.values(*direction, *metric).into_iter().chain([(*pair).into()]);
                     let [first, second] = sides(*direction, sample);
                     let (effect, status) = measured(sample.effect());
                     let numbers = [first, second, sample.changed].map(TableValue::from);
                     let after = numbers.into_iter().chain([effect.into(), status.into()]);
-                    table.row(label.cells().into_iter().chain(before).chain(after));
+                    table.row(label.values().into_iter().chain(before).chain(after));
                 }
             }
         }
@@ -254,6 +248,7 @@ fn summary(direction: Direction, samples: &[Sample], bootstrap: &mut Bootstrap) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probes::activation_patching::ActivationPatching;
 
     fn sample(base: f64, source: f64, changed: f64) -> Sample {
         Sample { base, source, changed }
@@ -291,15 +286,16 @@ mod tests {
 
     #[test]
     fn undefined_pairs_are_left_out_and_counted() {
+        let [main, examples] = ActivationPatching::TABLES else { panic!("two tables") };
         let mut effects: Effects<Place> = Effects::new(&[Metric::LogitDiff]);
         let place = Place::of(pythia_hooks::Site::Z.at(1));
         effects.note(Direction::Denoising, &place, 0, vec![sample(0.0, 2.0, 1.0)]);
         effects.note(Direction::Denoising, &place, 1, vec![sample(f64::NAN, 2.0, 1.0)]);
-        let summary = effects.summary(0);
+        let summary = effects.summary(main, 0);
         assert_eq!(summary.column("n").and_then(crate::Column::ints), Some([Some(1)].as_slice()));
         assert_eq!(summary.column("effect").and_then(crate::Column::floats), Some([Some(0.5)].as_slice()));
         assert_eq!(summary.column("effect_low").and_then(crate::Column::floats), Some([None].as_slice()));
-        let status = effects.examples().column("status").and_then(crate::Column::text).map(<[String]>::to_vec);
+        let status = effects.examples(examples).column("status").and_then(crate::Column::text).map(<[String]>::to_vec);
         assert_eq!(status, Some(vec!["ok".to_owned(), "undefined".to_owned()]));
     }
 }

@@ -1,14 +1,14 @@
-//! What the cells of a probe will cost.
+//! What the interventions of a probe will cost.
 
 use pythia_core::config::NeoxConfig;
 use pythia_hooks::{Axis, HookPoint, Site};
 
-use super::Causal;
-use super::paired_runs::{AT_ONCE, make_pairs};
-use crate::engine::{Change, Engine, IntervenedRun, Value, cone};
+use super::CausalProbe;
+use super::paired_runs::{AT_ONCE, by_length, make_pairs};
+use crate::engine::{Change, Engine, IntervenedRun, Replacement, cone};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
-use crate::probes::spec::Estimate;
+use crate::probe::Estimate;
 use crate::subject::Context;
 
 /// Bytes of a float32.
@@ -16,27 +16,27 @@ const F32: u64 = 4;
 /// Rows that are unembedded at a time, where a metric needs all columns.
 const ROWS_AT_A_TIME: u64 = 256;
 
-/// The estimate for a probe: both base runs with what is kept of them, and its cells.
+/// The estimate for a probe: both base runs with what is kept of them, and its interventions.
 ///
 /// # Errors
 /// Pairs that cannot be made, places that do not fit them.
-pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, ProbeError> {
+pub(crate) fn of(probe: &dyn CausalProbe, context: &Context) -> Result<Estimate, ProbeError> {
     let (config, model_shape) = (context.config, context.config.model_shape());
     let pairs = make_pairs(probe, context)?.list;
     let points = cone::base_points(&model_shape, probe.points(&model_shape)?);
     let mut estimate = Estimate::default();
     let (mut longest, mut tokens) = (0, 0);
-    for members in super::paired_runs::by_length(&pairs, super::paired_runs::AT_ONCE) {
+    for members in by_length(&pairs, AT_ONCE) {
         let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
         let (count, length) = (members.len() as u64, members[0].clean.len());
         let differs = differences(&members);
-        let cells = probe.cells(context, &members)?;
+        let interventions = probe.interventions(context, &members)?;
         let per_token = config.n_layers * per_token(config, 0);
         estimate.flops += 2 * count * length as u64 * per_token as u64;
         estimate.memory += 2 * count * kept(config, &points, length);
-        for cell in &cells {
-            let (flops, touched) = match probe.settings().engine {
-                Engine::Cone => cone(config, cell, &differs),
+        for intervention in &interventions {
+            let (flops, touched) = match probe.common().run.engine {
+                Engine::Cone => cone(config, intervention, &differs),
                 Engine::Naive => (length * per_token, 0),
             };
             estimate.flops += count * flops as u64;
@@ -44,7 +44,7 @@ pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, Prob
         }
         longest = longest.max(length);
     }
-    let settings = probe.settings();
+    let settings = probe.common().scores();
     let active = tokens.saturating_mul(cone::token_bytes(config, longest)).min(settings.memory);
     let pass = (pairs.len().min(AT_ONCE) * longest) as u64 * cone::token_bytes(config, longest);
     let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) {
@@ -56,7 +56,7 @@ pub(crate) fn of(probe: &dyn Causal, context: &Context) -> Result<Estimate, Prob
     Ok(estimate)
 }
 
-/// Bytes that one side of the paired keeps for a prompt.
+/// Bytes that the run of one prompt keeps.
 fn kept(config: &NeoxConfig, points: &[HookPoint], length: usize) -> u64 {
     let size = |axis: &Axis| match axis {
         Axis::Batch | Axis::One => 1,
@@ -81,8 +81,8 @@ fn differences(members: &[&Pair]) -> Vec<bool> {
     (0..members[0].clean.len()).map(at).collect()
 }
 
-/// Whether a source's activation can differ from the run's at a position: from the first different token on, and before anything
-/// has attended only at different tokens themselves.
+/// Whether a source's activation can differ from the base run's at a position. Before the first attention it differs
+/// only at different tokens, afterwards from the first different token on.
 fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: bool) -> bool {
     let attended = match point.site() {
         Site::Embed => false,
@@ -95,22 +95,22 @@ fn can_differ(point: HookPoint, position: usize, differs: &[bool], parallel: boo
     }
 }
 
-/// Operations of a cell for one prompt, of which the last token is read, and the tokens it can change. `differs`: per position,
-/// whether the tokens of source and run differ.
+/// Operations of an intervention on one prompt, of which the last token is read, and the tokens that it can change.
+/// `differs`: per position, whether the tokens of source and base run differ.
 ///
-/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions, and
-/// attention's output for all from the first of them on where keys or values change. In the next layer the streams that
-/// changed are recomputed, from there on all from the first position on; in the last layer, keys and values of all of them
-/// and the rest for the last position.
-fn cone(config: &NeoxConfig, cell: &IntervenedRun, differs: &[bool]) -> (usize, usize) {
+/// Within the layer that is touched first, what lies after the touched place is recomputed for the touched positions,
+/// and attention's output for all from the first of them on where keys or values change. In the next layer the
+/// streams that changed are recomputed, from there on all from the first position on; in the last layer, keys and
+/// values of all of them and the rest for the last position.
+fn cone(config: &NeoxConfig, intervention: &IntervenedRun, differs: &[bool]) -> (usize, usize) {
     let (length, parallel) = (differs.len(), config.variant.parallel_residual);
-    let Some(first) = cell.changes.iter().map(|change| change.point).min() else { return (0, 0) };
+    let Some(first) = intervention.changes.iter().map(|change| change.point).min() else { return (0, 0) };
     let touched = |change: &Change| {
-        let (point, known) = (change.point, !matches!(change.value, Value::Source(_)));
+        let (point, known) = (change.point, !matches!(change.replacement, Replacement::Source(_)));
         let changes = move |position: &usize| known || can_differ(point, *position, differs, parallel);
         positions(point, &change.region, length).into_iter().filter(changes)
     };
-    let positions: Vec<usize> = cell.changes.iter().flat_map(touched).collect();
+    let positions: Vec<usize> = intervention.changes.iter().flat_map(touched).collect();
     let Some(&from) = positions.iter().min() else { return (0, 0) };
     let (d, m) = (config.d_model, config.d_mlp);
     let (after, mut dirty) = (length - from, positions.len().min(length - from));
@@ -154,10 +154,10 @@ mod tests {
     use pythia_hooks::Region;
 
     use super::*;
-    use crate::engine::{Run, Sweep, tests::model};
+    use crate::engine::{EngineInput, Run, tests::model};
     use crate::metric::{Metric, Question, Readout};
 
-    /// What a sweep says that it did, against what was estimated.
+    /// The operations that the engine counts, against those estimated.
     #[test]
     fn estimates_are_near_what_is_done() {
         let model = model(true, DType::F32, 1);
@@ -170,15 +170,17 @@ mod tests {
             let source = Run::of(&model, vec![clean.clone()], [0, 1, 2].map(|layer| site.at(layer))).expect("points");
             let base = Run::of(&model, vec![corrupt.clone()], points).expect("points");
             let sources = [source.seen().clone()];
-            let sweep = Sweep { model: &model, base: &base, sources: &sources, readout: &readout, memory: 1 << 30 };
-            let cell = |layer, position: i64| {
-                IntervenedRun::of(site.at(layer), Region::all().along(Axis::Pos, position), Value::Source(0))
+            let input =
+                EngineInput { model: &model, base: &base, sources: &sources, readout: &readout, memory: 1 << 30 };
+            let intervention = |layer, position: i64| {
+                IntervenedRun::of(site.at(layer), Region::all().along(Axis::Pos, position), Replacement::Source(0))
             };
-            let cells: Vec<IntervenedRun> =
-                (0..3).flat_map(|layer| (0..12).map(move |position| cell(layer, position))).collect();
-            let done = cone::scores(&sweep, &cells).expect("scores").1.flops as f64;
+            let interventions: Vec<IntervenedRun> =
+                (0..3).flat_map(|layer| (0..12).map(move |position| intervention(layer, position))).collect();
+            let done = cone::scores(&input, &interventions).expect("scores").1.flops as f64;
             let differs: Vec<bool> = (0..12).map(|position| position == 4).collect();
-            let estimated: usize = cells.iter().map(|cell| cone(model.config(), cell, &differs).0).sum();
+            let estimated: usize =
+                interventions.iter().map(|intervention| cone(model.config(), intervention, &differs).0).sum();
             let ratio = estimated as f64 / done;
             assert!((1.0 / most..most).contains(&ratio), "{site:?}: {estimated} estimated, {done} done");
         }

@@ -7,14 +7,14 @@ use pythia_hooks::HookPoint;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Causal;
-use crate::engine::{Engine, IntervenedRun, Run, Scores, SourceActivations, Sweep, cone};
+use super::CausalProbe;
+use crate::engine::{Engine, EngineInput, IntervenedRun, Run, Scores, SourceActivations, cone};
 use crate::error::ProbeError;
 use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, Pairs};
 use crate::subject::{Context, Subject};
 
-/// Pairs that go through the model together. What is kept of their runs stays in memory for all pairs, as plans count it.
+/// Pairs that go through the model together. The activations of all pairs are kept in memory, which estimates count.
 pub(crate) const AT_ONCE: usize = 64;
 
 /// One of the two prompts of a pair.
@@ -82,7 +82,7 @@ pub(crate) struct PairedRuns<'a> {
     pub pairs: Vec<Pair>,
     /// The pairs by length, [`AT_ONCE`] at most in each.
     pub groups: Vec<Group>,
-    /// By how much less goes through the device at a time than its memory was thought to hold; 1 unless it ran out of it.
+    /// The number of parts that a group of [`AT_ONCE`] pairs is split into; 1 unless the device ran out of memory.
     parts: usize,
 }
 
@@ -95,8 +95,14 @@ pub(crate) struct Group {
 }
 
 impl<'a> PairedRuns<'a> {
-    /// Runs the pairs of `probes`, which have the same, and keeps what any of them needs.
-    pub fn new(probes: &[&dyn Causal], subject: &'a Subject<'a>, seed: u64, parts: usize) -> Result<Self, ProbeError> {
+    /// Runs the pairs of `probes`, which are the same for all of them, and keeps the activations that any of them
+    /// needs.
+    pub fn new(
+        probes: &[&dyn CausalProbe],
+        subject: &'a Subject<'a>,
+        seed: u64,
+        parts: usize,
+    ) -> Result<Self, ProbeError> {
         let model_shape = subject.model.model_shape();
         let mut points: Vec<HookPoint> = Vec::new();
         for probe in probes {
@@ -113,7 +119,7 @@ impl<'a> PairedRuns<'a> {
         Ok(PairedRuns { subject, seed, pairs, groups, parts })
     }
 
-    /// Of memory that cells may take, as much as the device turned out to have.
+    /// The memory that interventions may take where the device ran out of memory with all of it.
     pub fn share(&self, memory: u64) -> u64 {
         memory / self.parts.max(1) as u64
     }
@@ -129,6 +135,11 @@ impl Group {
         Ok(Group { members, clean, corrupt })
     }
 
+    /// The pairs of the group.
+    pub fn pairs<'p>(&self, runs: &'p PairedRuns) -> Vec<&'p Pair> {
+        self.members.iter().map(|&member| &runs.pairs[member]).collect()
+    }
+
     /// The run of one side.
     pub fn run(&self, side: Side) -> &Run {
         match side {
@@ -137,10 +148,10 @@ impl Group {
         }
     }
 
-    /// What a run of one side is asked.
-    pub fn readout(&self, paired: &PairedRuns, metrics: &[Metric], side: Side) -> Readout {
+    /// The metrics of a run of one side, and where they are read.
+    pub fn readout(&self, runs: &PairedRuns, metrics: &[Metric], side: Side) -> Readout {
         let question = |&member: &usize| {
-            let pair = &paired.pairs[member];
+            let pair = &runs.pairs[member];
             let tokens = if side == Side::Clean { &pair.clean } else { &pair.corrupt };
             Question {
                 tokens: tokens.clone(),
@@ -149,58 +160,56 @@ impl Group {
                 wrongs: pair.wrongs.clone(),
             }
         };
-        Readout::new(self.members.iter().map(question).collect(), metrics.to_vec(), paired.subject.vocab)
+        Readout::new(self.members.iter().map(question).collect(), metrics.to_vec(), runs.subject.vocab)
     }
 
-    /// The metrics of both runs, where `base` is the one that others are compared with: `(base, other)`.
-    pub fn ends(&self, paired: &PairedRuns, metrics: &[Metric], base: Side) -> Result<(Scores, Scores), ProbeError> {
+    /// The metrics of both base runs, `[base, other]`; metrics that compare two runs compare with `base`.
+    pub fn ends(&self, runs: &PairedRuns, metrics: &[Metric], base: Side) -> Result<[Scores; 2], ProbeError> {
         let other = base.other();
-        let base_rows = self.rows(paired, metrics, base);
+        let base_rows = self.rows(runs, metrics, base);
         let all: Vec<usize> = (0..self.members.len()).collect();
-        let model = paired.subject.model;
-        let base_scores = self.readout(paired, metrics, base).read(model, base_rows.clone(), &all, &base_rows)?;
-        let other_rows = self.rows(paired, metrics, other);
-        let other_scores = self.readout(paired, metrics, other).read(model, other_rows, &all, &base_rows)?;
-        Ok((base_scores, other_scores))
+        let model = runs.subject.model;
+        let base_scores = self.readout(runs, metrics, base).read(model, base_rows.clone(), &all, &base_rows)?;
+        let other_rows = self.rows(runs, metrics, other);
+        let other_scores = self.readout(runs, metrics, other).read(model, other_rows, &all, &base_rows)?;
+        Ok([base_scores, other_scores])
     }
 
-    fn rows(&self, paired: &PairedRuns, metrics: &[Metric], side: Side) -> Tensor<2> {
-        self.readout(paired, metrics, side).rows(self.run(side).end())
+    fn rows(&self, runs: &PairedRuns, metrics: &[Metric], side: Side) -> Tensor<2> {
+        self.readout(runs, metrics, side).rows(self.run(side).end())
     }
 
-    /// The metrics of cells on the run of one side: `[cell][pair of the group][metric]`.
+    /// The metrics of interventions on the run of one side: `[intervention][pair of the group][metric]`.
     pub fn scores(
         &self,
-        paired: &PairedRuns,
-        settings: &Settings,
+        runs: &PairedRuns,
+        settings: &ScoreSettings,
         side: Side,
         sources: &[SourceActivations],
-        cells: &[IntervenedRun],
+        interventions: &[IntervenedRun],
     ) -> Result<Vec<Scores>, ProbeError> {
-        let readout = self.readout(paired, settings.metrics, side);
-        let (model, base) = (paired.subject.model, self.run(side));
-        let sweep = Sweep { model, base, sources, readout: &readout, memory: paired.share(settings.memory) };
-        sweep.scores(settings.engine, cells)
+        let readout = self.readout(runs, settings.metrics, side);
+        let (model, base) = (runs.subject.model, self.run(side));
+        let input = EngineInput { model, base, sources, readout: &readout, memory: runs.share(settings.memory) };
+        input.scores(settings.engine, interventions)
     }
 }
 
-/// How cells are computed, and what is read from them.
+/// How interventions are computed, and the metrics that are read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings<'a> {
+pub(crate) struct ScoreSettings<'a> {
     pub metrics: &'a [Metric],
     pub engine: Engine,
-    /// Bytes that the activations of cells may take at a time.
+    /// Bytes that the activations of interventions may take at a time.
     pub memory: u64,
 }
 
 /// The pairs of a probe.
-pub(crate) fn make_pairs(probe: &dyn Causal, context: &Context) -> Result<Pairs, ProbeError> {
-    let source = probe.pairs();
-    let text = source.file.as_deref().and_then(|file| context.files.get(file));
-    Ok(source.make(context.tokenizer, text, context.vocabulary(), context.prepend_bos, context.seed)?)
+pub(crate) fn make_pairs(probe: &dyn CausalProbe, context: &Context) -> Result<Pairs, ProbeError> {
+    context.pairs(probe.common().pairs)
 }
 
-/// Indices of pairs of one length, in order, `at_once` at most together.
+/// Indices of pairs in groups of one length and at most `at_once` pairs, shortest first.
 pub(super) fn by_length(pairs: &[Pair], at_once: usize) -> Vec<Vec<usize>> {
     let mut lengths: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (index, pair) in pairs.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Places of interventions, as a configuration names them.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site, select};
@@ -36,7 +37,7 @@ pub enum Heads {
     At(usize),
 }
 
-/// Where a cell intervenes, as it stands in tables.
+/// What an intervention edits, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The hook; the first one where a named set of heads has several.
@@ -47,8 +48,8 @@ pub struct Place {
     pub head: Option<usize>,
     /// The key's position, where an entry of a pattern is meant.
     pub key: Option<usize>,
-    /// What else narrows the place: a position's name, a block of neurons.
-    pub part: String,
+    /// The position's name where it has one, after the block of neurons where one is edited (`neurons 0..16, end`).
+    pub position_name: String,
     /// The named set of heads that it is.
     pub set: String,
 }
@@ -56,7 +57,7 @@ pub struct Place {
 impl Place {
     /// All of a hook.
     pub fn of(point: HookPoint) -> Self {
-        Place { point, pos: None, head: None, key: None, part: String::new(), set: String::new() }
+        Place { point, pos: None, head: None, key: None, position_name: String::new(), set: String::new() }
     }
 }
 
@@ -64,20 +65,25 @@ impl Place {
 ///
 /// # Errors
 /// A word that is neither `each`, `all`, a number, nor a name that every pair has.
-pub fn positions(field: &'static str, words: &[String], pairs: &[Pair]) -> Result<Vec<Positions>, ProbeError> {
+pub fn positions(
+    field: &'static str,
+    words: &[String],
+    pairs: &[impl Borrow<Pair>],
+) -> Result<Vec<Positions>, ProbeError> {
+    let pairs: Vec<&Pair> = pairs.iter().map(Borrow::borrow).collect();
     let read = |word: &String| match word.as_str() {
         EACH => Ok(Positions::Each),
         ALL => Ok(Positions::All),
         _ => match word.parse::<i64>() {
-            Ok(number) => numbered(field, word, number, pairs),
+            Ok(number) => numbered(field, word, number, &pairs),
             Err(_) if pairs.iter().all(|pair| pair.positions.contains_key(word)) => Ok(Positions::Named(word.clone())),
-            Err(_) => Err(no_such_position(field, word, pairs)),
+            Err(_) => Err(no_such_position(field, word, &pairs)),
         },
     };
     words.iter().map(read).collect()
 }
 
-fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Result<Positions, ProbeError> {
+fn numbered(field: &'static str, word: &str, number: i64, pairs: &[&Pair]) -> Result<Positions, ProbeError> {
     let shortest = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0) as i64;
     if (-shortest..shortest).contains(&number) {
         return Ok(Positions::At(number));
@@ -87,7 +93,7 @@ fn numbered(field: &'static str, word: &str, number: i64, pairs: &[Pair]) -> Res
     Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
 }
 
-fn no_such_position(field: &'static str, word: &str, pairs: &[Pair]) -> ProbeError {
+fn no_such_position(field: &'static str, word: &str, pairs: &[&Pair]) -> ProbeError {
     let mut names: Vec<&str> =
         pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
     names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
@@ -111,8 +117,8 @@ pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) ->
     words.iter().map(read).collect()
 }
 
-/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of the activation
-/// where the hook has no heads.
+/// The regions that the entries of a field `heads` stand for at a hook, each with the head where it is one; all of
+/// the activation where the hook has no heads.
 ///
 /// # Errors
 /// As [`heads`].
@@ -169,7 +175,7 @@ pub fn sets(
     sets.iter().map(read).collect()
 }
 
-/// The sites among `points` that have heads, each once: those at which sets of heads are meant.
+/// The sites among `points` that have heads, each once: the sites at which sets of heads are edited.
 ///
 /// # Errors
 /// There are sets, and no such site.
@@ -199,16 +205,16 @@ pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoin
     Ok(points)
 }
 
-/// Refuses points after the last block: metrics read the stream that leaves it and normalise it themselves, so that a hook there
-/// would never fire.
+/// Refuses points after the last block. Metrics read the residual stream that leaves the last block and normalise it
+/// themselves, so that a hook after it would never fire.
 ///
 /// # Errors
 /// The first such point.
 pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
     let late = |point: &&HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
     points.iter().find(late).map_or(Ok(()), |point| {
-        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer norm; \
-                       the last place is hook_resid_post of the last layer";
+        let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer \
+                       norm; the last place is hook_resid_post of the last layer";
         Err(ProbeError::NoSuchChoice { field, word: point.to_string(), allowed: allowed.to_owned() })
     })
 }
@@ -218,15 +224,16 @@ pub fn position_axis(point: HookPoint) -> Axis {
     if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
 }
 
-/// The regions that a choice of positions stands for at a hook, for prompts of one length: each with the position, where it is
-/// one number, and a name where it has one. A named position is a region per prompt.
+/// The regions that a choice of positions stands for at a hook, for prompts of one length. Each comes with the
+/// position, where it is one number, and with its name, where it has one. A named position can be a region per
+/// prompt.
 pub fn position_regions(
     choice: &Positions,
     axis: Axis,
     base: &Region,
-    members: &[&Pair],
+    pairs: &[&Pair],
 ) -> Vec<(Option<usize>, String, Vec<Region>)> {
-    let length = members.first().map_or(0, |pair| pair.clean.len());
+    let length = pairs.first().map_or(0, |pair| pair.clean.len());
     let at = |position: usize| base.clone().along(axis, position as i64);
     match choice {
         Positions::All => vec![(None, String::new(), vec![base.clone()])],
@@ -236,20 +243,30 @@ pub fn position_regions(
             vec![(None, number.to_string(), vec![at(position)])]
         }
         Positions::At(number) => vec![(Some(*number as usize), String::new(), vec![at(*number as usize)])],
-        Positions::Named(name) => vec![(None, name.clone(), per_prompt(name, axis, base, members))],
+        Positions::Named(name) => vec![(None, name.clone(), per_prompt(name, axis, base, pairs))],
     }
 }
 
-/// A region per position that some prompts have under a name, along the batch those prompts.
-fn per_prompt(name: &str, axis: Axis, base: &Region, members: &[&Pair]) -> Vec<Region> {
+/// The regions of several choices of positions, in their order, as [`position_regions`] gives them.
+pub fn regions_at(
+    choices: &[Positions],
+    axis: Axis,
+    base: &Region,
+    pairs: &[&Pair],
+) -> Vec<(Option<usize>, String, Vec<Region>)> {
+    choices.iter().flat_map(|choice| position_regions(choice, axis, base, pairs)).collect()
+}
+
+/// A region per position that a name stands for; along the batch it holds the prompts that have the name there.
+fn per_prompt(name: &str, axis: Axis, base: &Region, pairs: &[&Pair]) -> Vec<Region> {
     let mut prompts: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-    for (index, pair) in members.iter().enumerate() {
+    for (index, pair) in pairs.iter().enumerate() {
         if let Some(&position) = pair.positions.get(name) {
             prompts.entry(position).or_default().push(index as i64);
         }
     }
     let region = |(position, prompts): (usize, Vec<i64>)| {
-        let all = prompts.len() == members.len();
+        let all = prompts.len() == pairs.len();
         let region = base.clone().along(axis, position as i64);
         if all { region } else { region.along(Axis::Batch, prompts) }
     };

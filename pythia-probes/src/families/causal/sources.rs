@@ -1,5 +1,5 @@
-//! What is put in place of activations besides those of the pair's other prompt: means over all prompts, the activations of other
-//! pairs, and vectors.
+//! What can be put in place of activations besides those of the pair's other prompt: means over all prompts,
+//! activations of other pairs, and vectors.
 
 use std::path::Path;
 
@@ -11,8 +11,7 @@ use super::paired_runs::{Group, PairedRuns, Side};
 use super::places::{self, Positions};
 use crate::engine::{Run, SourceActivations};
 use crate::error::ProbeError;
-use crate::pairs::Pair;
-use crate::prompts::{Domain, below, generator};
+use crate::random::{Domain, below, generator};
 use crate::subject::Files;
 
 /// Bytes that a number of a vector's file may take on average, its indentation included.
@@ -20,13 +19,13 @@ const BYTES_PER_NUMBER: usize = 64;
 /// Characters of a reader's message that are kept.
 const LONGEST_REASON: usize = 300;
 
-/// The means over all prompts of one side and their positions, every token weighing the same: `[1, 1, …]`. The points must have
-/// positions, which patterns and scores have not.
+/// The means over all prompts of one side and their positions, every token with the same weight: `[1, 1, …]`. Not for
+/// patterns and scores, which have no axis of positions.
 ///
 /// # Errors
 /// A point that the runs did not keep.
-pub(crate) fn mean(paired: &PairedRuns, side: Side, points: &[HookPoint]) -> Result<SourceActivations, ProbeError> {
-    let runs: Vec<&Run> = paired.groups.iter().map(|group| group.run(side)).collect();
+pub(crate) fn mean(runs: &PairedRuns, side: Side, points: &[HookPoint]) -> Result<SourceActivations, ProbeError> {
+    let runs: Vec<&Run> = runs.groups.iter().map(|group| group.run(side)).collect();
     means(&runs, points, &[0, 1])
 }
 
@@ -35,18 +34,19 @@ pub(crate) fn mean(paired: &PairedRuns, side: Side, points: &[HookPoint]) -> Res
 /// # Errors
 /// A point that the runs did not keep.
 pub(crate) fn mean_per_position(
-    paired: &PairedRuns,
+    runs: &PairedRuns,
     side: Side,
     length: usize,
     points: &[HookPoint],
 ) -> Result<SourceActivations, ProbeError> {
-    means(&of_length(paired, side, length), points, &[0])
+    means(&of_length(runs, side, length), points, &[0])
 }
 
-fn of_length<'a>(paired: &'a PairedRuns, side: Side, length: usize) -> Vec<&'a Run> {
-    paired.groups.iter().map(|group| group.run(side)).filter(|run| run.length() == length).collect()
+fn of_length<'a>(runs: &'a PairedRuns, side: Side, length: usize) -> Vec<&'a Run> {
+    runs.groups.iter().map(|group| group.run(side)).filter(|run| run.length() == length).collect()
 }
 
+/// The means along `axes` over all of `runs`, every prompt and position with the same weight.
 fn means(runs: &[&Run], points: &[HookPoint], axes: &[usize]) -> Result<SourceActivations, ProbeError> {
     let size = |run: &Run| (run.batch() * if axes.contains(&1) { run.length() } else { 1 }) as f64;
     let total: f64 = runs.iter().map(|run| size(run)).sum();
@@ -83,26 +83,26 @@ fn plus(a: Activation, b: Activation) -> Activation {
     }
 }
 
-/// For each pair of a group, the activations of another pair's prompt of the same side and length; `None` where there is no other.
-/// Over all pairs of one length this is a permutation that leaves none in its place.
+/// For each pair of a group, the activations of another pair's prompt of the same side and length; `None` where there
+/// is no other pair. Over all pairs of one length this is a permutation without fixed points.
 ///
 /// # Errors
 /// A point that the runs did not keep.
 pub(crate) fn resampled(
-    paired: &PairedRuns,
+    runs: &PairedRuns,
     side: Side,
     group: usize,
     points: &[HookPoint],
 ) -> Result<Option<SourceActivations>, ProbeError> {
-    let (length, batch) = (paired.groups[group].run(side).length(), paired.groups[group].members.len());
-    let runs = of_length(paired, side, length);
-    let Some(order) = derangement(paired.seed, length, runs.iter().map(|run| run.batch()).sum()) else {
+    let (length, batch) = (runs.groups[group].run(side).length(), runs.groups[group].members.len());
+    let same = of_length(runs, side, length);
+    let Some(order) = derangement(runs.seed, length, same.iter().map(|run| run.batch()).sum()) else {
         return Ok(None);
     };
-    let before = paired.groups[..group].iter().filter(|group| group.run(side).length() == length);
+    let before = runs.groups[..group].iter().filter(|group| group.run(side).length() == length);
     let first: usize = before.map(|group| group.members.len()).sum();
     let sourced = |&point: &HookPoint| {
-        let all = runs.iter().map(|run| kept(run, point)).collect::<Result<Vec<_>, _>>()?;
+        let all = same.iter().map(|run| kept(run, point)).collect::<Result<Vec<_>, _>>()?;
         Ok((point, rows(&all, &order[first..first + batch])))
     };
     points.iter().map(sourced).collect::<Result<_, _>>().map(Some)
@@ -125,7 +125,7 @@ fn rows(all: &[&Activation], wanted: &[usize]) -> Activation {
     }
 }
 
-/// A permutation of `n` things that leaves none in its place, every such one equally likely; `None` for fewer than two.
+/// A permutation of `n` things without fixed points, each such permutation equally likely; `None` for fewer than two.
 fn derangement(seed: u64, length: usize, n: usize) -> Option<Vec<usize>> {
     if n < 2 {
         return None;
@@ -143,20 +143,15 @@ fn derangement(seed: u64, length: usize, n: usize) -> Option<Vec<usize>> {
     }
 }
 
-/// The mean over pairs, and over positions where `choice` stands for several, of clean minus corrupt activations at a point of
-/// the stream's width: `[d_model]`.
+/// The mean over pairs, and over positions where `choice` stands for several, of clean minus corrupt activations at a
+/// point of the stream's width: `[d_model]`.
 ///
 /// # Errors
 /// A point that the runs did not keep, reading from the device.
-pub(crate) fn mean_difference(
-    paired: &PairedRuns,
-    point: HookPoint,
-    choice: &Positions,
-) -> Result<Vec<f64>, ProbeError> {
-    let (mut sum, mut count) = (vec![0.0; paired.subject.model.config().d_model], 0);
-    for group in &paired.groups {
-        let members: Vec<&Pair> = group.members.iter().map(|&member| &paired.pairs[member]).collect();
-        let regions = places::position_regions(choice, Axis::Pos, &Region::all(), &members);
+pub(crate) fn mean_difference(runs: &PairedRuns, point: HookPoint, choice: &Positions) -> Result<Vec<f64>, ProbeError> {
+    let (mut sum, mut count) = (vec![0.0; runs.subject.model.config().d_model], 0);
+    for group in &runs.groups {
+        let regions = places::position_regions(choice, Axis::Pos, &Region::all(), &group.pairs(runs));
         for region in regions.iter().flat_map(|(_, _, regions)| regions) {
             let (part, tokens) = difference(group, point, region)?;
             sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -181,8 +176,8 @@ fn difference(group: &Group, point: HookPoint, region: &Region) -> Result<(Vec<f
 }
 
 /// A vector as an activation of a point: every axis but the last has the size 1.
-pub(crate) fn vector(paired: &PairedRuns, point: HookPoint, values: &[f64]) -> Option<Activation> {
-    let like = paired.groups.first()?.clean.end();
+pub(crate) fn vector(runs: &PairedRuns, point: HookPoint, values: &[f64]) -> Option<Activation> {
+    let like = runs.groups.first()?.clean.end();
     let options = (&like.device(), like.dtype());
     let data = |shape: Vec<usize>| TensorData::new(values.to_vec(), shape);
     Some(match point.site().axes().len() {

@@ -4,16 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 
-use super::targets::Set;
 use crate::error::ProbeError;
-use crate::prompts::{Domain, below, generator};
+use crate::families::causal::places::HeadSet;
+use crate::random::{Domain, below, generator};
 
-/// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough others,
-/// all the others and some of its own where it has not. The first of many are those of few.
+/// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough
+/// others, all the others and some of its own where it has not. The first of many are those of few.
 ///
 /// # Errors
 /// A layer whose heads are all in the set; fewer such sets than asked for.
-pub(super) fn matched(name: &str, set: &Set, n_heads: usize, count: usize, seed: u64) -> Result<Vec<Set>, ProbeError> {
+pub(super) fn matched(
+    name: &str,
+    set: &HeadSet,
+    n_heads: usize,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<HeadSet>, ProbeError> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -45,7 +51,7 @@ pub(super) fn matched(name: &str, set: &Set, n_heads: usize, count: usize, seed:
 /// Per layer, the heads of the set and the others.
 type Layers = BTreeMap<usize, (Vec<usize>, Vec<usize>)>;
 
-fn by_layer(set: &Set, n_heads: usize) -> Layers {
+fn by_layer(set: &HeadSet, n_heads: usize) -> Layers {
     let mut layers = Layers::new();
     for &(layer, head) in set {
         layers.entry(layer).or_insert_with(|| (Vec::new(), (0..n_heads).collect())).0.push(head);
@@ -68,8 +74,8 @@ fn binomial(n: usize, k: usize) -> u64 {
     u64::try_from(product).unwrap_or(u64::MAX)
 }
 
-fn draw(layers: &Layers, rng: &mut ChaCha8Rng) -> Set {
-    let mut drawn = Set::new();
+fn draw(layers: &Layers, rng: &mut ChaCha8Rng) -> HeadSet {
+    let mut drawn = HeadSet::new();
     for (&layer, (own, others)) in layers {
         let fresh = choose(others, own.len().min(others.len()), rng);
         let kept = choose(own, own.len() - fresh.len(), rng);
@@ -94,7 +100,7 @@ fn choose(heads: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn counts(set: &Set) -> BTreeMap<usize, usize> {
+    fn counts(set: &HeadSet) -> BTreeMap<usize, usize> {
         let mut counts = BTreeMap::new();
         set.iter().for_each(|(layer, _)| *counts.entry(*layer).or_default() += 1);
         counts

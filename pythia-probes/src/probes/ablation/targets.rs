@@ -7,14 +7,11 @@ use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site};
 use super::{Ablation, Method, controls};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Label;
-use crate::families::causal::places::{self, Place, Positions};
+use crate::families::causal::places::{self, HeadSet, Place, Positions};
 use crate::pairs::Pair;
-use crate::table::{ColumnKind, TableValue};
+use crate::table::{ColumnSpec, TableValue};
 
-/// Heads as `(layer, head)`.
-pub(super) type Set = Vec<(usize, usize)>;
-
-/// What is ablated in one cell, as it stands in tables.
+/// What one intervention ablates, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Target {
     pub place: Place,
@@ -24,33 +21,28 @@ pub(super) struct Target {
     pub control: Option<usize>,
 }
 
-/// A target under a method, as it stands in tables.
+/// A target with a method, as tables show them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ablated {
     pub target: Target,
     pub method: Method,
 }
 
-impl Label for Ablated {
-    fn header() -> Vec<(&'static str, ColumnKind)> {
-        let ints = ["layer", "pos", "head"].map(|name| (name, ColumnKind::Int));
-        let texts = [
-            ("part", ColumnKind::Text),
-            ("set", ColumnKind::Text),
-            ("control", ColumnKind::Int),
-            ("method", ColumnKind::Text),
-        ];
-        [("hook", ColumnKind::Text)].into_iter().chain(ints).chain(texts).collect()
-    }
+pub(super) const CONTROL: &[ColumnSpec] =
+    &[ColumnSpec::int("control", "Number of the random set drawn beside the named one; null for the named set")];
 
-    fn cells(&self) -> Vec<TableValue> {
+pub(super) const METHOD: &[ColumnSpec] =
+    &[ColumnSpec::text("method", "What replaces the activation: zero, mean, mean_per_position or resample")];
+
+impl Label for Ablated {
+    fn values(&self) -> Vec<TableValue> {
         let place = &self.target.place;
         vec![
             place.point.to_string().into(),
             place.point.layer().into(),
             place.pos.into(),
             place.head.into(),
-            place.part.clone().into(),
+            place.position_name.clone().into(),
             self.target.set.clone().into(),
             self.target.control.into(),
             self.method.name().into(),
@@ -68,13 +60,13 @@ impl Ablation {
         model_shape: &ModelShape,
         seed: u64,
         positions: &[Positions],
-        members: &[&Pair],
+        pairs: &[&Pair],
     ) -> Result<Targets, ProbeError> {
         let mut targets = Targets::new();
         for point in places::points(&self.hooks, model_shape)? {
             for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
                 let target = Target { place: Place { head, ..Place::of(point) }, set: String::new(), control: None };
-                add(&mut targets, &target, point, positions, &region, members);
+                add(&mut targets, &target, point, positions, &region, pairs);
             }
         }
         for (set, control, heads) in self.all_sets(model_shape, seed)? {
@@ -83,7 +75,7 @@ impl Ablation {
                 let target = Target { place, set: set.clone(), control };
                 for (layer, head) in &heads {
                     let region = Region::all().along(Axis::Head, *head as i64);
-                    add(&mut targets, &target, site.at(*layer), positions, &region, members);
+                    add(&mut targets, &target, site.at(*layer), positions, &region, pairs);
                 }
             }
         }
@@ -111,7 +103,11 @@ impl Ablation {
     }
 
     /// The named sets, each followed by the random ones beside it.
-    fn all_sets(&self, model_shape: &ModelShape, seed: u64) -> Result<Vec<(String, Option<usize>, Set)>, ProbeError> {
+    fn all_sets(
+        &self,
+        model_shape: &ModelShape,
+        seed: u64,
+    ) -> Result<Vec<(String, Option<usize>, HeadSet)>, ProbeError> {
         let mut all = Vec::new();
         for (name, heads) in places::sets("sets", &self.sets, model_shape)? {
             let drawn = controls::matched(&name, &heads, model_shape.n_heads, self.controls, seed)?;
@@ -129,16 +125,14 @@ fn add(
     point: HookPoint,
     positions: &[Positions],
     region: &Region,
-    members: &[&Pair],
+    pairs: &[&Pair],
 ) {
-    for choice in positions {
-        for (pos, part, regions) in places::position_regions(choice, places::position_axis(point), region, members) {
-            let target = Target { place: Place { pos, part, ..target.place.clone() }, ..target.clone() };
-            let parts = targets.entry(target).or_default();
-            for region in regions {
-                if !parts.contains(&(point, region.clone())) {
-                    parts.push((point, region));
-                }
+    for (pos, position_name, regions) in places::regions_at(positions, places::position_axis(point), region, pairs) {
+        let target = Target { place: Place { pos, position_name, ..target.place.clone() }, ..target.clone() };
+        let parts = targets.entry(target).or_default();
+        for region in regions {
+            if !parts.contains(&(point, region.clone())) {
+                parts.push((point, region));
             }
         }
     }

@@ -3,8 +3,10 @@ use pythia_hooks::{Activation, Region};
 
 use super::*;
 use crate::engine::Engine;
-use crate::families::causal::testing::{Fixture, assert_close, changed, floats, ints, names, texts};
-use crate::probes::spec::ProbeSpec;
+use crate::families::causal::paired_runs::ScoreSettings;
+use crate::families::causal::places::Place;
+use crate::probes::ProbeSpec;
+use crate::testing::causal::{Fixture, assert_close, changed, floats, ints, names, texts};
 
 const LENGTHS: [usize; 7] = [6, 8, 6, 6, 5, 8, 6];
 
@@ -36,7 +38,7 @@ fn both_engines_say_the_same() {
             controls: 2,
             methods: vec![Method::Resample, Method::Zero, Method::Mean, Method::MeanPerPosition],
             positions: words(&["all", "end", "middle", "-2", "1"]),
-            run: Running { engine, ..Running::default() },
+            run: RunSettings { engine, ..RunSettings::default() },
             ..ablation()
         };
         let [cone, naive] = [Engine::Cone, Engine::Naive].map(|engine| answer(&fixture, probe(engine)));
@@ -44,9 +46,10 @@ fn both_engines_say_the_same() {
         for (cone, naive) in cone.iter().zip(&naive) {
             assert_close(cone, naive, tolerance);
         }
-        // z, v and result in 5 layers with 5 cells each, mlp_out in 3, three single hooks, three sets of heads at three sites.
-        let cells = 5 * 5 + 3 + 3 + 3 * 3;
-        assert_eq!(cone[0].n_rows(), cells * 5 * 4 * 3);
+        // z, v and result in 5 layers with 5 interventions each, mlp_out in 3, three single hooks, three sets of
+        // heads at three sites.
+        let interventions = 5 * 5 + 3 + 3 + 3 * 3;
+        assert_eq!(cone[0].n_rows(), interventions * 5 * 4 * 3);
     }
 }
 
@@ -55,7 +58,7 @@ fn the_tables_have_these_columns() {
     let fixture = Fixture::new(true, DType::F32, &LENGTHS);
     let probe = Ablation { sets: set("some", &["1.0", "2.3"]), controls: 1, heads: Vec::new(), ..ablation() };
     let [summary, examples] = answer(&fixture, probe.clone()).try_into().expect("two tables");
-    let label = ["hook", "layer", "pos", "head", "part", "set", "control", "method"];
+    let label = ["hook", "layer", "pos", "head", "position_name", "set", "control", "method"];
     let columns = |rest: &[&'static str]| [&label[..], rest].concat();
     let rest = ["metric", "n", "base", "changed", "delta", "delta_low", "delta_high", "status"];
     assert_eq!(names(&summary), columns(&rest));
@@ -67,7 +70,7 @@ fn the_tables_have_these_columns() {
     assert_eq!((ints(&summary, "layer")[0], ints(&summary, "head")[0]), (Some(1), None));
     assert_eq!(texts(&summary, "metric")[..3], ["logit_diff", "kl", "loss"]);
     assert!(ints(&summary, "n").iter().all(|n| *n == Some(7)));
-    let short = Running { per_example: false, ..Running::default() };
+    let short = RunSettings { per_example: false, ..RunSettings::default() };
     assert_eq!(answer(&fixture, Ablation { run: short, ..probe }).len(), 1);
 }
 
@@ -85,18 +88,18 @@ fn what_two_settings_name_is_ablated_once() {
 fn nothing_ablated_is_exactly_nothing_lost() {
     let fixture = Fixture::new(true, DType::F32, &LENGTHS);
     let (subject, probe) = (fixture.subject(), ablation());
-    let paired = PairedRuns::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
+    let runs = PairedRuns::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
     let metrics = [Metric::LogitDiff, Metric::Kl, Metric::Loss, Metric::Prob, Metric::Rank];
-    for group in &paired.groups {
-        let (base, _) = group.ends(&paired, &metrics, Side::Clean).expect("the base run");
+    for group in &runs.groups {
+        let [base, _] = group.ends(&runs, &metrics, Side::Clean).expect("the base run");
         for engine in [Engine::Cone, Engine::Naive] {
-            let running = Running { engine, ..Running::default() };
-            let scores =
-                group.scores(&paired, &running.settings(&metrics), Side::Clean, &[], &[IntervenedRun::default()]);
+            let settings = ScoreSettings { engine, metrics: &metrics, ..probe.common().scores() };
+            let scores = group.scores(&runs, &settings, Side::Clean, &[], &[IntervenedRun::default()]);
             let mut deltas = Deltas::new(&metrics);
-            let place = crate::families::causal::places::Place::of(Site::Z.at(0));
-            deltas.note(&[place], &group.members, &base, &scores.expect("the cell runs"));
-            assert!(floats(&deltas.examples(), "delta").iter().all(|delta| *delta == Some(0.0)));
+            let place = Place::of(Site::Z.at(0));
+            let label = Ablated { target: Target { place, set: String::new(), control: None }, method: Method::Zero };
+            deltas.note(&[label], &group.members, &base, &scores.expect("the intervention runs"));
+            assert!(floats(&deltas.examples(&EXAMPLES), "delta").iter().all(|delta| *delta == Some(0.0)));
         }
     }
 }
@@ -105,10 +108,10 @@ fn nothing_ablated_is_exactly_nothing_lost() {
 fn by_hand(fixture: &Fixture, sourced: impl Fn(usize) -> Activation) -> BTreeMap<i64, f64> {
     let pairs = fixture.pairs();
     let point = Site::Z.at(1);
-    let cell = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Value::Source(0));
+    let intervention = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Replacement::Source(0));
     let value = |index: usize| {
         let source: SourceActivations = [(point, sourced(index))].into();
-        fixture.alone(&pairs[index].clean, &pairs[index], &[Metric::LogitDiff], &[source], &cell)[0]
+        fixture.alone(&pairs[index].clean, &pairs[index], &[Metric::LogitDiff], &[source], &intervention)[0]
     };
     (0..pairs.len()).map(|index| (index as i64, value(index))).collect()
 }
@@ -207,9 +210,9 @@ fn resampling_takes_another_prompt_of_the_same_length() {
 
 fn by_hand_of(fixture: &Fixture, pair: usize, sourced: Activation) -> f64 {
     let (pairs, point) = (fixture.pairs(), Site::Z.at(1));
-    let cell = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Value::Source(0));
+    let intervention = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Replacement::Source(0));
     let source: SourceActivations = [(point, sourced)].into();
-    fixture.alone(&pairs[pair].clean, &pairs[pair], &[Metric::LogitDiff], &[source], &cell)[0]
+    fixture.alone(&pairs[pair].clean, &pairs[pair], &[Metric::LogitDiff], &[source], &intervention)[0]
 }
 
 #[test]
@@ -245,10 +248,10 @@ fn a_set_is_its_heads_together_and_controls_are_sets_like_it() {
         let zero = |(layer, head)| Change {
             point: Site::Z.at(layer),
             region: Region::all().along(Axis::Head, head),
-            value: Value::Zero,
+            replacement: Replacement::Zero,
         };
-        let cell = IntervenedRun { changes: heads.map(zero).to_vec() };
-        let value = |pair: &Pair| fixture.alone(&pair.clean, pair, &[Metric::LogitDiff], &[], &cell)[0];
+        let intervention = IntervenedRun { changes: heads.map(zero).to_vec() };
+        let value = |pair: &Pair| fixture.alone(&pair.clean, pair, &[Metric::LogitDiff], &[], &intervention)[0];
         pairs.iter().enumerate().map(|(index, pair)| (index as i64, value(pair))).collect()
     };
     assert_same(&control(None), &by_hand([(0, 1), (2, 3)]));

@@ -1,10 +1,10 @@
 use burn::tensor::DType;
 
 use super::*;
-use crate::families::causal::testing::{Fixture, floats, ints, names, texts};
 use crate::pairs::PairError;
-use crate::probes::spec::ProbeSpec;
+use crate::probes::ProbeSpec;
 use crate::table::Table;
+use crate::testing::causal::{Fixture, floats, ints, names, texts};
 
 const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];
 
@@ -35,7 +35,7 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     refused("sets", "layer.head", &|probe| {
         (probe.hooks, probe.sets) = (words(&["z"]), [("a".to_owned(), words(&["9.0"]))].into());
     });
-    // Settings that would narrow nothing, so that the sweep would be silently without them.
+    // ScoreSettings that would narrow nothing, so that the sweep would be silently without them.
     refused("sets", "name z among them", &|probe| probe.sets = [("a".to_owned(), words(&["1.0"]))].into());
     refused("neurons", "none of the hooks has any", &|probe| probe.neurons = Some(4));
     refused("pairs.n", "n = 0", &|probe| probe.pairs.n = 0);
@@ -113,14 +113,19 @@ fn a_set_and_a_position_may_share_a_name() {
     };
     let table = &answer(both)[0];
     assert!(ints(table, "n").iter().all(|n| *n == Some(LENGTHS.len() as i64)));
-    let mut found: Vec<(&str, &str)> =
-        texts(table, "part").iter().zip(texts(table, "set")).map(|(part, set)| (part.as_str(), set.as_str())).collect();
+    let mut found: Vec<(&str, &str)> = texts(table, "position_name")
+        .iter()
+        .zip(texts(table, "set"))
+        .map(|(part, set)| (part.as_str(), set.as_str()))
+        .collect();
     found.sort_unstable();
     assert_eq!(found, [("", ""), ("", "end"), ("end", ""), ("end", "end")]);
     // Head 0 alone is the set, whatever it is called.
     let head = answer(ActivationPatching { heads: words(&["0"]), ..probe() });
-    let set =
-        texts(table, "set").iter().zip(texts(table, "part")).position(|(set, part)| set == "end" && part.is_empty());
+    let set = texts(table, "set")
+        .iter()
+        .zip(texts(table, "position_name"))
+        .position(|(set, part)| set == "end" && part.is_empty());
     assert_eq!(floats(&head[0], "effect")[0], floats(table, "effect")[set.expect("a row")]);
     let nameless = ActivationPatching { sets: [(String::new(), words(&["1.0"]))].into(), ..probe() };
     let refused = Fixture::new(true, DType::F32, &LENGTHS).ask(ProbeSpec::ActivationPatching(nameless));
@@ -129,7 +134,7 @@ fn a_set_and_a_position_may_share_a_name() {
 
 #[test]
 fn the_tables_have_their_columns() {
-    let place = ["hook", "layer", "pos", "head", "key", "part", "set", "direction", "metric"];
+    let place = ["hook", "layer", "pos", "head", "key", "position_name", "set", "direction", "metric"];
     let tables = answer(probe());
     let means = ["n", "clean", "corrupt", "patched", "effect", "effect_low", "effect_high", "effect_mean", "status"];
     assert_eq!(names(&tables[0]), [&place[..], &means].concat());

@@ -3,92 +3,109 @@
 mod parts;
 #[cfg(test)]
 mod tests;
-mod work;
-
-use std::path::Path;
+mod two_checkpoints;
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{HookPoint, ModelShape, Region, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::work::Work;
-use crate::engine::{IntervenedRun, Value};
+use self::two_checkpoints::TwoCheckpoints;
+use crate::engine::{IntervenedRun, Replacement};
 use crate::error::ProbeError;
+use crate::families::causal::columns::{
+    BASE_SOURCE, EFFECT, HEAD, HOOK, KEY, MEAN_EFFECT, METRIC, N, POS, PROMPT_ID, STATUS,
+};
 use crate::families::causal::effect::Effects;
-use crate::families::causal::paired_runs::{PairedRuns, Settings};
-use crate::families::causal::places::{self, ALL, EACH};
-use crate::families::causal::{self, Causal, Running};
+use crate::families::causal::paired_runs::PairedRuns;
+use crate::families::causal::{CausalProbe, CommonSettings, RunSettings, defaults, not_empty};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
+use crate::probe::Answer;
 use crate::probes::activation_patching::ActivationPatching;
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
 use crate::subject::Context;
+use crate::table::{ColumnSpec, TableSpec};
 
-/// Another checkpoint of the model in this one, on the same prompts: its activations written into this one's run, place by place,
-/// and its weights in place of this one's, component by component. What does a checkpoint lack that a later one has?
+/// Another checkpoint of the model in this one, on the same prompts: its activations written into this one's run,
+/// place by place, and its weights in place of this one's, component by component. What does a checkpoint lack that a
+/// later one has?
 ///
-/// The runs are those on the clean prompts. `base` is this checkpoint's own value of a metric, `source` the other one's, `patched`
-/// that of this checkpoint as changed, and `effect` the share of the way from base to source. Tables: `NAME` has a row per place and
-/// metric, `NAME_examples` a row per place, pair and metric.
+/// The runs are those on the clean prompts. `base` is this checkpoint's own value of a metric, `source` the other
+/// one's, `patched` that of this checkpoint as changed, and `effect` the share of the way from base to source.
+/// Tables: `NAME` has a row per place and metric, `NAME_examples` a row per place, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CrossCheckpoint {
     /// The pairs of prompts, of which the clean ones are run: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
     /// The step whose activations and weights are put into each checkpoint.
-    pub source: u32,
+    pub source_step: u32,
     /// Activations that are written, by hook names as TransformerLens has them; none at all where the list is empty.
-    #[serde(default = "default_hooks")]
+    #[serde(default = "defaults::z")]
     pub hooks: Vec<String>,
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
-    #[serde(default = "default_heads")]
+    #[serde(default = "defaults::each")]
     pub heads: Vec<String>,
     /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`).
-    #[serde(default = "default_positions")]
+    #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
-    /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`, a head as
-    /// `layer.head` (`4.6`), `mlp3`, `block3`. A head is its `W_Q`, `W_K`, `W_V`, their biases and `W_O`; norms go with blocks alone.
+    /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`,
+    /// a head as `layer.head` (`4.6`), `mlp3`, `block3`. A head is its `W_Q`, `W_K`, `W_V`, their biases and `W_O`;
+    /// norms go with blocks alone.
     #[serde(default)]
     pub weights: Vec<String>,
     /// What is read at the end of the prompts.
-    #[serde(default = "default_metrics")]
+    #[serde(default = "defaults::logit_diff")]
     pub metrics: Vec<Metric>,
-    /// How cells are computed.
+    /// How interventions are computed.
     #[serde(default)]
-    pub run: Running,
+    pub run: RunSettings,
 }
 
-fn default_hooks() -> Vec<String> {
-    vec!["z".to_owned()]
-}
+const SOURCE: &[ColumnSpec] = &[
+    ColumnSpec::int("source_step", "Step of the source checkpoint"),
+    ColumnSpec::text("what", "What is taken from the source checkpoint: activation or weights"),
+];
 
-fn default_heads() -> Vec<String> {
-    vec![EACH.to_owned()]
-}
+const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
+    "position_name",
+    "Name of the position that is patched (end, -1), empty where it has none; for weights: head, mlp or block",
+)];
 
-fn default_positions() -> Vec<String> {
-    vec![ALL.to_owned()]
-}
+const MAIN: TableSpec = TableSpec {
+    suffix: "",
+    doc: "A row per activation or component of the source checkpoint and metric: means over the pairs",
+    columns: &[SOURCE, HOOK, POS, HEAD, KEY, POSITION_NAME, METRIC, N, BASE_SOURCE, MEAN_EFFECT, STATUS],
+};
 
-fn default_metrics() -> Vec<Metric> {
-    vec![Metric::LogitDiff]
-}
+const EXAMPLES: TableSpec = TableSpec {
+    suffix: "examples",
+    doc: "A row per activation or component of the source checkpoint, pair and metric",
+    columns: &[SOURCE, HOOK, POS, HEAD, KEY, POSITION_NAME, METRIC, PROMPT_ID, BASE_SOURCE, EFFECT, STATUS],
+};
 
 impl CrossCheckpoint {
-    /// Every head's output of the checkpoint `source`, at all positions together.
-    pub fn new(pairs: PairSource, source: u32) -> Self {
+    /// The tables of any configuration.
+    pub(crate) const TABLES: &'static [TableSpec] = &[MAIN, EXAMPLES];
+
+    /// Every head's output of the checkpoint of `source_step`, at all positions together.
+    pub fn new(pairs: PairSource, source_step: u32) -> Self {
         CrossCheckpoint {
             pairs,
-            source,
-            hooks: default_hooks(),
-            heads: default_heads(),
-            positions: default_positions(),
+            source_step,
+            hooks: defaults::z(),
+            heads: defaults::each(),
+            positions: defaults::all(),
             weights: Vec::new(),
-            metrics: default_metrics(),
-            run: Running::default(),
+            metrics: defaults::logit_diff(),
+            run: RunSettings::default(),
         }
+    }
+
+    /// A small configuration that is valid on any model.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        CrossCheckpoint { weights: vec!["mlps".to_owned()], ..Self::new(PairSource::example(), 512) }
     }
 
     /// The same places as a probe of one checkpoint.
@@ -103,21 +120,21 @@ impl CrossCheckpoint {
         }
     }
 
-    /// The other checkpoint.
+    /// The source checkpoint.
     ///
     /// # Errors
     /// One that was not loaded, or not with all that is read of it, or has another shape.
-    fn model<'a>(&self, paired: &PairedRuns<'a>) -> Result<&'a GptNeoX, ProbeError> {
-        let source = paired
+    fn model<'a>(&self, runs: &PairedRuns<'a>) -> Result<&'a GptNeoX, ProbeError> {
+        let source = runs
             .subject
             .source_checkpoints
-            .get(self.source)
-            .ok_or(ProbeError::NoSourceCheckpoint { label: self.source })?;
+            .get(self.source_step)
+            .ok_or(ProbeError::NoSourceCheckpoint { label: self.source_step })?;
         let shape = |model: &GptNeoX| {
             let config = model.config();
             vec![config.n_layers, config.d_model, config.n_heads, config.d_mlp, config.vocab_size, config.n_ctx]
         };
-        let (expected, found) = (shape(paired.subject.model), shape(source));
+        let (expected, found) = (shape(runs.subject.model), shape(source));
         if expected != found {
             return Err(ProbeError::Shape { place: "the source checkpoint", expected, found });
         }
@@ -125,72 +142,45 @@ impl CrossCheckpoint {
     }
 }
 
-impl Probe for CrossCheckpoint {
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
-    fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        if self.hooks.is_empty() && self.weights.is_empty() {
-            return Err(ProbeError::Empty { field: "hooks" });
-        }
-        if self.metrics.is_empty() {
-            return Err(ProbeError::Empty { field: "metrics" });
-        }
-        parts::parts(&self.weights, &context.config.model_shape())?;
-        if self.hooks.is_empty() { causal::check(self, context) } else { self.activations().check(context) }
-    }
-
-    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        causal::tokens_per_run(self, context)
-    }
-
-    fn estimate(&self, context: &Context) -> Option<Estimate> {
-        causal::estimate(self, context)
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
-    }
-
-    fn files(&self) -> Vec<&Path> {
-        self.pairs.file.iter().map(|file| file.as_path()).collect()
-    }
-
-    fn source_checkpoints(&self) -> Vec<u32> {
-        vec![self.source]
-    }
-}
-
-impl Causal for CrossCheckpoint {
-    fn pairs(&self) -> &PairSource {
-        &self.pairs
+impl CausalProbe for CrossCheckpoint {
+    fn common(&self) -> CommonSettings<'_> {
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
-        places::points(&self.hooks, model_shape)
+        self.activations().points(model_shape)
     }
 
-    fn settings(&self) -> Settings<'_> {
-        self.run.settings(&self.metrics)
+    fn check_settings(&self, context: &Context) -> Result<(), ProbeError> {
+        not_empty([("hooks", self.hooks.is_empty() && self.weights.is_empty())])?;
+        parts::parts(&self.weights, &context.config.model_shape())?;
+        if self.hooks.is_empty() { Ok(()) } else { self.activations().check_settings(context) }
     }
 
-    fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
+    fn check_places(&self, context: &Context, pairs: &[Pair]) -> Result<(), ProbeError> {
+        if self.hooks.is_empty() { Ok(()) } else { self.activations().check_places(context, pairs) }
+    }
+
+    fn interventions(&self, context: &Context, pairs: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
         let model_shape = context.config.model_shape();
-        let mut cells: Vec<IntervenedRun> =
-            if self.hooks.is_empty() { Vec::new() } else { self.activations().cells(context, members)? };
-        // A part that is exchanged is run on from its block, as if the whole stream changed there.
+        let mut interventions: Vec<IntervenedRun> =
+            if self.hooks.is_empty() { Vec::new() } else { self.activations().interventions(context, pairs)? };
+        // A component with other weights is run on from its block, as if the whole residual stream changed there.
         let exchanged =
-            |part: parts::Part| IntervenedRun::of(Site::ResidPre.at(part.layer()), Region::all(), Value::Zero);
-        cells.extend(parts::parts(&self.weights, &model_shape)?.into_iter().map(exchanged));
-        Ok(cells)
+            |part: parts::Part| IntervenedRun::of(Site::ResidPre.at(part.layer()), Region::all(), Replacement::Zero);
+        interventions.extend(parts::parts(&self.weights, &model_shape)?.into_iter().map(exchanged));
+        Ok(interventions)
     }
 
-    fn answer(&self, paired: &PairedRuns) -> Result<Answer, ProbeError> {
+    fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
         let mut effects = Effects::of_models(&self.metrics);
-        for group in &paired.groups {
-            Work::new(self, paired, group)?.note(&mut effects)?;
+        for group in &runs.groups {
+            TwoCheckpoints::new(self, runs, group)?.note(&mut effects)?;
         }
-        Ok(self.run.answer(effects.summary(paired.seed), || effects.examples()))
+        Ok(self.run.answer(effects.summary(&MAIN, runs.seed), || effects.examples(&EXAMPLES)))
+    }
+
+    fn source_step(&self) -> Option<u32> {
+        Some(self.source_step)
     }
 }

@@ -18,14 +18,14 @@ pub enum Part {
 }
 
 impl Part {
-    /// Where the part writes, which is all that the rest of the model sees of it.
+    /// The activation that the part writes, which is all that the rest of the model reads of it.
     pub fn place(self) -> Place {
-        let (point, head, part) = match self {
+        let (point, head, name) = match self {
             Part::Head { layer, head } => (Site::AttnOut.at(layer), Some(head), "head"),
             Part::Mlp { layer } => (Site::MlpOut.at(layer), None, "mlp"),
             Part::Block { layer } => (Site::ResidPost.at(layer), None, "block"),
         };
-        Place { head, part: part.to_owned(), ..Place::of(point) }
+        Place { head, position_name: name.to_owned(), ..Place::of(point) }
     }
 
     /// The block that it is a part of.
@@ -35,7 +35,7 @@ impl Part {
         }
     }
 
-    /// `model` with this part of `source`.
+    /// `model` with the weights of `source` in this part.
     pub fn exchanged(self, model: &GptNeoX, source: &GptNeoX) -> GptNeoX {
         match self {
             Part::Head { layer, head } => model.with_head_of(source, layer, head),

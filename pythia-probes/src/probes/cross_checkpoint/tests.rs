@@ -37,7 +37,7 @@ fn weights(words: &[&str]) -> CrossCheckpoint {
 }
 
 fn pairs() -> Vec<Pair> {
-    source().make(None, None, crate::prompts::Vocabulary { size: VOCAB, bos: 0 }, false, 5).expect("pairs").list
+    source().make(None, None, crate::random::Vocabulary { size: VOCAB, bos: 0 }, false, 5).expect("pairs").list
 }
 
 /// The logit differences of a plain run on the clean prompts.
@@ -52,14 +52,14 @@ fn plain(model: &GptNeoX, hooks: &mut impl Hooks) -> Vec<f64> {
     last.chunks(width).zip(&pairs).map(difference).collect()
 }
 
-/// Rows of a table of examples: what, layer, head, part, and base, source, patched.
+/// Rows of a table of examples: what, layer, head, position name, and base, source, patched.
 type Row = ((String, Option<i64>, Option<i64>, String), [f64; 3]);
 
 fn rows(table: &Table) -> Vec<Row> {
     let text = |name| table.column(name).and_then(Column::text).expect("text");
     let ints = |name| table.column(name).and_then(Column::ints).expect("whole numbers");
     let numbers = |name| table.column(name).and_then(Column::floats).expect("numbers");
-    let (what, layer, head, part) = (text("what"), ints("layer"), ints("head"), text("part"));
+    let (what, layer, head, part) = (text("what"), ints("layer"), ints("head"), text("position_name"));
     let values = ["base", "source", "patched"].map(numbers);
     let row = |row: usize| {
         let key = (what[row].clone(), layer[row], head[row], part[row].clone());
@@ -238,7 +238,7 @@ fn tables_have_the_columns_that_are_promised() {
     let probe = CrossCheckpoint { weights: vec!["mlp1".to_owned()], ..CrossCheckpoint::new(source(), STEP) };
     let tables = answer(&ours, &theirs, &probe);
     let names = |table: &Table| table.columns().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
-    let label = "source_step what hook layer pos head key part metric";
+    let label = "source_step what hook layer pos head key position_name metric";
     let ends = "base source patched effect";
     assert_eq!(names(&tables[0]), format!("{label} n {ends} effect_low effect_high effect_mean status"));
     assert_eq!(names(&tables[1]), format!("{label} prompt_id {ends} status"));
@@ -265,7 +265,7 @@ fn what_can_have_no_answer_is_refused_before_a_run() {
     assert_eq!(field(|probe| probe.weights = vec!["0.4".into()]), "weights");
     assert_eq!(field(|probe| probe.pairs.n = 0), "pairs.n");
     assert!(matches!(refused(|probe| probe.hooks = vec!["zz".into()]), ProbeError::Hook(_)));
-    assert_eq!(refused(|probe| probe.source = 3), ProbeError::NoSourceCheckpoint { label: 3 });
+    assert_eq!(refused(|probe| probe.source_step = 3), ProbeError::NoSourceCheckpoint { label: 3 });
     // A checkpoint of another shape, and one that was loaded without its unembedding.
     let probe = CrossCheckpoint::new(source(), STEP);
     let mut params = ours.to_params();
@@ -283,8 +283,8 @@ fn what_can_have_no_answer_is_refused_before_a_run() {
 fn the_configuration_names_its_source() {
     let read = |text: String| serde_json::from_str::<CrossCheckpoint>(&text);
     let pairs = r#""pairs": {"task": "induction", "n": 4, "half_len": 4}"#;
-    let found = read(format!("{{{pairs}, \"source\": 512}}")).expect("pairs and a source");
+    let found = read(format!("{{{pairs}, \"source_step\": 512}}")).expect("pairs and a source");
     assert_eq!(found, CrossCheckpoint::new(source(), STEP));
     assert_eq!(ProbeSpec::CrossCheckpoint(found).source_checkpoints(), [STEP]);
-    assert!(read(format!("{{{pairs}}}")).is_err_and(|error| error.to_string().contains("source")));
+    assert!(read(format!("{{{pairs}}}")).is_err_and(|error| error.to_string().contains("source_step")));
 }

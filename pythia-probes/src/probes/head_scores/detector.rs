@@ -1,7 +1,7 @@
 //! Every definition of every score: which entries count, and how their attention becomes a number.
 
 use super::mask::{Exclude, Mask, Rule, total};
-use super::{Family, HeadScores};
+use super::{HeadScores, ScoreFamily};
 use crate::prompts::Repeated;
 
 /// How the attention on a mask becomes a number.
@@ -75,25 +75,25 @@ impl Detector {
     /// | `bos_sink`, without a BOS `first_token_sink` | `mask_mean` | mean of A over key = 0 | |
     /// | the last four | `tl_detect_mul`, `tl_detect_abs` | as above, D = 1 on the same entries as `mask_mean` | TransformerLens `head_detector.py` |
     ///
-    /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; their nulls hold the same 1.
+    /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores the same 1.
     pub fn all(config: &HeadScores, layout: Repeated) -> Vec<Self> {
         let exclude = config.exclude();
         let mut detectors = Vec::new();
-        for family in Family::ALL.into_iter().filter(|family| config.scores.contains(family)) {
+        for family in ScoreFamily::ALL.into_iter().filter(|family| config.scores.contains(family)) {
             let score = family.name();
             let rule = match family {
-                Family::Induction => Rule::Successors,
-                Family::PreviousToken => Rule::Diagonal { offset: 1 },
-                Family::DuplicateToken => Rule::Duplicates,
-                Family::CurrentToken => Rule::Diagonal { offset: 0 },
-                Family::BosSink => Rule::FirstColumn,
+                ScoreFamily::Induction => Rule::Successors,
+                ScoreFamily::PreviousToken => Rule::Diagonal { offset: 1 },
+                ScoreFamily::DuplicateToken => Rule::Duplicates,
+                ScoreFamily::CurrentToken => Rule::Diagonal { offset: 0 },
+                ScoreFamily::BosSink => Rule::FirstColumn,
             };
-            let score = if family == Family::BosSink && !layout.bos { "first_token_sink" } else { score };
+            let score = if family == ScoreFamily::BosSink && !layout.bos { "first_token_sink" } else { score };
             match family {
-                Family::Induction => detectors.extend(Self::induction(score, layout)),
+                ScoreFamily::Induction => detectors.extend(Self::induction(score, layout)),
                 _ => detectors.push(Self::new(score, "mask_mean", rule, Formula::PerQuery)),
             }
-            if family == Family::DuplicateToken {
+            if family == ScoreFamily::DuplicateToken {
                 let rule = Rule::Diagonal { offset: layout.half_len };
                 detectors.push(Self::new(score, "stripe", rule, Formula::PerEntry));
             }
@@ -116,15 +116,15 @@ impl Detector {
     }
 }
 
-/// A list of detectors with their masks worked out for one prompt.
+/// The masks of all detectors for one prompt.
 #[derive(Clone, Debug)]
-pub struct Readings {
+pub struct PromptMasks {
     masks: Vec<(Mask, Formula)>,
     exclude: Exclude,
     n: usize,
 }
 
-impl Readings {
+impl PromptMasks {
     /// The detectors that `config` asks for, on the prompt `tokens` of that `layout`.
     pub fn new(config: &HeadScores, layout: Repeated, tokens: &[u32]) -> Self {
         let masks = Detector::all(config, layout);
@@ -181,7 +181,8 @@ pub fn uniform(n: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prompts::{Prompts, Vocabulary};
+    use crate::prompts::Prompts;
+    use crate::random::Vocabulary;
 
     const N: usize = 4;
     const LAYOUT: Repeated = Repeated { batch: 1, half_len: N, repeats: 2, bos: true };
@@ -200,7 +201,7 @@ mod tests {
         fn of<T: Copy + Into<f64>>(config: &HeadScores, layout: Repeated, tokens: &[u32], pattern: &[T]) -> Self {
             let names =
                 Detector::all(config, layout).into_iter().map(|have| format!("{}/{}", have.score, have.definition));
-            Self(names.zip(Readings::new(config, layout, tokens).scores(pattern)).collect())
+            Self(names.zip(PromptMasks::new(config, layout, tokens).scores(pattern)).collect())
         }
 
         fn get(&self, name: &str) -> f64 {
@@ -285,17 +286,17 @@ mod tests {
     }
 
     /// `detect_head` of TransformerLens, step by step on dense matrices.
-    fn dense(family: Family, tokens: &[u32], pattern: &[f64], exclude: Exclude) -> [f64; 2] {
+    fn dense(family: ScoreFamily, tokens: &[u32], pattern: &[f64], exclude: Exclude) -> [f64; 2] {
         let n = tokens.len();
         let mut mask = vec![0.0; n * n];
         for (i, j) in (0..n * n).map(|entry| (entry / n, entry % n)) {
             let duplicate = |i: usize, j: usize| j < i && tokens[i] == tokens[j];
             mask[i * n + j] = f64::from(u8::from(match family {
-                Family::Induction => j > 0 && j <= i && duplicate(i, j - 1),
-                Family::PreviousToken => j + 1 == i,
-                Family::DuplicateToken => duplicate(i, j),
-                Family::CurrentToken => j == i,
-                Family::BosSink => j == 0,
+                ScoreFamily::Induction => j > 0 && j <= i && duplicate(i, j - 1),
+                ScoreFamily::PreviousToken => j + 1 == i,
+                ScoreFamily::DuplicateToken => duplicate(i, j),
+                ScoreFamily::CurrentToken => j == i,
+                ScoreFamily::BosSink => j == 0,
             }));
         }
         let out = |entry: usize| exclude.first && entry.is_multiple_of(n) || exclude.current && entry % n == entry / n;
@@ -329,14 +330,14 @@ mod tests {
                 row.iter_mut().for_each(|value| *value /= sum);
             }
             let scores = Named::of(&config, layout, tokens, &pattern);
-            for family in Family::ALL {
+            for family in ScoreFamily::ALL {
                 let expected = dense(family, tokens, &pattern, exclude);
                 for (kind, expected) in ["tl_detect_mul", "tl_detect_abs"].into_iter().zip(expected) {
-                    let score = if family == Family::BosSink { "_sink/" } else { family.name() };
+                    let score = if family == ScoreFamily::BosSink { "_sink/" } else { family.name() };
                     let mut found = scores.0.iter().filter(|(name, _)| name.contains(kind) && name.contains(score));
                     let (name, value) = found.next().expect("every family has both ratios");
-                    let empty =
-                        family == Family::BosSink && exclude.first || family == Family::CurrentToken && exclude.current;
+                    let empty = family == ScoreFamily::BosSink && exclude.first
+                        || family == ScoreFamily::CurrentToken && exclude.current;
                     assert!(
                         (value - expected).abs() < 1e-12 || empty && value.is_nan(),
                         "{seed} {name}: {value} {expected}"

@@ -1,30 +1,36 @@
 //! What attention heads attend to, on random tokens that repeat.
 //!
 //! Several incompatible scores share the name "induction score". All of them are given, each under its own `definition`, each
-//! beside its *null*: the same formula on the same tokens for a head that spreads its attention evenly over what it can see
-//! (1/(q+1) at query q). Uniform attention already scores about ln 2 / N on the induction stripe.
+//! beside what *uniform* attention scores: the same formula on the same tokens for a head that spreads its attention evenly over
+//! what it can see (1/(q+1) at query q). Uniform attention already scores about ln 2 / N on the induction stripe.
 //!
 //! The patterns are reduced while the model runs, one layer at a time, and never kept: in float64 on the CPU, else where they are.
 
 mod detector;
 mod mask;
-mod observer;
 mod on_device;
+mod reader;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
-use crate::prompts::Repeated;
+use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
+use crate::probe::Probe;
+use crate::prompts::{PromptSource, Prompts, Repeated};
+use crate::subject::Context;
+use crate::table::columns::{HEAD, LAYER, STATUS};
+use crate::table::{ColumnSpec, TableSpec};
 use mask::Exclude;
-pub(crate) use observer::PatternReader;
 #[cfg(all(test, feature = "wgpu"))]
 pub(crate) use on_device::tests::agree;
+use reader::PatternReader;
 
+const KIND: &str = "head_scores";
 /// What a head may be scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Family {
+pub enum ScoreFamily {
     /// Attention from a token to what followed its earlier occurrence (Olsson et al. 2022).
     Induction,
     /// Attention to the token before.
@@ -37,19 +43,24 @@ pub enum Family {
     BosSink,
 }
 
-impl Family {
+impl ScoreFamily {
     /// Every family, in the order of the table.
-    pub const ALL: [Family; 5] =
-        [Family::Induction, Family::PreviousToken, Family::DuplicateToken, Family::CurrentToken, Family::BosSink];
+    pub const ALL: [ScoreFamily; 5] = [
+        ScoreFamily::Induction,
+        ScoreFamily::PreviousToken,
+        ScoreFamily::DuplicateToken,
+        ScoreFamily::CurrentToken,
+        ScoreFamily::BosSink,
+    ];
 
     /// The name in the `score` column.
     pub fn name(self) -> &'static str {
         match self {
-            Family::Induction => "induction",
-            Family::PreviousToken => "previous_token",
-            Family::DuplicateToken => "duplicate_token",
-            Family::CurrentToken => "current_token",
-            Family::BosSink => "bos_sink",
+            ScoreFamily::Induction => "induction",
+            ScoreFamily::PreviousToken => "previous_token",
+            ScoreFamily::DuplicateToken => "duplicate_token",
+            ScoreFamily::CurrentToken => "current_token",
+            ScoreFamily::BosSink => "bos_sink",
         }
     }
 }
@@ -59,55 +70,102 @@ impl Family {
 #[serde(default, deny_unknown_fields)]
 pub struct HeadScores {
     /// What to score; all by default.
-    pub scores: Vec<Family>,
-    /// Number of random prompts; every value is a mean over them.
-    pub batch: usize,
-    /// Tokens in the random part that is repeated (N).
-    pub half_len: usize,
-    /// How often the random part stands in the prompt; at least 2.
-    pub repeats: usize,
+    pub scores: Vec<ScoreFamily>,
+    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every value is a
+    /// mean over them.
+    pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
     pub exclude_bos: bool,
     /// Leave attention to the current token out of the `tl_detect` definitions (TransformerLens: `exclude_current_token`).
     pub exclude_current: bool,
-    /// Whether a BOS stands before the random tokens; the experiment's setting where it is left out.
-    pub prepend_bos: Option<bool>,
 }
 
 impl Default for HeadScores {
     fn default() -> Self {
         Self {
-            scores: Family::ALL.to_vec(),
-            batch: 8,
-            half_len: 50,
-            repeats: 2,
+            scores: ScoreFamily::ALL.to_vec(),
+            prompts: PromptSource::default(),
             exclude_bos: false,
             exclude_current: false,
-            prepend_bos: None,
         }
     }
 }
 
 impl HeadScores {
+    /// Its table.
+    pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
+        suffix: "",
+        doc: "A row per head and definition of a score",
+        columns: &[&[
+            LAYER,
+            HEAD,
+            ColumnSpec::text(
+                "score",
+                "What the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, `bos_sink` \
+                 (`first_token_sink` without a BOS)",
+            ),
+            ColumnSpec::text(
+                "definition",
+                "Which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), `stripe`, \
+                 `tl_detect_mul`, `tl_detect_abs`, `prefix_sum`, `prefix_mean`, `strict`, `mask_mean`",
+            ),
+            ColumnSpec::float("value", "", "The score, a mean over the prompts"),
+            ColumnSpec::float("uniform", "", "The same formula where each query attends evenly to all it can see"),
+            ColumnSpec::float("value_minus_uniform", "", "`value` minus `uniform`"),
+            STATUS,
+        ]],
+    }];
+
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { prompts: PromptSource::random(2, 6), ..Self::default() }
+    }
+
     /// The prompts this probe runs on.
-    pub fn layout(&self, prepend_bos: bool) -> Repeated {
-        let bos = self.prepend_bos.unwrap_or(prepend_bos);
-        Repeated { batch: self.batch, half_len: self.half_len, repeats: self.repeats, bos }
+    fn layout(&self, prepend_bos: bool) -> Repeated {
+        self.prompts.layout(prepend_bos)
     }
 
     /// What the `tl_detect` definitions leave out.
     fn exclude(&self) -> Exclude {
         Exclude { first: self.exclude_bos, current: self.exclude_current }
     }
+}
 
-    /// Refuses what can have no answer.
-    pub(crate) fn check(&self, prepend_bos: bool) -> Result<(), ProbeError> {
-        self.layout(prepend_bos).check(2)?;
+impl Probe for HeadScores {
+    fn tables(&self) -> &'static [TableSpec] {
+        Self::TABLES
+    }
+
+    fn reads_logits(&self) -> bool {
+        false
+    }
+
+    fn check(&self, context: &Context) -> Result<(), ProbeError> {
+        self.prompts.repeats_only(KIND, context)?;
         if self.scores.is_empty() {
             return Err(ProbeError::Empty { field: "scores" });
         }
-        let twice =
-            Family::ALL.into_iter().find(|family| self.scores.iter().filter(|have| *have == family).count() > 1);
+        let count = |family: &ScoreFamily| self.scores.iter().filter(|have| *have == family).count();
+        let twice = ScoreFamily::ALL.into_iter().find(|family| count(family) > 1);
         twice.map_or(Ok(()), |family| Err(ProbeError::Repeated { field: "scores", name: family.name() }))
+    }
+
+    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
+        let layout = self.layout(context.prepend_bos);
+        (layout.batch, layout.len())
+    }
+}
+
+impl ReadingProbe for HeadScores {
+    fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
+        let prompts = Prompts::repeated(self.layout(context.prepend_bos), context.vocabulary(), context.seed);
+        prompts.map(ReadingInput::from)
+    }
+
+    fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
+        let layout = self.layout(run.context.prepend_bos);
+        Box::new(PatternReader::new(self, layout, &run.input.prompts, run.context.config.n_layers))
     }
 }

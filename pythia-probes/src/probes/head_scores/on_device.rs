@@ -11,15 +11,15 @@ use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::detector::{Detector, Readings};
+use super::detector::{Detector, PromptMasks};
 use super::mask::Mask;
-use super::observer::PLACE;
+use super::reader::PLACE;
 use crate::error::ProbeError;
 use crate::sums::row_sums;
 
 /// Sums that wait on a device.
 #[derive(Debug)]
-pub(super) struct Masses {
+pub(super) struct DeviceSums {
     /// For each sum a detector whose mask it is over. After these comes the total of all that is not left out.
     over: Vec<usize>,
     /// For each detector which sum is its own; several may share one.
@@ -38,7 +38,7 @@ struct Taken {
     sums: Vec<Tensor<2>>,
 }
 
-impl Masses {
+impl DeviceSums {
     /// For these detectors.
     pub fn new(detectors: &[Detector]) -> Self {
         let mut over: Vec<usize> = Vec::new();
@@ -56,20 +56,20 @@ impl Masses {
         self.masks.clear();
     }
 
-    /// Sums a layer's pattern `[batch, head, query, key]` on the prompts of that range, which have these `readings`.
-    pub fn take(&mut self, layer: usize, pattern: Tensor<4>, prompts: Range<usize>, readings: &[Readings]) {
+    /// Sums a layer's pattern `[batch, head, query, key]` on the prompts of that range, which have these `prompt_masks`.
+    pub fn take(&mut self, layer: usize, pattern: Tensor<4>, prompts: Range<usize>, prompt_masks: &[PromptMasks]) {
         if self.masks.is_empty() {
-            self.masks = self.masks(readings, &pattern.device());
+            self.masks = self.masks(prompt_masks, &pattern.device());
         }
         let [batch, heads, n, _] = pattern.dims();
         let sum = |mask: &Tensor<4>| row_sums((pattern.clone() * mask.clone()).reshape([batch * heads, n * n]));
         self.taken.push(Taken { layer, prompts, sums: self.masks.iter().map(sum).collect() });
     }
 
-    fn masks(&self, readings: &[Readings], device: &Device) -> Vec<Tensor<4>> {
-        let n = readings.first().map_or(0, Readings::n);
-        let of = |detector: &usize| dense(readings.iter().map(|reading| reading.mask(*detector)), n, device);
-        let all: Vec<Mask> = readings.iter().map(Readings::not_excluded).collect();
+    fn masks(&self, prompt_masks: &[PromptMasks], device: &Device) -> Vec<Tensor<4>> {
+        let n = prompt_masks.first().map_or(0, PromptMasks::n);
+        let of = |detector: &usize| dense(prompt_masks.iter().map(|prompt| prompt.mask(*detector)), n, device);
+        let all: Vec<Mask> = prompt_masks.iter().map(PromptMasks::not_excluded).collect();
         self.over.iter().map(of).chain([dense(all.iter(), n, device)]).collect()
     }
 
@@ -78,7 +78,11 @@ impl Masses {
     ///
     /// # Errors
     /// [`ProbeError::Device`].
-    pub fn add_to(self, layers: &mut BTreeMap<usize, Vec<f64>>, readings: &[Readings]) -> Result<(), ProbeError> {
+    pub fn add_to(
+        self,
+        layers: &mut BTreeMap<usize, Vec<f64>>,
+        prompt_masks: &[PromptMasks],
+    ) -> Result<(), ProbeError> {
         let sums = self.taken.iter().flat_map(|taken| &taken.sums);
         let sums: Vec<Tensor<2>> = sums.cloned().collect();
         if sums.is_empty() {
@@ -92,20 +96,20 @@ impl Masses {
             let (own, more) = rest.split_at(patterns * sums.len());
             let heads = patterns / prompts.len();
             let layer = layers.entry(*layer).or_insert_with(|| vec![0.0; heads * self.sum_of.len()]);
-            self.add(layer, own, &readings[prompts.clone()]);
+            self.add(layer, own, &prompt_masks[prompts.clone()]);
             rest = more;
         }
         Ok(())
     }
 
     /// Adds the scores of a layer whose sums `[sum, prompt, head]` are `values`.
-    fn add(&self, layer: &mut [f64], values: &[f32], readings: &[Readings]) {
+    fn add(&self, layer: &mut [f64], values: &[f32], prompt_masks: &[PromptMasks]) {
         let heads = layer.len() / self.sum_of.len();
-        for (prompt, reading) in readings.iter().enumerate() {
+        for (prompt, masks) in prompt_masks.iter().enumerate() {
             for (head, sums) in layer.chunks_mut(self.sum_of.len()).enumerate() {
-                let mass = |sum: usize| f64::from(values[(sum * readings.len() + prompt) * heads + head]);
+                let mass = |sum: usize| f64::from(values[(sum * prompt_masks.len() + prompt) * heads + head]);
                 let masses = self.sum_of.iter().map(|sum| mass(*sum));
-                let scores = reading.scores_of(masses, mass(self.over.len()));
+                let scores = masks.scores_of(masses, mass(self.over.len()));
                 sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
             }
         }
@@ -126,7 +130,8 @@ fn dense<'a>(masks: impl ExactSizeIterator<Item = &'a Mask>, n: usize, device: &
 pub(crate) mod tests {
     use super::*;
     use crate::probes::head_scores::HeadScores;
-    use crate::prompts::{Prompts, Repeated, Vocabulary};
+    use crate::prompts::{Prompts, Repeated};
+    use crate::random::Vocabulary;
 
     const HEADS: usize = 2;
     const BATCH: usize = 3;
@@ -150,31 +155,31 @@ pub(crate) mod tests {
     /// Sums of scores by layer as the device gives them, the last prompt being a part of its own.
     fn found(
         detectors: &[Detector],
-        readings: &[Readings],
+        prompt_masks: &[PromptMasks],
         layers: &[Vec<f32>],
         device: &Device,
     ) -> BTreeMap<usize, Vec<f64>> {
-        let n = readings[0].n();
-        let mut masses = Masses::new(detectors);
+        let n = prompt_masks[0].n();
+        let mut masses = DeviceSums::new(detectors);
         for part in [0..BATCH - 1, BATCH - 1..BATCH] {
             masses.forget_masks();
             for (layer, values) in layers.iter().enumerate() {
                 let data = TensorData::new(values.clone(), [BATCH, HEADS, n, n]);
                 let pattern = Tensor::<4>::from_data(data, (device, DType::F32)).slice([part.clone()]);
-                masses.take(layer, pattern, part.clone(), &readings[part.clone()]);
+                masses.take(layer, pattern, part.clone(), &prompt_masks[part.clone()]);
             }
         }
         let mut sums = BTreeMap::new();
-        masses.add_to(&mut sums, readings).expect("the device answers");
+        masses.add_to(&mut sums, prompt_masks).expect("the device answers");
         sums
     }
 
     /// Sums of the scores `[head, detector]` in float64, from the entries of the masks.
-    fn expected(readings: &[Readings], patterns: &[f32]) -> Vec<f64> {
-        let size = readings[0].n() * readings[0].n();
+    fn expected(prompt_masks: &[PromptMasks], patterns: &[f32]) -> Vec<f64> {
+        let size = prompt_masks[0].n() * prompt_masks[0].n();
         let mut sums = vec![Vec::new(); HEADS];
         for (index, pattern) in patterns.chunks(size).enumerate() {
-            let scores: Vec<f64> = readings[index / HEADS].scores(pattern).collect();
+            let scores: Vec<f64> = prompt_masks[index / HEADS].scores(pattern).collect();
             let sums = &mut sums[index % HEADS];
             sums.resize(scores.len(), 0.0);
             sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
@@ -187,17 +192,17 @@ pub(crate) mod tests {
         for (half_len, bos, exclude) in [(5, true, false), (6, false, true), (70, true, false)] {
             let (config, layout) = (config(exclude), Repeated { batch: BATCH, half_len, repeats: 2, bos });
             let prompts = Prompts::repeated(layout, Vocabulary { size: 9, bos: 0 }, 5).expect("there are ids");
-            let reading = |tokens: &Vec<u32>| Readings::new(&config, layout, tokens);
-            let readings: Vec<Readings> = prompts.rows().iter().map(reading).collect();
+            let of_prompt = |tokens: &Vec<u32>| PromptMasks::new(&config, layout, tokens);
+            let prompt_masks: Vec<PromptMasks> = prompts.rows().iter().map(of_prompt).collect();
             let n = layout.len();
             let mut layers = [patterns(n, 0), patterns(n, 9)];
             // The first query of the second head cannot see this entry.
             layers[1][n * n + 1] = f32::NAN;
-            let found = found(&Detector::all(&config, layout), &readings, &layers, device);
+            let found = found(&Detector::all(&config, layout), &prompt_masks, &layers, device);
             assert_eq!(found.keys().collect::<Vec<_>>(), [&0, &1]);
             let detectors = found[&0].len() / HEADS;
             assert!(found[&1][detectors..].iter().all(|score| score.is_nan()), "a NaN reaches every score of its head");
-            let expected = layers.map(|layer| expected(&readings, &layer));
+            let expected = layers.map(|layer| expected(&prompt_masks, &layer));
             let pairs = found[&0].iter().zip(&expected[0]).chain(found[&1].iter().zip(&expected[1][..detectors]));
             let defined = pairs.clone().filter(|(_, expected)| expected.is_finite()).count();
             assert_eq!(defined, if exclude { 3 * (detectors - 4) } else { 3 * detectors });
@@ -216,7 +221,7 @@ pub(crate) mod tests {
     #[test]
     fn detectors_of_the_same_entries_share_a_sum() {
         let layout = Repeated { batch: 1, half_len: 4, repeats: 2, bos: true };
-        let shared = |exclude| Masses::new(&Detector::all(&config(exclude), layout)).over.len();
+        let shared = |exclude| DeviceSums::new(&Detector::all(&config(exclude), layout)).over.len();
         // Four diagonals, earlier repeats, duplicates, successors, and the first column; five of them once more where the
         // ratios leave something out.
         assert_eq!((shared(false), shared(true)), (8, 13));

@@ -34,24 +34,26 @@ pub enum EditKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserEdit {
-    /// The hook by its name as TransformerLens has it: `blocks.1.attn.hook_z`, `z.1`; a name that stands for several (`z`,
-    /// `blocks.*.hook_mlp_out`) edits them all.
+    /// The hook by its name as TransformerLens has it: `blocks.1.attn.hook_z`, `z.1`; a name that stands for several
+    /// (`z`, `blocks.*.hook_mlp_out`) edits them all.
     pub hook: String,
     /// The heads; all where they are left out.
     pub heads: Option<Vec<usize>>,
-    /// The positions, each a number or a name that the pairs have (`end`); all where they are left out. At patterns and scores these
-    /// are the queries.
+    /// The positions, each a number or a name that the pairs have (`end`); all where they are left out. At patterns
+    /// and scores these are the queries.
     pub positions: Option<Vec<String>>,
     /// The keys of `hook_pattern` and `hook_attn_scores`, written as positions are; all where they are left out.
     pub keys: Option<Vec<String>>,
-    /// The neurons of the MLP's hooks, each a number or a range without its end (`"0..16"`); all where they are left out.
+    /// The neurons of the MLP's hooks, each a number or a range without its end (`"0..16"`); all where they are left
+    /// out.
     pub neurons: Option<Vec<String>>,
-    /// What becomes of it: `zero`, `scale` (times `factor`), `other` (the pair's other prompt), `mean` (over prompts and positions),
-    /// `add` (`factor` times the vector of a file).
+    /// What becomes of it: `zero`, `scale` (times `factor`), `other` (the pair's other prompt), `mean` (over prompts
+    /// and positions), `add` (`factor` times the vector of a file).
     pub edit: EditKind,
     /// The factor of `scale`, which must have one, and of `add`; 1 where it is left out.
     pub factor: Option<f64>,
-    /// File with the vector of `add`: a JSON list of as many numbers as the hook's last axis is long (d_model; d_head for `z`).
+    /// File with the vector of `add`: a JSON list of as many numbers as the hook's last axis is long (d_model; d_head
+    /// for `z`).
     pub vector: Option<PathBuf>,
 }
 
@@ -135,7 +137,8 @@ impl UserEdit {
         }
     }
 
-    /// The parts of a point that are edited, for pairs of one length: prompts whose positions have the same numbers share one.
+    /// The parts of a point that are edited, for pairs of one length: prompts whose positions have the same numbers
+    /// share one.
     ///
     /// # Errors
     /// A position, neuron or head that is not there, an axis that the point lacks.

@@ -1,4 +1,4 @@
-//! Edits of runs as an experiment file lists them: what a one-off question needs, without a line of Rust.
+//! Edits of runs as an experiment file lists them, for questions that no other probe asks.
 
 mod edit;
 #[cfg(test)]
@@ -8,73 +8,88 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
-use pythia_hooks::{Edit, HookPoint, Intervention, ModelShape, Region};
+use pythia_hooks::{Edit, HookPoint, Intervention, Interventions, ModelShape, Region};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Change, IntervenedRun, SourceActivations, Value};
+use crate::engine::{IntervenedRun, Replacement, SourceActivations};
 use crate::error::ProbeError;
+use crate::families::causal::columns::{DELTA, MEAN_DELTA, METRIC, N, PROMPT_ID, STATUS};
 use crate::families::causal::delta::Deltas;
 use crate::families::causal::effect::Label;
-use crate::families::causal::paired_runs::{self, PairedRuns, Settings, Side};
-use crate::families::causal::{self, Causal, Running, sources};
+use crate::families::causal::paired_runs::{PairedRuns, Side};
+use crate::families::causal::{CausalProbe, CommonSettings, RunSettings, defaults, not_empty, sources};
 use crate::metric::Metric;
 use crate::pairs::{Pair, PairSource};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::Answer;
 use crate::subject::Context;
-use crate::table::{self, ColumnKind};
+use crate::table::{ColumnSpec, TableSpec, TableValue};
 
 pub use edit::{EditKind, UserEdit};
 
-/// The source with the other side's activations; that with the means comes next, then one with the vector of each edit that adds one.
+/// Index of the source with the other side's activations. The source with the means comes next, then one with the
+/// vector of each edit that adds one.
 const OTHER: usize = 0;
 const MEAN: usize = 1;
 
-/// Runs with edits of your own, each a named list that is made together: what do they change?
+/// Runs with the edits that an experiment file lists. Each run has a name and a list of edits that are made together.
 ///
 /// Tables: `NAME` has a row per run and metric, `NAME_examples` a row per run, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Interventions {
+pub struct InterventionRuns {
     /// The pairs of prompts: `{ task = "ioi", n = 32 }` or `{ file = "pairs.jsonl" }`.
     pub pairs: PairSource,
     /// The runs by name, each a list of edits that are made together, first to last at one hook:
     /// `{ quiet = [{ hook = "z.1", heads = [3], positions = ["end"], edit = "zero" }] }`.
     pub runs: BTreeMap<String, Vec<UserEdit>>,
     /// The prompt that is run: `clean` or `corrupt`.
-    #[serde(default = "clean")]
+    #[serde(default = "defaults::clean")]
     pub side: Side,
     /// What is read at the end of the prompts.
-    #[serde(default = "metrics")]
+    #[serde(default = "defaults::logit_diff_kl_and_loss")]
     pub metrics: Vec<Metric>,
-    /// How cells are computed.
+    /// How interventions are computed.
     #[serde(default)]
-    pub run: Running,
+    pub run: RunSettings,
 }
 
-fn clean() -> Side {
-    Side::Clean
-}
+const RUN: &[ColumnSpec] = &[ColumnSpec::text("run", "Name of the run in the experiment file")];
 
-fn metrics() -> Vec<Metric> {
-    vec![Metric::LogitDiff, Metric::Kl, Metric::Loss]
-}
+const MAIN: TableSpec = TableSpec {
+    suffix: "",
+    doc: "A row per run and metric: means over the pairs",
+    columns: &[RUN, METRIC, N, MEAN_DELTA, STATUS],
+};
 
+const EXAMPLES: TableSpec = TableSpec {
+    suffix: "examples",
+    doc: "A row per run, pair and metric",
+    columns: &[RUN, METRIC, PROMPT_ID, DELTA, STATUS],
+};
+
+/// The name of a run.
 impl Label for String {
-    fn header() -> Vec<(&'static str, ColumnKind)> {
-        vec![("run", ColumnKind::Text)]
-    }
-
-    fn cells(&self) -> Vec<table::TableValue> {
+    fn values(&self) -> Vec<TableValue> {
         vec![self.clone().into()]
     }
 }
 
-impl Interventions {
+impl InterventionRuns {
+    /// The tables of any configuration.
+    pub(crate) const TABLES: &'static [TableSpec] = &[MAIN, EXAMPLES];
+
     /// Runs of the clean prompts.
     pub fn new(pairs: PairSource, runs: BTreeMap<String, Vec<UserEdit>>) -> Self {
-        Interventions { pairs, runs, side: clean(), metrics: metrics(), run: Running::default() }
+        let (side, metrics) = (defaults::clean(), defaults::logit_diff_kl_and_loss());
+        InterventionRuns { pairs, runs, side, metrics, run: RunSettings::default() }
+    }
+
+    /// A small configuration that is valid on any model.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        let edit = serde_json::from_str(r#"{"hook": "z.0", "heads": [0], "edit": "zero"}"#).expect("an edit");
+        Self::new(PairSource::example(), [("quiet".to_owned(), vec![edit])].into())
     }
 
     /// Every edit with the name of its run and its number there, from 1.
@@ -97,14 +112,14 @@ impl Interventions {
         for edits in self.runs.values() {
             let points = edits.iter().map(|edit| edit.points(model_shape)).collect::<Result<Vec<_>, _>>()?.concat();
             let zero = |point| Intervention { point, region: Region::all(), edit: Edit::Zero };
-            pythia_hooks::Interventions::new(points.into_iter().map(zero).collect(), model_shape)?;
+            Interventions::new(points.into_iter().map(zero).collect(), model_shape)?;
         }
         Ok(())
     }
 
     /// Everything that edits put in place of activations, but for the other side's, which differ from group to group.
-    fn sources(&self, paired: &PairedRuns) -> Result<Vec<SourceActivations>, ProbeError> {
-        let config = paired.subject.model.config();
+    fn sources(&self, runs: &PairedRuns) -> Result<Vec<SourceActivations>, ProbeError> {
+        let config = runs.subject.model.config();
         let mut means = Vec::new();
         let mut vectors = Vec::new();
         for (_, _, edit) in self.edits() {
@@ -113,8 +128,8 @@ impl Interventions {
                 (EditKind::Mean, _) => means.extend(points),
                 (EditKind::Add, Some(path)) => {
                     let vector = |point| {
-                        let values = sources::read_vector(paired.subject.files, path, edit::width(point, config))?;
-                        Ok(sources::vector(paired, point, &values).map(|vector| (point, vector)))
+                        let values = sources::read_vector(runs.subject.files, path, edit::width(point, config))?;
+                        Ok(sources::vector(runs, point, &values).map(|vector| (point, vector)))
                     };
                     let source: Result<Vec<_>, ProbeError> = points.into_iter().map(vector).collect();
                     vectors.push(source?.into_iter().flatten().collect());
@@ -124,111 +139,87 @@ impl Interventions {
         }
         means.sort_unstable();
         means.dedup();
-        Ok([SourceActivations::new(), sources::mean(paired, self.side, &means)?].into_iter().chain(vectors).collect())
+        Ok([SourceActivations::new(), sources::mean(runs, self.side, &means)?].into_iter().chain(vectors).collect())
     }
 
-    /// The cells for pairs of one length, in the order of the runs.
-    fn runs_of(&self, config: &NeoxConfig, members: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
+    /// The interventions on pairs of one length, in the order of the runs.
+    fn intervened_runs(&self, config: &NeoxConfig, pairs: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
         let mut vectors = MEAN;
-        let mut cells = Vec::new();
+        let mut interventions = Vec::new();
         for edits in self.runs.values() {
-            let mut cell = IntervenedRun::default();
+            let mut intervention = IntervenedRun::default();
             for edit in edits {
                 vectors += usize::from(edit.edit == EditKind::Add);
-                let value = value(edit, vectors);
+                let replacement = replacement(edit, vectors);
                 for point in edit.points(&config.model_shape())? {
-                    let regions = edit.regions(point, config, members)?;
-                    cell.changes.extend(regions.into_iter().map(|region| Change { point, region, value }));
+                    let regions = edit.regions(point, config, pairs)?;
+                    intervention.changes.extend(IntervenedRun::at(point, &regions, replacement).changes);
                 }
             }
-            cells.push(cell);
+            interventions.push(intervention);
         }
-        Ok(cells)
+        Ok(interventions)
     }
 }
 
-/// What an edit puts in place; `vector` is the source of its vector, where it has one.
-fn value(edit: &UserEdit, vector: usize) -> Value {
+/// What becomes of the activation that an edit changes; `vector` is the index of its vector's source, where it has one.
+fn replacement(edit: &UserEdit, vector: usize) -> Replacement {
     match edit.edit {
-        EditKind::Zero => Value::Zero,
-        EditKind::Scale => Value::Scale(edit.factor()),
-        EditKind::Other => Value::Source(OTHER),
-        EditKind::Mean => Value::Source(MEAN),
-        EditKind::Add => Value::Add { source: vector, factor: edit.factor() },
+        EditKind::Zero => Replacement::Zero,
+        EditKind::Scale => Replacement::Scale(edit.factor()),
+        EditKind::Other => Replacement::Source(OTHER),
+        EditKind::Mean => Replacement::Source(MEAN),
+        EditKind::Add => Replacement::Add { source: vector, factor: edit.factor() },
     }
 }
 
-impl Probe for Interventions {
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
-    fn check(&self, context: &Context) -> Result<(), ProbeError> {
-        let empty = [("runs", self.runs.is_empty()), ("metrics", self.metrics.is_empty())];
-        if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
-            return Err(ProbeError::Empty { field });
-        }
-        if let Some((name, _)) = self.runs.iter().find(|(_, edits)| edits.is_empty()) {
-            let allowed = "a run needs an edit at least, or it changes nothing".to_owned();
-            return Err(ProbeError::NoSuchChoice { field: "runs", word: name.clone(), allowed });
-        }
-        causal::check(self, context)?;
-        let pairs = paired_runs::make_pairs(self, context)?.list;
-        self.of_each(|edit| edit.check(context.config, context.files, &pairs))?;
-        self.check_together(&context.config.model_shape())
-    }
-
-    fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        causal::tokens_per_run(self, context)
-    }
-
-    fn estimate(&self, context: &Context) -> Option<Estimate> {
-        causal::estimate(self, context)
-    }
-
-    fn tables(&self) -> &'static [&'static str] {
-        self.run.tables()
-    }
-
-    fn files(&self) -> Vec<&Path> {
-        let vectors = self.edits().filter_map(|(_, _, edit)| edit.vector.as_deref());
-        self.pairs.file.as_deref().into_iter().chain(vectors).collect()
-    }
-}
-
-impl Causal for Interventions {
-    fn pairs(&self) -> &PairSource {
-        &self.pairs
+impl CausalProbe for InterventionRuns {
+    fn common(&self) -> CommonSettings<'_> {
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
         Ok(self.of_each(|edit| edit.points(model_shape))?.concat())
     }
 
-    fn settings(&self) -> Settings<'_> {
-        self.run.settings(&self.metrics)
+    fn check_settings(&self, _: &Context) -> Result<(), ProbeError> {
+        not_empty([("runs", self.runs.is_empty())])?;
+        let idle = self.runs.iter().find(|(_, edits)| edits.is_empty());
+        idle.map_or(Ok(()), |(name, _)| {
+            let allowed = "a run needs an edit at least, or it changes nothing".to_owned();
+            Err(ProbeError::NoSuchChoice { field: "runs", word: name.clone(), allowed })
+        })
     }
 
-    fn cells(&self, context: &Context, members: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
-        let mut cells = self.runs_of(context.config, members)?;
-        // Other sources are taken to be the other prompt's run, which is equal in part; a mean is not.
-        let changes = cells.iter_mut().flat_map(|cell| &mut cell.changes);
-        changes.filter(|change| change.value == Value::Source(MEAN)).for_each(|change| change.value = Value::Zero);
-        Ok(cells)
+    fn check_places(&self, context: &Context, pairs: &[Pair]) -> Result<(), ProbeError> {
+        self.of_each(|edit| edit.check(context.config, context.files, pairs))?;
+        self.check_together(&context.config.model_shape())
     }
 
-    fn answer(&self, paired: &PairedRuns) -> Result<Answer, ProbeError> {
+    fn interventions(&self, context: &Context, pairs: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError> {
+        let mut interventions = self.intervened_runs(context.config, pairs)?;
+        // Estimates take a source for the other prompt's run, which equals the base run in part. A mean does not.
+        let changes = interventions.iter_mut().flat_map(|intervention| &mut intervention.changes);
+        let means = changes.filter(|change| change.replacement == Replacement::Source(MEAN));
+        means.for_each(|change| change.replacement = Replacement::Zero);
+        Ok(interventions)
+    }
+
+    fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
         let labels: Vec<String> = self.runs.keys().cloned().collect();
-        let mut sources = self.sources(paired)?;
+        let mut sources = self.sources(runs)?;
         let mut deltas = Deltas::new(&self.metrics);
-        for group in &paired.groups {
-            let members: Vec<&Pair> = group.members.iter().map(|&member| &paired.pairs[member]).collect();
+        for group in &runs.groups {
             sources[OTHER] = group.run(self.side.other()).seen().clone();
-            let cells = self.runs_of(paired.subject.model.config(), &members)?;
-            let (base, _) = group.ends(paired, &self.metrics, self.side)?;
-            let scores = group.scores(paired, &self.settings(), self.side, &sources, &cells)?;
+            let interventions = self.intervened_runs(runs.subject.model.config(), &group.pairs(runs))?;
+            let [base, _] = group.ends(runs, &self.metrics, self.side)?;
+            let scores = group.scores(runs, &self.common().scores(), self.side, &sources, &interventions)?;
             deltas.note(&labels, &group.members, &base, &scores);
         }
-        Ok(self.run.answer(deltas.summary(paired.seed), || deltas.examples()))
+        Ok(self.run.answer(deltas.summary(&MAIN, runs.seed), || deltas.examples(&EXAMPLES)))
+    }
+
+    fn vector_files(&self) -> Vec<&Path> {
+        self.edits().filter_map(|(_, _, edit)| edit.vector.as_deref()).collect()
     }
 }

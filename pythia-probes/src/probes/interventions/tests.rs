@@ -3,9 +3,9 @@ use pythia_hooks::{Axis, Site};
 
 use super::*;
 use crate::engine::Engine;
-use crate::families::causal::testing::{Fixture, assert_close, changed, floats, ints, names, texts};
+use crate::probes::ProbeSpec;
 use crate::probes::ablation::{Ablation, Method};
-use crate::probes::spec::ProbeSpec;
+use crate::testing::causal::{Fixture, assert_close, changed, floats, ints, names, texts};
 
 const LENGTHS: [usize; 7] = [6, 8, 6, 6, 5, 8, 6];
 
@@ -14,11 +14,11 @@ fn fixture(parallel: bool, dtype: DType) -> Fixture {
     Fixture::new(parallel, dtype, &LENGTHS).with_file("head", numbers(8)).with_file("stream", numbers(32))
 }
 
-fn probe(runs: &str) -> Interventions {
-    Interventions::new(Fixture::source(), serde_json::from_str(runs).expect("named lists of edits"))
+fn probe(runs: &str) -> InterventionRuns {
+    InterventionRuns::new(Fixture::source(), serde_json::from_str(runs).expect("named lists of edits"))
 }
 
-fn answer(fixture: &Fixture, probe: Interventions) -> Answer {
+fn answer(fixture: &Fixture, probe: InterventionRuns) -> Answer {
     fixture.ask(ProbeSpec::Interventions(probe)).expect("the probe runs")
 }
 
@@ -48,8 +48,8 @@ fn both_engines_say_the_same() {
         for side in [Side::Clean, Side::Corrupt] {
             let fixture = fixture(parallel, dtype);
             let told = |engine| {
-                let run = Running { engine, ..Running::default() };
-                answer(&fixture, Interventions { side, run, ..probe(RUNS) })
+                let run = RunSettings { engine, ..RunSettings::default() };
+                answer(&fixture, InterventionRuns { side, run, ..probe(RUNS) })
             };
             let (cone, naive) = (told(Engine::Cone), told(Engine::Naive));
             assert_close(&cone[0], &naive[0], tolerance);
@@ -105,13 +105,14 @@ fn edits_are_made_in_order_and_each_at_its_place() {
     let values: Vec<f64> = serde_json::from_str(&fixture.files.0[Path::new("head")]).expect("numbers");
     let subject = fixture.subject();
     let probe = probe(RUNS);
-    let paired = PairedRuns::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
+    let runs = PairedRuns::new(&[&probe], &subject, 0, 1).expect("the pairs fit");
     let three: Vec<f64> = values.iter().map(|value| 3.0 * value).collect();
-    let source: SourceActivations = [(point, sources::vector(&paired, point, &three).expect("a group"))].into();
-    let cell = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Value::Source(0));
+    let source: SourceActivations = [(point, sources::vector(&runs, point, &three).expect("a group"))].into();
+    let intervention = IntervenedRun::of(point, Region::all().along(Axis::Head, 2), Replacement::Source(0));
     for (pair, value) in of_run(&found, "zero_first") {
         let of = &pairs[pair as usize];
-        let by_hand = fixture.alone(&of.clean, of, &[Metric::LogitDiff], std::slice::from_ref(&source), &cell)[0];
+        let by_hand =
+            fixture.alone(&of.clean, of, &[Metric::LogitDiff], std::slice::from_ref(&source), &intervention)[0];
         assert!((value - by_hand).abs() < 1e-11, "pair {pair}: {value} {by_hand}");
     }
 }
@@ -125,7 +126,7 @@ fn what_changes_nothing_has_a_delta_of_nothing_and_the_whole_other_prompt_is_the
         "early": [{"hook": "resid_post.1", "positions": ["0", "1"], "edit": "other"}],
         "other": [{"hook": "hook_embed", "edit": "other"}]
     }"#;
-    let table = |side| answer(&fixture, Interventions { side, ..probe(runs) }).remove(1);
+    let table = |side| answer(&fixture, InterventionRuns { side, ..probe(runs) }).remove(1);
     let (clean, corrupt) = (table(Side::Clean), table(Side::Corrupt));
     let (runs, deltas) = (texts(&clean, "run"), floats(&clean, "delta"));
     for (run, delta) in runs.iter().zip(deltas).filter(|(run, _)| *run != "other") {
@@ -169,7 +170,7 @@ fn a_mistake_names_its_edit() {
 
 #[test]
 fn every_file_is_named() {
-    let probe = probe(RUNS);
+    let probe = ProbeSpec::Interventions(probe(RUNS));
     let files: Vec<&Path> = probe.files();
     assert_eq!(files, ["pairs", "stream", "head", "head"].map(Path::new));
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Bool, FloatDType, Tensor};
 use pythia_core::device::ints;
 
 use super::PLACE;
-use super::read::{Reading, Target};
+use super::read::{Prediction, Target};
 use crate::error::ProbeError;
 use crate::sums::row_sums;
 
@@ -19,15 +19,15 @@ pub(super) fn read_all(
     logits: Tensor<3>,
     targets: &[Option<u32>],
     vocab: usize,
-) -> Result<Vec<Option<Reading>>, ProbeError> {
+) -> Result<Vec<Option<Prediction>>, ProbeError> {
     let [_, positions, width] = logits.dims();
     let numbers = Tensor::cat(numbers(logits.reshape([positions, width]), targets, vocab).into(), 1);
     let device = |reason: String| ProbeError::Device { place: PLACE, reason };
     let numbers = numbers.try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
-    Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| reading(row, *target)).collect())
+    Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
-/// What [`reading`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats too, which hold
+/// What [`prediction`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats too, which hold
 /// every whole number up to 2²⁴.
 fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<2>; NUMBERS] {
     let count = |places: Tensor<2, Bool>| places.cast(FloatDType::F32).sum_dim(1);
@@ -55,7 +55,7 @@ fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<
 }
 
 /// What a position says, by the formulas of [`super::read::read`].
-fn reading(numbers: &[f32], target: Option<u32>) -> Option<Reading> {
+fn prediction(numbers: &[f32], target: Option<u32>) -> Option<Prediction> {
     let numbers = <[f32; NUMBERS]>::try_from(numbers).ok()?.map(f64::from);
     let [broken, greatest, sum, weighted, top, top_logit, right, before] = numbers;
     if broken > 0.0 {
@@ -64,7 +64,7 @@ fn reading(numbers: &[f32], target: Option<u32>) -> Option<Reading> {
     let prob = |logit: f64| (logit - greatest).exp() / sum;
     let target = target.map(|_| Target { prob: prob(right), rank: before as usize });
     let entropy = (sum.ln() - weighted / sum).max(0.0);
-    Some(Reading { top: top as u32, top_prob: prob(top_logit), target, entropy })
+    Some(Prediction { top: top as u32, top_prob: prob(top_logit), target, entropy })
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ pub(crate) mod tests {
         ]
     }
 
-    /// Holds the readings of a device to those of the host.
+    /// Holds the predictions of a device to those of the host.
     pub(crate) fn agree(device: &Device) {
         for (width, vocab) in [(24, 21), (50_304, 50_277)] {
             let rows = rows(width);
@@ -109,15 +109,15 @@ pub(crate) mod tests {
         }
     }
 
-    fn same(found: Option<Reading>, expected: Option<Reading>, place: &str) {
+    fn same(found: Option<Prediction>, expected: Option<Prediction>, place: &str) {
         let (Some(found), Some(expected)) = (found, expected) else {
             assert_eq!(found, expected, "{place}");
             return;
         };
-        let rank = |reading: &Reading| reading.target.map(|target| target.rank);
+        let rank = |prediction: &Prediction| prediction.target.map(|target| target.rank);
         assert_eq!((found.top, rank(&found)), (expected.top, rank(&expected)), "{place}");
-        let prob = |reading: &Reading| reading.target.map_or(0.0, |target| target.prob);
-        let numbers = |reading: &Reading| [reading.top_prob, prob(reading), reading.entropy];
+        let prob = |prediction: &Prediction| prediction.target.map_or(0.0, |target| target.prob);
+        let numbers = |prediction: &Prediction| [prediction.top_prob, prob(prediction), prediction.entropy];
         for (found, expected) in numbers(&found).into_iter().zip(numbers(&expected)) {
             assert!((found - expected).abs() < 1e-5, "{place}: {found}, not {expected}");
         }

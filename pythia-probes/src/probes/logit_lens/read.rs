@@ -2,7 +2,7 @@
 
 /// What a distribution over the next token says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct Prediction {
     /// The most likely token, the first of several.
     pub top: u32,
     /// Its probability.
@@ -27,7 +27,7 @@ pub(super) struct Target {
 /// logits the one with the smaller id comes first, so that a rank of 0 and being the top are the same.
 ///
 /// `None` where a logit is not finite: the model overflowed.
-pub(super) fn read<T: Copy + Into<f64>>(logits: &[T], vocab: usize, target: Option<u32>) -> Option<Reading> {
+pub(super) fn read<T: Copy + Into<f64>>(logits: &[T], vocab: usize, target: Option<u32>) -> Option<Prediction> {
     let value = |id: usize| -> Option<f64> { logits.get(id).map(|logit| (*logit).into()) };
     let tokens = || logits.iter().take(vocab).map(|logit| -> f64 { (*logit).into() }).enumerate();
     let mut greatest = f64::NEG_INFINITY;
@@ -56,7 +56,7 @@ pub(super) fn read<T: Copy + Into<f64>>(logits: &[T], vocab: usize, target: Opti
     });
     // An entropy of nothing may come out as a rounding error below 0.
     let entropy = (sum.ln() - weighted / sum).max(0.0);
-    Some(Reading { top: u32::try_from(top).ok()?, top_prob: prob(top_logit), target, entropy })
+    Some(Prediction { top: u32::try_from(top).ok()?, top_prob: prob(top_logit), target, entropy })
 }
 
 #[cfg(test)]
@@ -71,11 +71,11 @@ mod tests {
     fn known_distributions_are_read_right() {
         // Probabilities 1/8, 1/2, 1/4, 1/8 of which the last is padding.
         let logits = [1.0_f64, 4.0, 2.0, 1.0].map(|odds| odds.ln() + 7.0);
-        let reading = read(&logits, 3, Some(0)).expect("finite");
-        assert_eq!(reading.top, 1);
-        close(reading.top_prob, 0.5);
-        close(reading.entropy, 1.75 * 2_f64.ln());
-        let target = reading.target.expect("was asked for");
+        let prediction = read(&logits, 3, Some(0)).expect("finite");
+        assert_eq!(prediction.top, 1);
+        close(prediction.top_prob, 0.5);
+        close(prediction.entropy, 1.75 * 2_f64.ln());
+        let target = prediction.target.expect("was asked for");
         assert_eq!(target.rank, 2);
         close(target.prob, 0.125);
         let uniform = read(&[0.25_f32; 7], 7, None).expect("finite");
@@ -86,17 +86,17 @@ mod tests {
     #[test]
     fn of_equal_logits_the_smaller_id_comes_first() {
         let logits = [-0.0_f32, 0.0, 3.0, 3.0, 9.0];
-        let rank = |id| read(&logits, 4, Some(id)).and_then(|reading| reading.target).expect("finite").rank;
+        let rank = |id| read(&logits, 4, Some(id)).and_then(|prediction| prediction.target).expect("finite").rank;
         assert_eq!([2, 3, 0, 1].map(rank), [0, 1, 2, 3]);
         assert_eq!(read(&logits, 4, None).expect("finite").top, 2, "padding is no token");
         assert_eq!(read(&logits, 2, None).expect("finite").top, 0);
     }
 
     #[test]
-    fn a_certain_model_has_no_entropy_and_an_overflow_no_reading() {
-        let reading = read(&[0.0_f32, 3000.0], 2, Some(0)).expect("finite");
-        assert_eq!((reading.top_prob, reading.entropy), (1.0, 0.0));
-        assert_eq!(reading.target, Some(Target { prob: 0.0, rank: 1 }));
+    fn a_certain_model_has_no_entropy_and_an_overflow_no_prediction() {
+        let prediction = read(&[0.0_f32, 3000.0], 2, Some(0)).expect("finite");
+        assert_eq!((prediction.top_prob, prediction.entropy), (1.0, 0.0));
+        assert_eq!(prediction.target, Some(Target { prob: 0.0, rank: 1 }));
         for broken in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             assert_eq!(read(&[0.0, broken, 1.0], 2, Some(0)), None);
         }

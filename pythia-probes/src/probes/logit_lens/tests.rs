@@ -4,17 +4,17 @@ use pythia_core::params::Param;
 use pythia_hooks::ActivationCache;
 
 use super::*;
-use crate::chosen::tests::letters;
 use crate::probes::token_loss::TokenLoss;
-use crate::testing::{config, model, params};
-use crate::{Column, ProbeSpec, run};
+use crate::prompts::PromptKind;
+use crate::testing::{config, letters, model, params};
+use crate::{Column, ProbeSpec, Table, run};
 
 fn ask(probe: &LogitLens, subject: &Subject) -> Result<Table, ProbeError> {
     run(&[ProbeSpec::LogitLens(probe.clone())], subject, 3).remove(0).map(|mut tables| tables.remove(0))
 }
 
 fn given(rows: &[&[u32]]) -> LogitLens {
-    LogitLens { tokens: Some(rows.iter().map(|row| row.to_vec()).collect()), ..LogitLens::default() }
+    LogitLens { prompts: PromptSource::tokens(rows.iter().map(|row| row.to_vec()).collect::<Vec<_>>()) }
 }
 
 fn ints(table: &Table, name: &str) -> Vec<Option<i64>> {
@@ -106,8 +106,8 @@ fn of_layer(table: &Table, layer: i64, column: &str) -> Vec<Option<f64>> {
 fn the_last_layer_is_the_models_own_output() {
     let model = model(true);
     let subject = Subject::new(&model, 21, true, 0);
-    let probe = LogitLens { batch: Some(7), half_len: Some(20), ..LogitLens::default() };
-    let losses = TokenLoss { batch: Some(7), half_len: Some(20), ..TokenLoss::default() };
+    let probe = LogitLens { prompts: PromptSource::random(7, 20) };
+    let losses = TokenLoss { prompts: PromptSource::random(7, 20) };
     let specs = [ProbeSpec::LogitLens(probe.clone()), ProbeSpec::TokenLoss(losses)];
     // They have equal prompts, so they share a pass. There are 287 positions, more than are unembedded at a time.
     let mut tables = run(&specs, &subject, 3).into_iter().map(|answer| answer.expect("they can run").remove(0));
@@ -128,8 +128,8 @@ fn the_last_layer_is_the_models_own_output() {
 fn tokens_have_their_texts_and_the_last_position_no_target() {
     let (model, tokenizer) = (model(true), letters());
     let plain = Subject::new(&model, 6, true, 0);
-    let probe = LogitLens { texts: Some(vec!["cab".into()]), ..LogitLens::default() };
-    assert_eq!(ask(&probe, &plain), Err(ProbeError::NeedsTokenizer { field: "texts" }));
+    let probe = LogitLens { prompts: PromptSource::texts(["cab".into()]) };
+    assert_eq!(ask(&probe, &plain), Err(ProbeError::NeedsTokenizer { field: "prompts.texts" }));
     let table = ask(&probe, &Subject { tokenizer: Some(&tokenizer), ..plain }).expect("all letters are known");
     assert_eq!(texts(&table, "token")[..4], ["<", "c", "a", "b"]);
     assert_eq!(texts(&table, "target_token")[..4], ["c", "a", "b", ""]);
@@ -168,7 +168,7 @@ fn what_it_costs_is_counted_and_what_cannot_run_refused() {
     // Prompts of 4 and 2 tokens at 3 depths; 4 rows of streams are kept for each of the two.
     let expected = Estimate { flops: 2 * 6 * 2 * 16 * 24, memory: 18 * 500 + 3 * 8 * 4 * 16 };
     assert_eq!(probe.extra(&context), expected);
-    let many = LogitLens { batch: Some(65_536), half_len: Some(63), repeats: Some(1), ..LogitLens::default() };
+    let many = LogitLens { prompts: PromptKind::Random { n: 65_536, half_len: 63, repeats: 1 }.into() };
     assert_eq!(many.check(&context), Ok(()));
     let deep = pythia_core::config::NeoxConfig { n_layers: 4, ..config() };
     let error = ProbeError::TooManyRows { rows: 65_536 * 64 * 5, most: 16_000_000 };

@@ -1,15 +1,16 @@
-//! Direct paths to the logits under a frozen norm: they add up.
+//! The direct paths to the logits under a frozen final norm, whose effects add up.
 //!
-//! With the final norm's divisor held at the base run's, logits are affine in the stream, and the stream is a sum of what all
-//! components write. So what the components add to a logit difference, each alone, adds up to what they add together.
+//! With the final norm's divisor held at the base run's, logits are affine in the stream, and the stream is a sum of
+//! what all components write. So the changes of a logit difference by single components add up to the change by all
+//! of them.
 
 use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
-use pythia_hooks::{Region, Site};
+use pythia_hooks::{Axis, Region, Site};
 
+use super::deltas::{BaseAndSource, Delta};
 use super::edges::{Edge, Input, Receiver, Sender};
-use super::runs::{Delta, Runs};
 use crate::engine::select;
 use crate::error::ProbeError;
 use crate::families::causal::effect::Sample;
@@ -19,8 +20,8 @@ use crate::pairs::Pair;
 
 /// The logit differences of both runs and of changes of the base run, all with the base run's final norm.
 pub struct Direct<'a> {
-    runs: &'a Runs<'a>,
-    members: &'a [&'a Pair],
+    ends: &'a BaseAndSource<'a>,
+    pairs: &'a [&'a Pair],
     /// Per prompt, the row of the stream `[prompt · pos, d_model]` that the answer is read from.
     rows: Vec<usize>,
     /// These rows of the base run, `[prompt, d_model]`.
@@ -30,31 +31,31 @@ pub struct Direct<'a> {
     /// Answers and wrong answers of all pairs, ascending.
     tokens: Vec<u32>,
     /// Per prompt, the logit differences of base and source.
-    ends: Vec<(f64, f64)>,
+    scores: Vec<(f64, f64)>,
 }
 
 impl<'a> Direct<'a> {
-    /// Reads both runs. `readout`: what is asked of the base run, of `members`.
+    /// Reads both runs. `readout`: what is asked of the base run, of `pairs`.
     ///
     /// # Errors
     /// Reading from the device.
-    pub fn new(runs: &'a Runs<'a>, members: &'a [&'a Pair], readout: &Readout) -> Result<Self, ProbeError> {
-        let length = runs.base.length();
+    pub fn new(ends: &'a BaseAndSource<'a>, pairs: &'a [&'a Pair], readout: &Readout) -> Result<Self, ProbeError> {
+        let length = ends.base.length();
         let row = |prompt| readout.positions(prompt).into_iter().map(move |position| prompt * length + position);
-        let stream = readout.rows(runs.base.end());
+        let stream = readout.rows(ends.base.end());
         let ids: BTreeSet<u32> =
-            members.iter().flat_map(|pair| pair.answers.iter().chain(&pair.wrongs)).copied().collect();
+            pairs.iter().flat_map(|pair| pair.answers.iter().chain(&pair.wrongs)).copied().collect();
         let mut direct = Direct {
-            runs,
-            members,
-            rows: (0..members.len()).flat_map(row).collect(),
-            scale: runs.model.final_scale(stream.clone()),
+            ends,
+            pairs,
+            rows: (0..pairs.len()).flat_map(row).collect(),
+            scale: ends.model.final_scale(stream.clone()),
             stream: stream.clone(),
             tokens: ids.into_iter().collect(),
-            ends: Vec::new(),
+            scores: Vec::new(),
         };
-        let (base, source) = (direct.read(stream)?, direct.read(readout.rows(runs.source.end()))?);
-        direct.ends = base.into_iter().zip(source).collect();
+        let (base, source) = (direct.read(stream)?, direct.read(readout.rows(ends.source.end()))?);
+        direct.scores = base.into_iter().zip(source).collect();
         Ok(direct)
     }
 
@@ -63,32 +64,28 @@ impl<'a> Direct<'a> {
     /// # Errors
     /// Reading from the device.
     pub fn edges(&self, sender: Sender, positions: &[Positions]) -> Result<Vec<(Edge, Vec<Sample>)>, ProbeError> {
-        let changed = self.changed(&self.runs.delta(sender)?)?;
+        let changed = self.changed(&self.ends.delta(sender)?)?;
         let receiver = Receiver { input: Input::Logits, head: None };
-        let point = Site::ResidPost.at(0);
-        let dims = self.runs.base.end().dims();
+        let dims = self.ends.base.end().dims();
         let mut edges = Vec::new();
-        for choice in positions {
-            let axis = places::position_axis(point);
-            for (pos, part, regions) in places::position_regions(choice, axis, &Region::all(), self.members) {
-                let mut inside = BTreeSet::new();
-                for region in &regions {
-                    inside.extend(tokens(region, dims)?);
-                }
-                let sample = |prompt: usize| {
-                    let (base, source) = self.ends[prompt];
-                    let changed = if inside.contains(&self.rows[prompt]) { changed[prompt] } else { base };
-                    Sample { base, source, changed }
-                };
-                edges.push((Edge { sender, receiver, pos, part }, (0..self.rows.len()).map(sample).collect()));
+        for (pos, position_name, regions) in places::regions_at(positions, Axis::Pos, &Region::all(), self.pairs) {
+            let mut inside = BTreeSet::new();
+            for region in &regions {
+                inside.extend(tokens(region, dims)?);
             }
+            let sample = |prompt: usize| {
+                let (base, source) = self.scores[prompt];
+                let changed = if inside.contains(&self.rows[prompt]) { changed[prompt] } else { base };
+                Sample { base, source, changed }
+            };
+            edges.push((Edge { sender, receiver, pos, position_name }, (0..self.rows.len()).map(sample).collect()));
         }
         Ok(edges)
     }
 
     /// Per prompt, the logit difference of the base run with a delta.
     fn changed(&self, delta: &Delta) -> Result<Vec<f64>, ProbeError> {
-        let base = self.ends.iter().map(|(base, _)| *base);
+        let base = self.scores.iter().map(|(base, _)| *base);
         let Some(values) = &delta.values else { return Ok(base.collect()) };
         let found: Vec<Option<usize>> = self.rows.iter().map(|row| delta.rows.binary_search(row).ok()).collect();
         let places: Vec<usize> = found.iter().map(|place| place.unwrap_or(0)).collect();
@@ -98,7 +95,7 @@ impl<'a> Direct<'a> {
 
     /// The logit difference of each prompt from its row of the last stream; NaN without wrong answers.
     fn read(&self, rows: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
-        let logits = self.runs.model.logits_at_scale(rows, self.scale.clone(), &self.tokens);
+        let logits = self.ends.model.logits_at_scale(rows, self.scale.clone(), &self.tokens);
         let logits = logits.try_into_vec_as::<f64>();
         let logits = logits.map_err(|error| ProbeError::Device { place: "the logits", reason: error.to_string() })?;
         let mean = |logits: &[f64], ids: &[u32]| {
@@ -106,7 +103,7 @@ impl<'a> Direct<'a> {
             picked.sum::<f64>() / ids.len() as f64
         };
         let difference = |(logits, pair): (&[f64], &&Pair)| mean(logits, &pair.answers) - mean(logits, &pair.wrongs);
-        Ok(logits.chunks(self.tokens.len()).zip(self.members).map(difference).collect())
+        Ok(logits.chunks(self.tokens.len()).zip(self.pairs).map(difference).collect())
     }
 }
 

@@ -8,7 +8,7 @@ use pythia_hooks::{HookPoint, ModelShape, Site};
 use super::words::{self, RECEIVERS, SENDERS};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Label;
-use crate::table::{ColumnKind, TableValue};
+use crate::table::{ColumnSpec, TableValue};
 
 /// A component that writes to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +73,8 @@ impl Input {
         }
     }
 
-    /// What is made of the input alone, so that changing it there is changing what the receiver reads and nothing else. Queries
-    /// and keys are meant after rotation, which is how base runs keep them.
+    /// What is made of the input alone, so that changing it there is changing what the receiver reads and nothing
+    /// else. Queries and keys are meant after rotation, which is how base runs keep them.
     pub const fn point(self, n_layers: usize) -> HookPoint {
         match self {
             Input::Query(layer) => Site::RotQ.at(layer),
@@ -85,8 +85,8 @@ impl Input {
         }
     }
 
-    /// Whether what `sender` writes is part of what is read here. In a parallel block nothing goes from attention to the MLP of the
-    /// same layer.
+    /// Whether what `sender` writes is part of what is read here. In a parallel block nothing goes from attention to
+    /// the MLP of the same layer.
     pub const fn reads(self, sender: Sender, parallel: bool) -> bool {
         match (sender, self) {
             (Sender::Embed, _) | (_, Input::Logits) => true,
@@ -136,7 +136,7 @@ impl fmt::Display for Receiver {
     }
 }
 
-/// An edge and the positions that send along it, as they stand in tables.
+/// An edge and the positions that send along it, as tables show them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edge {
     /// Who writes.
@@ -146,26 +146,23 @@ pub struct Edge {
     /// The position, where it is one number for all pairs.
     pub pos: Option<usize>,
     /// The position's name, where it has one.
-    pub part: String,
+    pub position_name: String,
 }
 
-impl Label for Edge {
-    fn header() -> Vec<(&'static str, ColumnKind)> {
-        vec![
-            ("sender", ColumnKind::Text),
-            ("sender_layer", ColumnKind::Int),
-            ("sender_head", ColumnKind::Int),
-            ("receiver", ColumnKind::Text),
-            ("receiver_layer", ColumnKind::Int),
-            ("receiver_head", ColumnKind::Int),
-            ("input", ColumnKind::Text),
-            ("pos", ColumnKind::Int),
-            ("part", ColumnKind::Text),
-        ]
-    }
+/// The columns of an edge, without its positions.
+pub const EDGE: &[ColumnSpec] = &[
+    ColumnSpec::text("sender", "Component that writes: embed, a head as layer.head, mlp with its layer"),
+    ColumnSpec::int("sender_layer", "Layer of the sender; null for embed"),
+    ColumnSpec::int("sender_head", "Head of the sender; null for embed and MLPs"),
+    ColumnSpec::text("receiver", "Component that reads: layer.head.input, mlp with its layer, logits"),
+    ColumnSpec::int("receiver_layer", "Layer of the receiver; null for logits"),
+    ColumnSpec::int("receiver_head", "Head of the receiver; null for MLPs and logits"),
+    ColumnSpec::text("input", "Input of the receiver: q, k, v, mlp, logits"),
+];
 
-    fn cells(&self) -> Vec<TableValue> {
-        let Edge { sender, receiver, pos, part } = self;
+impl Label for Edge {
+    fn values(&self) -> Vec<TableValue> {
+        let Edge { sender, receiver, pos, position_name } = self;
         vec![
             sender.to_string().into(),
             sender.layer().into(),
@@ -175,7 +172,7 @@ impl Label for Edge {
             receiver.head.into(),
             receiver.input.name().into(),
             (*pos).into(),
-            part.clone().into(),
+            position_name.clone().into(),
         ]
     }
 }

@@ -43,14 +43,16 @@ fn everything() -> PathPatching {
     }
 }
 
-/// The patched metric by (sender, receiver, pos, part, direction), a value per pair; and base and source beside it.
+/// The patched metric by (sender, receiver, pos, position name, direction), a value per pair; and base and source
+/// beside it.
 type Found = BTreeMap<(String, String, Option<i64>, String, String), Vec<[f64; 3]>>;
 
 fn found(table: &Table) -> Found {
     let text = |name| table.column(name).and_then(Column::text).expect("text");
     let numbers = |name| table.column(name).and_then(Column::floats).expect("numbers");
     let pos = table.column("pos").and_then(Column::ints).expect("whole numbers");
-    let (sender, receiver, part, direction) = (text("sender"), text("receiver"), text("part"), text("direction"));
+    let (sender, receiver, part, direction) =
+        (text("sender"), text("receiver"), text("position_name"), text("direction"));
     let (clean, corrupt, patched) = (numbers("clean"), numbers("corrupt"), numbers("patched"));
     let mut found = Found::new();
     for row in 0..table.n_rows() {
@@ -102,7 +104,8 @@ impl<'a> Plain<'a> {
         Interventions::new(list, &self.model.model_shape()).expect("they fit")
     }
 
-    /// The logit differences when only `receiver` sees that the sender takes its values of the source run at some positions.
+    /// The logit differences when only `receiver` sees that the sender takes its values of the source run at some
+    /// positions.
     fn path(&self, [base, source]: [&BTreeMap<HookPoint, Activation>; 2], edge: &Edge) -> Vec<f64> {
         let put = |point: HookPoint, region: Region, from: &BTreeMap<HookPoint, Activation>| Intervention {
             point,
@@ -145,7 +148,7 @@ fn edges(parallel: bool, length: usize, positions: bool) -> Vec<Edge> {
     for (&input, heads) in &graph.inputs {
         for &sender in graph.senders.iter().filter(|sender| graph.has(**sender, input)) {
             for &head in heads {
-                let edge = Edge { sender, receiver: Receiver { input, head }, pos: None, part: String::new() };
+                let edge = Edge { sender, receiver: Receiver { input, head }, pos: None, position_name: String::new() };
                 let at = |pos| Edge { pos: Some(pos), ..edge.clone() };
                 edges.extend((0..length).filter(|_| positions).map(at));
                 edges.push(edge);
@@ -241,7 +244,7 @@ fn a_run_sends_itself_nothing() {
     let plain = Plain::new(&model, Direction::Noising, 8);
     let points = crate::engine::cone::base_points(&model.model_shape(), []);
     let base = crate::engine::Run::of(&model, plain.base.clone(), points).expect("the points exist");
-    let runs = Runs { model: &model, base: &base, source: &base };
+    let runs = BaseAndSource { model: &model, base: &base, source: &base };
     for sender in [Sender::Embed, Sender::Head { layer: 1, head: 2 }, Sender::Mlp { layer: 0 }] {
         let delta = runs.delta(sender).expect("a device that answers");
         assert!(delta.rows.is_empty() && delta.values.is_none());
@@ -317,11 +320,11 @@ fn under_a_frozen_norm_the_answer_reads_one_position() {
     let found = found(&answer(&model, &PathPatching { positions: words, ..frozen }, 12)[1]);
     let length = Plain::new(&model, Direction::Noising, 12).base[0].len() as i64;
     let mut moved = 0;
-    for ((sender, receiver, pos, part, direction), values) in &found {
+    for ((sender, receiver, pos, position_name, direction), values) in &found {
         let whole = &all[&(sender.clone(), receiver.clone(), None, String::new(), direction.clone())];
         for (value, whole) in values.iter().zip(whole) {
-            let last = *pos == Some(length - 1) || part == "end";
-            assert_eq!(value[2], if last { whole[2] } else { value[0] }, "{sender} {pos:?} {part}");
+            let last = *pos == Some(length - 1) || position_name == "end";
+            assert_eq!(value[2], if last { whole[2] } else { value[0] }, "{sender} {pos:?} {position_name}");
             moved += usize::from(value[2] != value[0]);
         }
     }
@@ -334,13 +337,14 @@ fn tables_have_the_columns_that_are_promised() {
     let probe = PathPatching { metrics: vec![Metric::LogitDiff, Metric::Kl], ..PathPatching::new(source()) };
     let tables = answer(&model, &probe, 13);
     let names = |table: &Table| table.columns().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
-    let label = "sender sender_layer sender_head receiver receiver_layer receiver_head input pos part direction metric";
+    let label = "sender sender_layer sender_head receiver receiver_layer receiver_head input pos position_name \
+                 direction metric";
     let ends = "clean corrupt patched effect";
     assert_eq!(names(&tables[0]), format!("{label} n {ends} effect_low effect_high effect_mean status"));
     assert_eq!(names(&tables[1]), format!("{label} prompt_id {ends} status"));
     let senders = 1 + LAYERS * HEADS + LAYERS;
     assert_eq!([tables[0].n_rows(), tables[1].n_rows()], [senders * 2, senders * 2 * 4]);
-    let one = PathPatching { run: Running { per_example: false, ..Running::default() }, ..probe };
+    let one = PathPatching { run: RunSettings { per_example: false, ..RunSettings::default() }, ..probe };
     assert_eq!(answer(&model, &one, 13), tables[..1]);
 }
 

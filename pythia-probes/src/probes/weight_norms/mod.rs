@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use self::sums::Sums;
 use crate::error::ProbeError;
 use crate::families::weights::{WeightProbe, WeightSubject};
-use crate::probes::spec::{Estimate, Probe};
-use crate::run::Answer;
+use crate::probe::{Answer, Estimate, Probe};
 use crate::subject::Context;
-use crate::table::{ColumnKind, Table, TableBuilder, TableValue, measured};
+use crate::table::columns::STATUS;
+use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, measured};
 
 /// The size of parameters as published: Frobenius norm, root mean square, mean and largest magnitude, also of each head.
 ///
@@ -39,19 +39,35 @@ impl Default for WeightNorms {
     }
 }
 
-/// What the table has beside names and places.
-const HEADER: [(&str, ColumnKind); 8] = [
-    ("param", ColumnKind::Text),
-    ("layer", ColumnKind::Int),
-    ("head", ColumnKind::Int),
-    ("norm", ColumnKind::Float),
-    ("rms", ColumnKind::Float),
-    ("mean", ColumnKind::Float),
-    ("max_abs", ColumnKind::Float),
-    ("status", ColumnKind::Text),
-];
+impl WeightNorms {
+    /// Its table.
+    pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
+        suffix: "",
+        doc: "A row per parameter, and one per head where heads have parts of it",
+        columns: &[&[
+            ColumnSpec::text("param", "TransformerLens name of the parameter"),
+            ColumnSpec::int("layer", "Index of the layer, from 0; null outside of blocks"),
+            ColumnSpec::int("head", "Index of the head whose part it is; null for the whole parameter"),
+            ColumnSpec::float("norm", "", "Frobenius norm: root of the sum of squares"),
+            ColumnSpec::float("rms", "", "Root of the mean square"),
+            ColumnSpec::float("mean", "", "Mean of the values"),
+            ColumnSpec::float("max_abs", "", "Largest magnitude"),
+            STATUS,
+        ]],
+    }];
+
+    /// A small configuration, for tests of all probes.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self { params: vec!["blocks.*.attn.W_O".into(), "ln_final.w".into()] }
+    }
+}
 
 impl Probe for WeightNorms {
+    fn tables(&self) -> &'static [TableSpec] {
+        Self::TABLES
+    }
+
     fn reads_logits(&self) -> bool {
         false
     }
@@ -78,7 +94,7 @@ impl WeightProbe for WeightNorms {
     }
 
     fn answer(&self, params: &BTreeSet<Param>, subject: &WeightSubject) -> Result<Answer, WeightError> {
-        let mut table = Table::builder(HEADER);
+        let mut table = Self::TABLES[0].builder();
         for &param in params {
             let tensor = (subject.param)(param)?;
             add_rows(&mut table, param, &tensor, subject.context.config);

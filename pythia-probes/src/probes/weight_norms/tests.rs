@@ -6,9 +6,9 @@ use pythia_core::config::{Rotary, Variant};
 use pythia_core::params::HostParams;
 
 use super::*;
-use crate::families::weights::run_on_weights;
+use crate::run::run_on_weights;
 use crate::subject::Files;
-use crate::table::Column;
+use crate::table::{Column, Table};
 use crate::{ProbeSpec, Subject};
 
 /// Three heads of four dimensions; no extent is a multiple of the lanes of the sums.

@@ -1,0 +1,79 @@
+//! A map of heads × checkpoints.
+
+use std::collections::BTreeSet;
+
+use super::curves::pick;
+use super::scores::{HeadCurve, Scored};
+use super::{finding, title_of};
+use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
+use crate::listing::csv_line;
+use crate::page::Figure;
+use crate::results::{Table, peak};
+use crate::words;
+
+/// The map of a model's heads under one score: all of them, or as many of the highest as fit into `cells`.
+pub(super) fn figure(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
+    let checkpoints = main.heads.first().map_or(1, |head| head.points.len()).max(1);
+    let mut shown: Vec<&HeadCurve> = main.heads.iter().take((cells / checkpoints).max(24)).collect();
+    shown.sort_by_key(|head| (head.layer, head.head));
+    let name = title_of(&main.score);
+    let all = shown.len() == main.heads.len();
+    let which = match all {
+        true => "every head".into(),
+        false => format!("the {} with the highest peaks", words::plural(shown.len(), "head")),
+    };
+    let least = shown.iter().filter_map(|head| peak(&head.points)).reduce(f64::min).filter(|_| !all);
+    Figure {
+        id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
+        title: format!("{model}: {} of heads × checkpoints", name.to_lowercase()),
+        caption: format!(
+            "{name} score ({}) of {which} (rows, by layer) at every checkpoint (columns, in order).",
+            main.definition
+        ),
+        alt: finding(model, main),
+        chart: Chart::Map(chart(format!("{name} score"), &shown)),
+        csv: csv_of(shown.iter().copied()),
+        code: pick(model, main, least).code(table),
+    }
+}
+
+fn chart(label: String, shown: &[&HeadCurve]) -> Map {
+    let steps: BTreeSet<Option<i64>> =
+        shown.iter().flat_map(|head| head.points.iter().map(|point| point.step)).collect();
+    let steps: Vec<Option<i64>> = steps.into_iter().collect();
+    let values: Vec<Option<f64>> = shown.iter().flat_map(|head| aligned(head, &steps)).collect();
+    let high = values.iter().copied().flatten().fold(f64::MIN_POSITIVE, f64::max);
+    let low = values.iter().copied().flatten().fold(0.0, f64::min);
+    let rows = shown.iter().map(|head| head.name()).collect();
+    let columns = steps.iter().map(|step| step.map_or("model".into(), |step| step.to_string())).collect();
+    Map {
+        scale: ColorScale { label, kind: ScaleKind::Sequential, low, high },
+        frames: vec!["all checkpoints".into()],
+        shown: 0,
+        axes: ("head".into(), "step".into()),
+        panels: vec![MapPanel { title: String::new(), rows, columns, values }],
+    }
+}
+
+/// The values of a head at these steps. Most heads have the same steps, and then no search is needed.
+fn aligned(head: &HeadCurve, steps: &[Option<i64>]) -> Vec<Option<f64>> {
+    let points = &head.points;
+    if points.len() == steps.len() && points.iter().zip(steps).all(|(point, step)| point.step == *step) {
+        return points.iter().map(|point| point.value).collect();
+    }
+    let value = |step: &Option<i64>| points.iter().find(|point| point.step == *step)?.value;
+    steps.iter().map(value).collect()
+}
+
+/// The rows behind a figure of these heads, in their order.
+pub(super) fn csv_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> String {
+    let mut text = csv_line(["layer", "head", "step", "value"].into_iter());
+    for head in heads {
+        for point in &head.points {
+            let step = point.step.map_or(String::new(), |step| step.to_string());
+            let value = point.value.map_or(String::new(), |value| value.to_string());
+            text.push_str(&format!("{},{},{step},{value}\n", head.layer, head.head));
+        }
+    }
+    text
+}

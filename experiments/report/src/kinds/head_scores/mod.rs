@@ -1,0 +1,128 @@
+//! Scores of attention heads: which heads are highest, how their scores emerge, and a map of heads × checkpoints.
+
+use super::change::{when, when_columns};
+use super::over_steps::has_steps;
+use super::{IN_FULL, TOP, TableKind, blocks};
+use crate::change_point::change_point;
+use crate::listing::{Listing, ListingColumn};
+use crate::page::Block;
+use crate::results::{ResultsError, Table, defined, last, peak};
+use crate::words;
+
+mod curves;
+mod map;
+mod scores;
+
+pub(crate) use scores::definitions;
+use scores::{HeadCurve, Scored, scored};
+
+pub(super) const KIND: TableKind =
+    TableKind { name: "head_scores", title: "What heads attend to", section, listing: Some(listing) };
+
+/// Cells of all maps of a section together: at the worst, of noise, they take about a megabyte of the page.
+const MAP_CELLS: usize = 400_000;
+
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+    let read = read(table)?;
+    let (full, mut figures) = (read.len() <= IN_FULL, Vec::new());
+    for (model, scores) in &read {
+        let Some((main, others)) = scores.split_first() else { continue };
+        if has_steps(main.heads.iter().map(|head| head.points.as_slice())) {
+            figures.push(curves::emergence(table, model, main, full)?);
+            if full && !others.is_empty() {
+                figures.push(curves::other_scores(table, model, others)?);
+            }
+        }
+        figures.push(map::figure(table, model, main, MAP_CELLS / read.len()));
+    }
+    Ok(blocks(figures, Some(listing_of(table, &read, if full { TOP } else { 1 }))))
+}
+
+/// The highest heads of every model under every score.
+fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
+    Ok(listing_of(table, &read(table)?, top))
+}
+
+/// The curves of every model, in the order of sizes.
+fn read(table: &Table) -> Result<Vec<(&str, Vec<Scored>)>, ResultsError> {
+    table.models().into_iter().map(|model| Ok((model, scored(table, model)?))).collect()
+}
+
+fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> Listing {
+    let mut rows = Vec::new();
+    for (model, scores) in models {
+        for Scored { score, definition, heads } in scores {
+            rows.extend(heads.iter().take(top).map(|curve| row(model, score, definition, curve)));
+        }
+    }
+    let columns = ["model", "score", "head"].map(ListingColumn::text).into_iter();
+    let numbers = ["peak", "last", "uniform"].map(ListingColumn::number);
+    let columns = columns.chain(numbers).chain(when_columns()).collect();
+    let shown = words::plural(top, "head");
+    let note = format!(
+        "The {shown} with the highest peak under each score. \"uniform\" is the same formula under uniform attention."
+    );
+    let title = format!("{}: the highest heads", table.name);
+    Listing { id: words::slug(&table.name), title, note, columns, rows }
+}
+
+fn row(model: &str, score: &str, definition: &str, curve: &HeadCurve) -> Vec<String> {
+    let numbers = [peak(&curve.points), last(&curve.points), curve.uniform].map(words::number);
+    let texts = [model.to_owned(), format!("{score} ({definition})"), curve.name()];
+    texts.into_iter().chain(numbers).chain(when(&curve.points)).collect()
+}
+
+/// `Induction` of `induction`, `Previous token` of `previous_token`.
+pub(crate) fn title_of(score: &str) -> String {
+    let words = score.replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// The finding in a sentence.
+fn finding(model: &str, scored: &Scored) -> String {
+    let Some(head) = scored.heads.first() else {
+        return format!("{model} has no heads under the score {}.", scored.score);
+    };
+    let (highest, end) = (words::number(peak(&head.points)), words::number(last(&head.points)));
+    let when = match change_point(&defined(&head.points)) {
+        Some(found) => format!(
+            ", with a change point at step {} ({}–{}), from a mean of {} to {}",
+            found.step,
+            found.low,
+            found.high,
+            words::number(Some(found.before)),
+            words::number(Some(found.after))
+        ),
+        None => String::new(),
+    };
+    let name = title_of(&scored.score);
+    format!("{name} in {model} is highest in head {}: it peaks at {highest}, ends at {end}{when}.", head.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, head_scores, suite_steps};
+
+    #[test]
+    fn the_planted_head_is_first_and_changes_at_its_step() {
+        let scratch = Scratch::new("planted-head");
+        head_scores(&scratch.0, "pythia-70m", (6, 8), &suite_steps());
+        let results = Results::open(&scratch.0).expect("results");
+        let listing = listing(&results.tables["head_scores"], 2).expect("a listing");
+        assert_eq!(listing.rows.len(), 2);
+        let first: Vec<&str> = listing.rows[0].iter().map(String::as_str).collect();
+        let levels = "0.050 → 0.900";
+        assert_eq!(
+            first,
+            ["pythia-70m", "induction (strict)", "L2H3", "0.900", "0.900", "0.020", "64", "64–64", levels]
+        );
+        // The others never change, and the one without any value is last.
+        assert_eq!(listing.rows[1][2..4], ["L0H1", "0.050"]);
+        assert_eq!(listing.rows[1][6..], ["", "", ""]);
+        let heads = &scored(&results.tables["head_scores"], "pythia-70m").expect("curves")[0].heads;
+        assert_eq!((heads.len(), heads[47].name().as_str()), (48, "L0H0"));
+    }
+}

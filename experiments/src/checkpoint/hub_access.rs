@@ -1,0 +1,293 @@
+//! Where an experiment's checkpoints come from: the hub's client, the cache with its budget, and the lock file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
+use pythia_core::suite::{ModelId, Step};
+use pythia_hub::{
+    Budget, Hold, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo, SettingsError,
+};
+
+use pythia_probes::Bytes;
+
+use crate::checkpoint::fetch::{FetchError, HubFetcher};
+use crate::config::Experiment;
+use crate::resolved::pins::{self, Pins, branch};
+use crate::terminal::env;
+use crate::terminal::{Exit, Explained};
+
+/// How the file of pins beside an experiment ends: `exp.toml` has `exp.lock.json`.
+const LOCK: &str = "lock.json";
+/// Disk that stays free where nobody says how much.
+const MIN_FREE: Bytes = Bytes::mib(1024);
+/// Commits between two lines of progress.
+const A_LINE_EVERY: usize = 50;
+
+/// The hub, the cache and the pins of an experiment.
+pub(crate) struct HubAccess {
+    /// The client.
+    pub(crate) client: Hub,
+    /// The cache.
+    pub(crate) cache: LruCache,
+    /// The pins, empty where there is no lock file yet.
+    pub(crate) lock: Lock,
+    /// Where the lock file lies, or goes.
+    pub(crate) file: PathBuf,
+}
+
+/// Which branches are pinned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PinScope {
+    /// Those that a run cannot do without: neither pinned nor all of them in the cache.
+    Needed,
+    /// Those that are not pinned.
+    Unpinned,
+    /// All, again.
+    All,
+}
+
+/// A hub that cannot be opened, or does not give what is asked of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HubAccessError {
+    /// The environment says something that makes no sense.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    LruCache(#[from] LruError),
+    /// The hub does not answer as it should.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// A branch cannot be pinned.
+    #[error("{0}")]
+    Resolve(LockError),
+    /// The lock file is no lock file.
+    #[error("{}: {source}", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: LockError,
+    },
+    /// The hub is to be asked and must not be.
+    #[error("nothing can be pinned offline")]
+    Offline,
+    /// The lock file does not name the model.
+    #[error("the lock file does not name {model}")]
+    NotPinned {
+        /// The model.
+        model: ModelId,
+    },
+    /// The lock file cannot be read or written.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Explained for HubAccessError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Hub(error) | Self::Resolve(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
+            Self::Io { .. } | Self::LruCache(_) => Exit::Resources,
+            Self::Settings(_) => Exit::Usage,
+            Self::Hub(_) | Self::Resolve(_) | Self::Lock { .. } | Self::Offline | Self::NotPinned { .. } => {
+                Exit::BadInput
+            }
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Settings(_) => "correct the environment variable".into(),
+            Self::LruCache(error) => error.remedy(),
+            Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
+            Self::Resolve(_) => "choose other steps; `pythia list steps MODEL` shows what was published".into(),
+            Self::Lock { .. } => "remove the file; `pythia lock FILE` makes it anew".into(),
+            Self::Offline => "leave --offline out and unset HF_HUB_OFFLINE".into(),
+            Self::NotPinned { .. } => "leave --lock out, or make the file with `pythia lock FILE`".into(),
+            Self::Io { .. } => "choose another place with --lock FILE".into(),
+        })
+    }
+}
+
+/// A model of the suite with the branches that an experiment reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PinRequest {
+    /// The model.
+    pub(crate) id: ModelId,
+    /// Its chosen steps, and those that probes read besides.
+    pub(crate) steps: BTreeSet<Step>,
+}
+
+impl PinRequest {
+    /// What an experiment reads of the hub. A choice of steps that is wrong is reported elsewhere, and asks for nothing.
+    pub(crate) fn all(experiment: &Experiment) -> Vec<Self> {
+        let ids = experiment.models.iter().filter_map(|model| match model.get_ref() {
+            ModelRef::Suite(id) => Some(*id),
+            ModelRef::Folder(_) => None,
+        });
+        ids.map(|id| Self::of(experiment, id)).collect()
+    }
+
+    fn of(experiment: &Experiment, id: ModelId) -> Self {
+        let grid: Vec<u32> = id.info().grid().iter().map(|step| step.label()).collect();
+        let steps = &experiment.steps;
+        let chosen = steps.get_ref().select(&grid, id.name(), &steps.span()).unwrap_or_default();
+        let sources = experiment.probes.iter().flat_map(|probe| probe.spec.source_checkpoints());
+        let labels = chosen.into_iter().chain(sources).filter(|label| grid.contains(label));
+        Self { id, steps: labels.map(Step::from_label).collect() }
+    }
+
+    /// The repository.
+    pub(crate) fn repo(&self) -> Repo {
+        self.id.hub_name().parse().unwrap_or_else(|_| unreachable!("the suite's names are names of repositories"))
+    }
+
+    /// The branches: those of the steps, and the main one, which has the tokenizer where a step's leaves it out.
+    pub(crate) fn branches(&self) -> Vec<String> {
+        let main = self.id.info().has_main.then(|| branch(None));
+        main.into_iter().chain(self.steps.iter().map(|step| branch(Some(*step)))).collect()
+    }
+
+    /// Whether every branch of a step is pinned.
+    fn is_pinned(&self, lock: &Lock) -> bool {
+        let repo = self.repo();
+        self.steps.iter().all(|step| lock.pin(&repo, &branch(Some(*step))).is_some())
+    }
+
+    /// Whether the cache has every step already, by the names of its branches.
+    fn is_cached(&self, cache: &Path) -> bool {
+        let store = HubCacheStore::open(self.id, cache);
+        store.is_ok_and(|store| self.steps.iter().all(|step| store.locate(Some(*step)).is_ok()))
+    }
+}
+
+impl HubAccess {
+    /// Opens what an experiment in `file` needs; no connection is made.
+    pub(crate) fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, HubAccessError> {
+        let client = Self::open_client(experiment.machine.cache.as_deref(), offline)?;
+        let store = &experiment.store;
+        let min_free = store.min_free.unwrap_or(MIN_FREE).get();
+        let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
+        let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
+        let lock = read(&path)?;
+        Ok(Self { client, cache, lock, file: path })
+    }
+
+    /// Pins branches that an experiment reads. What is pinned stays as it is, unless all of it is asked for. Says whether the lock has
+    /// changed. Offline nothing is pinned.
+    pub(crate) fn pin(
+        &mut self,
+        requests: &[PinRequest],
+        which: PinScope,
+        watch: &(dyn Fn(&str) + Sync),
+    ) -> Result<bool, HubAccessError> {
+        if self.client.settings().offline {
+            return Ok(false);
+        }
+        let before = self.lock.clone();
+        for request in requests {
+            let cached = which == PinScope::Needed && request.is_cached(self.client.cache());
+            if cached && !request.is_pinned(&self.lock) {
+                let id = request.id;
+                watch(&format!(
+                    "{id}: the cache has every step, so the hub is not asked; `pythia lock` pins and verifies them"
+                ));
+            }
+            let mut branches = request.branches();
+            let repo = request.repo();
+            branches.retain(|branch| which == PinScope::All || self.lock.pin(&repo, branch).is_none());
+            if !cached && !branches.is_empty() && (which != PinScope::Needed || !request.is_pinned(&self.lock)) {
+                let pins = Self::resolve(&self.client, &repo, branches, watch)?;
+                self.lock.repos.entry(repo).or_default().extend(pins);
+            }
+        }
+        let changed = self.lock != before;
+        if changed {
+            self.write()?;
+        }
+        Ok(changed)
+    }
+
+    /// Asks the hub what branches are now. One that it does not have is pinned as absent: to git's null commit, without a file.
+    pub(crate) fn resolve(
+        hub: &Hub,
+        repo: &Repo,
+        mut branches: Vec<String>,
+        watch: &(dyn Fn(&str) + Sync),
+    ) -> Result<BTreeMap<String, Pin>, HubAccessError> {
+        let say = |done: usize, all: usize| {
+            if done.is_multiple_of(A_LINE_EVERY) || done == all {
+                watch(&format!("asking the hub for {repo}: {done} of {all} commits are known"));
+            }
+        };
+        let known = hub.branches(repo)?;
+        let absent: Vec<String> = branches.extract_if(.., |branch| !known.contains_key(branch)).collect();
+        let mut pins = Lock::resolve(hub, repo, &branches, &say).map_err(HubAccessError::Resolve)?;
+        // The main branch is asked for its tokenizer alone, which the steps may have themselves.
+        let steps = absent.into_iter().filter(|name| *name != branch(None));
+        pins.extend(steps.map(|name| (name, Pin { commit: pins::absent(), files: Vec::new() })));
+        Ok(pins)
+    }
+
+    /// Brings what a run on a pinned step needs, and keeps it from being evicted.
+    pub(crate) fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
+        let from = HubFetcher::new(&self.client, &self.cache, 0);
+        Ok(from.cache.hold(&from.fetch_pinned(pins, step)?)?)
+    }
+
+    /// A client of the hub, with the settings of the environment.
+    pub(crate) fn open_client(cache: Option<&Path>, offline: bool) -> Result<Hub, HubAccessError> {
+        let mut settings = env::hub_settings()?;
+        settings.offline |= offline;
+        if let Some(cache) = cache {
+            settings.cache = cache.to_owned();
+        }
+        Ok(Hub::new(settings))
+    }
+
+    /// The lock in a file, which must be there.
+    pub(crate) fn lock_in(path: &Path) -> Result<Lock, HubAccessError> {
+        let text = fs::read(path).map_err(|source| HubAccessError::Io { what: "read", path: path.into(), source })?;
+        Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source })
+    }
+
+    /// Brings the small files that say what a model is: the configuration of its first step, and its tokenizer.
+    pub(crate) fn describe(&self, request: &PinRequest) -> Result<(), HubAccessError> {
+        let Some(pins) = Pins::of(&self.lock, request.id) else { return Ok(()) };
+        let steps = request.steps.iter().map(|step| Some(*step)).chain([None]);
+        let mut wanted = BTreeSet::from(["config.json", "tokenizer.json"]);
+        for pin in steps.filter_map(|step| pins.pin(step)) {
+            let files: Vec<&RemoteFile> = wanted.iter().filter_map(|name| pin.file(name)).collect();
+            for file in files {
+                self.client.fetch(&pins.repo, &pin.commit, file, &|_| ())?;
+                wanted.remove(file.name.as_str());
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Result<(), HubAccessError> {
+        // Synced before it has its name: a lock file that a loss of power leaves empty would pin nothing.
+        pythia_files::write_atomic(&self.file, |file| file.write_all(self.lock.to_json().as_bytes()))
+            .map_err(|source| HubAccessError::Io { what: "write", path: self.file.clone(), source })
+    }
+}
+
+/// The lock in a file; an empty one where there is no such file.
+fn read(path: &Path) -> Result<Lock, HubAccessError> {
+    match fs::read(path) {
+        Ok(text) => Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
+        Err(source) => Err(HubAccessError::Io { what: "read", path: path.into(), source }),
+    }
+}

@@ -1,0 +1,192 @@
+//! `pythia activations`: store a model's activations on some tokens.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pythia_core::device::DeviceName;
+use pythia_core::store::{self, CheckpointFiles, Checkpoints, ModelRef};
+use pythia_core::suite::Step;
+use pythia_core::tokenizer::Tokenizer;
+use pythia_core::weights::{self, Profile, Wanted};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::checkpoint::load::RunsOn;
+use crate::cli::capture::{self, Request};
+use crate::cli::error::CommandError;
+use crate::cli::failure::Failure;
+use crate::config::Precision;
+use crate::config::read_config;
+use crate::files::folder::PendingFile;
+use crate::files::json::canonical;
+use crate::resolved::BOS;
+use crate::terminal::env;
+use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
+
+/// Store a model's activations on some tokens
+///
+/// The file holds one tensor per hook, keyed by the hook's full name, beside `tokens` [prompt pos] and `logits`
+/// [prompt pos vocabulary]. How it came to be stands as JSON under the key `pythia` of its header's metadata.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub(crate) struct Args {
+    /// A model of the suite, or a folder (./data/nano)
+    #[arg(long)]
+    model: String,
+    /// Which checkpoint; left out for a single model and for the suite's main branch
+    #[arg(long)]
+    step: Option<Step>,
+    #[command(flatten)]
+    input: Input,
+    /// Hooks: names, patterns with *, or short forms (z, resid_post.-1); `pythia list hooks` shows them
+    #[arg(long, required = true, num_args = 1.., value_name = "PATTERN")]
+    hooks: Vec<String>,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Keep the logits of the last position only
+    #[arg(long)]
+    last_logits: bool,
+    #[command(flatten)]
+    machine: Machine,
+}
+
+/// What the model reads.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Input {
+    /// A text; the model needs a tokenizer.json. No BOS is added: write <|endoftext|> where one is meant
+    #[arg(long)]
+    text: Option<String>,
+    /// A JSON file: a list of token ids, or a list of such lists of one length
+    #[arg(long, value_name = "FILE")]
+    tokens: Option<PathBuf>,
+}
+
+/// What to compute with.
+#[derive(Debug, clap::Args)]
+struct Machine {
+    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16)
+    #[arg(long, default_value = "f32")]
+    dtype: Precision,
+    /// Fold the weights as TransformerLens does (profile tl2) instead of using them as published
+    #[arg(long)]
+    tl2: bool,
+    /// Root of the hub's cache [default: HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' resid_post --out acts.safetensors
+  pythia activations --model pythia-70m --step 143000 --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let cache = args.machine.cache.clone().unwrap_or_else(env::hub_cache);
+    let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
+    let files = store.locate(args.step)?;
+    let config = read_config(&files.config)?;
+    let RunsOn { compute, dtype } = super::open_device(args.machine.device, args.machine.dtype)?;
+    let request = Request {
+        rows: rows(&args.input, &files, store.as_ref())?,
+        patterns: args.hooks,
+        last_logits: args.last_logits,
+        device: compute.device.clone(),
+        dtype,
+    };
+    capture::check(&config, &request)?;
+    refuse_input(&args.out, &args.input, &files)?;
+    let claim = PendingFile::claim(&args.out)?;
+    let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
+    let (params, hashes) = weights::read(&config, &files.weights, &Wanted { unembed: true, profile })?;
+    let provenance = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "model": store.model(),
+        "step": args.step.map(Step::label),
+        "weights": profile.name(),
+        "weights_hash": hashes.content.to_string(),
+        "device": compute.backend.name(),
+        "device_name": compute.name,
+        "dtype": args.machine.dtype,
+        "text": args.input.text,
+        "last_logits": args.last_logits,
+    });
+    let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
+    claim.write(&bytes)?;
+    say!("wrote {} ({:.1} MB)", args.out.display(), bytes.len() as f64 / 1e6);
+    Ok(Exit::Ok)
+}
+
+/// An output that would replace what the command reads is a slip of the hand.
+fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<(), Failure> {
+    let Ok(out) = fs::canonicalize(out) else { return Ok(()) };
+    let read = files.weights.paths().iter().chain([&files.config]).chain(&files.tokenizer).chain(&input.tokens);
+    match read.into_iter().any(|path| fs::canonicalize(path).is_ok_and(|path| path == out)) {
+        true => Err(CommandError::OutIsInput(out).into()),
+        false => Ok(()),
+    }
+}
+
+/// The token ids of the input.
+fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Result<Vec<Vec<u32>>, Failure> {
+    match (&input.text, &input.tokens) {
+        (Some(text), _) => {
+            let Some(path) = &files.tokenizer else {
+                return Err(CommandError::NoTokenizer {
+                    model: store.model().to_owned(),
+                    config: files.config.clone(),
+                }
+                .into());
+            };
+            Ok(vec![Tokenizer::from_file(path)?.encode(text)?])
+        }
+        (None, Some(path)) => Ok(read_ids(path)?),
+        // The command line requires one of the two.
+        (None, None) => Ok(vec![vec![BOS]]),
+    }
+}
+
+/// Reads `[1, 2]` or `[[1, 2], [3, 4]]`.
+fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, CommandError> {
+    let text = fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.into(), source })?;
+    let malformed = |source| CommandError::Tokens { path: path.into(), source };
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(malformed)?;
+    let nested = value.as_array().is_some_and(|items| items.first().is_some_and(serde_json::Value::is_array));
+    if nested {
+        Vec::deserialize(value).map_err(malformed)
+    } else {
+        Vec::deserialize(value).map(|row| vec![row]).map_err(malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    fn ids(text: &str) -> Result<Vec<Vec<u32>>, CommandError> {
+        let scratch = Scratch::new("ids");
+        let path = scratch.0.join("ids.json");
+        fs::write(&path, text).expect("write");
+        read_ids(&path)
+    }
+
+    #[test]
+    fn one_list_or_a_list_of_lists() {
+        assert_eq!(ids("[1, 2]").expect("ids"), [[1, 2]]);
+        assert_eq!(ids("[[1, 2], [3, 4]]").expect("ids"), [[1, 2], [3, 4]]);
+        assert!(matches!(ids("[[1], 2]"), Err(CommandError::Tokens { .. })));
+        assert!(matches!(ids("{"), Err(CommandError::Tokens { .. })));
+        assert!(matches!(ids("[-1]"), Err(CommandError::Tokens { .. })));
+    }
+}

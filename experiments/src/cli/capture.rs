@@ -1,0 +1,290 @@
+//! Activations of one forward pass → the bytes of a safetensors file. No file is touched here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::terminal::{Exit, Explained};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use pythia_core::config::NeoxConfig;
+use pythia_core::device::cause;
+use pythia_core::model::GptNeoX;
+use pythia_core::params::HostParams;
+use pythia_hooks::{Activation, ActivationCache, HookError, HookPoint, select};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+/// What to capture.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Hook patterns.
+    pub(crate) patterns: Vec<String>,
+    /// Prompts by their token ids.
+    pub(crate) rows: Vec<Vec<u32>>,
+    /// Keep the logits of the last position only.
+    pub(crate) last_logits: bool,
+    /// Where to compute.
+    pub(crate) device: Device,
+    /// In which numbers.
+    pub(crate) dtype: DType,
+}
+
+/// Why activations could not be captured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CaptureError {
+    /// A pattern names nothing, or something did not fire.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// There is nothing to read.
+    #[error("prompt {prompt} is empty")]
+    Empty {
+        /// Index of the prompt; 0 where there is none at all.
+        prompt: usize,
+    },
+    /// Activations are one rectangle, so prompts have one length.
+    #[error(
+        "prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one"
+    )]
+    Ragged {
+        /// Index of the prompt.
+        prompt: usize,
+        /// Its length.
+        found: usize,
+        /// The first one's length.
+        expected: usize,
+    },
+    /// An id that the embedding has no row for.
+    #[error("prompt {prompt} has the id {id}, the model has the ids 0 to {}", vocab - 1)]
+    NoSuchId {
+        /// Index of the prompt.
+        prompt: usize,
+        /// The id.
+        id: u32,
+        /// Rows of the embedding.
+        vocab: usize,
+    },
+    /// More tokens than the model was built for.
+    #[error("a prompt of {found} tokens does not fit a context of {n_ctx}")]
+    TooLong {
+        /// Tokens.
+        found: usize,
+        /// The model's context.
+        n_ctx: usize,
+    },
+    /// A tensor could not be read back from the device.
+    #[error("{name} could not be read back from the device: {}", cause(reason))]
+    Device {
+        /// Its name.
+        name: String,
+        /// What the backend said.
+        reason: String,
+    },
+    /// The file cannot be put together.
+    #[error("encoding the file failed: {0}")]
+    Encode(#[from] SafeTensorError),
+}
+
+impl Explained for CaptureError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Hook(_) => Exit::Usage,
+            Self::Device { .. } => Exit::Resources,
+            Self::Empty { .. }
+            | Self::Ragged { .. }
+            | Self::NoSuchId { .. }
+            | Self::TooLong { .. }
+            | Self::Encode(_) => Exit::BadInput,
+        }
+    }
+}
+
+/// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `logits`, and `provenance` under the key
+/// `pythia` of the header's metadata.
+pub(crate) fn safetensors(
+    config: NeoxConfig,
+    params: HostParams,
+    request: &Request,
+    provenance: String,
+) -> Result<Vec<u8>, CaptureError> {
+    let points = check(&config, request)?;
+    let model = GptNeoX::from_params(config, params, &request.device, request.dtype);
+    let tokens = model.tokens(&request.rows);
+    let mut cache = ActivationCache::of(points);
+    let logits = logits(&model, tokens, &mut cache, request.last_logits);
+    let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
+    for (point, activation) in cache.finish()? {
+        let name = point.to_string();
+        let stored = Stored::of(&name, activation)?;
+        tensors.insert(name, stored);
+    }
+    tensors.insert("logits".into(), Stored::of("logits", Activation::from_tensor(logits))?);
+    tensors.insert("tokens".into(), Stored::ids(&request.rows));
+    encode(&tensors, provenance)
+}
+
+/// The points that the request names, if it fits a model of that configuration. It needs no weights: a misspelt name is
+/// found before they are read.
+pub(crate) fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<HookPoint>, CaptureError> {
+    check_rows(config, &request.rows)?;
+    let mut points = BTreeSet::new();
+    for pattern in &request.patterns {
+        points.extend(select(pattern, &config.model_shape())?);
+    }
+    Ok(points)
+}
+
+fn check_rows(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError> {
+    let expected = rows.first().map_or(0, Vec::len);
+    if expected == 0 {
+        return Err(CaptureError::Empty { prompt: 0 });
+    }
+    if expected > config.n_ctx {
+        return Err(CaptureError::TooLong { found: expected, n_ctx: config.n_ctx });
+    }
+    for (prompt, row) in rows.iter().enumerate() {
+        if row.len() != expected {
+            return Err(CaptureError::Ragged { prompt, found: row.len(), expected });
+        }
+        if let Some(&id) = row.iter().find(|id| **id as usize >= config.vocab_size) {
+            return Err(CaptureError::NoSuchId { prompt, id, vocab: config.vocab_size });
+        }
+    }
+    Ok(())
+}
+
+/// The logits, of the last position alone where that is enough: at Pythia's vocabulary all positions take 40 % of a
+/// small model's time. A hook of the final norm still sees every position, so then all are computed.
+fn logits(
+    model: &GptNeoX,
+    tokens: Tensor<2, burn::tensor::Int>,
+    cache: &mut ActivationCache,
+    last_only: bool,
+) -> Tensor<3> {
+    use pythia_hooks::{Hooks, Site};
+    let n_layers = model.config().n_layers;
+    let start = model.embed(tokens, cache);
+    let mut end = model.advance(start, n_layers, cache);
+    let [_, length, _] = end.stream.dims();
+    let norm_wanted = [Site::FinalScale, Site::FinalNormalized].iter().any(|site| cache.wants(site.at(0)));
+    if last_only && !norm_wanted {
+        end.stream = end.stream.narrow(1, length - 1, 1);
+        return model.unembed(end, cache);
+    }
+    let logits = model.unembed(end, cache);
+    if last_only { logits.narrow(1, length - 1, 1) } else { logits }
+}
+
+/// A tensor's bytes, little-endian, with what the header says of them.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn of(name: &str, activation: Activation) -> Result<Self, CaptureError> {
+        let data = match activation {
+            Activation::Three(tensor) => tensor.try_into_data(),
+            Activation::Four(tensor) => tensor.try_into_data(),
+        };
+        let failed = |reason: String| CaptureError::Device { name: name.to_owned(), reason };
+        let data: TensorData = data.map_err(|error| failed(format!("{error:?}")))?;
+        let shape = data.shape().to_vec();
+        let (dtype, bytes) = match data.dtype() {
+            DType::F64 => {
+                let values = data.try_to_vec::<f64>().map_err(|error| failed(format!("{error:?}")))?;
+                (Dtype::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+            _ => {
+                let values = data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
+                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        };
+        Ok(Self { dtype, shape, bytes })
+    }
+
+    fn ids(rows: &[Vec<u32>]) -> Self {
+        let bytes = rows.iter().flatten().flat_map(|id| i64::from(*id).to_le_bytes()).collect();
+        Self { dtype: Dtype::I64, shape: vec![rows.len(), rows.first().map_or(0, Vec::len)], bytes }
+    }
+}
+
+fn encode(tensors: &BTreeMap<String, Stored>, provenance: String) -> Result<Vec<u8>, CaptureError> {
+    let mut views = Vec::with_capacity(tensors.len());
+    for (name, stored) in tensors {
+        views.push((name, TensorView::new(stored.dtype, stored.shape.clone(), &stored.bytes)?));
+    }
+    // One entry only: the library keeps metadata in a map without an order, and the same request must give the same bytes.
+    let metadata = HashMap::from([("pythia".to_owned(), provenance)]);
+    Ok(serialize(views, Some(metadata))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{config, params};
+    use safetensors::SafeTensors;
+
+    fn request(patterns: &[&str], last_logits: bool) -> Request {
+        Request {
+            patterns: patterns.iter().map(ToString::to_string).collect(),
+            rows: vec![vec![1, 2, 3], vec![4, 5, 6]],
+            last_logits,
+            device: Device::flex(),
+            dtype: DType::F32,
+        }
+    }
+
+    fn capture(request: &Request) -> Result<Vec<u8>, CaptureError> {
+        safetensors(config(), params(1), request, "{}".into())
+    }
+
+    #[test]
+    fn hooks_tokens_and_logits_are_stored_under_their_names() {
+        let bytes = capture(&request(&["blocks.*.attn.hook_pattern", "resid_post.-1"], false)).expect("captured");
+        let file = SafeTensors::deserialize(&bytes).expect("well-formed");
+        let mut names = file.names();
+        names.sort_unstable();
+        let patterns = ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"];
+        assert_eq!(names, [patterns[0], patterns[1], "blocks.1.hook_resid_post", "logits", "tokens"]);
+        assert_eq!(file.tensor(patterns[0]).expect("there").shape(), [2, 2, 3, 3]);
+        assert_eq!(file.tensor("logits").expect("there").shape(), [2, 3, 12]);
+        let tokens = file.tensor("tokens").expect("there");
+        assert_eq!((tokens.dtype(), tokens.shape()), (Dtype::I64, [2, 3].as_slice()));
+        assert_eq!(tokens.data()[8..16], 2i64.to_le_bytes());
+    }
+
+    #[test]
+    fn the_last_logits_are_the_last_of_all_logits() {
+        for hooks in ["z", "ln_final.hook_scale"] {
+            let (all, last) = (request(&[hooks], false), request(&[hooks], true));
+            let (all, last) = (capture(&all).expect("captured"), capture(&last).expect("captured"));
+            let (all, last) =
+                (SafeTensors::deserialize(&all).expect("file"), SafeTensors::deserialize(&last).expect("file"));
+            let (all, last) = (all.tensor("logits").expect("there"), last.tensor("logits").expect("there"));
+            assert_eq!(last.shape(), [2, 1, 12]);
+            let number = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            for (a, b) in all.data()[2 * 12 * 4..3 * 12 * 4].chunks(4).zip(last.data().chunks(4)) {
+                assert!((number(a) - number(b)).abs() < 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_requests_are_equal_bytes() {
+        let request = request(&["*"], false);
+        assert_eq!(capture(&request).expect("captured"), capture(&request).expect("captured"));
+    }
+
+    #[test]
+    fn bad_requests_say_what_is_wrong() {
+        let message = |rows: &[&[u32]], hook: &str| {
+            let rows = rows.iter().map(|row| row.to_vec()).collect();
+            capture(&Request { rows, ..request(&[hook], false) }).expect_err("must fail").to_string()
+        };
+        assert!(message(&[&[1], &[1, 2]], "z").contains("prompt 1 has 2 tokens"));
+        assert!(message(&[&[12]], "z").contains("the id 12, the model has the ids 0 to 11"));
+        assert!(message(&[&[1; 33]], "z").contains("a context of 32"));
+        assert!(message(&[], "z").contains("empty"));
+        assert!(message(&[&[1]], "zz").contains("no hook point is called `zz`"));
+        assert!(message(&[&[1]], "resid_mid").contains("parallel"));
+    }
+}

@@ -1,0 +1,66 @@
+//! `pythia demo`: train nano, sweep its checkpoints, show induction emerge.
+
+use std::path::PathBuf;
+
+use pythia_core::device::{Backend, DeviceName};
+
+use super::run::messages::report;
+use super::run::{prepare, show, sweep};
+use super::train::{NANO, train_nano};
+use crate::checkpoint::hub_access::HubAccess;
+use crate::cli::curve;
+use crate::cli::failure::Failure;
+use crate::config;
+use crate::plan::disk::Disk;
+use crate::terminal::exit::{self, Exit};
+
+/// Train a small model, sweep its checkpoints, show induction emerge
+///
+/// Trains the suite `nano` into ./data/nano (or finds it there), runs the experiment induction-nano over its 154
+/// checkpoints into ./out/demo (on a GPU ./out/demo-wgpu or ./out/demo-cuda), and prints how induction emerges. No network, about two
+/// minutes on two cores.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP)]
+pub(crate) struct Args {
+    /// Where to compute, training included: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
+    #[arg(long, default_value = "cpu")]
+    device: DeviceName,
+}
+
+/// The experiment that ships with the program.
+const EXPERIMENT: &str = include_str!("../../configs/induction-nano.toml");
+const OUT: &str = "out/demo";
+
+/// Where results go: those of another backend differ in their last digits, and are kept apart.
+fn out(backend: Backend) -> PathBuf {
+    if backend == Backend::Cpu { OUT.into() } else { format!("{OUT}-{backend}").into() }
+}
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let nano = PathBuf::from(NANO);
+    train_nano(&nano, 0, args.device)?;
+    let device = format!("device=\"{}\"", args.device);
+    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device])?;
+    let hub = HubAccess::open(&experiment, "induction-nano.toml".as_ref(), true)?;
+    let (resolved, hub) = prepare(experiment, hub)?;
+    let disk = Disk { out: out(resolved.backend), offline: true };
+    let outcome = sweep(&resolved, &disk, &hub, None, false)?;
+    super::print(&curve::of(&resolved, &disk)?)?;
+    let exit = report(&resolved, &disk, &outcome);
+    show(&disk);
+    Ok(exit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_experiments_are_right() {
+        let nano = config::parse("induction-nano.toml", EXPERIMENT, &[]).expect("right");
+        assert_eq!(nano.models.len(), 1);
+        let pythia = include_str!("../../configs/induction-pythia-70m.toml");
+        config::parse("induction-pythia-70m.toml", pythia, &[]).expect("right");
+    }
+}

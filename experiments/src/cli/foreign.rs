@@ -1,0 +1,78 @@
+//! Exit codes and remedies of other crates' errors, which know of neither.
+
+use pythia_core::device::DeviceError;
+use pythia_core::store::{ModelRefError, StoreError};
+use pythia_core::tokenizer::TokenizerError;
+use pythia_core::weights::WeightError;
+use pythia_report::query::QueryError;
+use pythia_report::results::ResultsError;
+
+use crate::terminal::{Exit, Explained};
+
+impl Explained for DeviceError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Absent { .. } | Self::Dead { .. } => Exit::Resources,
+            Self::Unknown { .. } | Self::NotBuilt { .. } | Self::Inexact { .. } | Self::Numbers { .. } => Exit::Usage,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some("`pythia list devices` shows what there is; docs/gpu.md says what a GPU needs".into())
+    }
+}
+
+impl Explained for ModelRefError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
+impl Explained for StoreError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+}
+
+impl Explained for TokenizerError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+}
+
+impl Explained for WeightError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some("copy or download the checkpoint's files again".into())
+    }
+}
+
+impl Explained for ResultsError {
+    fn exit(&self) -> Exit {
+        Exit::BadInput
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(self.remedy().into())
+    }
+}
+
+impl Explained for QueryError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Results(error) => error.exit(),
+            Self::Sql { .. } | Self::Encode { .. } => Exit::Usage,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Results(error) => error.remedy().into(),
+            Self::Sql { tables, .. } => format!("the tables are {}", tables.join(", ")),
+            Self::Encode { .. } => "choose columns of text and numbers, or another form".into(),
+        })
+    }
+}

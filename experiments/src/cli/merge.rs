@@ -1,0 +1,84 @@
+//! `pythia merge`: the parts of every table as one file per model.
+
+use std::path::PathBuf;
+
+use crate::cli::error::CommandError;
+use crate::cli::failure::Failure;
+use crate::results::merge::Merge;
+use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
+
+/// Put the parts of every table together: one file per table and model, sorted by step
+///
+/// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all. Missing parts are
+/// listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are not missing); parts of one table that were made with different settings are never mixed.
+/// Merging twice gives the same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
+/// pythia.parts.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub(crate) struct Args {
+    /// The output folder of a run
+    dir: PathBuf,
+    /// Folder for the merged tables [default: DIR/merged]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Merge what there is, also where parts are missing
+    #[arg(long)]
+    allow_missing: bool,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia merge out
+  pythia merge out --allow-missing --out /tmp/so-far
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let to = args.out.unwrap_or_else(|| args.dir.join("merged"));
+    if is_inside(&to, &args.dir.join("results")) {
+        return Err(CommandError::OutIsInput(to).into());
+    }
+    let merge = Merge { from: args.dir, to, allow_missing: args.allow_missing };
+    warn(&merge)?;
+    let merged = merge.run(|one| {
+        let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
+        say!("{table}: {model}: {parts} parts, {rows} rows");
+    })?;
+    if merged.is_empty() {
+        say!("there is nothing to merge in {}", merge.from.display());
+        return Ok(Exit::Ok);
+    }
+    say!("Merged tables are in {}; read them with", merge.to.display());
+    let mut tables: Vec<&str> = merged.iter().map(|one| one.table.as_str()).collect();
+    tables.dedup();
+    for table in tables {
+        say!("  pl.scan_parquet(\"{}\").collect()", merge.to.join(table).join("*.parquet").display());
+    }
+    Ok(Exit::Ok)
+}
+
+/// Says how much is missing of what is merged all the same, or that nobody knows, and what was left out.
+fn warn(merge: &Merge) -> Result<(), Failure> {
+    let holes = merge.holes()?;
+    if !holes.recorded {
+        say!("warning: there is no manifest of a run here, so missing parts cannot be found");
+    } else if merge.allow_missing && !holes.missing.is_empty() {
+        say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
+    }
+    if holes.left_out > 0 {
+        say!("{} checkpoints were left out as bad, and are in no table but that of checkpoints", holes.left_out);
+    }
+    Ok(())
+}
+
+/// Whether a path leads into a folder, as far as it exists.
+fn is_inside(path: &std::path::Path, folder: &std::path::Path) -> bool {
+    let Ok(folder) = folder.canonicalize() else { return false };
+    let there = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(&folder))
+}

@@ -1,0 +1,167 @@
+//! `pythia run`: sweep an experiment's probes over its checkpoints.
+
+pub(crate) mod messages;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::ExperimentArgs;
+use crate::checkpoint::fetch::HubFetcher;
+use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::cli::error::CommandError;
+use crate::cli::failure::Failure;
+use crate::config::Experiment;
+use crate::files::folder::Folder;
+use crate::files::journal::{Event, Journal};
+use crate::files::table;
+use crate::plan::Plan;
+use crate::plan::disk::{Disk, pairs};
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
+use crate::results::manifest;
+use crate::sweep::outcome::Outcome;
+use crate::sweep::refusal;
+use crate::sweep::signals::{self, WriteLock};
+use crate::sweep::{self, Sweep, Timeline};
+use crate::terminal::env;
+use crate::terminal::exit::{self, Exit};
+use crate::terminal::progress::Progress;
+use crate::terminal::say;
+
+/// Sweep an experiment's probes over its checkpoints; resumes what was begun
+///
+/// Tables appear under OUT/results/PROBE/MODEL/step000512.parquet, whole or not at all, and can be read while the run goes
+/// on. What is done is skipped: running the same command again resumes, after an error, an interruption or a power cut,
+/// and gives the same bytes as a run that was never interrupted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
+    /// Remove the results of this experiment's probes on its models first
+    #[arg(long)]
+    pub(crate) fresh: bool,
+    /// Write no report.html at the end
+    #[arg(long)]
+    pub(crate) no_report: bool,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia run exp.toml
+  pythia run exp.toml --limit 3 --out /tmp/trial
+  pythia run exp.toml --set seed=1 --set 'steps=[0, 512, 1000]' --out out/seed1
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let experiment = args.experiment.experiment()?;
+    let disk = args.experiment.disk(&experiment);
+    let hub = args.experiment.hub(&experiment)?;
+    let (resolved, hub) = prepare(experiment, hub)?;
+    let outcome = sweep(&resolved, &disk, &hub, args.experiment.limit, args.fresh)?;
+    let exit = messages::report(&resolved, &disk, &outcome);
+    if !args.no_report {
+        show(&disk);
+    }
+    Ok(exit)
+}
+
+/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in their places: it
+/// is said, and the exit stays that of the sweep.
+pub(crate) fn show(disk: &Disk) {
+    match super::report::write(&disk.out, None) {
+        Ok(page) => {
+            let (page, out) = (page.display(), disk.out.display());
+            say!("open {page} in a browser; `pythia summary {out}` has the numbers");
+        }
+        Err(failure) => {
+            say!("no report was written: {}", failure.report(env::color()))
+        }
+    }
+}
+
+/// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
+pub(crate) fn prepare(experiment: Experiment, mut hub: HubAccess) -> Result<(ResolvedExperiment, HubAccess), Failure> {
+    let requests = PinRequest::all(&experiment);
+    if hub.pin(&requests, PinScope::Needed, &|line| say!("{line}"))? {
+        say!("commits and hashes are pinned in {}", hub.file.display());
+    }
+    if !hub.client.settings().offline {
+        requests.iter().try_for_each(|request| hub.describe(request))?;
+    }
+    let resolved = ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache())?;
+    Ok((resolved, hub))
+}
+
+/// Computes the results that a folder lacks.
+pub(crate) fn sweep(
+    resolved: &ResolvedExperiment,
+    disk: &Disk,
+    hub: &HubAccess,
+    limit: Option<usize>,
+    fresh: bool,
+) -> Result<Outcome, Failure> {
+    let machine = &resolved.experiment.machine;
+    let runs_on = super::open_device(machine.device, machine.dtype)?;
+    let folder = Arc::new(Folder::create(&disk.out)?);
+    if fresh {
+        remove_results(resolved, &folder)?;
+    }
+    refusal::check_results(resolved, disk)?;
+    let plan = &Plan::make(resolved, disk, limit);
+    refusal::check_plan(resolved, disk, plan, hub.cache.budget().max)?;
+    let writing = stop_on_signals(&folder)?;
+    let mut journal = begin(resolved, plan, &folder)?;
+    let pair_counts = &PairCounts::of(resolved);
+    messages::announce(resolved, plan, pair_counts);
+    let fetcher = &HubFetcher::new(&hub.client, &hub.cache, plan.largest_fetch());
+    let (runs_on, folder, timeline) = (&runs_on, folder.as_ref(), Timeline::start());
+    let sweep = Sweep { resolved, plan, runs_on, folder, pair_counts, fetcher, writing, timeline };
+    let mut progress = Progress::new(resolved.experiment.name.clone(), plan.cells.len() - plan.n_done());
+    let outcome = sweep.run(&mut journal, &mut progress)?;
+    progress.finish();
+    let summary = sweep.timeline.summary();
+    journal.note(&Event::Finished { failed: outcome.failed.len(), seconds: summary.seconds })?;
+    folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
+    messages::conclude(&outcome, plan, &summary);
+    Ok(outcome)
+}
+
+/// From now on a signal ends the process between two writes.
+fn stop_on_signals(folder: &Arc<Folder>) -> Result<WriteLock, CommandError> {
+    let writing = sweep::write_lock();
+    let farewell = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
+    signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), farewell).map_err(CommandError::Signals)?;
+    Ok(writing)
+}
+
+/// Writes the manifest, and the journal's first line.
+fn begin(resolved: &ResolvedExperiment, plan: &Plan, folder: &Folder) -> Result<Journal, Failure> {
+    let manifest = manifest::write::text(resolved);
+    folder.write(&manifest::write::file(resolved), manifest.as_bytes())?;
+    let mut journal = Journal::open(folder)?;
+    let hash = blake3::hash(manifest.as_bytes()).to_hex().to_string();
+    journal.note(&Event::Started {
+        name: &resolved.experiment.name,
+        version: env!("CARGO_PKG_VERSION"),
+        experiment: &hash,
+        cells: plan.cells.len(),
+        done: plan.n_done(),
+    })?;
+    Ok(journal)
+}
+
+fn remove_results(resolved: &ResolvedExperiment, folder: &Folder) -> Result<(), Failure> {
+    for (table, model) in pairs(resolved) {
+        folder.remove(&table::file_of(&table.folder(), &model.label, None).with_file_name(""))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! `pythia summary`: the few numbers that one asks first.
+
+use std::path::PathBuf;
+
+use pythia_report::listing::Listing;
+use pythia_report::results::Results;
+use pythia_report::summary;
+use serde_json::Value;
+
+use crate::cli::failure::Failure;
+use crate::files::folder::PendingFile;
+use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
+
+/// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
+///
+/// Reads the tables under DIR/results, also while a run goes on. Each curve over checkpoints is given with the step at which it changes
+/// and a 95 % interval.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub(crate) struct Args {
+    /// The output folder of `pythia run`
+    #[arg(default_value = "out")]
+    dir: PathBuf,
+    /// Rows for each model and score, method or direction
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
+    /// Print JSON to stdout
+    #[arg(long)]
+    json: bool,
+    /// Write each table as CSV into this folder
+    #[arg(long, value_name = "DIR")]
+    csv: Option<PathBuf>,
+}
+
+const LONG_HELP: &str = concat!(
+    "Examples:
+  pythia summary out/demo
+  pythia summary out/demo --top 1
+  pythia summary out/demo --json | jq '.[] | select(.id == \"head-scores\") | .rows[0]'
+  pythia summary out/demo --top 1000 --csv summary/
+
+",
+    exit::help!()
+);
+
+/// Runs the command.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let results = Results::open(&args.dir)?;
+    let listings = summary::summary(&results, args.top as usize)?;
+    if let Some(folder) = &args.csv {
+        for listing in &listings {
+            PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
+        }
+        say!("{} tables are in {}", listings.len(), folder.display());
+    }
+    match () {
+        () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,
+        () if args.csv.is_none() => terminal(&listings)?,
+        () => {}
+    }
+    Ok(Exit::Ok)
+}
+
+fn terminal(listings: &[Listing]) -> Result<(), Failure> {
+    if listings.is_empty() {
+        return super::print("no results yet");
+    }
+    for listing in listings {
+        super::print(&format!("{}\n", listing.terminal()))?;
+    }
+    super::print(summary::WHEN)
+}

@@ -1,0 +1,62 @@
+//! `pythia validate`: check experiment files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::hub_access::HubAccess;
+use crate::cli::error::CommandError;
+use crate::cli::failure::Failure;
+use crate::config;
+use crate::resolved::ResolvedExperiment;
+use crate::resolved::pair_counts::PairCounts;
+use crate::terminal::exit::{self, Exit};
+use crate::terminal::say;
+
+/// Check experiment files
+///
+/// Each file is read and, where its models are present, checked against them: are the steps checkpoints, do the prompts
+/// fit the context. A model that is not there yet is noted and is no error. Nothing is computed or written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+pub(crate) struct Args {
+    /// Experiment files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
+const LONG_HELP: &str = concat!("Examples:\n  pythia validate experiments/configs/*.toml\n\n", exit::help!());
+
+/// Runs the command: all files are checked, and the worst one decides the exit code.
+pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let mut worst = Exit::Ok;
+    for file in &args.files {
+        match validate(file) {
+            Ok(note) => say!("{}: ok{note}", file.display()),
+            Err(failure) => {
+                failure.print();
+                worst = worst.max(failure.exit());
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// What there is to note about a good file.
+fn validate(file: &Path) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|source| CommandError::Read { path: file.into(), source })?;
+    let experiment = config::parse(&file.display().to_string(), &text, &[])?;
+    let hub = HubAccess::open(&experiment, file, true)?;
+    match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {
+        Ok(resolved) => {
+            let checkpoints: usize = resolved.models.iter().map(|model| model.steps.len()).sum();
+            let notes = PairCounts::of(&resolved).notes(&resolved);
+            let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
+            Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
+        }
+        Err(errors) if errors.are_about_data() => {
+            let notes = errors.problems.iter().map(|located| format!("\n  note: {}", located.problem));
+            Ok(notes.collect())
+        }
+        Err(errors) => Err(errors.into()),
+    }
+}

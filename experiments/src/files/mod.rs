@@ -1,0 +1,9 @@
+//! Files of an output folder and their bytes: whole or absent, and the same bytes for the same table.
+//!
+//! This wing never knows a model, a checkpoint or an experiment.
+
+pub(crate) mod folder;
+pub(crate) mod journal;
+pub(crate) mod json;
+pub mod sink;
+pub(crate) mod table;

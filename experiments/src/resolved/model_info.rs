@@ -1,0 +1,67 @@
+//! What a model is: its shape and its vocabulary, from its files, or as it was published.
+
+use std::path::PathBuf;
+
+use pythia_core::config::{NeoxConfig, Rotary, Variant};
+use pythia_core::store::{Checkpoints, StoreError};
+use pythia_core::suite::{ModelId, Step, suite};
+use pythia_core::tokenizer::Tokenizer;
+
+use crate::config::{ModelInfoError, read_config, read_tokenizer};
+
+/// The ids of a model that are tokens.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Vocabulary {
+    /// Number of ids that are not padding.
+    pub(crate) size: usize,
+    /// Hash of the tokenizer's file, where the model has one.
+    pub(crate) tokenizer_hash: Option<String>,
+}
+
+/// The shape and the tokenizer of the first chosen checkpoint that has files.
+///
+/// # Errors
+/// Where no chosen checkpoint has files, the first one's; or that its configuration or tokenizer cannot be read.
+pub(crate) fn shape(
+    store: &dyn Checkpoints,
+    steps: &[Option<Step>],
+) -> Result<(NeoxConfig, Option<Tokenizer>), ModelInfoError> {
+    let mut first_error = None;
+    for step in steps {
+        match store.describe(*step) {
+            Ok(files) => {
+                let config = read_config(&files.config)?;
+                return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    if let Some(id) = store.suite_id() {
+        return Ok((published_shape(id), None));
+    }
+    // A choice of steps is never empty, so some error was met.
+    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
+}
+
+/// The shape that a model of the suite was published with, for a plan before anything is here.
+fn published_shape(id: ModelId) -> NeoxConfig {
+    let shape = id.info().shape;
+    NeoxConfig {
+        n_layers: shape.n_layers,
+        d_model: shape.d_model,
+        n_heads: shape.n_heads,
+        d_mlp: shape.d_mlp,
+        vocab_size: shape.vocab_size,
+        n_ctx: suite().n_ctx(),
+        layer_norm_eps: 1e-5,
+        rotary: Rotary { ndims: shape.rotary_ndims, base: 10_000.0 },
+        variant: Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true },
+    }
+}
+
+/// Which ids of a model are tokens: those of its tokenizer, of the suite's where it is one of the suite, else all.
+pub(crate) fn vocabulary(config: &NeoxConfig, tokenizer: Option<&Tokenizer>, suite_id: Option<ModelId>) -> Vocabulary {
+    let of_suite = suite_id.map(|_| suite().tokenizer_ids());
+    let ids = tokenizer.map(Tokenizer::n_ids).or(of_suite).unwrap_or(config.vocab_size);
+    Vocabulary { size: ids.min(config.vocab_size), tokenizer_hash: tokenizer.map(Tokenizer::content_hash) }
+}

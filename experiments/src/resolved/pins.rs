@@ -1,0 +1,155 @@
+//! What a lock file says of one model: the commit of each branch, its files, and which of them other steps have too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pythia_core::suite::{ModelId, Step};
+use pythia_hub::{Commit, FileHash, Lock, LockError, Pin, RemoteFile, Repo};
+
+use crate::integrity::{Duplicates, Status, Verdict};
+
+/// The pinned branches of one model.
+#[derive(Clone, Debug)]
+pub(crate) struct Pins {
+    /// The repository.
+    pub(crate) repo: Repo,
+    branches: BTreeMap<String, Pin>,
+    duplicates: Duplicates,
+    /// Hashes of weights that several steps have.
+    shared: BTreeSet<FileHash>,
+}
+
+impl Pins {
+    /// What a lock says of a model; `None` where it does not name the model.
+    pub(crate) fn of(lock: &Lock, id: ModelId) -> Option<Self> {
+        let (repo, branches) = lock.repos.iter().find(|(repo, _)| repo.as_str() == id.hub_name())?;
+        let steps = branches.iter().filter_map(|(branch, pin)| Some((branch.parse().ok()?, &pin.files[..])));
+        // The main branch is the last step: another step with its weights is wrong.
+        let main = branches.get(&self::branch(None)).zip(id.info().grid().last());
+        let duplicates = Duplicates::of(steps.chain(main.map(|(pin, last)| (*last, &pin.files[..]))));
+        Some(Self { repo: repo.clone(), branches: branches.clone(), shared: duplicates.shared(), duplicates })
+    }
+
+    /// The pin of a step, or of the main branch.
+    pub(crate) fn pin(&self, step: Option<Step>) -> Option<&Pin> {
+        self.branches.get(&branch(step))
+    }
+
+    /// Bytes of what a run on a step needs; `None` where the step is not pinned, or holds no weights.
+    pub(crate) fn bytes(&self, step: Option<Step>) -> Option<u64> {
+        let files = self.needed(step)?.ok()?;
+        Some(files.iter().map(|file| file.size).sum())
+    }
+
+    /// The commits by their branches.
+    pub(crate) fn commits(&self) -> BTreeMap<String, String> {
+        self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
+    }
+
+    /// The files that a run on a step needs, of the form of weights that no other step has where there is a choice; `None` where
+    /// the step is not pinned.
+    pub(crate) fn needed(&self, step: Option<Step>) -> Option<Result<Vec<&RemoteFile>, LockError>> {
+        Some(self.pin(step)?.needed(&self.shared))
+    }
+
+    /// What the published hashes say against a step; `None` where they say nothing, or the step is not pinned.
+    pub(crate) fn verdict(&self, step: Step) -> Option<Verdict> {
+        match self.needed(Some(step))? {
+            Err(_) if self.pin(Some(step)).is_some_and(|pin| pin.commit == absent()) => {
+                Some(Verdict::because(Status::Missing, "the hub has no such branch"))
+            }
+            Err(LockError::NoWeights { .. }) => Some(Verdict::because(Status::Missing, "the branch holds no weights")),
+            Err(error) => Some(Verdict::because(Status::Missing, error.to_string())),
+            Ok(files) => self.duplicates.verdict(step, &files),
+        }
+    }
+
+    /// The steps with the same weights as this one, itself among them; the main branch counts as the last step.
+    pub(crate) fn family(&self, step: Step) -> BTreeSet<Step> {
+        self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
+    }
+
+    /// What speaks for a step although one form of its weights is that of another step: the other form, which is read, is not.
+    pub(crate) fn rescue(&self, step: Step) -> Option<Verdict> {
+        let files = self.needed(Some(step))?.ok()?;
+        let pin = self.pin(Some(step))?;
+        let bad = pin.files.iter().find(|file| self.shared.contains(&file.hash))?;
+        let good = files.iter().find(|file| file.name.as_str().starts_with("pytorch_model"))?;
+        let reason = format!("{} is that of another step; {}, another file, was read instead", bad.name, good.name);
+        (!files.iter().any(|file| self.shared.contains(&file.hash)))
+            .then(|| Verdict::because(Status::Unverified, reason))
+    }
+}
+
+/// Git's null commit, to which a branch is pinned that the hub does not have.
+pub(crate) fn absent() -> Commit {
+    "0".repeat(40).parse().unwrap_or_else(|_| unreachable!("forty zeros are the digits of a commit"))
+}
+
+/// The branch of a step; `main` for the model without one.
+pub(crate) fn branch(step: Option<Step>) -> String {
+    step.map_or("main".to_owned(), |step| step.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, content: u8) -> RemoteFile {
+        let hash = format!("{content:02x}").repeat(32).parse().expect("a hash");
+        RemoteFile { name: name.parse().expect("a name"), size: 10, hash }
+    }
+
+    /// A branch with its weights: names of files, each with what stands for its content.
+    type Branch<'a> = (&'a str, &'a [(&'a str, u8)]);
+
+    fn pins(branches: &[Branch]) -> Pins {
+        let pin = |(at, (branch, files)): (usize, &Branch)| {
+            let commit = format!("{at:040x}").parse().expect("a commit");
+            let config = std::iter::once(file("config.json", 200));
+            let files = config.chain(files.iter().map(|(name, content)| file(name, *content))).collect();
+            ((*branch).to_owned(), Pin { commit, files })
+        };
+        let branches: BTreeMap<String, Pin> = branches.iter().enumerate().map(pin).collect();
+        let repo: Repo = "EleutherAI/pythia-70m".parse().expect("a repository");
+        let lock = Lock { repos: BTreeMap::from([(repo, branches)]) };
+        Pins::of(&lock, "pythia-70m".parse().expect("a model")).expect("in the lock")
+    }
+
+    const SAFE: &str = "model.safetensors";
+    const BIN: &str = "pytorch_model.bin";
+
+    #[test]
+    fn a_branch_without_weights_is_missing() {
+        let pins = pins(&[("step512", &[]), ("step1000", &[(SAFE, 1)])]);
+        let step = |label| Step::from_label(label);
+        assert_eq!(pins.verdict(step(512)).expect("missing").status, Status::Missing);
+        assert_eq!((pins.verdict(step(1000)), pins.verdict(step(2000))), (None, None));
+        assert!(pins.needed(Some(step(2000))).is_none());
+    }
+
+    #[test]
+    fn the_form_that_no_other_step_has_is_taken() {
+        let pins = pins(&[
+            ("main", &[(SAFE, 1)]),
+            ("step512", &[(SAFE, 1), (BIN, 2)]),
+            ("step1000", &[(SAFE, 1), (BIN, 3)]),
+            ("step2000", &[(SAFE, 1), (BIN, 3)]),
+            ("step143000", &[(SAFE, 4)]),
+        ]);
+        let step = |label| Step::from_label(label);
+        let names = |label| -> Vec<String> {
+            let files = pins.needed(Some(step(label))).expect("pinned").expect("complete");
+            files.iter().map(|file| file.name.to_string()).collect()
+        };
+        assert_eq!(names(512), ["config.json", BIN]);
+        assert_eq!(pins.verdict(step(512)), None);
+        let reason = pins.rescue(step(512)).expect("rescued").to_string();
+        assert_eq!(
+            reason,
+            "model.safetensors is that of another step; pytorch_model.bin, another file, was read instead"
+        );
+        // Neither form of this one is its own.
+        assert_eq!(pins.verdict(step(1000)).expect("bad").status, Status::DuplicateOf(step(512)));
+        assert_eq!((pins.rescue(step(1000)), pins.rescue(step(143_000))), (None, None));
+    }
+}

@@ -1,0 +1,191 @@
+//! What lies under `results/`: for every table and model its parts, a file per checkpoint.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pythia_core::suite::Step;
+
+use crate::files::table::file_of;
+use crate::terminal::{Exit, Explained};
+
+/// One table of one model.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct IndexedTable {
+    /// The table's folder.
+    pub(crate) table: String,
+    /// What the results call the model.
+    pub(crate) model: String,
+    /// The parts by their checkpoints, ascending; that of a single model stands under `None`.
+    pub(crate) parts: BTreeMap<Option<Step>, PathBuf>,
+}
+
+/// What was found in an output folder.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ResultsIndex {
+    /// By table and model.
+    pub(crate) all: Vec<IndexedTable>,
+    /// Parquet files that a run does not write: a scan of the folder would read them with the others.
+    pub(crate) strays: Vec<PathBuf>,
+}
+
+/// Results that cannot be listed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IndexError {
+    /// The folder has no results.
+    #[error("{} is not an output folder of `pythia run`: it has no folder `results`", path.display())]
+    NoResults {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder cannot be listed.
+    #[error("cannot list {}: {source}", path.display())]
+    List {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl Explained for IndexError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoResults { .. } => Exit::Usage,
+            Self::List { .. } => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::NoResults { .. } => Some("name the folder that the run writes to, its --out".into()),
+            Self::List { .. } => None,
+        }
+    }
+}
+
+impl ResultsIndex {
+    /// Lists the results of an output folder; nothing is opened.
+    ///
+    /// # Errors
+    /// [`IndexError`].
+    pub(crate) fn of(out: &Path) -> Result<Self, IndexError> {
+        let results = out.join("results");
+        if !results.is_dir() {
+            return Err(IndexError::NoResults { path: out.into() });
+        }
+        let mut found = Self::default();
+        for (table, path) in found.folders(&results)? {
+            for (model, path) in found.folders(&path)? {
+                let entry = found.entry(table.clone(), model, &path)?;
+                found.all.extend(Some(entry).filter(|entry| !entry.parts.is_empty()));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where a part lies, if it is there.
+    pub(crate) fn part(&self, table: &str, model: &str, step: Option<Step>) -> Option<&Path> {
+        let key = |entry: &IndexedTable| (entry.table.as_str(), entry.model.as_str()).cmp(&(table, model));
+        let at = self.all.binary_search_by(key).ok()?;
+        self.all[at].parts.get(&step).map(PathBuf::as_path)
+    }
+
+    /// Whether there is a part.
+    pub(crate) fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
+        self.part(table, model, step).is_some()
+    }
+
+    /// The folders in a folder, by name.
+    fn folders(&mut self, folder: &Path) -> Result<BTreeMap<String, PathBuf>, IndexError> {
+        let mut folders = BTreeMap::new();
+        for path in entries(folder)? {
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(name) if path.is_dir() => drop(folders.insert(name.to_owned(), path)),
+                _ => self.note_stray(path),
+            }
+        }
+        Ok(folders)
+    }
+
+    fn entry(&mut self, table: String, model: String, folder: &Path) -> Result<IndexedTable, IndexError> {
+        let mut parts = BTreeMap::new();
+        for path in entries(folder)? {
+            match step_of(&path).filter(|_| path.is_file()) {
+                Some(step) => drop(parts.insert(step, path)),
+                None => self.note_stray(path),
+            }
+        }
+        Ok(IndexedTable { table, model, parts })
+    }
+
+    fn note_stray(&mut self, path: PathBuf) {
+        if path.extension().is_some_and(|extension| extension == "parquet") {
+            self.strays.push(path);
+        }
+    }
+}
+
+/// What lies in a folder, sorted.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
+    let failed = |source| IndexError::List { path: folder.into(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// The checkpoint of a part, by the name that a run gives it and no other spelling: `step000512.parquet`, `model.parquet`.
+fn step_of(path: &Path) -> Option<Option<Step>> {
+    let name = path.file_name()?.to_str()?;
+    let digits = name.strip_prefix("step").and_then(|rest| rest.strip_suffix(".parquet"));
+    let step = digits.and_then(|digits| digits.parse().ok()).map(Step::from_label);
+    (file_of("t", "m", step).file_name()?.to_str()? == name).then_some(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn parts_are_found_in_the_order_of_their_steps() {
+        let scratch = Scratch::new("index");
+        let results = scratch.0.join("results");
+        let files = [
+            "loss/nano/step000512.parquet",
+            "loss/nano/step000001.parquet",
+            "loss/nano/step1000000.parquet",
+            "loss/nano/step0001.parquet",
+            "loss/nano/.DS_Store",
+            "loss/nano/stepx.parquet",
+            "a/one/model.parquet",
+            "b.parquet",
+        ];
+        for file in files {
+            let path = results.join(file);
+            fs::create_dir_all(path.parent().expect("inside")).expect("create");
+            fs::write(path, b"").expect("write");
+        }
+        fs::create_dir_all(results.join("loss/empty")).expect("create");
+        let found = ResultsIndex::of(&scratch.0).expect("lists");
+        let names: Vec<String> = found.all.iter().map(|entry| format!("{}/{}", entry.table, entry.model)).collect();
+        assert_eq!(names, ["a/one", "loss/nano"]);
+        assert_eq!(found.all[0].parts.keys().collect::<Vec<_>>(), [&None]);
+        let steps: Vec<u32> = found.all[1].parts.keys().flatten().map(|step| step.label()).collect();
+        assert_eq!(steps, [1, 512, 1_000_000]);
+        let strays: Vec<_> = found.strays.iter().map(|path| path.strip_prefix(&results).expect("inside")).collect();
+        assert_eq!(strays, ["b.parquet", "loss/nano/step0001.parquet", "loss/nano/stepx.parquet"].map(Path::new));
+        assert!(found.has("loss", "nano", Some(Step::from_label(512))) && found.has("a", "one", None));
+        assert!(!found.has("loss", "nano", None) && !found.has("loss", "one", None));
+    }
+
+    #[test]
+    fn a_folder_without_results_is_said_to_be_none() {
+        let scratch = Scratch::new("index-none");
+        let error = ResultsIndex::of(&scratch.0).expect_err("must refuse").to_string();
+        assert!(error.ends_with("is not an output folder of `pythia run`: it has no folder `results`"), "{error}");
+    }
+}

@@ -1,0 +1,186 @@
+//! The parts of every table as one file per model: `merged/TABLE/MODEL.parquet`, sorted by step.
+//!
+//! Parts are read one after another and never all held. Everything is checked before the first file is written: that nothing is
+//! missing that the records say there should be, and that the parts of a table were made alike. Equal parts give equal bytes.
+
+mod error;
+mod metadata;
+mod part;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use parquet::arrow::ArrowWriter;
+use pythia_core::suite::Step;
+
+use crate::files::folder::{Folder, PendingFile};
+use crate::files::sink;
+use crate::plan::difference::Difference;
+use crate::results::index::{IndexedTable, ResultsIndex};
+use crate::results::manifest::{Manifest, cell_name};
+
+pub(crate) use error::MergeError;
+use metadata::{combined, settings};
+use part::Part;
+
+/// Rows that a reader gets at a time: enough for a fast scan, few enough that whoever wants one step need not read all.
+const ROWS_PER_GROUP: usize = 1 << 18;
+
+/// What is to be merged.
+#[derive(Clone, Debug)]
+pub(crate) struct Merge {
+    /// The output folder of the runs.
+    pub(crate) from: PathBuf,
+    /// The folder of merged tables.
+    pub(crate) to: PathBuf,
+    /// Whether parts may be missing.
+    pub(crate) allow_missing: bool,
+}
+
+/// One merged table of one model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Merged {
+    /// The table's folder.
+    pub(crate) table: String,
+    /// The model.
+    pub(crate) model: String,
+    /// Parts that are in it.
+    pub(crate) parts: usize,
+    /// Its rows.
+    pub(crate) rows: u64,
+    /// The file.
+    pub(crate) path: PathBuf,
+}
+
+/// Parts that the records name and that are not there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Holes {
+    /// Table and checkpoint of each, in words.
+    pub(crate) missing: Vec<String>,
+    /// Parts that there should be.
+    pub(crate) expected: usize,
+    /// Checkpoints that a run has left out because they are bad, as it was told; they have no parts and lack none.
+    pub(crate) left_out: usize,
+    /// Whether there is a record at all.
+    pub(crate) recorded: bool,
+}
+
+impl Merge {
+    /// The parts that are missing.
+    ///
+    /// # Errors
+    /// Records or results that cannot be read.
+    pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
+        let (records, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
+        // Two experiments may share a table; then it is one.
+        let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+        for record in &records {
+            for (model, step) in record.cells() {
+                if record.left_out(&index, model, step) {
+                    left_out.insert((model, step));
+                } else {
+                    expected.extend(record.tables.iter().map(|table| (table.as_str(), model, step)));
+                }
+            }
+        }
+        let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
+        let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
+        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), recorded: !records.is_empty() })
+    }
+
+    /// Merges every table, and says of each when it is in its place.
+    ///
+    /// # Errors
+    /// [`MergeError`]. Where it is about parts, no file has been written.
+    pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
+        let holes = self.holes()?;
+        if !self.allow_missing && !holes.missing.is_empty() {
+            return Err(MergeError::Holes(holes));
+        }
+        let index = ResultsIndex::of(&self.from)?;
+        if let Some(path) = index.strays.into_iter().next() {
+            return Err(MergeError::Stray { path });
+        }
+        index.all.iter().try_for_each(|entry| checked(entry).map(drop))?;
+        let folder = Folder::of_files(&self.to)?;
+        let mut merged = Vec::new();
+        for entry in &index.all {
+            let one = write(&folder, entry)?;
+            done(&one);
+            merged.push(one);
+        }
+        folder.tidy();
+        Ok(merged)
+    }
+}
+
+/// The parts of an entry, which were made alike. Their rows are not read.
+fn checked(entry: &IndexedTable) -> Result<Vec<Part>, MergeError> {
+    let parts: Vec<Part> = entry.parts.iter().map(|(step, path)| Part::open(*step, path)).collect::<Result<_, _>>()?;
+    let Some((first, others)) = parts.split_first() else { return Ok(parts) };
+    for other in others {
+        if first.step.is_none() {
+            return Err(MergeError::Mixed { first: first.path.clone(), second: other.path.clone() });
+        }
+        if first.columns != other.columns {
+            let (there, here) = (first.column_names(), other.column_names());
+            return Err(MergeError::Columns { first: first.path.clone(), second: other.path.clone(), there, here });
+        }
+        let (there, here) = (settings(&first.metadata), settings(&other.metadata));
+        if there != here {
+            let difference = Difference::between(&there, &here);
+            return Err(MergeError::Settings { first: first.path.clone(), second: other.path.clone(), difference });
+        }
+    }
+    Ok(parts)
+}
+
+/// Writes one table of one model.
+fn write(folder: &Folder, entry: &IndexedTable) -> Result<Merged, MergeError> {
+    let relative = Path::new(&entry.table).join(format!("{}.parquet", entry.model));
+    let path = folder.root().join(&relative);
+    let parts = checked(entry)?;
+    let fields = parts.first().map(|part| part.columns.clone()).unwrap_or_default();
+    let schema = Arc::new(Schema::new(fields));
+    let metadata = combined(parts.iter().map(|part| (part.step, &part.metadata)));
+    let properties = sink::properties(&schema, &metadata).set_max_row_group_row_count(Some(ROWS_PER_GROUP));
+    let failed = |source| MergeError::Write { path: path.clone(), source };
+    let file = folder.begin(&relative)?;
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties.build())).map_err(failed)?;
+    let mut rows = 0;
+    for part in &parts {
+        rows += copy(part, &schema, &mut writer, &path)?;
+    }
+    writer.into_inner().map_err(failed)?.finish()?;
+    Ok(Merged { table: entry.table.clone(), model: entry.model.clone(), parts: parts.len(), rows, path })
+}
+
+/// Copies the rows of a part.
+fn copy(
+    part: &Part,
+    schema: &Arc<Schema>,
+    writer: &mut ArrowWriter<PendingFile>,
+    path: &Path,
+) -> Result<u64, MergeError> {
+    let unreadable = |source| MergeError::Rows { path: part.path.clone(), source };
+    let mut rows = 0;
+    for batch in part.rows()? {
+        let batch = batch.map_err(unreadable)?;
+        part.refuse_other_steps(&batch)?;
+        let batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(unreadable)?;
+        writer.write(&batch).map_err(|source| MergeError::Write { path: path.into(), source })?;
+        rows += batch.num_rows() as u64;
+    }
+    if rows == part.n_rows { Ok(rows) } else { Err(MergeError::Changed { path: part.path.clone() }) }
+}
+
+/// The step as it stands in the column `step`.
+fn in_column(step: Option<Step>) -> Option<i64> {
+    step.map(|step| i64::from(step.label()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::*;
+use crate::files::sink::{self, Stamp};
+use crate::testing::Scratch;
+
+const NOW: u64 = 1_000_000;
+
+/// An output folder of the experiment `t`: tables `a` and `b` over the steps 0 to 9 of `nano`.
+struct Out(Scratch);
+
+impl Out {
+    fn new(name: &str) -> Self {
+        let out = Self(Scratch::new(name));
+        let steps: Vec<String> = (0..10).map(|step| step.to_string()).collect();
+        let record = format!(
+            r#"{{"name":"t","models":[{{"model":"nano","steps":[{}]}}],"on_bad":"skip","probes":[{{"name":"a","tables":["a","b"]}}]}}"#,
+            steps.join(",")
+        );
+        fs::create_dir_all(out.0.0.join("results")).expect("create");
+        out.write("state/t.json", record.as_bytes());
+        out
+    }
+
+    fn write(&self, file: &str, bytes: &[u8]) {
+        let path = self.0.0.join(file);
+        fs::create_dir_all(path.parent().expect("inside")).expect("create");
+        fs::write(path, bytes).expect("write");
+    }
+
+    fn part(&self, table: &str, step: u32) {
+        self.write(&format!("results/{table}/nano/step{step:06}.parquet"), b"");
+    }
+
+    fn journal(&self, host: &str, pid: u32, events: &[(u64, &str)]) {
+        let line = |(ago, event): &(u64, &str)| {
+            format!("{{\"time\":{},\"host\":\"{host}\",\"pid\":{pid},\"event\":{event}}}\n", NOW - ago)
+        };
+        self.write("state/journal.jsonl", events.iter().map(line).collect::<String>().as_bytes());
+    }
+
+    fn standing(&self) -> Standing {
+        Status::of(&self.0.0, NOW).expect("can be read").experiments.remove(0)
+    }
+}
+
+#[test]
+fn cells_are_done_when_all_their_tables_are_there() {
+    let out = Out::new("status-cells");
+    for step in 0..4 {
+        out.part("a", step);
+    }
+    for step in 0..3 {
+        out.part("b", step);
+    }
+    let stamp = |status: &str| Stamp {
+        model: "nano".into(),
+        step: Some(7),
+        tokens_seen: None,
+        checkpoint_status: status.into(),
+    };
+    for (step, status) in [(5, "ok"), (6, "duplicate_of:5"), (7, "known_bad")] {
+        let bytes = sink::encode(&stamp(status), 1, Vec::new(), &BTreeMap::new()).expect("a row");
+        out.write(&format!("results/checkpoints/nano/step{step:06}.parquet"), &bytes);
+    }
+    let start = (900, r#"{"started":{"name":"t","experiment":"h"}}"#);
+    let failed = (800, r#"{"failed":{"cell":"nano step8","error":"first\nsecond \u001b[31m \u202e"}}"#);
+    let repaired = (800, r#"{"failed":{"cell":"nano step0","error":"is done by now"}}"#);
+    let left_out = (700, r#"{"left_out":{"cell":"nano step9","reason":"bad"}}"#);
+    out.journal("elsewhere", 5, &[start, failed, repaired, left_out, (700, r#"{"done":{"cell":"nano step2"}}"#)]);
+    let standing = out.standing();
+    assert_eq!(standing.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
+    assert_eq!((standing.cells.left(), standing.processes.len()), (3, 0));
+    // Where bad checkpoints run, those without tables are still to do.
+    let record = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
+    out.write("state/t.json", record.replace("skip", "mark").as_bytes());
+    assert_eq!(out.standing().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
+    assert_eq!((standing.cells_per_minute, standing.seconds_left), (None, None));
+    let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
+    assert_eq!(standing.errors, [Noted { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
+    let lines = Status { experiments: vec![standing] }.lines();
+    assert_eq!(
+        lines[..3],
+        [
+            "t: 3 of 10 cells done (30 %), 1 failed, 3 left out, 3 to do",
+            "  No run is active; the same command resumes.",
+            "  last: nano step2, 11.7 min ago",
+        ]
+    );
+    assert!(lines[3].starts_with("  failed: nano step8, 13.3 min ago: first second"), "{lines:?}");
+}
+
+#[test]
+fn the_rate_is_that_of_the_recent_past() {
+    let out = Out::new("status-rate");
+    (0..4).for_each(|step| ["a", "b"].iter().for_each(|table| out.part(table, step)));
+    let start = r#"{"started":{"name":"t","experiment":"h"}}"#;
+    let done = r#"{"done":{"cell":"nano step1"}}"#;
+    // Begun an hour ago; of what was done, three cells were in the last ten minutes.
+    out.journal("elsewhere", 5, &[(3600, start), (3000, done), (500, done), (300, done), (100, done)]);
+    let standing = out.standing();
+    let process = Process { host: "elsewhere".into(), pid: 5, here: false, seconds: 3600, silent: 100 };
+    assert_eq!(standing.processes, [process]);
+    assert_eq!((standing.cells_per_minute, standing.seconds_left), (Some(0.3), Some(1200.0)));
+    let line = Status { experiments: vec![standing] }.lines().remove(1);
+    assert_eq!(
+        line,
+        "  running: process 5 on elsewhere, heard of 1.7 min ago, 0.3 cells a minute, about 20.0 min left"
+    );
+    // Begun a minute ago.
+    out.journal("elsewhere", 5, &[(60, start), (40, done), (20, done)]);
+    assert_eq!(out.standing().cells_per_minute, Some(2.0));
+    // Nothing done yet, or nobody there any more.
+    out.journal("elsewhere", 5, &[(60, start)]);
+    assert_eq!((out.standing().cells_per_minute, out.standing().processes.len()), (None, 1));
+    out.journal("elsewhere", 5, &[(60, start), (20, done), (1, r#"{"finished":{"failed":0,"seconds":59.0}}"#)]);
+    assert_eq!((out.standing().cells_per_minute, out.standing().processes.len()), (None, 0));
+}
+
+#[test]
+fn a_process_of_this_machine_that_died_is_not_at_work() {
+    let out = Out::new("status-dead");
+    let start = (10, r#"{"started":{"name":"t","experiment":"h"}}"#);
+    out.journal(&host_name(), u32::MAX, &[start]);
+    assert!(Status::of(&out.0.0, NOW).expect("can be read").is_settled());
+    out.journal("elsewhere", u32::MAX, &[start]);
+    assert!(!Status::of(&out.0.0, NOW).expect("can be read").is_settled());
+}
+
+#[test]
+fn a_folder_without_runs_has_nothing_to_say_and_no_folder_is_an_error() {
+    let scratch = Scratch::new("status-none");
+    let error = Status::of(&scratch.0, NOW).expect_err("must refuse");
+    assert!(matches!(error, StatusError::Index(IndexError::NoResults { .. })), "{error}");
+    fs::create_dir_all(scratch.0.join("results")).expect("create");
+    let status = Status::of(&scratch.0, NOW).expect("can be read");
+    assert_eq!((status.lines(), status.is_settled()), (vec!["No run has started here yet.".to_owned()], true));
+}

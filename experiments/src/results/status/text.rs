@@ -1,0 +1,79 @@
+//! A status as people read it.
+
+use super::{Noted, Process, Standing, Status};
+use crate::terminal::human;
+
+/// Characters of a foreign text that are shown.
+const LONGEST: usize = 300;
+
+impl Status {
+    /// The lines for a person.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        if self.experiments.is_empty() {
+            return vec!["No run has started here yet.".into()];
+        }
+        self.experiments.iter().flat_map(Standing::lines).collect()
+    }
+}
+
+impl Standing {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.first(), format!("  {}", self.at_work())];
+        lines.extend(self.last.as_ref().map(|last| format!("  last: {}", said(last))));
+        lines.extend(self.errors.iter().map(|error| format!("  failed: {}", said(error))));
+        lines
+    }
+
+    fn first(&self) -> String {
+        let cells = &self.cells;
+        let share = 100.0 * cells.done as f64 / cells.total.max(1) as f64;
+        let more = [(cells.failed, "failed"), (cells.left_out, "left out"), (cells.left(), "to do")];
+        let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
+        let more: String = more.collect();
+        format!("{}: {} of {} cells done ({share:.0} %){more}", self.name, cells.done, cells.total)
+    }
+
+    fn at_work(&self) -> String {
+        if self.processes.is_empty() {
+            let hint = if self.cells.left() > 0 { "; the same command resumes" } else { "" };
+            return format!("No run is active{hint}.");
+        }
+        let processes: Vec<String> = self.processes.iter().map(process).collect();
+        let rate = self.cells_per_minute.map(|rate| format!(", {rate:.1} cells a minute"));
+        let left = self.seconds_left.map(|seconds| format!(", about {} left", human::seconds(seconds)));
+        format!("running: {}{}{}", processes.join(", "), rate.unwrap_or_default(), left.unwrap_or_default())
+    }
+}
+
+fn process(process: &Process) -> String {
+    let Process { host, pid, seconds, silent, .. } = process;
+    match process.here {
+        true => format!("process {pid} since {}", whole(*seconds)),
+        false => format!("process {pid} on {host}, heard of {} ago", whole(*silent)),
+    }
+}
+
+fn said(noted: &Noted) -> String {
+    let error = noted.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("{}, {} ago{error}", noted.cell, whole(noted.seconds_ago))
+}
+
+/// A time that is known to the second.
+fn whole(seconds: u64) -> String {
+    if seconds < 100 { format!("{seconds} s") } else { human::seconds(seconds as f64) }
+}
+
+/// A text from a file as it may stand on a terminal: in one line, without anything that the terminal would obey, and not too long.
+pub(super) fn clean(text: &str) -> String {
+    let shown = |c: char| if c.is_control() || is_format(c) { '\u{fffd}' } else { c };
+    let mut clean: String = text.trim().chars().map(|c| if c == '\n' { ' ' } else { shown(c) }).take(LONGEST).collect();
+    if text.trim().chars().nth(LONGEST).is_some() {
+        clean.push('…');
+    }
+    clean
+}
+
+/// Marks that turn the direction of a line.
+fn is_format(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

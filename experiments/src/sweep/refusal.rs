@@ -1,0 +1,187 @@
+//! Why a run does not begin.
+
+use std::path::PathBuf;
+
+use crate::integrity::{OnBad, Verdict};
+use crate::plan::Plan;
+use crate::plan::difference::Difference;
+use crate::plan::disk::{Disk, Outdated};
+use crate::resolved::ResolvedExperiment;
+use crate::terminal::{Exit, Explained, human};
+
+/// Why a run does not begin.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// The output folder holds results of something else.
+    #[error("{} was made with other settings{}: {difference}", path.display(), more(*others))]
+    Foreign {
+        /// The first such file.
+        path: PathBuf,
+        /// How many more there are.
+        others: usize,
+        /// In what the two configurations differ.
+        difference: Difference,
+    },
+    /// A file among the results is no results file.
+    #[error("{} is not a whole results file: {problem}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A checkpoint has changed since its results were made.
+    #[error("{} was made from other weights than those of {cell} now", path.display())]
+    OtherWeights {
+        /// The results file.
+        path: PathBuf,
+        /// The cell.
+        cell: String,
+    },
+    /// Checkpoints are not what their names say.
+    #[error("{}", list_of_bad(bad))]
+    BadCheckpoints {
+        /// Their names, and what is known about each.
+        bad: Vec<(String, Verdict)>,
+    },
+    /// One checkpoint is larger than the cache may be.
+    #[error("a checkpoint of {} does not fit into a cache of {}", human::bytes(*largest), human::bytes(*max))]
+    SmallBudget {
+        /// Bytes of the largest checkpoint.
+        largest: u64,
+        /// The budget in bytes.
+        max: u64,
+    },
+    /// The plan needs more memory than there is or than it may take.
+    #[error(
+        "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
+        needed.div_ceil(1 << 20),
+        bound.div_ceil(1 << 20)
+    )]
+    Memory {
+        /// Bytes at the peak, as planned for the smallest way to hold weights.
+        needed: u64,
+        /// Bytes that are free, or that the experiment allows.
+        bound: u64,
+    },
+}
+
+impl Explained for Refusal {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Foreign { .. }
+            | Self::Unreadable { .. }
+            | Self::OtherWeights { .. }
+            | Self::BadCheckpoints { .. } => Exit::BadInput,
+            Self::SmallBudget { .. } | Self::Memory { .. } => Exit::Resources,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let remedy = match self {
+            Self::Foreign { .. } | Self::OtherWeights { .. } => {
+                "choose another folder with --out DIR, or replace these results with --fresh"
+            }
+            Self::Unreadable { .. } => "remove that file and run the same command again",
+            Self::BadCheckpoints { .. } => {
+                "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: \
+                 the column checkpoint_status then says what each is"
+            }
+            Self::SmallBudget { .. } => "give more disk with --cache-max; three checkpoints let the stages overlap",
+            Self::Memory { .. } => {
+                "allow that much with --memory if the machine has it free, or lower the probes' batch, \
+                 for example with --set probe.0.prompts.n=2"
+            }
+        };
+        Some(remedy.to_owned())
+    }
+}
+
+/// Refuses to add to results that the experiment would not have made itself: a table of mixed settings is no table.
+pub(crate) fn check_results(resolved: &ResolvedExperiment, disk: &Disk) -> Result<(), Refusal> {
+    if let Some((path, problem)) = disk.damaged(resolved) {
+        return Err(Refusal::Unreadable { path, problem });
+    }
+    let mut foreign = disk.foreign_results(resolved).into_iter();
+    match foreign.next() {
+        None => Ok(()),
+        Some(first) => Err(Refusal::Foreign {
+            path: first.path,
+            others: foreign.count(),
+            difference: Difference::between(&first.found, &first.wanted),
+        }),
+    }
+}
+
+/// Refuses a plan that would fail half-way, or whose results would mislead. `cache_max`: bytes that the cache may take.
+pub(crate) fn check_plan(
+    resolved: &ResolvedExperiment,
+    disk: &Disk,
+    plan: &Plan,
+    cache_max: Option<u64>,
+) -> Result<(), Refusal> {
+    if let Some(Outdated { path, cell }) = disk.outdated(resolved, plan) {
+        return Err(Refusal::OtherWeights { path, cell });
+    }
+    check_bad(resolved, plan)?;
+    check_budget(plan.largest_fetch(), cache_max)?;
+    check_memory(plan.totals().peak_memory, plan.bound)
+}
+
+/// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.
+fn check_bad(resolved: &ResolvedExperiment, plan: &Plan) -> Result<(), Refusal> {
+    if resolved.experiment.store.on_bad == OnBad::Mark {
+        return Ok(());
+    }
+    let cells = plan.bad().map(|cell| (cell.name(resolved), cell.verdict.clone()));
+    let bad: Vec<(String, Verdict)> = cells.chain(plan.bad_sources(resolved)).collect();
+    if bad.is_empty() { Ok(()) } else { Err(Refusal::BadCheckpoints { bad }) }
+}
+
+/// Said once and at the beginning, rather than of every checkpoint.
+fn check_budget(largest: u64, max: Option<u64>) -> Result<(), Refusal> {
+    match max {
+        Some(max) if largest > max => Err(Refusal::SmallBudget { largest, max }),
+        _ => Ok(()),
+    }
+}
+
+/// A sweep that cannot fit would be killed by the system half-way, without a word.
+fn check_memory(needed: u64, bound: Option<u64>) -> Result<(), Refusal> {
+    match bound {
+        Some(bound) if needed > bound => Err(Refusal::Memory { needed, bound }),
+        _ => Ok(()),
+    }
+}
+
+/// "and N more such files", where there are more.
+fn more(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(" (and {others} more such files)") }
+}
+
+/// The first few bad checkpoints, a line each.
+fn list_of_bad(bad: &[(String, Verdict)]) -> String {
+    const SHOWN: usize = 5;
+    let lines = bad.iter().take(SHOWN).map(|(name, verdict)| format!("\n  {name}: {}: {verdict}", verdict.status));
+    let others = bad.len().saturating_sub(SHOWN);
+    let others = if others > 0 { format!("\n  and {others} more (`pythia plan` lists them)") } else { String::new() };
+    format!(
+        "{} of the chosen checkpoints are not what their names say:{}{others}",
+        bad.len(),
+        lines.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_beyond_the_free_memory_is_refused() {
+        let refusal = check_memory(3_000_000_000, Some(2_000_000_000)).expect_err("must refuse");
+        assert_eq!(refusal.exit(), Exit::Resources);
+        let report = refusal.report(false);
+        assert!(report.contains("2862MiB") && report.contains("1908MiB"), "{report}");
+        assert!(check_memory(3, Some(3)).is_ok() && check_memory(u64::MAX, None).is_ok());
+    }
+}

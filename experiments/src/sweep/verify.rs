@@ -1,0 +1,229 @@
+//! A whole model, looked at: by the hashes that the hub lists, or by reading what is here.
+
+use std::collections::BTreeMap;
+
+use pythia_core::store::Checkpoints;
+use pythia_core::suite::{ModelId, Step};
+use pythia_core::weights::{self, ContentHash, Group, Hashes};
+use serde_json::{Value, json};
+
+use crate::checkpoint::load::LoadError;
+use crate::config::read_config;
+use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
+use crate::resolved::pins::Pins;
+
+/// What is known of one step.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    /// The step.
+    pub(crate) step: Step,
+    /// The verdict.
+    pub(crate) verdict: Verdict,
+    /// Its weights, where they were read.
+    pub(crate) hashes: Option<Hashes>,
+}
+
+/// What was found of a model.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Findings {
+    /// A finding for each step, ascending.
+    pub(crate) steps: Vec<Finding>,
+    /// Steps whose embedding's norm is not what its neighbours say.
+    pub(crate) breaks: Vec<Break>,
+    /// Parts of the model (the embedding, a block) that two steps have in common though the rest differs.
+    pub(crate) shared: Vec<SharedPart>,
+}
+
+/// A part of a model that is the same in two steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SharedPart {
+    /// The part.
+    pub(crate) group: Group,
+    /// The earlier step.
+    pub(crate) first: Step,
+    /// The later step.
+    pub(crate) second: Step,
+}
+
+/// What the hub's listing says of a model's steps: nothing is fetched.
+pub(crate) fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: &[Step]) -> Findings {
+    let finding = |step: &Step| {
+        let listed = known.verdict(id.name(), Some(id), *step);
+        let verdict = match (listed, pins.verdict(*step)) {
+            (Some(listed), Some(hashes)) => agreed(listed, &named(pins, *step, hashes)),
+            (Some(listed), None) if pins.pin(Some(*step)).is_none() => listed,
+            (Some(listed), None) => doubted(listed),
+            (None, Some(hashes)) => named(pins, *step, hashes),
+            (None, None) if pins.pin(Some(*step)).is_none() => {
+                Verdict::because(Status::Unverified, "the lock file does not pin it")
+            }
+            (None, None) => Verdict::plain(Status::Ok),
+        };
+        Finding { step: *step, verdict, hashes: None }
+    };
+    Findings { steps: steps.iter().map(finding).collect(), ..Findings::default() }
+}
+
+/// A verdict in words that are the same for all steps with the same weights, so that they stand together in a report.
+fn named(pins: &Pins, step: Step, verdict: Verdict) -> Verdict {
+    let family = pins.family(step);
+    match (family.first(), family.len()) {
+        (Some(first), 2..) => {
+            let reason =
+                format!("{} branches have the same weights by their hashes, the first is {first}", family.len());
+            Verdict::because(verdict.status, reason)
+        }
+        _ => verdict,
+    }
+}
+
+fn agreed(listed: Verdict, hashes: &Verdict) -> Verdict {
+    Verdict::because(listed.status, format!("{listed}; {hashes}"))
+}
+
+/// A defect on the list that the hashes do not show: repaired since, or of another kind.
+fn doubted(listed: Verdict) -> Verdict {
+    let status = listed.status;
+    Verdict::because(status, format!("{listed}; no other step has its listed hashes"))
+}
+
+/// Reads every checkpoint that is here; `watch` is told how many of how many were read.
+pub(crate) fn by_content(
+    store: &dyn Checkpoints,
+    known: &KnownDefects,
+    steps: &[Step],
+    mut watch: impl FnMut(usize, Step),
+) -> Findings {
+    let mut seen = Seen::default();
+    let mut findings = Vec::new();
+    for (at, &step) in steps.iter().enumerate() {
+        watch(at, step);
+        let listed = known.verdict(store.model(), store.suite_id(), step);
+        let before = listed.unwrap_or_else(|| Verdict::plain(Status::Unverified));
+        let (verdict, hashes) = match hashes(store, step) {
+            Err(error) => (unreadable(before, &error), None),
+            Ok(hashes) => {
+                let content = hashes.content.to_string();
+                let verdict = seen.judge(0, Some(step), &content, &before);
+                seen.note(0, step, &content);
+                (verdict, Some(hashes))
+            }
+        };
+        findings.push(Finding { step, verdict, hashes });
+    }
+    let norms: Vec<(Step, f64)> =
+        findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?.embed_norm))).collect();
+    Findings { breaks: breaks(&norms), shared: shared_parts(&findings), steps: findings }
+}
+
+fn hashes(store: &dyn Checkpoints, step: Step) -> Result<Hashes, LoadError> {
+    let files = store.locate(Some(step))?;
+    let config = read_config(&files.config)?;
+    Ok(weights::hashes(&config, &files.weights)?)
+}
+
+/// What is known to be missing is expected to be; anything else that cannot be read is a fault of its own.
+fn unreadable(before: Verdict, error: &LoadError) -> Verdict {
+    match before.status {
+        Status::Missing => before,
+        _ => Verdict::because(Status::Missing, error.to_string()),
+    }
+}
+
+/// The parts that two steps share, the first of each part and pair; steps that are equal as a whole are left out.
+fn shared_parts(findings: &[Finding]) -> Vec<SharedPart> {
+    let mut owners: BTreeMap<(Group, String), (Step, ContentHash)> = BTreeMap::new();
+    let mut shared = Vec::new();
+    for (step, hashes) in findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?))) {
+        // The final norm alone says nothing: its weights may simply not have moved yet.
+        for (&group, hash) in hashes.groups.iter().filter(|(group, _)| **group != Group::FinalNorm) {
+            match owners.get(&(group, hash.to_string())) {
+                None => drop(owners.insert((group, hash.to_string()), (step, hashes.content))),
+                Some((first, content)) if *content != hashes.content && !are_expected_duplicates(*first, step) => {
+                    shared.push(SharedPart { group, first: *first, second: step });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    shared
+}
+
+impl Findings {
+    /// Whether nothing speaks against any step.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.breaks.is_empty()
+            && self.shared.is_empty()
+            && !self.steps.iter().any(|found| found.verdict.status.is_bad())
+    }
+
+    /// The report for people: what is wrong, with every branch's name, then the sum.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for ((status, reason), steps) in self.bad_by_reason() {
+            lines.push(format!("{} {status}: {reason}", steps.len()));
+            lines.extend(names(&steps));
+        }
+        for part in &self.shared {
+            lines.push(format!(
+                "{} of {} and of {} are the same, the rest differs",
+                part.group, part.first, part.second
+            ));
+        }
+        for found in &self.breaks {
+            let (step, norm, expected) = (found.step, found.found, found.expected);
+            lines.push(format!("{step}: the embedding's norm is {norm:.3}, its neighbours say {expected:.3}"));
+        }
+        let count = |wanted: fn(Status) -> bool| self.steps.iter().filter(|found| wanted(found.verdict.status)).count();
+        let (bad, all) = (count(Status::is_bad), self.steps.len());
+        let unverified = count(|status| status == Status::Unverified);
+        let against = if unverified > 0 {
+            format!(", {unverified} of them not checked: no published hash")
+        } else {
+            String::new()
+        };
+        lines.push(format!("{all} checkpoints: {} not known to be bad{against}, {bad} bad", all - bad));
+        lines
+    }
+
+    fn bad_by_reason(&self) -> BTreeMap<(String, String), Vec<Step>> {
+        let mut groups: BTreeMap<(String, String), Vec<Step>> = BTreeMap::new();
+        for Finding { step, verdict, .. } in self.steps.iter().filter(|found| found.verdict.status.is_bad()) {
+            let status = verdict.status.to_string();
+            // The same words for every duplicate: of which step each is, the JSON says.
+            let kind = status.split(':').next().unwrap_or_default().to_owned();
+            groups.entry((kind, verdict.to_string())).or_default().push(*step);
+        }
+        groups
+    }
+
+    /// The report for programs.
+    pub(crate) fn json(&self) -> Value {
+        let step = |found: &Finding| {
+            json!({
+                "step": found.step.label(),
+                "checkpoint_status": found.verdict.status.to_string(),
+                "reason": found.verdict.reason,
+                "weights_hash": found.hashes.as_ref().map(|hashes| hashes.content.to_string()),
+                "embed_norm": found.hashes.as_ref().map(|hashes| hashes.embed_norm),
+            })
+        };
+        let gap = |found: &Break| json!({ "step": found.step.label(), "embed_norm": found.found, "expected": found.expected });
+        let part = |part: &SharedPart| json!({ "part": part.group.to_string(), "steps": [part.first.label(), part.second.label()] });
+        json!({
+            "steps": self.steps.iter().map(step).collect::<Vec<Value>>(),
+            "breaks": self.breaks.iter().map(gap).collect::<Vec<Value>>(),
+            "shared_parts": self.shared.iter().map(part).collect::<Vec<Value>>(),
+        })
+    }
+}
+
+/// All names, several a line.
+fn names(steps: &[Step]) -> Vec<String> {
+    const A_LINE: usize = 10;
+    let line = |steps: &[Step]| {
+        let names: Vec<String> = steps.iter().map(|step| format!("{:<10}", step.to_string())).collect();
+        format!("    {}", names.join(" ").trim_end())
+    };
+    steps.chunks(A_LINE).map(line).collect()
+}

@@ -1,0 +1,73 @@
+//! Where things are when nobody says: the environment is read here and nowhere else.
+
+use std::env;
+use std::path::PathBuf;
+
+use pythia_hub::{Settings, SettingsError};
+
+/// The output folder where neither the command line nor the file names one.
+pub(crate) const OUT: &str = "out";
+
+/// Root of the hub's cache as its other clients find it: `HF_HUB_CACHE`, `HF_HOME/hub`, `~/.cache/huggingface/hub`.
+pub(crate) fn hub_cache() -> PathBuf {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = || env::home_dir().unwrap_or_default().join(".cache/huggingface");
+    set("HF_HUB_CACHE").unwrap_or_else(|| set("HF_HOME").unwrap_or_else(home).join("hub"))
+}
+
+/// What the environment says about the public hub.
+pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
+    Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
+}
+
+/// The command as it was typed, for "run this again".
+pub(crate) fn this_command() -> String {
+    env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Bytes of memory that programs can still have, where the system says so (Linux).
+pub(crate) fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// Cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Whether a person with a colour terminal reads stderr.
+pub(crate) fn color() -> bool {
+    use std::io::IsTerminal;
+    std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=~+:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_says_how_much_memory_there_is() {
+        if cfg!(target_os = "linux") {
+            assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+        }
+    }
+
+    #[test]
+    fn words_that_a_shell_would_change_are_quoted() {
+        assert_eq!(quoted("--set"), "--set");
+        assert_eq!(quoted("steps=[0, 1]"), "'steps=[0, 1]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}

@@ -1,0 +1,22 @@
+//! Errors that know how the program ends and what the user can do.
+
+use std::error::Error;
+
+use super::exit::Exit;
+
+/// An error that can end a command.
+pub(crate) trait Explained: Error {
+    /// The exit code that scripts and schedulers see.
+    fn exit(&self) -> Exit;
+
+    /// What the user can do about it; `None` where the message says it already.
+    fn remedy(&self) -> Option<String> {
+        None
+    }
+
+    /// The whole message for people; `color` where a terminal shows it.
+    fn report(&self, _color: bool) -> String {
+        let remedy = self.remedy().map(|remedy| format!("\nremedy: {remedy}")).unwrap_or_default();
+        format!("error: {self}{remedy}")
+    }
+}

@@ -1,0 +1,166 @@
+//! The store's own journal: one small file per content, so that processes need no common lock. When the file was written
+//! last is when the content was used last; the access times of a file system are not to be relied on.
+
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::{self, Layout};
+use super::{FileHash, Repo};
+
+const VERSION: u32 = 1;
+/// A record has about 300 bytes.
+const MAX_RECORD: u64 = 16 << 10;
+
+/// What is known of one content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    version: u32,
+    repo: Repo,
+    hash: FileHash,
+    /// Whether this store fetched it.
+    pub(super) ours: bool,
+    /// The file as it was when its hash was right.
+    verified: Option<Stamp>,
+}
+
+/// What changes when somebody writes to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    size: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
+}
+
+impl Stamp {
+    pub(super) fn of(metadata: &Metadata) -> io::Result<Self> {
+        let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Self { size: metadata.len(), modified: u64::try_from(since.as_nanos()).unwrap_or(0) })
+    }
+}
+
+impl Record {
+    pub(super) fn new(repo: &Repo, hash: &FileHash, ours: bool, verified: Option<Stamp>) -> Self {
+        Self { version: VERSION, repo: repo.clone(), hash: hash.clone(), ours, verified }
+    }
+
+    /// Whether the file is still what was hashed.
+    pub(super) fn vouches_for(&self, metadata: &Metadata) -> bool {
+        Stamp::of(metadata).is_ok_and(|stamp| self.verified == Some(stamp))
+    }
+}
+
+/// The journal of a cache.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Records<'a>(pub(super) &'a Layout);
+
+impl Records<'_> {
+    fn path(&self, repo: &Repo, hash: &FileHash) -> PathBuf {
+        self.0.records(repo).join(format!("{hash}.json"))
+    }
+
+    /// What is known of a content. A record that cannot be read says nothing: then the content is hashed again, and never removed.
+    pub(super) fn read(&self, repo: &Repo, hash: &FileHash) -> Option<Record> {
+        let text = layout::read_small(&self.path(repo, hash), MAX_RECORD).ok()??;
+        let record: Record = serde_json::from_slice(&text).ok()?;
+        (record.version == VERSION && record.repo == *repo && record.hash == *hash).then_some(record)
+    }
+
+    pub(super) fn write(&self, record: &Record) -> io::Result<()> {
+        let text = serde_json::to_vec(record).map_err(io::Error::other)?;
+        layout::write_small(&self.path(&record.repo, &record.hash), &text)
+    }
+
+    /// The same without counting as use.
+    pub(super) fn write_quietly(&self, record: &Record) -> io::Result<()> {
+        let used = self.used(&record.repo, &record.hash).unwrap_or(UNIX_EPOCH);
+        self.write(record)?;
+        self.set_used(&record.repo, &record.hash, used)
+    }
+
+    /// Notes that a content is used now.
+    pub(super) fn touch(&self, repo: &Repo, hash: &FileHash) -> io::Result<()> {
+        self.set_used(repo, hash, SystemTime::now())
+    }
+
+    fn set_used(&self, repo: &Repo, hash: &FileHash, when: SystemTime) -> io::Result<()> {
+        match File::options().write(true).open(self.path(repo, hash)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => file?.set_modified(when),
+        }
+    }
+
+    /// When a content was used last; `None` where there is no record, or none of a use.
+    pub(super) fn used(&self, repo: &Repo, hash: &FileHash) -> Option<SystemTime> {
+        let modified = fs::metadata(self.path(repo, hash)).and_then(|metadata| metadata.modified());
+        modified.ok().filter(|&when| when > UNIX_EPOCH)
+    }
+
+    pub(super) fn forget(&self, repo: &Repo, hash: &FileHash) -> io::Result<()> {
+        layout::remove(&self.path(repo, hash)).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::TempDir;
+
+    fn hash(digit: &str) -> FileHash {
+        digit.repeat(64).parse().unwrap()
+    }
+
+    #[test]
+    fn records_come_back_and_vouch_for_untouched_files_only() {
+        let dir = TempDir::new();
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
+        let path = dir.write("x", "content");
+        let metadata = fs::metadata(&path).unwrap();
+        let record = Record::new(&repo, &hash, true, Some(Stamp::of(&metadata).unwrap()));
+        assert_eq!(records.read(&repo, &hash), None);
+        records.write(&record).unwrap();
+        assert_eq!(records.read(&repo, &hash).as_ref(), Some(&record));
+        assert!(record.vouches_for(&metadata));
+        File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(5)).unwrap();
+        assert!(!record.vouches_for(&fs::metadata(&path).unwrap()));
+        assert!(!Record::new(&repo, &hash, true, None).vouches_for(&metadata));
+        records.forget(&repo, &hash).unwrap();
+        assert_eq!(records.read(&repo, &hash), None);
+    }
+
+    #[test]
+    fn damaged_and_borrowed_records_say_nothing() {
+        let dir = TempDir::new();
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash, other): (_, Repo, _, _) =
+            (Records(&layout), "a/b".parse().unwrap(), hash("a"), hash("b"));
+        records.write(&Record::new(&repo, &hash, true, None)).unwrap();
+        fs::copy(records.path(&repo, &hash), records.path(&repo, &other)).unwrap();
+        assert_eq!(records.read(&repo, &other), None);
+        for text in ["", "{}", "[", "{\"version\": 2}"] {
+            fs::write(records.path(&repo, &hash), text).unwrap();
+            assert_eq!(records.read(&repo, &hash), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn looking_is_not_using() {
+        let dir = TempDir::new();
+        let layout = Layout::new(dir.path());
+        let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
+        let record = Record::new(&repo, &hash, true, None);
+        records.write(&record).unwrap();
+        let then = UNIX_EPOCH + Duration::from_secs(1000);
+        records.set_used(&repo, &hash, then).unwrap();
+        records.write_quietly(&record).unwrap();
+        assert_eq!(records.used(&repo, &hash), Some(then));
+        records.touch(&repo, &hash).unwrap();
+        assert!(records.used(&repo, &hash).unwrap() > then);
+    }
+}

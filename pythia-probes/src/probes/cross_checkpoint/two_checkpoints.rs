@@ -1,0 +1,152 @@
+//! One group of prompts under two checkpoints.
+
+use pythia_core::config::NeoxConfig;
+use pythia_core::model::{GptNeoX, Residual};
+use pythia_hooks::{ActivationCache, HookError, Region, Site};
+
+use super::CrossCheckpoint;
+use super::parts::{self, Part};
+use crate::engine::{Engine, IntervenedRun, Replacement, Run, Scores, SourceActivations};
+use crate::error::ProbeError;
+use crate::families::causal::effect::{Effects, Label};
+use crate::families::causal::paired_runs::{Group, PairedRuns, ScoreSettings, Side};
+use crate::families::causal::places::{self, Place};
+use crate::families::causal::{CausalProbe, Direction};
+use crate::metric::Reference;
+use crate::table::TableValue;
+
+/// Bytes of a float32.
+const F32: u64 = 4;
+
+/// An activation or a component of the source checkpoint that is put into this one, as tables show it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Put {
+    pub step: u32,
+    pub what: &'static str,
+    pub place: Place,
+}
+
+impl Label for Put {
+    fn values(&self) -> Vec<TableValue> {
+        // The last value of a place is a named set of heads, of which there are none here.
+        let mut place = self.place.values();
+        place.pop();
+        [self.step.into(), self.what.into()].into_iter().chain(place).collect()
+    }
+}
+
+/// One group of clean prompts, run by both checkpoints.
+pub struct TwoCheckpoints<'a> {
+    probe: &'a CrossCheckpoint,
+    runs: &'a PairedRuns<'a>,
+    group: &'a Group,
+    source: &'a GptNeoX,
+    /// The run of the source checkpoint.
+    source_run: Run,
+}
+
+impl<'a> TwoCheckpoints<'a> {
+    /// Runs the source checkpoint on the group's clean prompts.
+    pub fn new(probe: &'a CrossCheckpoint, runs: &'a PairedRuns<'a>, group: &'a Group) -> Result<Self, ProbeError> {
+        let source = probe.model(runs)?;
+        let points = places::points(&probe.hooks, &source.model_shape())?;
+        let source_run = Run::of(source, group.clean.tokens().to_vec(), points)?;
+        Ok(TwoCheckpoints { probe, runs, group, source, source_run })
+    }
+
+    /// Everything that is put into the checkpoint, with the metrics of every prompt.
+    fn all(&self) -> Result<Vec<(Put, Scores)>, ProbeError> {
+        let put = |what| move |(place, scores)| (Put { step: self.probe.source_step, what, place }, scores);
+        let activations = self.activations()?.into_iter().map(put("activation"));
+        let weights = self.weights()?.into_iter().map(put("weights"));
+        Ok(activations.chain(weights).collect())
+    }
+
+    fn activations(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
+        let (config, pairs) = (self.runs.subject.model.config(), self.group.pairs(self.runs));
+        let placed = self.probe.activations().placed_interventions(&config.model_shape(), config.d_mlp, &pairs)?;
+        let (places, interventions): (Vec<Place>, Vec<IntervenedRun>) = placed.into_iter().unzip();
+        let scores = self.scores(&[self.source_run.seen().clone()], &interventions, self.probe.run.memory.get())?;
+        Ok(places.into_iter().zip(scores).collect())
+    }
+
+    fn weights(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
+        let config = self.runs.subject.model.config();
+        let parts = parts::parts(&self.probe.weights, &config.model_shape())?;
+        let mut found = Vec::with_capacity(parts.len());
+        for parts in parts.chunks(self.at_once(config)) {
+            let scores = match self.probe.run.engine {
+                Engine::Cone => self.written(parts)?,
+                Engine::Naive => parts.iter().map(|&part| self.in_full(part)).collect::<Result<_, _>>()?,
+            };
+            found.extend(parts.iter().map(|part| part.place()).zip(scores));
+        }
+        Ok(found)
+    }
+
+    /// Parts whose outputs fit half the memory; the interventions have the other half.
+    fn at_once(&self, config: &NeoxConfig) -> usize {
+        let tokens = (self.group.members.len() * self.source_run.length()) as u64;
+        // The output, and a copy in the table of all outputs.
+        let parts =
+            self.runs.share(self.probe.run.memory.get()) / 2 / (2 * F32 * config.d_model as u64 * tokens).max(1);
+        usize::try_from(parts).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// The metrics with the source checkpoint's weights in each part. The rest of the model reads nothing of a part
+    /// but its output, and the part's input is the base run's, so that one block gives the output and the engine does
+    /// the rest.
+    fn written(&self, parts: &[Part]) -> Result<Vec<Scores>, ProbeError> {
+        let outputs = parts.iter().map(|&part| self.output(part)).collect::<Result<Vec<_>, _>>()?;
+        let patch = |(index, part): (usize, &Part)| {
+            IntervenedRun::of(part.place().point, Region::all(), Replacement::Source(index))
+        };
+        let interventions: Vec<IntervenedRun> = parts.iter().enumerate().map(patch).collect();
+        self.scores(&outputs, &interventions, self.probe.run.memory.get() / 2)
+    }
+
+    /// What a part writes with the source checkpoint's weights.
+    fn output(&self, part: Part) -> Result<SourceActivations, ProbeError> {
+        let (layer, point) = (part.layer(), Site::ResidPre.at(part.layer()));
+        let stream = self.group.clean.get(point).cloned().and_then(|stream| stream.into_tensor::<3>());
+        let stream = stream.ok_or(HookError::NotCaptured { point })?;
+        let mut cache = ActivationCache::of([part.place().point]);
+        let model = part.exchanged(self.runs.subject.model, self.source);
+        model.advance(Residual { layer, stream }, layer + 1, &mut cache);
+        Ok(cache.finish()?)
+    }
+
+    /// The metrics of the whole model, run with a part of the source checkpoint.
+    fn in_full(&self, part: Part) -> Result<Scores, ProbeError> {
+        let model = part.exchanged(self.runs.subject.model, self.source);
+        self.ends(&model, &Run::of(&model, self.group.clean.tokens().to_vec(), [])?)
+    }
+
+    fn scores(
+        &self,
+        sources: &[SourceActivations],
+        interventions: &[IntervenedRun],
+        memory: u64,
+    ) -> Result<Vec<Scores>, ProbeError> {
+        let settings = ScoreSettings { memory, ..self.probe.common().scores() };
+        self.group.scores(self.runs, &settings, Side::Clean, sources, interventions)
+    }
+
+    /// The metrics of a run, compared with the base run where a metric compares.
+    fn ends(&self, model: &GptNeoX, run: &Run) -> Result<Scores, ProbeError> {
+        let readout = self.group.readout(self.runs, &self.probe.metrics, Side::Clean);
+        let base = readout.rows(self.group.clean.end());
+        let all: Vec<usize> = (0..self.group.members.len()).collect();
+        let reference = Reference { model: self.runs.subject.model, rows: &base };
+        readout.read_against(model, readout.rows(run.end()), &all, reference)
+    }
+
+    /// Notes the effects of everything that is put into the checkpoint.
+    pub fn note(&self, effects: &mut Effects<Put>) -> Result<(), ProbeError> {
+        let base = self.ends(self.runs.subject.model, &self.group.clean)?;
+        let source = self.ends(self.source, &self.source_run)?;
+        let (labels, patched): (Vec<Put>, Vec<Scores>) = self.all()?.into_iter().unzip();
+        effects.note_group(Direction::Noising, &labels, &self.group.members, [&base, &source], &patched);
+        Ok(())
+    }
+}
