@@ -1,5 +1,5 @@
 //! Rules of the repository: which crate may use which, and within a crate which module may import which; which files
-//! touch disk, network, environment or clock; how long files and lines may be; and that generated files are fresh.
+//! touch disk, network, environment or clock; and how long files and lines may be.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
