@@ -11,7 +11,7 @@ use pythia_core::config::NeoxConfig;
 use pythia_core::model::{RotaryTable, kernels};
 use pythia_core::params::{HostTensor, Param};
 use pythia_core::weights::{self, Profile, StoredCheckpoint, Wanted, WeightFiles};
-use pythia_tests::place;
+use pythia_tests::paths;
 
 const BATCH: usize = 8;
 const POS: usize = 128;
@@ -73,7 +73,7 @@ fn config() -> NeoxConfig {
 /// A checkpoint in f16, as published, decoded to f32 in the layout the model computes with.
 fn decode(c: &mut Criterion) {
     let config = config();
-    let folder = place::scratch("bench-decode");
+    let folder = paths::scratch("bench-decode");
     let path = folder.join("model.safetensors");
     std::fs::write(&path, half_checkpoint(&config)).expect("a file");
     let files = WeightFiles::Safetensors(vec![path]);

@@ -16,7 +16,7 @@ use pythia_core::{
 use pythia_hooks::{ActivationCache, HookPoint};
 
 use crate::{
-    on, place,
+    backend, paths,
     tensors::{self, Reference},
 };
 
@@ -40,8 +40,8 @@ pub fn committed() -> Vec<Case> {
         .chain([("sequential-bin", "sequential"), ("tied", "tied")])
         .map(|(folder, reference)| Case {
             name: folder.to_owned(),
-            folder: place::fixtures().join(folder),
-            values: tensors::read(&place::fixtures().join(reference).join("reference.safetensors")),
+            folder: paths::fixtures().join(folder),
+            values: tensors::read(&paths::fixtures().join(reference).join("reference.safetensors")),
             double: true,
         })
         .collect()
@@ -107,14 +107,14 @@ impl Case {
 
 /// The one model in `folder`.
 pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
-    let cache = place::root().join("target/no-such-cache");
+    let cache = paths::root().join("target/no-such-cache");
     let open = || -> Result<GptNeoX, Box<dyn std::error::Error>> {
         let store = store::open(&ModelRef::Folder(folder.to_path_buf()), &cache)?;
         let files = store.locate(None)?;
         let config = NeoxConfig::from_json(&std::fs::read_to_string(&files.config)?)?;
         let (params, _) = StoredCheckpoint::open(&config, &files.weights)
             .and_then(|stored| stored.params(&Wanted { unembed: true, profile }))?;
-        Ok(GptNeoX::from_params(config, params, &on::device(), dtype))
+        Ok(GptNeoX::from_params(config, params, &backend::device(), dtype))
     };
     open().unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
@@ -122,7 +122,7 @@ pub fn load(folder: &Path, profile: Profile, dtype: DType) -> GptNeoX {
 /// Rows of token ids as a tensor.
 pub fn token_tensor(rows: &[Vec<i64>]) -> Tensor<2, Int> {
     let shape = [rows.len(), rows[0].len()];
-    ints(rows.concat().into_iter().map(|id| usize::try_from(id).expect("an id")), shape, &on::device())
+    ints(rows.concat().into_iter().map(|id| usize::try_from(id).expect("an id")), shape, &backend::device())
 }
 
 /// One run with everything in `points` kept, and the logits.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::place;
+use crate::paths;
 
 /// Path of the release binary, built once per run of the tests.
 pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(once_per_run("pythia", build)));
@@ -24,7 +24,7 @@ fn build() -> String {
         cargo.env_remove(name);
     }
     let output = cargo
-        .current_dir(place::root())
+        .current_dir(paths::root())
         .args(["build", "--release", "--workspace", "--bin", "pythia", "--message-format", "json"])
         .stderr(Stdio::inherit())
         .output()
@@ -42,7 +42,7 @@ fn build() -> String {
 /// process of its own; there the first process calls it, and the others wait and read the answer from a file.
 pub fn once_per_run(name: &str, make: impl FnOnce() -> String) -> String {
     let Ok(run) = std::env::var("NEXTEST_RUN_ID") else { return make() };
-    let folder = place::scratches().join("runs");
+    let folder = paths::scratches().join("runs");
     std::fs::create_dir_all(&folder).expect("a folder can be made");
     let path = folder.join(format!("{name}-{run}"));
     let file = File::options().create(true).append(true).open(&path).expect("a file can be made");
@@ -58,7 +58,7 @@ pub fn once_per_run(name: &str, make: impl FnOnce() -> String) -> String {
 
 /// Exit code and output of a command that ended.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct Finished {
     /// Exit code; `None` when a signal ended it.
     pub code: Option<i32>,
     /// Standard output.
@@ -67,11 +67,11 @@ pub struct Said {
     pub err: String,
 }
 
-impl Said {
+impl Finished {
     /// That of a finished process.
     pub fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Finished { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// Fails unless the command succeeded.
@@ -102,8 +102,8 @@ pub fn pythia(folder: &Path) -> Command {
 }
 
 /// Runs `pythia` with these arguments to its end.
-pub fn run(folder: &Path, arguments: &[&str]) -> Said {
-    Said::of(pythia(folder).args(arguments).output().expect("the binary can be started"))
+pub fn run(folder: &Path, arguments: &[&str]) -> Finished {
+    Finished::of(pythia(folder).args(arguments).output().expect("the binary can be started"))
 }
 
 /// Starts `pythia` with these arguments and does not wait for it.
@@ -114,8 +114,8 @@ pub fn start(folder: &Path, arguments: &[&str]) -> Child {
 }
 
 /// Waits for a started command.
-pub fn finish(child: Child) -> Said {
-    Said::of(child.wait_with_output().expect("the child can be waited for"))
+pub fn finish(child: Child) -> Finished {
+    Finished::of(child.wait_with_output().expect("the child can be waited for"))
 }
 
 /// Sends a signal by its name (`INT`, `TERM`).

@@ -1,9 +1,9 @@
 //! Helpers for the integration tests. In reading order:
 //!
-//! - [`place`]: paths of the repository, the fixtures and the optional goldens; scratch folders;
+//! - [`paths`]: paths of the repository, the fixtures and the optional goldens; scratch folders;
 //! - [`tensors`]: reference tensors from a `.safetensors` file, and comparisons that name the worst element;
 //! - [`cases`]: a model with its reference values, from the committed fixtures or from the goldens;
-//! - [`on`]: the device that models are tested on;
+//! - [`backend`]: the device that models are tested on;
 //! - [`random`]: random configurations and parameters for property tests;
 //! - [`recorder`]: hooks that record what fired;
 //! - [`command`]: the `pythia` binary, built once, with its exit code and output;
@@ -16,11 +16,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod backend;
 pub mod cases;
 pub mod command;
 pub mod hub;
-pub mod on;
-pub mod place;
+pub mod paths;
 pub mod random;
 #[cfg(doctest)]
 mod readme;

@@ -8,7 +8,7 @@ use pythia_core::{
     params::{HostParams, HostTensor, Param},
 };
 
-use crate::on;
+use crate::backend;
 
 /// Small configurations of every variant: widths that are no powers of two, all rotary shares, tied or not.
 pub fn configs() -> impl Strategy<Value = NeoxConfig> {
@@ -48,7 +48,7 @@ pub fn params(config: &NeoxConfig, seed: u64) -> HostParams {
 
 /// A model with [`params`].
 pub fn model(config: &NeoxConfig, seed: u64) -> GptNeoX {
-    GptNeoX::from_params(config.clone(), params(config, seed), &on::device(), DType::F32)
+    GptNeoX::from_params(config.clone(), params(config, seed), &backend::device(), DType::F32)
 }
 
 /// A number between −1.7 and 1.7, so of variance about one, from a 64-bit xorshift.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::place;
+use crate::paths;
 
 /// A text file of the repository.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ const TESTS: &str = "#[cfg(test)]";
 
 /// Files that git tracks or would track, of the given endings, in order.
 pub fn tracked(endings: &[&str]) -> Vec<Source> {
-    let root = place::root();
+    let root = paths::root();
     let mut found = Vec::new();
     walk(&root, &mut found);
     found.sort();

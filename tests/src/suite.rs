@@ -11,7 +11,7 @@ use pythia_core::{
     weights,
 };
 
-use crate::{command, place, random};
+use crate::{command, paths, random};
 
 /// The shape of every checkpoint of [`checkpoints`].
 pub fn config() -> NeoxConfig {
@@ -48,8 +48,8 @@ pub fn checkpoints(folder: &Path, steps: impl IntoIterator<Item = u32>) {
 }
 
 /// A scratch folder with checkpoints at 0 to `steps` − 1 in `tiny/` and `experiment.toml` beside it.
-pub fn study(name: &str, steps: u32) -> PathBuf {
-    let folder = place::scratch(name);
+pub fn experiment_folder(name: &str, steps: u32) -> PathBuf {
+    let folder = paths::scratch(name);
     checkpoints(&folder.join("tiny"), 0..steps);
     std::fs::write(folder.join("experiment.toml"), EXPERIMENT).expect("a file can be written");
     folder
@@ -84,7 +84,7 @@ pub const CHECKPOINTS: &str = "checkpoints";
 
 /// Files in the results folder of `out`: path within it, and bytes.
 pub fn all_results(out: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let all = place::contents(&out.join("results"));
+    let all = paths::contents(&out.join("results"));
     for path in all.keys() {
         assert_eq!(path.extension().and_then(|ending| ending.to_str()), Some("parquet"), "{}", path.display());
     }
@@ -125,7 +125,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The files under `folder`, as a glob of `**/*.parquet` finds them at this moment.
 pub fn parts(folder: &Path) -> Vec<PathBuf> {
-    place::files(folder).into_iter().map(|path| folder.join(path)).collect()
+    paths::files(folder).into_iter().map(|path| folder.join(path)).collect()
 }
 
 /// How many files [`results`] holds at this moment.
@@ -134,5 +134,5 @@ pub fn count(out: &Path) -> usize {
     if !results.is_dir() {
         return 0;
     }
-    place::files(&results).iter().filter(|path| !path.starts_with(CHECKPOINTS)).count()
+    paths::files(&results).iter().filter(|path| !path.starts_with(CHECKPOINTS)).count()
 }

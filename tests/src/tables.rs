@@ -37,7 +37,7 @@ pub fn floats(table: &DataFrame, name: &str) -> Vec<Option<f64>> {
 }
 
 /// The values of a column of text or whole numbers as text; empty where there is none.
-pub fn words(table: &DataFrame, name: &str) -> Vec<String> {
+pub fn texts(table: &DataFrame, name: &str) -> Vec<String> {
     let column = column(table, name);
     match column.dtype() {
         DataType::Int64 => {
@@ -53,7 +53,7 @@ pub fn words(table: &DataFrame, name: &str) -> Vec<String> {
 
 /// The rows in which these columns have these words; there must be some.
 pub fn rows(table: &DataFrame, wanted: &[(&str, &str)]) -> Vec<usize> {
-    let columns: Vec<(Vec<String>, &str)> = wanted.iter().map(|(name, word)| (words(table, name), *word)).collect();
+    let columns: Vec<(Vec<String>, &str)> = wanted.iter().map(|(name, word)| (texts(table, name), *word)).collect();
     let fits = |row: &usize| columns.iter().all(|(found, word)| found[*row] == *word);
     let rows: Vec<usize> = (0..table.height()).filter(fits).collect();
     assert!(!rows.is_empty(), "no row has {wanted:?}");

@@ -65,12 +65,12 @@ pub fn distance(ours: &Reference, reference: &Reference) -> f64 {
 
 /// Distances of many tensors, each against its own bound.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub struct Comparisons {
     worst: BTreeMap<String, (f64, f64, String)>,
     failures: Vec<String>,
 }
 
-impl Ledger {
+impl Comparisons {
     /// Notes the distance between two tensors; `kind` groups the report.
     pub fn compare(&mut self, kind: &str, name: &str, ours: &Reference, reference: &Reference, bound: f64) {
         let found = distance(ours, reference);
@@ -85,7 +85,7 @@ impl Ledger {
     }
 
     /// Prints the worst distance of each kind and panics with every comparison that failed, or if there was none.
-    pub fn settle(self, title: &str) {
+    pub fn assert_within_bounds(self, title: &str) {
         for (kind, (found, bound, name)) in &self.worst {
             println!("{title}: {kind}: worst {found:.2e} of {bound:.0e} allowed, at {name}");
         }
@@ -115,15 +115,15 @@ mod tests {
     #[test]
     #[should_panic(expected = "1 comparisons failed")]
     fn a_ledger_fails_when_a_bound_is_passed() {
-        let mut ledger = Ledger::default();
-        ledger.compare("kind", "a", &row(&[1.0]), &row(&[1.0]), 0.0);
-        ledger.compare("kind", "b", &row(&[1.0]), &row(&[1.1]), 0.01);
-        ledger.settle("test");
+        let mut comparisons = Comparisons::default();
+        comparisons.compare("kind", "a", &row(&[1.0]), &row(&[1.0]), 0.0);
+        comparisons.compare("kind", "b", &row(&[1.0]), &row(&[1.1]), 0.01);
+        comparisons.assert_within_bounds("test");
     }
 
     #[test]
     #[should_panic(expected = "nothing was compared")]
     fn an_empty_ledger_fails() {
-        Ledger::default().settle("test");
+        Comparisons::default().assert_within_bounds("test");
     }
 }

@@ -9,19 +9,19 @@ use pythia_hooks::points_of;
 use pythia_tests::{
     cases::{self, Case},
     command::{self, finish, run, start},
-    place, suite, tables,
-    tensors::{self, Ledger},
+    paths, suite, tables,
+    tensors::{self, Comparisons},
 };
 
 const STEPS: u32 = 60;
 
-fn sweep(folder: &Path, out: &str) -> command::Said {
+fn sweep(folder: &Path, out: &str) -> command::Finished {
     run(folder, &["run", "experiment.toml", "--out", out])
 }
 
 #[test]
 fn a_sweep_covers_every_step_and_repeats_bit_for_bit() {
-    let folder = suite::study("sweep", STEPS);
+    let folder = suite::experiment_folder("sweep", STEPS);
     sweep(&folder, "a").ok();
     sweep(&folder, "b").ok();
     let (a, b) = (suite::results(&folder.join("a")), suite::results(&folder.join("b")));
@@ -56,7 +56,7 @@ fn no_nan_and_null_only_with_a_status(rows: &DataFrame, probe: &str, numbers: &s
 
 #[test]
 fn a_killed_sweep_resumes_to_the_same_bytes() {
-    let folder = suite::study("killed", STEPS);
+    let folder = suite::experiment_folder("killed", STEPS);
     sweep(&folder, "whole").ok();
     let whole = suite::results(&folder.join("whole"));
     let out = command::until_caught("the sweep", |attempt| {
@@ -70,7 +70,7 @@ fn a_killed_sweep_resumes_to_the_same_bytes() {
 
 #[test]
 fn an_interrupt_loses_nothing() {
-    let folder = suite::study("interrupted", STEPS);
+    let folder = suite::experiment_folder("interrupted", STEPS);
     sweep(&folder, "whole").ok();
     let whole = suite::results(&folder.join("whole"));
     let out = command::until_caught("the sweep", |attempt| {
@@ -78,9 +78,9 @@ fn an_interrupt_loses_nothing() {
         let child = start(&folder, &["run", "experiment.toml", "--out", &out]);
         command::wait_until("the first result", suite::PATIENCE, || suite::count(&folder.join(&out)) > 0);
         command::signal(&child, "INT");
-        let said = finish(child);
+        let output = finish(child);
         let all = suite::count(&folder.join(&out)) == whole.len();
-        assert!(all || said.code == Some(130), "stdout:\n{}\nstderr:\n{}", said.out, said.err);
+        assert!(all || output.code == Some(130), "stdout:\n{}\nstderr:\n{}", output.out, output.err);
         (!all).then_some(out)
     });
     sweep(&folder, &out).ok();
@@ -90,7 +90,7 @@ fn an_interrupt_loses_nothing() {
 #[test]
 fn results_can_be_read_while_the_sweep_goes_on() {
     // Many steps, so that the sweep is still going on when its first results are there.
-    let folder = suite::study("reading", 4 * STEPS);
+    let folder = suite::experiment_folder("reading", 4 * STEPS);
     command::until_caught("the sweep", |attempt| {
         let name = format!("out-{attempt}");
         let out = folder.join(&name);
@@ -113,7 +113,7 @@ fn results_can_be_read_while_the_sweep_goes_on() {
 
 #[test]
 fn two_processes_may_share_a_folder() {
-    let folder = suite::study("shared-folder", STEPS);
+    let folder = suite::experiment_folder("shared-folder", STEPS);
     sweep(&folder, "alone").ok();
     let arguments = ["run", "experiment.toml", "--out", "both"];
     let (first, second) = (start(&folder, &arguments), start(&folder, &arguments));
@@ -124,7 +124,7 @@ fn two_processes_may_share_a_folder() {
 
 #[test]
 fn a_limit_runs_only_so_many_cells() {
-    let folder = suite::study("limit", 6);
+    let folder = suite::experiment_folder("limit", 6);
     run(&folder, &["run", "experiment.toml", "--out", "out", "--limit", "2"]).ok();
     let rows = tables::read(&folder.join("out"), "head_scores");
     assert_eq!(rows.column("step").unwrap().n_unique().unwrap(), 2);
@@ -132,7 +132,7 @@ fn a_limit_runs_only_so_many_cells() {
 
 #[test]
 fn overrides_change_the_experiment() {
-    let folder = suite::study("overrides", 6);
+    let folder = suite::experiment_folder("overrides", 6);
     run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "steps=[1, 3]"]).ok();
     let rows = tables::read(&folder.join("out"), "head_scores");
     let steps: BTreeSet<i64> = rows.column("step").unwrap().i64().unwrap().into_no_null_iter().collect();
@@ -141,17 +141,17 @@ fn overrides_change_the_experiment() {
 
 #[test]
 fn planning_and_validating_write_nothing() {
-    let folder = suite::study("plan", 6);
-    let before = place::contents(&folder);
+    let folder = suite::experiment_folder("plan", 6);
+    let before = paths::contents(&folder);
     run(&folder, &["validate", "experiment.toml"]).ok();
     let plan = run(&folder, &["plan", "experiment.toml"]).ok();
     assert!(plan.out.contains('6'), "{}", plan.out);
-    assert_eq!(place::contents(&folder), before);
+    assert_eq!(paths::contents(&folder), before);
 }
 
 #[test]
 fn lists_and_completions_are_printed() {
-    let folder = place::scratch("lists");
+    let folder = paths::scratch("lists");
     for (what, word) in [("models", "pythia-70m"), ("hooks", "blocks.{l}.attn.hook_pattern"), ("probes", "head_scores")]
     {
         let plain = run(&folder, &["list", what]).ok();
@@ -174,13 +174,13 @@ fn activations_of_the_fixtures_equal_the_reference() {
 #[test]
 #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
 fn activations_of_the_goldens_equal_the_reference() {
-    for case in cases::goldens(&place::shared()) {
+    for case in cases::goldens(&paths::shared()) {
         activations(&case);
     }
 }
 
 fn activations(case: &Case) {
-    let folder = place::scratch(&format!("activations-{}", case.name.replace(' ', "-")));
+    let folder = paths::scratch(&format!("activations-{}", case.name.replace(' ', "-")));
     let tokens = case.value("tokens.clean").tokens();
     std::fs::write(folder.join("tokens.json"), serde_json::to_string(&tokens).unwrap()).unwrap();
     let model = case.folder.to_str().expect("a plain path");
@@ -188,15 +188,15 @@ fn activations(case: &Case) {
         ["activations", "--model", model, "--tokens", "tokens.json", "--hooks", "*", "--out", "a.safetensors"];
     run(&folder, &arguments).ok();
     let ours = tensors::read(&folder.join("a.safetensors"));
-    let mut ledger = Ledger::default();
+    let mut comparisons = Comparisons::default();
     let logits = case.value("plain.logits");
-    ledger.compare("logits", "logits", &ours["logits"], logits, 5e-5 * logits.std());
+    comparisons.compare("logits", "logits", &ours["logits"], logits, 5e-5 * logits.std());
     assert_eq!(ours["tokens"].tokens(), tokens);
     for (name, expected) in case.under("plain.acts.") {
         let found = ours.get(name).unwrap_or_else(|| panic!("{}: {name} was not written", case.name));
-        ledger.compare("activations", name, found, expected, 1e-4);
+        comparisons.compare("activations", name, found, expected, 1e-4);
     }
-    ledger.settle(&format!("pythia activations, {}", case.name));
+    comparisons.assert_within_bounds(&format!("pythia activations, {}", case.name));
     let loaded = case.model(Profile::AsPublished, DType::F32);
     let points = points_of(&loaded.model_shape());
     assert_eq!(ours.len(), points.len() + 2, "every point, the tokens and the logits");
@@ -205,7 +205,7 @@ fn activations(case: &Case) {
 #[test]
 fn last_logits_and_chosen_hooks_keep_the_file_small() {
     let case = &cases::committed()[0];
-    let folder = place::scratch("activations-last");
+    let folder = paths::scratch("activations-last");
     std::fs::write(folder.join("tokens.json"), "[[1, 2, 3, 4]]").unwrap();
     let model = case.folder.to_str().expect("a plain path");
     let arguments = [

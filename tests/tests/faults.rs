@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_tests::{
     command::{self, run},
-    place, suite,
+    paths, suite,
 };
 
 /// Exit codes the command documents.
@@ -14,7 +14,7 @@ const BAD_INPUT: i32 = 3;
 const RESOURCES: i32 = 4;
 
 /// `pythia activations` on a model folder.
-fn activations(folder: &Path, model: &str, hooks: &str) -> command::Said {
+fn activations(folder: &Path, model: &str, hooks: &str) -> command::Finished {
     std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
     run(
         folder,
@@ -24,15 +24,15 @@ fn activations(folder: &Path, model: &str, hooks: &str) -> command::Said {
 
 /// A scratch folder that holds a copy of a fixture as `model/`.
 fn with_model(test: &str, fixture: &str) -> PathBuf {
-    let folder = place::scratch(test);
-    place::copy_folder(&place::fixtures().join(fixture), &folder.join("model"));
+    let folder = paths::scratch(test);
+    paths::copy_folder(&paths::fixtures().join(fixture), &folder.join("model"));
     folder
 }
 
 /// The model in `folder` must be refused as bad input with these words, and leave no file behind.
 fn refuses_model(folder: &Path, words: &[&str]) {
-    let said = activations(folder, "./model", "*").refused(words);
-    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    let output = activations(folder, "./model", "*").refused(words);
+    assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     assert!(!folder.join("a.safetensors").exists());
 }
 
@@ -45,13 +45,13 @@ fn unknown_names_are_refused_with_the_nearest() {
         ("blocks.0.hook_resid_mid", &["parallel"]),
         ("zz*", &["zz*"]),
     ] {
-        let said = activations(&folder, "./model", hooks).refused(words);
-        assert_eq!(said.code, Some(USAGE), "{}", said.err);
+        let output = activations(&folder, "./model", hooks).refused(words);
+        assert_eq!(output.code, Some(USAGE), "{}", output.err);
     }
-    let said = activations(&folder, "pythia-70n", "*").refused(&["pythia-70m"]);
-    assert_eq!(said.code, Some(USAGE), "{}", said.err);
-    let said = activations(&folder, "./nowhere", "*").refused(&["nowhere"]);
-    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    let output = activations(&folder, "pythia-70n", "*").refused(&["pythia-70m"]);
+    assert_eq!(output.code, Some(USAGE), "{}", output.err);
+    let output = activations(&folder, "./nowhere", "*").refused(&["nowhere"]);
+    assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     assert!(!folder.join("a.safetensors").exists());
 }
 
@@ -78,7 +78,7 @@ fn tokens_outside_the_vocabulary_are_refused() {
 
 #[test]
 fn mistakes_in_an_experiment_file_show_line_and_token() {
-    let folder = suite::study("bad-experiment", 2);
+    let folder = suite::experiment_folder("bad-experiment", 2);
     for (from, to, words) in [
         ("head_scores", "head_score", &["experiment.toml", "head_scores"][..]),
         ("half_len", "half_length", &["half_length", "half_len"]),
@@ -96,8 +96,8 @@ fn mistakes_in_an_experiment_file_show_line_and_token() {
         assert_ne!(text, suite::EXPERIMENT, "{from}");
         std::fs::write(folder.join("experiment.toml"), text).unwrap();
         for verb in ["validate", "run"] {
-            let said = run(&folder, &[verb, "experiment.toml"]).refused(words);
-            assert_eq!(said.code, Some(USAGE), "{verb} {to}: {}", said.err);
+            let output = run(&folder, &[verb, "experiment.toml"]).refused(words);
+            assert_eq!(output.code, Some(USAGE), "{verb} {to}: {}", output.err);
         }
         assert!(!folder.join("out").exists(), "a refused experiment must leave nothing");
     }
@@ -178,22 +178,22 @@ fn missing_files_are_named() {
 fn hostile_pickles_are_refused_and_never_run() {
     for (file, word) in [("call.bin", "system"), ("giant.bin", "storage")] {
         let folder = with_model(&format!("hostile-{file}"), "parallel-bin");
-        std::fs::copy(place::fixtures().join("hostile").join(file), folder.join("model/pytorch_model.bin")).unwrap();
+        std::fs::copy(paths::fixtures().join("hostile").join(file), folder.join("model/pytorch_model.bin")).unwrap();
         refuses_model(&folder, &["pytorch_model.bin", word]);
         let ran: Vec<_> =
-            place::contents(&folder).into_keys().filter(|path| path.ends_with("hostile-pickle-was-run")).collect();
+            paths::contents(&folder).into_keys().filter(|path| path.ends_with("hostile-pickle-was-run")).collect();
         assert!(ran.is_empty(), "the pickle was run: {ran:?}");
     }
 }
 
 #[test]
 fn one_bad_checkpoint_fails_alone() {
-    let folder = suite::study("one-bad", 6);
+    let folder = suite::experiment_folder("one-bad", 6);
     run(&folder, &["run", "experiment.toml", "--out", "good"]).ok();
     std::fs::write(folder.join("tiny/step3/model.safetensors"), b"short").unwrap();
-    let said = run(&folder, &["run", "experiment.toml", "--out", "bad"]);
-    assert_eq!(said.code, Some(CELLS_FAILED), "{}", said.err);
-    assert!(said.err.contains("step3") || said.err.contains("step 3"), "{}", said.err);
+    let output = run(&folder, &["run", "experiment.toml", "--out", "bad"]);
+    assert_eq!(output.code, Some(CELLS_FAILED), "{}", output.err);
+    assert!(output.err.contains("step3") || output.err.contains("step 3"), "{}", output.err);
     let (good, bad) = (suite::results(&folder.join("good")), suite::results(&folder.join("bad")));
     assert!(bad.iter().all(|(path, bytes)| good.get(path) == Some(bytes)));
     assert_eq!(good.len() - bad.len(), suite::PROBES.len());
@@ -205,36 +205,36 @@ fn one_bad_checkpoint_fails_alone() {
 
 #[test]
 fn an_output_that_cannot_be_written_is_refused_before_work() {
-    let folder = suite::study("unwritable", 2);
+    let folder = suite::experiment_folder("unwritable", 2);
     std::fs::write(folder.join("file"), b"").unwrap();
     // Permission bits do not bind a superuser; a file in the way and a system folder bind everybody.
     for out in ["file", "file/inside", "/proc/pythia-out"] {
-        let said = run(&folder, &["run", "experiment.toml", "--out", out]).refused(&[out]);
-        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
+        let output = run(&folder, &["run", "experiment.toml", "--out", out]).refused(&[out]);
+        assert_eq!(output.code, Some(RESOURCES), "{}", output.err);
     }
-    place::copy_folder(&place::fixtures().join("parallel"), &folder.join("model"));
+    paths::copy_folder(&paths::fixtures().join("parallel"), &folder.join("model"));
     std::fs::write(folder.join("tokens.json"), "[[1, 2, 3]]").unwrap();
     for out in ["file/a.safetensors", "/proc/a.safetensors"] {
         let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "z", "--out", out];
-        let said = run(&folder, &arguments).refused(&[out]);
-        assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
+        let output = run(&folder, &arguments).refused(&[out]);
+        assert_eq!(output.code, Some(RESOURCES), "{}", output.err);
     }
 }
 
 #[test]
 fn results_of_another_experiment_are_not_mixed() {
-    let folder = suite::study("other-experiment", 2);
+    let folder = suite::experiment_folder("other-experiment", 2);
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     let before = suite::results(&folder.join("out"));
-    let said = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "seed=8"]).refused(&["out"]);
-    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    let output = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "seed=8"]).refused(&["out"]);
+    assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     assert_eq!(suite::results(&folder.join("out")), before);
 }
 
 #[test]
 #[ignore = "needs the right to mount a file system"]
 fn a_full_disk_leaves_whole_files_only() {
-    let folder = suite::study("full-disk", 24);
+    let folder = suite::experiment_folder("full-disk", 24);
     run(&folder, &["run", "experiment.toml", "--out", "whole"]).ok();
     let whole = suite::results(&folder.join("whole"));
     // A small memory file system of its own, seen by this command alone.
@@ -247,7 +247,7 @@ fn a_full_disk_leaves_whole_files_only() {
         .arg(&*command::PYTHIA)
         .current_dir(&folder)
         .output();
-    let said = command::Said::of(output.expect("unshare can be started"));
+    let said = command::Finished::of(output.expect("unshare can be started"));
     assert_eq!(said.code, Some(RESOURCES), "{}", said.err);
     assert!(said.err.contains("space"), "{}", said.err);
     for (path, bytes) in suite::results(&folder.join("copied")) {
@@ -259,7 +259,7 @@ fn a_full_disk_leaves_whole_files_only() {
 
 #[test]
 fn a_full_stderr_does_not_end_a_sweep() {
-    let folder = suite::study("full-stderr", 3);
+    let folder = suite::experiment_folder("full-stderr", 3);
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has a device that is full");
     let status =
         command::pythia(&folder).args(["run", "experiment.toml", "--out", "out"]).stderr(full).status().unwrap();
@@ -275,8 +275,8 @@ fn an_output_never_replaces_what_is_read() {
     let weights = std::fs::read(folder.join("model/model.safetensors")).unwrap();
     for out in ["model/model.safetensors", "./tokens.json"] {
         let arguments = ["activations", "--model", "./model", "--tokens", "tokens.json", "--hooks", "z", "--out", out];
-        let said = run(&folder, &arguments).refused(&["--out"]);
-        assert_eq!(said.code, Some(USAGE), "{}", said.err);
+        let output = run(&folder, &arguments).refused(&["--out"]);
+        assert_eq!(output.code, Some(USAGE), "{}", output.err);
     }
     assert_eq!(std::fs::read(folder.join("model/model.safetensors")).unwrap(), weights);
     assert_eq!(std::fs::read(folder.join("tokens.json")).unwrap(), b"[[1, 2, 3]]");
@@ -284,14 +284,14 @@ fn an_output_never_replaces_what_is_read() {
 
 #[test]
 fn a_damaged_result_is_named_and_needs_no_fresh_start() {
-    let folder = suite::study("damaged-result", 3);
+    let folder = suite::experiment_folder("damaged-result", 3);
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     let whole = suite::results(&folder.join("out"));
     let part = suite::parts(&folder.join("out/results/head_scores")).remove(0);
     std::fs::write(&part, b"PAR1").unwrap();
-    let said =
+    let output =
         run(&folder, &["run", "experiment.toml", "--out", "out"]).refused(&["not a whole results file", "remove"]);
-    assert_eq!(said.code, Some(BAD_INPUT), "{}", said.err);
+    assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     std::fs::remove_file(&part).unwrap();
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     assert_eq!(suite::results(&folder.join("out")), whole);

@@ -5,11 +5,11 @@ use std::fs;
 
 use experiments::cli::columns;
 use pythia_hooks::{Presence, SITES, SiteRow};
-use pythia_tests::place;
+use pythia_tests::paths;
 
 /// Compares a file with what it should be, or writes it where `PYTHIA_REWRITE` is set.
 fn is_fresh(path: &str, fresh: impl FnOnce(&str) -> String) {
-    let file = place::root().join(path);
+    let file = paths::root().join(path);
     let committed = fs::read_to_string(&file).unwrap_or_default();
     let fresh = fresh(&committed);
     if std::env::var_os("PYTHIA_REWRITE").is_some() {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pythia_tests::{
     command::{self, run},
-    place, suite, tables,
+    paths, suite, tables,
 };
 
 /// Every kind of probe that runs a model.
@@ -45,14 +45,14 @@ source_step = 0
 weights = ["heads", "mlps", "blocks"]
 "#;
 
-fn study(name: &str, probes: &str) -> std::path::PathBuf {
-    let folder = suite::study(name, 2);
+fn experiment_folder(name: &str, probes: &str) -> std::path::PathBuf {
+    let folder = suite::experiment_folder(name, 2);
     let head = "name = \"tiny\"\nseed = 7\nprepend_bos = true\nmodels = [\"./tiny\"]\nsteps = [1]\n";
     std::fs::write(folder.join("experiment.toml"), head.to_owned() + probes).expect("a file can be written");
     folder
 }
 
-fn sweep(folder: &Path, out: &str, arguments: &[&str]) -> command::Said {
+fn sweep(folder: &Path, out: &str, arguments: &[&str]) -> command::Finished {
     run(folder, &[&["run", "experiment.toml", "--no-report", "--out", out], arguments].concat()).ok()
 }
 
@@ -78,7 +78,7 @@ fn agree(a: &Path, b: &Path, bar: f64) {
         // Effects are ratios of other columns. In an untrained model their denominators are near zero.
         for name in tables::names(&a).into_iter().filter(|name| !name.starts_with("effect")) {
             if !numbers.contains(&name) {
-                assert_eq!(tables::words(&a, &name), tables::words(&b, &name), "{folder}: {name}");
+                assert_eq!(tables::texts(&a, &name), tables::texts(&b, &name), "{folder}: {name}");
                 continue;
             }
             for (row, (ours, expected)) in tables::floats(&b, &name).iter().zip(tables::floats(&a, &name)).enumerate() {
@@ -95,10 +95,10 @@ fn agree(a: &Path, b: &Path, bar: f64) {
 #[test]
 #[ignore = "needs a GPU, or a driver that stands in for one"]
 fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
-    let folder = study("gpu", PROBES);
+    let folder = experiment_folder("gpu", PROBES);
     sweep(&folder, "cpu", &[]);
-    let said = sweep(&folder, "gpu", &["--device", "gpu"]);
-    assert!(said.err.contains("computing on "), "{}", said.err);
+    let output = sweep(&folder, "gpu", &["--device", "gpu"]);
+    assert!(output.err.contains("computing on "), "{}", output.err);
     agree(&folder.join("cpu"), &folder.join("gpu"), 1e-4);
     sweep(&folder, "again", &["--device", "wgpu:0"]);
     assert_eq!(suite::all_results(&folder.join("gpu")), suite::all_results(&folder.join("again")));
@@ -111,7 +111,7 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
 fn gpu_memory_that_ends_is_asked_for_less() {
     // Patterns of 2000 x 4 x 62 x 62 numbers are 123 MB, and the scores beside them as many: more than a driver that
     // stands in for a GPU gives to one tensor.
-    let folder = study(
+    let folder = experiment_folder(
         "gpu-memory",
         "[[probe]]\nkind = \"head_scores\"\nprompts = { n = 2400, half_len = 31, prepend_bos = false }\n",
     );
@@ -122,17 +122,17 @@ fn gpu_memory_that_ends_is_asked_for_less() {
 
 #[test]
 fn devices_are_listed_and_those_that_are_not_there_are_refused() {
-    let folder = place::scratch("devices");
+    let folder = paths::scratch("devices");
     let listed = run(&folder, &["list", "devices", "--json"]).ok();
     let devices: serde_json::Value = serde_json::from_str(&listed.out).expect("JSON");
     assert_eq!(devices[0]["device"], "cpu");
     assert_eq!(devices[0]["dtypes"], serde_json::json!(["f32", "f64", "f16", "bf16"]));
     assert!(run(&folder, &["list", "devices"]).ok().out.starts_with("cpu "));
-    let folder = study("devices-refused", PROBES);
+    let folder = experiment_folder("devices-refused", PROBES);
     let refused = |arguments: &[&str], words: &[&str]| {
-        let said = run(&folder, &[&["run", "experiment.toml"], arguments].concat()).refused(words);
-        assert!(!folder.join("out/results").exists(), "{}", said.err);
-        said.code
+        let output = run(&folder, &[&["run", "experiment.toml"], arguments].concat()).refused(words);
+        assert!(!folder.join("out/results").exists(), "{}", output.err);
+        output.code
     };
     assert_eq!(refused(&["--device", "tpu"], &["`tpu` is no device", "cuda[:n]"]), Some(2));
     assert_eq!(refused(&["--set", "device=tpu"], &["`tpu` is no device", "--set:1:8"]), Some(2));

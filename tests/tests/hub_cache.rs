@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use pythia_hub::{Budget, Lock, LruCache, LruError};
 use pythia_tests::command::wait_until;
-use pythia_tests::hub::stage::{Stage, WEIGHTS, commit, files, repo, weights, weights_body};
+use pythia_tests::hub::setup::{HubSetup, WEIGHTS, commit, files, repo, weights, weights_body};
 use pythia_tests::hub::{Fault, MockRepo, commit_of};
 use pythia_tests::suite::PATIENCE;
 
 const HELPER: &str = env!("CARGO_BIN_EXE_mock-hub");
 const AT_CDN: &str = "model.safetensors?X-";
 
-fn start(stage: &Stage) -> Child {
-    let mut command = stage.command(HELPER, &["fetch", "org/model", "step0"]);
+fn start(setup: &HubSetup) -> Child {
+    let mut command = setup.command(HELPER, &["fetch", "org/model", "step0"]);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -25,8 +25,8 @@ fn succeed(output: &Output) {
 }
 
 /// Bytes in unfinished files.
-fn unfinished_bytes(stage: &Stage) -> u64 {
-    let blobs = stage.cache().join("models--org--model/blobs");
+fn unfinished_bytes(setup: &HubSetup) -> u64 {
+    let blobs = setup.cache().join("models--org--model/blobs");
     let entries = fs::read_dir(blobs).into_iter().flatten().flatten();
     let parts = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
     parts.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
@@ -35,76 +35,76 @@ fn unfinished_bytes(stage: &Stage) -> u64 {
 #[test]
 fn processes_that_fetch_the_same_do_it_once() {
     for count in [2, 8] {
-        let stage = Stage::new(&format!("hub-processes-{count}"));
+        let setup = HubSetup::new(&format!("hub-processes-{count}"));
         // Slow enough that all of them meet.
-        stage.mock.fault(AT_CDN, usize::MAX, Fault::Drip(1 << 18, Duration::from_millis(30)));
-        let children: Vec<Child> = (0..count).map(|_| start(&stage)).collect();
+        setup.mock.fault(AT_CDN, usize::MAX, Fault::Drip(1 << 18, Duration::from_millis(30)));
+        let children: Vec<Child> = (0..count).map(|_| start(&setup)).collect();
         children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
-        assert_eq!((stage.blobs(), stage.unfinished(), stage.mock.count(AT_CDN)), (3, 0, 1), "{count}");
-        stage.assert_clean();
+        assert_eq!((setup.blobs(), setup.unfinished(), setup.mock.count(AT_CDN)), (3, 0, 1), "{count}");
+        setup.assert_clean();
     }
 }
 
 #[test]
 fn processes_are_right_without_locks() {
-    let stage = Stage::new("hub-lockless");
+    let setup = HubSetup::new("hub-lockless");
     // A folder in the place of the lock file: no process can lock it.
-    let lock = stage.cache().join(format!(".locks/models--org--model/{}.lock", weights("step0").hash));
+    let lock = setup.cache().join(format!(".locks/models--org--model/{}.lock", weights("step0").hash));
     fs::create_dir_all(&lock).unwrap();
     // The first download takes seconds, so another process starts its own meanwhile.
-    stage.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(50)));
-    let children: Vec<Child> = (0..8).map(|_| start(&stage)).collect();
+    setup.mock.fault(AT_CDN, 1, Fault::Drip(1 << 16, Duration::from_millis(50)));
+    let children: Vec<Child> = (0..8).map(|_| start(&setup)).collect();
     children.into_iter().for_each(|child| succeed(&child.wait_with_output().unwrap()));
-    assert!(stage.mock.count(AT_CDN) > 1, "this test is about processes that do the same twice");
-    assert_eq!((stage.blobs(), stage.unfinished()), (3, 0));
-    stage.assert_clean();
+    assert!(setup.mock.count(AT_CDN) > 1, "this test is about processes that do the same twice");
+    assert_eq!((setup.blobs(), setup.unfinished()), (3, 0));
+    setup.assert_clean();
 }
 
 #[test]
 fn a_killed_fetch_is_continued_where_it_was() {
-    let stage = Stage::new("hub-killed");
-    stage.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
-    let mut child = start(&stage);
-    wait_until("a megabyte arrives", PATIENCE, || unfinished_bytes(&stage) > 1 << 20);
+    let setup = HubSetup::new("hub-killed");
+    setup.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
+    let mut child = start(&setup);
+    wait_until("a megabyte arrives", PATIENCE, || unfinished_bytes(&setup) > 1 << 20);
     child.kill().unwrap();
     child.wait().unwrap();
-    stage.assert_clean();
-    assert_eq!(stage.unfinished(), 1);
-    let kept = unfinished_bytes(&stage);
-    succeed(&start(&stage).wait_with_output().unwrap());
-    let asked: Vec<String> = stage.mock.seen().iter().filter_map(|seen| seen.headers.get("range").cloned()).collect();
+    setup.assert_clean();
+    assert_eq!(setup.unfinished(), 1);
+    let kept = unfinished_bytes(&setup);
+    succeed(&start(&setup).wait_with_output().unwrap());
+    let asked: Vec<String> = setup.mock.seen().iter().filter_map(|seen| seen.headers.get("range").cloned()).collect();
     assert_eq!(asked, vec![format!("bytes={kept}-{}", WEIGHTS - 1); 2], "once at the hub, once where it redirects to");
-    assert_eq!((stage.blobs(), stage.unfinished()), (3, 0));
-    stage.assert_clean();
+    assert_eq!((setup.blobs(), setup.unfinished()), (3, 0));
+    setup.assert_clean();
 }
 
 #[test]
 fn a_killed_fetch_whose_bytes_were_damaged_begins_again() {
-    let stage = Stage::new("hub-killed-damaged");
-    stage.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
-    let mut child = start(&stage);
-    wait_until("something arrives", PATIENCE, || unfinished_bytes(&stage) > 1 << 18);
+    let setup = HubSetup::new("hub-killed-damaged");
+    setup.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
+    let mut child = start(&setup);
+    wait_until("something arrives", PATIENCE, || unfinished_bytes(&setup) > 1 << 18);
     child.kill().unwrap();
     child.wait().unwrap();
-    let blobs = stage.cache().join("models--org--model/blobs");
+    let blobs = setup.cache().join("models--org--model/blobs");
     let entries = fs::read_dir(blobs).unwrap().flatten();
     let part =
         entries.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "part")).unwrap();
     let mut bytes = fs::read(&part).unwrap();
     bytes[1000] ^= 1;
     fs::write(&part, bytes).unwrap();
-    stage.fetch().unwrap();
-    stage.assert_clean();
+    setup.fetch().unwrap();
+    setup.assert_clean();
 }
 
 #[test]
 fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
     let steps: Vec<String> = (0..20).map(|step| format!("step{step}")).collect();
     let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
-    let stage = Stage::with("hub-sweep", vec![model]);
-    let hub = stage.hub();
+    let setup = HubSetup::with("hub-sweep", vec![model]);
+    let hub = setup.hub();
     let pins = Lock::resolve(&hub, &repo(), &steps, &|_, _| ()).unwrap();
-    stage.mock.die_after(25);
+    setup.mock.die_after(25);
     let sweep = || {
         for pin in pins.values() {
             for file in pin.needed(&BTreeSet::new()).unwrap() {
@@ -115,47 +115,47 @@ fn a_server_that_dies_in_the_middle_of_a_sweep_is_resumed() {
     };
     let error = sweep().unwrap_err();
     assert!(error.is_temporary(), "{error}");
-    stage.assert_clean();
-    stage.mock.heal();
+    setup.assert_clean();
+    setup.mock.heal();
     sweep().unwrap();
-    stage.assert_clean();
+    setup.assert_clean();
     // Every content arrived once: 20 weights, and the files that all steps share.
     let distinct: BTreeSet<String> =
         pins.values().flat_map(|pin| &pin.files).map(|file| file.hash.to_string()).collect();
-    assert_eq!(stage.blobs(), distinct.len());
+    assert_eq!(setup.blobs(), distinct.len());
 }
 
 #[test]
 fn a_full_disk_is_a_clean_error() {
     // A limit on the size of files fails in the middle of a write, as a full disk does, and needs no privileges.
     for (name, kilobytes) in [("late", 2000), ("early", 64)] {
-        let stage = Stage::new(&format!("hub-full-{name}"));
+        let setup = HubSetup::new(&format!("hub-full-{name}"));
         let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
         let mut command = Command::new("bash");
         command.args(["-c", &script, "bash", HELPER, "fetch", "org/model", "step0"]).env_clear();
-        command.env("HF_ENDPOINT", stage.mock.endpoint()).env("HF_HUB_CACHE", stage.cache()).env("HOME", &stage.dir);
+        command.env("HF_ENDPOINT", setup.mock.endpoint()).env("HF_HUB_CACHE", setup.cache()).env("HOME", &setup.dir);
         let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(said.contains("too large") && said.contains("ulimit") && !said.contains("panicked"), "{said}");
-        stage.assert_clean();
-        assert_eq!(stage.unfinished(), 0, "what cannot be finished must not fill the disk");
-        stage.fetch().unwrap();
-        stage.assert_clean();
+        setup.assert_clean();
+        assert_eq!(setup.unfinished(), 0, "what cannot be finished must not fill the disk");
+        setup.fetch().unwrap();
+        setup.assert_clean();
     }
 }
 
 #[test]
 #[ignore = "needs the right to mount a file system"]
 fn a_small_disk_is_a_clean_error() {
-    let stage = Stage::new("hub-small-disk");
-    fs::create_dir_all(stage.cache()).unwrap();
+    let setup = HubSetup::new("hub-small-disk");
+    fs::create_dir_all(setup.cache()).unwrap();
     let mount = ["-t", "tmpfs", "-o", "size=2m", "tmpfs"];
-    succeed(&Command::new("mount").args(mount).arg(stage.cache()).output().unwrap());
-    let fetched = stage.fetch();
-    let reserved = LruCache::open(&stage.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
-    let unfinished = stage.unfinished();
-    assert!(Command::new("umount").arg(stage.cache()).status().unwrap().success());
+    succeed(&Command::new("mount").args(mount).arg(setup.cache()).output().unwrap());
+    let fetched = setup.fetch();
+    let reserved = LruCache::open(&setup.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
+    let unfinished = setup.unfinished();
+    assert!(Command::new("umount").arg(setup.cache()).status().unwrap().success());
     let error = fetched.unwrap_err();
     assert!(!error.is_temporary() && error.remedy().contains("make room"), "{error}: {}", error.remedy());
     assert!(matches!(reserved, Err(LruError::Disk { needed: WEIGHTS, .. })), "{reserved:?}");
@@ -163,35 +163,35 @@ fn a_small_disk_is_a_clean_error() {
 }
 
 #[test]
-fn a_ring_of_two_lets_a_model_of_many_steps_through() {
+fn a_cache_of_two_lets_a_model_of_many_steps_through() {
     let steps: Vec<String> = (0..10).map(|step| format!("step{step}")).collect();
     let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
-    let stage = Stage::with("hub-ring", vec![model]);
-    let hub = stage.hub();
-    let ring = LruCache::open(&stage.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
+    let setup = HubSetup::with("hub-cache", vec![model]);
+    let hub = setup.hub();
+    let cache = LruCache::open(&setup.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
     for step in &steps {
-        let reservation = ring.reserve(WEIGHTS + 1000).unwrap();
+        let reservation = cache.reserve(WEIGHTS + 1000).unwrap();
         let path = hub.fetch(&repo(), &commit(step), &weights(step), &|_| ()).unwrap();
-        let hold = ring.hold(std::slice::from_ref(&path)).unwrap();
+        let hold = cache.hold(std::slice::from_ref(&path)).unwrap();
         drop(reservation);
-        assert!(ring.usage().unwrap().ours <= 2 * WEIGHTS + 10_000);
+        assert!(cache.usage().unwrap().ours <= 2 * WEIGHTS + 10_000);
         assert_eq!(fs::read(&path).unwrap(), weights_body(step).bytes());
         drop(hold);
     }
-    let left: Vec<_> = ring.entries().unwrap();
+    let left: Vec<_> = cache.entries().unwrap();
     assert!((1..=2).contains(&left.len()), "{left:?}");
     assert!(left.iter().any(|entry| entry.commit == Some(commit("step9"))));
-    stage.assert_clean();
+    setup.assert_clean();
 }
 
 #[test]
 fn what_a_process_uses_another_does_not_evict() {
-    let stage = Stage::new("hub-holder");
-    let hub = stage.hub();
+    let setup = HubSetup::new("hub-holder");
+    let hub = setup.hub();
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
     let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     // Two handles in one process behave as in two: they share nothing but the files in the cache.
-    let (one, two) = (LruCache::open(&stage.cache(), budget).unwrap(), LruCache::open(&stage.cache(), budget).unwrap());
+    let (one, two) = (LruCache::open(&setup.cache(), budget).unwrap(), LruCache::open(&setup.cache(), budget).unwrap());
     let hold = one.hold(std::slice::from_ref(&path)).unwrap();
     let error = two.reserve(WEIGHTS).unwrap_err();
     assert!(matches!(error, LruError::Budget { held: WEIGHTS, .. }), "{error}");
@@ -205,33 +205,33 @@ fn what_a_process_uses_another_does_not_evict() {
     assert_eq!(bytes, weights_body("step0").bytes());
     assert!(matches!(one.hold(std::slice::from_ref(&path)), Err(LruError::Vanished { .. })));
     assert_eq!(hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap(), path);
-    stage.assert_clean();
+    setup.assert_clean();
 }
 
 #[test]
 fn an_eviction_that_was_killed_costs_no_second_fetch() {
-    let stage = Stage::new("hub-evict-killed");
-    let path = stage.fetch().unwrap();
+    let setup = HubSetup::new("hub-evict-killed");
+    let path = setup.fetch().unwrap();
     let blob = fs::canonicalize(&path).unwrap();
     // The state after a kill in the first step of `evict`: the content was renamed to a name that marks it as free.
     let name = format!("{}.free-0123456789abcdef-1-1-0.part", weights("step0").hash);
     fs::rename(&blob, blob.with_file_name(name)).unwrap();
-    let before = stage.mock.seen().len();
-    stage.fetch().unwrap();
-    assert_eq!(stage.mock.seen().len(), before);
-    assert_eq!((stage.blobs(), stage.unfinished()), (1, 0));
-    stage.assert_clean();
+    let before = setup.mock.seen().len();
+    setup.fetch().unwrap();
+    assert_eq!(setup.mock.seen().len(), before);
+    assert_eq!((setup.blobs(), setup.unfinished()), (1, 0));
+    setup.assert_clean();
 }
 
 /// What the Python with the hub's client, which `PYTHIA_PYTHON` names, prints.
-fn python(stage: &Stage, script: &str) -> String {
+fn python(setup: &HubSetup, script: &str) -> String {
     let python = std::env::var_os("PYTHIA_PYTHON").expect("set PYTHIA_PYTHON to a Python with huggingface_hub");
     let mut command = Command::new(python);
-    command.args(["-c", script]).env("HF_ENDPOINT", stage.mock.endpoint()).env("HF_HUB_CACHE", stage.cache());
+    command.args(["-c", script]).env("HF_ENDPOINT", setup.mock.endpoint()).env("HF_HUB_CACHE", setup.cache());
     command
         .env("HF_HUB_DISABLE_TELEMETRY", "1")
         .env("HF_HUB_DISABLE_XET", "1")
-        .env("HOME", &stage.dir)
+        .env("HOME", &setup.dir)
         .env("HF_HUB_DISABLE_UPDATE_CHECK", "1");
     let output = command.output().unwrap();
     succeed(&output);
@@ -241,11 +241,11 @@ fn python(stage: &Stage, script: &str) -> String {
 #[test]
 #[ignore = "needs PYTHIA_PYTHON, a Python with huggingface_hub"]
 fn the_python_client_opens_our_cache() {
-    let stage = Stage::new("hub-python-reads");
-    let mut stage_outside = stage.command(HELPER, &["fetch", "org/model", "step0"]);
-    succeed(&stage_outside.output().unwrap());
-    stage.command(HELPER, &["fetch", "org/model", "step1"]).output().unwrap();
-    let before = stage.mock.accepted();
+    let setup = HubSetup::new("hub-python-reads");
+    let mut setup_outside = setup.command(HELPER, &["fetch", "org/model", "step0"]);
+    succeed(&setup_outside.output().unwrap());
+    setup.command(HELPER, &["fetch", "org/model", "step1"]).output().unwrap();
+    let before = setup.mock.accepted();
     let script = "
 from huggingface_hub import hf_hub_download, snapshot_download, scan_cache_dir
 print(hf_hub_download('org/model', 'model.safetensors', revision='step0', local_files_only=True))
@@ -254,47 +254,47 @@ info = scan_cache_dir()
 [repo] = info.repos
 print(repo.repo_id, len(repo.revisions), repo.size_on_disk, sorted(repo.refs))
 ";
-    let said = python(&stage, script);
+    let said = python(&setup, script);
     let said: Vec<&str> = said.lines().collect();
     assert_eq!(fs::read(said[0]).unwrap(), weights_body("step0").bytes());
     assert!(Path::new(said[1]).ends_with(commit("step1").as_str()));
     assert_eq!(said[2], format!("org/model 2 {} ['step0', 'step1']", 2 * WEIGHTS + 18 + 2));
-    assert_eq!(stage.mock.accepted(), before);
+    assert_eq!(setup.mock.accepted(), before);
     // An eviction leaves a cache that Python can still list.
-    let ring = LruCache::open(&stage.cache(), Budget::default()).unwrap();
-    ring.prune(false, &|entry| entry.branches == ["step0"]).unwrap();
+    let cache = LruCache::open(&setup.cache(), Budget::default()).unwrap();
+    cache.prune(false, &|entry| entry.branches == ["step0"]).unwrap();
     let script = "
 from huggingface_hub import scan_cache_dir
 [repo] = scan_cache_dir().repos
 print(sorted(repo.refs))
 ";
-    assert_eq!(python(&stage, script).trim(), "['step1']");
+    assert_eq!(python(&setup, script).trim(), "['step1']");
 }
 
 #[test]
 #[ignore = "needs PYTHIA_PYTHON, a Python with huggingface_hub"]
 fn we_open_the_python_clients_cache() {
-    let stage = Stage::new("hub-python-writes");
+    let setup = HubSetup::new("hub-python-writes");
     let script = "
 from huggingface_hub import hf_hub_download
 for name in ['config.json', 'model.safetensors', 'tokenizer.json']:
     print(hf_hub_download('org/model', name, revision='step0'))
 ";
-    let said = python(&stage, script);
-    let before = stage.mock.count("model.safetensors");
-    let path = stage.fetch().unwrap();
-    assert_eq!(path.canonicalize().unwrap(), Path::new(said.lines().nth(1).unwrap()).canonicalize().unwrap());
-    assert_eq!(stage.mock.count("model.safetensors"), before, "what Python fetched is hashed, not fetched again");
-    let ring = LruCache::open(&stage.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
-    let [entry] = &ring.entries().unwrap()[..] else { panic!("one commit") };
+    let output = python(&setup, script);
+    let before = setup.mock.count("model.safetensors");
+    let path = setup.fetch().unwrap();
+    assert_eq!(path.canonicalize().unwrap(), Path::new(output.lines().nth(1).unwrap()).canonicalize().unwrap());
+    assert_eq!(setup.mock.count("model.safetensors"), before, "what Python fetched is hashed, not fetched again");
+    let cache = LruCache::open(&setup.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
+    let [entry] = &cache.entries().unwrap()[..] else { panic!("one commit") };
     assert_eq!(
         (entry.branches.as_slice(), entry.files.iter().any(|file| file.ours)),
         (&["step0".to_owned()][..], false)
     );
     assert_eq!(entry.commit.as_ref().map(|c| c.as_str()), Some(commit_of("org/model", "step0").as_str()));
-    assert!(matches!(ring.reserve(2), Err(LruError::Budget { .. })));
-    ring.prune(false, &|_| true).unwrap();
+    assert!(matches!(cache.reserve(2), Err(LruError::Budget { .. })));
+    cache.prune(false, &|_| true).unwrap();
     assert!(path.exists(), "what other tools fetched stays");
-    ring.prune(true, &|_| true).unwrap();
+    cache.prune(true, &|_| true).unwrap();
     assert!(!path.exists());
 }

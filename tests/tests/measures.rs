@@ -17,8 +17,8 @@ use pythia_probes::{
 };
 use pythia_tests::{
     cases::{self, Case},
-    place,
-    tensors::{Ledger, Reference},
+    paths,
+    tensors::{Comparisons, Reference},
 };
 
 /// Allowed distance of a score or loss in float32, and in float64.
@@ -58,26 +58,26 @@ fn prompts_are_those_that_the_seed_means() {
 
 #[test]
 fn every_definition_equals_the_plain_loops() {
-    let text = std::fs::read_to_string(place::fixtures().join("measures.json")).expect("the values are committed");
+    let text = std::fs::read_to_string(paths::fixtures().join("measures.json")).expect("the values are committed");
     let expected: serde_json::Value = serde_json::from_str(&text).expect("the values are JSON");
     for (case, seed) in seeded() {
         for (dtype, bound) in [(DType::F32, SINGLE), (DType::F64, DOUBLE)] {
             let model = case.model(Profile::AsPublished, dtype);
-            let mut ledger = Ledger::default();
+            let mut comparisons = Comparisons::default();
             for (prompt, bos) in PROMPTS {
                 let expected = expected[&case.name][prompt].as_object().expect("a table");
-                head_scores(&model, seed, bos, expected, bound, &mut ledger);
-                induction_loss(&model, seed, bos, &expected["loss"], bound, &mut ledger);
-                token_loss(&model, seed, bos, case.value(&format!("{prompt}.loss")), bound, &mut ledger);
+                head_scores(&model, seed, bos, expected, bound, &mut comparisons);
+                induction_loss(&model, seed, bos, &expected["loss"], bound, &mut comparisons);
+                token_loss(&model, seed, bos, case.value(&format!("{prompt}.loss")), bound, &mut comparisons);
             }
-            ledger.settle(&format!("{} ({dtype:?})", case.name));
+            comparisons.assert_within_bounds(&format!("{} ({dtype:?})", case.name));
         }
     }
 }
 
 type Json = serde_json::Map<String, serde_json::Value>;
 
-fn head_scores(model: &GptNeoX, seed: u64, bos: bool, expected: &Json, bound: f64, ledger: &mut Ledger) {
+fn head_scores(model: &GptNeoX, seed: u64, bos: bool, expected: &Json, bound: f64, comparisons: &mut Comparisons) {
     let config = HeadScores { prompts: PromptSource::random(BATCH, HALF), ..HeadScores::default() };
     let found = by_definition(&ask(model, ProbeSpec::HeadScores(config), seed, bos), model);
     assert_eq!(found.len(), expected.len() - 1, "{:?}", found.keys());
@@ -87,7 +87,7 @@ fn head_scores(model: &GptNeoX, seed: u64, bos: bool, expected: &Json, bound: f6
         assert!(distance < 1e-12, "{name}: uniform attention scores {uniform}, not {}", entry["null"]);
         let rows: Vec<Vec<f64>> = serde_json::from_value(entry["value"].clone()).expect("a matrix");
         let expected = Reference { shape: value.shape.clone(), values: rows.concat() };
-        ledger.compare("head scores", name, value, &expected, bound);
+        comparisons.compare("head scores", name, value, &expected, bound);
     }
 }
 
@@ -97,7 +97,7 @@ fn induction_loss(
     bos: bool,
     expected: &serde_json::Value,
     bound: f64,
-    ledger: &mut Ledger,
+    comparisons: &mut Comparisons,
 ) {
     let config = InductionLoss { prompts: PromptSource::random(BATCH, HALF), ..InductionLoss::default() };
     let table = ask(model, ProbeSpec::InductionLoss(config), seed, bos);
@@ -107,26 +107,26 @@ fn induction_loss(
         let prompt = wholes(&table, "prompt_id")[row].expect("a prompt") as usize;
         let Some(expected) = expected[prompt].get(metric) else { continue };
         let found = floats(&table, "value")[row].expect("the metric is defined");
-        ledger.compare("losses of halves", metric, &scalar(found), &scalar(number(expected)), bound);
+        comparisons.compare("losses of halves", metric, &scalar(found), &scalar(number(expected)), bound);
         compared += 1;
     }
     assert_eq!(compared, 4 * BATCH);
 }
 
-fn token_loss(model: &GptNeoX, seed: u64, bos: bool, expected: &Reference, bound: f64, ledger: &mut Ledger) {
+fn token_loss(model: &GptNeoX, seed: u64, bos: bool, expected: &Reference, bound: f64, comparisons: &mut Comparisons) {
     let config = TokenLoss { prompts: PromptSource::random(BATCH, HALF) };
     let table = ask(model, ProbeSpec::TokenLoss(config), seed, bos);
     let values = floats(&table, "loss").iter().map(|loss| loss.expect("a finite loss")).collect();
     let found = Reference { shape: expected.shape.clone(), values };
     assert_eq!(found.values.len(), expected.values.len());
-    ledger.compare("token loss", "loss", &found, expected, bound);
+    comparisons.compare("token loss", "loss", &found, expected, bound);
 }
 
 #[test]
 fn detectors_equal_transformer_lens_under_every_option() {
     for (case, seed) in seeded() {
         let model = case.model(Profile::AsPublished, DType::F32);
-        let mut ledger = Ledger::default();
+        let mut comparisons = Comparisons::default();
         for (exclude_bos, exclude_current) in [(false, false), (true, false), (false, true), (true, true)] {
             // The reference saw the first prompt alone.
             let scores = vec![ScoreFamily::Induction, ScoreFamily::PreviousToken, ScoreFamily::DuplicateToken];
@@ -141,11 +141,11 @@ fn detectors_equal_transformer_lens_under_every_option() {
                 for (measure, bound) in [("mul", SINGLE), ("abs", SINGLE + 5e-4)] {
                     let key = format!("detect.{score}_head.{measure}.{options}");
                     let (value, _) = &found[&format!("{score}.tl_detect_{measure}{suffix}")];
-                    ledger.compare(measure, &key, value, case.value(&key), bound);
+                    comparisons.compare(measure, &key, value, case.value(&key), bound);
                 }
             }
         }
-        ledger.settle(&case.name);
+        comparisons.assert_within_bounds(&case.name);
     }
 }
 

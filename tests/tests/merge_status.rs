@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use polars::prelude::*;
 use pythia_tests::{
     command::{self, finish, run, start},
-    place, suite, tables,
+    paths, suite, tables,
 };
 
 const STEPS: u32 = 12;
 
 /// A sweep of its own, in `out`.
 fn swept(name: &str) -> PathBuf {
-    let folder = suite::study(name, STEPS);
+    let folder = suite::experiment_folder(name, STEPS);
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     folder
 }
@@ -24,14 +24,14 @@ fn read(path: &Path) -> DataFrame {
 }
 
 fn merged(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    place::contents(&folder.join("out/merged"))
+    paths::contents(&folder.join("out/merged"))
 }
 
 #[test]
 fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
     let folder = swept("merge");
     let before = suite::all_results(&folder.join("out"));
-    let said = run(&folder, &["merge", "out"]).ok();
+    let output = run(&folder, &["merge", "out"]).ok();
     let mut names: Vec<String> = suite::PROBES.iter().map(|(probe, _)| (*probe).to_owned()).collect();
     names.push(suite::CHECKPOINTS.to_owned());
     for name in &names {
@@ -42,7 +42,11 @@ fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
         let union = parts.iter().map(|part| read(part)).reduce(|all, part| all.vstack(&part).expect("one schema"));
         assert!(whole.equals_missing(&union.expect("there are parts")), "{name}");
         assert!(whole.height() >= STEPS as usize);
-        assert!(said.err.contains(&format!("{name}: tiny: {STEPS} parts, {} rows", whole.height())), "{}", said.err);
+        assert!(
+            output.err.contains(&format!("{name}: tiny: {STEPS} parts, {} rows", whole.height())),
+            "{}",
+            output.err
+        );
     }
     let first = merged(&folder);
     let expected: Vec<PathBuf> = {
@@ -53,7 +57,7 @@ fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
     run(&folder, &["merge", "out"]).ok();
     assert_eq!(merged(&folder), first, "merging again changes nothing");
     run(&folder, &["merge", "out", "--out", "elsewhere"]).ok();
-    assert_eq!(place::contents(&folder.join("elsewhere")), first);
+    assert_eq!(paths::contents(&folder.join("elsewhere")), first);
     assert_eq!(suite::all_results(&folder.join("out")), before, "the parts stay as they are");
     // The results are still those of the experiment, and a sweep finds everything done.
     let again = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
@@ -66,17 +70,17 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
     let lost = folder.join("out/results/head_scores/tiny/step000007.parquet");
     let bytes = std::fs::read(&lost).unwrap();
     std::fs::remove_file(&lost).unwrap();
-    let said = run(&folder, &["merge", "out"]).refused(&[
+    let output = run(&folder, &["merge", "out"]).refused(&[
         "1 of 36 parts are missing",
         "head_scores: tiny step7",
         "--allow-missing",
     ]);
-    assert_eq!(said.code, Some(1));
+    assert_eq!(output.code, Some(1));
     assert!(!folder.join("out/merged").exists());
-    let said = run(&folder, &["merge", "out", "--allow-missing"]).ok();
-    assert!(said.err.contains("warning: 1 of 36 parts are missing"), "{}", said.err);
+    let output = run(&folder, &["merge", "out", "--allow-missing"]).ok();
+    assert!(output.err.contains("warning: 1 of 36 parts are missing"), "{}", output.err);
     assert_eq!(
-        tables::words(&read(&folder.join("out/merged/head_scores/tiny.parquet")), "step")
+        tables::texts(&read(&folder.join("out/merged/head_scores/tiny.parquet")), "step")
             .iter()
             .filter(|step| *step == "7")
             .count(),
@@ -86,12 +90,12 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
     // A part of another experiment, as somebody may have copied it.
     run(&folder, &["run", "experiment.toml", "--out", "other", "--set", "probe.0.prompts.n=5"]).ok();
     std::fs::copy(folder.join("other/results/head_scores/tiny/step000007.parquet"), &lost).unwrap();
-    let said = run(&folder, &["merge", "out"]).refused(&[
+    let output = run(&folder, &["merge", "out"]).refused(&[
         "step000000.parquet",
         "step000007.parquet",
         "probe.prompts.n is 4 there and 5 here",
     ]);
-    assert_eq!(said.code, Some(3));
+    assert_eq!(output.code, Some(3));
     for (arguments, words) in [
         (&["merge", "tiny"][..], "is not an output folder of `pythia run`"),
         (&["merge", "nowhere"], "is not an output folder of `pythia run`"),
@@ -104,26 +108,26 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
 
 #[test]
 fn a_duplicate_that_was_left_out_is_neither_a_hole_nor_to_do() {
-    let folder = suite::study("merge-left-out", STEPS);
+    let folder = suite::experiment_folder("merge-left-out", STEPS);
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(folder.join("tiny/step4").join(file), folder.join("tiny/step9").join(file)).unwrap();
     }
     run(&folder, &["run", "experiment.toml", "--out", "out", "--on-bad", "skip"]).ok();
     let status = run(&folder, &["status", "out"]).ok();
     assert!(status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 left out\n"), "{}", status.out);
-    let said = run(&folder, &["merge", "out"]).ok();
-    assert!(said.err.contains("1 checkpoints were left out as bad"), "{}", said.err);
+    let output = run(&folder, &["merge", "out"]).ok();
+    assert!(output.err.contains("1 checkpoints were left out as bad"), "{}", output.err);
     let table = read(&folder.join("out/merged/checkpoints/tiny.parquet"));
-    assert!(tables::words(&table, "checkpoint_status").contains(&"duplicate_of:4".to_owned()));
+    assert!(tables::texts(&table, "checkpoint_status").contains(&"duplicate_of:4".to_owned()));
     assert!(
-        !tables::words(&read(&folder.join("out/merged/token_loss/tiny.parquet")), "step").contains(&"9".to_owned())
+        !tables::texts(&read(&folder.join("out/merged/token_loss/tiny.parquet")), "step").contains(&"9".to_owned())
     );
 }
 
 /// The one experiment of a status in JSON.
 fn standing(folder: &Path) -> serde_json::Value {
-    let said = run(folder, &["status", "out", "--json"]).ok();
-    let status: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let output = run(folder, &["status", "out", "--json"]).ok();
+    let status: serde_json::Value = serde_json::from_str(&output.out).expect("JSON");
     let experiments = status["experiments"].as_array().expect("a list");
     assert_eq!(experiments.len(), 1, "{status}");
     experiments[0].clone()
@@ -132,7 +136,7 @@ fn standing(folder: &Path) -> serde_json::Value {
 #[test]
 fn a_status_follows_a_run_without_touching_it() {
     // Many steps, so that the sweep is still going on when it is asked for.
-    let folder = suite::study("status-running", 20 * STEPS);
+    let folder = suite::experiment_folder("status-running", 20 * STEPS);
     let watched = command::until_caught("the sweep", |_| {
         if folder.join("out").exists() {
             std::fs::remove_dir_all(folder.join("out")).expect("an earlier attempt can be removed");
@@ -163,10 +167,10 @@ fn a_status_follows_a_run_without_touching_it() {
 
 #[test]
 fn a_status_tells_what_failed_and_that_a_killed_run_is_gone() {
-    let folder = suite::study("status-failed", STEPS);
+    let folder = suite::experiment_folder("status-failed", STEPS);
     std::fs::write(folder.join("tiny/step3/model.safetensors"), b"cut").unwrap();
-    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]);
-    assert_eq!(said.code, Some(1), "{}", said.err);
+    let output = run(&folder, &["run", "experiment.toml", "--out", "out"]);
+    assert_eq!(output.code, Some(1), "{}", output.err);
     let status = run(&folder, &["status", "out"]).ok();
     assert!(
         status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 failed\n  No run is active.\n  last: tiny step"),

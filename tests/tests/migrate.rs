@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use pythia_tests::{
-    command::{Said, run},
-    place,
+    command::{Finished, run},
+    paths,
 };
 
 /// The old keys that the shipped files have. `prepend_bos` of the whole experiment is no old key.
@@ -15,7 +15,7 @@ const WITH_OLD_KEYS: [&str; 3] = ["induction-nano.toml", "induction-pythia-70m.t
 
 /// The old files by name, with their text.
 fn old_files() -> Vec<(String, String)> {
-    let folder = place::fixtures().join("experiments-v3");
+    let folder = paths::fixtures().join("experiments-v3");
     let entries = fs::read_dir(folder).expect("the old files are committed");
     let mut files: Vec<(String, String)> = entries
         .map(|entry| {
@@ -30,7 +30,7 @@ fn old_files() -> Vec<(String, String)> {
 }
 
 /// Writes the text to `old.toml` in a folder of its own and migrates that.
-fn migrated(folder: &Path, text: &str, arguments: &[&str]) -> Said {
+fn migrated(folder: &Path, text: &str, arguments: &[&str]) -> Finished {
     fs::write(folder.join("old.toml"), text).expect("a file can be written");
     run(folder, &[&["migrate", "old.toml"], arguments].concat())
 }
@@ -52,10 +52,10 @@ fn comment_of(line: &str) -> Option<&str> {
 
 #[test]
 fn shipped_files_change_in_their_old_keys_alone() {
-    let folder = place::scratch("migrate-lines");
+    let folder = paths::scratch("migrate-lines");
     for (name, old) in old_files() {
-        let said = migrated(&folder, &old, &[]).ok();
-        let (new, changes) = (said.out, said.err);
+        let output = migrated(&folder, &old, &[]).ok();
+        let (new, changes) = (output.out, output.err);
         let (expected, at_old_keys) = (old_lines(&old), old_lines(&new));
         assert_eq!(!expected.is_empty(), WITH_OLD_KEYS.contains(&name.as_str()), "{name}");
         assert!(at_old_keys.is_empty(), "{name}: {at_old_keys:?}");
@@ -80,7 +80,7 @@ fn shipped_files_change_in_their_old_keys_alone() {
 
 #[test]
 fn a_second_time_nothing_changes_and_check_tells_the_two_apart() {
-    let folder = place::scratch("migrate-twice");
+    let folder = paths::scratch("migrate-twice");
     for (name, old) in old_files() {
         let is_old = WITH_OLD_KEYS.contains(&name.as_str());
         let check = migrated(&folder, &old, &["--check"]);
@@ -99,12 +99,12 @@ fn a_second_time_nothing_changes_and_check_tells_the_two_apart() {
 
 #[test]
 fn write_replaces_the_file_and_leaves_no_other() {
-    let folder = place::scratch("migrate-write");
+    let folder = paths::scratch("migrate-write");
     for (name, old) in old_files() {
         let printed = migrated(&folder, &old, &[]).ok();
-        let said = migrated(&folder, &old, &["--write"]).ok();
-        assert_eq!((said.out.as_str(), said.err), ("", printed.err), "{name}");
-        let files = place::contents(&folder);
+        let output = migrated(&folder, &old, &["--write"]).ok();
+        assert_eq!((output.out.as_str(), output.err), ("", printed.err), "{name}");
+        let files = paths::contents(&folder);
         assert_eq!(files.keys().collect::<Vec<_>>(), [Path::new("old.toml")], "{name}");
         assert_eq!(files[Path::new("old.toml")], printed.out.into_bytes(), "{name}");
     }
@@ -114,7 +114,7 @@ fn write_replaces_the_file_and_leaves_no_other() {
 #[test]
 fn write_keeps_permissions_and_links() {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    let folder = place::scratch("migrate-link");
+    let folder = paths::scratch("migrate-link");
     let (file, link) = (folder.join("file.toml"), folder.join("link.toml"));
     fs::write(&file, "[[probe]]\nkind = 'token_loss'\nbatch = 1\n").expect("a file can be written");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("permissions can be set");
@@ -127,11 +127,11 @@ fn write_keeps_permissions_and_links() {
 
 #[test]
 fn shipped_files_of_today_are_what_the_old_ones_become() {
-    let folder = place::scratch("migrate-shipped");
-    let today = place::root().join("experiments/configs");
+    let folder = paths::scratch("migrate-shipped");
+    let today = paths::root().join("experiments/configs");
     let old = old_files();
     let names = |folder: &Path| -> BTreeSet<String> {
-        place::contents(folder).into_keys().map(|name| name.display().to_string()).collect()
+        paths::contents(folder).into_keys().map(|name| name.display().to_string()).collect()
     };
     assert_eq!(names(&today), old.iter().map(|(name, _)| name.clone()).collect());
     for (name, old) in old {
@@ -143,15 +143,15 @@ fn shipped_files_of_today_are_what_the_old_ones_become() {
 
 #[test]
 fn what_cannot_be_migrated_is_refused_and_stays() {
-    let folder = place::scratch("migrate-refused");
+    let folder = paths::scratch("migrate-refused");
     let both = "[[probe]]\nkind = 'logit_lens'\nprompts = { n = 2 }\nbatch = 3\n";
     for (text, words) in [
         (both, ["old.toml:4:1", "`batch` is the old spelling of `prompts.n`, and this probe has both"]),
         ("seed = 1\nbatch = = 4\n", ["old.toml:2:9", "batch = = 4"]),
         ("[[probe]]\nkind = 'token_loss'\nbatch = 1\nbatch = 2\n", ["old.toml:4:1", "duplicate key"]),
     ] {
-        let said = migrated(&folder, text, &["--write"]).refused(&words);
-        assert_eq!(said.code, Some(2), "{}", said.err);
+        let output = migrated(&folder, text, &["--write"]).refused(&words);
+        assert_eq!(output.code, Some(2), "{}", output.err);
         assert_eq!(fs::read_to_string(folder.join("old.toml")).expect("it is text"), text);
     }
     run(&folder, &["migrate", "absent.toml"]).refused(&["cannot read absent.toml"]);

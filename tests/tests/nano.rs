@@ -10,12 +10,12 @@ use std::{
 };
 
 use polars::prelude::*;
-use pythia_tests::{command, place, suite, tables};
+use pythia_tests::{command, paths, suite, tables};
 
 /// The folder of the demo, which trains the suite; made once for all tests of this file.
 static DEMO: LazyLock<PathBuf> = LazyLock::new(|| {
     PathBuf::from(command::once_per_run("nano", || {
-        let folder = place::scratch("nano");
+        let folder = paths::scratch("nano");
         command::run(&folder, &["demo"]).ok();
         folder.into_os_string().into_string().expect("a plain path")
     }))
@@ -90,7 +90,7 @@ fn induction_forms_in_nano() {
 fn previous_token_head() -> String {
     let scores = tables::read(&DEMO.join("out/demo"), "head_scores");
     let wanted = [LAST, ("layer", "0"), ("score", "previous_token"), ("definition", "mask_mean")];
-    let (heads, values) = (tables::words(&scores, "head"), tables::floats(&scores, "value"));
+    let (heads, values) = (tables::texts(&scores, "head"), tables::floats(&scores, "value"));
     let value = |row: &usize| values[*row].expect("a score");
     let rows = tables::rows(&scores, &wanted);
     let best = rows.into_iter().max_by(|a, b| value(a).total_cmp(&value(b))).expect("the layer has heads");
@@ -100,7 +100,7 @@ fn previous_token_head() -> String {
 
 /// Runs a shipped experiment on three of its 154 checkpoints.
 fn shipped(name: &str, more: &[String]) -> PathBuf {
-    let file = place::root().join(format!("experiments/configs/{name}.toml"));
+    let file = paths::root().join(format!("experiments/configs/{name}.toml"));
     let file = file.to_str().expect("a plain path");
     let plan = command::run(&DEMO, &["plan", file]).ok();
     assert!(plan.out.contains("154 cells, 0 done, 0 without a checkpoint"), "{}", plan.out);
@@ -109,8 +109,8 @@ fn shipped(name: &str, more: &[String]) -> PathBuf {
     for set in more {
         arguments.extend(["--set", set]);
     }
-    let said = command::run(&DEMO, &arguments).ok();
-    assert!(said.err.contains("3 cells done"), "{}", said.err);
+    let output = command::run(&DEMO, &arguments).ok();
+    assert!(output.err.contains("3 cells done"), "{}", output.err);
     for folder in std::fs::read_dir(DEMO.join(&out).join("results")).expect("results") {
         let folder = folder.expect("a folder").file_name().into_string().expect("a plain name");
         let steps = tables::read(&DEMO.join(&out), &folder).column("step").expect("a step").n_unique();
@@ -164,7 +164,7 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
     let out = shipped("paths-nano", &[]);
     let paths = tables::read(&out, "path_patching");
     let [senders, receivers, inputs, layers, heads] =
-        ["sender", "receiver_layer", "input", "sender_layer", "sender_head"].map(|name| tables::words(&paths, name));
+        ["sender", "receiver_layer", "input", "sender_layer", "sender_head"].map(|name| tables::texts(&paths, name));
     let effects = tables::floats(&paths, "effect");
     let size = |row: usize| effects[row].expect("the runs differ");
     let last: Vec<usize> = tables::rows(&paths, &[LAST, ("metric", "logit_diff"), ("receiver_layer", "1")]);
@@ -186,8 +186,8 @@ fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
 #[test]
 #[ignore = "needs a GPU, or a driver that stands in for one; trains for a minute or two"]
 fn gpu_demo_comes_to_the_same_conclusions() {
-    let said = command::run(&DEMO, &["demo", "--device", "gpu"]).ok();
-    assert!(said.err.contains("computing on "), "{}", said.err);
+    let output = command::run(&DEMO, &["demo", "--device", "gpu"]).ok();
+    assert!(output.err.contains("computing on "), "{}", output.err);
     let (cpu, gpu) = (DEMO.join("out/demo"), DEMO.join("out/demo-wgpu"));
     for (probe, words, numbers) in [
         ("head_scores", &["score", "definition", "status"][..], &["value", "null"][..]),

@@ -7,7 +7,7 @@ use pythia_tests::{command::run, suite};
 
 /// A sweep of its own, in `out`, without a report.
 fn swept(name: &str) -> PathBuf {
-    let folder = suite::study(name, 12);
+    let folder = suite::experiment_folder(name, 12);
     run(&folder, &["run", "experiment.toml", "--out", "out", "--no-report"]).ok();
     assert!(!folder.join("out/report.html").exists(), "told not to write a report");
     folder
@@ -23,9 +23,9 @@ fn figures(out: &Path) -> Vec<String> {
 
 #[test]
 fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
-    let folder = suite::study("report-run", 12);
-    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
-    assert!(said.err.contains("open out/report.html in a browser"), "{}", said.err);
+    let folder = suite::experiment_folder("report-run", 12);
+    let output = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert!(output.err.contains("open out/report.html in a browser"), "{}", output.err);
     let page = fs::read(folder.join("out/report.html")).expect("a page");
     let text = String::from_utf8(page.clone()).expect("UTF-8");
     assert!(text.starts_with("<!doctype html>") || text.starts_with("<!DOCTYPE html>"), "{}", &text[..80]);
@@ -44,8 +44,8 @@ fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
     let mut earlier = text.clone();
     earlier.push_str("<a href=\"figures/gone.svg\">");
     fs::write(folder.join("out/report.html"), earlier).expect("write");
-    let said = run(&folder, &["report", "out"]).ok();
-    assert_eq!(said.out.trim(), "out/report.html");
+    let output = run(&folder, &["report", "out"]).ok();
+    assert_eq!(output.out.trim(), "out/report.html");
     assert!(fs::read(folder.join("out/report.html")).expect("a page") == page, "the same results, the same bytes");
     let mut kept = names.clone();
     kept.push("mine.svg".into());
@@ -59,15 +59,15 @@ fn a_run_ends_with_a_report_that_is_the_same_whenever_it_is_made() {
 #[test]
 fn a_summary_is_for_people_and_for_machines() {
     let folder = swept("report-summary");
-    let said = run(&folder, &["summary", "out", "--top", "2"]).ok();
+    let output = run(&folder, &["summary", "out", "--top", "2"]).ok();
     assert!(
-        said.out.contains("head_scores: the highest heads") && said.out.contains("checkpoints by status"),
+        output.out.contains("head_scores: the highest heads") && output.out.contains("checkpoints by status"),
         "{}",
-        said.out
+        output.out
     );
-    assert!(!said.out.contains("missing cells"), "{}", said.out);
-    let said = run(&folder, &["summary", "out", "--top", "2", "--json"]).ok();
-    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    assert!(!output.out.contains("missing cells"), "{}", output.out);
+    let output = run(&folder, &["summary", "out", "--top", "2", "--json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&output.out).expect("JSON");
     let listing = |id: &str| json.as_array().expect("a list").iter().find(|listing| listing["id"] == id).cloned();
     let heads = listing("head-scores").expect("the heads");
     assert!(heads["rows"][0]["peak"].is_f64(), "{heads}");
@@ -76,9 +76,9 @@ fn a_summary_is_for_people_and_for_machines() {
     assert!(csv.starts_with("model,score,head,peak,last,null,"), "{csv}");
     // A cell that is gone is named.
     fs::remove_file(folder.join("out/results/head_scores/tiny/step000007.parquet")).expect("a part");
-    let said = run(&folder, &["summary", "out"]).ok();
-    let line = said.out.lines().find(|line| line.contains("missing cells")).map(str::to_owned);
-    assert!(line.is_some() && said.out.contains("head_scores  tiny"), "{}", said.out);
+    let output = run(&folder, &["summary", "out"]).ok();
+    let line = output.out.lines().find(|line| line.contains("missing cells")).map(str::to_owned);
+    assert!(line.is_some() && output.out.contains("head_scores  tiny"), "{}", output.out);
 }
 
 #[test]
@@ -86,18 +86,18 @@ fn a_query_prints_or_writes_its_answer() {
     let folder = swept("report-query");
     let sql = "SELECT step, COUNT(*) AS n FROM head_scores WHERE score = 'induction' AND definition = 'strict' \
                GROUP BY step ORDER BY step";
-    let said = run(&folder, &["query", "out", sql, "--rows", "3"]).ok();
-    assert!(said.out.starts_with("3 of 12 rows\n"), "{}", said.out);
-    let said = run(&folder, &["query", "out", sql, "--format", "csv"]).ok();
-    assert_eq!(said.out.lines().count(), 13, "{}", said.out);
-    assert!(said.out.starts_with("step,n\n0,"), "{}", said.out);
+    let output = run(&folder, &["query", "out", sql, "--rows", "3"]).ok();
+    assert!(output.out.starts_with("3 of 12 rows\n"), "{}", output.out);
+    let output = run(&folder, &["query", "out", sql, "--format", "csv"]).ok();
+    assert_eq!(output.out.lines().count(), 13, "{}", output.out);
+    assert!(output.out.starts_with("step,n\n0,"), "{}", output.out);
     for (name, start) in [("a.parquet", &b"PAR1"[..]), ("a.csv", b"step,n\n"), ("a.json", b"[{\"step\":0,")] {
         run(&folder, &["query", "out", sql, "--out", name]).ok();
         assert!(fs::read(folder.join(name)).expect("an answer").starts_with(start), "{name}");
     }
-    let said =
+    let output =
         run(&folder, &["query", "out", "SELECT * FROM heads"]).refused(&["remedy: the tables are", "head_scores"]);
-    assert_eq!(said.code, Some(2));
+    assert_eq!(output.code, Some(2));
     run(&folder, &["query", "out", "SELECT 1", "--out", "a.txt"]).refused(&[".parquet, .csv or .json"]);
 }
 
@@ -133,16 +133,16 @@ fn published_curves_stand_beside_and_what_is_none_is_refused() {
     let page = fs::read_to_string(folder.join("out/report.html")).expect("a page");
     assert!(page.contains("Published acc (evals.csv)"));
     fs::write(folder.join("evals.csv"), "a,b\n1,2\n").expect("write");
-    let said = run(&folder, &["report", "out", "--with", "evals.csv"]).refused(&["no column `model`", "remedy:"]);
-    assert_eq!(said.code, Some(3));
+    let output = run(&folder, &["report", "out", "--with", "evals.csv"]).refused(&["no column `model`", "remedy:"]);
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
 fn what_is_no_output_folder_and_what_is_damaged_is_named() {
     let folder = swept("report-refused");
     for command in ["summary", "report"] {
-        let said = run(&folder, &[command, "checkpoints-of-nobody"]).refused(&["holds no results", "remedy:"]);
-        assert_eq!(said.code, Some(3));
+        let output = run(&folder, &[command, "checkpoints-of-nobody"]).refused(&["holds no results", "remedy:"]);
+        assert_eq!(output.code, Some(3));
     }
     let part = folder.join("out/results/head_scores/tiny/step000000.parquet");
     let bytes = fs::read(&part).expect("a part");
@@ -158,6 +158,10 @@ fn what_is_no_output_folder_and_what_is_damaged_is_named() {
     run(&folder, &["summary", "out"]).refused(&["step000007.parquet is not a readable Parquet file"]);
     fs::create_dir_all(folder.join("out/results/old/nano")).expect("a folder");
     fs::rename(&later, folder.join("out/results/old/nano/step000007.parquet")).expect("a move");
-    let said = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
-    assert!(said.err.contains("no report was written: ") && said.err.contains("step000007.parquet"), "{}", said.err);
+    let output = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
+    assert!(
+        output.err.contains("no report was written: ") && output.err.contains("step000007.parquet"),
+        "{}",
+        output.err
+    );
 }

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use pythia_core::weights;
 use pythia_tests::{
-    command::{self, Said},
+    command::{self, Finished},
     hub::{Body, Fault, MockFile, MockHub, MockRepo},
-    place, random, suite, tables,
+    paths, random, suite, tables,
 };
 
 const MODEL: &str = "EleutherAI/pythia-14m";
@@ -68,15 +68,15 @@ fn shards(step: u32) -> Vec<MockFile> {
 }
 
 fn experiment(name: &str) -> PathBuf {
-    let folder = place::scratch(name);
+    let folder = paths::scratch(name);
     std::fs::write(folder.join("exp.toml"), EXPERIMENT).unwrap();
     folder
 }
 
-fn run(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Said {
+fn run(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Finished {
     let mut command = command::pythia(folder);
     command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_HUB_CACHE", folder.join("cache"));
-    Said::of(command.args(arguments).output().unwrap())
+    Finished::of(command.args(arguments).output().unwrap())
 }
 
 /// Bytes of weights that were asked for; a question without a range asks for a whole file.
@@ -108,12 +108,12 @@ fn norms(folder: &Path, out: &str) -> Vec<Option<f64>> {
 }
 
 fn checkpoints(folder: &Path, out: &str, column: &str) -> Vec<String> {
-    tables::words(&tables::read(&folder.join(out), "checkpoints"), column)
+    tables::texts(&tables::read(&folder.join(out), "checkpoints"), column)
 }
 
 /// Files of fetched tensors that are left in the cache.
 fn leftovers(folder: &Path) -> Vec<PathBuf> {
-    place::contents(&folder.join("cache")).into_keys().filter(|path| path.starts_with(".pythia/parts")).collect()
+    paths::contents(&folder.join("cache")).into_keys().filter(|path| path.starts_with(".pythia/parts")).collect()
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_sweep_of_embeddings_fetches_the_embeddings() {
         let (bytes, least, all) = (served(&hub), 3 * 2 * EMBED, 3 * weights_of(0).len() as u64);
         // Headers are a few kilobytes, which counts beside tensors as small as these.
         assert!(least < bytes && bytes < least + 3 * 8000 && bytes < all / 2, "{bytes} of {all}, at least {least}");
-        let blobs = place::contents(&folder.join("cache"));
+        let blobs = paths::contents(&folder.join("cache"));
         assert!(!blobs.values().any(|bytes| bytes.len() > 8000), "no weights are in the cache: {:?}", blobs.keys());
         assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
         // Part of a file cannot be compared with a published hash, and unread tensors have none.
@@ -175,7 +175,7 @@ fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
 #[test]
 fn a_pytorch_file_is_fetched_whole() {
     let folder = experiment("tensors-bin");
-    let read = |name: &str| std::fs::read(place::fixtures().join("parallel-bin").join(name)).unwrap();
+    let read = |name: &str| std::fs::read(paths::fixtures().join("parallel-bin").join(name)).unwrap();
     let repo = MockRepo::new(MODEL).branch(
         "step512",
         vec![file("config.json", read("config.json")), file("pytorch_model.bin", read("pytorch_model.bin"))],
@@ -203,9 +203,9 @@ fn a_header_that_lies_ends_its_cell_and_leaves_nothing() {
         vec![file("model.safetensors", bytes)]
     };
     let hub = MockHub::start(vec![model(hostile)]);
-    let said =
+    let output =
         run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).refused(&["step0", "step512", "step1000", "[32, 61]"]);
-    assert!(said.err.contains("3 failed"), "{}", said.err);
+    assert!(output.err.contains("3 failed"), "{}", output.err);
     assert_eq!(leftovers(&folder), [""; 0].map(PathBuf::from));
     assert!(served(&hub) < 3 * 2 * EMBED, "no tensor is fetched on the word of such a header");
 }
@@ -217,8 +217,8 @@ fn a_plan_counts_tensors_where_they_can_be_fetched() {
     // A first run pins the steps and fetches the configuration: this model has another shape than the published one
     // of its name.
     run(&folder, &hub, &["run", "exp.toml", "--limit", "1", "--out", "one"]).ok();
-    let said = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
-    let plan: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    let output = run(&folder, &hub, &["plan", "exp.toml", "--json"]).ok();
+    let plan: serde_json::Value = serde_json::from_str(&output.out).unwrap();
     assert_eq!(plan["totals"]["fetch"]["bytes"], 3 * 2 * EMBED);
     assert_eq!(plan["totals"]["fetch"]["checkpoints"], 3);
 }

@@ -9,7 +9,7 @@ use std::{
 use pythia_probes::ProbeSpec;
 use pythia_report::kinds::TableKind;
 use pythia_tests::{
-    place,
+    paths,
     rooms::Rooms,
     sources::{self, Source},
     type_names,
@@ -57,7 +57,8 @@ const WINGS: [&str; 12] = [
     "terminal",
 ];
 
-/// Rooms that a crate may have, and how many of them may stand above one another. The wings bound those of `experiments`.
+/// Rooms that a crate may have, and how many of them may stand above one another. The wings bound those of
+/// `experiments`.
 const MOST_ROOMS: usize = 20;
 const MOST_FLOORS: usize = 9;
 
@@ -96,7 +97,7 @@ const LONGEST_LINE: usize = 120;
 #[test]
 fn crates_depend_downwards_only() {
     let output = Command::new(env!("CARGO"))
-        .current_dir(place::root())
+        .current_dir(paths::root())
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .output()
         .expect("cargo can be started");
@@ -182,7 +183,7 @@ const NEEDS: [&str; 7] = [
 
 #[test]
 fn ignored_tests_say_what_they_need() {
-    let gate = std::fs::read_to_string(place::root().join(".ci/run")).expect("the gate is committed");
+    let gate = std::fs::read_to_string(paths::root().join(".ci/run")).expect("the gate is committed");
     for need in NEEDS.iter().filter_map(|need| need.strip_prefix("needs ")) {
         assert!(gate.contains(&format!("leave_out \"{need}\"")), ".ci/run does not leave out what needs {need}");
     }
@@ -249,9 +250,9 @@ fn files_stay_short() {
 
 #[test]
 fn fixtures_stay_small() {
-    let folder = place::fixtures();
+    let folder = paths::fixtures();
     let size = |path| std::fs::metadata(folder.join(path)).expect("a fixture can be read").len();
-    let bytes: u64 = place::files(&folder).into_iter().map(size).sum();
+    let bytes: u64 = paths::files(&folder).into_iter().map(size).sum();
     assert!(bytes <= LARGEST_FIXTURES, "tests/fixtures holds {bytes} bytes, more than {LARGEST_FIXTURES}");
 }
 
@@ -276,7 +277,7 @@ fn no_file_names_this_machine() {
 
 #[test]
 fn unsafe_code_is_forbidden_in_every_crate() {
-    let read = |path: String| std::fs::read_to_string(place::root().join(path)).expect("every crate has a manifest");
+    let read = |path: String| std::fs::read_to_string(paths::root().join(path)).expect("every crate has a manifest");
     assert!(read("Cargo.toml".to_owned()).contains("\nunsafe_code = \"deny\"\n"));
     let nested = ["pythia-core/files", "pythia-core/hub", "experiments/report"];
     for folder in ["pythia-hooks", "pythia-core", "pythia-probes", "experiments", "tests"].into_iter().chain(nested) {

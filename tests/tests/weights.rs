@@ -8,10 +8,10 @@ use pythia_core::{
     store::{self, ModelRef},
     weights::{self, Profile, StoredCheckpoint, Wanted},
 };
-use pythia_tests::{place, suite};
+use pythia_tests::{paths, suite};
 
 fn read(folder: &Path, unembed: bool) -> (NeoxConfig, HostParams, String) {
-    let cache = place::root().join("target/no-such-cache");
+    let cache = paths::root().join("target/no-such-cache");
     let store = store::open(&ModelRef::Folder(folder.to_path_buf()), &cache).expect("a model lies there");
     let files = store.locate(None).expect("its files are whole");
     let text = std::fs::read_to_string(&files.config).expect("its configuration can be read");
@@ -26,8 +26,8 @@ fn read(folder: &Path, unembed: bool) -> (NeoxConfig, HostParams, String) {
 #[test]
 fn containers_shards_dialects_and_names_do_not_matter() {
     for (one, other) in [("parallel", "parallel-bin"), ("sequential", "sequential-bin")] {
-        let one = read(&place::fixtures().join(one), true);
-        let other = read(&place::fixtures().join(other), true);
+        let one = read(&paths::fixtures().join(one), true);
+        let other = read(&paths::fixtures().join(other), true);
         assert_eq!(one, other);
         assert_eq!(one.1.keys().copied().collect::<Vec<_>>(), Param::all(&one.0));
     }
@@ -35,8 +35,8 @@ fn containers_shards_dialects_and_names_do_not_matter() {
 
 #[test]
 fn what_is_not_wanted_is_left_out_and_changes_no_hash() {
-    let (_, all, hash) = read(&place::fixtures().join("parallel"), true);
-    let (_, some, same) = read(&place::fixtures().join("parallel"), false);
+    let (_, all, hash) = read(&paths::fixtures().join("parallel"), true);
+    let (_, some, same) = read(&paths::fixtures().join("parallel"), false);
     assert_eq!(hash, same);
     assert!(!some.contains_key(&Param::Unembed));
     assert_eq!(some.len() + 1, all.len());
@@ -45,8 +45,8 @@ fn what_is_not_wanted_is_left_out_and_changes_no_hash() {
 #[test]
 fn what_is_written_is_read_back() {
     for (fixture, name) in [("parallel", "a"), ("sequential", "b"), ("tied", "c")] {
-        let (config, params, _) = read(&place::fixtures().join(fixture), true);
-        let folder = place::scratch(&format!("written-{name}"));
+        let (config, params, _) = read(&paths::fixtures().join(fixture), true);
+        let folder = paths::scratch(&format!("written-{name}"));
         let bytes = weights::to_safetensors(&config, &params);
         assert_eq!(bytes, weights::to_safetensors(&config, &params));
         std::fs::write(folder.join("config.json"), config.to_json()).expect("a file can be written");
@@ -58,7 +58,7 @@ fn what_is_written_is_read_back() {
 
 #[test]
 fn one_changed_value_changes_the_hash() {
-    let folder = place::scratch("hash");
+    let folder = paths::scratch("hash");
     suite::checkpoints(&folder, [0, 1]);
     let (_, _, zero) = read(&folder.join("step0"), true);
     let (_, _, one) = read(&folder.join("step1"), true);

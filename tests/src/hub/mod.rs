@@ -7,7 +7,7 @@
 //! - [`Fault`]: everything that can go wrong, one at a time;
 //! - [`MockHub`]: the server, and a second one on another port that it redirects large files to;
 //! - [`QuickClock`]: waits that take no time;
-//! - [`stage`]: a hub and a cache for one test, with what must hold of the cache.
+//! - [`setup`]: a hub and a cache for one test, with what must hold of the cache.
 
 mod body;
 mod clock;
@@ -17,7 +17,7 @@ mod repo;
 mod request;
 mod send;
 mod server;
-pub mod stage;
+pub mod setup;
 
 pub use body::Body;
 pub use clock::QuickClock;

@@ -6,8 +6,8 @@ use burn::tensor::DType;
 use pythia_core::{device::Backend, weights::Profile};
 use pythia_hooks::{HookPoint, Site, points_of};
 use pythia_tests::{
+    backend,
     cases::{self, Case},
-    on,
     tensors::{Reference, distance},
 };
 
@@ -22,8 +22,8 @@ const BAR: f64 = 8.0;
 #[test]
 fn errors_of_half_types_stay_within_their_rounding() {
     for (dtype, rounding) in ROUNDING {
-        if let Err(error) = on::compute().check(dtype) {
-            assert_ne!(on::compute().backend, Backend::Cpu, "the CPU has every type: {error}");
+        if let Err(error) = backend::compute().check(dtype) {
+            assert_ne!(backend::compute().backend, Backend::Cpu, "the CPU has every type: {error}");
             println!("{dtype:?} is left out: {error}");
             continue;
         }

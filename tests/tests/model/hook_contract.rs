@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use pythia_core::{model::GptNeoX, weights::Profile};
 use pythia_hooks::{ActivationCache, HookPoint, Presence, SITES, Site, points_of, select};
 use pythia_tests::{
+    backend,
     cases::{self, token_tensor},
-    on, place, random,
+    paths, random,
     recorder::Recorder,
     tensors::{Reference, distance},
 };
@@ -18,11 +19,11 @@ const SPLIT: [Site; 4] = [Site::AttnIn, Site::QInput, Site::KInput, Site::VInput
 
 #[test]
 fn names_and_order_are_those_of_transformer_lens() {
-    let text = std::fs::read_to_string(place::fixtures().join("hook_names.json")).expect("the list is committed");
+    let text = std::fs::read_to_string(paths::fixtures().join("hook_names.json")).expect("the list is committed");
     let lists: BTreeMap<String, Vec<String>> = serde_json::from_str(&text).expect("the list is JSON");
     assert_eq!(lists.len(), 3);
     for (name, expected) in lists {
-        let model = cases::load(&place::fixtures().join(&name), Profile::AsPublished, DType::F32);
+        let model = cases::load(&paths::fixtures().join(&name), Profile::AsPublished, DType::F32);
         let points = points_of(&model.model_shape());
         let ours: Vec<String> = points.iter().map(ToString::to_string).collect();
         assert_eq!(ours, expected, "{name}");
@@ -48,7 +49,7 @@ fn every_alias_names_its_site() {
 
 #[test]
 fn a_parallel_block_has_no_resid_mid_and_says_why() {
-    let model = cases::load(&place::fixtures().join("parallel"), Profile::AsPublished, DType::F32);
+    let model = cases::load(&paths::fixtures().join("parallel"), Profile::AsPublished, DType::F32);
     let error = select("blocks.0.hook_resid_mid", &model.model_shape()).expect_err("there is none");
     assert!(error.to_string().contains("parallel"), "{error}");
     assert!(points_of(&model.model_shape()).iter().all(|point| point.site() != Site::ResidMid));
@@ -71,7 +72,11 @@ fn fixtures_keep_the_contract() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: on::cases(24), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: backend::cases(24),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_models_keep_the_contract(
@@ -83,7 +88,7 @@ proptest! {
 }
 
 fn fixture(name: &str) -> (GptNeoX, Tensor<2, Int>) {
-    let model = cases::load(&place::fixtures().join(name), Profile::AsPublished, DType::F32);
+    let model = cases::load(&paths::fixtures().join(name), Profile::AsPublished, DType::F32);
     let tokens = token_tensor(&random::tokens(model.config(), 2, 7, 5));
     (model, tokens)
 }
@@ -172,7 +177,7 @@ fn output_bias(model: &GptNeoX, layer: usize) -> Tensor<3> {
     let width = model.config().d_model;
     let params = model.to_params();
     let bias = params.get(&Param::Layer(layer, LayerParam::OutBias)).map(|tensor| tensor.values.to_vec());
-    let device = on::device();
+    let device = backend::device();
     Tensor::<1>::from_floats(bias.unwrap_or(vec![0.0; width]).as_slice(), &device).reshape([1, 1, width])
 }
 

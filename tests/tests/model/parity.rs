@@ -5,9 +5,10 @@ use burn::tensor::DType;
 use pythia_core::weights::Profile;
 use pythia_hooks::{Axis, Edit, HookPoint, Intervention, Interventions, Region, points_of};
 use pythia_tests::{
+    backend,
     cases::{self, Case},
-    on, place,
-    tensors::{Ledger, Reference},
+    paths,
+    tensors::{Comparisons, Reference},
 };
 
 /// Allowed distance of logits, in units of their standard deviation, and of activations and losses.
@@ -35,7 +36,7 @@ fn committed_models_match() {
 #[test]
 #[ignore = "needs PYTHIA_SHARED: a folder of TransformerLens goldens"]
 fn golden_models_match() {
-    for case in cases::goldens(&place::shared()) {
+    for case in cases::goldens(&paths::shared()) {
         check(&case);
     }
 }
@@ -44,7 +45,7 @@ fn check(case: &Case) {
     plain(case, DType::F32, &SINGLE);
     folded(case);
     edited(case);
-    if case.double && on::compute().computes_in(DType::F64) {
+    if case.double && backend::compute().computes_in(DType::F64) {
         plain(case, DType::F64, &DOUBLE);
     }
 }
@@ -54,19 +55,19 @@ fn plain(case: &Case, dtype: DType, bounds: &Bounds) {
     let model = case.model(Profile::AsPublished, dtype);
     let points = points_of(&model.model_shape());
     let (logits, activations) = cases::run(&model, case.tokens("tokens.clean"), points);
-    let mut ledger = Ledger::default();
+    let mut comparisons = Comparisons::default();
     let expected = case.value("plain.logits");
-    ledger.compare("logits", "logits", &logits, expected, bounds.logits * expected.std());
+    comparisons.compare("logits", "logits", &logits, expected, bounds.logits * expected.std());
     let mut compared = 0;
     for (name, expected) in case.under("plain.acts.") {
         let point: HookPoint = name.parse().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        ledger.compare("activations", name, &activations[&point], expected, bounds.activations);
+        comparisons.compare("activations", name, &activations[&point], expected, bounds.activations);
         compared += 1;
     }
     assert!(compared >= 20 * model.config().n_layers, "{}: only {compared} activations compared", case.name);
     let mut losses = |key: &str, logits: &Reference, tokens: &Reference| {
         let Some(expected) = case.values.get(key) else { return };
-        ledger.compare("loss per token", key, &loss(logits, tokens), expected, bounds.loss);
+        comparisons.compare("loss per token", key, &loss(logits, tokens), expected, bounds.loss);
     };
     losses("plain.loss", &logits, case.value("tokens.clean"));
     for prompt in ["repeated", "bos_repeated"] {
@@ -74,7 +75,7 @@ fn plain(case: &Case, dtype: DType, bounds: &Bounds) {
         let logits = cases::host(model.forward(case.tokens(&tokens), &mut ()));
         losses(&format!("{prompt}.loss"), &logits, case.value(&tokens));
     }
-    ledger.settle(&format!("{} ({dtype:?})", case.name));
+    comparisons.assert_within_bounds(&format!("{} ({dtype:?})", case.name));
 }
 
 /// The four folds of TransformerLens' `from_pretrained`. Folding happens in float32, so there is one set of bounds.
@@ -82,14 +83,14 @@ fn folded(case: &Case) {
     let model = case.model(Profile::Tl2, DType::F32);
     let points = points_of(&model.model_shape());
     let (logits, activations) = cases::run(&model, case.tokens("tokens.clean"), points);
-    let mut ledger = Ledger::default();
+    let mut comparisons = Comparisons::default();
     let expected = case.value("folded.logits");
-    ledger.compare("logits", "logits", &logits, expected, SINGLE.logits * expected.std());
+    comparisons.compare("logits", "logits", &logits, expected, SINGLE.logits * expected.std());
     for (name, expected) in case.under("folded.acts.") {
         let point: HookPoint = name.parse().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        ledger.compare("activations", name, &activations[&point], expected, SINGLE.activations);
+        comparisons.compare("activations", name, &activations[&point], expected, SINGLE.activations);
     }
-    ledger.settle(&format!("{} (folded)", case.name));
+    comparisons.assert_within_bounds(&format!("{} (folded)", case.name));
 }
 
 /// Halving position 3 (of head 1, where there are heads) at each point of one layer moves the logits as it does there.
@@ -100,7 +101,7 @@ fn edited(case: &Case) {
     }
     let model = case.model(Profile::AsPublished, DType::F32);
     let plain = case.value("plain.logits");
-    let mut ledger = Ledger::default();
+    let mut comparisons = Comparisons::default();
     for (name, expected) in edits {
         let point: HookPoint = name.parse().unwrap_or_else(|error| panic!("{}: {error}", case.name));
         let halved = Intervention { point, region: third_position(point), edit: Edit::Scale(0.5) };
@@ -109,9 +110,9 @@ fn edited(case: &Case) {
         assert_eq!(hooks.fired(), [1], "{}: {name}", case.name);
         hooks.finish().expect("the edit fits");
         assert_ne!(&logits, plain, "{}: editing {name} changed nothing", case.name);
-        ledger.compare("logits after an edit", name, &logits, expected, SINGLE.logits * expected.std());
+        comparisons.compare("logits after an edit", name, &logits, expected, SINGLE.logits * expected.std());
     }
-    ledger.settle(&format!("{} (edited)", case.name));
+    comparisons.assert_within_bounds(&format!("{} (edited)", case.name));
 }
 
 fn third_position(point: HookPoint) -> Region {

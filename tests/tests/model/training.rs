@@ -4,7 +4,7 @@ use experiments::nano::Recipe;
 use experiments::nano::train::{Diverged, train};
 use pythia_core::device::Compute;
 use pythia_core::params::HostParams;
-use pythia_tests::on;
+use pythia_tests::backend;
 
 /// Losses of the first updates, the parameters before them, and the parameters after them.
 fn updates(compute: &Compute, many: u32) -> (Vec<f32>, HostParams, HostParams) {
@@ -29,7 +29,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 fn updates_are_those_of_the_cpu() {
     const MANY: u32 = 4;
     let ((ours, before, after), (expected, same, expected_after)) =
-        (updates(on::compute(), MANY), updates(&Compute::cpu(), MANY));
+        (updates(backend::compute(), MANY), updates(&Compute::cpu(), MANY));
     assert_eq!((ours.len(), expected.len()), (MANY as usize, MANY as usize));
     assert_eq!(before, same);
     for (ours, expected) in ours.iter().zip(&expected) {

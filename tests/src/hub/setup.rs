@@ -8,24 +8,24 @@ use std::process::Command;
 use pythia_hub::{Commit, FileHash, Hub, HubError, RemoteFile, Repo, Settings};
 
 use super::{Body, MockFile, MockHub, MockRepo, QuickClock};
-use crate::place;
+use crate::paths;
 
 /// Bytes of the weights: several buffers, and not a round number of them.
 pub const WEIGHTS: u64 = 3 * (1 << 20) + 12_345;
 
 /// A hub with one model, and a cache in a folder of its own.
-pub struct Stage {
+pub struct HubSetup {
     /// The hub.
     pub mock: MockHub,
     /// Everything on disk; the cache is one of its folders.
     pub dir: PathBuf,
-    /// The clock of [`Stage::hub`].
+    /// The clock of [`HubSetup::hub`].
     pub clock: QuickClock,
     /// What lay beside the cache at the beginning.
     outside: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-impl Stage {
+impl HubSetup {
     /// The model of all tests, `org/model`, with branches step0 and step1.
     pub fn new(test: &str) -> Self {
         Self::with(test, vec![model()])
@@ -33,7 +33,7 @@ impl Stage {
 
     /// A hub with these repositories.
     pub fn with(test: &str, repos: Vec<MockRepo>) -> Self {
-        let dir = place::scratch(test);
+        let dir = paths::scratch(test);
         fs::write(dir.join("precious"), "must not change").expect("a file can be written");
         let outside = beside(&dir);
         Self { mock: MockHub::start(repos), dir, clock: QuickClock::default(), outside }
@@ -103,7 +103,7 @@ impl Stage {
 }
 
 fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    if dir.exists() { place::contents(dir) } else { BTreeMap::new() }
+    if dir.exists() { paths::contents(dir) } else { BTreeMap::new() }
 }
 
 fn beside(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
