@@ -88,10 +88,7 @@ pub enum ProbeError {
         len: usize,
     },
     /// Prompts that are not random, for a probe that compares repeats.
-    #[error(
-        "{probe} compares repeats of random tokens, so it has no use for {field}: write `prompts = {{ n = 8, \
-         half_len = 50 }}`"
-    )]
+    #[error("{probe} compares repeats of random tokens: leave {field} out, or write n and half_len instead")]
     NeedsRepeats {
         /// The configuration field.
         field: &'static str,
@@ -99,10 +96,7 @@ pub enum ProbeError {
         probe: &'static str,
     },
     /// A line of a file of prompts that is no prompt.
-    #[error(
-        "line {line} of the file of prompts is no prompt, such as {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: \
-         {reason}"
-    )]
+    #[error("line {line} of the file of prompts is no {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}")]
     PromptLine {
         /// The line, counted from 1.
         line: usize,
