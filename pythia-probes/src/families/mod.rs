@@ -27,7 +27,7 @@ pub(crate) enum ProbeFamily<'a> {
 
 impl<'a> ProbeFamily<'a> {
     /// What every probe says of itself.
-    pub fn probe(self) -> &'a dyn Probe {
+    pub(crate) fn probe(self) -> &'a dyn Probe {
         match self {
             ProbeFamily::Reading(probe) => probe,
             ProbeFamily::Causal(probe) => probe,

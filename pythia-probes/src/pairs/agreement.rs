@@ -19,7 +19,7 @@ pub(super) struct Agreement<'a> {
 }
 
 impl<'a> Agreement<'a> {
-    pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
+    pub(super) fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
         let (task, prepositions) = (Task::Agreement, lexicon.words(PREPOSITIONS)?);
         let verbs = enough(lexicon.couples(VERBS)?, task, 1, "verbs of which both numbers are single tokens")?;
         let (singular, plural) = verbs.into_iter().map(|(one, many)| (one.id, many.id)).unzip();
@@ -33,7 +33,7 @@ impl<'a> Agreement<'a> {
     }
 
     /// In `corrupt` the subject has the other number, and nothing else changes. All verbs of a number are right.
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let template = *pick(rng, TEMPLATES);
         let (subject, other) = pick_two(rng, &self.nouns);
         let preposition = pick(rng, &self.prepositions);

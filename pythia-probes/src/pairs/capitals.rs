@@ -33,7 +33,7 @@ impl Country {
 }
 
 impl<'a> Capitals<'a> {
-    pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
+    pub(super) fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
         let country = |&(name, capital): &(&'static str, &'static str)| {
             let Some(capital) = lexicon.word(capital)? else { return Ok(None) };
             let tokens = lexicon.encode(&format!(" {name}"))?.len();
@@ -49,7 +49,7 @@ impl<'a> Capitals<'a> {
     }
 
     /// In `corrupt` stands another country of as many tokens.
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let template = *pick(rng, TEMPLATES);
         let clean = pick(rng, &self.countries);
         let others: Vec<&Country> = self.countries.iter().filter(|other| other.may_replace(clean)).collect();

@@ -19,7 +19,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Why the pair cannot be used, if it cannot.
-    pub fn check(&self, vocab: usize) -> Result<(), PairError> {
+    pub(super) fn check(&self, vocab: usize) -> Result<(), PairError> {
         let (clean, corrupt) = (self.clean.len(), self.corrupt.len());
         if clean != corrupt {
             return Err(PairError::Lengths { clean, corrupt });
@@ -45,7 +45,7 @@ impl Draft {
     }
 
     /// The pair of a draft that was checked: with its BOS, the positions shifted by it, and the position `"end"`.
-    pub fn finish(self, vocabulary: Vocabulary, prepend_bos: bool, source: usize) -> Pair {
+    pub(super) fn finish(self, vocabulary: Vocabulary, prepend_bos: bool, source: usize) -> Pair {
         let shift = usize::from(prepend_bos);
         let prompt = |ids: Vec<u32>| prepend_bos.then_some(vocabulary.bos).into_iter().chain(ids).collect::<Vec<u32>>();
         let (clean, corrupt) = (prompt(self.clean), prompt(self.corrupt));

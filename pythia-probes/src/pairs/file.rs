@@ -32,7 +32,7 @@ enum Refusal {
 impl PairReader<'_> {
     /// The first `n` pairs of `text` that can be used. Lines after them are read, so that a broken file is found out
     /// whatever `n` is, but neither tokenised nor counted.
-    pub fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
+    pub(super) fn pairs(&self, text: &str, n: usize) -> Result<Pairs, PairError> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
         for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let Some(record) = line(text, index + 1)? else { continue };

@@ -31,7 +31,7 @@ pub(super) enum Maker<'a> {
 
 impl<'a> Maker<'a> {
     /// Looks up the words of a task, and refuses it if they are too few; `half` is the size of random tokens.
-    pub fn new(
+    pub(super) fn new(
         task: Task,
         half: usize,
         tokenizer: Option<&'a Tokenizer>,
@@ -51,7 +51,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Pair number `index`: the first candidate of its own stream that can be used.
-    pub fn pair(&self, vocab: usize, index: usize, seed: u64) -> Result<Draft, PairError> {
+    pub(super) fn pair(&self, vocab: usize, index: usize, seed: u64) -> Result<Draft, PairError> {
         let mut rng = generator(seed, self.domain(), index as u64);
         let mut attempt = || {
             let draft = self.candidate(&mut rng)?;

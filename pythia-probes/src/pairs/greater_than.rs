@@ -24,7 +24,7 @@ pub(super) struct GreaterThan<'a> {
 }
 
 impl<'a> GreaterThan<'a> {
-    pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
+    pub(super) fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
         let events = enough(lexicon.words(EVENTS)?, Task::GreaterThan, 1, "events that are single tokens")?;
         let digit = |number| Ok(lexicon.single(&two(number))?.map(|id| (number, id)));
         let digits: Vec<_> =
@@ -34,7 +34,7 @@ impl<'a> GreaterThan<'a> {
     }
 
     /// In `corrupt` it begins in the year 01 of the same century, after which nearly every year is right.
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let event = pick(rng, &self.events);
         let (century, year) = pick(rng, &self.years);
         let digits = two(*year);

@@ -36,7 +36,7 @@ pub(super) struct Induction {
 
 impl Induction {
     /// `half` is at least 2. A pair draws that many different ids and one more.
-    pub fn new(half: usize, corruption: Corruption, vocabulary: Vocabulary) -> Result<Self, PairError> {
+    pub(super) fn new(half: usize, corruption: Corruption, vocabulary: Vocabulary) -> Result<Self, PairError> {
         let choices = vocabulary.size - usize::from(has_bos(vocabulary));
         let (half_len, needed) = (half, half.saturating_add(1));
         let enough = u32::try_from(choices).ok().filter(|_| choices >= needed);
@@ -48,7 +48,7 @@ impl Induction {
     /// another id stands in the place of `R[j]`, which is in the first part alone; nothing else differs. Under
     /// [`Corruption::Match`], where `half` is at least 6, the ids of `R[j - 1]` and of the last but one change places
     /// in the first part instead, and the wrong answer is the last id of `R`.
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Draft {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Draft {
         let bos = self.vocabulary.bos;
         let shift = |id: u32| id + u32::from(has_bos(self.vocabulary) && id >= bos);
         let mut clean: Vec<u32> = distinct(rng, self.choices, self.half + 1).into_iter().map(shift).collect();

@@ -26,7 +26,7 @@ pub(super) struct Ioi<'a> {
 }
 
 impl<'a> Ioi<'a> {
-    pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
+    pub(super) fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
         let names = lexicon.words(&[FEMALE, MALE].concat())?;
         let list = |words, what| enough(lexicon.words(words)?, Task::Ioi, 1, what);
         Ok(Self {
@@ -39,7 +39,7 @@ impl<'a> Ioi<'a> {
 
     /// In `corrupt` the other one gives, so that right and wrong change places. Both orders of the two names are as
     /// likely: `io s1 … s2` (ABBA's kind) and `s1 io … s2` (BABA's).
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let template = *pick(rng, TEMPLATES);
         let (io, subject) = pick_two(rng, &self.names);
         let (place, object) = (pick(rng, &self.places), pick(rng, &self.objects));

@@ -54,19 +54,19 @@ pub(super) struct Lexicon<'a> {
 }
 
 impl<'a> Lexicon<'a> {
-    pub fn new(tokenizer: &'a Tokenizer, vocab: usize) -> Self {
+    pub(super) fn new(tokenizer: &'a Tokenizer, vocab: usize) -> Self {
         Self { tokenizer, vocab }
     }
 
     /// The ids of a text, nothing added.
-    pub fn encode(self, text: &str) -> Result<Vec<u32>, PairError> {
+    pub(super) fn encode(self, text: &str) -> Result<Vec<u32>, PairError> {
         let failed = |error: pythia_core::tokenizer::TokenizerError| error.to_string();
         let ids = self.tokenizer.encode(text).map_err(failed);
         ids.map_err(|reason| PairError::Tokenizer { text: excerpt(text), reason })
     }
 
     /// The id of a text that is one token of the model.
-    pub fn single(self, text: &str) -> Result<Option<u32>, PairError> {
+    pub(super) fn single(self, text: &str) -> Result<Option<u32>, PairError> {
         match self.encode(text)?[..] {
             [id] if (id as usize) < self.vocab => Ok(Some(id)),
             _ => Ok(None),
@@ -74,23 +74,23 @@ impl<'a> Lexicon<'a> {
     }
 
     /// A word that is one token with a space in front, or nothing.
-    pub fn word(self, text: &'static str) -> Result<Option<Word>, PairError> {
+    pub(super) fn word(self, text: &'static str) -> Result<Option<Word>, PairError> {
         Ok(self.single(&format!(" {text}"))?.map(|id| Word { text, id }))
     }
 
     /// Those of the words that are single tokens with a space in front, in their order.
-    pub fn words(self, words: &[&'static str]) -> Result<Vec<Word>, PairError> {
+    pub(super) fn words(self, words: &[&'static str]) -> Result<Vec<Word>, PairError> {
         words.iter().filter_map(|text| self.word(text).transpose()).collect()
     }
 
     /// Those of the couples of which both are single tokens with a space in front.
-    pub fn couples(self, couples: &[(&'static str, &'static str)]) -> Result<Vec<(Word, Word)>, PairError> {
+    pub(super) fn couples(self, couples: &[(&'static str, &'static str)]) -> Result<Vec<(Word, Word)>, PairError> {
         let couple = |&(one, other)| Ok(self.word(one)?.zip(self.word(other)?));
         couples.iter().filter_map(|words| couple(words).transpose()).collect()
     }
 
     /// The tokens of a scene.
-    pub fn draft(self, scene: Scene<'_>) -> Result<Draft, PairError> {
+    pub(super) fn draft(self, scene: Scene<'_>) -> Result<Draft, PairError> {
         let (clean, corrupt) = (self.sentence(&scene, &scene.clean)?, self.sentence(&scene, &scene.corrupt)?);
         if clean.ids.len() != corrupt.ids.len() {
             return Err(PairError::Lengths { clean: clean.ids.len(), corrupt: corrupt.ids.len() });

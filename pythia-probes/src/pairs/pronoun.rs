@@ -20,7 +20,7 @@ pub(super) struct Pronoun<'a> {
 }
 
 impl<'a> Pronoun<'a> {
-    pub fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
+    pub(super) fn new(lexicon: Lexicon<'a>) -> Result<Self, PairError> {
         let task = Task::Pronoun;
         let pronouns =
             enough(lexicon.couples(&[("she", "he")])?, task, 1, "couples \"she\" and \"he\" of single tokens")?;
@@ -31,7 +31,7 @@ impl<'a> Pronoun<'a> {
     }
 
     /// In `corrupt` stands a name of the other list.
-    pub fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
+    pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
         let (template, praise) = (*pick(rng, TEMPLATES), *pick(rng, PRAISES));
         let woman = (pick(rng, &self.female), self.she);
         let man = (pick(rng, &self.male), self.he);

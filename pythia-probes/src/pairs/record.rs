@@ -42,7 +42,7 @@ impl Default for Written {
 
 impl Record {
     /// Reads a line, whose number is named where it is broken.
-    pub fn read(text: &str, line: usize) -> Result<Self, PairError> {
+    pub(super) fn read(text: &str, line: usize) -> Result<Self, PairError> {
         // Serde would take a list for a struct's fields in their order.
         if !text.trim_start().starts_with('{') {
             let reason = "a pair is a JSON object, {\"clean\": …, \"corrupt\": …, \"answer\": …}".to_owned();

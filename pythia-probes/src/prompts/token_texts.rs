@@ -13,12 +13,12 @@ pub(crate) struct TokenTexts<'a> {
 
 impl<'a> TokenTexts<'a> {
     /// With the model's tokenizer, where it has one.
-    pub fn new(tokenizer: Option<&'a Tokenizer>) -> Self {
+    pub(crate) fn new(tokenizer: Option<&'a Tokenizer>) -> Self {
         Self { tokenizer, known: BTreeMap::new() }
     }
 
     /// The text of a token.
-    pub fn of(&mut self, id: u32) -> String {
+    pub(crate) fn of(&mut self, id: u32) -> String {
         let Some(tokenizer) = self.tokenizer else { return String::new() };
         self.known.entry(id).or_insert_with(|| tokenizer.token_text(id).unwrap_or_default()).clone()
     }

@@ -36,11 +36,11 @@ impl ColumnSpec {
 pub(crate) mod columns {
     use super::ColumnSpec;
 
-    pub const PROMPT_ID: ColumnSpec = ColumnSpec::int("prompt_id", "Index of the prompt, from 0");
-    pub const LAYER: ColumnSpec = ColumnSpec::int("layer", "Index of the layer, from 0");
-    pub const HEAD: ColumnSpec = ColumnSpec::int("head", "Index of the attention head in its layer, from 0");
-    pub const POS: ColumnSpec = ColumnSpec::int("pos", "Position in the prompt, from 0, the BOS included");
-    pub const STATUS: ColumnSpec =
+    pub(crate) const PROMPT_ID: ColumnSpec = ColumnSpec::int("prompt_id", "Index of the prompt, from 0");
+    pub(crate) const LAYER: ColumnSpec = ColumnSpec::int("layer", "Index of the layer, from 0");
+    pub(crate) const HEAD: ColumnSpec = ColumnSpec::int("head", "Index of the attention head in its layer, from 0");
+    pub(crate) const POS: ColumnSpec = ColumnSpec::int("pos", "Position in the prompt, from 0, the BOS included");
+    pub(crate) const STATUS: ColumnSpec =
         ColumnSpec::text("status", "`ok`, or `undefined` where a number could not be computed and is null");
 }
 

@@ -20,14 +20,14 @@ use crate::table::{Column, Table};
 const VOCAB: usize = 40;
 
 /// A model, and the files that probes name: `pairs` has the prompts.
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub model: GptNeoX,
     pub files: Files,
 }
 
 impl Fixture {
     /// Pairs of these lengths, which differ at position 2 and at the last but one.
-    pub fn new(parallel: bool, dtype: DType, lengths: &[usize]) -> Self {
+    pub(crate) fn new(parallel: bool, dtype: DType, lengths: &[usize]) -> Self {
         let line = |(index, &length): (usize, &usize)| {
             let clean: Vec<usize> = (0..length).map(|at| (7 * index + 11 * at * at + 3 * length) % VOCAB).collect();
             let mut corrupt = clean.clone();
@@ -44,20 +44,20 @@ impl Fixture {
         Fixture { model: model(parallel, dtype, 5), files: Files([(PathBuf::from("pairs"), text)].into()) }
     }
 
-    pub fn with_file(mut self, name: &str, text: String) -> Self {
+    pub(crate) fn with_file(mut self, name: &str, text: String) -> Self {
         self.files.0.insert(name.into(), text);
         self
     }
 
-    pub fn source() -> PairSource {
+    pub(crate) fn source() -> PairSource {
         PairSource::file("pairs".into())
     }
 
-    pub fn subject(&self) -> Subject<'_> {
+    pub(crate) fn subject(&self) -> Subject<'_> {
         Subject { files: &self.files, ..Subject::new(&self.model, VOCAB, false, 0) }
     }
 
-    pub fn pairs(&self) -> Vec<Pair> {
+    pub(crate) fn pairs(&self) -> Vec<Pair> {
         let vocabulary = self.subject().vocabulary();
         let made =
             PairSource { n: 1000, ..Self::source() }.make(None, self.files.get("pairs".as_ref()), vocabulary, false, 0);
@@ -65,17 +65,17 @@ impl Fixture {
     }
 
     /// What a probe answers.
-    pub fn ask(&self, probe: ProbeSpec) -> Result<Answer, ProbeError> {
+    pub(crate) fn ask(&self, probe: ProbeSpec) -> Result<Answer, ProbeError> {
         run(&[probe], &self.subject(), 3).remove(0)
     }
 
     /// The activations of one prompt at these points, run alone.
-    pub fn seen(&self, tokens: &[u32], points: &[HookPoint]) -> SourceActivations {
+    pub(crate) fn seen(&self, tokens: &[u32], points: &[HookPoint]) -> SourceActivations {
         Run::of(&self.model, vec![tokens.to_vec()], points.iter().copied()).expect("the points exist").seen().clone()
     }
 
     /// The metrics of one prompt, run alone and in full under an intervention, and its answers those of the pair.
-    pub fn alone(
+    pub(crate) fn alone(
         &self,
         tokens: &[u32],
         pair: &Pair,
@@ -98,34 +98,34 @@ impl Fixture {
 }
 
 /// The numbers of a column.
-pub fn floats<'a>(table: &'a Table, name: &str) -> &'a [Option<f64>] {
+pub(crate) fn floats<'a>(table: &'a Table, name: &str) -> &'a [Option<f64>] {
     table.column(name).and_then(Column::floats).expect("a column of numbers")
 }
 
 /// The whole numbers of a column.
-pub fn ints<'a>(table: &'a Table, name: &str) -> &'a [Option<i64>] {
+pub(crate) fn ints<'a>(table: &'a Table, name: &str) -> &'a [Option<i64>] {
     table.column(name).and_then(Column::ints).expect("a column of whole numbers")
 }
 
 /// The words of a column.
-pub fn texts<'a>(table: &'a Table, name: &str) -> &'a [String] {
+pub(crate) fn texts<'a>(table: &'a Table, name: &str) -> &'a [String] {
     table.column(name).and_then(Column::text).expect("a column of text")
 }
 
 /// The names of the columns.
-pub fn names(table: &Table) -> Vec<&'static str> {
+pub(crate) fn names(table: &Table) -> Vec<&'static str> {
     table.columns().iter().map(|(name, _)| *name).collect()
 }
 
 /// `changed` of the table of examples, by pair, of the rows that `wanted` keeps; one metric.
-pub fn changed(examples: &Table, wanted: impl Fn(usize) -> bool) -> BTreeMap<i64, f64> {
+pub(crate) fn changed(examples: &Table, wanted: impl Fn(usize) -> bool) -> BTreeMap<i64, f64> {
     let (ids, values) = (ints(examples, "prompt_id"), floats(examples, "changed"));
     let rows = (0..examples.n_rows()).filter(|&row| wanted(row));
     rows.map(|row| (ids[row].expect("a pair"), values[row].expect("a value"))).collect()
 }
 
 /// Holds that two tables are the same but for rounding.
-pub fn assert_close(a: &Table, b: &Table, tolerance: f64) {
+pub(crate) fn assert_close(a: &Table, b: &Table, tolerance: f64) {
     assert_eq!((names(a), a.n_rows()), (names(b), b.n_rows()));
     for ((name, a), (_, b)) in a.columns().iter().zip(b.columns()) {
         let (Some(a), Some(b)) = (a.floats(), b.floats()) else {

@@ -35,7 +35,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// A running browser; it ends when this is dropped.
-pub struct Chromium {
+pub(crate) struct Chromium {
     child: Child,
     to: Option<ChildStdin>,
     from: Receiver<Value>,
@@ -49,7 +49,7 @@ impl Chromium {
     ///
     /// # Panics
     /// If there is none: whoever runs an ignored test wants to know that it did not run.
-    pub fn program() -> String {
+    pub(crate) fn program() -> String {
         if let Ok(named) = std::env::var("PYTHIA_CHROMIUM") {
             assert!(runs(&named), "PYTHIA_CHROMIUM names {named}, which does not run");
             return named;
@@ -59,7 +59,7 @@ impl Chromium {
     }
 
     /// Starts `program` with a profile of its own in `profile`.
-    pub fn start(program: &str, profile: &Path) -> Self {
+    pub(crate) fn start(program: &str, profile: &Path) -> Self {
         let log = std::fs::File::create(profile.with_extension("log")).expect("a file for what Chromium prints");
         let mut child = Command::new("sh")
             .args(["-c", LEND, program])
@@ -88,7 +88,7 @@ impl Chromium {
     }
 
     /// Calls a method, in a session if one is named, and waits for its result.
-    pub fn call(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
         self.calls += 1;
         let id = self.calls;
         let mut message = json!({ "id": id, "method": method, "params": parameters });
@@ -103,7 +103,7 @@ impl Chromium {
     }
 
     /// Waits for an event; those that came before it are kept as well.
-    pub fn event(&mut self, method: &str) -> Value {
+    pub(crate) fn event(&mut self, method: &str) -> Value {
         if let Some(at) = self.events.iter().position(|event| event["method"] == method) {
             return self.events[at].clone();
         }
@@ -111,7 +111,7 @@ impl Chromium {
     }
 
     /// All events so far, which are forgotten.
-    pub fn take_events(&mut self) -> Vec<Value> {
+    pub(crate) fn take_events(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.events)
     }
 

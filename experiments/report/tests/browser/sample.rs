@@ -8,19 +8,19 @@ use pythia_report::listing::{Listing, ListingColumn};
 use pythia_report::page::{Block, Code, Figure, Page, Section};
 
 /// A token that would end a script, run one, and turn what is written after it.
-pub const HOSTILE: &str = "</script><img src=x onerror=\"document.title='broken'\"><!--\u{202e}\0";
+pub(crate) const HOSTILE: &str = "</script><img src=x onerror=\"document.title='broken'\"><!--\u{202e}\0";
 
 /// The title of the sample, with markup in it.
-pub const TITLE: &str = "nano <b>&amp; \"its\" heads</title>";
+pub(crate) const TITLE: &str = "nano <b>&amp; \"its\" heads</title>";
 
 /// Steps that are seen in the maps.
-pub const STEPS: [u32; 4] = [0, 16, 512, 2000];
+pub(crate) const STEPS: [u32; 4] = [0, 16, 512, 2000];
 
 /// Prompts' tokens.
 const TOKENS: [&str; 6] = [" the", " cat", HOSTILE, "\n", "語 שלום", " cat"];
 
 /// A page with every kind of block and of chart.
-pub fn everything() -> Page {
+pub(crate) fn everything() -> Page {
     let section = |id: &str, title: &str, blocks| Section { id: id.to_owned(), title: title.to_owned(), blocks };
     let folded = Block::Folded { title: "The experiment".to_owned(), text: format!("texts = [\"{HOSTILE}\"]\n") };
     let pairs = vec![("Model".to_owned(), "nano".to_owned()), (HOSTILE.to_owned(), "one ".repeat(80))];
@@ -38,7 +38,7 @@ pub fn everything() -> Page {
 }
 
 /// A page whose charts and tables have nothing to show.
-pub fn nothing() -> Page {
+pub(crate) fn nothing() -> Page {
     let no_values = Lines { x: X::Steps { tokens_per_step: None }, y: y(), panels: vec![panel("", vec![])] };
     let grid =
         |rows: Vec<String>, columns: Vec<String>| MapPanel { title: String::new(), rows, columns, values: vec![] };
@@ -56,7 +56,7 @@ pub fn nothing() -> Page {
 }
 
 /// A page with the curves of one panel, and with those of two.
-pub fn curves() -> Page {
+pub(crate) fn curves() -> Page {
     let Chart::Lines(two) = lines() else { return everything() };
     let one = Lines { panels: two.panels[..1].to_vec(), ..two.clone() };
     let blocks = vec![figure("curve", Chart::Lines(one)), figure("several", Chart::Lines(two))];
@@ -65,7 +65,7 @@ pub fn curves() -> Page {
 }
 
 /// A page about one prompt of ten thousand tokens.
-pub fn long() -> Page {
+pub(crate) fn long() -> Page {
     let columns: Vec<String> = (0..10_000).map(|at| format!("{} {at}", TOKENS[at % 6])).collect();
     let values = (0..20_000).map(|at| (at % 7 != 0).then(|| f64::from(at % 100) / 50.0 - 1.0)).collect();
     let panel = MapPanel { title: String::new(), rows: names("layer ", 2), columns, values };
@@ -78,7 +78,7 @@ pub fn long() -> Page {
 
 /// A page as large as a report on 16 models at 154 checkpoints may be: curves of all, a map of 384 heads, patching maps
 /// and patterns of some checkpoints.
-pub fn large() -> Page {
+pub(crate) fn large() -> Page {
     let wave = |at: usize| (at as f64 * 0.37).sin() * 0.4 + 0.5;
     let step = |at: usize| if at == 0 { 0.0 } else { (at as f64).powf(2.4).round() };
     let series = |panel: usize, curve: usize| Series {

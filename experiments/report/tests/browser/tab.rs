@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::chromium::Chromium;
 
 /// A tab with a page from the disk.
-pub struct Tab {
+pub(crate) struct Tab {
     chromium: Chromium,
     session: String,
     address: String,
@@ -17,7 +17,7 @@ pub struct Tab {
 
 /// How a page is looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Look {
+pub(crate) struct Look {
     /// Whether the reader likes dark pages.
     pub dark: bool,
     /// Width of the window in CSS pixels.
@@ -26,7 +26,7 @@ pub struct Look {
 
 impl Tab {
     /// A tab in which nothing is open yet. `name` keeps the profiles of tests that run side by side apart.
-    pub fn new(program: &str, name: &str) -> Self {
+    pub(crate) fn new(program: &str, name: &str) -> Self {
         let profile = kept(&format!("profile-{name}-{}", std::process::id()));
         let mut chromium = Chromium::start(program, &profile);
         let target = chromium.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
@@ -41,12 +41,12 @@ impl Tab {
     }
 
     /// Calls a method of the tab.
-    pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.chromium.call(Some(&self.session), method, parameters)
     }
 
     /// Opens a file and waits until all of it is there.
-    pub fn open(&mut self, path: &Path) {
+    pub(crate) fn open(&mut self, path: &Path) {
         self.address = format!("file://{}", path.display());
         self.chromium.take_events();
         let answer = self.call("Page.navigate", json!({ "url": self.address }));
@@ -55,7 +55,7 @@ impl Tab {
     }
 
     /// Sets the width of the window and the colours that the reader prefers.
-    pub fn look(&mut self, look: Look) {
+    pub(crate) fn look(&mut self, look: Look) {
         let metrics = json!({ "width": look.width, "height": 900, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let scheme = if look.dark { "dark" } else { "light" };
@@ -64,7 +64,7 @@ impl Tab {
     }
 
     /// The value of an expression, or of the promise that it is.
-    pub fn value(&mut self, expression: &str) -> Value {
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
         let parameters = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let mut answer = self.call("Runtime.evaluate", parameters);
         assert!(answer["exceptionDetails"].is_null(), "{expression}: {}", answer["exceptionDetails"]);
@@ -72,19 +72,19 @@ impl Tab {
     }
 
     /// The text of an expression.
-    pub fn text(&mut self, expression: &str) -> String {
+    pub(crate) fn text(&mut self, expression: &str) -> String {
         let value = self.value(expression);
         value.as_str().unwrap_or_else(|| panic!("{expression} is {value}")).to_owned()
     }
 
     /// Moves the pointer to the middle of an element, or to another part of it in fractions of its width and height.
-    pub fn point(&mut self, selector: &str, part: (f64, f64)) {
+    pub(crate) fn point(&mut self, selector: &str, part: (f64, f64)) {
         let (x, y) = self.place(selector, part);
         self.call("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": x, "y": y }));
     }
 
     /// Clicks in the middle of an element.
-    pub fn click(&mut self, selector: &str) {
+    pub(crate) fn click(&mut self, selector: &str) {
         let (x, y) = self.place(selector, (0.5, 0.5));
         for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
             let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
@@ -105,7 +105,7 @@ impl Tab {
     }
 
     /// Presses a key that has a name, such as `ArrowRight`, with the number that Windows gave it.
-    pub fn press(&mut self, key: &str, number: u32) {
+    pub(crate) fn press(&mut self, key: &str, number: u32) {
         for kind in ["rawKeyDown", "keyUp"] {
             let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": number });
             self.call("Input.dispatchKeyEvent", event);
@@ -113,13 +113,13 @@ impl Tab {
     }
 
     /// Keeps a picture of the whole page.
-    pub fn keep_picture(&mut self, path: &Path) {
+    pub(crate) fn keep_picture(&mut self, path: &Path) {
         let answer = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
         std::fs::write(path, bytes(&answer["data"])).expect("a picture is kept");
     }
 
     /// Keeps a picture of how the page looks on a sheet of A4, the colours of which are always light.
-    pub fn keep_sheet(&mut self, path: &Path) {
+    pub(crate) fn keep_sheet(&mut self, path: &Path) {
         let metrics = json!({ "width": 720, "height": 1000, "deviceScaleFactor": 1, "mobile": false });
         self.call("Emulation.setDeviceMetricsOverride", metrics);
         let features = json!([{ "name": "prefers-color-scheme", "value": "dark" }]);
@@ -129,7 +129,7 @@ impl Tab {
     }
 
     /// Keeps the page as it is printed, and returns the file's size.
-    pub fn keep_print(&mut self, path: &Path) -> usize {
+    pub(crate) fn keep_print(&mut self, path: &Path) -> usize {
         let answer =
             self.call("Page.printToPDF", json!({ "printBackground": false, "paperWidth": 8.27, "paperHeight": 11.69 }));
         let file = bytes(&answer["data"]);
@@ -139,7 +139,7 @@ impl Tab {
     }
 
     /// Milliseconds from the start of opening to the first picture or text on the screen.
-    pub fn first_paint(&mut self) -> f64 {
+    pub(crate) fn first_paint(&mut self) -> f64 {
         let paint =
             "new Promise((done) => new PerformanceObserver((list) => list.getEntriesByName('first-contentful-paint')
             .forEach((entry) => done(entry.startTime))).observe({ type: 'paint', buffered: true }))";
@@ -148,7 +148,7 @@ impl Tab {
 
     /// Everything that a good page does not do: errors and warnings in the console, exceptions, breaches of the content
     /// policy, requests for anything but the file itself.
-    pub fn complaints(&mut self) -> Vec<String> {
+    pub(crate) fn complaints(&mut self) -> Vec<String> {
         // An answer comes after all events that were caused before its question.
         self.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))");
         let address = self.address.clone();
@@ -178,7 +178,7 @@ fn bytes(base64: &Value) -> Vec<u8> {
 }
 
 /// A place under the build folder that outlives the test.
-pub fn kept(name: &str) -> PathBuf {
+pub(crate) fn kept(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
     std::fs::create_dir_all(&folder).expect("a folder for pictures");
     folder.join(name)

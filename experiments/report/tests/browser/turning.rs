@@ -144,7 +144,7 @@ fn the_keyboard_reaches_everything() {
 }
 
 /// What the read-out of a figure says, its rows parted by bars.
-pub fn tip(tab: &mut Tab, id: &str) -> String {
+pub(crate) fn tip(tab: &mut Tab, id: &str) -> String {
     let text = format!(
         "[...document.querySelectorAll('#{id} .tip > :not(table), #{id} .tip tr')].map((part) =>
            [...(part.children.length && part.tagName === 'TR' ? part.children : [part])].
@@ -154,7 +154,7 @@ pub fn tip(tab: &mut Tab, id: &str) -> String {
 }
 
 /// Moves a figure's slider as a reader would see it moved.
-pub fn turn(tab: &mut Tab, id: &str, frame: usize) -> Value {
+pub(crate) fn turn(tab: &mut Tab, id: &str, frame: usize) -> Value {
     tab.value(&format!(
         "(() => {{ const input = document.querySelector('#{id} input[type=range]'); if (!input) return;
            input.value = {frame}; input.dispatchEvent(new Event('input')); }})()"

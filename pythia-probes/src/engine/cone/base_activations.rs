@@ -9,14 +9,14 @@ use pythia_hooks::{Activation, Axis, HookPoint, Site};
 use super::super::{Run, SourceActivations};
 
 /// The activations of a base run, and those that replace them.
-pub struct BaseActivations<'a> {
+pub(super) struct BaseActivations<'a> {
     pub model: &'a GptNeoX,
     pub base: &'a Run,
     pub sources: &'a [SourceActivations],
 }
 
 /// Sizes of the axes of a site's activation.
-pub fn dims(site: Site, batch: usize, length: usize, config: &NeoxConfig) -> Vec<usize> {
+pub(super) fn dims(site: Site, batch: usize, length: usize, config: &NeoxConfig) -> Vec<usize> {
     let size = |axis: &Axis| match axis {
         Axis::Batch => batch,
         Axis::Pos | Axis::Query | Axis::Key => length,
@@ -31,7 +31,7 @@ pub fn dims(site: Site, batch: usize, length: usize, config: &NeoxConfig) -> Vec
 
 impl BaseActivations<'_> {
     /// The base run's rows at a point; `None` if they were not kept and cannot be derived.
-    pub fn base(&self, point: HookPoint) -> Option<Tensor<2>> {
+    pub(super) fn base(&self, point: HookPoint) -> Option<Tensor<2>> {
         let layer = point.layer().unwrap_or(0);
         match point.site() {
             Site::Embed => self.base(Site::ResidPre.at(0)),
@@ -49,7 +49,7 @@ impl BaseActivations<'_> {
     ///
     /// # Panics
     /// If the source lacks the point.
-    pub fn source(&self, source: usize, point: HookPoint) -> Tensor<2> {
+    pub(super) fn source(&self, source: usize, point: HookPoint) -> Tensor<2> {
         let activation =
             self.sources[source].get(&point).unwrap_or_else(|| panic!("source {source} has no {point}")).clone();
         let (batch, length) = (self.base.batch(), self.base.length());
@@ -65,7 +65,7 @@ impl BaseActivations<'_> {
     }
 
     /// Whether the source's activation has the batch and length of the run, so that it can be compared with it.
-    pub fn is_full(&self, source: usize, point: HookPoint) -> bool {
+    pub(super) fn is_full(&self, source: usize, point: HookPoint) -> bool {
         let whole = dims(point.site(), self.base.batch(), self.base.length(), self.model.config());
         self.sources[source].get(&point).is_some_and(|activation| activation.dims() == whole)
     }

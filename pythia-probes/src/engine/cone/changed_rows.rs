@@ -6,14 +6,14 @@ use super::super::run::select;
 
 /// An (example, intervention) pair: one prompt under one intervention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExampleRun {
+pub(super) struct ExampleRun {
     pub intervention: usize,
     pub example: usize,
 }
 
 /// A token of an [`ExampleRun`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token {
+pub(super) struct Token {
     /// Index of the pair among those that are computed together.
     pub run: u32,
     /// Position in the prompt.
@@ -22,11 +22,11 @@ pub struct Token {
 
 /// A set of tokens, in the order of their runs, then of their positions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TokenSet(Vec<Token>);
+pub(super) struct TokenSet(Vec<Token>);
 
 impl TokenSet {
     /// The tokens, sorted and without repetition.
-    pub fn new(mut tokens: Vec<Token>) -> Self {
+    pub(super) fn new(mut tokens: Vec<Token>) -> Self {
         if !tokens.is_sorted_by(|a, b| a < b) {
             tokens.sort_unstable();
             tokens.dedup();
@@ -34,34 +34,34 @@ impl TokenSet {
         TokenSet(tokens)
     }
 
-    pub fn as_slice(&self) -> &[Token] {
+    pub(super) fn as_slice(&self) -> &[Token] {
         &self.0
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub fn positions(&self) -> Vec<u32> {
+    pub(super) fn positions(&self) -> Vec<u32> {
         self.0.iter().map(|token| token.position).collect()
     }
 
     /// The index of a token.
-    pub fn find(&self, token: Token) -> Option<usize> {
+    pub(super) fn find(&self, token: Token) -> Option<usize> {
         self.0.binary_search(&token).ok()
     }
 
     /// The tokens in groups, one for each run.
-    pub fn by_run(&self) -> impl Iterator<Item = &[Token]> {
+    pub(super) fn by_run(&self) -> impl Iterator<Item = &[Token]> {
         self.0.chunk_by(|a, b| a.run == b.run)
     }
 
     /// The tokens of either set.
-    pub fn union(&self, other: &TokenSet) -> TokenSet {
+    pub(super) fn union(&self, other: &TokenSet) -> TokenSet {
         if other.is_empty() {
             return self.clone();
         }
@@ -86,13 +86,13 @@ impl TokenSet {
     }
 
     /// The tokens for which `keep` says so.
-    pub fn filter(&self, keep: impl Fn(&Token) -> bool) -> TokenSet {
+    pub(super) fn filter(&self, keep: impl Fn(&Token) -> bool) -> TokenSet {
         TokenSet(self.0.iter().copied().filter(keep).collect())
     }
 
     /// The row of each token of `wanted` in a table with the base run's `base` rows first and a row for each token of
     /// `self` after them. A token that `self` lacks has the row `row(token)`.
-    pub fn places(&self, wanted: &TokenSet, base: usize, row: impl Fn(&Token) -> usize) -> Vec<usize> {
+    pub(super) fn places(&self, wanted: &TokenSet, base: usize, row: impl Fn(&Token) -> usize) -> Vec<usize> {
         let mut changed = self.0.iter().enumerate().peekable();
         let place = |token: &Token| {
             while changed.next_if(|(_, have)| *have < token).is_some() {}
@@ -107,20 +107,25 @@ impl TokenSet {
 
 /// Tokens whose values differ from the base run's, and these values. All other tokens have the base run's values.
 #[derive(Clone, Debug, Default)]
-pub struct ChangedRows {
+pub(super) struct ChangedRows {
     pub tokens: TokenSet,
     /// `[token, width]`; `None` where there are no tokens, because not every backend has empty tensors.
     pub values: Option<Tensor<2>>,
 }
 
 impl ChangedRows {
-    pub fn new(tokens: TokenSet, values: Option<Tensor<2>>) -> Self {
+    pub(super) fn new(tokens: TokenSet, values: Option<Tensor<2>>) -> Self {
         ChangedRows { tokens, values }
     }
 
     /// The values of `wanted`: changed ones where there are any, the base run's elsewhere. `base` is `[prompt · pos,
     /// width]`, and `row(token)` the token's row there.
-    pub fn gather(&self, wanted: &TokenSet, base: &Tensor<2>, row: impl Fn(&Token) -> usize) -> Option<Tensor<2>> {
+    pub(super) fn gather(
+        &self,
+        wanted: &TokenSet,
+        base: &Tensor<2>,
+        row: impl Fn(&Token) -> usize,
+    ) -> Option<Tensor<2>> {
         if wanted.is_empty() {
             return None;
         }
@@ -139,7 +144,7 @@ impl ChangedRows {
     }
 
     /// The base run's rows with the changed ones after them.
-    pub fn table(&self, base: &Tensor<2>) -> Tensor<2> {
+    pub(super) fn table(&self, base: &Tensor<2>) -> Tensor<2> {
         match &self.values {
             Some(values) => Tensor::cat(vec![base.clone(), values.clone()], 0),
             None => base.clone(),

@@ -35,7 +35,7 @@ struct Difference {
 
 /// All changes, by intervention and point, in their order.
 #[derive(Debug)]
-pub struct Patches {
+pub(super) struct Patches {
     by_intervention: Vec<BTreeMap<HookPoint, Vec<Patch>>>,
     /// Points at which any intervention changes something.
     points: BTreeSet<HookPoint>,
@@ -48,7 +48,7 @@ impl Patches {
     ///
     /// # Errors
     /// A region that does not fit the run: an axis that the site lacks, a position or head out of range.
-    pub fn of(interventions: &[IntervenedRun], activations: &BaseActivations<'_>) -> Result<Self, ProbeError> {
+    pub(super) fn of(interventions: &[IntervenedRun], activations: &BaseActivations<'_>) -> Result<Self, ProbeError> {
         let (points, length) = (BTreeSet::new(), activations.base.length());
         let mut patches = Patches { by_intervention: Vec::new(), points, differences: HashMap::new(), length };
         for intervention in interventions {
@@ -66,7 +66,7 @@ impl Patches {
     }
 
     /// The points that an intervention edits.
-    pub fn points(&self, intervention: usize) -> impl Iterator<Item = HookPoint> {
+    pub(super) fn points(&self, intervention: usize) -> impl Iterator<Item = HookPoint> {
         self.by_intervention[intervention].keys().copied()
     }
 
@@ -94,7 +94,7 @@ impl Patches {
 
     /// Tokens of the runs that are edited at a point. A token that has the base run's values so far (`changed` lacks
     /// it) and would get the same values is left out.
-    pub fn touched(&self, point: HookPoint, runs: &[ExampleRun], changed: &TokenSet) -> TokenSet {
+    pub(super) fn touched(&self, point: HookPoint, runs: &[ExampleRun], changed: &TokenSet) -> TokenSet {
         let mut tokens = Vec::new();
         if !self.points.contains(&point) {
             return TokenSet::default();
@@ -133,7 +133,7 @@ impl Patches {
     }
 
     /// The values of `changed` after all changes at a point. Every touched token must be among its rows.
-    pub fn apply(
+    pub(super) fn apply(
         &self,
         point: HookPoint,
         runs: &[ExampleRun],

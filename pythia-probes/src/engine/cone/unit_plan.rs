@@ -8,7 +8,7 @@ use super::super::Replacement;
 use super::super::run::select;
 
 /// Where each unit of some rows gets its value from.
-pub struct UnitPlan {
+pub(super) struct UnitPlan {
     units: usize,
     source_rows: usize,
     /// Per unit: the place of its value in the table.
@@ -21,7 +21,7 @@ pub struct UnitPlan {
 }
 
 impl UnitPlan {
-    pub fn new(rows: usize, units: usize, source_rows: usize) -> Self {
+    pub(super) fn new(rows: usize, units: usize, source_rows: usize) -> Self {
         let place = (0..rows * units).collect();
         UnitPlan { units, source_rows, place, factor: Vec::new(), add: Vec::new(), sources: Vec::new() }
     }
@@ -35,7 +35,7 @@ impl UnitPlan {
         self.place.len() + 1 + (index * self.source_rows + row) * self.units + unit
     }
 
-    pub fn note(&mut self, row: usize, source_row: usize, units: Range<usize>, replacement: Replacement) {
+    pub(super) fn note(&mut self, row: usize, source_row: usize, units: Range<usize>, replacement: Replacement) {
         let (all, zero) = (self.place.len(), self.place.len());
         for unit in units {
             let at = row * self.units + unit;
@@ -55,7 +55,7 @@ impl UnitPlan {
         }
     }
 
-    pub fn carry_out(self, values: Tensor<2>, unit: usize, source: impl Fn(usize) -> Tensor<2>) -> Tensor<2> {
+    pub(super) fn carry_out(self, values: Tensor<2>, unit: usize, source: impl Fn(usize) -> Tensor<2>) -> Tensor<2> {
         let ([count, width], device, dtype) = (values.dims(), values.device(), values.dtype());
         let column = |numbers: Vec<f32>| {
             let shape = [numbers.len(), 1];

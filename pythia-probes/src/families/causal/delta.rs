@@ -12,7 +12,7 @@ use crate::metric::Metric;
 use crate::table::{OK, Table, TableSpec, TableValue, UNDEFINED, measured};
 
 /// The status of an intervention that needs another prompt of the same length, where there is none.
-pub const NO_OTHER_PROMPT: &str = "no_other_prompt";
+pub(crate) const NO_OTHER_PROMPT: &str = "no_other_prompt";
 
 /// One pair's values of all metrics, and the status of those that are not finite.
 struct Line {
@@ -29,13 +29,13 @@ pub(crate) struct Deltas<L> {
 }
 
 impl<L: Label> Deltas<L> {
-    pub fn new(metrics: &[Metric]) -> Self {
+    pub(crate) fn new(metrics: &[Metric]) -> Self {
         Deltas { metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
     /// Notes the effect of interventions on the pairs of a group: `scores` are `[label][pair of the group][metric]`,
     /// `base` those of the base run.
-    pub fn note(&mut self, labels: &[L], pairs: &[usize], base: &Scores, scores: &[Scores]) {
+    pub(crate) fn note(&mut self, labels: &[L], pairs: &[usize], base: &Scores, scores: &[Scores]) {
         for (label, changed) in labels.iter().zip(scores) {
             let lines = pairs.iter().zip(base).zip(changed);
             let line = |((&pair, base), changed): ((&usize, &Vec<f64>), &Vec<f64>)| {
@@ -47,7 +47,7 @@ impl<L: Label> Deltas<L> {
     }
 
     /// Notes that interventions cannot be run on the pairs of a group, and why.
-    pub fn note_none(&mut self, labels: &[L], pairs: &[usize], base: &Scores, why: &'static str) {
+    pub(crate) fn note_none(&mut self, labels: &[L], pairs: &[usize], base: &Scores, why: &'static str) {
         for label in labels {
             let line = |(&pair, base): (&usize, &Vec<f64>)| {
                 let samples = base.iter().map(|&base| sample(base, f64::NAN)).collect();
@@ -59,7 +59,7 @@ impl<L: Label> Deltas<L> {
 
     /// A row per intervention and metric: `n` pairs with defined values, the means of `base` and `changed` over them,
     /// their difference `delta` with its 95 % bootstrap interval over pairs (null for fewer than two).
-    pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
+    pub(crate) fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
         let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for (label, lines) in &self.rows {
             for (index, metric) in self.metrics.iter().enumerate() {
@@ -77,7 +77,7 @@ impl<L: Label> Deltas<L> {
     }
 
     /// A row per intervention, pair and metric.
-    pub fn examples(&self, spec: &TableSpec) -> Table {
+    pub(crate) fn examples(&self, spec: &TableSpec) -> Table {
         let mut table = spec.builder();
         for (label, lines) in &self.rows {
             for (&pair, line) in lines {

@@ -44,7 +44,7 @@ impl Label for Place {
 
 /// One prompt's values of one metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// The metric of the base run, which is intervened on.
     pub base: f64,
     /// The metric of the source run, which activations are taken from.
@@ -55,7 +55,7 @@ pub struct Sample {
 
 impl Sample {
     /// The share of the way from base to source; NaN where base and source do not differ.
-    pub fn effect(&self) -> f64 {
+    pub(crate) fn effect(&self) -> f64 {
         let gap = self.source - self.base;
         let size = self.source.abs().max(self.base.abs());
         if gap.abs() <= VANISHING * size { f64::NAN } else { (self.changed - self.base) / gap }
@@ -67,7 +67,7 @@ impl Sample {
 }
 
 /// The mean of samples, as one sample: its effect is the ratio of the means.
-pub fn mean(samples: &[Sample]) -> Sample {
+pub(crate) fn mean(samples: &[Sample]) -> Sample {
     let n = samples.len() as f64;
     let mean = |of: fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / n;
     Sample { base: mean(|s| s.base), source: mean(|s| s.source), changed: mean(|s| s.changed) }
@@ -81,13 +81,13 @@ pub(crate) struct Bootstrap {
 }
 
 impl Bootstrap {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Bootstrap { seed, draws: BTreeMap::new() }
     }
 
     /// The 95 % percentile interval of a statistic of resampled samples; `None` for fewer than two samples, or where
     /// the statistic is undefined for some draw.
-    pub fn interval(&mut self, samples: &[Sample], statistic: impl Fn(Sample) -> f64) -> Option<(f64, f64)> {
+    pub(crate) fn interval(&mut self, samples: &[Sample], statistic: impl Fn(Sample) -> f64) -> Option<(f64, f64)> {
         let n = samples.len();
         if n < 2 {
             return None;
@@ -153,24 +153,24 @@ pub(crate) struct Effects<L> {
 
 impl<L: Label> Effects<L> {
     /// Effects between the runs on the two prompts of a pair.
-    pub fn new(metrics: &[Metric]) -> Self {
+    pub(crate) fn new(metrics: &[Metric]) -> Self {
         Effects { ends: Ends::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
     }
 
     /// Effects between the runs of two models on the same prompt. They are noted under [`Direction::Noising`], and
     /// the tables have no column for the direction.
-    pub fn of_models(metrics: &[Metric]) -> Self {
+    pub(crate) fn of_models(metrics: &[Metric]) -> Self {
         Effects { ends: Ends::Models, ..Effects::new(metrics) }
     }
 
     /// Notes the effect of an intervention on one pair: a sample per metric.
-    pub fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>) {
+    pub(crate) fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>) {
         self.rows.entry((direction, label.clone())).or_default().insert(pair, samples);
     }
 
     /// Notes the effects of interventions on the pairs of a group: `patched` are the scores of each label's
     /// intervention, `base` and `source` those of the runs without any.
-    pub fn note_group(
+    pub(crate) fn note_group(
         &mut self,
         direction: Direction,
         labels: &[L],
@@ -190,7 +190,7 @@ impl<L: Label> Effects<L> {
     /// A row per intervention and metric. The means are over the `n` pairs with defined values; the `effect` is the
     /// ratio of these means with its 95 % bootstrap interval over pairs, `effect_mean` the mean of the pairs' own
     /// effects.
-    pub fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
+    pub(crate) fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
         let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
         for ((direction, label), pairs) in &self.rows {
             for (index, metric) in self.metrics.iter().enumerate() {
@@ -207,7 +207,7 @@ impl<L: Label> Effects<L> {
     }
 
     /// A row per intervention, pair and metric.
-    pub fn examples(&self, spec: &TableSpec) -> Table {
+    pub(crate) fn examples(&self, spec: &TableSpec) -> Table {
         let mut table = spec.builder();
         for ((direction, label), pairs) in &self.rows {
             for (pair, samples) in pairs {

@@ -75,7 +75,7 @@ pub(crate) struct CommonSettings<'a> {
 }
 
 impl<'a> CommonSettings<'a> {
-    pub fn scores(self) -> ScoreSettings<'a> {
+    pub(crate) fn scores(self) -> ScoreSettings<'a> {
         ScoreSettings { metrics: self.metrics, engine: self.run.engine, memory: self.run.memory.get() }
     }
 }

@@ -97,7 +97,7 @@ pub(crate) struct Group {
 impl<'a> PairedRuns<'a> {
     /// Runs the pairs of `probes`, which are the same for all of them, and keeps the activations that any of them
     /// needs.
-    pub fn new(
+    pub(crate) fn new(
         probes: &[&dyn CausalProbe],
         subject: &'a Subject<'a>,
         seed: u64,
@@ -120,7 +120,7 @@ impl<'a> PairedRuns<'a> {
     }
 
     /// The memory that interventions may take where the device ran out of memory with all of it.
-    pub fn share(&self, memory: u64) -> u64 {
+    pub(crate) fn share(&self, memory: u64) -> u64 {
         memory / self.parts.max(1) as u64
     }
 }
@@ -136,12 +136,12 @@ impl Group {
     }
 
     /// The pairs of the group.
-    pub fn pairs<'p>(&self, runs: &'p PairedRuns) -> Vec<&'p Pair> {
+    pub(crate) fn pairs<'p>(&self, runs: &'p PairedRuns) -> Vec<&'p Pair> {
         self.members.iter().map(|&member| &runs.pairs[member]).collect()
     }
 
     /// The run of one side.
-    pub fn run(&self, side: Side) -> &Run {
+    pub(crate) fn run(&self, side: Side) -> &Run {
         match side {
             Side::Clean => &self.clean,
             Side::Corrupt => &self.corrupt,
@@ -149,7 +149,7 @@ impl Group {
     }
 
     /// The metrics of a run of one side, and where they are read.
-    pub fn readout(&self, runs: &PairedRuns, metrics: &[Metric], side: Side) -> Readout {
+    pub(crate) fn readout(&self, runs: &PairedRuns, metrics: &[Metric], side: Side) -> Readout {
         let question = |&member: &usize| {
             let pair = &runs.pairs[member];
             let tokens = if side == Side::Clean { &pair.clean } else { &pair.corrupt };
@@ -164,7 +164,7 @@ impl Group {
     }
 
     /// The metrics of both base runs, `[base, other]`; metrics that compare two runs compare with `base`.
-    pub fn ends(&self, runs: &PairedRuns, metrics: &[Metric], base: Side) -> Result<[Scores; 2], ProbeError> {
+    pub(crate) fn ends(&self, runs: &PairedRuns, metrics: &[Metric], base: Side) -> Result<[Scores; 2], ProbeError> {
         let other = base.other();
         let base_rows = self.rows(runs, metrics, base);
         let all: Vec<usize> = (0..self.members.len()).collect();
@@ -180,7 +180,7 @@ impl Group {
     }
 
     /// The metrics of interventions on the run of one side: `[intervention][pair of the group][metric]`.
-    pub fn scores(
+    pub(crate) fn scores(
         &self,
         runs: &PairedRuns,
         settings: &ScoreSettings,

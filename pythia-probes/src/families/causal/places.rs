@@ -9,13 +9,13 @@ use crate::error::ProbeError;
 use crate::pairs::Pair;
 
 /// The word for "one after another".
-pub const EACH: &str = "each";
+pub(crate) const EACH: &str = "each";
 /// The word for "all together".
-pub const ALL: &str = "all";
+pub(crate) const ALL: &str = "all";
 
 /// A choice along the positions of prompts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Positions {
+pub(crate) enum Positions {
     /// Every position, one after another.
     Each,
     /// All positions together.
@@ -28,7 +28,7 @@ pub enum Positions {
 
 /// A choice along a head axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heads {
+pub(crate) enum Heads {
     /// Every head, one after another.
     Each,
     /// All heads together.
@@ -39,7 +39,7 @@ pub enum Heads {
 
 /// What an intervention edits, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub(crate) struct Place {
     /// The hook; the first one where a named set of heads has several.
     pub point: HookPoint,
     /// The position, where it is one number for all pairs; the query's at `hook_pattern`.
@@ -56,7 +56,7 @@ pub struct Place {
 
 impl Place {
     /// All of a hook.
-    pub fn of(point: HookPoint) -> Self {
+    pub(crate) fn of(point: HookPoint) -> Self {
         Place { point, pos: None, head: None, key: None, position_name: String::new(), set: String::new() }
     }
 }
@@ -65,7 +65,7 @@ impl Place {
 ///
 /// # Errors
 /// A word that is neither `each`, `all`, a number, nor a name that every pair has.
-pub fn positions(
+pub(crate) fn positions(
     field: &'static str,
     words: &[String],
     pairs: &[impl Borrow<Pair>],
@@ -105,7 +105,7 @@ fn no_such_position(field: &'static str, word: &str, pairs: &[&Pair]) -> ProbeEr
 ///
 /// # Errors
 /// A word that is neither `each`, `all`, nor the number of a head.
-pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) -> Result<Vec<Heads>, ProbeError> {
+pub(crate) fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) -> Result<Vec<Heads>, ProbeError> {
     let read = |word: &String| match word.as_str() {
         EACH => Ok(Heads::Each),
         ALL => Ok(Heads::All),
@@ -122,7 +122,7 @@ pub fn heads(field: &'static str, words: &[String], model_shape: &ModelShape) ->
 ///
 /// # Errors
 /// As [`heads`].
-pub fn head_regions(
+pub(crate) fn head_regions(
     field: &'static str,
     words: &[String],
     point: HookPoint,
@@ -144,7 +144,7 @@ pub fn head_regions(
 ///
 /// # Errors
 /// Another form, a layer or a head that the model lacks.
-pub fn head(field: &'static str, word: &str, model_shape: &ModelShape) -> Result<(usize, usize), ProbeError> {
+pub(crate) fn head(field: &'static str, word: &str, model_shape: &ModelShape) -> Result<(usize, usize), ProbeError> {
     let parts = word.split_once('.').and_then(|(layer, head)| Some((layer.parse().ok()?, head.parse().ok()?)));
     let known = |(layer, head): &(usize, usize)| *layer < model_shape.n_layers && *head < model_shape.n_heads;
     parts.filter(known).ok_or_else(|| {
@@ -155,13 +155,13 @@ pub fn head(field: &'static str, word: &str, model_shape: &ModelShape) -> Result
 }
 
 /// Heads as `(layer, head)`, ascending.
-pub type HeadSet = Vec<(usize, usize)>;
+pub(crate) type HeadSet = Vec<(usize, usize)>;
 
 /// Reads sets of heads by name.
 ///
 /// # Errors
 /// As [`head`]; an empty set, or one without a name.
-pub fn sets(
+pub(crate) fn sets(
     field: &'static str,
     sets: &BTreeMap<String, Vec<String>>,
     model_shape: &ModelShape,
@@ -179,7 +179,10 @@ pub fn sets(
 ///
 /// # Errors
 /// There are sets, and no such site.
-pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>) -> Result<Vec<Site>, ProbeError> {
+pub(crate) fn sites_of_heads(
+    points: &[HookPoint],
+    sets: &BTreeMap<String, Vec<String>>,
+) -> Result<Vec<Site>, ProbeError> {
     let sites = points.iter().map(|point| point.site());
     let mut sites: Vec<Site> = sites.filter(|site| site.dim_of(Axis::Head).is_some()).collect();
     sites.sort_unstable_by_key(|site| site.firing_order());
@@ -195,7 +198,7 @@ pub fn sites_of_heads(points: &[HookPoint], sets: &BTreeMap<String, Vec<String>>
 ///
 /// # Errors
 /// A name that matches nothing, `hook_resid_mid` of a parallel model.
-pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
+pub(crate) fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
     let mut points = Vec::new();
     for name in names {
         points.extend(select(name, model_shape)?);
@@ -210,7 +213,7 @@ pub fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<HookPoin
 ///
 /// # Errors
 /// The first such point.
-pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
+pub(crate) fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), ProbeError> {
     let late = |point: &&HookPoint| matches!(point.site(), Site::FinalScale | Site::FinalNormalized);
     points.iter().find(late).map_or(Ok(()), |point| {
         let allowed = "metrics are read from the stream that leaves the last block, before any hook of the final layer \
@@ -220,14 +223,14 @@ pub fn before_the_end(field: &'static str, points: &[HookPoint]) -> Result<(), P
 }
 
 /// The axis along which a hook's activations have positions; `Query` for patterns and scores.
-pub fn position_axis(point: HookPoint) -> Axis {
+pub(crate) fn position_axis(point: HookPoint) -> Axis {
     if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
 }
 
 /// The regions that a choice of positions stands for at a hook, for prompts of one length. Each comes with the
 /// position, where it is one number, and with its name, where it has one. A named position can be a region per
 /// prompt.
-pub fn position_regions(
+pub(crate) fn position_regions(
     choice: &Positions,
     axis: Axis,
     base: &Region,
@@ -248,7 +251,7 @@ pub fn position_regions(
 }
 
 /// The regions of several choices of positions, in their order, as [`position_regions`] gives them.
-pub fn regions_at(
+pub(crate) fn regions_at(
     choices: &[Positions],
     axis: Axis,
     base: &Region,

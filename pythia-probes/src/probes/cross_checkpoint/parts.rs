@@ -11,7 +11,7 @@ const WEIGHTS: &str = "weights";
 
 /// Weights that are exchanged together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub(super) enum Part {
     Head { layer: usize, head: usize },
     Mlp { layer: usize },
     Block { layer: usize },
@@ -19,7 +19,7 @@ pub enum Part {
 
 impl Part {
     /// The activation that the part writes, which is all that the rest of the model reads of it.
-    pub fn place(self) -> Place {
+    pub(super) fn place(self) -> Place {
         let (point, head, name) = match self {
             Part::Head { layer, head } => (Site::AttnOut.at(layer), Some(head), "head"),
             Part::Mlp { layer } => (Site::MlpOut.at(layer), None, "mlp"),
@@ -29,14 +29,14 @@ impl Part {
     }
 
     /// The block that it is a part of.
-    pub const fn layer(self) -> usize {
+    pub(super) const fn layer(self) -> usize {
         match self {
             Part::Head { layer, .. } | Part::Mlp { layer } | Part::Block { layer } => layer,
         }
     }
 
     /// `model` with the weights of `source` in this part.
-    pub fn exchanged(self, model: &GptNeoX, source: &GptNeoX) -> GptNeoX {
+    pub(super) fn exchanged(self, model: &GptNeoX, source: &GptNeoX) -> GptNeoX {
         match self {
             Part::Head { layer, head } => model.with_head_of(source, layer, head),
             Part::Mlp { layer } => model.with_mlp_of(source, layer),
@@ -49,7 +49,7 @@ impl Part {
 ///
 /// # Errors
 /// A word that means nothing for the model.
-pub fn parts(words: &[String], model_shape: &ModelShape) -> Result<Vec<Part>, ProbeError> {
+pub(super) fn parts(words: &[String], model_shape: &ModelShape) -> Result<Vec<Part>, ProbeError> {
     let mut parts = Vec::new();
     for word in words {
         parts.extend(named(word, model_shape).ok_or_else(|| no_such(word, model_shape))?);

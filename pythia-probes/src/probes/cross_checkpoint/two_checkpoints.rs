@@ -20,7 +20,7 @@ const F32: u64 = 4;
 
 /// An activation or a component of the source checkpoint that is put into this one, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Put {
+pub(super) struct Put {
     pub step: u32,
     pub what: &'static str,
     pub place: Place,
@@ -36,7 +36,7 @@ impl Label for Put {
 }
 
 /// One group of clean prompts, run by both checkpoints.
-pub struct TwoCheckpoints<'a> {
+pub(super) struct TwoCheckpoints<'a> {
     probe: &'a CrossCheckpoint,
     runs: &'a PairedRuns<'a>,
     group: &'a Group,
@@ -47,7 +47,11 @@ pub struct TwoCheckpoints<'a> {
 
 impl<'a> TwoCheckpoints<'a> {
     /// Runs the source checkpoint on the group's clean prompts.
-    pub fn new(probe: &'a CrossCheckpoint, runs: &'a PairedRuns<'a>, group: &'a Group) -> Result<Self, ProbeError> {
+    pub(super) fn new(
+        probe: &'a CrossCheckpoint,
+        runs: &'a PairedRuns<'a>,
+        group: &'a Group,
+    ) -> Result<Self, ProbeError> {
         let source = probe.model(runs)?;
         let points = places::points(&probe.hooks, &source.model_shape())?;
         let source_run = Run::of(source, group.clean.tokens().to_vec(), points)?;
@@ -142,7 +146,7 @@ impl<'a> TwoCheckpoints<'a> {
     }
 
     /// Notes the effects of everything that is put into the checkpoint.
-    pub fn note(&self, effects: &mut Effects<Put>) -> Result<(), ProbeError> {
+    pub(super) fn note(&self, effects: &mut Effects<Put>) -> Result<(), ProbeError> {
         let base = self.ends(self.runs.subject.model, &self.group.clean)?;
         let source = self.ends(self.source, &self.source_run)?;
         let (labels, patched): (Vec<Put>, Vec<Scores>) = self.all()?.into_iter().unzip();

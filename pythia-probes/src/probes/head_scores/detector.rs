@@ -6,7 +6,7 @@ use crate::prompts::Repeated;
 
 /// How the attention on a mask becomes a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Formula {
+pub(super) enum Formula {
     /// Mass on the mask per query that has an entry in it.
     PerQuery,
     /// Mean over the entries of the mask.
@@ -19,7 +19,7 @@ pub enum Formula {
 
 /// One row of the table for every head.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Detector {
+pub(super) struct Detector {
     /// What the `score` column says.
     pub score: &'static str,
     /// What the `definition` column says.
@@ -52,7 +52,7 @@ impl Detector {
     }
 
     /// Whether the same entries count, whatever becomes of them.
-    pub fn counts_as(&self, other: &Self) -> bool {
+    pub(super) fn counts_as(&self, other: &Self) -> bool {
         (self.rule, self.exclude) == (other.rule, other.exclude)
     }
 
@@ -77,7 +77,7 @@ impl Detector {
     ///
     /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores
     /// the same 1.
-    pub fn all(config: &HeadScores, layout: Repeated) -> Vec<Self> {
+    pub(super) fn all(config: &HeadScores, layout: Repeated) -> Vec<Self> {
         let exclude = config.exclude();
         let mut detectors = Vec::new();
         for family in ScoreFamily::ALL.into_iter().filter(|family| config.scores.contains(family)) {
@@ -119,7 +119,7 @@ impl Detector {
 
 /// The masks of all detectors for one prompt.
 #[derive(Clone, Debug)]
-pub struct PromptMasks {
+pub(super) struct PromptMasks {
     masks: Vec<(Mask, Formula)>,
     exclude: Exclude,
     n: usize,
@@ -127,28 +127,28 @@ pub struct PromptMasks {
 
 impl PromptMasks {
     /// The detectors that `config` asks for, on the prompt `tokens` of that `layout`.
-    pub fn new(config: &HeadScores, layout: Repeated, tokens: &[u32]) -> Self {
+    pub(super) fn new(config: &HeadScores, layout: Repeated, tokens: &[u32]) -> Self {
         let masks = Detector::all(config, layout);
         let masks = masks.iter().map(|have| (Mask::new(have.rule, have.exclude, tokens), have.formula)).collect();
         Self { masks, exclude: config.exclude(), n: tokens.len() }
     }
 
     /// Tokens in the prompt.
-    pub fn n(&self) -> usize {
+    pub(super) fn n(&self) -> usize {
         self.n
     }
 
     /// The scores of one head whose pattern on the prompt is `[query, key]`, in the order of [`Detector::all`]; NaN
     /// where one is undefined: no entry counts, or no attention does. (TransformerLens gives 0 in the first case, as
     /// if the head had been tested and failed.)
-    pub fn scores<T: Copy + Into<f64>>(&self, pattern: &[T]) -> impl Iterator<Item = f64> {
+    pub(super) fn scores<T: Copy + Into<f64>>(&self, pattern: &[T]) -> impl Iterator<Item = f64> {
         // One sum serves every ratio, for they all leave out the same entries.
         let total = total(pattern, self.n, self.exclude);
         self.scores_of(self.masks.iter().map(|(mask, _)| mask.mass(pattern)), total)
     }
 
     /// The same from the attention on the mask of each detector and the total of all that is not left out.
-    pub fn scores_of(&self, masses: impl Iterator<Item = f64>, total: f64) -> impl Iterator<Item = f64> {
+    pub(super) fn scores_of(&self, masses: impl Iterator<Item = f64>, total: f64) -> impl Iterator<Item = f64> {
         self.masks.iter().zip(masses).map(move |((mask, formula), mass)| {
             let entries = mask.entries.len() as f64;
             match formula {
@@ -163,18 +163,18 @@ impl PromptMasks {
     }
 
     /// The mask of a detector.
-    pub fn mask(&self, detector: usize) -> &Mask {
+    pub(super) fn mask(&self, detector: usize) -> &Mask {
         &self.masks[detector].0
     }
 
     /// What the total is a sum over.
-    pub fn not_excluded(&self) -> Mask {
+    pub(super) fn not_excluded(&self) -> Mask {
         Mask::new(Rule::Visible, self.exclude, &vec![0; self.n])
     }
 }
 
 /// Uniform causal attention on n tokens, `[query, key]`.
-pub fn uniform(n: usize) -> Vec<f64> {
+pub(super) fn uniform(n: usize) -> Vec<f64> {
     let entry = |index: usize| if index % n <= index / n { 1.0 / (index / n + 1) as f64 } else { 0.0 };
     (0..n * n).map(entry).collect()
 }

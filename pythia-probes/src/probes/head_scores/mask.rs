@@ -2,7 +2,7 @@
 
 /// A rule that picks entries of a pattern from the tokens of its prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub(super) enum Rule {
     /// key = query − offset, for every query that has such a key.
     Diagonal {
         /// How far back.
@@ -49,7 +49,7 @@ impl Rule {
 
 /// Entries that do not count: what `detect_head` of TransformerLens calls `exclude_bos` and `exclude_current_token`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exclude {
+pub(super) struct Exclude {
     /// Key 0, BOS or not.
     pub first: bool,
     /// key = query.
@@ -64,7 +64,7 @@ impl Exclude {
 
 /// The entries a rule picks in one prompt of n tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mask {
+pub(super) struct Mask {
     /// Indices into the pattern of one head, `query · n + key`, ascending.
     pub entries: Vec<usize>,
     /// How many queries have at least one entry.
@@ -73,7 +73,7 @@ pub struct Mask {
 
 impl Mask {
     /// Applies `rule` to a prompt.
-    pub fn new(rule: Rule, exclude: Exclude, tokens: &[u32]) -> Self {
+    pub(super) fn new(rule: Rule, exclude: Exclude, tokens: &[u32]) -> Self {
         let n = tokens.len();
         let mut mask = Self { entries: Vec::new(), queries: 0 };
         for query in 0..n {
@@ -86,13 +86,13 @@ impl Mask {
     }
 
     /// Attention on the mask: the sum over its entries of a pattern `[query, key]`.
-    pub fn mass<T: Copy + Into<f64>>(&self, pattern: &[T]) -> f64 {
+    pub(super) fn mass<T: Copy + Into<f64>>(&self, pattern: &[T]) -> f64 {
         self.entries.iter().map(|entry| pattern[*entry].into()).sum()
     }
 }
 
 /// All attention of a pattern `[query, key]` of n tokens that is not excluded.
-pub fn total<T: Copy + Into<f64>>(pattern: &[T], n: usize, exclude: Exclude) -> f64 {
+pub(super) fn total<T: Copy + Into<f64>>(pattern: &[T], n: usize, exclude: Exclude) -> f64 {
     let row = |query: usize| -> f64 {
         let first = usize::from(exclude.first);
         let end = if exclude.current { query } else { query + 1 };

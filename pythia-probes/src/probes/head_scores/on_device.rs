@@ -42,7 +42,7 @@ struct Taken {
 
 impl DeviceSums {
     /// For these detectors.
-    pub fn new(detectors: &[Detector]) -> Self {
+    pub(super) fn new(detectors: &[Detector]) -> Self {
         let mut over: Vec<usize> = Vec::new();
         let mut sum_of = Vec::with_capacity(detectors.len());
         for (index, detector) in detectors.iter().enumerate() {
@@ -54,13 +54,19 @@ impl DeviceSums {
     }
 
     /// Other prompts come next.
-    pub fn forget_masks(&mut self) {
+    pub(super) fn forget_masks(&mut self) {
         self.masks.clear();
     }
 
     /// Sums a layer's pattern `[batch, head, query, key]` on the prompts of that range, which have these
     /// `prompt_masks`.
-    pub fn take(&mut self, layer: usize, pattern: Tensor<4>, prompts: Range<usize>, prompt_masks: &[PromptMasks]) {
+    pub(super) fn take(
+        &mut self,
+        layer: usize,
+        pattern: Tensor<4>,
+        prompts: Range<usize>,
+        prompt_masks: &[PromptMasks],
+    ) {
         if self.masks.is_empty() {
             self.masks = self.masks(prompt_masks, &pattern.device());
         }
@@ -81,7 +87,7 @@ impl DeviceSums {
     ///
     /// # Errors
     /// [`ProbeError::Device`].
-    pub fn add_to(
+    pub(super) fn add_to(
         self,
         layers: &mut BTreeMap<usize, Vec<f64>>,
         prompt_masks: &[PromptMasks],

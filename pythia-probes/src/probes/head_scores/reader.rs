@@ -36,7 +36,7 @@ pub(super) struct PatternReader {
 
 impl PatternReader {
     /// For a model of `n_layers` that runs on `prompts`, which have that `layout`.
-    pub fn new(config: &HeadScores, layout: Repeated, prompts: &Prompts, n_layers: usize) -> Self {
+    pub(super) fn new(config: &HeadScores, layout: Repeated, prompts: &Prompts, n_layers: usize) -> Self {
         let masks = prompts.rows().iter().map(|tokens| PromptMasks::new(config, layout, tokens)).collect();
         let detectors = Detector::all(config, layout);
         let on_device = DeviceSums::new(&detectors);

@@ -13,14 +13,14 @@ use crate::engine::{Run, SourceActivations, select};
 use crate::error::ProbeError;
 
 /// The run that is changed, and the run that senders take their values from.
-pub struct BaseAndSource<'a> {
+pub(super) struct BaseAndSource<'a> {
     pub model: &'a GptNeoX,
     pub base: &'a Run,
     pub source: &'a Run,
 }
 
 /// What a sender writes in the source run minus what it writes in the base run.
-pub struct Delta {
+pub(super) struct Delta {
     pub sender: Sender,
     /// Tokens at which there is a difference, as rows `prompt · length + position`, ascending.
     pub rows: Vec<usize>,
@@ -33,7 +33,7 @@ impl BaseAndSource<'_> {
     ///
     /// # Errors
     /// Reading from the device.
-    pub fn delta(&self, sender: Sender) -> Result<Delta, ProbeError> {
+    pub(super) fn delta(&self, sender: Sender) -> Result<Delta, ProbeError> {
         match sender {
             Sender::Embed => self.between(sender, Site::ResidPre.at(0), |values| values, |written| written),
             Sender::Mlp { layer } => self.between(sender, Site::MlpOut.at(layer), |values| values, |written| written),
@@ -61,7 +61,7 @@ impl BaseAndSource<'_> {
 
     /// Per delta, the activation at the input's point when the input reads the base run's stream plus the delta.
     /// Tokens without a difference keep the base run's values, bit for bit.
-    pub fn sources(&self, input: Input, deltas: &[&Delta]) -> Vec<SourceActivations> {
+    pub(super) fn sources(&self, input: Input, deltas: &[&Delta]) -> Vec<SourceActivations> {
         let point = input.point(self.model.config().n_layers);
         let base = self.kept(point);
         let table = rows_of(&base);

@@ -19,7 +19,7 @@ use crate::metric::Readout;
 use crate::pairs::Pair;
 
 /// The logit differences of both runs and of changes of the base run, all with the base run's final norm.
-pub struct Direct<'a> {
+pub(super) struct Direct<'a> {
     ends: &'a BaseAndSource<'a>,
     pairs: &'a [&'a Pair],
     /// Per prompt, the row of the stream `[prompt · pos, d_model]` that the answer is read from.
@@ -39,7 +39,11 @@ impl<'a> Direct<'a> {
     ///
     /// # Errors
     /// Reading from the device.
-    pub fn new(ends: &'a BaseAndSource<'a>, pairs: &'a [&'a Pair], readout: &Readout) -> Result<Self, ProbeError> {
+    pub(super) fn new(
+        ends: &'a BaseAndSource<'a>,
+        pairs: &'a [&'a Pair],
+        readout: &Readout,
+    ) -> Result<Self, ProbeError> {
         let length = ends.base.length();
         let row = |prompt| readout.positions(prompt).into_iter().map(move |position| prompt * length + position);
         let stream = readout.rows(ends.base.end());
@@ -63,7 +67,11 @@ impl<'a> Direct<'a> {
     ///
     /// # Errors
     /// Reading from the device.
-    pub fn edges(&self, sender: Sender, positions: &[Positions]) -> Result<Vec<(Edge, Vec<Sample>)>, ProbeError> {
+    pub(super) fn edges(
+        &self,
+        sender: Sender,
+        positions: &[Positions],
+    ) -> Result<Vec<(Edge, Vec<Sample>)>, ProbeError> {
         let changed = self.changed(&self.ends.delta(sender)?)?;
         let receiver = Receiver { input: Input::Logits, head: None };
         let dims = self.ends.base.end().dims();

@@ -20,7 +20,7 @@ use crate::pairs::Pair;
 const F32: u64 = 4;
 
 /// One direction of patching on one group of pairs.
-pub struct DirectedGroup<'a> {
+pub(super) struct DirectedGroup<'a> {
     pub probe: &'a PathPatching,
     pub runs: &'a PairedRuns<'a>,
     pub group: &'a Group,
@@ -35,7 +35,7 @@ impl DirectedGroup<'_> {
     ///
     /// # Errors
     /// What does not fit the model or the pairs, and reading from the device.
-    pub fn paths(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    pub(super) fn paths(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
         let config = self.ends.model.config();
         let graph = self.probe.graph(&config.model_shape())?;
         let [base, source] = self.group.ends(self.runs, &self.probe.metrics, self.direction.base())?;
@@ -105,7 +105,7 @@ impl DirectedGroup<'_> {
     ///
     /// # Errors
     /// What does not fit the model or the pairs, and reading from the device.
-    pub fn direct(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    pub(super) fn direct(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
         let graph = self.probe.graph(&self.ends.model.model_shape())?;
         let readout = self.group.readout(self.runs, &[Metric::LogitDiff], self.direction.base());
         let direct = Direct::new(&self.ends, &self.pairs, &readout)?;

@@ -12,7 +12,7 @@ use crate::table::{ColumnSpec, TableValue};
 
 /// A component that writes to the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sender {
+pub(super) enum Sender {
     /// The token embeddings.
     Embed,
     /// An attention head.
@@ -31,7 +31,7 @@ pub enum Sender {
 
 /// What reads the residual stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Input {
+pub(super) enum Input {
     /// The queries of the heads of a block.
     Query(usize),
     /// Their keys.
@@ -46,7 +46,7 @@ pub enum Input {
 
 /// A receiver: an input, of one head where heads have one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Receiver {
+pub(super) struct Receiver {
     /// What reads.
     pub input: Input,
     /// For which head.
@@ -55,7 +55,7 @@ pub struct Receiver {
 
 impl Input {
     /// Its name in experiment files and tables.
-    pub const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Input::Query(_) => "q",
             Input::Key(_) => "k",
@@ -66,7 +66,7 @@ impl Input {
     }
 
     /// The block.
-    pub const fn layer(self) -> Option<usize> {
+    pub(super) const fn layer(self) -> Option<usize> {
         match self {
             Input::Query(layer) | Input::Key(layer) | Input::Value(layer) | Input::Mlp(layer) => Some(layer),
             Input::Logits => None,
@@ -75,7 +75,7 @@ impl Input {
 
     /// What is made of the input alone, so that changing it there is changing what the receiver reads and nothing
     /// else. Queries and keys are meant after rotation, which is how base runs keep them.
-    pub const fn point(self, n_layers: usize) -> HookPoint {
+    pub(super) const fn point(self, n_layers: usize) -> HookPoint {
         match self {
             Input::Query(layer) => Site::RotQ.at(layer),
             Input::Key(layer) => Site::RotK.at(layer),
@@ -87,7 +87,7 @@ impl Input {
 
     /// Whether what `sender` writes is part of what is read here. In a parallel block nothing goes from attention to
     /// the MLP of the same layer.
-    pub const fn reads(self, sender: Sender, parallel: bool) -> bool {
+    pub(super) const fn reads(self, sender: Sender, parallel: bool) -> bool {
         match (sender, self) {
             (Sender::Embed, _) | (_, Input::Logits) => true,
             (Sender::Head { layer, .. }, Input::Mlp(at)) if !parallel => layer <= at,
@@ -138,7 +138,7 @@ impl fmt::Display for Receiver {
 
 /// An edge and the positions that send along it, as tables show them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Edge {
+pub(super) struct Edge {
     /// Who writes.
     pub sender: Sender,
     /// Who reads.
@@ -150,7 +150,7 @@ pub struct Edge {
 }
 
 /// The columns of an edge, without its positions.
-pub const EDGE: &[ColumnSpec] = &[
+pub(super) const EDGE: &[ColumnSpec] = &[
     ColumnSpec::text("sender", "Component that writes: embed, a head as layer.head, mlp with its layer"),
     ColumnSpec::int("sender_layer", "Layer of the sender; null for embed"),
     ColumnSpec::int("sender_head", "Head of the sender; null for embed and MLPs"),
@@ -179,7 +179,7 @@ impl Label for Edge {
 
 /// The senders and receivers of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Graph {
+pub(super) struct Graph {
     /// Who sends, each once.
     pub senders: Vec<Sender>,
     /// Who receives: per input the heads, or `None` for an input without heads.
@@ -192,7 +192,7 @@ impl Graph {
     ///
     /// # Errors
     /// An empty field, a word that means nothing for the model, a word that takes part in no edge.
-    pub fn read(senders: &[String], receivers: &[String], model_shape: &ModelShape) -> Result<Self, ProbeError> {
+    pub(super) fn read(senders: &[String], receivers: &[String], model_shape: &ModelShape) -> Result<Self, ProbeError> {
         let empty = [(SENDERS, senders.is_empty()), (RECEIVERS, receivers.is_empty())];
         if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
             return Err(ProbeError::Empty { field });
@@ -217,7 +217,7 @@ impl Graph {
     }
 
     /// Whether there is an edge.
-    pub fn has(&self, sender: Sender, input: Input) -> bool {
+    pub(super) fn has(&self, sender: Sender, input: Input) -> bool {
         input.reads(sender, self.parallel)
     }
 }

@@ -7,15 +7,15 @@ use crate::error::ProbeError;
 use crate::families::causal::places;
 
 /// The field of the configuration with the senders.
-pub const SENDERS: &str = "senders";
+pub(super) const SENDERS: &str = "senders";
 /// The field of the configuration with the receivers.
-pub const RECEIVERS: &str = "receivers";
+pub(super) const RECEIVERS: &str = "receivers";
 
 /// The senders that a word stands for.
 ///
 /// # Errors
 /// A word that means nothing for the model.
-pub fn sender(word: &str, model_shape: &ModelShape) -> Result<Vec<Sender>, ProbeError> {
+pub(super) fn sender(word: &str, model_shape: &ModelShape) -> Result<Vec<Sender>, ProbeError> {
     let (layers, heads) = (0..model_shape.n_layers, model_shape.n_heads);
     let of = |layer| (0..heads).map(move |head| Sender::Head { layer, head });
     match word {
@@ -34,7 +34,7 @@ pub fn sender(word: &str, model_shape: &ModelShape) -> Result<Vec<Sender>, Probe
 ///
 /// # Errors
 /// A word that means nothing for the model.
-pub fn receiver(word: &str, model_shape: &ModelShape) -> Result<Vec<Receiver>, ProbeError> {
+pub(super) fn receiver(word: &str, model_shape: &ModelShape) -> Result<Vec<Receiver>, ProbeError> {
     let (layers, heads) = (0..model_shape.n_layers, model_shape.n_heads);
     let of = |input| (0..heads).map(move |head| Receiver { input, head: Some(head) });
     let whole = |input| Receiver { input, head: None };

@@ -14,7 +14,7 @@ pub(super) struct Sums {
 
 impl Sums {
     /// Of some values.
-    pub fn of(values: &[f32]) -> Self {
+    pub(super) fn of(values: &[f32]) -> Self {
         let (mut sums, mut squares, mut largest) = ([0.0; LANES], [0.0; LANES], [0f32; LANES]);
         let (whole, rest) = values.as_chunks::<LANES>();
         for values in whole {
@@ -40,7 +40,7 @@ impl Sums {
     }
 
     /// Both together.
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self {
             n: self.n + other.n,
             sum: self.sum + other.sum,
@@ -50,22 +50,22 @@ impl Sums {
     }
 
     /// Frobenius norm.
-    pub fn norm(&self) -> f64 {
+    pub(super) fn norm(&self) -> f64 {
         self.squares.sqrt()
     }
 
     /// Root of the mean square.
-    pub fn rms(&self) -> f64 {
+    pub(super) fn rms(&self) -> f64 {
         (self.squares / self.n as f64).sqrt()
     }
 
     /// Mean.
-    pub fn mean(&self) -> f64 {
+    pub(super) fn mean(&self) -> f64 {
         self.sum / self.n as f64
     }
 
     /// Largest magnitude.
-    pub fn max_abs(&self) -> f64 {
+    pub(super) fn max_abs(&self) -> f64 {
         f64::from(self.max_abs)
     }
 }
