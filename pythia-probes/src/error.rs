@@ -60,7 +60,10 @@ pub enum ProbeError {
         len: usize,
     },
     /// A prompt given by its ids uses an id the model's vocabulary lacks.
-    #[error("prompt {prompt} has id {id} at index {index}, but the vocabulary has the ids 0 to {}", vocab.saturating_sub(1))]
+    #[error(
+        "prompt {prompt} has id {id} at index {index}, but the vocabulary has the ids 0 to {}",
+        vocab.saturating_sub(1)
+    )]
     IdOutOfVocab {
         /// Index of the prompt in the list.
         prompt: usize,
@@ -78,7 +81,10 @@ pub enum ProbeError {
         vocab: usize,
     },
     /// A position was asked for that the sequence does not have.
-    #[error("{field} = {position}, but the sequence has {len} tokens and a loss at the positions 1 to {}", len.saturating_sub(1))]
+    #[error(
+        "{field} = {position}, but the sequence has {len} tokens and a loss at the positions 1 to {}",
+        len.saturating_sub(1)
+    )]
     NoSuchPosition {
         /// The configuration field.
         field: &'static str,

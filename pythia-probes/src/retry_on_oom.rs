@@ -7,12 +7,12 @@ use crate::error::ProbeError;
 
 const PLACE: &str = "what was computed";
 
-/// What `run` answers when its work is done in one part, or else in as few parts as the device can hold: 2, 4 and so on, at last
-/// `most`.
+/// What `run` answers when its work is done in one part, or else in as few parts as the device can hold: 2, 4 and so
+/// on, at last `most`.
 ///
-/// A device that is out of memory says so as [`ProbeError::Device`] when a tensor is read back, or the backend panics, which is
-/// turned into that error. Nothing else is tried again. On the CPU nothing is tried again and no panic is caught: memory that
-/// runs out there ends the program, and a panic is a fault of it.
+/// A device that is out of memory says so as [`ProbeError::Device`] when a tensor is read back, or the backend
+/// panics, which is turned into that error. Nothing else is tried again. On the CPU nothing is tried again and no
+/// panic is caught: memory that runs out there ends the program, and a panic is a fault of it.
 ///
 /// # Errors
 /// Those of `run`; [`ProbeError::Device`] if the device cannot hold one of `most` parts either.

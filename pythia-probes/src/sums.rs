@@ -6,10 +6,11 @@ use burn::tensor::{Tensor, activation};
 /// Values that are added up at a time.
 const RUN: usize = 64;
 
-/// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is left.
+/// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is
+/// left.
 ///
-/// A library may add up a row one value after the other, and on the CPU a few at a time. Where values are alike, as early in training
-/// they are, every addition rounds to the same side, and a row of 50,000 keeps four digits.
+/// A library may add up a row one value after the other, and on the CPU a few at a time. Where values are alike, as
+/// early in training they are, every addition rounds to the same side, and a row of 50,000 keeps four digits.
 pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     let [rows, width] = values.dims();
     if width <= 1 {
@@ -23,15 +24,15 @@ pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     row_sums(values.reshape([rows, runs, RUN]).sum_dim(2).reshape([rows, runs]))
 }
 
-/// Softmax of each row of logits `[row, V]`. The library's divides by a sum that has lost digits, as above; the sum of what it gives
-/// says how many.
+/// Softmax of each row of logits `[row, V]`. The library's divides by a sum that has lost digits, as above; the sum
+/// of what it gives says how many.
 pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
     let rough = activation::softmax(logits, 1);
     rough.clone() / row_sums(rough)
 }
 
-/// The largest probability under each row of logits `[row, V]`, `[row, 1]`: 1 / Σ exp(x − max). It is at least 1/V, so its logarithm
-/// is safe where that of an unlikely token's probability would underflow.
+/// The largest probability under each row of logits `[row, V]`, `[row, 1]`: 1 / Σ exp(x − max). It is at least 1/V,
+/// so its logarithm is safe where that of an unlikely token's probability would underflow.
 pub(crate) fn certainty(logits: Tensor<2>) -> Tensor<2> {
     let rough = activation::softmax(logits, 1);
     rough.clone().max_dim(1) / row_sums(rough)

@@ -1,5 +1,5 @@
-//! The workloads that intervene. Base runs, interventions and the metric are timed together, as in the scripts that they are
-//! compared with.
+//! The workloads that intervene. Base runs, interventions and the metric are timed together, as in the scripts that
+//! they are compared with.
 
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Axis, HookPoint, Region, Site};

@@ -226,7 +226,8 @@ fn load_all(
     Ok((LoadedWeights::Resident(params), hashes))
 }
 
-/// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be prepared.
+/// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be
+/// prepared.
 fn carry(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
     let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {

@@ -14,7 +14,8 @@ const PROMPTS: [(&str, &str); 6] = [
     ("prepend_bos", "prepend_bos"),
 ];
 
-/// What is written today instead of an old key of a probe's table, whose keys are `keys`; `None` where it is no old key.
+/// What is written today instead of an old key of a probe's table, whose keys are `keys`; `None` where it is no old
+/// key.
 pub(super) fn new_spelling(key: &str, table: &DeTable<'_>, keys: &[KeyDoc]) -> Option<String> {
     let has = |name: &str| keys.iter().any(|key| key.name == name);
     if has("prompts") && PROMPTS.iter().any(|(old, _)| *old == key) {

@@ -184,12 +184,12 @@ fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
     Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()
 }
 
-/// Largest relative difference of the engines in float64. Over the seeds tried here it is 1.7e-15, a few units in the last
-/// place: the engines compute the same sums, grouped differently.
+/// Largest relative difference of the engines in float64. Over the seeds tried here it is 1.7e-15, a few units in the
+/// last place: the engines compute the same sums, grouped differently.
 const DOUBLE: f64 = 1e-14;
 
-/// Largest relative difference of the engines in float32: 2.0e-6 over the seeds tried here on a CPU. A GPU chooses the order
-/// of its sums by the size of a matrix, which differs between the engines.
+/// Largest relative difference of the engines in float32: 2.0e-6 over the seeds tried here on a CPU. A GPU chooses
+/// the order of its sums by the size of a matrix, which differs between the engines.
 fn single() -> f64 {
     if has_float64() { 4e-6 } else { 1e-5 }
 }

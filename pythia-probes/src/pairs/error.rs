@@ -79,8 +79,8 @@ pub enum PairError {
     },
     /// Too few ids for random tokens that are all different.
     #[error(
-        "the task induction with half_len = {half_len} draws {needed} different ids, but there are {choices} besides the \
-         BOS"
+        "the task induction with half_len = {half_len} draws {needed} different ids, but there are {choices} besides \
+         the BOS"
     )]
     VocabTooSmall {
         /// The size asked for.
@@ -159,8 +159,8 @@ pub enum PairError {
     },
     /// The position called "end" is another one than the last.
     #[error(
-        "line {line}: the position \"end\" = {position}, but that name is the last token's, which is {}: choose another \
-         name",
+        "line {line}: the position \"end\" = {position}, but that name is the last token's, which is {}: choose \
+         another name",
         len.saturating_sub(1)
     )]
     EndElsewhere {

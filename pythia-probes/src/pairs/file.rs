@@ -220,9 +220,11 @@ mod tests {
         let tokenizer = testing::shared_tokenizer();
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
         let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
-        let text = "{\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
+        let text = "\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" Ouagadougou\"}\n\
-                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" she\", \"wrong\": [\" he\", \"Laura\"]}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \
+                    \"answer\": \" she\", \"wrong\": [\" he\", \"Laura\"]}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \"\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So Ouagadougou is\", \"answer\": \" she\"}\n";
         let pairs = reader.pairs(text, 9).expect("the first can be used");

@@ -52,7 +52,8 @@ pub(crate) fn letters() -> Tokenizer {
     let json = r#"{
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false},
-        "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "post_processor": null, "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true,
+            "use_regex": true},
         "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
             "vocab": {"<": 0, "a": 1, "b": 2, "c": 3, "Ġ": 4, "Ã": 5}, "merges": []}
@@ -60,7 +61,8 @@ pub(crate) fn letters() -> Tokenizer {
     Tokenizer::from_bytes(json.as_bytes()).expect("a tokenizer")
 }
 
-/// Where the engines are tested: the device that `PYTHIA_TEST_DEVICE` names, else the CPU. One that is named must be there.
+/// Where the engines are tested: the device that `PYTHIA_TEST_DEVICE` names, else the CPU. One that is named must be
+/// there.
 fn compute() -> &'static Compute {
     static COMPUTE: OnceLock<Compute> = OnceLock::new();
     COMPUTE.get_or_init(|| {

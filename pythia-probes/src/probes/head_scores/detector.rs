@@ -60,20 +60,32 @@ impl Detector {
     ///
     /// With n tokens in the prompt, N in its random part and A the pattern `[query, key]`:
     ///
-    /// | score | definition | value | source |
-    /// |---|---|---|---|
-    /// | `induction` | `tl_stripe` (no BOS) | mean of A over key = query − (N−1): N+1 entries on `[R R]`, the first of which precedes any repetition | TransformerLens `Main_Demo` |
-    /// | | `arena_stripe` (BOS first) | the same diagonal, N+2 entries on `[BOS R R]` | ARENA, chapter 1.2 |
-    /// | | `tl_detect_mul`, `tl_detect_abs` | Σ(A·D)/ΣA and 1 − mean\|A−D\|·n, D = 1 on the token after each earlier occurrence | TransformerLens `head_detector.py` |
-    /// | | `prefix_sum` | per query of a later repeat, the sum of A over key = query − m·N + 1, m = 1, 2, … | Olsson et al. 2022, prefix matching |
-    /// | | `prefix_mean` | the mean of A over the same entries; equal to `prefix_sum` on two repeats | Olsson et al. 2022 |
-    /// | | `strict` | per query whose token occurred before, the sum of A over all positions after an earlier occurrence | |
-    /// | `previous_token` | `mask_mean` | mean of A over key = query − 1 | TransformerLens `Main_Demo` |
-    /// | `duplicate_token` | `mask_mean` | per query whose token occurred before, the sum of A over its earlier occurrences | |
-    /// | | `stripe` | mean of A over key = query − N | TransformerLens `Exploratory_Analysis_Demo` |
-    /// | `current_token` | `mask_mean` | mean of A over key = query | |
-    /// | `bos_sink`, without a BOS `first_token_sink` | `mask_mean` | mean of A over key = 0 | |
-    /// | the last four | `tl_detect_mul`, `tl_detect_abs` | as above, D = 1 on the same entries as `mask_mean` | TransformerLens `head_detector.py` |
+    /// `induction`
+    /// - `tl_stripe` (no BOS): mean of A over key = query − (N−1). On `[R R]` these are N+1 entries, the first of which
+    ///   precedes any repetition (TransformerLens, `Main_Demo`).
+    /// - `arena_stripe` (BOS first): the same diagonal, N+2 entries on `[BOS R R]` (ARENA, chapter 1.2).
+    /// - `tl_detect_mul`, `tl_detect_abs`: Σ(A·D)/ΣA and 1 − mean|A−D|·n, where D = 1 on the token after each earlier
+    ///   occurrence (TransformerLens, `head_detector.py`).
+    /// - `prefix_sum`: per query of a later repeat, the sum of A over key = query − m·N + 1, m = 1, 2, … (Olsson et al.
+    ///   2022, prefix matching).
+    /// - `prefix_mean`: the mean of A over the same entries, which equals `prefix_sum` on two repeats (ibid.).
+    /// - `strict`: per query whose token occurred before, the sum of A over all positions after an earlier occurrence.
+    ///
+    /// `previous_token`
+    /// - `mask_mean`: mean of A over key = query − 1 (TransformerLens, `Main_Demo`).
+    ///
+    /// `duplicate_token`
+    /// - `mask_mean`: per query whose token occurred before, the sum of A over its earlier occurrences.
+    /// - `stripe`: mean of A over key = query − N (TransformerLens, `Exploratory_Analysis_Demo`).
+    ///
+    /// `current_token`
+    /// - `mask_mean`: mean of A over key = query.
+    ///
+    /// `bos_sink`, without a BOS `first_token_sink`
+    /// - `mask_mean`: mean of A over key = 0.
+    ///
+    /// The last four scores also have `tl_detect_mul` and `tl_detect_abs`, as above, with D = 1 on the entries of
+    /// `mask_mean`.
     ///
     /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores
     /// the same 1.

@@ -254,7 +254,8 @@ mod tests {
     fn prompts_whose_positions_are_the_same_share_a_region() {
         let (first, second) = (pair(5, 1), pair(5, 3));
         let edit = edit(
-            r#"{"hook": "pattern.0", "heads": [2], "positions": ["end", "-1", "0"], "keys": ["middle"], "edit": "zero"}"#,
+            r#"{"hook": "pattern.0", "heads": [2], "positions": ["end", "-1", "0"],
+                "keys": ["middle"], "edit": "zero"}"#,
         );
         let regions = |members: &[&Pair]| edit.regions(Site::Pattern.at(0), &config(), members).expect("they fit");
         let whole = Region::all().along(Axis::Head, vec![2]).along(Axis::Query, vec![0, 4]);
