@@ -221,7 +221,8 @@ mod tests {
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
         let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
         let text = "\
-                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
+                    {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \
+                    \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \"answer\": \" Ouagadougou\"}\n\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \
                     \"answer\": \" she\", \"wrong\": [\" he\", \"Laura\"]}\n\
