@@ -81,5 +81,6 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
             }
         }
     }
+    out.sort_unstable();
     out
 }

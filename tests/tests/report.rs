@@ -73,7 +73,7 @@ fn a_summary_is_for_people_and_for_machines() {
     assert!(heads["rows"][0]["peak"].is_f64(), "{heads}");
     run(&folder, &["summary", "out", "--csv", "tables"]).ok();
     let csv = fs::read_to_string(folder.join("tables/head-scores.csv")).expect("a table");
-    assert!(csv.starts_with("model,score,head,peak,last,null,"), "{csv}");
+    assert!(csv.starts_with("model,score,head,peak,last,uniform,"), "{csv}");
     // A cell that is gone is named.
     fs::remove_file(folder.join("out/results/head_scores/tiny/step000007.parquet")).expect("a part");
     let output = run(&folder, &["summary", "out"]).ok();

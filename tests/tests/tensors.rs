@@ -153,7 +153,7 @@ fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
 
     // A probe that runs the model needs all weights. So does a resumed run in which only the other probe is left.
     let norms_and_losses = "probe=[{ kind = 'weight_norms', params = ['embed.W_E', 'unembed.W_U'] }, \
-                            { kind = 'token_loss', tokens = [[1, 2, 3]] }]";
+                            { kind = 'token_loss', prompts = { tokens = [[1, 2, 3]] } }]";
     let mixed = ["--set", norms_and_losses];
     let folder = experiment("tensors-mixed");
     let hub = MockHub::start(vec![model(whole)]);
@@ -229,10 +229,10 @@ fn a_connection_that_breaks_is_taken_up_and_a_killed_run_leaves_nothing_for_long
     let hub = MockHub::start(vec![model(whole)]);
     let dead = folder.join("cache/.pythia/parts");
     std::fs::create_dir_all(&dead).unwrap();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    let host = if host.is_empty() { "host".to_owned() } else { host };
-    std::fs::write(dead.join(format!("{host}.4294967295.0.tmp")), b"half").unwrap();
+    // The temporary file of a process of this machine that has ended.
+    let me = pythia_files::Owner::me().to_string();
+    let machine = me.split('-').next().unwrap();
+    std::fs::write(dead.join(format!(".{machine}-4294967295-1-0.tmp")), b"half").unwrap();
     hub.fault("model.safetensors", 2, Fault::Status(503, vec![]));
     run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();
     assert_eq!(norms(&folder, "out"), of_folder(&folder));

@@ -82,10 +82,10 @@ fn a_branch_without_weights_is_missing_and_the_other_form_of_a_duplicate_is_read
             repo(2, vec![], repo(0, vec![file("model.safetensors", other_values(&safe))], MockRepo::new(MODEL))),
         ),
     )]);
-    let output = run(&folder, &hub, &["run", "exp.toml", "--set", "probe.2.tokens=[[1, 2]]"])
+    let output = run(&folder, &hub, &["run", "exp.toml", "--set", "probe.2.prompts={ tokens = [[1, 2]] }"])
         .refused(&["pythia-14m step2: missing: the branch holds no weights", "pythia-14m step1000: duplicate_of:512"]);
     assert!(!output.err.contains("step512: "), "its other form is its own: {}", output.err);
-    let skip = ["run", "exp.toml", "--on-bad", "mark", "--out", "out", "--set", "probe.2.tokens=[[1, 2]]"];
+    let skip = ["run", "exp.toml", "--on-bad", "mark", "--out", "out", "--set", "probe.2.prompts={ tokens = [[1, 2]] }"];
     run(&folder, &hub, &skip);
     assert!(hub.count("pytorch_model.bin") > 0, "the other form was fetched");
     let statuses = checkpoints(&folder.join("out"), "checkpoint_status");
@@ -112,7 +112,7 @@ fn a_branch_that_the_hub_lacks_is_missing_and_steps_without_pins_are_not_called_
     let output = run(&folder, &hub, &["plan", "exp.toml"]);
     assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     let output = run(&folder, &hub, &["verify", "pythia-14m", "--lock", "exp.lock.json", "--steps", "0,1000"]).ok();
-    assert!(output.out.contains("1 with no published hash"), "{}", output.out);
+    assert!(output.out.contains("1 of them not checked: no published hash"), "{}", output.out);
     run(&folder, &hub, &["verify", "pythia-14m", "--steps", "3"]).refused(&["pythia-14m has no step3"]);
 }
 
