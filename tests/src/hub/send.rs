@@ -53,15 +53,7 @@ impl Reply {
                 self.pour(to, length)?;
                 to.write_all(&vec![b'x'; extra as usize]).map(|()| true)
             }
-            Some(Fault::Flip(at)) => {
-                self.head(to, Some(length))?;
-                self.pour(to, at)?;
-                let mut byte = [0];
-                self.body.from(self.part.0 + at)?.read_exact(&mut byte)?;
-                to.write_all(&[byte[0] ^ 1])?;
-                self.part.0 += at + 1;
-                self.pour(to, length - at - 1).map(|()| true)
-            }
+            Some(Fault::Flip(at)) => self.flipped(to, length, at),
             Some(Fault::Drip(bytes, pause)) => self.drip(to, length, bytes, pause),
             Some(Fault::Hang(at)) => {
                 self.head(to, Some(length))?;
@@ -89,6 +81,17 @@ impl Reply {
             self.pour(to, length)?;
         }
         Ok(true)
+    }
+
+    /// The whole answer with one bit of the byte at `at` changed.
+    fn flipped(&mut self, to: &mut TcpStream, length: u64, at: u64) -> io::Result<bool> {
+        self.head(to, Some(length))?;
+        self.pour(to, at)?;
+        let mut byte = [0];
+        self.body.from(self.part.0 + at)?.read_exact(&mut byte)?;
+        to.write_all(&[byte[0] ^ 1])?;
+        self.part.0 += at + 1;
+        self.pour(to, length - at - 1).map(|()| true)
     }
 
     fn chunked(&mut self, to: &mut TcpStream, length: u64, extra: u64) -> io::Result<bool> {
