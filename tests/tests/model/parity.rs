@@ -1,5 +1,5 @@
 //! Every activation, logit, loss and score against TransformerLens 2.18: on the committed fixtures always, on the
-//! folder of goldens when it is asked for. The bounds are fixed; a comparison that misses one is a bug to find.
+//! folder of goldens when it is asked for. The bounds are fixed; a comparison over its bound is a bug to find.
 
 use burn::tensor::DType;
 use pythia_core::weights::Profile;
