@@ -1,7 +1,7 @@
 //! Loads every step of a folder of checkpoints and follows one number through training: how sure each model is of a
 //! token that it has seen before.
 //!
-//!     cargo run --release --example sweep_steps -- out/demo/models/nano
+//!     cargo run --release --example sweep_steps -- data/nano
 //!
 //! The argument is a folder with `step0/{config.json, model.safetensors}`, `step512/…`, or the name of a model of the
 //! suite in the hub's cache.

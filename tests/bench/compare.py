@@ -5,11 +5,11 @@
     python3 tests/bench/compare.py --peers FOLDER [--rounds 3] [--only b-70m,h] [--out lines.jsonl]
 
 FOLDER holds peers.py, which times TransformerLens and transformers and prints one line of JSON per workload. PEERS_HOME
-(default ~/.cache/pythia-peers) holds their Python environments (pt, tl2) and the models (models/70m/fp32, models/70m/fp16,
-models/160m/..., models/ckpt70m/step0 ...). Nothing but the standard library is needed here.
+(default ~/.cache/pythia-peers) holds their Python environments (pt, tl2) and the models (models/70m/fp32,
+models/70m/fp16, models/160m/..., models/ckpt70m/step0 ...). Nothing but the standard library is needed here.
 
-One round runs each contestant of a workload once, one after the other, so that whatever else the machine does in that
-minute is shared by all of them. A ratio is the median over rounds of (peer's median / our median): above 1, we are faster.
+One round runs each program of a workload once, one after the other, so that they share whatever else the machine does
+in that minute. A ratio is the median over rounds of (peer's median / our median): above 1, we are faster.
 """
 import argparse
 import json

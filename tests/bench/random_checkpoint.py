@@ -3,9 +3,10 @@
 
     python3 tests/bench/random_checkpoint.py 2.8b FOLDER [--seed 0]
 
-Needs numpy and nothing else. Values are drawn and written tensor by tensor, a piece at a time, so the 12b shape (23.8 GB) takes little
-memory. The same shape and seed give the same file. Matrices have the spread 0.02, and those that write to the residual stream less in
-deep models, as such models are initialised, so that activations stay finite; norms are near one.
+Needs numpy and nothing else. Values are drawn and written tensor by tensor, a piece at a time, so the 12b shape
+(23.8 GB) takes little memory. The same shape and seed give the same file. Matrices have a standard deviation of 0.02,
+and those that write to the residual stream a smaller one in deep models, as such models are initialised, so that
+activations stay finite. Gains of norms are near one.
 """
 import argparse
 import json

@@ -20,7 +20,7 @@ const D_HEAD: usize = 64;
 const D_MODEL: usize = HEADS * D_HEAD;
 const D_MLP: usize = 4 * D_MODEL;
 
-/// Numbers between −3 and 3 that no branch predictor learns.
+/// Pseudo-random numbers between −3 and 3, which a branch predictor cannot learn.
 fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     let n = shape.iter().product::<usize>();
     let values: Vec<f32> =
@@ -28,7 +28,7 @@ fn numbers<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
 
-/// Times `f` on an input of its own: kernels work in place where nobody else holds the numbers.
+/// Times `f` on an input of its own: kernels work in place where a tensor is not shared.
 fn bench<const D: usize, T>(c: &mut Criterion, group: &str, name: &str, shape: [usize; D], f: impl Fn(Tensor<D>) -> T) {
     let mut group = c.benchmark_group(group);
     group.throughput(Throughput::Elements(shape.iter().product::<usize>() as u64));

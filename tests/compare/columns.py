@@ -2,11 +2,11 @@
 
     python columns.py BEFORE AFTER [--map renames_v4.json]
 
-BEFORE and AFTER are output folders of `pythia run`, or their `results` folders. Every Parquet file below BEFORE must have its
-counterpart below AFTER and the other way round, with the same columns in the same order, the same types, the same rows and the same
-metadata. Floats are equal when their bits are, so 0.0 differs from -0.0 and each NaN from other NaNs; nulls must stand in the same
-places. What was compared is printed per table, and every difference by file, column and row. Exit code 1 when anything differs, is
-missing or is not there to compare, 2 on wrong usage.
+BEFORE and AFTER are output folders of `pythia run`, or their `results` folders. Every Parquet file below BEFORE must
+have its counterpart below AFTER and the other way round, with the same columns in the same order, the same types, the
+same rows and the same metadata. Floats are equal when their bits are, so 0.0 differs from -0.0 and each NaN from other
+NaNs; nulls must be in the same places. Prints what was compared per table, and every difference by file, column and
+row. Exit code 1 when anything differs, is missing or is not there to compare, 2 on wrong usage.
 
 The map is a JSON object of renames from BEFORE to AFTER, all parts optional:
 
@@ -15,7 +15,7 @@ The map is a JSON object of renames from BEFORE to AFTER, all parts optional:
      "metadata": {"old": "new"},                 keys of the file's metadata
      "metadata_ignored": ["key"]}                keys, in their new spelling, that are not compared
 
-A rename must apply: where a file has the column under its old name in AFTER, or under its new name in BEFORE, that is a difference.
+A rename must apply: a column under its old name in AFTER, or under its new name in BEFORE, is a difference.
 Needs Python 3.10 and polars 2.1.
 """
 

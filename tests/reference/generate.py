@@ -42,9 +42,9 @@ def write_parallel(folder, shape, state, dtype):
     full = state | models.legacy_buffers(shape, dtype)
     models.write_config(folder, shape, "rotary", dtype)
     models.write_safetensors(folder, full)
-    twin = folder.with_name(f"{folder.name}-bin")
-    models.write_config(twin, shape, "rotary", dtype)
-    models.write_bin(twin, full)
+    bin_folder = folder.with_name(f"{folder.name}-bin")
+    models.write_config(bin_folder, shape, "rotary", dtype)
+    models.write_bin(bin_folder, full)
     models.write_hostile(folder.with_name("hostile"), state)
 
 
@@ -53,9 +53,9 @@ def write_sequential(folder, shape, state, dtype):
     renamed = {("lm_head.weight" if key == "embed_out.weight" else key): tensor for key, tensor in state.items()}
     models.write_config(folder, shape, "rope_parameters", dtype)
     models.write_safetensors(folder, renamed, shards=3)
-    twin = folder.with_name(f"{folder.name}-bin")
-    models.write_config(twin, shape, "rotary", dtype)
-    models.write_bin(twin, state, shards=2)
+    bin_folder = folder.with_name(f"{folder.name}-bin")
+    models.write_config(bin_folder, shape, "rotary", dtype)
+    models.write_bin(bin_folder, state, shards=2)
 
 
 def write_tied(folder, shape, state, dtype):

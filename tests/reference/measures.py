@@ -1,7 +1,7 @@
-"""Head scores and losses in numpy, float64: one plain loop per definition, slow on purpose, so that it can be checked by eye.
+"""Head scores and losses in numpy, float64: one plain loop per definition, slow on purpose, to be checked by eye.
 
-For one prompt, `tokens` is [n] and `pattern` is [layer, head, query, key]; every score is [layer, head]. A score of several
-prompts is the mean of theirs.
+For one prompt, `tokens` is [n] and `pattern` is [layer, head, query, key]; every score is [layer, head]. A score of
+several prompts is the mean of theirs.
 """
 
 import numpy as np

@@ -1,8 +1,9 @@
-"""Writes tests/fixtures/tokenizer: a tiny byte-level BPE of the suite's kind, and what the `tokenizers` package answers with it.
+"""Writes tests/fixtures/tokenizer: a tiny byte-level BPE of the suite's kind, and what the `tokenizers` package answers
+with it.
 
     python tests/reference/tokenizer.py
 
-The text it is trained on and the texts it is asked for are below, so the files depend on nothing else.
+The text it is trained on and the texts it encodes are below, so the files depend on nothing else.
 """
 
 import json

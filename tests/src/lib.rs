@@ -11,23 +11,22 @@
 //! - [`tables`]: those results as a reader of Parquet sees them;
 //! - [`hub`]: a model hub on the loopback interface, with every fault a network has;
 //! - [`sources`]: the source files of the workspace, for the tests that read them;
-//! - [`rooms`]: the modules of a crate and which of them import which;
-//! - [`type_names`]: where types are defined, by name.
+//! - [`modules`]: the top-level modules of a crate and which of them import which;
+//! - [`items`]: types, functions and structs of those files, with their sizes.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 pub mod backend;
 pub mod cases;
 pub mod command;
 pub mod hub;
+pub mod items;
+pub mod modules;
 pub mod paths;
 pub mod random;
 #[cfg(doctest)]
 mod readme;
 pub mod recorder;
-pub mod rooms;
 pub mod sources;
 pub mod suite;
 pub mod tables;
 pub mod tensors;
-pub mod type_names;

@@ -21,7 +21,7 @@ pub fn names(table: &DataFrame) -> Vec<String> {
     table.get_column_names().into_iter().map(|name| name.to_string()).collect()
 }
 
-/// The names of the columns that hold numbers which may be broken.
+/// The names of the float columns.
 pub fn numbers(table: &DataFrame) -> Vec<String> {
     let is_float = |name: &String| column(table, name).dtype() == &DataType::Float64;
     names(table).into_iter().filter(is_float).collect()
@@ -60,7 +60,7 @@ pub fn rows(table: &DataFrame, wanted: &[(&str, &str)]) -> Vec<usize> {
     rows
 }
 
-/// The number that stands in a column of the one row with these words.
+/// The number in a column of the one row with these words.
 pub fn value(table: &DataFrame, name: &str, wanted: &[(&str, &str)]) -> f64 {
     let rows = rows(table, wanted);
     assert_eq!(rows.len(), 1, "rows with {wanted:?}");

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "1 comparisons failed")]
-    fn a_ledger_fails_when_a_bound_is_passed() {
+    fn comparisons_fail_when_one_is_over_its_bound() {
         let mut comparisons = Comparisons::default();
         comparisons.compare("kind", "a", &row(&[1.0]), &row(&[1.0]), 0.0);
         comparisons.compare("kind", "b", &row(&[1.0]), &row(&[1.1]), 0.01);
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "nothing was compared")]
-    fn an_empty_ledger_fails() {
+    fn comparing_nothing_fails() {
         Comparisons::default().assert_within_bounds("test");
     }
 }

@@ -54,7 +54,7 @@ fn the_schema_of_experiment_files_is_fresh() {
 }
 
 #[test]
-fn what_stands_between_two_lines_is_replaced_once_and_for_all() {
+fn text_between_two_marks_is_replaced_and_stays_so() {
     let text = "a\n<b>\nold\n<e>\nc";
     let fresh = between(text, ["<b>", "<e>"], "new\n").expect("both lines are there");
     assert_eq!(fresh, "a\n<b>\nnew\n<e>\nc");

@@ -56,7 +56,7 @@ fn sweep(folder: &Path, out: &str, arguments: &[&str]) -> command::Finished {
     run(folder, &[&["run", "experiment.toml", "--no-report", "--out", out], arguments].concat()).ok()
 }
 
-/// The folders of tables that two runs left, which must be the same ones.
+/// The folders of tables of two runs, which must be the same ones.
 fn folders(a: &Path, b: &Path) -> Vec<String> {
     let of = |out: &Path| -> Vec<String> {
         let entries = std::fs::read_dir(out.join("results")).expect("there are results");
@@ -69,7 +69,7 @@ fn folders(a: &Path, b: &Path) -> Vec<String> {
     of(a)
 }
 
-/// Every cell of every table: numbers within the bar, everything else the same.
+/// Compares every value of every table: numbers within the bound, everything else equal.
 fn agree(a: &Path, b: &Path, bar: f64) {
     for folder in folders(a, b) {
         let (a, b) = (tables::read(a, &folder), tables::read(b, &folder));
@@ -108,7 +108,7 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
 
 #[test]
 #[ignore = "needs a GPU, or a driver that stands in for one"]
-fn gpu_memory_that_ends_is_asked_for_less() {
+fn gpu_memory_that_runs_out_makes_batches_smaller() {
     // Patterns of 2000 x 4 x 62 x 62 numbers are 123 MB, and the scores beside them as many: more than a driver that
     // stands in for a GPU gives to one tensor.
     let folder = experiment_folder(

@@ -61,7 +61,7 @@ fn processes_are_right_without_locks() {
 }
 
 #[test]
-fn a_killed_fetch_is_continued_where_it_was() {
+fn a_killed_fetch_continues_where_it_stopped() {
     let setup = HubSetup::new("hub-killed");
     setup.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
     let mut child = start(&setup);
@@ -163,7 +163,7 @@ fn a_small_disk_is_a_clean_error() {
 }
 
 #[test]
-fn a_cache_of_two_lets_a_model_of_many_steps_through() {
+fn a_cache_with_room_for_two_steps_serves_a_model_of_many() {
     let steps: Vec<String> = (0..10).map(|step| format!("step{step}")).collect();
     let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
     let setup = HubSetup::with("hub-cache", vec![model]);
@@ -185,7 +185,7 @@ fn a_cache_of_two_lets_a_model_of_many_steps_through() {
 }
 
 #[test]
-fn what_a_process_uses_another_does_not_evict() {
+fn a_process_does_not_evict_what_another_uses() {
     let setup = HubSetup::new("hub-holder");
     let hub = setup.hub();
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };

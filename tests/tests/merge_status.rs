@@ -28,7 +28,7 @@ fn merged(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
+fn merged_tables_are_the_union_of_their_parts_in_every_reader() {
     let folder = swept("merge");
     let before = suite::all_results(&folder.join("out"));
     let output = run(&folder, &["merge", "out"]).ok();
@@ -65,7 +65,7 @@ fn merged_tables_are_the_union_of_their_parts_whoever_reads_them() {
 }
 
 #[test]
-fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
+fn a_merge_refuses_missing_parts_mixed_experiments_and_other_folders() {
     let folder = swept("merge-refused");
     let lost = folder.join("out/results/head_scores/tiny/step000007.parquet");
     let bytes = std::fs::read(&lost).unwrap();
@@ -107,7 +107,7 @@ fn a_merge_refuses_holes_mixtures_and_folders_that_are_none() {
 }
 
 #[test]
-fn a_duplicate_that_was_left_out_is_neither_a_hole_nor_to_do() {
+fn a_duplicate_that_was_left_out_is_neither_missing_nor_planned() {
     let folder = suite::experiment_folder("merge-left-out", STEPS);
     for file in ["config.json", "model.safetensors"] {
         std::fs::copy(folder.join("tiny/step4").join(file), folder.join("tiny/step9").join(file)).unwrap();
@@ -166,7 +166,7 @@ fn a_status_follows_a_run_without_touching_it() {
 }
 
 #[test]
-fn a_status_tells_what_failed_and_that_a_killed_run_is_gone() {
+fn a_status_names_failures_and_runs_that_were_killed() {
     let folder = suite::experiment_folder("status-failed", STEPS);
     std::fs::write(folder.join("tiny/step3/model.safetensors"), b"cut").unwrap();
     let output = run(&folder, &["run", "experiment.toml", "--out", "out"]);

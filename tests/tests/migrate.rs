@@ -79,7 +79,7 @@ fn shipped_files_change_in_their_old_keys_alone() {
 }
 
 #[test]
-fn a_second_time_nothing_changes_and_check_tells_the_two_apart() {
+fn migrating_twice_changes_nothing_and_check_tells_old_files_from_new() {
     let folder = paths::scratch("migrate-twice");
     for (name, old) in old_files() {
         let is_old = WITH_OLD_KEYS.contains(&name.as_str());
@@ -126,7 +126,7 @@ fn write_keeps_permissions_and_links() {
 }
 
 #[test]
-fn shipped_files_of_today_are_what_the_old_ones_become() {
+fn shipped_files_are_their_old_versions_migrated() {
     let folder = paths::scratch("migrate-shipped");
     let today = paths::root().join("experiments/configs");
     let old = old_files();
@@ -142,7 +142,7 @@ fn shipped_files_of_today_are_what_the_old_ones_become() {
 }
 
 #[test]
-fn what_cannot_be_migrated_is_refused_and_stays() {
+fn a_file_that_cannot_be_migrated_is_refused_and_unchanged() {
     let folder = paths::scratch("migrate-refused");
     let both = "[[probe]]\nkind = 'logit_lens'\nprompts = { n = 2 }\nbatch = 3\n";
     for (text, words) in [

@@ -57,7 +57,7 @@ fn rows_of(path: &Path, words: &[&str], numbers: &[&str]) -> Vec<Row> {
 fn induction_forms_in_nano() {
     let out = DEMO.join("out/demo");
 
-    let scores = rows(&out, "head_scores", &["definition"], &["value", "null"]);
+    let scores = rows(&out, "head_scores", &["definition"], &["value", "uniform"]);
     let strict: Vec<&Row> = scores.iter().filter(|row| row.words[0] == "strict").collect();
     let steps: BTreeSet<i64> = strict.iter().map(|row| row.step).collect();
     assert_eq!(steps.len(), 154);
@@ -121,7 +121,7 @@ fn shipped(name: &str, more: &[String]) -> PathBuf {
 
 #[test]
 #[ignore = "trains for a minute or two"]
-fn the_answer_waits_where_it_stood_until_the_last_layer_fetches_it() {
+fn the_answer_stays_at_its_own_position_until_the_last_layer_moves_it() {
     let out = shipped("patching-nano", &[]);
     let stream = tables::read(&out, "patch_stream");
     let accuracy = tables::rows(&stream, &[LAST, ("metric", "accuracy"), ("hook", "blocks.0.hook_resid_pre")]);
@@ -138,7 +138,7 @@ fn the_answer_waits_where_it_stood_until_the_last_layer_fetches_it() {
 
 #[test]
 #[ignore = "trains for a minute or two"]
-fn the_previous_token_head_costs_far_more_than_its_controls() {
+fn ablating_the_previous_token_head_costs_far_more_than_its_controls() {
     let head = previous_token_head();
     let sets = format!("probe.1.sets.previous_token=[\"{head}\"]");
     let out = shipped("ablation-nano", &["probe.0.heads=[\"each\", \"all\"]".to_owned(), sets]);
@@ -160,7 +160,7 @@ fn the_previous_token_head_costs_far_more_than_its_controls() {
 
 #[test]
 #[ignore = "trains for a minute or two"]
-fn the_previous_token_head_sends_the_match_to_the_keys_of_the_last_layer() {
+fn the_previous_token_head_writes_into_the_keys_of_the_last_layer() {
     let out = shipped("paths-nano", &[]);
     let paths = tables::read(&out, "path_patching");
     let [senders, receivers, inputs, layers, heads] =
@@ -190,8 +190,8 @@ fn gpu_demo_comes_to_the_same_conclusions() {
     assert!(output.err.contains("computing on "), "{}", output.err);
     let (cpu, gpu) = (DEMO.join("out/demo"), DEMO.join("out/demo-wgpu"));
     for (probe, words, numbers) in [
-        ("head_scores", &["score", "definition", "status"][..], &["value", "null"][..]),
-        ("head_scores_no_bos", &["score", "definition", "status"], &["value", "null"]),
+        ("head_scores", &["score", "definition", "status"][..], &["value", "uniform"][..]),
+        ("head_scores_no_bos", &["score", "definition", "status"], &["value", "uniform"]),
         ("induction_loss", &["metric", "status"], &["value"]),
     ] {
         let (expected, found) = (rows(&cpu, probe, words, numbers), rows(&gpu, probe, words, numbers));

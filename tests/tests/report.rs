@@ -102,7 +102,7 @@ fn a_query_prints_or_writes_its_answer() {
 }
 
 #[test]
-fn merged_tables_alone_are_as_good_as_their_parts() {
+fn merged_tables_can_replace_their_parts() {
     let folder = swept("report-merged");
     let summary = |dir: &str| run(&folder, &["summary", dir, "--json"]).ok().out;
     let whole = summary("out");
@@ -123,7 +123,7 @@ fn merged_tables_alone_are_as_good_as_their_parts() {
 }
 
 #[test]
-fn published_curves_stand_beside_and_what_is_none_is_refused() {
+fn published_curves_are_added_and_other_files_are_refused() {
     let folder = swept("report-published");
     let csv = "model,step,num_fewshot,task,metric,value,stderr\n\
                pythia-70m,0,0,piqa,acc,0.5,0.01\n\
@@ -138,7 +138,7 @@ fn published_curves_stand_beside_and_what_is_none_is_refused() {
 }
 
 #[test]
-fn what_is_no_output_folder_and_what_is_damaged_is_named() {
+fn damaged_files_and_other_folders_are_named() {
     let folder = swept("report-refused");
     for command in ["summary", "report"] {
         let output = run(&folder, &[command, "checkpoints-of-nobody"]).refused(&["holds no results", "remedy:"]);

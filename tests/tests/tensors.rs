@@ -142,7 +142,7 @@ fn a_sweep_of_embeddings_fetches_the_embeddings() {
 }
 
 #[test]
-fn where_parts_cannot_be_had_or_are_not_enough_files_are_fetched_whole() {
+fn files_are_fetched_whole_where_ranges_fail_or_do_not_suffice() {
     let folder = experiment("tensors-no-ranges");
     let hub = MockHub::start(vec![model(whole)]);
     hub.fault("model.safetensors", usize::MAX, Fault::IgnoreRange);
@@ -187,7 +187,7 @@ fn a_pytorch_file_is_fetched_whole() {
 }
 
 #[test]
-fn a_header_that_lies_ends_its_cell_and_leaves_nothing() {
+fn a_wrong_header_fails_its_cell_and_leaves_no_file() {
     let folder = experiment("tensors-hostile");
     let hostile = |step: u32| {
         let mut bytes = weights_of(step);
@@ -224,7 +224,7 @@ fn a_plan_counts_tensors_where_they_can_be_fetched() {
 }
 
 #[test]
-fn a_connection_that_breaks_is_taken_up_and_a_killed_run_leaves_nothing_for_long() {
+fn a_broken_connection_is_resumed_and_the_files_of_a_killed_run_are_removed() {
     let folder = experiment("tensors-broken");
     let hub = MockHub::start(vec![model(whole)]);
     let dead = folder.join("cache/.pythia/parts");

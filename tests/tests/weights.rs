@@ -24,7 +24,7 @@ fn read(folder: &Path, unembed: bool) -> (NeoxConfig, HostParams, String) {
 }
 
 #[test]
-fn containers_shards_dialects_and_names_do_not_matter() {
+fn every_container_sharding_and_spelling_gives_the_same_weights() {
     for (one, other) in [("parallel", "parallel-bin"), ("sequential", "sequential-bin")] {
         let one = read(&paths::fixtures().join(one), true);
         let other = read(&paths::fixtures().join(other), true);
@@ -34,7 +34,7 @@ fn containers_shards_dialects_and_names_do_not_matter() {
 }
 
 #[test]
-fn what_is_not_wanted_is_left_out_and_changes_no_hash() {
+fn parameters_that_are_not_wanted_are_left_out_and_change_no_hash() {
     let (_, all, hash) = read(&paths::fixtures().join("parallel"), true);
     let (_, some, same) = read(&paths::fixtures().join("parallel"), false);
     assert_eq!(hash, same);
@@ -43,7 +43,7 @@ fn what_is_not_wanted_is_left_out_and_changes_no_hash() {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_weights_are_read_back() {
     for (fixture, name) in [("parallel", "a"), ("sequential", "b"), ("tied", "c")] {
         let (config, params, _) = read(&paths::fixtures().join(fixture), true);
         let folder = paths::scratch(&format!("written-{name}"));

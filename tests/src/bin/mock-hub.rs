@@ -1,4 +1,4 @@
-//! A hub to play with, and a client to play against it: `mock-hub serve …`, `mock-hub fetch …`.
+//! The mock hub as a program, and a client for it: `mock-hub serve …`, `mock-hub fetch …`.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};

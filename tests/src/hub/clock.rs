@@ -12,7 +12,7 @@ pub struct QuickClock {
 }
 
 impl QuickClock {
-    /// How long has been waited in all.
+    /// The sum of all waits.
     pub fn waited(&self) -> Duration {
         *self.waited.lock().expect("no test panics with it")
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-/// What is done to one answer instead of giving it as it should be. Offsets count in what the answer should hold.
+/// How one answer differs from a correct one. Offsets count bytes of the correct body.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fault {
     /// The connection is closed after so many bytes, though the header promised all.
     Truncate(u64),
     /// No length in the header, and the connection is closed after so many bytes.
     TruncateUnsaid(u64),
-    /// In chunks, and the last chunk comes after so many bytes, as if that were all.
+    /// In chunks, and the last chunk comes after so many bytes, as if the body ended there.
     TruncateChunked(u64),
     /// The header says that there are only so many bytes, and so many come.
     ShortLength(u64),
@@ -29,7 +29,7 @@ pub enum Fault {
     Drip(usize, Duration),
     /// After so many bytes nothing more comes, and the connection stays open.
     Hang(u64),
-    /// A range is not heeded: everything from the beginning, status 200.
+    /// The range of the request is ignored: the whole body, status 200.
     IgnoreRange,
     /// Another range than was asked for.
     WrongRange,

@@ -1,4 +1,4 @@
-//! What the hub has to serve.
+//! Repositories that the hub serves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,10 +9,10 @@ use sha1::{Digest, Sha1};
 
 use super::Body;
 
-/// A file of a commit, and what the hub says of it, which need not be true.
+/// A file of a commit, and what the hub claims about it.
 #[derive(Clone, Debug)]
 pub struct MockFile {
-    /// Its name, clean or not.
+    /// Its name, which may be hostile.
     pub name: String,
     /// What the hub serves.
     pub body: Body,

@@ -1,11 +1,11 @@
-//! What a client asks.
+//! Requests of clients.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 const MAX_LINE: usize = 64 << 10;
 
-/// A request as it came.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// `GET` or `HEAD`.
@@ -35,7 +35,7 @@ impl Seen {
         Ok(Some(Self { method, path, headers, at_cdn }))
     }
 
-    /// The bytes that are asked for of `size`; the end is exclusive.
+    /// The range that the request asks for of a file of `size` bytes; the end is exclusive.
     pub(super) fn range(&self, size: u64) -> Option<(u64, u64)> {
         let (from, to) = self.headers.get("range")?.strip_prefix("bytes=")?.split_once('-')?;
         let end = to.parse::<u64>().map_or(size, |last| (last + 1).min(size));

@@ -1,4 +1,4 @@
-//! An answer, as it should be or not.
+//! Sends an answer, correct or with a fault.
 
 use std::io::{self, BufRead, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Body, Fault};
 
-/// What is to be sent: part of a body with its headers.
+/// An answer before it is sent: part of a body, with its headers.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
@@ -53,20 +53,12 @@ impl Reply {
                 self.pour(to, length)?;
                 to.write_all(&vec![b'x'; extra as usize]).map(|()| true)
             }
-            Some(Fault::Flip(at)) => {
-                self.head(to, Some(length))?;
-                self.pour(to, at)?;
-                let mut byte = [0];
-                self.body.from(self.part.0 + at)?.read_exact(&mut byte)?;
-                to.write_all(&[byte[0] ^ 1])?;
-                self.part.0 += at + 1;
-                self.pour(to, length - at - 1).map(|()| true)
-            }
+            Some(Fault::Flip(at)) => self.flipped(to, length, at),
             Some(Fault::Drip(bytes, pause)) => self.drip(to, length, bytes, pause),
             Some(Fault::Hang(at)) => {
                 self.head(to, Some(length))?;
                 self.pour(to, at.min(length))?;
-                // Until the client goes away.
+                // Waits until the client closes the connection.
                 let _ = to.read(&mut [0]);
                 Ok(false)
             }
@@ -76,7 +68,7 @@ impl Reply {
                 self.headers.extend(headers);
                 self.plain(to, length)
             }
-            // These are dealt with where the answer is made.
+            // The server applied these when it made the reply.
             Some(Fault::Status(..) | Fault::Redirect(_) | Fault::Text(_) | Fault::IgnoreRange | Fault::WrongRange) => {
                 self.plain(to, length)
             }
@@ -89,6 +81,17 @@ impl Reply {
             self.pour(to, length)?;
         }
         Ok(true)
+    }
+
+    /// The whole answer with one bit of the byte at `at` changed.
+    fn flipped(&mut self, to: &mut TcpStream, length: u64, at: u64) -> io::Result<bool> {
+        self.head(to, Some(length))?;
+        self.pour(to, at)?;
+        let mut byte = [0];
+        self.body.from(self.part.0 + at)?.read_exact(&mut byte)?;
+        to.write_all(&[byte[0] ^ 1])?;
+        self.part.0 += at + 1;
+        self.pour(to, length - at - 1).map(|()| true)
     }
 
     fn chunked(&mut self, to: &mut TcpStream, length: u64, extra: u64) -> io::Result<bool> {
@@ -129,11 +132,11 @@ impl Reply {
         to.write_all((head + "\r\n").as_bytes())
     }
 
-    /// So many bytes from the beginning of the part.
+    /// Sends the first `bytes` bytes of the part.
     fn pour(&self, to: &mut TcpStream, bytes: u64) -> io::Result<()> {
         let mut rest = self.body.from(self.part.0)?.take(bytes);
         loop {
-            // Straight from where the bytes lie: a benchmark should measure the client.
+            // Without a copy, so that a benchmark measures the client.
             let part = rest.fill_buf()?;
             if part.is_empty() {
                 break;

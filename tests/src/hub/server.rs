@@ -24,7 +24,7 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     seen: Mutex<Vec<Seen>>,
     accepted: AtomicUsize,
-    /// Requests that are answered yet; the server is dead when there are none.
+    /// Requests that are still answered; at 0 the server closes every connection.
     left: AtomicUsize,
     /// Files per page of a tree.
     page: AtomicUsize,
@@ -68,23 +68,23 @@ impl MockHub {
         format!("http://{}", self.addresses[0])
     }
 
-    /// The next `times` requests whose path contains `part` go wrong in this way.
+    /// Applies a fault to the next `times` requests whose path contains `part`.
     pub fn fault(&self, part: &str, times: usize, fault: Fault) {
         lock(&self.state.rules).push(Rule { part: part.to_owned(), times, fault });
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all faults.
     pub fn heal(&self) {
         lock(&self.state.rules).clear();
         self.state.left.store(usize::MAX, Ordering::SeqCst);
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.state.seen).clone()
     }
 
-    /// How many requests had this in their path.
+    /// How many requests have this in their path.
     pub fn count(&self, part: &str) -> usize {
         lock(&self.state.seen).iter().filter(|seen| seen.path.contains(part)).count()
     }
@@ -94,14 +94,14 @@ impl MockHub {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// Lets a branch be another commit from now on.
+    /// Moves a branch to another commit.
     pub fn move_branch(&self, repo: &str, branch: &str, commit: &str) {
         if let Some(repo) = lock(&self.state.repos).get_mut(repo) {
             repo.branches.insert(branch.to_owned(), commit.to_owned());
         }
     }
 
-    /// After so many more requests no connection is answered.
+    /// Answers so many more requests, then none.
     pub fn die_after(&self, requests: usize) {
         self.state.left.store(requests, Ordering::SeqCst);
     }
@@ -132,7 +132,7 @@ fn accept(listener: &TcpListener, state: &Arc<State>, at_cdn: bool) {
         }
         state.accepted.fetch_add(1, Ordering::SeqCst);
         let state = state.clone();
-        // A client that goes away in the middle is what many tests are about.
+        // Many tests close the connection in the middle of an answer, so errors of sending are ignored.
         thread::spawn(move || connection.and_then(|connection| converse(connection, &state, at_cdn)));
     }
 }
@@ -216,7 +216,7 @@ fn files_of<'a>(repo: &'a MockRepo, revision: &'a str) -> Option<(&'a str, &'a V
     repo.commits.get(commit).map(|files| (commit, files))
 }
 
-/// The headers by which the Python client knows a file.
+/// The headers from which the Python client takes commit, hash and size of a file.
 fn described(reply: Reply, commit: &str, file: &MockFile) -> Reply {
     let etag = format!("\"{}\"", file.oid);
     let reply = reply.with("X-Repo-Commit", commit).with("ETag", &etag);

@@ -28,7 +28,7 @@ models = ["./tiny"]
 steps = "all"
 "#;
 
-/// The settings of every probe that intervenes, but for its pairs and how it is run.
+/// The settings of every causal probe, except for its pairs and how it is run.
 const PROBES: [(&str, &str); 7] = [
     (
         "activation_patching",
@@ -148,12 +148,12 @@ fn folders() -> Vec<String> {
     PROBES.iter().flat_map(|(name, _)| [(*name).to_owned(), format!("{name}_examples")]).collect()
 }
 
-/// The column that a table is about: an effect between two runs, or a distance from one.
+/// The main column of a table: an effect between two runs, or a difference from one.
 fn main_column(table: &DataFrame) -> &'static str {
     if table.column("effect").is_ok() { "effect" } else { "delta" }
 }
 
-/// No number is broken, and one that is missing says why.
+/// No number is NaN or infinite, and the status of a null says why.
 fn whole(table: &DataFrame, name: &str) {
     for column in tables::numbers(table) {
         let values = tables::floats(table, &column);

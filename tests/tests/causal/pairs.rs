@@ -119,7 +119,7 @@ fn tokenizer() -> String {
 fn texts_whose_answer_is_not_one_token_are_left_out() {
     let folder = experiment_folder("causal-texts", 1, &all(FILE));
     write(&folder, "tiny/step0/tokenizer.json", &tokenizer());
-    // The donor must be there too.
+    // The source checkpoint must be there too.
     suite::checkpoints(&folder.join("tiny"), [1]);
     lines(
         &folder,

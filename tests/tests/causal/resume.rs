@@ -6,7 +6,7 @@ use pythia_tests::{paths, suite};
 use super::{CELLS_FAILED, INDUCTION, PROBES, all, experiment, experiment_folder, sweep, write};
 
 #[test]
-fn a_sweep_that_was_killed_and_robbed_ends_in_the_same_bytes() {
+fn a_sweep_that_was_killed_and_lost_files_ends_in_the_same_bytes() {
     const STEPS: u32 = 24;
     let folder = experiment_folder("causal-killed", STEPS, &all(INDUCTION));
     sweep(&folder, "whole").ok();

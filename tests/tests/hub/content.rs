@@ -20,7 +20,7 @@ fn truncation_is_continued_where_it_broke() {
 }
 
 #[test]
-fn truncation_without_end_is_an_error_that_keeps_what_came() {
+fn endless_truncation_is_an_error_and_keeps_the_bytes_that_arrived() {
     let setup = HubSetup::new("hub-truncated-always");
     setup.mock.fault(AT_CDN, usize::MAX, Fault::TruncateUnsaid(1000));
     let error = setup.fetch().unwrap_err();
@@ -36,7 +36,7 @@ fn truncation_without_end_is_an_error_that_keeps_what_came() {
 }
 
 #[test]
-fn a_flipped_bit_is_found() {
+fn a_flipped_bit_is_detected() {
     for (name, at) in [("first", 0), ("middle", 2_222_222), ("last", WEIGHTS - 1)] {
         let setup = arrives_after(&format!("hub-flipped-{name}"), Fault::Flip(at));
         assert_eq!(setup.mock.count(AT_CDN), 2);
@@ -48,7 +48,7 @@ fn a_flipped_bit_is_found() {
 }
 
 #[test]
-fn a_flipped_bit_of_a_small_file_is_found() {
+fn a_flipped_bit_of_a_small_file_is_detected() {
     let setup = HubSetup::new("hub-flipped-small");
     setup.mock.fault("config.json", 2, Fault::Flip(3));
     let config = listed(&files("step0")[0]);
@@ -73,7 +73,7 @@ fn a_size_that_is_not_the_listed_one_is_an_error() {
 }
 
 #[test]
-fn a_list_that_lies_about_a_size_or_a_hash_is_found_out() {
+fn a_list_with_a_wrong_size_or_hash_is_detected() {
     let with = |change: &dyn Fn(&mut MockFile)| {
         let mut files = files("step0");
         change(&mut files[1]);

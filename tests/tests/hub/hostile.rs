@@ -7,7 +7,7 @@ use pythia_tests::hub::{Body, Fault, MockFile, MockRepo, Seen, commit_of};
 use super::AT_CDN;
 
 #[test]
-fn the_token_goes_home_only_and_is_never_printed() {
+fn the_token_is_sent_to_the_endpoint_alone_and_never_printed() {
     const SECRET: &str = "hf_TheSecretOfThisTest";
     let setup = HubSetup::new("hub-token");
     let with_token = || Settings { token: Token::new(SECRET), ..setup.settings() };
@@ -38,7 +38,7 @@ fn the_token_goes_home_only_and_is_never_printed() {
 }
 
 #[test]
-fn hostile_names_become_no_path() {
+fn hostile_names_never_become_paths() {
     for name in ["../evil", "../../../evil", "/tmp/evil", "a\\..\\evil", "evil\0", "a/../../evil", ".", "a//b"] {
         let mut hostile = MockFile::new("evil", Body::Bytes(b"evil".to_vec()));
         hostile.name = name.to_owned();

@@ -22,7 +22,7 @@ fn ranges(setup: &HubSetup) -> Vec<String> {
     setup.mock.seen().into_iter().filter_map(|seen: Seen| seen.headers.get("range").cloned()).collect()
 }
 
-/// The weights arrive in spite of one fault.
+/// The weights arrive despite one fault.
 fn arrives_after(test: &str, fault: Fault) -> HubSetup {
     let setup = HubSetup::new(test);
     setup.mock.fault(AT_CDN, 1, fault);

@@ -26,7 +26,7 @@ fn servers_that_are_busy_are_asked_again() {
 }
 
 #[test]
-fn a_server_that_stays_busy_is_given_up() {
+fn a_server_that_stays_busy_is_an_error_after_some_attempts() {
     let (setup, error) = never_arrives("hub-busy-always", Fault::Status(503, Vec::new()));
     assert!(matches!(error, HubError::Busy { status: 503, .. }) && error.is_temporary(), "{error}");
     assert!((2..=10).contains(&setup.mock.count(AT_CDN)));
@@ -38,7 +38,7 @@ fn a_server_that_stays_busy_is_given_up() {
 }
 
 #[test]
-fn a_wait_that_one_thread_was_asked_for_holds_for_all() {
+fn a_wait_that_the_server_asks_of_one_thread_holds_for_all() {
     let setup = HubSetup::new("hub-busy-shared");
     let hub = setup.hub();
     setup.mock.fault("/refs", 1, Fault::Status(429, vec![("Retry-After".to_owned(), "30".to_owned())]));
@@ -90,7 +90,7 @@ fn a_connection_that_hangs_or_drips_is_given_up_and_continued() {
 }
 
 #[test]
-fn ranges_that_are_not_heeded_begin_again() {
+fn a_transfer_starts_over_when_the_server_ignores_ranges() {
     for (name, fault) in [("ignored", Fault::IgnoreRange), ("wrong", Fault::WrongRange)] {
         let setup = HubSetup::new(&format!("hub-range-{name}"));
         setup.mock.fault(AT_CDN, 1, Fault::Truncate(2_000_000));
@@ -106,7 +106,7 @@ fn ranges_that_are_not_heeded_begin_again() {
 }
 
 #[test]
-fn redirects_are_followed_five_times_and_nowhere_strange() {
+fn redirects_are_followed_five_times_and_to_http_addresses_alone() {
     let setup = HubSetup::new("hub-redirects");
     let here = format!("{}/org/model/resolve/{}/model.safetensors", setup.mock.endpoint(), commit("step0"));
     setup.mock.fault("/resolve/", 4, Fault::Redirect(here.clone()));
@@ -124,7 +124,7 @@ fn redirects_are_followed_five_times_and_nowhere_strange() {
 }
 
 #[test]
-fn stopping_ends_what_is_under_way_and_keeps_what_came() {
+fn stopping_ends_transfers_and_keeps_the_bytes_that_arrived() {
     let setup = HubSetup::new("hub-stop");
     setup.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
     let hub = Hub::new(setup.settings());

@@ -7,7 +7,7 @@ use pythia_tests::{paths, suite, tables};
 use super::{BAD_INPUT, CELLS_FAILED, MODEL, STEPS, checkpoints, experiment, file, model, run};
 
 #[test]
-fn equal_weights_of_two_steps_end_the_plan_unless_told_otherwise() {
+fn equal_weights_of_two_steps_end_the_plan_unless_allowed() {
     let folder = experiment("hub-duplicates", &STEPS);
     let hub = MockHub::start(vec![model(&[(0, 1), (1, 1), (2, 2), (512, 3), (1000, 3)])]);
     let output = run(&folder, &hub, &["run", "exp.toml"]).refused(&[

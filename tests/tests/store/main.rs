@@ -2,7 +2,7 @@
 //!
 //! - [`pins`]: what is pinned, verified and planned;
 //! - [`defects`]: checkpoints that are not what their names say;
-//! - [`transfer`]: budgets of the cache, servers that go away, bytes that arrive wrong.
+//! - [`transfer`]: budgets of the cache, servers that stop answering, corrupt bytes.
 
 mod defects;
 mod pins;

@@ -40,7 +40,7 @@ fn a_sweep_over_the_hub_is_pinned_verified_and_equal_to_one_over_a_folder() {
 }
 
 #[test]
-fn offline_nothing_is_asked() {
+fn offline_runs_send_no_request() {
     let folder = experiment("hub-offline", &STEPS);
     let hub = MockHub::start(vec![model(&SEEDS)]);
     for arguments in [&["run", "exp.toml", "--offline"][..], &["verify", "pythia-14m", "--offline"]] {
@@ -59,7 +59,7 @@ fn offline_nothing_is_asked() {
 }
 
 #[test]
-fn what_is_pinned_stays_so_until_told_otherwise() {
+fn pins_stay_until_they_are_updated() {
     let folder = experiment("hub-moved", &[0, 512]);
     let hub = MockHub::start(vec![model(&[(0, 1), (512, 2), (1000, 3)])]);
     run(&folder, &hub, &["run", "exp.toml", "--out", "out"]).ok();

@@ -1,4 +1,4 @@
-//! Budgets of the cache, a server that goes away, and bytes that arrive wrong.
+//! Budgets of the cache, servers that stop answering, and corrupt bytes.
 
 use std::path::PathBuf;
 
@@ -61,7 +61,7 @@ fn a_server_that_goes_away_ends_the_sweep_and_the_same_command_resumes_it() {
 }
 
 #[test]
-fn a_byte_that_arrives_wrong_is_fetched_again() {
+fn a_corrupt_download_is_fetched_again() {
     let folder = experiment("hub-flip", &[0, 512]);
     let hub = MockHub::start(vec![model(&[(0, 1), (512, 2)])]);
     // The second server's paths have a query. It sends the bytes; the first server only redirects.

@@ -1,83 +1,83 @@
-//! The rooms of a crate and the imports between them. A room is a direct child of `src`: a file, or a folder with all
-//! modules in it.
+//! The top-level modules of a crate and the imports between them. A top-level module is a direct child of `src`: a
+//! file, or a folder with all modules in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::Source;
 
-/// One room that names another.
+/// One top-level module that names another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// The room that imports.
+    /// The module that imports.
     pub from: String,
-    /// The room that is imported.
+    /// The module that is imported.
     pub to: String,
     /// File, line number and text of the import.
     pub at: String,
 }
 
-/// The rooms of one crate. `lib.rs` and `main.rs` are none: what they re-export is no import.
+/// The top-level modules of one crate. `lib.rs` and `main.rs` are left out: what they re-export is no import.
 #[derive(Clone, Debug)]
-pub struct Rooms {
+pub struct Modules {
     names: BTreeSet<String>,
     imports: Vec<Import>,
 }
 
-impl Rooms {
-    /// The rooms of the files below `src`, which must hold no modules of tests.
+impl Modules {
+    /// The modules of the files below `src`. `sources` must hold no modules of tests.
     pub fn of(sources: &[Source], src: &str) -> Self {
         let inside: Vec<(&str, &Source)> =
-            sources.iter().filter_map(|source| Some((room(source, src)?, source))).collect();
-        let names: BTreeSet<String> = inside.iter().map(|(room, _)| (*room).to_owned()).collect();
-        let imports = inside.iter().flat_map(|(room, source)| imports(room, source, src));
+            sources.iter().filter_map(|source| Some((top_level(source, src)?, source))).collect();
+        let names: BTreeSet<String> = inside.iter().map(|(module, _)| (*module).to_owned()).collect();
+        let imports = inside.iter().flat_map(|(module, source)| imports(module, source, src));
         let imports = imports.filter(|import| names.contains(&import.to) && import.from != import.to).collect();
-        Rooms { names, imports }
+        Modules { names, imports }
     }
 
-    /// The names of the rooms.
+    /// The names of the modules.
     pub fn names(&self) -> &BTreeSet<String> {
         &self.names
     }
 
-    /// Sets of rooms of which each imports each, directly or through others.
-    pub fn rings(&self) -> Vec<BTreeSet<String>> {
+    /// Import cycles: sets of modules of which each imports each, directly or through others.
+    pub fn cycles(&self) -> Vec<BTreeSet<String>> {
         let reach = self.reach();
-        let ring = |room: &String| -> BTreeSet<String> {
-            reach[room].iter().filter(|other| reach[*other].contains(room)).cloned().collect()
+        let cycle = |module: &String| -> BTreeSet<String> {
+            reach[module].iter().filter(|other| reach[*other].contains(module)).cloned().collect()
         };
-        let rings: BTreeSet<BTreeSet<String>> = self.names.iter().map(ring).filter(|ring| ring.len() > 1).collect();
-        rings.into_iter().collect()
+        let cycles: BTreeSet<BTreeSet<String>> = self.names.iter().map(cycle).filter(|all| all.len() > 1).collect();
+        cycles.into_iter().collect()
     }
 
-    /// How many rooms stand above one another at most; a ring counts as one.
-    pub fn floors(&self) -> usize {
+    /// The number of layers: the length of the longest chain of imports. A cycle counts as one layer.
+    pub fn layers(&self) -> usize {
         let reach = self.reach();
-        let mut floor: BTreeMap<&str, usize> = self.names.iter().map(|name| (name.as_str(), 1)).collect();
+        let mut layer: BTreeMap<&str, usize> = self.names.iter().map(|name| (name.as_str(), 1)).collect();
         for _ in &self.names {
             for Import { from, to, .. } in
                 self.imports.iter().filter(|import| !reach[&import.to].contains(&import.from))
             {
-                let above = floor[to.as_str()] + 1;
-                floor.entry(from).and_modify(|floor| *floor = above.max(*floor));
+                let above = layer[to.as_str()] + 1;
+                layer.entry(from).and_modify(|layer| *layer = above.max(*layer));
             }
         }
-        floor.into_values().max().unwrap_or(0)
+        layer.into_values().max().unwrap_or(0)
     }
 
-    /// The imports between these rooms.
-    pub fn among(&self, rooms: &BTreeSet<String>) -> Vec<&str> {
-        let inside = |import: &&Import| rooms.contains(&import.from) && rooms.contains(&import.to);
+    /// The lines that import one of these modules into another of them.
+    pub fn imports_among(&self, modules: &BTreeSet<String>) -> Vec<&str> {
+        let inside = |import: &&Import| modules.contains(&import.from) && modules.contains(&import.to);
         self.imports.iter().filter(inside).map(|import| import.at.as_str()).collect()
     }
 
-    /// The imports of a room that stands higher in `order`, which goes from top to bottom and names every room.
-    pub fn upward(&self, order: &[&str]) -> Vec<&str> {
-        let height = |room: &str| order.iter().position(|name| *name == room);
+    /// The lines that import a module from above their own. `order` goes from top to bottom and names every module.
+    pub fn upward_imports(&self, order: &[&str]) -> Vec<&str> {
+        let height = |module: &str| order.iter().position(|name| *name == module);
         let upward = |import: &&Import| height(&import.to) < height(&import.from);
         self.imports.iter().filter(upward).map(|import| import.at.as_str()).collect()
     }
 
-    /// Each room with those that it imports, directly or through others.
+    /// Each module with those that it imports, directly or through others.
     fn reach(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut reach: BTreeMap<String, BTreeSet<String>> =
             self.names.iter().map(|name| (name.clone(), BTreeSet::new())).collect();
@@ -86,17 +86,17 @@ impl Rooms {
         }
         for middle in &self.names {
             let further = reach[middle].clone();
-            reach.values_mut().filter(|rooms| rooms.contains(middle)).for_each(|rooms| rooms.extend(further.clone()));
+            reach.values_mut().filter(|all| all.contains(middle)).for_each(|all| all.extend(further.clone()));
         }
         reach
     }
 }
 
-/// The room that a file below `src` lies in. Aids of tests are none.
-fn room<'a>(source: &'a Source, src: &str) -> Option<&'a str> {
+/// The top-level module of a file below `src`. Helpers of tests are left out.
+fn top_level<'a>(source: &'a Source, src: &str) -> Option<&'a str> {
     let path = source.path.strip_prefix(src)?.trim_start_matches('/');
-    let room = path.split('/').next()?.trim_end_matches(".rs");
-    (!["lib", "main", "testing", "bin"].contains(&room) && !room.starts_with("tests")).then_some(room)
+    let module = path.split('/').next()?.trim_end_matches(".rs");
+    (!["lib", "main", "testing", "bin"].contains(&module) && !module.starts_with("tests")).then_some(module)
 }
 
 /// How many `super::` lead from a file to the crate's root.
@@ -106,7 +106,7 @@ fn depth(source: &Source, src: &str) -> usize {
 }
 
 /// Every path of the file that begins at the crate's root, by its first segment.
-fn imports(room: &str, source: &Source, src: &str) -> Vec<Import> {
+fn imports(module: &str, source: &Source, src: &str) -> Vec<Import> {
     let lines: Vec<&str> = source.before_tests().collect();
     let code: Vec<&str> = lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
     let code = code.join("\n");
@@ -117,7 +117,7 @@ fn imports(room: &str, source: &Source, src: &str) -> Vec<Import> {
             for (name, offset) in first_segments(&code[at + root.len()..]) {
                 let line = code[..at + root.len() + offset].matches('\n').count();
                 let at = format!("{}:{}: {}", source.path, line + 1, lines[line].trim());
-                found.push(Import { from: room.to_owned(), to: name.to_owned(), at });
+                found.push(Import { from: module.to_owned(), to: name.to_owned(), at });
             }
         }
     }
@@ -162,10 +162,10 @@ fn word(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn rooms(files: &[(&str, &str)]) -> Rooms {
+    fn modules(files: &[(&str, &str)]) -> Modules {
         let source = |(path, text): &(&str, &str)| Source { path: format!("a/src/{path}"), text: (*text).to_owned() };
         let sources: Vec<Source> = files.iter().map(source).collect();
-        Rooms::of(&sources, "a/src")
+        Modules::of(&sources, "a/src")
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {
@@ -188,31 +188,31 @@ mod tests {
             ("f.rs", ""),
             ("testing.rs", "use crate::a;"),
         ];
-        let rooms = rooms(&files);
-        assert_eq!(rooms.names(), &set(&["a", "b", "c", "d", "e", "f"]));
+        let modules = modules(&files);
+        assert_eq!(modules.names(), &set(&["a", "b", "c", "d", "e", "f"]));
         let arrows: BTreeSet<String> =
-            rooms.imports.iter().map(|import| format!("{}{}", import.from, import.to)).collect();
+            modules.imports.iter().map(|import| format!("{}{}", import.from, import.to)).collect();
         assert_eq!(arrows, set(&["ab", "ac", "ad", "af", "bc", "bd"]));
-        assert_eq!(rooms.imports[1].at, "a/src/a.rs:3: c,");
-        assert_eq!(rooms.floors(), 3);
-        assert!(rooms.rings().is_empty());
+        assert_eq!(modules.imports[1].at, "a/src/a.rs:3: c,");
+        assert_eq!(modules.layers(), 3);
+        assert!(modules.cycles().is_empty());
     }
 
     #[test]
-    fn a_ring_is_found_with_the_lines_that_close_it() {
+    fn an_import_cycle_is_found_with_the_lines_that_close_it() {
         let files =
             [("a.rs", "use crate::b;"), ("b.rs", "use crate::{c, d};"), ("c.rs", "use crate::a;"), ("d.rs", "")];
-        let rooms = rooms(&files);
-        assert_eq!(rooms.rings(), [set(&["a", "b", "c"])]);
+        let modules = modules(&files);
+        assert_eq!(modules.cycles(), [set(&["a", "b", "c"])]);
         let lines = ["a/src/a.rs:1: use crate::b;", "a/src/b.rs:1: use crate::{c, d};", "a/src/c.rs:1: use crate::a;"];
-        assert_eq!(rooms.among(&rooms.rings()[0]), lines);
-        assert_eq!(rooms.floors(), 2, "a ring is one floor");
+        assert_eq!(modules.imports_among(&modules.cycles()[0]), lines);
+        assert_eq!(modules.layers(), 2, "a cycle is one layer");
     }
 
     #[test]
-    fn an_import_of_a_higher_room_is_found() {
-        let rooms = rooms(&[("a.rs", "use crate::b;"), ("b.rs", "use crate::c;"), ("c.rs", "")]);
-        assert!(rooms.upward(&["a", "b", "c"]).is_empty());
-        assert_eq!(rooms.upward(&["b", "a", "c"]), ["a/src/a.rs:1: use crate::b;"]);
+    fn an_import_of_a_higher_module_is_found() {
+        let modules = modules(&[("a.rs", "use crate::b;"), ("b.rs", "use crate::c;"), ("c.rs", "")]);
+        assert!(modules.upward_imports(&["a", "b", "c"]).is_empty());
+        assert_eq!(modules.upward_imports(&["b", "a", "c"]), ["a/src/a.rs:1: use crate::b;"]);
     }
 }
