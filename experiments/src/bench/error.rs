@@ -1,11 +1,11 @@
 //! Why a workload cannot be timed.
 
+use pythia_core::load::LoadError;
 use pythia_core::store::StoreError;
 use pythia_core::weights::WeightError;
 use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
-use crate::config::ModelInfoError;
 use crate::terminal::{Exit, Explained};
 
 /// Why a workload cannot be timed.
@@ -16,7 +16,7 @@ pub(crate) enum BenchError {
     Store(#[from] StoreError),
     /// A configuration cannot be read.
     #[error(transparent)]
-    ModelInfo(#[from] ModelInfoError),
+    Config(#[from] LoadError),
     /// Weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),

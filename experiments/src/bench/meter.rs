@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::terminal::env;
+
 /// Repetitions during which others used less than this share of the machine count as clean.
 const CLEAN: f64 = 0.05;
 /// Clock ticks per second in `/proc`; a constant of the interface on every Linux architecture in use.
@@ -88,7 +90,7 @@ impl Sample {
         let spent = |before: Option<f64>, after: Option<f64>| before.zip(after).map(|(before, after)| after - before);
         let other = spent(machine, machine_busy()).zip(spent(own, own_busy())).map_or(0.0, |(all, own)| {
             // The system counts in hundredths of a second: two of them are within its error.
-            ((all - own - 2.0 / TICKS).max(0.0)) / (seconds * processors())
+            ((all - own - 2.0 / TICKS).max(0.0)) / (seconds * env::cores() as f64)
         });
         Ok(Self { seconds, other })
     }
@@ -117,11 +119,6 @@ fn median(values: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
-/// Threads the machine can run at a time.
-pub(crate) fn processors() -> f64 {
-    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
 }
 
 /// Largest resident set of this process, MiB; `None` where the system does not say.

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::thread;
 
 use clap::ValueEnum;
+use pythia_core::load::read_config;
 use pythia_core::model::GptNeoX;
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
@@ -18,7 +19,6 @@ use super::BenchError;
 use super::patching::{self, PatchingWorkload};
 use crate::checkpoint::fetch::Fetched;
 use crate::checkpoint::load::{self, Loaded, RunsOn};
-use crate::config::read_config;
 use crate::resolved::BOS;
 
 /// Tokens of the repeated half in the induction workloads.
@@ -62,9 +62,7 @@ impl Workload {
             Workload::H => "h",
         }
     }
-}
 
-impl Workload {
     /// Tokens of a sequence: what the workload fixes, or `asked`.
     pub(crate) fn length(self, asked: usize) -> usize {
         match self {
@@ -78,13 +76,16 @@ impl Workload {
 }
 
 /// The sizes of a workload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Sizes {
-    /// Sequences.
+    /// Sequences
+    #[arg(long, default_value_t = 8)]
     pub(crate) batch: usize,
-    /// Tokens of a sequence, where the workload does not fix it.
+    /// Tokens of a sequence (workloads b and c)
+    #[arg(long = "seq", value_name = "SEQ", default_value_t = 128)]
     pub(crate) length: usize,
-    /// Unembed the last position only.
+    /// Compute the logits of the last position only (workload b)
+    #[arg(long)]
     pub(crate) last_logits: bool,
 }
 

@@ -3,6 +3,7 @@
 use burn::tensor::DType;
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::{self, Backend, Compute, DeviceError};
+use pythia_core::load::{LoadError as ConfigFileError, read_config};
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
 use pythia_core::store::{CheckpointFiles, StoreError};
@@ -13,7 +14,7 @@ use pythia_core::weights::{
 
 use crate::checkpoint::fetch::{FetchError, Fetched};
 use crate::checkpoint::residency::Residency;
-use crate::config::{ModelInfoError, read_config};
+use crate::files::table::cell_name;
 use crate::integrity::{Status, Verdict};
 use crate::resolved::Model;
 use crate::resolved::weight_scope::WeightScope;
@@ -102,7 +103,7 @@ pub(crate) enum LoadError {
     Store(#[from] StoreError),
     /// Its configuration cannot be read.
     #[error(transparent)]
-    Config(#[from] ModelInfoError),
+    Config(#[from] ConfigFileError),
     /// Its shape is not that of the model's other checkpoints.
     #[error("its config.json describes another model than the other checkpoints of {model}")]
     AnotherShape {
@@ -128,7 +129,7 @@ impl LoadError {
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             LoadError::Store(_) => true,
-            LoadError::Config(ModelInfoError::Io { source, .. })
+            LoadError::Config(ConfigFileError::Io { source, .. })
             | LoadError::Weights(WeightError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         }
@@ -182,7 +183,7 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// The checkpoint for messages.
     pub(crate) fn name(&self) -> String {
-        self.step.map_or(self.model.label.clone(), |step| format!("{} {step}", self.model.label))
+        cell_name(&self.model.label, self.step)
     }
 }
 

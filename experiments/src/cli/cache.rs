@@ -28,15 +28,11 @@ pub(crate) struct Args {
     action: Action,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia cache ls
+const LONG_HELP: &str = exit::examples!(
+    "  pythia cache ls
   pythia cache fetch exp.toml --cache-max 200GB
   pythia cache verify pythia-70m
-  pythia cache prune --keep 20GB
-
-",
-    exit::help!()
+  pythia cache prune --keep 20GB"
 );
 
 /// What to do.
@@ -68,7 +64,6 @@ enum Action {
     },
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match args.action {
         Action::Ls { json } => list(json),

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::terminal::{Exit, Explained};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use pythia_core::config::NeoxConfig;
-use pythia_core::device::cause;
+use pythia_core::device::{ReadError, host_f32, host_f64};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use pythia_hooks::{Activation, ActivationCache, HookError, HookPoint, select};
@@ -69,12 +69,8 @@ pub(crate) enum CaptureError {
         n_ctx: usize,
     },
     /// A tensor could not be read back from the device.
-    #[error("{name} could not be read back from the device: {}", cause(reason))]
-    Device {
-        name: String,
-        /// What the backend said.
-        reason: String,
-    },
+    #[error("{name}: {source}")]
+    Device { name: String, source: ReadError },
     /// The file cannot be put together.
     #[error("encoding the file failed: {0}")]
     Encode(#[from] SafeTensorError),
@@ -83,7 +79,7 @@ pub(crate) enum CaptureError {
 impl Explained for CaptureError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Hook(_) => Exit::Usage,
+            Self::Hook(error) => error.exit(),
             Self::Device { .. } => Exit::Resources,
             Self::Empty { .. }
             | Self::Ragged { .. }
@@ -91,6 +87,10 @@ impl Explained for CaptureError {
             | Self::TooLong { .. }
             | Self::Encode(_) => Exit::BadInput,
         }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        if let Self::Hook(error) = self { error.remedy() } else { None }
     }
 }
 
@@ -179,22 +179,19 @@ struct Stored {
 
 impl Stored {
     fn of(name: &str, activation: Activation) -> Result<Self, CaptureError> {
-        let data = match activation {
-            Activation::Three(tensor) => tensor.try_into_data(),
-            Activation::Four(tensor) => tensor.try_into_data(),
+        let stored = match activation {
+            Activation::Three(tensor) => Self::of_tensor(tensor),
+            Activation::Four(tensor) => Self::of_tensor(tensor),
         };
-        let failed = |reason: String| CaptureError::Device { name: name.to_owned(), reason };
-        let data: TensorData = data.map_err(|error| failed(format!("{error:?}")))?;
-        let shape = data.shape().to_vec();
-        let (dtype, bytes) = match data.dtype() {
-            DType::F64 => {
-                let values = data.try_to_vec::<f64>().map_err(|error| failed(format!("{error:?}")))?;
-                (Dtype::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            }
-            _ => {
-                let values = data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
-                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            }
+        stored.map_err(|source| CaptureError::Device { name: name.to_owned(), source })
+    }
+
+    /// In float64 if the tensor is, else in float32.
+    fn of_tensor<const D: usize>(tensor: Tensor<D>) -> Result<Self, ReadError> {
+        let shape = tensor.dims().to_vec();
+        let (dtype, bytes) = match tensor.dtype() {
+            DType::F64 => (Dtype::F64, host_f64(tensor)?.into_iter().flat_map(f64::to_le_bytes).collect()),
+            _ => (Dtype::F32, host_f32(tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()),
         };
         Ok(Self { dtype, shape, bytes })
     }

@@ -1,9 +1,11 @@
 //! Exit codes and remedies of other crates' errors, which know of neither.
 
 use pythia_core::device::DeviceError;
+use pythia_core::load::LoadError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
+use pythia_hooks::HookError;
 use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
@@ -22,23 +24,34 @@ impl Explained for DeviceError {
     }
 }
 
+impl Explained for HookError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let is_name = matches!(self, Self::UnknownName { .. });
+        is_name.then(|| "`pythia list hooks` shows every name with its axes".into())
+    }
+}
+
 impl Explained for ModelRefError {
     fn exit(&self) -> Exit {
         Exit::Usage
     }
 }
 
-impl Explained for StoreError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
+/// Errors about data whose messages say all there is to say.
+macro_rules! bad_input {
+    ($($error:ty),+) => {
+        $(impl Explained for $error {
+            fn exit(&self) -> Exit {
+                Exit::BadInput
+            }
+        })+
+    };
 }
-
-impl Explained for TokenizerError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+bad_input!(LoadError, StoreError, TokenizerError);
 
 impl Explained for WeightError {
     fn exit(&self) -> Exit {

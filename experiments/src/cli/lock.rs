@@ -25,16 +25,11 @@ pub(crate) struct Args {
     update: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia lock exp.toml
-  pythia lock exp.toml --update
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia lock exp.toml
+  pythia lock exp.toml --update"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let mut hub = args.experiment.hub(&experiment)?;

@@ -28,17 +28,12 @@ pub(crate) struct Args {
     allow_missing: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia merge out
+const LONG_HELP: &str = exit::examples!(
+    "  pythia merge out
   pythia merge out --allow-missing --out /tmp/so-far
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'
-
-",
-    exit::help!()
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let to = args.out.unwrap_or_else(|| args.dir.join("merged"));
     if is_inside(&to, &args.dir.join("results")) {

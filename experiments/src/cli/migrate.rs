@@ -27,16 +27,11 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia migrate old.toml > new.toml
-  for file in experiments/*.toml; do pythia migrate --write \"$file\"; done
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia migrate old.toml > new.toml
+  for file in experiments/*.toml; do pythia migrate --write \"$file\"; done"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let file = &args.file;
     let text = fs::read_to_string(file).map_err(|source| CommandError::Read { path: file.clone(), source })?;

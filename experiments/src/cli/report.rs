@@ -35,17 +35,12 @@ pub(crate) struct Args {
     with: Option<PathBuf>,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia report out/demo
+const LONG_HELP: &str = exit::examples!(
+    "  pythia report out/demo
   pythia report out/demo --with evals.csv
-  pythia report out/demo --out appendix/report.html
-
-",
-    exit::help!()
+  pythia report out/demo --out appendix/report.html"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let published = args.with.as_deref().map(published).transpose()?;
     let page = match &args.out {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ExperimentArgs;
 use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::cli::device_args::open_device;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Experiment;
@@ -46,18 +47,13 @@ pub(crate) struct Args {
     pub(crate) no_report: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia run exp.toml
+const LONG_HELP: &str = exit::examples!(
+    "  pythia run exp.toml
   pythia run exp.toml --limit 3 --out /tmp/trial
   pythia run exp.toml --set seed=1 --set 'steps=[0, 512, 1000]' --out out/seed1
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'
-
-",
-    exit::help!()
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
@@ -107,7 +103,7 @@ pub(crate) fn sweep(
     fresh: bool,
 ) -> Result<Outcome, Failure> {
     let machine = &resolved.experiment.machine;
-    let runs_on = super::open_device(machine.device, machine.dtype)?;
+    let runs_on = open_device(machine.device, machine.dtype)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(resolved, &folder)?;

@@ -28,20 +28,15 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia status out
+const LONG_HELP: &str = exit::examples!(
+    "  pythia status out
   pythia status out --watch
-  pythia status out --json
-
-",
-    exit::help!()
+  pythia status out --json"
 );
 
 /// Clears a terminal and goes to its upper left corner.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let Some(pause) = args.watch else {
         let status = Status::of(&args.dir, now())?;

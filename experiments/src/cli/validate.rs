@@ -24,7 +24,7 @@ pub(crate) struct Args {
     files: Vec<PathBuf>,
 }
 
-const LONG_HELP: &str = concat!("Examples:\n  pythia validate experiments/configs/*.toml\n\n", exit::help!());
+const LONG_HELP: &str = exit::examples!("  pythia validate experiments/configs/*.toml");
 
 /// Runs the command: all files are checked, and the worst one decides the exit code.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {

@@ -48,17 +48,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia verify pythia-2.8b
+const LONG_HELP: &str = exit::examples!(
+    "  pythia verify pythia-2.8b
   pythia verify pythia-12b --steps 49000,50000,51000 --read
-  pythia verify ./data/nano --json
-
-",
-    exit::help!()
+  pythia verify ./data/nano --json"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let known = known(&args)?;
     let findings = match args.model.parse()? {

@@ -1,13 +1,13 @@
-//! Reading the files that an experiment names: those of probes, and those that describe a model.
+//! Reading the files that an experiment names, and the errors of those that describe a model.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::terminal::{Exit, Explained};
-use pythia_core::config::{ConfigError, NeoxConfig};
+use pythia_core::load::LoadError;
 use pythia_core::store::StoreError;
-use pythia_core::tokenizer::{Tokenizer, TokenizerError};
+use pythia_core::tokenizer::TokenizerError;
 
 /// Larger files are refused: they are held in memory while the experiment runs.
 const MAX_BYTES: u64 = 64 << 20;
@@ -51,12 +51,9 @@ pub(crate) enum ModelInfoError {
     /// No chosen checkpoint has files.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A configuration cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    /// A configuration is wrong.
-    #[error("{}: {source}", path.display())]
-    Config { path: PathBuf, source: ConfigError },
+    /// A configuration cannot be read, or is not that of a GPT-NeoX model.
+    #[error(transparent)]
+    Config(#[from] LoadError),
     /// A tokenizer is wrong.
     #[error("{}: {source}", path.display())]
     Tokenizer { path: PathBuf, source: TokenizerError },
@@ -86,16 +83,6 @@ pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {
         let line = 1 + error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
         InputError::NotText { path: path.into(), line }
     })
-}
-
-/// Reads a `config.json`.
-pub(crate) fn read_config(path: &Path) -> Result<NeoxConfig, ModelInfoError> {
-    let text = fs::read_to_string(path).map_err(|source| ModelInfoError::Io { path: path.into(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| ModelInfoError::Config { path: path.into(), source })
-}
-
-pub(crate) fn read_tokenizer(path: &Path) -> Result<Tokenizer, ModelInfoError> {
-    Tokenizer::from_file(path).map_err(|source| ModelInfoError::Tokenizer { path: path.into(), source })
 }
 
 #[cfg(test)]

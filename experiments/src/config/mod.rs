@@ -32,8 +32,7 @@ use toml::Spanned;
 use crate::integrity::OnBad;
 
 pub(crate) use entry::{ProbeEntry, TableOf};
-pub(crate) use input::read_tokenizer;
-pub(crate) use input::{InputError, ModelInfoError, read_config, read_text};
+pub(crate) use input::{InputError, ModelInfoError, read_text};
 pub(crate) use located::{ConfigErrors, Located};
 pub(crate) use migrate::{Migrated, migrate};
 pub(crate) use problem::Problem;

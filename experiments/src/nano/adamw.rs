@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn values(tensor: Tensor<1>) -> Vec<f32> {
-        tensor.try_into_vec_as::<f32>().expect("a host tensor")
+        pythia_core::device::host_f32(tensor).expect("a host tensor")
     }
 
     /// The same two updates by hand, in f64.

@@ -1,7 +1,7 @@
 //! The training loop: a pure function of the recipe, which hands out parameters at the steps of its grid.
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f32, ints};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use thiserror::Error;
@@ -105,7 +105,7 @@ impl<'a> Trainer<'a> {
 
     fn params(&self) -> HostParams {
         // Reading back fails only if the device is lost, and nothing sensible can go on then.
-        let values = self.parameters.clone().try_into_vec_as::<f32>().expect("the device answers");
+        let values = host_f32(self.parameters.clone()).expect("the device answers");
         self.flat.unpack(&values)
     }
 }
@@ -154,7 +154,7 @@ mod tests {
         trainer.flat.lend(&trainer.parameters, &mut trainer.model);
         let mut gradients = loss(&trainer.model, &batch).backward();
         let flat = trainer.flat.gradient(&mut trainer.model, &mut gradients);
-        let gradient = trainer.flat.unpack(&flat.try_into_vec_as::<f32>().expect("a host tensor"));
+        let gradient = trainer.flat.unpack(&host_f32(flat).expect("a host tensor"));
         let params = trainer.params();
         for (&param, tensor) in &gradient {
             let at = tensor.values.len() / 3;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pythia_core::suite::Step;
 use serde::Serialize;
 
+use crate::files::table::cell_name;
 use crate::integrity::{OnBad, Status, Verdict};
 use crate::plan::cost::CellCost;
 use crate::plan::key::CellConfig;
@@ -91,8 +92,7 @@ impl Cell {
 
     /// The cell for messages.
     pub(crate) fn name(&self, resolved: &ResolvedExperiment) -> String {
-        let label = &resolved.models[self.model].label;
-        self.step.map_or(label.clone(), |step| format!("{label} {step}"))
+        cell_name(&resolved.models[self.model].label, self.step)
     }
 }
 

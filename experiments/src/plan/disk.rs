@@ -12,7 +12,7 @@ use crate::checkpoint::load::hashes;
 use crate::checkpoint::source_models::hashes_json;
 use crate::config::TableOf;
 use crate::files::sink;
-use crate::files::table::file_of;
+use crate::files::table::{file_of, step_of};
 use crate::plan::key::{CellConfig, KEY, SOURCE_WEIGHTS_HASH, TENSOR_HASHES, WEIGHTS_HASH};
 use crate::plan::memory::Resources;
 use crate::plan::{Cell, Facts, Part, Plan, State};
@@ -168,11 +168,6 @@ fn file_names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-fn step_of(name: &str) -> Option<Step> {
-    let digits = name.strip_prefix("step")?.strip_suffix(".parquet")?;
-    digits.parse().ok().map(Step::from_label)
 }
 
 impl Facts for Disk {

@@ -1,5 +1,6 @@
-//! The experiment resolved against its models and files: where checkpoints are, which are chosen, whether every probe
-//! fits.
+//! The resolved experiment: the experiment file together with the models and files that it names. Here models get
+//! their stores, shapes and tokenizers, `steps` becomes a list of checkpoints, and every probe is checked against every
+//! model.
 //!
 //! This wing never reads weights, never computes, and never knows what is done already.
 
@@ -23,6 +24,7 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest, read_text};
+use crate::files::table::is_folder_name;
 use crate::integrity::{KnownDefects, Status, Verdict};
 use crate::resolved::inputs::Inputs;
 use crate::resolved::model_info::{Vocabulary, shape, vocabulary};
@@ -147,7 +149,9 @@ fn open_model(
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
     let (store, pins) = open_store(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
-    check_label(&label).map_err(one)?;
+    if !is_folder_name(&label) {
+        return Err(one(Problem::BadName { name: label, what: "a model in the results" }));
+    }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
     let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
@@ -186,15 +190,6 @@ fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Opti
     }
     let chosen = experiment.steps.get_ref().select(grid, model, &experiment.steps.span())?;
     Ok(chosen.into_iter().map(|label| Some(Step::from_label(label))).collect())
-}
-
-/// Checks that a label can be the name of a folder.
-fn check_label(label: &str) -> Result<(), Problem> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !label.is_empty() && !label.starts_with('.') && label.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(Problem::BadName { name: label.into(), what: "a model in the results" })
 }
 
 /// Problems that keep a probe from running on a model. A file that cannot be read was reported already.
@@ -241,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_donor_must_be_a_checkpoint() {
+    fn a_source_must_be_a_checkpoint() {
         assert!(no_such_sources(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
         let problems = no_such_sources(&[0, 300], &[0, 1, 512], "p", "tiny");
         let words = "probe `p` reads step 300, which is not a checkpoint of tiny";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_core::suite::Step;
 
-use crate::files::table::file_of;
+use crate::files::table::{file_of, step_of};
 use crate::terminal::{Exit, Explained};
 
 /// One table of one model.
@@ -104,7 +104,7 @@ impl ResultsIndex {
     fn entry(&mut self, table: String, model: String, folder: &Path) -> Result<IndexedTable, IndexError> {
         let mut parts = BTreeMap::new();
         for path in entries(folder)? {
-            match step_of(&path).filter(|_| path.is_file()) {
+            match checkpoint_of(&path).filter(|_| path.is_file()) {
                 Some(step) => drop(parts.insert(step, path)),
                 None => self.note_stray(path),
             }
@@ -131,11 +131,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
 
 /// The checkpoint of a part, by the name that a run gives it and no other spelling: `step000512.parquet`,
 /// `model.parquet`.
-fn step_of(path: &Path) -> Option<Option<Step>> {
-    let name = path.file_name()?.to_str()?;
-    let digits = name.strip_prefix("step").and_then(|rest| rest.strip_suffix(".parquet"));
-    let step = digits.and_then(|digits| digits.parse().ok()).map(Step::from_label);
-    (file_of("t", "m", step).file_name()?.to_str()? == name).then_some(step)
+fn checkpoint_of(path: &Path) -> Option<Option<Step>> {
+    let step = step_of(path.file_name()?.to_str()?);
+    (file_of("t", "m", step).file_name() == path.file_name()).then_some(step)
 }
 
 #[cfg(test)]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use pythia_core::load::read_config;
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::{ModelId, Step};
 use pythia_core::weights::{ContentHash, Group, Hashes, StoredCheckpoint};
 use serde_json::{Value, json};
 
 use crate::checkpoint::load::LoadError;
-use crate::config::read_config;
 use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
 use crate::resolved::pins::Pins;
 

@@ -18,9 +18,10 @@ use pythia_core::suite::Step;
 
 use crate::files::folder::{Folder, PendingFile};
 use crate::files::sink;
+use crate::files::table::cell_name;
 use crate::plan::difference::Difference;
 use crate::results::index::{IndexedTable, ResultsIndex};
-use crate::results::manifest::{Manifest, cell_name};
+use crate::results::manifest::Manifest;
 
 pub(crate) use error::MergeError;
 use metadata::{combined, settings};

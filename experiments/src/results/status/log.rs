@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::StatusError;
-use crate::results::manifest::{Manifest, cell_name};
+use crate::files::table::cell_name;
+use crate::results::manifest::Manifest;
 
 /// Times of done cells that are kept.
 const TIMES: usize = 1024;

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::files::table::cell_name;
 use crate::results::index::{IndexError, ResultsIndex};
-use crate::results::manifest::{Manifest, ManifestError, cell_name};
+use crate::results::manifest::{Manifest, ManifestError};
 use pythia_files::host_name;
 
 use crate::terminal::{Exit, Explained};
