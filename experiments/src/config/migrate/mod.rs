@@ -14,21 +14,9 @@ use toml::de::{DeTable, DeValue};
 
 use self::edits::{Edits, OldEntry};
 use super::located::{ConfigErrors, Located};
+use super::old_keys::of_kind;
 use super::problem::Problem;
 use super::sources::Sources;
-
-/// The probes that had the keys of [`PROMPT_KEYS`] beside their other keys.
-const PROMPT_PROBES: [&str; 5] = ["head_scores", "induction_loss", "token_loss", "attention_patterns", "logit_lens"];
-
-/// What said which prompts a probe reads, and what each key is called inside of `prompts`.
-const PROMPT_KEYS: [(&str, &str); 6] = [
-    ("batch", "n"),
-    ("half_len", "half_len"),
-    ("repeats", "repeats"),
-    ("texts", "texts"),
-    ("tokens", "tokens"),
-    ("prepend_bos", "prepend_bos"),
-];
 
 /// A key that has another spelling now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +72,13 @@ fn edit_document(text: &str) -> Result<(Edits, Vec<Change>), Vec<Located>> {
 fn edit_probe(text: &str, probe: &Spanned<DeValue<'_>>, edits: &mut Edits) -> Result<Vec<OldEntry>, Vec<Located>> {
     let Some(table) = probe.get_ref().as_table() else { return Ok(Vec::new()) };
     let kind = table.get("kind").and_then(|value| value.get_ref().as_str()).unwrap_or_default();
-    if PROMPT_PROBES.contains(&kind) {
-        let entries = old_entries(text, table, Some("prompts"), &PROMPT_KEYS)?;
-        let inline = text[probe.span()].starts_with('{');
-        edits.gather(text, &entries, "prompts", inline);
-        Ok(entries)
-    } else if kind == "cross_checkpoint" {
-        let entries = old_entries(text, table, None, &[("donor", "source_step")])?;
-        entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new));
-        Ok(entries)
-    } else {
-        Ok(Vec::new())
+    let (within, names) = of_kind(kind);
+    let entries = old_entries(text, table, within, names)?;
+    match within {
+        Some(name) => edits.gather(text, &entries, name, text[probe.span()].starts_with('{')),
+        None => entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new)),
     }
+    Ok(entries)
 }
 
 /// The entries of a table under these old names, in the order of the file. `within` is the table that they move into.
