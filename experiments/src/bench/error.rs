@@ -11,19 +11,14 @@ use crate::terminal::{Exit, Explained};
 /// Why a workload cannot be timed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BenchError {
-    /// A checkpoint is not where it should be.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A configuration cannot be read.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// Weights cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// A timed sweep of interventions does not fit the model.
     #[error(transparent)]
     Probe(#[from] ProbeError),
-    /// An activation that was asked for did not occur.
     #[error(transparent)]
     Hook(#[from] HookError),
 }

@@ -50,28 +50,20 @@ pub(crate) enum PinScope {
 /// The hub, the cache or the lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubAccessError {
-    /// An environment variable is malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The cache cannot be used.
     #[error(transparent)]
     LruCache(#[from] LruError),
-    /// The hub does not answer as it should.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A branch cannot be pinned.
     #[error("{0}")]
     Resolve(LockError),
-    /// The lock file is malformed.
     #[error("{}: {source}", path.display())]
     Lock { path: PathBuf, source: LockError },
-    /// The hub would have to be asked, and the command is offline.
     #[error("nothing can be pinned offline")]
     Offline,
-    /// The lock file does not name the model.
     #[error("the lock file does not name {model}")]
     NotPinned { model: ModelId },
-    /// The lock file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.

@@ -98,28 +98,18 @@ impl Loaded {
 /// A checkpoint that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// Its files are not there.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its configuration cannot be read.
     #[error(transparent)]
     Config(#[from] ConfigFileError),
-    /// Its shape is not that of the model's other checkpoints.
     #[error("its config.json describes another model than the other checkpoints of {model}")]
-    AnotherShape {
-        /// The model's label.
-        model: String,
-    },
-    /// Its weights cannot be read.
+    AnotherShape { model: String },
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// Its weights cannot be uploaded to the device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Its files cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The thread that reads ahead ended.
     #[error("the reading thread ended before this checkpoint")]
     ReaderEnded,
 }

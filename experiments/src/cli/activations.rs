@@ -15,7 +15,7 @@ use crate::checkpoint::hub_access::HubAccess;
 use crate::checkpoint::load::RunsOn;
 use crate::cli::capture::{self, Request};
 use crate::cli::device_args::DeviceArgs;
-use crate::cli::error::CommandError;
+use crate::cli::error::{CommandError, read_file};
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::files::json::canonical;
@@ -142,7 +142,7 @@ fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Resu
 
 /// Reads `[1, 2]` or `[[1, 2], [3, 4]]`.
 fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, CommandError> {
-    let text = fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.into(), source })?;
+    let text = read_file(path)?;
     let malformed = |source| CommandError::Tokens { path: path.into(), source };
     let value: serde_json::Value = serde_json::from_str(&text).map_err(malformed)?;
     let nested = value.as_array().is_some_and(|items| items.first().is_some_and(serde_json::Value::is_array));

@@ -7,7 +7,7 @@ use pythia_core::store::FolderStore;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::bench::meter::{self, Patience, Timing};
+use crate::bench::meter::{self, Repetitions, Timing};
 use crate::bench::workload::{self, Measured, Sizes, Workload};
 use crate::cli::device_args::DeviceArgs;
 use crate::cli::failure::Failure;
@@ -58,8 +58,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let runs_on = args.device.open()?;
     let mut work = workload::prepare(args.workload, &store, args.sizes, &runs_on)?;
     let mut measured = Measured::default();
-    let patience = Patience { reps: args.reps, budget: args.budget };
-    let timing = meter::time(patience, &mut || {
+    let repetitions = Repetitions { reps: args.reps, budget: args.budget };
+    let timing = meter::time(repetitions, &mut || {
         measured = work()?;
         // A GPU has only queued its operations so far.
         let device = &runs_on.compute.device;

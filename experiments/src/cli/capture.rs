@@ -30,48 +30,23 @@ pub(crate) struct Request {
 /// Why activations could not be captured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CaptureError {
-    /// A pattern names nothing, or something did not fire.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// There is nothing to read.
     #[error("prompt {prompt} is empty")]
     Empty {
         /// Index of the prompt; 0 where there is none at all.
         prompt: usize,
     },
-    /// Activations are one rectangle, so prompts have one length.
     #[error(
         "prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one"
     )]
-    Ragged {
-        /// Index of the prompt.
-        prompt: usize,
-        /// Its length.
-        found: usize,
-        /// The first one's length.
-        expected: usize,
-    },
-    /// An id that the embedding has no row for.
+    Ragged { prompt: usize, found: usize, expected: usize },
     #[error("prompt {prompt} has the id {id}, the model has the ids 0 to {}", vocab - 1)]
-    NoSuchId {
-        /// Index of the prompt.
-        prompt: usize,
-        id: u32,
-        /// Rows of the embedding.
-        vocab: usize,
-    },
-    /// More tokens than the model was built for.
+    NoSuchId { prompt: usize, id: u32, vocab: usize },
     #[error("a prompt of {found} tokens does not fit a context of {n_ctx}")]
-    TooLong {
-        /// Tokens.
-        found: usize,
-        /// The model's context.
-        n_ctx: usize,
-    },
-    /// A tensor could not be read back from the device.
+    TooLong { found: usize, n_ctx: usize },
     #[error("{name}: {source}")]
     Device { name: String, source: ReadError },
-    /// The file cannot be put together.
     #[error("encoding the file failed: {0}")]
     Encode(#[from] SafeTensorError),
 }

@@ -35,8 +35,8 @@ struct Best {
     uniform: f64,
 }
 
-/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its
-/// uniform.
+/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and that of
+/// uniform attention.
 pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
     let mut lines = vec![format!(
         "{:>7}  {:>16} {:>11}  {:>9}  {:>6} {:>7}",

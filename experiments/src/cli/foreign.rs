@@ -1,4 +1,4 @@
-//! Exit codes and remedies of other crates' errors, which know of neither.
+//! Exit codes and remedies of the errors of other crates.
 
 use pythia_core::device::DeviceError;
 use pythia_core::load::LoadError;

@@ -67,8 +67,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in
-/// their places: it is said, and the exit stays that of the sweep.
+/// Writes the report, and prints where it is. A report that cannot be written changes no exit code: all tables are in
+/// their places.
 pub(crate) fn show(disk: &Disk) {
     match super::report::write(&disk.out, None) {
         Ok(page) => {
@@ -81,7 +81,7 @@ pub(crate) fn show(disk: &Disk) {
     }
 }
 
-/// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
+/// Pins what the experiment reads of the hub, fetches the small files that describe its models, and resolves it.
 pub(crate) fn prepare(experiment: Experiment, mut hub: HubAccess) -> Result<(ResolvedExperiment, HubAccess), Failure> {
     let requests = PinRequest::all(&experiment);
     if hub.pin(&requests, PinScope::Needed, &|line| say!("{line}"))? {
@@ -131,8 +131,8 @@ pub(crate) fn sweep(
 /// From now on a signal ends the process between two writes.
 fn stop_on_signals(folder: &Arc<Folder>) -> Result<WriteLock, CommandError> {
     let writing = sweep::write_lock();
-    let farewell = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
-    signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), farewell).map_err(CommandError::Signals)?;
+    let message = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
+    signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), message).map_err(CommandError::Signals)?;
     Ok(writing)
 }
 

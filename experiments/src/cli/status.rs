@@ -10,7 +10,7 @@ use crate::cli::failure::Failure;
 use crate::results::status::Status;
 use crate::terminal::exit::{self, Exit};
 
-/// Say how far the runs of an output folder are, without touching them
+/// Show how far the runs of an output folder are, without touching them
 ///
 /// Of every experiment: cells done, failed, left out and to do, which processes run, how many cells a minute in the
 /// last ten minutes, the time that is left at that rate, and the last failures. Nothing is written or locked.
@@ -20,7 +20,7 @@ pub(crate) struct Args {
     /// The output folder of a run
     #[arg(default_value = crate::terminal::env::OUT)]
     dir: PathBuf,
-    /// Say it again every so many seconds, until no run is active any more
+    /// Print again every so many seconds, until no run is active
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = pause)]
     watch: Option<Duration>,
     /// Print JSON to stdout, one line each time with --watch

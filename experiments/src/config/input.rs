@@ -15,13 +15,10 @@ const MAX_BYTES: u64 = 64 << 20;
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
-    /// It cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// It is a folder, a pipe or a device.
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
-    /// It is too large.
     #[error("{} has {found} bytes or more, at most {most} are read", path.display())]
     TooLarge {
         path: PathBuf,
@@ -30,13 +27,8 @@ pub(crate) enum InputError {
         /// The most that is read.
         most: u64,
     },
-    /// It is not text.
     #[error("{} is not text in UTF-8: line {line} has a byte that cannot stand there", path.display())]
-    NotText {
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-    },
+    NotText { path: PathBuf, line: usize },
 }
 
 impl Explained for InputError {
@@ -48,13 +40,10 @@ impl Explained for InputError {
 /// Why the files of a model do not tell its shape or vocabulary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelInfoError {
-    /// No chosen checkpoint has files.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A configuration cannot be read, or is not that of a GPT-NeoX model.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// A tokenizer is wrong.
     #[error("{}: {source}", path.display())]
     Tokenizer { path: PathBuf, source: TokenizerError },
 }

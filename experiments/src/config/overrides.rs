@@ -12,7 +12,7 @@ use super::sources::Sources;
 
 /// Lays the override at `range` of the texts over the document.
 ///
-/// The key is a dotted path whose numbers index lists (`probe.0.batch=4`), the value is TOML; a single bare word is
+/// The key is a dotted path whose numbers index lists (`probe.0.prompts.n=4`), the value is TOML; a single bare word is
 /// taken as a string, so that a shell needs no second pair of quotes.
 pub(crate) fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
     let argument = sources.slice(range);

@@ -17,7 +17,6 @@ use crate::terminal::{Exit, Explained};
 pub(crate) struct FolderError {
     /// What was tried, as a verb.
     pub(crate) what: &'static str,
-    /// On which file or folder.
     pub(crate) path: PathBuf,
     pub(crate) source: io::Error,
 }

@@ -91,7 +91,7 @@ impl<'a> Trainer<'a> {
     /// Makes the update of batch `step` and returns the loss before it.
     fn update(&mut self, step: u32) -> Result<f32, Diverged> {
         let batch = self.recipe.task.batch(&self.bigrams, self.recipe.seed, step, self.recipe.batch);
-        self.flat.lend(&self.parameters, &mut self.model);
+        self.flat.load_into(&self.parameters, &mut self.model);
         let loss = loss(&self.model, &batch);
         let mut gradients = loss.backward();
         let loss: f32 = loss.inner().into_scalar();
@@ -151,7 +151,7 @@ mod tests {
         let recipe = tiny();
         let mut trainer = Trainer::new(&recipe, &Device::flex());
         let batch = recipe.task.batch(&trainer.bigrams, recipe.seed, 0, recipe.batch);
-        trainer.flat.lend(&trainer.parameters, &mut trainer.model);
+        trainer.flat.load_into(&trainer.parameters, &mut trainer.model);
         let mut gradients = loss(&trainer.model, &batch).backward();
         let flat = trainer.flat.gradient(&mut trainer.model, &mut gradients);
         let gradient = trainer.flat.unpack(&host_f32(flat).expect("a host tensor"));

@@ -34,9 +34,9 @@ pub(crate) struct ProbeCost {
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`,
-///   attention's and the MLP's together, since the allocator keeps the ones for a while when the others are made; or
-///   later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding and
+/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`.
+///   They are counted together, since the allocator keeps those of attention for a while when those of the MLP are made.
+///   Or, later, the logits where a probe reads them: of at most 256 positions at a time, with a copy without padding and
 ///   with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene estimate themselves; they run one after the other.

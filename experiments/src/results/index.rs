@@ -33,10 +33,8 @@ pub(crate) struct ResultsIndex {
 /// Results that cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexError {
-    /// The folder has no results.
     #[error("{} is not an output folder of `pythia run`: it has no folder `results`", path.display())]
     NoResults { path: PathBuf },
-    /// A folder cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List { path: PathBuf, source: io::Error },
 }

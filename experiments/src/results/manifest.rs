@@ -44,16 +44,12 @@ pub(crate) struct ManifestModel {
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    /// The folder of manifests cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List { path: PathBuf, source: io::Error },
-    /// A manifest cannot be read.
     #[error(transparent)]
     Read(#[from] InputError),
-    /// It is not JSON, or not of the form of a manifest.
     #[error("{} is not the manifest of a run: {source}", path.display())]
     Form { path: PathBuf, source: serde_json::Error },
-    /// A name in it is not one that a run gives to a folder.
     #[error("{} is not the manifest of a run: {name:?} cannot be the name of a folder", path.display())]
     Name { path: PathBuf, name: String },
 }

@@ -84,7 +84,7 @@ impl Sweep<'_> {
             if model.replace(cell.model) != Some(cell.model) {
                 // Dropped first: the plan counts the sources of one model at a time.
                 drop(std::mem::take(&mut sources));
-                sources = self.borrow(cell.model, loaded);
+                sources = self.receive_sources(cell.model, loaded);
             }
             let checkpoint = loaded.next();
             let name = cell.name(self.resolved);
@@ -128,7 +128,7 @@ impl Sweep<'_> {
     }
 
     /// Receives the sources of a model, which are loaded before its cells.
-    fn borrow(&self, model: usize, loaded: &Arriving) -> SourceModels {
+    fn receive_sources(&self, model: usize, loaded: &Arriving) -> SourceModels {
         let mut sources = SourceModels::default();
         self.sources(model).for_each(|source| sources.add(source.label, loaded.next(), self.runs_on));
         sources

@@ -32,19 +32,14 @@ pub(crate) struct Fetched {
 /// A checkpoint that cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// The hub did not answer for several checkpoints in a row; it is not asked any more.
     #[error("the hub did not answer for the checkpoints before this one, and was not asked again")]
     Unreachable,
-    /// The cache has no room for it.
     #[error(transparent)]
     LruCache(#[from] LruError),
-    /// The branch does not hold what a run needs.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The header of a file is not that of the model's weights.
     #[error(transparent)]
     Weights(#[from] WeightError),
 }

@@ -55,7 +55,7 @@ pub(crate) struct Merged {
 
 /// Parts that the manifests name and that are missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holes {
+pub(crate) struct MissingParts {
     /// Table and checkpoint of each, in words.
     pub(crate) missing: Vec<String>,
     /// Parts that there should be.
@@ -71,7 +71,7 @@ impl Merge {
     ///
     /// # Errors
     /// [`MergeError`]: manifests or results that cannot be read.
-    pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
+    pub(crate) fn missing_parts(&self) -> Result<MissingParts, MergeError> {
         let (manifests, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
@@ -86,7 +86,12 @@ impl Merge {
         }
         let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
-        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), has_manifest: !manifests.is_empty() })
+        Ok(MissingParts {
+            missing,
+            expected: expected.len(),
+            left_out: left_out.len(),
+            has_manifest: !manifests.is_empty(),
+        })
     }
 
     /// Merges every table, and says of each when it is in its place.
@@ -94,9 +99,9 @@ impl Merge {
     /// # Errors
     /// [`MergeError`]. Where it is about parts, no file has been written.
     pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
-        let holes = self.holes()?;
-        if !self.allow_missing && !holes.missing.is_empty() {
-            return Err(MergeError::Holes(holes));
+        let missing_parts = self.missing_parts()?;
+        if !self.allow_missing && !missing_parts.missing.is_empty() {
+            return Err(MergeError::MissingParts(missing_parts));
         }
         let index = ResultsIndex::of(&self.from)?;
         if let Some(path) = index.strays.into_iter().next() {
