@@ -159,7 +159,10 @@ impl HubAccess {
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
         let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
-        let lock = read(&path)?;
+        let lock = match Self::lock_in(&path) {
+            Err(HubAccessError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Lock::default(),
+            lock => lock?,
+        };
         Ok(Self { client, cache, lock, file: path })
     }
 
@@ -260,14 +263,5 @@ impl HubAccess {
         // Synced before it has its name: a lock file that a loss of power leaves empty would pin nothing.
         pythia_files::write_atomic(&self.file, |file| file.write_all(self.lock.to_json().as_bytes()))
             .map_err(|source| HubAccessError::Io { what: "write", path: self.file.clone(), source })
-    }
-}
-
-/// The lock in a file; an empty one where there is no such file.
-fn read(path: &Path) -> Result<Lock, HubAccessError> {
-    match fs::read(path) {
-        Ok(text) => Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
-        Err(source) => Err(HubAccessError::Io { what: "read", path: path.into(), source }),
     }
 }

@@ -23,7 +23,7 @@ use crate::results::manifest;
 use crate::sweep::outcome::Outcome;
 use crate::sweep::refusal;
 use crate::sweep::signals::{self, WriteLock};
-use crate::sweep::{self, Sweep, Timeline};
+use crate::sweep::{Sweep, Timeline};
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
@@ -130,7 +130,7 @@ pub(crate) fn sweep(
 
 /// From now on a signal ends the process between two writes.
 fn stop_on_signals(folder: &Arc<Folder>) -> Result<WriteLock, CommandError> {
-    let writing = sweep::write_lock();
+    let writing = WriteLock::default();
     let message = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
     signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), message).map_err(CommandError::Signals)?;
     Ok(writing)

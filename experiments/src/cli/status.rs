@@ -1,12 +1,13 @@
 //! `pythia status`: how far runs are, from any other terminal.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
+use crate::files::journal;
 use crate::results::status::Status;
 use crate::terminal::exit::{self, Exit};
 
@@ -38,26 +39,18 @@ const LONG_HELP: &str = exit::examples!(
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let Some(pause) = args.watch else {
-        let status = Status::of(&args.dir, now())?;
-        super::print(&if args.json { json(&status, true)? } else { status.lines().join("\n") })?;
-        return Ok(Exit::Ok);
-    };
-    let clears = !args.json && std::io::stdout().is_terminal();
+    let once = args.watch.is_none();
+    let clears = !once && !args.json && std::io::stdout().is_terminal();
     let mut before = String::new();
     loop {
-        let status = Status::of(&args.dir, now())?;
-        let text = if args.json { json(&status, false)? } else { status.lines().join("\n") };
+        let status = Status::of(&args.dir, journal::now())?;
+        let text = if args.json { json(&status, once)? } else { status.lines().join("\n") };
         if clears {
             super::print(&format!("{CLEAR}{text}"))?;
         } else if text != before {
             super::print(&text)?;
         }
-        // A pipe is buffered otherwise.
-        std::io::stdout().flush().or_else(gone).map_err(CommandError::Stdout)?;
-        if status.is_settled() {
-            return Ok(Exit::Ok);
-        }
+        let Some(pause) = args.watch.filter(|_| !status.is_settled()) else { return Ok(Exit::Ok) };
         before = text;
         thread::sleep(pause);
     }
@@ -66,15 +59,6 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 fn json(status: &Status, pretty: bool) -> Result<String, Failure> {
     let text = if pretty { serde_json::to_string_pretty(status) } else { serde_json::to_string(status) };
     Ok(text.map_err(|error| CommandError::Stdout(error.into()))?)
-}
-
-/// A reader that went away early is no failure.
-fn gone(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn pause(text: &str) -> Result<Duration, String> {

@@ -4,6 +4,7 @@ use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
+use super::steps::EXPECTED;
 use super::words::plain;
 use crate::config::{InputError, ModelInfoError};
 use crate::integrity::KnownDefectsError;
@@ -132,50 +133,57 @@ impl Problem {
     /// What to do about it, a line each.
     pub(super) fn help(&self) -> Vec<String> {
         match self {
-            Problem::UnknownKey { key, allowed, .. } => suggestions(key, allowed, "keys"),
+            Problem::UnknownKey { key, allowed, .. } => {
+                suggestions(key, allowed, format!("allowed keys: {}", allowed.join(", ")))
+            }
+            Problem::UnknownKind { kind, allowed } => {
+                suggestions(kind, allowed, format!("allowed kinds: {}", allowed.join(", ")))
+            }
+            Problem::UnknownWord { word, allowed, .. } => suggestions(word, allowed, format!("allowed: {EXPECTED}")),
             Problem::OldKey { new, .. } => {
                 vec![format!("write `{new}`"), "`pythia migrate FILE` rewrites a whole file".into()]
             }
-            Problem::UnknownKind { kind, allowed } => suggestions(kind, allowed, "kinds"),
-            Problem::UnknownWord { word, allowed, .. } => super::steps::word_help(word, allowed),
-            Problem::MissingKey { key, meaning, .. } => vec![format!("`{key}`: {meaning}")],
+            other => other.hint().into_iter().collect(),
+        }
+    }
+
+    /// The help that is one line.
+    fn hint(&self) -> Option<String> {
+        let single = "it is a single model without steps";
+        Some(match self {
+            Problem::MissingKey { key, meaning, .. } => format!("`{key}`: {meaning}"),
             Problem::DuplicateProbe { name } => {
-                vec![format!("give one of them another name, for example name = \"{name}_2\"")]
+                format!("give one of them another name, for example name = \"{name}_2\"")
             }
-            Problem::SharedFolder { .. } => vec!["give one of them another name".into()],
-            Problem::Input { .. } => vec!["paths count from the folder where the command runs".into()],
-            Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
-                vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
-            }
+            Problem::SharedFolder { .. } => "give one of them another name".into(),
+            Problem::Input { .. } => "paths count from the folder where the command runs".into(),
             Problem::DuplicateModel { .. } => {
-                vec!["results are in one folder per model name: rename one of the two folders".into()]
+                "results are in one folder per model name: rename one of the two folders".into()
             }
-            Problem::BadName { .. } => {
-                vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]
+            Problem::BadName { .. } => "allowed are the characters a-z, 0-9, `_` and `-`, at least one".into(),
+            Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
+                format!("{single}: this probe needs a suite of checkpoints")
             }
             Problem::NotACheckpoint { nearest, .. } if nearest.is_empty() => {
-                vec!["it is a single model without steps: write steps = \"all\"".into()]
+                format!("{single}: write steps = \"all\"")
             }
             Problem::NotACheckpoint { nearest, .. } | Problem::NoSourceCheckpoint { nearest, .. } => {
-                vec![format!("the nearest checkpoints are {}", list(nearest))]
+                format!("the nearest checkpoints are {}", list(nearest))
             }
-            Problem::NoStep { span: Some((first, last)), .. } => {
-                vec![format!("its checkpoints run from {first} to {last}")]
-            }
-            Problem::NoStep { span: None, .. } => {
-                vec!["it is a single model without steps: write steps = \"all\"".into()]
-            }
-            Problem::BothSpellings { old, new } => {
-                vec![format!("say what is meant in `{new}`, and remove `{old}`")]
-            }
+            Problem::NoStep { span: Some((first, last)), .. } => format!("its checkpoints run from {first} to {last}"),
+            Problem::NoStep { span: None, .. } => format!("{single}: write steps = \"all\""),
+            Problem::BothSpellings { old, new } => format!("say what is meant in `{new}`, and remove `{old}`"),
             Problem::NotAnOverride { .. } => {
-                vec!["write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()]
+                "write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()
             }
-            Problem::Probe { error, .. } => match &**error {
-                ProbeError::Hook(error) => error.remedy().into_iter().collect(),
-                _ => Vec::new(),
-            },
-            Problem::Toml(_)
+            Problem::Probe { error, .. } => {
+                return if let ProbeError::Hook(error) = &**error { error.remedy() } else { None };
+            }
+            Problem::UnknownKey { .. }
+            | Problem::UnknownKind { .. }
+            | Problem::UnknownWord { .. }
+            | Problem::OldKey { .. }
+            | Problem::Toml(_)
             | Problem::Device(_)
             | Problem::WrongType { .. }
             | Problem::Empty { .. }
@@ -185,22 +193,16 @@ impl Problem {
             | Problem::Store(_)
             | Problem::ModelInfo(_)
             | Problem::BadRange { .. }
-            | Problem::DeadPath { .. } => Vec::new(),
-        }
+            | Problem::DeadPath { .. } => return None,
+        })
     }
 }
 
 /// "Did you mean" where something is near, and always the whole choice.
-fn suggestions(found: &str, allowed: &[String], what: &str) -> Vec<String> {
-    let mut lines: Vec<String> = did_you_mean(found, allowed).into_iter().collect();
-    lines.push(format!("allowed {what}: {}", allowed.join(", ")));
-    lines
-}
-
-/// The sentence to print where one of the choices is near.
-pub(super) fn did_you_mean(found: &str, allowed: &[String]) -> Option<String> {
+fn suggestions(found: &str, allowed: &[String], choice: String) -> Vec<String> {
     let nearest = pythia_hooks::nearest(found, allowed.iter().map(String::as_str));
-    nearest.first().map(|word| format!("did you mean `{word}`?"))
+    let near = nearest.first().map(|word| format!("did you mean `{word}`?"));
+    near.into_iter().chain([choice]).collect()
 }
 
 /// Numbers as a person lists them.

@@ -5,12 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pythia_files::host_name;
 use serde::Serialize;
 
 use crate::files::folder::{Folder, FolderError};
-use pythia_files::host_name;
 
 /// What happened.
 #[derive(Debug, Serialize)]
@@ -76,7 +77,7 @@ struct Line<'a> {
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
-    path: std::path::PathBuf,
+    path: PathBuf,
     host: String,
 }
 
@@ -91,13 +92,17 @@ impl Journal {
 
     /// Appends an event in one write, so that lines of several processes do not mix.
     pub(crate) fn note(&mut self, event: &Event<'_>) -> Result<(), FolderError> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let line = Line { time, host: &self.host, pid: std::process::id(), event };
+        let line = Line { time: now(), host: &self.host, pid: std::process::id(), event };
         let failed = |source| FolderError { what: "write", path: self.path.clone(), source };
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(failed)
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ pub(crate) mod pins;
 mod positions;
 pub(crate) mod weight_scope;
 
-use std::ops::Range;
 use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
@@ -201,8 +200,9 @@ fn check_probe(
     probe: &ProbeEntry,
 ) -> Vec<Located> {
     let sources = no_such_sources(&probe.spec.source_checkpoints(), grid, &probe.name, &model.label);
+    let place = |label| probe.place_of(&ProbeError::NoSourceCheckpoint { label });
     let mut problems: Vec<Located> =
-        sources.into_iter().map(|(label, problem)| Located::new(problem, span_of_source(probe, label))).collect();
+        sources.into_iter().map(|(label, problem)| Located::new(problem, place(label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
         && let Err(error) = probe.spec.check(&context).and_then(|()| {
@@ -215,10 +215,6 @@ fn check_probe(
         problems.push(Located::new(problem, at));
     }
     problems
-}
-
-fn span_of_source(probe: &ProbeEntry, label: u32) -> Range<usize> {
-    probe.place_of(&ProbeError::NoSourceCheckpoint { label })
 }
 
 /// The source steps that are not checkpoints of the model.

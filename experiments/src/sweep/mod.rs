@@ -14,7 +14,6 @@ mod timeline;
 pub(crate) mod verify;
 mod write;
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use pythia_core::suite::Step;
@@ -217,11 +216,6 @@ fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
         seen.note(cell.model, step, &weights_hash);
     }
     verdict
-}
-
-/// A lock for the writes of a sweep.
-pub(crate) fn write_lock() -> WriteLock {
-    Arc::new(Mutex::new(()))
 }
 
 #[cfg(test)]
