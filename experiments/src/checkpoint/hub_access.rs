@@ -102,7 +102,6 @@ impl Explained for HubAccessError {
 /// A model of the suite with the branches that an experiment reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PinRequest {
-    /// The model.
     pub(crate) id: ModelId,
     /// Its chosen steps, and those that probes read besides.
     pub(crate) steps: BTreeSet<Step>,
@@ -127,7 +126,6 @@ impl PinRequest {
         Self { id, steps: labels.map(Step::from_label).collect() }
     }
 
-    /// The repository.
     pub(crate) fn repo(&self) -> Repo {
         self.id.hub_name().parse().unwrap_or_else(|_| unreachable!("the suite's names are names of repositories"))
     }

@@ -22,7 +22,6 @@ use crate::terminal::{Exit, Explained};
 
 /// A checkpoint whose weights are read or open.
 pub(crate) struct Loaded {
-    /// Its configuration.
     pub(crate) config: NeoxConfig,
     /// Its weights, where a model is run.
     pub(crate) weights: Option<LoadedWeights>,
@@ -37,9 +36,7 @@ pub(crate) struct Loaded {
 /// The device and the number type that models run in.
 #[derive(Clone, Debug)]
 pub(crate) struct RunsOn {
-    /// The device.
     pub(crate) compute: Compute,
-    /// The number type of weights.
     pub(crate) dtype: DType,
 }
 
@@ -143,7 +140,7 @@ impl Explained for LoadError {
             Self::Config(_) | Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
             Self::Weights(_) => "copy or download the checkpoint's files again",
             Self::Device(_) => {
-                "give a smaller --memory, with which weights are carried over layer by layer, \
+                "give a smaller --memory, with which weights are uploaded layer by layer, \
                  or compute elsewhere with --device"
             }
             Self::Fetch(error) => return error.remedy(),
@@ -156,9 +153,8 @@ impl Explained for LoadError {
 /// One checkpoint to load.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
-    /// Its model.
     pub(crate) model: &'a Model,
-    /// Its step; `None` for a model without steps.
+    /// `None` for a model without steps.
     pub(crate) step: Option<Step>,
     /// Which weights, and how they are prepared.
     pub(crate) wanted: Wanted,
@@ -177,7 +173,6 @@ impl Job<'_> {
     }
 }
 
-/// Loads one checkpoint.
 pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
     let (config, files) = locate(job.model, job.step, fetched.files.as_ref())?;
     let stored = StoredCheckpoint::open(&config, &files)?;
@@ -208,8 +203,8 @@ fn load_all(
     }
     if job.runs_on.is_remote() {
         let asked = job.runs_on.compute.asked();
-        let carried = device::answer(|| carry(job, config, &stored));
-        let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
+        let uploaded = device::answer(|| upload(job, config, &stored));
+        let (model, hashes) = uploaded.map_err(|reason| DeviceError::Dead { asked, reason })??;
         model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.reason })?;
         return Ok((LoadedWeights::OnDevice(Box::new(model)), hashes));
     }
@@ -219,7 +214,7 @@ fn load_all(
 
 /// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be
 /// prepared.
-fn carry(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
+fn upload(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
     let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {
         let (raw, hashes) = stored.raw(&job.wanted)?;

@@ -11,7 +11,6 @@ use crate::checkpoint::load::{LoadError, Loaded, RunsOn};
 /// The source checkpoints of one model, as far as they could be loaded.
 #[derive(Debug, Default)]
 pub(crate) struct SourceModels {
-    /// The checkpoints.
     pub(crate) models: SourceCheckpoints,
     hashes: BTreeMap<u32, String>,
     failed: BTreeMap<u32, LoadError>,

@@ -70,7 +70,7 @@ struct Input {
 }
 
 const LONG_HELP: &str = exit::examples!(
-    "  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' z --out acts.safetensors
+    "  pythia activations --model ./data/nano --step 512 --tokens ids.json --hooks '*hook_pattern' z --out a.safetensors
   pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors"
 );
 

@@ -163,14 +163,14 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
-                    say!("the budget is spent at {} {step}: {} checkpoints are here", request.id, holds.len());
+                    say!("the budget is spent at {} {step}: {} checkpoints are in the cache", request.id, holds.len());
                     return Ok(Exit::Ok);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    say!("{} checkpoints are here", holds.len());
+    say!("{} checkpoints are in the cache", holds.len());
     Ok(Exit::Ok)
 }
 

@@ -11,10 +11,8 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Problem;
 use crate::integrity::CHECKPOINTS;
 
-/// One `[[probe]]`.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeEntry {
-    /// The name of its results folder.
     pub(crate) name: String,
     /// The probe with its configuration.
     pub(crate) spec: ProbeSpec,

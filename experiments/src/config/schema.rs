@@ -12,7 +12,6 @@ use crate::files::json::sorted;
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyDoc {
-    /// The key.
     pub(crate) name: String,
     /// What it means.
     pub(crate) doc: String,
@@ -30,7 +29,6 @@ pub(crate) fn experiment_keys() -> Vec<KeyDoc> {
     keys(&document())
 }
 
-/// The fields of a struct.
 pub(super) fn keys_of<T: JsonSchema>() -> Vec<KeyDoc> {
     keys(&generator().subschema_for::<T>().to_value())
 }

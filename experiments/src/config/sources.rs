@@ -11,7 +11,6 @@ struct Part {
     range: Range<usize>,
 }
 
-/// The joined texts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sources {
     text: String,
@@ -23,7 +22,6 @@ pub(crate) struct Sources {
 pub(crate) struct Place<'a> {
     /// What the text is called: a path, or `--set`.
     pub(crate) name: &'a str,
-    /// The whole text.
     pub(crate) text: &'a str,
     /// The bytes of `text` that are meant.
     pub(crate) span: Range<usize>,
@@ -48,7 +46,6 @@ impl Sources {
         range
     }
 
-    /// The experiment file's own text.
     pub(crate) fn file(&self) -> &str {
         self.slice(&self.parts[0].range)
     }

@@ -76,7 +76,6 @@ impl Folder {
         Ok(self)
     }
 
-    /// The folder itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -108,7 +107,6 @@ impl Folder {
         let _ = fs::remove_dir(&self.temporary);
     }
 
-    /// Whether a file is there.
     pub(crate) fn has(&self, relative: &Path) -> bool {
         self.root.join(relative).is_file()
     }

@@ -19,9 +19,7 @@ use crate::files::folder::{Folder, FolderError};
 pub(crate) enum Event<'a> {
     /// A run began.
     Started {
-        /// Name of the experiment.
         name: &'a str,
-        /// Version of this program.
         version: &'a str,
         /// Hash of the manifest.
         experiment: &'a str,
@@ -32,7 +30,6 @@ pub(crate) enum Event<'a> {
     },
     /// A cell's tables are in their places.
     Done {
-        /// The cell, as in messages.
         cell: &'a str,
         /// Seconds from the start of its computation to its last file.
         seconds: f64,
@@ -41,28 +38,20 @@ pub(crate) enum Event<'a> {
     },
     /// A cell was left out, because its checkpoint is bad.
     LeftOut {
-        /// The cell, as in messages.
         cell: &'a str,
         /// What is wrong with the checkpoint.
         reason: &'a str,
     },
     /// A cell failed.
-    Failed {
-        /// The cell, as in messages.
-        cell: &'a str,
-        /// What went wrong.
-        error: &'a str,
-    },
+    Failed { cell: &'a str, error: &'a str },
     /// The run went through.
     Finished {
         /// Cells that failed.
         failed: usize,
-        /// Seconds of the whole run.
         seconds: f64,
     },
 }
 
-/// One line.
 #[derive(Serialize)]
 struct Line<'a> {
     /// Seconds since 1970.

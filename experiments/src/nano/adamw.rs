@@ -7,7 +7,6 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// The settings of the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdamWConfig {

@@ -65,8 +65,8 @@ impl Flat {
         }
     }
 
-    /// Collects the gradients of the leaves that [`Flat::load_into`] made. A parameter the loss does not depend on has none
-    /// and counts as zero.
+    /// Collects the gradients of the leaves that [`Flat::load_into`] made. A parameter that the loss does not depend on
+    /// has none and counts as zero.
     pub(crate) fn gradient(&self, model: &mut GptNeoX, gradients: &mut Gradients) -> Tensor<1> {
         let flat = |(piece, slot): (&Piece, ParamMut<'_>)| match slot {
             ParamMut::Vector(leaf) => leaf.grad_remove(gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()),

@@ -31,7 +31,6 @@ pub(crate) enum State {
 pub(crate) struct Cell {
     /// Index of the model in the experiment.
     pub(crate) model: usize,
-    /// The checkpoint.
     pub(crate) step: Option<Step>,
     /// Where its weights are.
     pub(crate) location: Location,
@@ -45,7 +44,7 @@ pub(crate) struct Cell {
     pub(crate) scope: WeightScope,
 }
 
-/// One results file.
+/// One results file: a table of a probe on one checkpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// Index of the probe in the experiment.
@@ -56,7 +55,6 @@ pub(crate) struct Part {
     pub(crate) file: PathBuf,
     /// What determines its bytes.
     pub(crate) config: CellConfig,
-    /// Whether it is there.
     pub(crate) state: State,
 }
 

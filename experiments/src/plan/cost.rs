@@ -10,7 +10,6 @@ const LOGITS_AT_A_TIME: u64 = 256;
 /// The cost of one checkpoint under some probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CellCost {
-    /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes that the process holds at the peak.
     pub(crate) memory: u64,
@@ -19,7 +18,6 @@ pub(crate) struct CellCost {
 /// Operations and activations of some probes on one checkpoint, without its weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbeCost {
-    /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes of activations while blocks compute.
     pub(crate) blocks: u64,
@@ -35,9 +33,9 @@ pub(crate) struct ProbeCost {
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
 /// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`.
-///   They are counted together, since the allocator keeps those of attention for a while when those of the MLP are made.
-///   Or, later, the logits where a probe reads them: of at most 256 positions at a time, with a copy without padding and
-///   with the probabilities.
+///   They are counted together, since the allocator keeps those of attention for a while when those of the MLP are
+///   made. Or, later, the logits where a probe reads them: of at most 256 positions at a time, with a copy without
+///   padding and with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene estimate themselves; they run one after the other.
 pub(crate) fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {

@@ -23,7 +23,6 @@ use crate::terminal::env;
 /// The stores of checkpoints and an output folder.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// The output folder.
     pub(crate) out: PathBuf,
     /// Whether the hub is out of reach.
     pub(crate) offline: bool,

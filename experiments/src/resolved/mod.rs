@@ -48,7 +48,6 @@ pub(crate) struct ResolvedExperiment {
 
 /// One model of an experiment.
 pub(crate) struct Model {
-    /// Its name in results.
     pub(crate) label: String,
     /// Where its checkpoints are.
     pub(crate) store: Box<dyn Checkpoints + Send + Sync>,
@@ -56,7 +55,6 @@ pub(crate) struct Model {
     pub(crate) pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,
-    /// Its shape.
     pub(crate) config: NeoxConfig,
     pub(crate) vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.

@@ -10,7 +10,6 @@ use crate::integrity::{Duplicates, Status, Verdict};
 /// The pinned branches of one model.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
-    /// The repository.
     pub(crate) repo: Repo,
     branches: BTreeMap<String, Pin>,
     duplicates: Duplicates,
@@ -40,7 +39,6 @@ impl Pins {
         Some(files.iter().map(|file| file.size).sum())
     }
 
-    /// The commits by their branches.
     pub(crate) fn commits(&self) -> BTreeMap<String, String> {
         self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
     }

@@ -17,13 +17,9 @@ use crate::resolved::Model;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Location {
     /// On disk.
-    Here {
-        /// Bytes of the weights.
-        bytes: u64,
-    },
+    Here { bytes: u64 },
     /// On the hub, to be fetched.
     Hub {
-        /// Bytes to fetch.
         bytes: u64,
         /// Whether the size is pinned, not the usual one of the suite.
         pinned: bool,
@@ -41,7 +37,6 @@ impl Location {
         }
     }
 
-    /// Bytes to fetch.
     pub(crate) fn bytes_to_fetch(self) -> u64 {
         if let Location::Hub { bytes, .. } = self { bytes } else { 0 }
     }

@@ -13,9 +13,7 @@ use crate::terminal::{Exit, Explained};
 /// One table of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct IndexedTable {
-    /// The table's folder.
     pub(crate) table: String,
-    /// The name of the model in results.
     pub(crate) model: String,
     /// The parts by their checkpoints, ascending; a model without steps has one under `None`.
     pub(crate) parts: BTreeMap<Option<Step>, PathBuf>,
@@ -82,7 +80,6 @@ impl ResultsIndex {
         self.all[at].parts.get(&step).map(PathBuf::as_path)
     }
 
-    /// Whether there is a part.
     pub(crate) fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
         self.part(table, model, step).is_some()
     }

@@ -20,11 +20,9 @@ use crate::terminal::{Exit, Explained};
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
-    /// The experiment's name.
     pub(crate) name: String,
     /// Hash of the file, as in the journal.
     pub(crate) hash: String,
-    /// The models, in the order of the experiment.
     pub(crate) models: Vec<ManifestModel>,
     /// The folders of the tables, in the order of the probes.
     pub(crate) tables: Vec<String>,
@@ -35,7 +33,6 @@ pub(crate) struct Manifest {
 /// One model of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ManifestModel {
-    /// Its name in results.
     pub(crate) label: String,
     /// Its checkpoints; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,

@@ -45,13 +45,9 @@ pub(crate) struct Sweep<'a> {
     pub(crate) resolved: &'a ResolvedExperiment,
     /// The order of cells, and what is left.
     pub(crate) plan: &'a Plan,
-    /// Where models run.
     pub(crate) runs_on: &'a RunsOn,
-    /// Where results go.
     pub(crate) folder: &'a Folder,
-    /// Which pairs the probes use.
     pub(crate) pair_counts: &'a PairCounts,
-    /// Fetches checkpoints.
     pub(crate) fetcher: &'a dyn Fetcher,
     /// Held while a file is written.
     pub(crate) writing: WriteLock,

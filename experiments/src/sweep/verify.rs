@@ -35,11 +35,8 @@ pub(crate) struct Findings {
 /// A part of a model that is the same in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SharedPart {
-    /// The part.
     pub(crate) group: Group,
-    /// The earlier step.
     pub(crate) first: Step,
-    /// The later step.
     pub(crate) second: Step,
 }
 

@@ -19,7 +19,6 @@ const MOST_AHEAD: u64 = 2;
 
 /// Fetches what the models' pins name.
 pub(crate) struct HubFetcher<'a> {
-    /// The hub's client.
     pub(crate) hub: &'a Hub,
     /// What the cache holds and may hold.
     pub(crate) cache: &'a LruCache,

@@ -65,7 +65,6 @@ impl Explained for FetchError {
     }
 }
 
-/// Fetches checkpoints.
 pub(crate) trait Fetcher: Sync {
     /// How many checkpoints may wait before one is loaded.
     fn ahead(&self) -> usize;

@@ -5,15 +5,11 @@ use std::ops::Range;
 /// An entry `key = value` in its old spelling.
 #[derive(Clone, Debug)]
 pub(super) struct OldEntry {
-    /// The old key.
     pub(super) old: &'static str,
-    /// The new key.
     pub(super) new: &'static str,
     /// The table that the entry moves into, where it moves.
     pub(super) within: Option<&'static str>,
-    /// The bytes of the key.
     pub(super) key: Range<usize>,
-    /// The bytes of the value.
     pub(super) value: Range<usize>,
 }
 

@@ -23,7 +23,6 @@ use super::sources::Sources;
 pub(crate) struct Change {
     /// The line of the old key, counted from 1.
     pub(crate) line: usize,
-    /// The old key.
     pub(crate) old: &'static str,
     /// The dotted path that took its place within the probe.
     pub(crate) new: String,

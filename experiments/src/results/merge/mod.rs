@@ -30,21 +30,18 @@ use part::Part;
 /// Rows of a group: enough for a fast scan, few enough for a quick read of one step.
 const ROWS_PER_GROUP: usize = 1 << 18;
 
-/// What is to be merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     /// The output folder of the runs.
     pub(crate) from: PathBuf,
     /// The folder of merged tables.
     pub(crate) to: PathBuf,
-    /// Whether parts may be missing.
     pub(crate) allow_missing: bool,
 }
 
 /// One merged table of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Merged {
-    /// The table's folder.
     pub(crate) table: String,
     pub(crate) model: String,
     /// Parts that are in it.

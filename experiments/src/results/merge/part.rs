@@ -19,7 +19,6 @@ const ROWS_AT_A_TIME: usize = 1 << 15;
 pub(super) struct Part {
     /// Its checkpoint.
     pub(crate) step: Option<Step>,
-    /// Where it lies.
     pub(crate) path: PathBuf,
     pub(crate) columns: Fields,
     /// This program's metadata.
@@ -29,7 +28,6 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads the footer.
     pub(crate) fn open(step: Option<Step>, path: &Path) -> Result<Self, MergeError> {
         let reader = sink::reader(path)?;
         let file = reader.metadata().file_metadata();

@@ -33,7 +33,6 @@ pub(crate) struct Status {
 /// The status of one experiment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExperimentStatus {
-    /// The experiment.
     pub(crate) name: String,
     pub(crate) cells: CellCounts,
     /// Processes that run it, as far as is known.
@@ -51,7 +50,6 @@ pub(crate) struct ExperimentStatus {
 /// Counts of cells by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CellCounts {
-    /// All.
     pub(crate) total: usize,
     /// All tables exist.
     pub(crate) done: usize,
@@ -71,9 +69,7 @@ impl CellCounts {
 /// A process that works on an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Process {
-    /// Its machine.
     pub(crate) host: String,
-    /// Its process id.
     pub(crate) pid: u32,
     /// Whether it runs on this machine, so that its state is known.
     pub(crate) here: bool,
