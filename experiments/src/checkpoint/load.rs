@@ -6,7 +6,7 @@ use pythia_core::device::{self, Backend, Compute, DeviceError};
 use pythia_core::load::{LoadError as ConfigFileError, read_config};
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
-use pythia_core::store::{CheckpointFiles, StoreError};
+use pythia_core::store::{CheckpointFiles, Checkpoints, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::weights::{
     Hashes, PartHashes, Profile, SomeWeights, StoredCheckpoint, StoredWeights, Wanted, WeightError, WeightFiles,
@@ -222,6 +222,14 @@ fn upload(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Resu
     }
     let (params, hashes) = stored.params(&job.wanted)?;
     Ok((GptNeoX::from_params(config, params, device, dtype), hashes))
+}
+
+/// The configuration of a checkpoint, and its open weights.
+pub(crate) fn open(store: &dyn Checkpoints, step: Option<Step>) -> Result<(NeoxConfig, StoredCheckpoint), LoadError> {
+    let files = store.locate(step)?;
+    let config = read_config(&files.config)?;
+    let stored = StoredCheckpoint::open(&config, &files.weights)?;
+    Ok((config, stored))
 }
 
 /// The fingerprints of a checkpoint, without loading it.

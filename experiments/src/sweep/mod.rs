@@ -19,7 +19,7 @@ use std::thread;
 use pythia_core::suite::Step;
 use pythia_core::weights::{PartHashes, Wanted};
 
-use crate::checkpoint::fetch::Fetcher;
+use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::load::{Job, LoadError, Loaded, RunsOn};
 use crate::checkpoint::source_models::SourceModels;
 use crate::files::folder::{Folder, FolderError};
@@ -48,7 +48,7 @@ pub(crate) struct Sweep<'a> {
     pub(crate) runs_on: &'a RunsOn,
     pub(crate) folder: &'a Folder,
     pub(crate) pair_counts: &'a PairCounts,
-    pub(crate) fetcher: &'a dyn Fetcher,
+    pub(crate) fetcher: &'a HubFetcher<'a>,
     /// Held while a file is written.
     pub(crate) writing: WriteLock,
     /// The times of each stage.

@@ -10,7 +10,7 @@ use pythia_hub::{Hub, HubError, LruCache, LruError, Reservation};
 
 use super::guard::GuardCount;
 use super::ticker::Ticker;
-use super::{FetchError, Fetched, Fetcher};
+use super::{FetchError, Fetched};
 use crate::checkpoint::load::Job;
 use crate::resolved::pins::{Pins, branch};
 
@@ -97,20 +97,21 @@ impl HubFetcher<'_> {
         let files = checkpoint(&paths).map(|files| CheckpointFiles { weights, ..files });
         Ok(Some(Fetched { verified: false, files, _parts: Some(parts), _guard: Some(guard) }))
     }
-}
 
-impl Fetcher for HubFetcher<'_> {
-    /// As many as fit the budget beside three: one computes, one is loaded, one is fetched.
-    fn ahead(&self) -> usize {
+    /// How many fetched checkpoints may wait to be loaded: as many as fit the budget beside three, of which one computes,
+    /// one is loaded and one is fetched.
+    pub(crate) fn ahead(&self) -> usize {
         let room = self.cache.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
         usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
     }
 
-    fn can_fetch(&self, job: &Job<'_>) -> bool {
+    /// Whether this checkpoint can be fetched.
+    pub(crate) fn can_fetch(&self, job: &Job<'_>) -> bool {
         job.model.pins.as_ref().is_some_and(|pins| pins.pin(job.step).is_some())
     }
 
-    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
+    /// Fetches the files of a checkpoint that are missing.
+    pub(crate) fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
         let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
             return Ok(Fetched::default());
         };

@@ -9,8 +9,6 @@ use pythia_core::store::CheckpointFiles;
 use pythia_core::weights::WeightError;
 use pythia_hub::{HubError, LockError, LruError};
 
-use crate::checkpoint::load::Job;
-
 use crate::terminal::{Exit, Explained};
 pub(crate) use guard::CacheGuard;
 pub(crate) use hub::HubFetcher;
@@ -63,18 +61,4 @@ impl Explained for FetchError {
             Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
         })
     }
-}
-
-pub(crate) trait Fetcher: Sync {
-    /// How many checkpoints may wait before one is loaded.
-    fn ahead(&self) -> usize;
-
-    /// Whether this checkpoint can be fetched.
-    fn can_fetch(&self, job: &Job<'_>) -> bool;
-
-    /// Fetches the files of a checkpoint that are missing.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError>;
 }
