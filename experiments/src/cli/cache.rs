@@ -55,7 +55,7 @@ enum Action {
     Prune {
         /// Of one model only
         model: Option<String>,
-        /// Keep this much of what was used last, for example 20GB
+        /// Keep this much, the most recently used first, for example 20GB
         #[arg(long, value_name = "BYTES")]
         keep: Option<Bytes>,
         /// Also what other tools fetched

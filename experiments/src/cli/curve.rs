@@ -11,7 +11,7 @@ use crate::files::table::file_of;
 use crate::plan::disk::Disk;
 use crate::resolved::ResolvedExperiment;
 
-/// Rows printed, of which there may be many more checkpoints.
+/// Rows that are printed; there may be many more checkpoints.
 const ROWS: usize = 24;
 /// Width of a full bar.
 const BAR: usize = 24;

@@ -20,7 +20,7 @@ use crate::terminal::say;
 /// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
 ///
 /// The page needs no network and no program but a browser; it works from disk, on paper and without its script. Under
-/// each figure stand the lines of Polars that make its data. `pythia run` writes it at its end.
+/// each figure are the lines of Polars that make its data. `pythia run` writes the page at its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

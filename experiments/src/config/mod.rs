@@ -53,7 +53,7 @@ pub(crate) struct Experiment {
     pub(crate) prepend_bos: bool,
     /// The models, in the order of the file; never empty.
     pub(crate) models: Vec<Spanned<ModelRef>>,
-    /// The choice of checkpoints, and where it stands in the texts.
+    /// The choice of checkpoints, and its place in the texts.
     pub(crate) steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
     pub(crate) probes: Vec<ProbeEntry>,

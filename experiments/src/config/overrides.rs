@@ -70,7 +70,7 @@ fn moved<T>(spanned: Spanned<T>, by: usize) -> Spanned<T> {
     Spanned::new(span.start + by..span.end + by, spanned.into_inner())
 }
 
-/// Follows the path and puts the value at its end; tables on the way come into being, list entries do not.
+/// Follows the path and puts the value at its end. Tables on the way are created, entries of lists are not.
 fn set<'i>(
     root: &mut DeTable<'i>,
     path: &'i str,

@@ -39,7 +39,7 @@ pub(crate) fn probe_keys(kind: &str) -> Vec<KeyDoc> {
 }
 
 fn generator() -> SchemaGenerator {
-    // Inlined, each probe stands whole in its place, where an editor and a reader look for it.
+    // Inlined, so that an editor and a reader find the whole probe in its place.
     SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator()
 }
 

@@ -1,10 +1,10 @@
 //! The texts a configuration comes from: one file and any number of `--set` arguments, addressed by one range of bytes.
 //!
-//! All texts stand in one string, so that a span of the merged document says by itself which text it points into.
+//! All texts are joined to one string, so that a span of the merged document also tells which text it is in.
 
 use std::ops::Range;
 
-/// One text: what to call it, and where it stands in the joined string.
+/// One text: its name in messages, and its place in the joined string.
 #[derive(Clone, Debug, PartialEq)]
 struct Part {
     name: String,

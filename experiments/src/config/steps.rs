@@ -84,7 +84,7 @@ impl Steps {
         Ok(Steps::Range(range))
     }
 
-    /// The chosen steps of an ascending grid, ascending and each once. `span` is where the whole value stands.
+    /// The chosen steps of an ascending grid, ascending and each once. `span` is the place of the whole value.
     pub(crate) fn select(&self, grid: &[u32], model: &str, span: &Range<usize>) -> Result<Vec<u32>, Vec<Located>> {
         let chosen = match self {
             Steps::All => grid.to_vec(),

@@ -120,13 +120,13 @@ impl Folder {
         }
     }
 
-    /// Removes this process' unfinished files, for a run that is being stopped.
+    /// Removes the unfinished files of this process, when a run is stopped.
     pub(crate) fn discard_unfinished(&self) -> Result<(), FolderError> {
         pythia_files::remove_own(&self.temporary).map_err(tried("clear", &self.temporary))
     }
 }
 
-/// A file that nobody sees before it is whole, and that leaves nothing behind if it is dropped before.
+/// A file that appears under its name when it is whole, and leaves nothing behind if it is dropped before.
 #[derive(Debug)]
 pub(crate) struct PendingFile(AtomicFile);
 

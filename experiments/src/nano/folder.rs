@@ -101,7 +101,7 @@ pub(crate) fn ensure(
         return Ok(Outcome::Reused);
     }
     let work = WorkFolder::open(out)?;
-    // Whoever held the lock before may have finished the very suite that is wanted.
+    // The process that held the lock before may have finished the same suite.
     if finished(out, recipe)? {
         work.clear()?;
         return Ok(Outcome::Reused);

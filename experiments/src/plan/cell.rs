@@ -1,4 +1,4 @@
-//! One cell of a plan: a checkpoint under all probes, where its weights are, and what of it is done.
+//! One cell of a plan: a checkpoint under all probes, the location of its weights, and which of its tables are done.
 
 use std::path::PathBuf;
 

@@ -84,7 +84,7 @@ impl Disk {
     /// The first finished part of the plan whose weights, or those of a source checkpoint, have changed since.
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
-    /// extra, and a checkpoint that was merely copied is not taken for another one.
+    /// extra, and a checkpoint that was only copied is not taken for another one.
     pub(crate) fn outdated(&self, resolved: &ResolvedExperiment, plan: &Plan) -> Option<Outdated> {
         let mut hashes = Hashes::default();
         let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));

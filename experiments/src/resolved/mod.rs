@@ -67,7 +67,7 @@ impl Model {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
-        // A listed defect stands also where another form of the weights is read: that form may be wrong too.
+        // A listed defect counts even if another form of the weights is read: that form may be wrong too.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
         listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }

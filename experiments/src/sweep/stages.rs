@@ -66,7 +66,7 @@ pub(super) fn load<'scope>(
     }
     scope.spawn(move || {
         for (job, fetched) in fetched {
-            // Nobody asks any more when the sweep stops early.
+            // The sender is gone when the sweep stops early.
             if asked.recv().is_err() {
                 return;
             }

@@ -98,8 +98,8 @@ impl HubFetcher<'_> {
         Ok(Some(Fetched { verified: false, files, _parts: Some(parts), _guard: Some(guard) }))
     }
 
-    /// How many fetched checkpoints may wait to be loaded: as many as fit the budget beside three, of which one computes,
-    /// one is loaded and one is fetched.
+    /// How many fetched checkpoints may wait to be loaded: as many as fit the budget beside the one that computes, the
+    /// one that is loaded and the one that is fetched.
     pub(crate) fn ahead(&self) -> usize {
         let room = self.cache.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
         usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
@@ -107,14 +107,12 @@ impl HubFetcher<'_> {
 
     /// Whether this checkpoint can be fetched.
     pub(crate) fn can_fetch(&self, job: &Job<'_>) -> bool {
-        job.model.pins.as_ref().is_some_and(|pins| pins.pin(job.step).is_some())
+        pins(job).is_some()
     }
 
     /// Fetches the files of a checkpoint that are missing.
     pub(crate) fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
-        let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
-            return Ok(Fetched::default());
-        };
+        let Some(pins) = pins(job) else { return Ok(Fetched::default()) };
         if let Some(fetched) = self.fetch_some(pins, job)? {
             return Ok(fetched);
         }
@@ -124,7 +122,12 @@ impl HubFetcher<'_> {
     }
 }
 
-/// Names these very files: the cache may hold other forms of the checkpoint beside them.
+/// The pins of the model, if they name the step.
+fn pins<'a>(job: &Job<'a>) -> Option<&'a Pins> {
+    job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some())
+}
+
+/// The checkpoint in exactly these files: the cache may hold other forms of it.
 fn checkpoint(paths: &[PathBuf]) -> Option<CheckpointFiles> {
     let named = |name: &str| paths.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
     let ending = |end: &str| -> Vec<PathBuf> {

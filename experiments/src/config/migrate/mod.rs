@@ -1,7 +1,7 @@
 //! Experiment files in their old spelling → the same text in today's.
 //!
 //! The text is edited at the places that the TOML reader reports, so comments, order and layout stay. Whether the
-//! experiment is right is not asked here: an invalid value is moved as it stands.
+//! experiment is right is not checked here: an invalid value is moved unchanged.
 
 mod edits;
 #[cfg(test)]
@@ -40,7 +40,7 @@ pub(crate) struct Migrated {
 /// Rewrites an experiment file; `name` is what messages call the text.
 ///
 /// # Errors
-/// A text that is no TOML, and every old key that stands beside the key that took its place.
+/// A text that is no TOML, and every old key beside the key that took its place.
 pub(crate) fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
     let sources = Sources::new(name, text);
     match edit_document(sources.file()) {
@@ -83,7 +83,7 @@ fn edit_probe(text: &str, probe: &Spanned<DeValue<'_>>, edits: &mut Edits) -> Re
 /// The entries of a table under these old names, in the order of the file. `within` is the table that they move into.
 ///
 /// # Errors
-/// Each of them that stands beside the key which took its place.
+/// Each of them that is beside the key which took its place.
 fn old_entries(
     text: &str,
     table: &DeTable<'_>,
