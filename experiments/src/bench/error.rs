@@ -4,7 +4,7 @@ use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
 use crate::checkpoint::load::LoadError;
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 
 /// Why a workload cannot be timed.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +17,4 @@ pub(crate) enum BenchError {
     Hook(#[from] HookError),
 }
 
-impl Explained for BenchError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(BenchError, BadInput);

@@ -9,7 +9,7 @@ use pythia_hooks::HookError;
 use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::{Exit, Explained, exits_with};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -35,23 +35,11 @@ impl Explained for HookError {
     }
 }
 
-impl Explained for ModelRefError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
+exits_with!(ModelRefError, Usage);
 
-/// Errors about data whose messages say all there is to say.
-macro_rules! bad_input {
-    ($($error:ty),+) => {
-        $(impl Explained for $error {
-            fn exit(&self) -> Exit {
-                Exit::BadInput
-            }
-        })+
-    };
-}
-bad_input!(LoadError, StoreError, TokenizerError);
+exits_with!(LoadError, BadInput);
+exits_with!(StoreError, BadInput);
+exits_with!(TokenizerError, BadInput);
 
 impl Explained for WeightError {
     fn exit(&self) -> Exit {

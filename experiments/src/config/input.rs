@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 use pythia_core::load::LoadError;
 use pythia_core::store::StoreError;
 use pythia_core::tokenizer::TokenizerError;
@@ -31,11 +31,7 @@ pub(crate) enum InputError {
     NotText { path: PathBuf, line: usize },
 }
 
-impl Explained for InputError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
+exits_with!(InputError, Usage);
 
 /// Why the files of a model do not tell its shape or vocabulary.
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +44,7 @@ pub(crate) enum ModelInfoError {
     Tokenizer { path: PathBuf, source: TokenizerError },
 }
 
-impl Explained for ModelInfoError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(ModelInfoError, BadInput);
 
 /// The text of a regular file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -82,11 +82,7 @@ pub enum SinkError {
     },
 }
 
-impl Explained for SinkError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(SinkError, BadInput);
 
 /// The bytes of a Parquet file: the stamp's columns, the table's columns, and `metadata` with its keys prefixed.
 pub(crate) fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {

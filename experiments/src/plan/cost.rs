@@ -93,23 +93,10 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pythia_core::config::{Rotary, Variant};
     use pythia_probes::Files;
 
     fn config() -> NeoxConfig {
-        let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
-        let rotary = Rotary { ndims: 4, base: 10_000.0 };
-        NeoxConfig {
-            n_layers: 2,
-            d_model: 8,
-            n_heads: 2,
-            d_mlp: 32,
-            vocab_size: 16,
-            n_ctx: 256,
-            layer_norm_eps: 1e-5,
-            rotary,
-            variant,
-        }
+        NeoxConfig { d_mlp: 32, vocab_size: 16, n_ctx: 256, ..crate::testing::config() }
     }
 
     fn of(probes: &[&ProbeSpec]) -> ProbeCost {

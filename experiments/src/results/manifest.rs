@@ -15,7 +15,7 @@ use crate::files::sink;
 use crate::files::table::is_folder_name;
 use crate::integrity::{CHECKPOINTS, OnBad};
 use crate::results::index::ResultsIndex;
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,11 +51,7 @@ pub(crate) enum ManifestError {
     Name { path: PathBuf, name: String },
 }
 
-impl Explained for ManifestError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(ManifestError, BadInput);
 
 /// The fields that are read.
 #[derive(Deserialize)]
