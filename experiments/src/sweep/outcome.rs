@@ -49,7 +49,7 @@ impl Explained for CellError {
             Self::SourceCheckpoint { remedy, .. } => return remedy.clone(),
             Self::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             Self::Probe { error: ProbeError::Device { .. }, .. } => {
-                "lower the probe's batch or memory, or compute elsewhere: \
+                "give the probe fewer prompts or less `memory`, or compute elsewhere: \
                  the device failed even with the least that can be computed at a time"
             }
             Self::Probe { .. } => "change the probe's settings, or leave this step out",

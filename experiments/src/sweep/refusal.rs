@@ -61,7 +61,7 @@ impl Explained for Refusal {
             }
             Self::SmallBudget { .. } => "give more disk with --cache-max; three checkpoints let the stages overlap",
             Self::Memory { .. } => {
-                "allow that much with --memory if the machine has it free, or lower the probes' batch, \
+                "allow that much with --memory if the machine has it free, or give the probes fewer prompts, \
                  for example with --set probe.0.prompts.n=2"
             }
         };
