@@ -66,8 +66,8 @@ impl Pins {
         self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
     }
 
-    /// The verdict on a step that is published in two forms: the weights of one are those of another step, and the other
-    /// form is read.
+    /// The verdict on a step that is published in two forms, one of which has the weights of another step, while the
+    /// other one is read.
     pub(crate) fn rescue(&self, step: Step) -> Option<Verdict> {
         let files = self.needed(Some(step))?.ok()?;
         let pin = self.pin(Some(step))?;
