@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use experiments::cli::Cli;
 
-// Large tensors come and go with every layer; the system's allocator returns them each time and faults the pages anew.
+// Large tensors are allocated and freed in every layer. The system's allocator returns their pages each time, and every
+// new page costs a fault.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

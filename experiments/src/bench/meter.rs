@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::terminal::env;
+
 /// Repetitions during which others used less than this share of the machine count as clean.
 const CLEAN: f64 = 0.05;
 /// Clock ticks per second in `/proc`; a constant of the interface on every Linux architecture in use.
@@ -12,7 +14,7 @@ const TICKS: f64 = 100.0;
 
 /// How long to repeat.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Repetitions {
     /// Exactly this many repetitions; chosen to fit the budget where it is `None`.
     pub(crate) reps: Option<usize>,
     /// Seconds that the repetitions may take in all.
@@ -47,18 +49,19 @@ pub(crate) struct Timing {
 
 /// Runs `work` once, and then again until there are enough clean repetitions or the budget is spent. An error of the
 /// workload ends the timing.
-pub(crate) fn time<E>(patience: Patience, work: &mut dyn FnMut() -> Result<(), E>) -> Result<Timing, E> {
+pub(crate) fn time<E>(repetitions: Repetitions, work: &mut dyn FnMut() -> Result<(), E>) -> Result<Timing, E> {
     let rss_before_mb = peak_memory();
     let first = Instant::now();
     work()?;
     let first_s = first.elapsed().as_secs_f64();
-    let wanted = patience.reps.unwrap_or_else(|| fitting(first_s, patience.budget));
+    let wanted = repetitions.reps.unwrap_or_else(|| fitting(first_s, repetitions.budget));
     let begin = Instant::now();
     let mut samples: Vec<Sample> = Vec::new();
     loop {
         let clean = samples.iter().filter(|sample| sample.other < CLEAN).count();
-        let enough = if patience.reps.is_some() { samples.len() } else { clean } >= wanted;
-        let spent = patience.reps.is_none() && samples.len() >= 3 && begin.elapsed().as_secs_f64() > patience.budget;
+        let enough = if repetitions.reps.is_some() { samples.len() } else { clean } >= wanted;
+        let spent =
+            repetitions.reps.is_none() && samples.len() >= 3 && begin.elapsed().as_secs_f64() > repetitions.budget;
         if enough || spent {
             break;
         }
@@ -88,7 +91,7 @@ impl Sample {
         let spent = |before: Option<f64>, after: Option<f64>| before.zip(after).map(|(before, after)| after - before);
         let other = spent(machine, machine_busy()).zip(spent(own, own_busy())).map_or(0.0, |(all, own)| {
             // The system counts in hundredths of a second: two of them are within its error.
-            ((all - own - 2.0 / TICKS).max(0.0)) / (seconds * processors())
+            ((all - own - 2.0 / TICKS).max(0.0)) / (seconds * env::cores() as f64)
         });
         Ok(Self { seconds, other })
     }
@@ -117,11 +120,6 @@ fn median(values: &[f64]) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
-/// Threads the machine can run at a time.
-pub(crate) fn processors() -> f64 {
-    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
 }
 
 /// Largest resident set of this process, MiB; `None` where the system does not say.
@@ -169,7 +167,7 @@ mod tests {
     fn as_many_repetitions_as_asked_for_or_as_fit() {
         assert_eq!([fitting(0.1, 25.0), fitting(5.0, 25.0), fitting(20.0, 25.0), fitting(30.0, 25.0)], [15, 4, 3, 1]);
         let mut runs = 0;
-        let timing = time::<Infallible>(Patience { reps: Some(4), budget: 0.0 }, &mut || {
+        let timing = time::<Infallible>(Repetitions { reps: Some(4), budget: 0.0 }, &mut || {
             runs += 1;
             Ok(())
         });
@@ -179,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_timing() {
-        assert_eq!(time(Patience { reps: Some(4), budget: 1.0 }, &mut || Err("no")), Err("no"));
+        assert_eq!(time(Repetitions { reps: Some(4), budget: 1.0 }, &mut || Err("no")), Err("no"));
     }
 
     #[cfg(target_os = "linux")]

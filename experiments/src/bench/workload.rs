@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use pythia_core::model::GptNeoX;
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::Step;
-use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
+use pythia_core::weights::{Profile, Wanted};
 use pythia_hooks::{ActivationCache, Presence, points_of};
 use pythia_probes::probes::head_scores::{HeadScores, ScoreFamily};
 use pythia_probes::prompts::PromptSource;
@@ -17,8 +17,7 @@ use serde::Serialize;
 use super::BenchError;
 use super::patching::{self, PatchingWorkload};
 use crate::checkpoint::fetch::Fetched;
-use crate::checkpoint::load::{self, Loaded, RunsOn};
-use crate::config::read_config;
+use crate::checkpoint::load::{self, LoadError, Loaded, RunsOn};
 use crate::resolved::BOS;
 
 /// Tokens of the repeated half in the induction workloads.
@@ -62,9 +61,7 @@ impl Workload {
             Workload::H => "h",
         }
     }
-}
 
-impl Workload {
     /// Tokens of a sequence: what the workload fixes, or `asked`.
     pub(crate) fn length(self, asked: usize) -> usize {
         match self {
@@ -78,13 +75,16 @@ impl Workload {
 }
 
 /// The sizes of a workload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct Sizes {
-    /// Sequences.
+    /// Sequences
+    #[arg(long, default_value_t = 8)]
     pub(crate) batch: usize,
-    /// Tokens of a sequence, where the workload does not fix it.
+    /// Tokens of a sequence (workloads b and c)
+    #[arg(long = "seq", value_name = "SEQ", default_value_t = 128)]
     pub(crate) length: usize,
-    /// Unembed the last position only.
+    /// Compute the logits of the last position only (workload b)
+    #[arg(long)]
     pub(crate) last_logits: bool,
 }
 
@@ -111,7 +111,7 @@ pub(crate) type Prepared<'a> = Box<dyn FnMut() -> Result<Measured, BenchError> +
 /// What loading says.
 pub(crate) fn prepare<'a>(
     work: Workload,
-    store: &'a dyn Store,
+    store: &'a Store,
     sizes: Sizes,
     runs_on: &'a RunsOn,
 ) -> Result<Prepared<'a>, BenchError> {
@@ -151,7 +151,7 @@ pub(crate) fn prepare<'a>(
 fn patching<'a>(
     work: Workload,
     kind: PatchingWorkload,
-    store: &dyn Store,
+    store: &Store,
     sizes: Sizes,
     runs_on: &RunsOn,
 ) -> Result<Prepared<'a>, BenchError> {
@@ -163,15 +163,12 @@ fn patching<'a>(
     }))
 }
 
-/// The checkpoints a workload reads, possibly from another thread.
-pub(crate) trait Store: Checkpoints + Send + Sync {}
-impl<T: Checkpoints + Send + Sync + ?Sized> Store for T {}
+/// The checkpoints that a workload reads, possibly from another thread.
+pub(crate) type Store = dyn Checkpoints + Send + Sync;
 
-fn load(store: &dyn Store, step: Option<Step>, unembed: bool) -> Result<Loaded, BenchError> {
-    let files = store.locate(step)?;
-    let config = read_config(&files.config)?;
-    let (params, hashes) =
-        StoredCheckpoint::open(&config, &files.weights)?.params(&Wanted { unembed, profile: Profile::AsPublished })?;
+fn load(store: &Store, step: Option<Step>, unembed: bool) -> Result<Loaded, LoadError> {
+    let (config, stored) = load::open(store, step)?;
+    let (params, hashes) = stored.params(&Wanted { unembed, profile: Profile::AsPublished })?;
     let (weights, hashes) = (Some(load::LoadedWeights::Resident(params)), hashes.into());
     Ok(Loaded { config, weights, parts: None, hashes, fetched: Fetched::default() })
 }
@@ -221,8 +218,8 @@ fn induction(model: &GptNeoX, sizes: Sizes) {
 }
 
 /// Every checkpoint in turn, the next one read while this one computes, as a sweep does it.
-fn sweep(store: &dyn Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), BenchError> {
-    let steps = store.steps()?;
+fn sweep(store: &Store, sizes: Sizes, runs_on: &RunsOn) -> Result<(), BenchError> {
+    let steps = store.steps().map_err(LoadError::from)?;
     thread::scope(|scope| {
         let (sender, receiver) = std::sync::mpsc::sync_channel(0);
         scope.spawn(move || {

@@ -50,28 +50,20 @@ pub(crate) enum PinScope {
 /// The hub, the cache or the lock file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubAccessError {
-    /// An environment variable is malformed.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The cache cannot be used.
     #[error(transparent)]
     LruCache(#[from] LruError),
-    /// The hub does not answer as it should.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// A branch cannot be pinned.
     #[error("{0}")]
     Resolve(LockError),
-    /// The lock file is malformed.
     #[error("{}: {source}", path.display())]
     Lock { path: PathBuf, source: LockError },
-    /// The hub would have to be asked, and the command is offline.
     #[error("nothing can be pinned offline")]
     Offline,
-    /// The lock file does not name the model.
     #[error("the lock file does not name {model}")]
     NotPinned { model: ModelId },
-    /// The lock file cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was tried, as a verb.
@@ -110,7 +102,6 @@ impl Explained for HubAccessError {
 /// A model of the suite with the branches that an experiment reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PinRequest {
-    /// The model.
     pub(crate) id: ModelId,
     /// Its chosen steps, and those that probes read besides.
     pub(crate) steps: BTreeSet<Step>,
@@ -135,7 +126,6 @@ impl PinRequest {
         Self { id, steps: labels.map(Step::from_label).collect() }
     }
 
-    /// The repository.
     pub(crate) fn repo(&self) -> Repo {
         self.id.hub_name().parse().unwrap_or_else(|_| unreachable!("the suite's names are names of repositories"))
     }
@@ -167,7 +157,10 @@ impl HubAccess {
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
         let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
-        let lock = read(&path)?;
+        let lock = match Self::lock_in(&path) {
+            Err(HubAccessError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Lock::default(),
+            lock => lock?,
+        };
         Ok(Self { client, cache, lock, file: path })
     }
 
@@ -268,14 +261,5 @@ impl HubAccess {
         // Synced before it has its name: a lock file that a loss of power leaves empty would pin nothing.
         pythia_files::write_atomic(&self.file, |file| file.write_all(self.lock.to_json().as_bytes()))
             .map_err(|source| HubAccessError::Io { what: "write", path: self.file.clone(), source })
-    }
-}
-
-/// The lock in a file; an empty one where there is no such file.
-fn read(path: &Path) -> Result<Lock, HubAccessError> {
-    match fs::read(path) {
-        Ok(text) => Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Lock::default()),
-        Err(source) => Err(HubAccessError::Io { what: "read", path: path.into(), source }),
     }
 }

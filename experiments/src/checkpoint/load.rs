@@ -3,9 +3,10 @@
 use burn::tensor::DType;
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::{self, Backend, Compute, DeviceError};
+use pythia_core::load::{LoadError as ConfigFileError, read_config};
 use pythia_core::model::{GptNeoX, ReadAhead};
 use pythia_core::params::HostParams;
-use pythia_core::store::{CheckpointFiles, StoreError};
+use pythia_core::store::{CheckpointFiles, Checkpoints, StoreError};
 use pythia_core::suite::Step;
 use pythia_core::weights::{
     Hashes, PartHashes, Profile, SomeWeights, StoredCheckpoint, StoredWeights, Wanted, WeightError, WeightFiles,
@@ -13,7 +14,7 @@ use pythia_core::weights::{
 
 use crate::checkpoint::fetch::{FetchError, Fetched};
 use crate::checkpoint::residency::Residency;
-use crate::config::{ModelInfoError, read_config};
+use crate::files::table::cell_name;
 use crate::integrity::{Status, Verdict};
 use crate::resolved::Model;
 use crate::resolved::weight_scope::WeightScope;
@@ -21,7 +22,6 @@ use crate::terminal::{Exit, Explained};
 
 /// A checkpoint whose weights are read or open.
 pub(crate) struct Loaded {
-    /// Its configuration.
     pub(crate) config: NeoxConfig,
     /// Its weights, where a model is run.
     pub(crate) weights: Option<LoadedWeights>,
@@ -36,9 +36,7 @@ pub(crate) struct Loaded {
 /// The device and the number type that models run in.
 #[derive(Clone, Debug)]
 pub(crate) struct RunsOn {
-    /// The device.
     pub(crate) compute: Compute,
-    /// The number type of weights.
     pub(crate) dtype: DType,
 }
 
@@ -97,28 +95,18 @@ impl Loaded {
 /// A checkpoint that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
-    /// Its files are not there.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Its configuration cannot be read.
     #[error(transparent)]
-    Config(#[from] ModelInfoError),
-    /// Its shape is not that of the model's other checkpoints.
+    Config(#[from] ConfigFileError),
     #[error("its config.json describes another model than the other checkpoints of {model}")]
-    AnotherShape {
-        /// The model's label.
-        model: String,
-    },
-    /// Its weights cannot be read.
+    AnotherShape { model: String },
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// Its weights cannot be uploaded to the device.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// Its files cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
-    /// The thread that reads ahead ended.
     #[error("the reading thread ended before this checkpoint")]
     ReaderEnded,
 }
@@ -128,7 +116,7 @@ impl LoadError {
     pub(crate) fn is_absence(&self) -> bool {
         match self {
             LoadError::Store(_) => true,
-            LoadError::Config(ModelInfoError::Io { source, .. })
+            LoadError::Config(ConfigFileError::Io { source, .. })
             | LoadError::Weights(WeightError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
             _ => false,
         }
@@ -152,7 +140,7 @@ impl Explained for LoadError {
             Self::Config(_) | Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
             Self::Weights(_) => "copy or download the checkpoint's files again",
             Self::Device(_) => {
-                "give a smaller --memory, with which weights are carried over layer by layer, \
+                "give a smaller --memory, with which weights are uploaded layer by layer, \
                  or compute elsewhere with --device"
             }
             Self::Fetch(error) => return error.remedy(),
@@ -165,9 +153,8 @@ impl Explained for LoadError {
 /// One checkpoint to load.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'a> {
-    /// Its model.
     pub(crate) model: &'a Model,
-    /// Its step; `None` for a model without steps.
+    /// `None` for a model without steps.
     pub(crate) step: Option<Step>,
     /// Which weights, and how they are prepared.
     pub(crate) wanted: Wanted,
@@ -182,11 +169,10 @@ pub(crate) struct Job<'a> {
 impl Job<'_> {
     /// The checkpoint for messages.
     pub(crate) fn name(&self) -> String {
-        self.step.map_or(self.model.label.clone(), |step| format!("{} {step}", self.model.label))
+        cell_name(&self.model.label, self.step)
     }
 }
 
-/// Loads one checkpoint.
 pub(crate) fn load(job: &Job<'_>, fetched: Fetched) -> Result<Loaded, LoadError> {
     let (config, files) = locate(job.model, job.step, fetched.files.as_ref())?;
     let stored = StoredCheckpoint::open(&config, &files)?;
@@ -217,8 +203,8 @@ fn load_all(
     }
     if job.runs_on.is_remote() {
         let asked = job.runs_on.compute.asked();
-        let carried = device::answer(|| carry(job, config, &stored));
-        let (model, hashes) = carried.map_err(|reason| DeviceError::Dead { asked, reason })??;
+        let uploaded = device::answer(|| upload(job, config, &stored));
+        let (model, hashes) = uploaded.map_err(|reason| DeviceError::Dead { asked, reason })??;
         model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.reason })?;
         return Ok((LoadedWeights::OnDevice(Box::new(model)), hashes));
     }
@@ -228,7 +214,7 @@ fn load_all(
 
 /// The model on a device with a memory of its own: the weights go there as they are stored, unless they have to be
 /// prepared.
-fn carry(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
+fn upload(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Result<(GptNeoX, Hashes), WeightError> {
     let (config, device, dtype) = (config.clone(), &job.runs_on.compute.device, job.runs_on.dtype);
     if job.wanted.profile == Profile::AsPublished {
         let (raw, hashes) = stored.raw(&job.wanted)?;
@@ -236,6 +222,14 @@ fn carry(job: &Job<'_>, config: &NeoxConfig, stored: &StoredCheckpoint) -> Resul
     }
     let (params, hashes) = stored.params(&job.wanted)?;
     Ok((GptNeoX::from_params(config, params, device, dtype), hashes))
+}
+
+/// The configuration of a checkpoint, and its open weights.
+pub(crate) fn open(store: &dyn Checkpoints, step: Option<Step>) -> Result<(NeoxConfig, StoredCheckpoint), LoadError> {
+    let files = store.locate(step)?;
+    let config = read_config(&files.config)?;
+    let stored = StoredCheckpoint::open(&config, &files.weights)?;
+    Ok((config, stored))
 }
 
 /// The fingerprints of a checkpoint, without loading it.

@@ -11,7 +11,6 @@ use crate::checkpoint::load::{LoadError, Loaded, RunsOn};
 /// The source checkpoints of one model, as far as they could be loaded.
 #[derive(Debug, Default)]
 pub(crate) struct SourceModels {
-    /// The checkpoints.
     pub(crate) models: SourceCheckpoints,
     hashes: BTreeMap<u32, String>,
     failed: BTreeMap<u32, LoadError>,
@@ -52,8 +51,8 @@ impl SourceModels {
 /// The hashes of the weights of some sources, a JSON object by label; `None` where there are none.
 pub(crate) fn hashes_json(labels: &[u32], hash: impl Fn(u32) -> Option<String>) -> Option<String> {
     let hashes: BTreeMap<u32, String> = labels.iter().filter_map(|label| Some((*label, hash(*label)?))).collect();
-    let entries: Vec<String> = hashes.iter().map(|(label, hash)| format!("\"{label}\":\"{hash}\"")).collect();
-    (!entries.is_empty()).then(|| format!("{{{}}}", entries.join(",")))
+    // A map of numbers and texts always serializes.
+    (!hashes.is_empty()).then(|| serde_json::to_string(&hashes).unwrap_or_default())
 }
 
 #[cfg(test)]

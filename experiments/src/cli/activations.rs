@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pythia_core::device::DeviceName;
+use pythia_core::load::read_config;
 use pythia_core::store::{self, CheckpointFiles, Checkpoints, ModelRef};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
@@ -11,16 +11,15 @@ use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::checkpoint::hub_access::HubAccess;
 use crate::checkpoint::load::RunsOn;
 use crate::cli::capture::{self, Request};
-use crate::cli::error::CommandError;
+use crate::cli::device_args::DeviceArgs;
+use crate::cli::error::{CommandError, read_file};
 use crate::cli::failure::Failure;
-use crate::config::Precision;
-use crate::config::read_config;
 use crate::files::folder::PendingFile;
 use crate::files::json::canonical;
 use crate::resolved::BOS;
-use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
 
@@ -49,7 +48,13 @@ pub(crate) struct Args {
     #[arg(long)]
     last_logits: bool,
     #[command(flatten)]
-    machine: Machine,
+    device: DeviceArgs,
+    /// Fold the weights as TransformerLens does (profile tl2) instead of using them as published
+    #[arg(long)]
+    tl2: bool,
+    /// Root of the hub's cache [default: HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
 }
 
 /// What the model reads.
@@ -64,39 +69,17 @@ struct Input {
     tokens: Option<PathBuf>,
 }
 
-/// What to compute with.
-#[derive(Debug, clap::Args)]
-struct Machine {
-    /// Where to compute: cpu, gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them
-    #[arg(long, default_value = "cpu")]
-    device: DeviceName,
-    /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16)
-    #[arg(long, default_value = "f32")]
-    dtype: Precision,
-    /// Fold the weights as TransformerLens does (profile tl2) instead of using them as published
-    #[arg(long)]
-    tl2: bool,
-    /// Root of the hub's cache [default: HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub]
-    #[arg(long, value_name = "DIR")]
-    cache: Option<PathBuf>,
-}
-
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia activations --model ./data/nano --step 1940 --tokens ids.json --hooks '*hook_pattern' z --out acts.safetensors
-  pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia activations --model ./data/nano --step 512 --tokens ids.json --hooks '*hook_pattern' z --out a.safetensors
+  pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let cache = args.machine.cache.clone().unwrap_or_else(env::hub_cache);
-    let store = store::open(&args.model.parse::<ModelRef>()?, &cache)?;
+    let hub = HubAccess::open_client(args.cache.as_deref(), true)?;
+    let store = store::open(&args.model.parse::<ModelRef>()?, hub.cache())?;
     let files = store.locate(args.step)?;
     let config = read_config(&files.config)?;
-    let RunsOn { compute, dtype } = super::open_device(args.machine.device, args.machine.dtype)?;
+    let RunsOn { compute, dtype } = args.device.open()?;
     let request = Request {
         rows: rows(&args.input, &files, store.as_ref())?,
         patterns: args.hooks,
@@ -107,7 +90,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     capture::check(&config, &request)?;
     refuse_input(&args.out, &args.input, &files)?;
     let claim = PendingFile::claim(&args.out)?;
-    let profile = if args.machine.tl2 { Profile::Tl2 } else { Profile::AsPublished };
+    let profile = if args.tl2 { Profile::Tl2 } else { Profile::AsPublished };
     let (params, hashes) =
         StoredCheckpoint::open(&config, &files.weights)?.params(&Wanted { unembed: true, profile })?;
     let provenance = json!({
@@ -118,7 +101,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         "weights_hash": hashes.content.to_string(),
         "device": compute.backend.name(),
         "device_name": compute.name,
-        "dtype": args.machine.dtype,
+        "dtype": args.device.dtype,
         "text": args.input.text,
         "last_logits": args.last_logits,
     });
@@ -159,7 +142,7 @@ fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Resu
 
 /// Reads `[1, 2]` or `[[1, 2], [3, 4]]`.
 fn read_ids(path: &Path) -> Result<Vec<Vec<u32>>, CommandError> {
-    let text = fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.into(), source })?;
+    let text = read_file(path)?;
     let malformed = |source| CommandError::Tokens { path: path.into(), source };
     let value: serde_json::Value = serde_json::from_str(&text).map_err(malformed)?;
     let nested = value.as_array().is_some_and(|items| items.first().is_some_and(serde_json::Value::is_array));

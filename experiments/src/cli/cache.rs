@@ -28,15 +28,11 @@ pub(crate) struct Args {
     action: Action,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia cache ls
+const LONG_HELP: &str = exit::examples!(
+    "  pythia cache ls
   pythia cache fetch exp.toml --cache-max 200GB
   pythia cache verify pythia-70m
-  pythia cache prune --keep 20GB
-
-",
-    exit::help!()
+  pythia cache prune --keep 20GB"
 );
 
 /// What to do.
@@ -59,7 +55,7 @@ enum Action {
     Prune {
         /// Of one model only
         model: Option<String>,
-        /// Keep this much of what was used last, for example 20GB
+        /// Keep this much, the most recently used first, for example 20GB
         #[arg(long, value_name = "BYTES")]
         keep: Option<Bytes>,
         /// Also what other tools fetched
@@ -68,7 +64,6 @@ enum Action {
     },
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match args.action {
         Action::Ls { json } => list(json),
@@ -78,14 +73,14 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn ring() -> Result<LruCache, Failure> {
+fn open_cache() -> Result<LruCache, Failure> {
     let settings = env::hub_settings().map_err(HubAccessError::from)?;
     Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(HubAccessError::from)?)
 }
 
 fn list(as_json: bool) -> Result<Exit, Failure> {
-    let ring = ring()?;
-    let (entries, usage) = (entries(&ring)?, ring.usage().map_err(HubAccessError::from)?);
+    let cache = open_cache()?;
+    let (entries, usage) = (entries(&cache)?, cache.usage().map_err(HubAccessError::from)?);
     if as_json {
         let rows: Vec<Value> = entries.iter().map(entry_json).collect();
         super::print(&format!("{:#}", json!({ "entries": rows, "usage": usage_json(&usage) })))?;
@@ -104,8 +99,8 @@ fn list(as_json: bool) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn entries(ring: &LruCache) -> Result<Vec<Entry>, Failure> {
-    Ok(ring.entries().map_err(HubAccessError::from)?)
+fn entries(cache: &LruCache) -> Result<Vec<Entry>, Failure> {
+    Ok(cache.entries().map_err(HubAccessError::from)?)
 }
 
 fn line(entry: &Entry) -> String {
@@ -154,7 +149,7 @@ fn usage_json(usage: &Usage) -> Value {
     json!({ "fetched_by_pythia": ours, "other_tools": foreign, "in_use": held, "reserved": reserved, "free": free })
 }
 
-/// Fetches checkpoint after checkpoint, and stops where the next one would not fit beside those that are here.
+/// Fetches checkpoints one after another, until the next one would not fit into the budget.
 fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
     let experiment = args.experiment()?;
     let mut hub = args.hub(&experiment)?;
@@ -168,14 +163,14 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
-                    say!("the budget is spent at {} {step}: {} checkpoints are here", request.id, holds.len());
+                    say!("the budget is spent at {} {step}: {} checkpoints are in the cache", request.id, holds.len());
                     return Ok(Exit::Ok);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    say!("{} checkpoints are here", holds.len());
+    say!("{} checkpoints are in the cache", holds.len());
     Ok(Exit::Ok)
 }
 
@@ -183,7 +178,7 @@ fn of_model(entry: &Entry, model: Option<&str>) -> bool {
     model.is_none_or(|model| entry.repo.short() == model || entry.repo.as_str() == model)
 }
 
-/// Says so where a name matches nothing: it may be a mistake in writing.
+/// Prints a note if a name matches nothing, since it may be misspelt.
 fn none_of(model: Option<&str>, empty: bool) {
     if let (Some(model), true) = (model, empty) {
         say!("note: the cache holds nothing of {model}; `pythia cache ls` lists what it holds");
@@ -191,14 +186,14 @@ fn none_of(model: Option<&str>, empty: bool) {
 }
 
 fn verify(model: Option<&str>) -> Result<Exit, Failure> {
-    let ring = ring()?;
+    let cache = open_cache()?;
     let (mut files, mut bad) = (0, 0);
-    let mut entries = entries(&ring)?;
+    let mut entries = entries(&cache)?;
     entries.retain(|entry| of_model(entry, model));
     none_of(model, entries.is_empty());
     for entry in &entries {
         files += entry.files.len();
-        for file in ring.verify(entry).map_err(HubAccessError::from)? {
+        for file in cache.verify(entry).map_err(HubAccessError::from)? {
             bad += 1;
             let name = file.name.map_or_else(|| "a file".to_owned(), |name| name.to_string());
             super::print(&format!(
@@ -215,13 +210,13 @@ fn verify(model: Option<&str>) -> Result<Exit, Failure> {
 
 /// Removes the least recently used checkpoints until what remains is at most `keep`.
 fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Failure> {
-    let ring = ring()?;
-    let mut entries = entries(&ring)?;
+    let cache = open_cache()?;
+    let mut entries = entries(&cache)?;
     entries.retain(|entry| of_model(entry, model) && (all || entry.files.iter().any(|file| file.ours)));
     none_of(model, entries.is_empty());
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.last_used));
     let mut kept = 0;
-    let doomed: Vec<_> = entries
+    let to_remove: Vec<_> = entries
         .into_iter()
         .filter(|entry| {
             kept += entry.bytes();
@@ -229,8 +224,8 @@ fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Fail
         })
         .map(|entry| (entry.repo, entry.commit))
         .collect();
-    let wanted = |entry: &Entry| doomed.iter().any(|(repo, commit)| *repo == entry.repo && *commit == entry.commit);
-    let pruned = ring.prune(all, &wanted).map_err(HubAccessError::from)?;
+    let wanted = |entry: &Entry| to_remove.iter().any(|(repo, commit)| *repo == entry.repo && *commit == entry.commit);
+    let pruned = cache.prune(all, &wanted).map_err(HubAccessError::from)?;
     super::print(&format!("removed {} files, {}", pruned.files, human::bytes(pruned.bytes)))?;
     Ok(Exit::Ok)
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::terminal::{Exit, Explained};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use pythia_core::config::NeoxConfig;
-use pythia_core::device::cause;
+use pythia_core::device::{ReadError, host_f32, host_f64};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use pythia_hooks::{Activation, ActivationCache, HookError, HookPoint, select};
@@ -30,52 +30,23 @@ pub(crate) struct Request {
 /// Why activations could not be captured.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CaptureError {
-    /// A pattern names nothing, or something did not fire.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// There is nothing to read.
     #[error("prompt {prompt} is empty")]
     Empty {
         /// Index of the prompt; 0 where there is none at all.
         prompt: usize,
     },
-    /// Activations are one rectangle, so prompts have one length.
     #[error(
         "prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one"
     )]
-    Ragged {
-        /// Index of the prompt.
-        prompt: usize,
-        /// Its length.
-        found: usize,
-        /// The first one's length.
-        expected: usize,
-    },
-    /// An id that the embedding has no row for.
+    Ragged { prompt: usize, found: usize, expected: usize },
     #[error("prompt {prompt} has the id {id}, the model has the ids 0 to {}", vocab - 1)]
-    NoSuchId {
-        /// Index of the prompt.
-        prompt: usize,
-        id: u32,
-        /// Rows of the embedding.
-        vocab: usize,
-    },
-    /// More tokens than the model was built for.
+    NoSuchId { prompt: usize, id: u32, vocab: usize },
     #[error("a prompt of {found} tokens does not fit a context of {n_ctx}")]
-    TooLong {
-        /// Tokens.
-        found: usize,
-        /// The model's context.
-        n_ctx: usize,
-    },
-    /// A tensor could not be read back from the device.
-    #[error("{name} could not be read back from the device: {}", cause(reason))]
-    Device {
-        name: String,
-        /// What the backend said.
-        reason: String,
-    },
-    /// The file cannot be put together.
+    TooLong { found: usize, n_ctx: usize },
+    #[error("{name}: {source}")]
+    Device { name: String, source: ReadError },
     #[error("encoding the file failed: {0}")]
     Encode(#[from] SafeTensorError),
 }
@@ -83,7 +54,7 @@ pub(crate) enum CaptureError {
 impl Explained for CaptureError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Hook(_) => Exit::Usage,
+            Self::Hook(error) => error.exit(),
             Self::Device { .. } => Exit::Resources,
             Self::Empty { .. }
             | Self::Ragged { .. }
@@ -91,6 +62,10 @@ impl Explained for CaptureError {
             | Self::TooLong { .. }
             | Self::Encode(_) => Exit::BadInput,
         }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        if let Self::Hook(error) = self { error.remedy() } else { None }
     }
 }
 
@@ -179,22 +154,19 @@ struct Stored {
 
 impl Stored {
     fn of(name: &str, activation: Activation) -> Result<Self, CaptureError> {
-        let data = match activation {
-            Activation::Three(tensor) => tensor.try_into_data(),
-            Activation::Four(tensor) => tensor.try_into_data(),
+        let stored = match activation {
+            Activation::Three(tensor) => Self::of_tensor(tensor),
+            Activation::Four(tensor) => Self::of_tensor(tensor),
         };
-        let failed = |reason: String| CaptureError::Device { name: name.to_owned(), reason };
-        let data: TensorData = data.map_err(|error| failed(format!("{error:?}")))?;
-        let shape = data.shape().to_vec();
-        let (dtype, bytes) = match data.dtype() {
-            DType::F64 => {
-                let values = data.try_to_vec::<f64>().map_err(|error| failed(format!("{error:?}")))?;
-                (Dtype::F64, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            }
-            _ => {
-                let values = data.convert::<f32>().try_to_vec::<f32>().map_err(|error| failed(format!("{error:?}")))?;
-                (Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
-            }
+        stored.map_err(|source| CaptureError::Device { name: name.to_owned(), source })
+    }
+
+    /// In float64 if the tensor is, else in float32.
+    fn of_tensor<const D: usize>(tensor: Tensor<D>) -> Result<Self, ReadError> {
+        let shape = tensor.dims().to_vec();
+        let (dtype, bytes) = match tensor.dtype() {
+            DType::F64 => (Dtype::F64, host_f64(tensor)?.into_iter().flat_map(f64::to_le_bytes).collect()),
+            _ => (Dtype::F32, host_f32(tensor)?.into_iter().flat_map(f32::to_le_bytes).collect()),
         };
         Ok(Self { dtype, shape, bytes })
     }

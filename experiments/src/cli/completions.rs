@@ -15,12 +15,9 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:\n  pythia completions bash > ~/.local/share/bash-completion/completions/pythia\n\n",
-    exit::help!()
-);
+const LONG_HELP: &str =
+    exit::examples!("  pythia completions bash > ~/.local/share/bash-completion/completions/pythia");
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), "pythia", &mut script);

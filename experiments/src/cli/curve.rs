@@ -1,19 +1,17 @@
 //! The emergence curve: a table for the terminal, from the results of the shipped induction experiment.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::files::sink::SinkError;
+use crate::files::sink::{self, SinkError};
 use crate::files::table::file_of;
 use crate::plan::disk::Disk;
 use crate::resolved::ResolvedExperiment;
 
-/// Rows printed, of which there may be many more checkpoints.
+/// Rows that are printed; there may be many more checkpoints.
 const ROWS: usize = 24;
 /// Width of a full bar.
 const BAR: usize = 24;
@@ -35,8 +33,8 @@ struct Best {
     uniform: f64,
 }
 
-/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and its
-/// uniform.
+/// The table: loss on both halves of repeated random tokens, and the best induction head with its score and that of
+/// uniform attention.
 pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, SinkError> {
     let mut lines = vec![format!(
         "{:>7}  {:>16} {:>11}  {:>9}  {:>6} {:>7}",
@@ -61,13 +59,15 @@ pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, S
 
 /// The batches of a results file; none where the cell failed.
 fn read(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
-    let Ok(file) = File::open(path) else {
-        return Ok(Vec::new());
-    };
     let unreadable = |source| SinkError::Unreadable { path: path.into(), source };
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).map_err(unreadable)?;
-    reader.collect::<Result<_, _>>().map_err(|error| unreadable(error.into()))
+    match sink::reader(path) {
+        Err(SinkError::Open { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(reader) => {
+            let batches = reader.build().map_err(unreadable)?;
+            batches.collect::<Result<_, _>>().map_err(|error| unreadable(error.into()))
+        }
+    }
 }
 
 impl Point {

@@ -36,7 +36,6 @@ fn out(backend: Backend) -> PathBuf {
     if backend == Backend::Cpu { OUT.into() } else { format!("{OUT}-{backend}").into() }
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
     train_nano(&nano, 0, args.device)?;

@@ -1,43 +1,37 @@
 //! Errors of the commands themselves.
 
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pythia_report::figures::PublishedError;
 
 use crate::terminal::{Exit, Explained};
 
+/// The text of a file that is named on the command line.
+pub(crate) fn read_file(path: &Path) -> Result<String, CommandError> {
+    fs::read_to_string(path).map_err(|source| CommandError::Read { path: path.into(), source })
+}
+
 /// An error of a command itself.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
-    /// A file named on the command line cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// What is to be written would replace what is to be read.
     #[error("--out {} is one of the files that this command reads", .0.display())]
     OutIsInput(PathBuf),
-    /// A text was given for a model that has no tokenizer.
     #[error("{model} has no tokenizer.json beside {}", config.display())]
     NoTokenizer {
-        /// The model's label.
         model: String,
         /// The configuration beside which the tokenizer was looked for.
         config: PathBuf,
     },
-    /// A file of token ids is not one.
     #[error("{} is not a list of token ids, or of such lists: {source}", path.display())]
     Tokens { path: PathBuf, source: serde_json::Error },
-    /// A file of published curves is none.
     #[error("{} holds no published curves: {problem}", path.display())]
-    Published {
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: PublishedError,
-    },
-    /// The handlers of signals could not be set up.
+    Published { path: PathBuf, problem: PublishedError },
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
-    /// Machine output could not be written to stdout.
     #[error("cannot write to stdout: {0}")]
     Stdout(io::Error),
 }

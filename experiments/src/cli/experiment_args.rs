@@ -1,6 +1,5 @@
-//! What names an experiment on the command line, and what is laid over its file.
+//! The options that name an experiment, and those that replace values of its file.
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
@@ -8,14 +7,14 @@ use pythia_core::device::DeviceName;
 use pythia_probes::Bytes;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError};
-use crate::cli::error::CommandError;
+use crate::cli::error::read_file;
 use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
 use crate::terminal::env;
 
-/// What names an experiment on the command line.
+/// The experiment, and options that replace values of its file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExperimentArgs {
     /// The experiment file
@@ -23,7 +22,7 @@ pub(crate) struct ExperimentArgs {
     /// Folder for results/ and state/ [default: the file's `out`, else ./out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Lay a value over the file's, by dotted path: --set seed=1, --set probe.0.prompts.n=4, --set 'steps=[0, 512]'
+    /// Replace a value of the file, by dotted path: --set seed=1, --set probe.0.prompts.n=4, --set 'steps=[0, 512]'
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Keep only the first N cells of the plan, for a cheap trial
@@ -39,7 +38,7 @@ pub(crate) struct ExperimentArgs {
     compute: ComputeArgs,
 }
 
-/// How checkpoints are had.
+/// How checkpoints are fetched and kept.
 #[derive(Debug, clap::Args)]
 struct CacheArgs {
     /// Open no connection: use what is in the cache
@@ -74,10 +73,9 @@ struct ComputeArgs {
 }
 
 impl ExperimentArgs {
-    /// Reads the experiment, with what the command line lays over it.
+    /// Reads the experiment, with the values of the command line in place of the file's.
     pub(super) fn experiment(&self) -> Result<Experiment, Failure> {
-        let read = |source| CommandError::Read { path: self.file.clone(), source };
-        let text = fs::read_to_string(&self.file).map_err(read)?;
+        let text = read_file(&self.file)?;
         let mut experiment = config::parse(&self.file.display().to_string(), &text, &self.overrides())?;
         let store = &mut experiment.store;
         store.cache_max = self.cache.cache_max.or(store.cache_max);

@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked, as people and shells see it.
+//! The error that ends a command, as people and shells see it.
 
 use std::fmt;
 

@@ -1,13 +1,15 @@
-//! Exit codes and remedies of other crates' errors, which know of neither.
+//! Exit codes and remedies of the errors of other crates.
 
 use pythia_core::device::DeviceError;
+use pythia_core::load::LoadError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
+use pythia_hooks::HookError;
 use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::{Exit, Explained, exits_with};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -22,23 +24,22 @@ impl Explained for DeviceError {
     }
 }
 
-impl Explained for ModelRefError {
+impl Explained for HookError {
     fn exit(&self) -> Exit {
         Exit::Usage
     }
-}
 
-impl Explained for StoreError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
+    fn remedy(&self) -> Option<String> {
+        let is_name = matches!(self, Self::UnknownName { .. });
+        is_name.then(|| "`pythia list hooks` shows every name with its axes".into())
     }
 }
 
-impl Explained for TokenizerError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(ModelRefError, Usage);
+
+exits_with!(LoadError, BadInput);
+exits_with!(StoreError, BadInput);
+exits_with!(TokenizerError, BadInput);
 
 impl Explained for WeightError {
     fn exit(&self) -> Exit {

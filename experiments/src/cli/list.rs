@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use pythia_core::device::{self, Backend, Compute, DeviceError};
-use pythia_core::store::{self, ModelRef};
+use pythia_core::store::{Checkpoints, FolderStore, ModelRef};
 use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
 use pythia_probes::ProbeSpec;
@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::cli::columns::{self, TableDoc};
 use crate::cli::failure::Failure;
 use crate::config::{self, Precision};
-use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 
 /// List models, steps, hooks, probes or devices
@@ -31,16 +30,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia list models
+const LONG_HELP: &str = exit::examples!(
+    "  pythia list models
   pythia list steps pythia-160m-v0
   pythia list steps ./data/nano --json
   pythia list probes --columns
-  pythia list devices
-
-",
-    exit::help!()
+  pythia list devices"
 );
 
 /// What can be listed.
@@ -58,7 +53,6 @@ enum What {
     Devices,
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let rows = match args.what {
         What::Models => models(),
@@ -102,11 +96,10 @@ fn models() -> Vec<Row> {
 }
 
 fn steps(model: &str) -> Result<Vec<Row>, Failure> {
-    let reference: ModelRef = model.parse()?;
-    match reference {
+    match model.parse()? {
         ModelRef::Suite(id) => Ok(id.info().grid().iter().map(|step| published(id, *step)).collect()),
-        ModelRef::Folder(_) => {
-            let store = store::open(&reference, &env::hub_cache())?;
+        ModelRef::Folder(folder) => {
+            let store = FolderStore::open(&folder)?;
             let seen = |step: Step| store.tokens_per_step().map(|each| step.tokens_seen(each));
             Ok(store.steps()?.into_iter().map(|step| step_row(step, seen(step), None)).collect())
         }

@@ -12,9 +12,9 @@ use crate::terminal::say;
 
 /// Pin the checkpoints of an experiment: commits, files, sizes and hashes
 ///
-/// Writes EXPERIMENT.lock.json beside the experiment file. A run on pinned checkpoints asks the hub for nothing but
-/// bytes, and refuses bytes that are not those that were pinned. `run` pins by itself what is not pinned yet; this
-/// command can also renew the pins.
+/// Writes EXPERIMENT.lock.json beside the experiment file. A run on pinned checkpoints only downloads files,
+/// and refuses those whose hashes are not the pinned ones. `run` pins by itself what is not pinned yet; this command
+/// can also renew the pins.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -25,16 +25,11 @@ pub(crate) struct Args {
     update: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia lock exp.toml
-  pythia lock exp.toml --update
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia lock exp.toml
+  pythia lock exp.toml --update"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let mut hub = args.experiment.hub(&experiment)?;

@@ -13,8 +13,7 @@ use crate::terminal::say;
 /// DIR/results stays as it is; the merged tables appear as DIR/merged/TABLE/MODEL.parquet, each whole or not at all.
 /// Missing parts are listed and nothing is merged, unless --allow-missing (checkpoints that a run left out as bad are
 /// not missing); parts of one table that were made with different settings are never mixed. Merging twice gives the
-/// same bytes. What differs between the parts' metadata stands in the merged file's as JSON by step, under
-/// pythia.parts.
+/// same bytes. Metadata that differs between parts is kept in the merged file as JSON by step, under pythia.parts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -28,17 +27,12 @@ pub(crate) struct Args {
     allow_missing: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia merge out
+const LONG_HELP: &str = exit::examples!(
+    "  pythia merge out
   pythia merge out --allow-missing --out /tmp/so-far
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'
-
-",
-    exit::help!()
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let to = args.out.unwrap_or_else(|| args.dir.join("merged"));
     if is_inside(&to, &args.dir.join("results")) {
@@ -65,14 +59,17 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Says how much is missing of what is merged all the same, and what was left out.
 fn warn(merge: &Merge) -> Result<(), Failure> {
-    let holes = merge.holes()?;
-    if !holes.has_manifest {
+    let missing_parts = merge.missing_parts()?;
+    if !missing_parts.has_manifest {
         say!("warning: there is no manifest of a run here, so missing parts cannot be found");
-    } else if merge.allow_missing && !holes.missing.is_empty() {
-        say!("warning: {} of {} parts are missing", holes.missing.len(), holes.expected);
+    } else if merge.allow_missing && !missing_parts.missing.is_empty() {
+        say!("warning: {} of {} parts are missing", missing_parts.missing.len(), missing_parts.expected);
     }
-    if holes.left_out > 0 {
-        say!("{} checkpoints were left out as bad, and are in no table but that of checkpoints", holes.left_out);
+    if missing_parts.left_out > 0 {
+        say!(
+            "{} checkpoints were left out as bad, and are in no table but that of checkpoints",
+            missing_parts.left_out
+        );
     }
     Ok(())
 }

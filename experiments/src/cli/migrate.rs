@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::cli::error::CommandError;
+use crate::cli::error::{CommandError, read_file};
 use crate::cli::failure::Failure;
 use crate::config::{self, Migrated};
 use crate::files::folder::PendingFile;
@@ -12,8 +12,8 @@ use crate::terminal::say;
 
 /// Rewrite an experiment file that has old keys
 ///
-/// Prints the file with its old keys in today's spelling; comments, order and layout stay. What changed is said on
-/// stderr, line by line. A file without old keys comes out byte for byte. Values given with --set are not rewritten.
+/// Prints the file with its old keys in today's spelling; comments, order and layout stay. Changes are listed
+/// on stderr. A file without old keys is printed byte for byte. Values given with --set are not rewritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -27,19 +27,14 @@ pub(crate) struct Args {
     check: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia migrate old.toml > new.toml
-  for file in experiments/*.toml; do pythia migrate --write \"$file\"; done
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia migrate old.toml > new.toml
+  for file in experiments/*.toml; do pythia migrate --write \"$file\"; done"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let file = &args.file;
-    let text = fs::read_to_string(file).map_err(|source| CommandError::Read { path: file.clone(), source })?;
+    let text = read_file(file)?;
     let migrated = config::migrate(&file.display().to_string(), &text)?;
     for change in &migrated.changes {
         say!("{}:{}: `{}` is `{}` now", file.display(), change.line, change.old, change.new);
@@ -54,7 +49,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-/// Replaces the file, keeping its permissions. Of a link it is the file it leads to that is replaced.
+/// Replaces the file, keeping its permissions. If it is a link, the file that the link leads to is replaced.
 fn replace(file: &Path, migrated: &Migrated) -> Result<Exit, Failure> {
     let unreadable = |source| CommandError::Read { path: file.to_owned(), source };
     let target = fs::canonicalize(file).map_err(unreadable)?;

@@ -1,14 +1,10 @@
 //! The commands: one file each, each with `Args` and `run(args) -> Result<Exit, Failure>`.
 
 use clap::{Parser, Subcommand};
-use pythia_core::device::{Backend, DeviceName};
 
-use crate::checkpoint::load::RunsOn;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
-use crate::config::Precision;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::say;
 
 pub(crate) mod activations;
 pub(crate) mod bench;
@@ -18,6 +14,7 @@ pub mod columns;
 pub(crate) mod completions;
 mod curve;
 pub(crate) mod demo;
+mod device_args;
 pub(crate) mod error;
 mod experiment_args;
 pub mod failure;
@@ -50,15 +47,11 @@ pub struct Cli {
 }
 
 /// How `--help` ends.
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia demo                                          see induction heads form, offline, in about two minutes
+const LONG_HELP: &str = exit::examples!(
+    "  pythia demo                                          see induction heads form, offline, in about two minutes
   pythia plan experiments/configs/induction-nano.toml  what would run, what it costs, what is done
   pythia run experiments/configs/induction-nano.toml   run it; again to resume
-  pythia summary out/demo                              what came out, in numbers; `pythia report` in pictures
-
-",
-    exit::help!()
+  pythia summary out/demo                              what came out, in numbers; `pythia report` in pictures"
 );
 
 /// The commands; their help texts are the docs of their `Args`.
@@ -110,22 +103,12 @@ impl Cli {
     }
 }
 
-/// Where to compute. Of a GPU it is said which one it is, for that is not always the one that was meant.
-pub(crate) fn open_device(device: DeviceName, precision: Precision) -> Result<RunsOn, Failure> {
-    let (compute, dtype) = (device.open()?, precision.dtype());
-    compute.check(dtype)?;
-    if compute.backend != Backend::Cpu {
-        say!("computing on {compute}{}", compute.remark());
-    }
-    Ok(RunsOn { compute, dtype })
-}
-
-/// Prints to stdout what is meant for machines; a reader that goes away early is no failure.
+/// Prints a line to stdout. A reader that goes away early is no failure.
 fn print(text: &str) -> Result<(), Failure> {
     print_bytes(format!("{text}\n").as_bytes())
 }
 
-/// Prints to stdout exactly these bytes.
+/// Prints exactly these bytes to stdout.
 fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     use std::io::{ErrorKind, Write};
     let mut stdout = std::io::stdout();

@@ -30,16 +30,11 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia plan exp.toml
-  pythia plan exp.toml --json | jq .totals
-
-",
-    exit::help!()
+const LONG_HELP: &str = exit::examples!(
+    "  pythia plan exp.toml
+  pythia plan exp.toml --json | jq .totals"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);

@@ -32,15 +32,11 @@ pub(crate) struct Args {
     rows: usize,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia query out/demo \"SELECT layer, head, MIN(step) AS first_step FROM head_scores
+const LONG_HELP: &str = exit::examples!(
+    "  pythia query out/demo \"SELECT layer, head, MIN(step) AS first_step FROM head_scores
     WHERE score = 'induction' AND definition = 'strict' AND value >= 0.5 GROUP BY layer, head ORDER BY first_step\"
   pythia query out/demo 'SELECT * FROM checkpoints' --out checkpoints.csv
-  pythia query out/demo 'SHOW TABLES'
-
-",
-    exit::help!()
+  pythia query out/demo 'SHOW TABLES'"
 );
 
 /// Forms for stdout.
@@ -68,7 +64,6 @@ fn output(text: &str) -> Result<Output, String> {
     Ok(Output { path, format })
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
     // Claimed before the work, so that a place that cannot be written fails at once.

@@ -20,7 +20,7 @@ use crate::terminal::say;
 /// Write report.html, one self-contained page, and every figure as SVG with its data as CSV
 ///
 /// The page needs no network and no program but a browser; it works from disk, on paper and without its script. Under
-/// each figure stand the lines of Polars that make its data. `pythia run` writes it at its end.
+/// each figure are the lines of Polars that make its data. `pythia run` writes the page at its end.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -35,17 +35,12 @@ pub(crate) struct Args {
     with: Option<PathBuf>,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia report out/demo
+const LONG_HELP: &str = exit::examples!(
+    "  pythia report out/demo
   pythia report out/demo --with evals.csv
-  pythia report out/demo --out appendix/report.html
-
-",
-    exit::help!()
+  pythia report out/demo --out appendix/report.html"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let published = args.with.as_deref().map(published).transpose()?;
     let page = match &args.out {
@@ -66,7 +61,7 @@ fn published(path: &Path) -> Result<Published, Failure> {
     Ok(Published::parse(&name, &text).map_err(|problem| CommandError::Published { path: path.into(), problem })?)
 }
 
-/// Writes the report of an output folder into it; where it lies.
+/// Writes the report of an output folder into it, and returns the path of the page.
 pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
     let report = draw(dir, published)?;
     let earlier = figures_of(&dir.join("report.html"));
@@ -80,7 +75,7 @@ pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf
     Ok(dir.join("report.html"))
 }
 
-/// Reads a folder and draws everything; says so first, for the results of a whole suite take some seconds.
+/// Reads a folder and draws everything. A line is printed first: the results of a whole suite take some seconds.
 fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
     let results = Results::open(dir)?;
     let (tables, models) = (results.main_tables().len(), results.models().len());
@@ -110,8 +105,8 @@ fn figures_of(page: &Path) -> BTreeSet<String> {
     if read.is_ok() { words.filter(clean).map(str::to_owned).collect() } else { BTreeSet::new() }
 }
 
-/// Removes the figures of an earlier report that this one has not: a picture of results that are gone would be taken
-/// for theirs. Files that no report wrote are not touched, and nothing in a folder that is a link to another place.
+/// Removes the figures of an earlier report that this one does not have: their results are gone. Files that no report
+/// wrote are not touched, nor is a folder that is a link to another place.
 fn forget(dir: &Path, earlier: &BTreeSet<String>, report: &Report) -> Result<(), FolderError> {
     let folder = dir.join("figures");
     if folder.is_symlink() {

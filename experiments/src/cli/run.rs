@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::ExperimentArgs;
 use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::cli::device_args::open_device;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Experiment;
@@ -22,7 +23,7 @@ use crate::results::manifest;
 use crate::sweep::outcome::Outcome;
 use crate::sweep::refusal;
 use crate::sweep::signals::{self, WriteLock};
-use crate::sweep::{self, Sweep, Timeline};
+use crate::sweep::{Sweep, Timeline};
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
@@ -46,18 +47,13 @@ pub(crate) struct Args {
     pub(crate) no_report: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia run exp.toml
+const LONG_HELP: &str = exit::examples!(
+    "  pythia run exp.toml
   pythia run exp.toml --limit 3 --out /tmp/trial
   pythia run exp.toml --set seed=1 --set 'steps=[0, 512, 1000]' --out out/seed1
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'
-
-",
-    exit::help!()
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let experiment = args.experiment.experiment()?;
     let disk = args.experiment.disk(&experiment);
@@ -71,8 +67,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// Writes the report, and says where it lies. A report that cannot be made is no fault of the cells, which are all in
-/// their places: it is said, and the exit stays that of the sweep.
+/// Writes the report, and prints where it is. A report that cannot be written changes no exit code: all tables are in
+/// their places.
 pub(crate) fn show(disk: &Disk) {
     match super::report::write(&disk.out, None) {
         Ok(page) => {
@@ -85,7 +81,7 @@ pub(crate) fn show(disk: &Disk) {
     }
 }
 
-/// Pins what the experiment reads of the hub, brings what describes its models, and opens it.
+/// Pins what the experiment reads of the hub, fetches the small files that describe its models, and resolves it.
 pub(crate) fn prepare(experiment: Experiment, mut hub: HubAccess) -> Result<(ResolvedExperiment, HubAccess), Failure> {
     let requests = PinRequest::all(&experiment);
     if hub.pin(&requests, PinScope::Needed, &|line| say!("{line}"))? {
@@ -107,7 +103,7 @@ pub(crate) fn sweep(
     fresh: bool,
 ) -> Result<Outcome, Failure> {
     let machine = &resolved.experiment.machine;
-    let runs_on = super::open_device(machine.device, machine.dtype)?;
+    let runs_on = open_device(machine.device, machine.dtype)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(resolved, &folder)?;
@@ -134,9 +130,9 @@ pub(crate) fn sweep(
 
 /// From now on a signal ends the process between two writes.
 fn stop_on_signals(folder: &Arc<Folder>) -> Result<WriteLock, CommandError> {
-    let writing = sweep::write_lock();
-    let farewell = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
-    signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), farewell).map_err(CommandError::Signals)?;
+    let writing = WriteLock::default();
+    let message = format!("stopped: finished cells are kept; resume with\n  {}", env::this_command());
+    signals::stop_cleanly(Arc::clone(folder), Arc::clone(&writing), message).map_err(CommandError::Signals)?;
     Ok(writing)
 }
 

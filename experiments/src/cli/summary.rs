@@ -33,18 +33,13 @@ pub(crate) struct Args {
     csv: Option<PathBuf>,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia summary out/demo
+const LONG_HELP: &str = exit::examples!(
+    "  pythia summary out/demo
   pythia summary out/demo --top 1
   pythia summary out/demo --json | jq '.[] | select(.id == \"head-scores\") | .rows[0]'
-  pythia summary out/demo --top 1000 --csv summary/
-
-",
-    exit::help!()
+  pythia summary out/demo --top 1000 --csv summary/"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let results = Results::open(&args.dir)?;
     let listings = summary::summary(&results, args.top as usize)?;

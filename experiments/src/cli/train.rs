@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use pythia_core::device::DeviceName;
 
+use crate::cli::device_args::open_device;
 use crate::cli::failure::Failure;
 use crate::config::Precision;
 use crate::nano::{self, Outcome, Recipe};
@@ -23,8 +24,7 @@ pub(crate) struct Args {
     what: What,
 }
 
-const LONG_HELP: &str =
-    concat!("Examples:\n  pythia train nano\n  pythia train nano --seed 1 --out data/nano-seed1\n\n", exit::help!());
+const LONG_HELP: &str = exit::examples!("  pythia train nano\n  pythia train nano --seed 1 --out data/nano-seed1");
 
 /// What can be trained.
 #[derive(Debug, Subcommand)]
@@ -43,7 +43,6 @@ enum What {
     },
 }
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let What::Nano { out, seed, device } = args.what;
     train_nano(&out, seed, device)?;
@@ -52,7 +51,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 
 /// Trains the suite `nano` into a folder, or finds it there.
 pub(crate) fn train_nano(out: &Path, seed: u64, device: DeviceName) -> Result<(), Failure> {
-    let runs_on = super::open_device(device, Precision::F32)?;
+    let runs_on = open_device(device, Precision::F32)?;
     let recipe = Recipe { seed, ..Recipe::default() };
     let updates = recipe.steps().last().copied().unwrap_or(0);
     let mut progress = Progress::new("training nano", updates as usize);

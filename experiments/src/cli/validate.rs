@@ -1,10 +1,9 @@
 //! `pythia validate`: check experiment files.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::hub_access::HubAccess;
-use crate::cli::error::CommandError;
+use crate::cli::error::read_file;
 use crate::cli::failure::Failure;
 use crate::config;
 use crate::resolved::ResolvedExperiment;
@@ -15,7 +14,7 @@ use crate::terminal::say;
 /// Check experiment files
 ///
 /// Each file is read and, where its models are present, checked against them: are the steps checkpoints, do the prompts
-/// fit the context. A model that is not there yet is noted and is no error. Nothing is computed or written.
+/// fit the context. A model that is not there yet is mentioned and is no error. Nothing is computed or written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -24,7 +23,7 @@ pub(crate) struct Args {
     files: Vec<PathBuf>,
 }
 
-const LONG_HELP: &str = concat!("Examples:\n  pythia validate experiments/configs/*.toml\n\n", exit::help!());
+const LONG_HELP: &str = exit::examples!("  pythia validate experiments/configs/*.toml");
 
 /// Runs the command: all files are checked, and the worst one decides the exit code.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
@@ -43,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 
 /// What there is to note about a good file.
 fn validate(file: &Path) -> Result<String, Failure> {
-    let text = fs::read_to_string(file).map_err(|source| CommandError::Read { path: file.into(), source })?;
+    let text = read_file(file)?;
     let experiment = config::parse(&file.display().to_string(), &text, &[])?;
     let hub = HubAccess::open(&experiment, file, true)?;
     match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {

@@ -17,12 +17,12 @@ use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
 use crate::terminal::say;
 
-/// Look at every checkpoint of a model: is it what its name says?
+/// Check every checkpoint of a model: is it what its name says?
 ///
 /// For a model of the suite the hub is asked for each branch's commit and the hashes of its files; nothing is fetched.
 /// Branches with the same weights, branches without weights, and those on the list of known defects are named. With
-/// --read, and for a folder, the weights that are here are read: equal weights, single parts of another step (a shard),
-/// and jumps of the embedding's norm show up.
+/// --read, and for a folder, the weights on this disk are read too, and equal weights, parts of another step (a shard)
+/// and jumps of the embedding's norm are reported.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Only these steps
     #[arg(long, value_delimiter = ',', value_name = "STEP,STEP")]
     steps: Vec<Step>,
-    /// Read the weights that are here
+    /// Read the weights that are on this disk
     #[arg(long)]
     read: bool,
     /// A file that adds to the list of known defects
@@ -48,17 +48,12 @@ pub(crate) struct Args {
     json: bool,
 }
 
-const LONG_HELP: &str = concat!(
-    "Examples:
-  pythia verify pythia-2.8b
+const LONG_HELP: &str = exit::examples!(
+    "  pythia verify pythia-2.8b
   pythia verify pythia-12b --steps 49000,50000,51000 --read
-  pythia verify ./data/nano --json
-
-",
-    exit::help!()
+  pythia verify ./data/nano --json"
 );
 
-/// Runs the command.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let known = known(&args)?;
     let findings = match args.model.parse()? {
@@ -99,7 +94,7 @@ fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 
-/// By the weights that are here.
+/// By the weights on this disk.
 fn contents(args: &Args, model: &ModelRef, known: &KnownDefects) -> Result<Findings, Failure> {
     let hub = HubAccess::open_client(None, true)?;
     let store = store::open(model, hub.cache())?;

@@ -1,4 +1,4 @@
-//! One `[[probe]]`: the probe, the folders of its tables, and where its settings stand in the texts.
+//! One `[[probe]]`: the probe, the folders of its tables, and the places of its settings in the texts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,16 +11,14 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Problem;
 use crate::integrity::CHECKPOINTS;
 
-/// One `[[probe]]`.
 #[derive(Clone, Debug)]
 pub(crate) struct ProbeEntry {
-    /// The name of its results folder.
     pub(crate) name: String,
     /// The probe with its configuration.
     pub(crate) spec: ProbeSpec,
-    /// Where its name, or else its kind, stands in the texts.
+    /// The place of its name, or else of its kind, in the texts.
     pub(crate) at: Range<usize>,
-    /// Where its settings stand.
+    /// The places of its settings.
     pub(crate) settings: Settings,
 }
 
@@ -89,7 +87,7 @@ impl Folders {
     }
 }
 
-/// Where the settings of a probe stand in the texts.
+/// The places of a probe's settings in the texts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Settings {
     /// Keys by their dotted path; entries of a list are counted from 0.

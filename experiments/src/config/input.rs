@@ -1,13 +1,13 @@
-//! Reading the files that an experiment names: those of probes, and those that describe a model.
+//! Reading the files that an experiment names, and the errors of those that describe a model.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::terminal::{Exit, Explained};
-use pythia_core::config::{ConfigError, NeoxConfig};
+use crate::terminal::exits_with;
+use pythia_core::load::LoadError;
 use pythia_core::store::StoreError;
-use pythia_core::tokenizer::{Tokenizer, TokenizerError};
+use pythia_core::tokenizer::TokenizerError;
 
 /// Larger files are refused: they are held in memory while the experiment runs.
 const MAX_BYTES: u64 = 64 << 20;
@@ -15,13 +15,10 @@ const MAX_BYTES: u64 = 64 << 20;
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
-    /// It cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
-    /// It is a folder, a pipe or a device.
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
-    /// It is too large.
     #[error("{} has {found} bytes or more, at most {most} are read", path.display())]
     TooLarge {
         path: PathBuf,
@@ -30,43 +27,24 @@ pub(crate) enum InputError {
         /// The most that is read.
         most: u64,
     },
-    /// It is not text.
     #[error("{} is not text in UTF-8: line {line} has a byte that cannot stand there", path.display())]
-    NotText {
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-    },
+    NotText { path: PathBuf, line: usize },
 }
 
-impl Explained for InputError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
+exits_with!(InputError, Usage);
 
 /// Why the files of a model do not tell its shape or vocabulary.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelInfoError {
-    /// No chosen checkpoint has files.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A configuration cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    /// A configuration is wrong.
-    #[error("{}: {source}", path.display())]
-    Config { path: PathBuf, source: ConfigError },
-    /// A tokenizer is wrong.
+    #[error(transparent)]
+    Config(#[from] LoadError),
     #[error("{}: {source}", path.display())]
     Tokenizer { path: PathBuf, source: TokenizerError },
 }
 
-impl Explained for ModelInfoError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(ModelInfoError, BadInput);
 
 /// The text of a regular file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {
@@ -86,16 +64,6 @@ pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {
         let line = 1 + error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count();
         InputError::NotText { path: path.into(), line }
     })
-}
-
-/// Reads a `config.json`.
-pub(crate) fn read_config(path: &Path) -> Result<NeoxConfig, ModelInfoError> {
-    let text = fs::read_to_string(path).map_err(|source| ModelInfoError::Io { path: path.into(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| ModelInfoError::Config { path: path.into(), source })
-}
-
-pub(crate) fn read_tokenizer(path: &Path) -> Result<Tokenizer, ModelInfoError> {
-    Tokenizer::from_file(path).map_err(|source| ModelInfoError::Tokenizer { path: path.into(), source })
 }
 
 #[cfg(test)]

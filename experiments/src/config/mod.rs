@@ -32,8 +32,7 @@ use toml::Spanned;
 use crate::integrity::OnBad;
 
 pub(crate) use entry::{ProbeEntry, TableOf};
-pub(crate) use input::read_tokenizer;
-pub(crate) use input::{InputError, ModelInfoError, read_config, read_text};
+pub(crate) use input::{InputError, ModelInfoError, read_text};
 pub(crate) use located::{ConfigErrors, Located};
 pub(crate) use migrate::{Migrated, migrate};
 pub(crate) use problem::Problem;
@@ -54,7 +53,7 @@ pub(crate) struct Experiment {
     pub(crate) prepend_bos: bool,
     /// The models, in the order of the file; never empty.
     pub(crate) models: Vec<Spanned<ModelRef>>,
-    /// The choice of checkpoints, and where it stands in the texts.
+    /// The choice of checkpoints, and its place in the texts.
     pub(crate) steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
     pub(crate) probes: Vec<ProbeEntry>,
@@ -69,32 +68,52 @@ pub(crate) struct Experiment {
 }
 
 /// How checkpoints are fetched and judged. Of all this only known defects change the bytes of a result.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 pub(crate) struct StorePolicy {
-    /// What to do with bad checkpoints.
+    /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
+    #[serde(default)]
     pub(crate) on_bad: OnBad,
-    /// A file that adds to the list of known defects.
+    /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
     pub(crate) known_bad: Option<PathBuf>,
-    /// The file of pins, where it is not the one beside the experiment.
+    /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
     pub(crate) lock: Option<PathBuf>,
-    /// Disk that fetched checkpoints may take.
+    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it
+    /// is left out.
     pub(crate) cache_max: Option<Bytes>,
-    /// Disk that must stay free.
+    /// Disk that must stay free, for example "20GB"; 1GiB where it is left out.
     pub(crate) min_free: Option<Bytes>,
 }
 
-/// What to compute with.
-#[derive(Clone, Debug, PartialEq)]
+/// What to compute with. `memory` decides how weights are held, and changes no result.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub(crate) struct Machine {
+    /// Where to compute: cpu, or a GPU by gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them.
+    #[serde(default)]
+    #[schemars(with = "String", regex(pattern = DeviceName::PATTERN))]
     pub(crate) device: DeviceName,
-    /// The numbers that weights are kept in.
+    /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays
+    /// in 32 bits.
+    #[serde(default)]
     pub(crate) dtype: Precision,
-    /// How weights are prepared.
+    /// How weights are prepared before they are used.
+    #[serde(default, deserialize_with = "WeightProfile::deserialize")]
+    #[schemars(with = "WeightProfile")]
     pub(crate) weights: Profile,
-    /// Root of the hub's cache, where the file says so.
+    /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
     pub(crate) cache: Option<PathBuf>,
-    /// Bytes that the whole process may take, where the file says so. It decides how weights are held, and no result.
+    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their
+    /// files, which changes no result. What the machine has free where it is left out.
     pub(crate) memory: Option<Bytes>,
+}
+
+/// A weight profile by name.
+#[derive(Deserialize, JsonSchema)]
+#[serde(remote = "Profile", rename_all = "snake_case")]
+enum WeightProfile {
+    /// The numbers of the file.
+    AsPublished,
+    /// TransformerLens' folding of norms, centring and value biases. Hook values change as they do there.
+    Tl2,
 }
 
 /// A floating-point type by name.
@@ -138,10 +157,7 @@ impl Precision {
 pub(crate) fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
     let mut sources = Sources::new(name, text);
     let ranges: Vec<_> = overrides.iter().map(|argument| sources.push("--set", argument)).collect();
-    match read::experiment(&sources, &ranges) {
-        Ok(read) => Ok(read.with_sources(sources)),
-        Err(problems) => Err(ConfigErrors { sources, problems }),
-    }
+    read::experiment(&sources, &ranges).map_err(|problems| ConfigErrors { sources, problems })
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
-//! Keys of probes that earlier versions had, and what is written today.
+//! Keys of probes in their old spelling, and how each is written today.
 
 use toml::de::{DeTable, DeValue};
 
-use super::schema::KeyDoc;
+/// The probes whose keys for prompts stood beside their other keys.
+pub(super) const PROMPT_PROBES: [&str; 5] =
+    ["head_scores", "induction_loss", "token_loss", "attention_patterns", "logit_lens"];
 
-/// Old keys that said which prompts a probe reads, with their names in `prompts`.
-const PROMPTS: [(&str, &str); 6] = [
+/// The old keys for prompts, and what each is called within `prompts`.
+pub(super) const PROMPT_KEYS: [(&str, &str); 6] = [
     ("batch", "n"),
     ("half_len", "half_len"),
     ("repeats", "repeats"),
@@ -14,17 +16,22 @@ const PROMPTS: [(&str, &str); 6] = [
     ("prepend_bos", "prepend_bos"),
 ];
 
-/// What is written today instead of an old key of a probe's table, whose keys are `keys`; `None` where it is no old
-/// key.
-pub(super) fn new_spelling(key: &str, table: &DeTable<'_>, keys: &[KeyDoc]) -> Option<String> {
-    let has = |name: &str| keys.iter().any(|key| key.name == name);
-    if has("prompts") && PROMPTS.iter().any(|(old, _)| *old == key) {
-        let written =
-            PROMPTS.iter().filter_map(|(old, new)| Some(format!("{new} = {}", shown(table.get(*old)?.get_ref()))));
-        return Some(format!("prompts = {{ {} }}", written.collect::<Vec<_>>().join(", ")));
+/// The old keys of a kind of probe with their new names, and the table that they move into, where they move.
+pub(super) fn of_kind(kind: &str) -> (Option<&'static str>, &'static [(&'static str, &'static str)]) {
+    match kind {
+        "cross_checkpoint" => (None, &[("donor", "source_step")]),
+        kind if PROMPT_PROBES.contains(&kind) => (Some("prompts"), &PROMPT_KEYS),
+        _ => (None, &[]),
     }
-    let step = key == "donor" && has("source_step");
-    step.then(|| table.get(key)).flatten().map(|value| format!("source_step = {}", shown(value.get_ref())))
+}
+
+/// What is written today instead of a key in the table of a probe; `None` where it is no old key.
+pub(super) fn new_spelling(kind: &str, key: &str, table: &DeTable<'_>) -> Option<String> {
+    let (within, names) = of_kind(kind);
+    names.iter().find(|(old, _)| *old == key)?;
+    let entry = |(old, new): &(&str, &str)| Some(format!("{new} = {}", shown(table.get(*old)?.get_ref())));
+    let entries = names.iter().filter_map(entry).collect::<Vec<_>>().join(", ");
+    Some(within.map_or(entries.clone(), |name| format!("{name} = {{ {entries} }}")))
 }
 
 /// A value as it is written; a list or a table is cut short.

@@ -12,7 +12,7 @@ use super::sources::Sources;
 
 /// Lays the override at `range` of the texts over the document.
 ///
-/// The key is a dotted path whose numbers index lists (`probe.0.batch=4`), the value is TOML; a single bare word is
+/// The key is a dotted path whose numbers index lists (`probe.0.prompts.n=4`), the value is TOML; a single bare word is
 /// taken as a string, so that a shell needs no second pair of quotes.
 pub(crate) fn apply<'i>(root: &mut DeTable<'i>, sources: &'i Sources, range: &Range<usize>) -> Result<(), Located> {
     let argument = sources.slice(range);
@@ -70,7 +70,7 @@ fn moved<T>(spanned: Spanned<T>, by: usize) -> Spanned<T> {
     Spanned::new(span.start + by..span.end + by, spanned.into_inner())
 }
 
-/// Follows the path and puts the value at its end; tables on the way come into being, list entries do not.
+/// Follows the path and puts the value at its end. Tables on the way are created, entries of lists are not.
 fn set<'i>(
     root: &mut DeTable<'i>,
     path: &'i str,

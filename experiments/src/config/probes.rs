@@ -58,7 +58,7 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     let name = word(&mut table, "name")?;
     let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
     let problems = problems.into_iter().filter(|one| !is_read_already(one));
-    let problems: Vec<Located> = problems.map(|one| with_new_spelling(one, &table, &keys)).collect();
+    let problems: Vec<Located> = problems.map(|one| with_new_spelling(one, kind.get_ref(), &table)).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -74,9 +74,9 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
 }
 
 /// A key that earlier versions had is shown as it is written today.
-fn with_new_spelling(located: Located, table: &DeTable<'_>, keys: &[KeyDoc]) -> Located {
+fn with_new_spelling(located: Located, kind: &str, table: &DeTable<'_>) -> Located {
     match &*located.problem {
-        Problem::UnknownKey { key, table: what, .. } => match old_keys::new_spelling(key, table, keys) {
+        Problem::UnknownKey { key, table: what, .. } => match old_keys::new_spelling(kind, key, table) {
             Some(new) => Located::new(Problem::OldKey { key: key.clone(), table: what.clone(), new }, located.span),
             None => located,
         },

@@ -4,203 +4,97 @@ use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
+use super::steps::EXPECTED;
 use super::words::plain;
-use crate::config::InputError;
-use crate::config::ModelInfoError;
+use crate::config::{InputError, ModelInfoError};
 use crate::integrity::KnownDefectsError;
+use crate::terminal::Explained;
 
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
-    /// The program cannot compute there.
     #[error(transparent)]
     Device(DeviceError),
-    /// The text is not TOML, or a value has the wrong type or is out of range.
     #[error("{}", plain(.0.message()))]
     Toml(toml::de::Error),
-    /// A key that the table does not have.
     #[error("unknown key `{key}` in {table}")]
-    UnknownKey {
-        /// The key as written.
-        key: String,
-        /// The table it stands in, in words.
-        table: String,
-        /// The keys that the table has.
-        allowed: Vec<String>,
-    },
-    /// A key that the table had in an earlier version.
+    UnknownKey { key: String, table: String, allowed: Vec<String> },
     #[error("`{key}` is not a key of {table} any more")]
-    OldKey {
-        /// The key as written.
-        key: String,
-        /// The table it stands in, in words.
-        table: String,
-        /// What is written today.
-        new: String,
-    },
-    /// A key that must be there and is not.
+    OldKey { key: String, table: String, new: String },
     #[error("missing key `{key}` in {table}")]
     MissingKey {
         key: String,
-        /// The table it belongs to, in words.
         table: String,
         /// What the key means, from the schema.
         meaning: String,
     },
-    /// A value of another type than the key takes.
     #[error("`{key}` takes {expected}, found {found}")]
     WrongType {
         key: String,
         /// What the key takes, in words.
         expected: &'static str,
-        /// The type found, in TOML's words.
         found: &'static str,
     },
-    /// A word where only some words are allowed.
     #[error("`{key}` cannot be \"{word}\"")]
-    UnknownWord {
-        key: &'static str,
-        /// The word as written.
-        word: String,
-        /// The words there are.
-        allowed: Vec<String>,
-    },
-    /// `kind` names no probe.
+    UnknownWord { key: &'static str, word: String, allowed: Vec<String> },
     #[error("unknown probe kind `{kind}`")]
-    UnknownKind {
-        /// The kind as written.
-        kind: String,
-        /// The kinds there are.
-        allowed: Vec<String>,
-    },
-    /// A list that needs an entry has none.
+    UnknownKind { kind: String, allowed: Vec<String> },
     #[error("`{key}` is empty")]
     Empty { key: &'static str },
-    /// The file of further known defects cannot be read.
     #[error("`known_bad`: {error}")]
-    KnownBadFile {
-        /// Why.
-        error: InputError,
-    },
-    /// The file of further known defects is no such list.
+    KnownBadFile { error: InputError },
     #[error(transparent)]
     KnownBad(KnownDefectsError),
-    /// Two probes would write to one folder.
     #[error("two probes are called `{name}`")]
-    DuplicateProbe {
-        /// The name both have.
-        name: String,
-    },
-    /// A probe's further table would be written where another probe's table goes.
+    DuplicateProbe { name: String },
     #[error("probes `{probe}` and `{other}` would both write to `{folder}`")]
-    SharedFolder {
-        probe: String,
-        /// The probe before it.
-        other: String,
-        folder: String,
-    },
-    /// Two models would write to one folder.
+    SharedFolder { probe: String, other: String, folder: String },
     #[error("two models are called `{label}` in the results")]
     DuplicateModel {
         /// The value both would have in the column `model`.
         label: String,
     },
-    /// A name that cannot be a folder's name everywhere.
     #[error("`{name}` is not a name for {what}")]
-    BadName {
-        /// The name as written.
-        name: String,
-        /// What carries the name.
-        what: &'static str,
-    },
-    /// A model that is neither of the suite nor a folder.
+    BadName { name: String, what: &'static str },
     #[error(transparent)]
     Model(#[from] ModelRefError),
-    /// A model whose files cannot be listed or read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A model whose shape or vocabulary cannot be read.
     #[error(transparent)]
     ModelInfo(#[from] ModelInfoError),
-    /// A step that the model was not saved at.
     #[error("step {step} is not a checkpoint of {model}")]
     NotACheckpoint {
-        /// The step as written.
         step: u32,
-        /// The model's label.
         model: String,
         /// The model's nearest checkpoints, ascending.
         nearest: Vec<u32>,
     },
-    /// A range or a list of steps that selects nothing.
     #[error("these steps select no checkpoint of {model}")]
     NoStep {
-        /// The model's label.
         model: String,
         /// The model's first and last checkpoint, where it has any.
         span: Option<(u32, u32)>,
     },
-    /// A range of steps that runs backwards or stands still.
     #[error("a range of steps needs `from` <= `to` and `every` >= 1, found from = {from}, to = {to}, every = {every}")]
-    BadRange {
-        /// First step.
-        from: u32,
-        /// Last step.
-        to: u32,
-        /// Distance.
-        every: u32,
-    },
-    /// A probe that cannot run on a model: a prompt longer than the context, a head that does not exist.
+    BadRange { from: u32, to: u32, every: u32 },
     #[error("probe `{probe}` cannot run on {model}: {error}")]
-    Probe {
-        /// The probe's name.
-        probe: String,
-        /// The model's label.
-        model: String,
-        /// The probe's own words.
-        error: Box<ProbeError>,
-    },
-    /// A file that a probe names cannot be used.
+    Probe { probe: String, model: String, error: Box<ProbeError> },
     #[error("probe `{probe}`: {error}")]
-    Input {
-        /// The probe's name.
-        probe: String,
-        /// What is wrong with the file.
-        error: InputError,
-    },
-    /// A probe reads another checkpoint, and the model was not saved at that step.
+    Input { probe: String, error: InputError },
     #[error("probe `{probe}` reads step {step}, which is not a checkpoint of {model}")]
     NoSourceCheckpoint {
-        /// The probe's name.
         probe: String,
-        /// The step it asks for.
         step: u32,
-        /// The model's label.
         model: String,
         /// The model's nearest checkpoints, ascending.
         nearest: Vec<u32>,
     },
-    /// A key in its old spelling beside the key that took its place.
     #[error("`{old}` is the old spelling of `{new}`, and this probe has both")]
-    BothSpellings {
-        /// The old key.
-        old: &'static str,
-        /// The dotted path of the new key.
-        new: String,
-    },
-    /// A `--set` argument that is not `key=value`.
+    BothSpellings { old: &'static str, new: String },
     #[error("`--set {argument}` is not KEY=VALUE")]
     NotAnOverride { argument: String },
-    /// A `--set` path that leads nowhere.
     #[error("`{path}` does not exist: `{segment}` {why}")]
-    DeadPath {
-        /// The whole path.
-        path: String,
-        /// The part that cannot be followed.
-        segment: String,
-        /// Why it cannot.
-        why: String,
-    },
+    DeadPath { path: String, segment: String, why: String },
 }
 
 impl Problem {
@@ -215,68 +109,100 @@ impl Problem {
             Problem::DuplicateProbe { .. } | Problem::SharedFolder { .. } => "this one is the second".into(),
             Problem::NotACheckpoint { .. } => "not a checkpoint".into(),
             Problem::BothSpellings { .. } => "old spelling".into(),
-            _ => String::new(),
+            Problem::Device(_)
+            | Problem::Toml(_)
+            | Problem::UnknownWord { .. }
+            | Problem::Empty { .. }
+            | Problem::KnownBadFile { .. }
+            | Problem::KnownBad(_)
+            | Problem::DuplicateModel { .. }
+            | Problem::BadName { .. }
+            | Problem::Model(_)
+            | Problem::Store(_)
+            | Problem::ModelInfo(_)
+            | Problem::NoStep { .. }
+            | Problem::BadRange { .. }
+            | Problem::Probe { .. }
+            | Problem::Input { .. }
+            | Problem::NoSourceCheckpoint { .. }
+            | Problem::NotAnOverride { .. }
+            | Problem::DeadPath { .. } => String::new(),
         }
     }
 
     /// What to do about it, a line each.
     pub(super) fn help(&self) -> Vec<String> {
         match self {
-            Problem::UnknownKey { key, allowed, .. } => suggestions(key, allowed, "keys"),
+            Problem::UnknownKey { key, allowed, .. } => {
+                suggestions(key, allowed, format!("allowed keys: {}", allowed.join(", ")))
+            }
+            Problem::UnknownKind { kind, allowed } => {
+                suggestions(kind, allowed, format!("allowed kinds: {}", allowed.join(", ")))
+            }
+            Problem::UnknownWord { word, allowed, .. } => suggestions(word, allowed, format!("allowed: {EXPECTED}")),
             Problem::OldKey { new, .. } => {
                 vec![format!("write `{new}`"), "`pythia migrate FILE` rewrites a whole file".into()]
             }
-            Problem::UnknownKind { kind, allowed } => suggestions(kind, allowed, "kinds"),
-            Problem::UnknownWord { word, allowed, .. } => super::steps::word_help(word, allowed),
-            Problem::MissingKey { key, meaning, .. } => vec![format!("`{key}`: {meaning}")],
+            other => other.hint().into_iter().collect(),
+        }
+    }
+
+    /// The help that is one line.
+    fn hint(&self) -> Option<String> {
+        let single = "it is a single model without steps";
+        Some(match self {
+            Problem::MissingKey { key, meaning, .. } => format!("`{key}`: {meaning}"),
             Problem::DuplicateProbe { name } => {
-                vec![format!("give one of them another name, for example name = \"{name}_2\"")]
+                format!("give one of them another name, for example name = \"{name}_2\"")
             }
-            Problem::SharedFolder { .. } => vec!["give one of them another name".into()],
-            Problem::Input { .. } => vec!["paths count from the folder where the command runs".into()],
-            Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
-                vec!["it is a single model without steps: this probe needs a suite of checkpoints".into()]
-            }
+            Problem::SharedFolder { .. } => "give one of them another name".into(),
+            Problem::Input { .. } => "paths count from the folder where the command runs".into(),
             Problem::DuplicateModel { .. } => {
-                vec!["results are in one folder per model name: rename one of the two folders".into()]
+                "results are in one folder per model name: rename one of the two folders".into()
             }
-            Problem::BadName { .. } => {
-                vec!["allowed are the characters a-z, 0-9, `_` and `-`, at least one".into()]
+            Problem::BadName { .. } => "allowed are the characters a-z, 0-9, `_` and `-`, at least one".into(),
+            Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
+                format!("{single}: this probe needs a suite of checkpoints")
             }
             Problem::NotACheckpoint { nearest, .. } if nearest.is_empty() => {
-                vec!["it is a single model without steps: write steps = \"all\"".into()]
+                format!("{single}: write steps = \"all\"")
             }
             Problem::NotACheckpoint { nearest, .. } | Problem::NoSourceCheckpoint { nearest, .. } => {
-                vec![format!("the nearest checkpoints are {}", list(nearest))]
+                format!("the nearest checkpoints are {}", list(nearest))
             }
-            Problem::NoStep { span: Some((first, last)), .. } => {
-                vec![format!("its checkpoints run from {first} to {last}")]
-            }
-            Problem::NoStep { span: None, .. } => {
-                vec!["it is a single model without steps: write steps = \"all\"".into()]
-            }
-            Problem::BothSpellings { old, new } => {
-                vec![format!("say what is meant in `{new}`, and remove `{old}`")]
-            }
+            Problem::NoStep { span: Some((first, last)), .. } => format!("its checkpoints run from {first} to {last}"),
+            Problem::NoStep { span: None, .. } => format!("{single}: write steps = \"all\""),
+            Problem::BothSpellings { old, new } => format!("say what is meant in `{new}`, and remove `{old}`"),
             Problem::NotAnOverride { .. } => {
-                vec!["write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()]
+                "write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()
             }
-            _ => Vec::new(),
-        }
+            Problem::Probe { error, .. } => {
+                return if let ProbeError::Hook(error) = &**error { error.remedy() } else { None };
+            }
+            Problem::UnknownKey { .. }
+            | Problem::UnknownKind { .. }
+            | Problem::UnknownWord { .. }
+            | Problem::OldKey { .. }
+            | Problem::Toml(_)
+            | Problem::Device(_)
+            | Problem::WrongType { .. }
+            | Problem::Empty { .. }
+            | Problem::KnownBadFile { .. }
+            | Problem::KnownBad(_)
+            | Problem::Model(_)
+            | Problem::Store(_)
+            | Problem::ModelInfo(_)
+            | Problem::BadRange { .. }
+            | Problem::DeadPath { .. } => return None,
+        })
     }
 }
 
 /// "Did you mean" where something is near, and always the whole choice.
-fn suggestions(found: &str, allowed: &[String], what: &str) -> Vec<String> {
-    let mut lines: Vec<String> = did_you_mean(found, allowed).into_iter().collect();
-    lines.push(format!("allowed {what}: {}", allowed.join(", ")));
-    lines
-}
-
-/// The sentence to print where one of the choices is near.
-pub(super) fn did_you_mean(found: &str, allowed: &[String]) -> Option<String> {
+fn suggestions(found: &str, allowed: &[String], choice: String) -> Vec<String> {
     let nearest = pythia_hooks::nearest(found, allowed.iter().map(String::as_str));
-    nearest.first().map(|word| format!("did you mean `{word}`?"))
+    let near = nearest.first().map(|word| format!("did you mean `{word}`?"));
+    near.into_iter().chain([choice]).collect()
 }
 
 /// Numbers as a person lists them.

@@ -4,12 +4,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use pythia_core::device::DeviceName;
 use pythia_core::store::ModelRef;
-use pythia_core::weights::Profile;
-use pythia_probes::Bytes;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
@@ -19,13 +17,12 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{Experiment, Machine, Precision, ProbeEntry, StorePolicy, overrides};
-use crate::integrity::OnBad;
+use super::{Experiment, Machine, StorePolicy, overrides};
 
 /// What messages call the table of the whole file.
 const WHOLE: &str = "the experiment";
 
-/// The plain keys of the file; `steps` and `[[probe]]` are read by hand.
+/// Plain keys of the file, besides those of [`Machine`] and [`StorePolicy`]; `steps` and `[[probe]]` are read by hand.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
@@ -41,101 +38,11 @@ pub(super) struct Head {
     models: Spanned<Vec<Spanned<String>>>,
     /// Folder that receives results/ and state/; ./out where it is left out.
     out: Option<PathBuf>,
-    /// Where to compute: cpu, or a GPU by gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them.
-    #[serde(default)]
-    #[schemars(with = "String", regex(pattern = DeviceName::PATTERN))]
-    device: DeviceName,
-    /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays
-    /// in 32 bits.
-    #[serde(default)]
-    dtype: Precision,
-    /// How weights are prepared before they are used.
-    #[serde(default)]
-    weights: WeightProfile,
-    /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
-    cache: Option<PathBuf>,
-    /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their
-    /// files, which changes no result. What the machine has free where it is left out.
-    memory: Option<Bytes>,
-    /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.
-    #[serde(default)]
-    on_bad: OnBad,
-    /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
-    known_bad: Option<PathBuf>,
-    /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
-    lock: Option<PathBuf>,
-    /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it
-    /// is left out.
-    cache_max: Option<Bytes>,
-    /// Disk that must stay free, for example "20GB"; 1GiB where it is left out.
-    min_free: Option<Bytes>,
 }
 
-/// A weight profile by name.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum WeightProfile {
-    /// The numbers of the file.
-    #[default]
-    AsPublished,
-    /// TransformerLens' folding of norms, centring and value biases. Hook values change as they do there.
-    Tl2,
-}
-
-impl From<WeightProfile> for Profile {
-    fn from(name: WeightProfile) -> Self {
-        match name {
-            WeightProfile::AsPublished => Profile::AsPublished,
-            WeightProfile::Tl2 => Profile::Tl2,
-        }
-    }
-}
-
-/// Everything of an experiment but the texts it came from.
-pub(super) struct Parts {
-    head: Head,
-    models: Vec<Spanned<ModelRef>>,
-    steps: Spanned<Steps>,
-    probes: Vec<ProbeEntry>,
-}
-
-impl Parts {
-    pub(super) fn with_sources(self, sources: Sources) -> Experiment {
-        let Head {
-            name,
-            seed,
-            prepend_bos,
-            out,
-            device,
-            dtype,
-            weights,
-            cache,
-            memory,
-            on_bad,
-            known_bad,
-            lock,
-            cache_max,
-            min_free,
-            ..
-        } = self.head;
-        let machine = Machine { device, dtype, weights: weights.into(), cache, memory };
-        Experiment {
-            name: name.into_inner(),
-            seed,
-            prepend_bos,
-            models: self.models,
-            steps: self.steps,
-            probes: self.probes,
-            out,
-            machine,
-            store: StorePolicy { on_bad, known_bad, lock, cache_max, min_free },
-            sources,
-        }
-    }
-}
-
-/// Reads the whole document; all mistakes that can be told apart are reported together.
-pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Result<Parts, Vec<Located>> {
+/// Reads the whole document; all mistakes that can be told apart are reported together. `overrides` are the places of
+/// the `--set` arguments in the texts.
+pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Result<Experiment, Vec<Located>> {
     let mut root = document(sources, overrides)?;
     let top = 0..sources.file().lines().next().map_or(0, str::len);
     let mut problems = Vec::new();
@@ -146,12 +53,16 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
     let probes = take(&mut problems, listed.map(probes::read_probes));
     let comparable = keys_are_right(&problems);
-    let head = take(&mut problems, comparable.then(|| read_head(root, &top)));
+    let head = take(&mut problems, comparable.then(|| section::<Head>(&mut root, &top)));
+    let machine = take(&mut problems, comparable.then(|| section::<Machine>(&mut root, &top)));
+    let store = take(&mut problems, comparable.then(|| section::<StorePolicy>(&mut root, &top)));
     take(&mut problems, head.as_ref().map(|head| check_name(&head.name, "an experiment")));
     let models = take(&mut problems, head.as_ref().map(read_models));
-    match (head, models, steps, probes) {
-        (Some(head), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
-            Ok(Parts { head, models, steps: Spanned::new(steps_at, steps), probes })
+    match (head, machine, store, models, steps, probes) {
+        (Some(head), Some(machine), Some(store), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
+            let Head { name, seed, prepend_bos, out, .. } = head;
+            let (name, steps, sources) = (name.into_inner(), Spanned::new(steps_at, steps), sources.clone());
+            Ok(Experiment { name, seed, prepend_bos, models, steps, probes, out, machine, store, sources })
         }
         _ => Err(problems),
     }
@@ -204,9 +115,12 @@ pub(super) fn wrong_keys(table: &DeTable<'_>, what: &str, keys: &[KeyDoc], at: &
     problems
 }
 
-fn read_head(root: DeTable<'_>, at: &Range<usize>) -> Result<Head, Vec<Located>> {
-    let table = Spanned::new(at.clone(), DeValue::Table(root));
-    Head::deserialize(ValueDeserializer::from(table)).map_err(|error| vec![Located::toml(error, at.clone())])
+/// Reads the keys of the file that are fields of `T`.
+fn section<T: DeserializeOwned + JsonSchema>(root: &mut DeTable<'_>, at: &Range<usize>) -> Result<T, Vec<Located>> {
+    let keys = schema::keys_of::<T>();
+    let table: DeTable<'_> = keys.iter().filter_map(|key| root.remove_entry(key.name.as_str())).collect();
+    let table = Spanned::new(at.clone(), DeValue::Table(table));
+    T::deserialize(ValueDeserializer::from(table)).map_err(|error| vec![Located::toml(error, at.clone())])
 }
 
 fn read_models(head: &Head) -> Result<Vec<Spanned<ModelRef>>, Vec<Located>> {

@@ -1,17 +1,17 @@
 //! The JSON schema of the experiment file: what editors complete from, and what keys are compared with.
 
 use pythia_probes::ProbeSpec;
-use schemars::{SchemaGenerator, generate::SchemaSettings};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::read::Head;
 use super::steps::Steps;
+use super::{Machine, StorePolicy};
 use crate::files::json::sorted;
 
 /// A key as the schema knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyDoc {
-    /// The key.
     pub(crate) name: String,
     /// What it means.
     pub(crate) doc: String,
@@ -29,19 +29,27 @@ pub(crate) fn experiment_keys() -> Vec<KeyDoc> {
     keys(&document())
 }
 
+pub(super) fn keys_of<T: JsonSchema>() -> Vec<KeyDoc> {
+    keys(&generator().subschema_for::<T>().to_value())
+}
+
 /// The keys of a probe of that kind, `kind` and `name` among them; of an unknown kind these two alone.
 pub(crate) fn probe_keys(kind: &str) -> Vec<KeyDoc> {
     keys(&probe(kind, &mut generator()))
 }
 
 fn generator() -> SchemaGenerator {
-    // Inlined, each probe stands whole in its place, where an editor and a reader look for it.
+    // Inlined, so that an editor and a reader find the whole probe in its place.
     SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator()
 }
 
 fn document() -> Value {
     let mut generator = generator();
     let mut schema = generator.subschema_for::<Head>().to_value();
+    for more in [generator.subschema_for::<Machine>(), generator.subschema_for::<StorePolicy>()] {
+        let properties = more.get("properties").and_then(Value::as_object).into_iter().flatten();
+        properties.for_each(|(key, property)| schema["properties"][key] = property.clone());
+    }
     let kinds: Vec<Value> = ProbeSpec::KINDS.iter().map(|kind| probe(kind.name, &mut generator)).collect();
     let steps = generator.subschema_for::<Steps>().to_value();
     let probes = json!({

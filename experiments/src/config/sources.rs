@@ -1,17 +1,16 @@
 //! The texts a configuration comes from: one file and any number of `--set` arguments, addressed by one range of bytes.
 //!
-//! All texts stand in one string, so that a span of the merged document says by itself which text it points into.
+//! All texts are joined to one string, so that a span of the merged document also tells which text it is in.
 
 use std::ops::Range;
 
-/// One text: what to call it, and where it stands in the joined string.
+/// One text: its name in messages, and its place in the joined string.
 #[derive(Clone, Debug, PartialEq)]
 struct Part {
     name: String,
     range: Range<usize>,
 }
 
-/// The joined texts.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sources {
     text: String,
@@ -23,7 +22,6 @@ pub(crate) struct Sources {
 pub(crate) struct Place<'a> {
     /// What the text is called: a path, or `--set`.
     pub(crate) name: &'a str,
-    /// The whole text.
     pub(crate) text: &'a str,
     /// The bytes of `text` that are meant.
     pub(crate) span: Range<usize>,
@@ -48,7 +46,6 @@ impl Sources {
         range
     }
 
-    /// The experiment file's own text.
     pub(crate) fn file(&self) -> &str {
         self.slice(&self.parts[0].range)
     }

@@ -9,7 +9,7 @@ use toml::Spanned;
 use toml::de::{DeValue, ValueDeserializer};
 
 use super::located::Located;
-use super::problem::{Problem, did_you_mean};
+use super::problem::Problem;
 
 /// A choice of checkpoints, to be made from the grid of steps that a model was saved at.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,8 @@ fn one() -> u32 {
     1
 }
 
-const EXPECTED: &str = "\"all\", \"log\", a list of steps, or { from, to, every }";
+/// What `steps` can be.
+pub(super) const EXPECTED: &str = "\"all\", \"log\", a list of steps, or { from, to, every }";
 
 impl Steps {
     /// Reads the value by hand: an untagged enum would lose the place of a mistake.
@@ -83,7 +84,7 @@ impl Steps {
         Ok(Steps::Range(range))
     }
 
-    /// The chosen steps of an ascending grid, ascending and each once. `span` is where the whole value stands.
+    /// The chosen steps of an ascending grid, ascending and each once. `span` is the place of the whole value.
     pub(crate) fn select(&self, grid: &[u32], model: &str, span: &Range<usize>) -> Result<Vec<u32>, Vec<Located>> {
         let chosen = match self {
             Steps::All => grid.to_vec(),
@@ -140,13 +141,6 @@ fn listed(steps: &[Spanned<u32>], grid: &[u32], model: &str) -> Result<Vec<u32>,
 pub(crate) fn nearest(step: u32, grid: &[u32]) -> Vec<u32> {
     let after = grid.partition_point(|&known| known < step);
     grid[after.saturating_sub(1)..(after + 1).min(grid.len())].to_vec()
-}
-
-/// Says which words a key takes.
-pub(super) fn word_help(word: &str, allowed: &[String]) -> Vec<String> {
-    let mut lines: Vec<String> = did_you_mean(word, allowed).into_iter().collect();
-    lines.push(format!("allowed: {EXPECTED}"));
-    lines
 }
 
 impl JsonSchema for Steps {

@@ -17,7 +17,6 @@ use crate::terminal::{Exit, Explained};
 pub(crate) struct FolderError {
     /// What was tried, as a verb.
     pub(crate) what: &'static str,
-    /// On which file or folder.
     pub(crate) path: PathBuf,
     pub(crate) source: io::Error,
 }
@@ -77,7 +76,6 @@ impl Folder {
         Ok(self)
     }
 
-    /// The folder itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -109,7 +107,6 @@ impl Folder {
         let _ = fs::remove_dir(&self.temporary);
     }
 
-    /// Whether a file is there.
     pub(crate) fn has(&self, relative: &Path) -> bool {
         self.root.join(relative).is_file()
     }
@@ -123,13 +120,13 @@ impl Folder {
         }
     }
 
-    /// Removes this process' unfinished files, for a run that is being stopped.
+    /// Removes the unfinished files of this process, when a run is stopped.
     pub(crate) fn discard_unfinished(&self) -> Result<(), FolderError> {
         pythia_files::remove_own(&self.temporary).map_err(tried("clear", &self.temporary))
     }
 }
 
-/// A file that nobody sees before it is whole, and that leaves nothing behind if it is dropped before.
+/// A file that appears under its name when it is whole, and leaves nothing behind if it is dropped before.
 #[derive(Debug)]
 pub(crate) struct PendingFile(AtomicFile);
 

@@ -5,12 +5,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pythia_files::host_name;
 use serde::Serialize;
 
 use crate::files::folder::{Folder, FolderError};
-use pythia_files::host_name;
 
 /// What happened.
 #[derive(Debug, Serialize)]
@@ -18,9 +19,7 @@ use pythia_files::host_name;
 pub(crate) enum Event<'a> {
     /// A run began.
     Started {
-        /// Name of the experiment.
         name: &'a str,
-        /// Version of this program.
         version: &'a str,
         /// Hash of the manifest.
         experiment: &'a str,
@@ -31,7 +30,6 @@ pub(crate) enum Event<'a> {
     },
     /// A cell's tables are in their places.
     Done {
-        /// The cell, as in messages.
         cell: &'a str,
         /// Seconds from the start of its computation to its last file.
         seconds: f64,
@@ -40,28 +38,20 @@ pub(crate) enum Event<'a> {
     },
     /// A cell was left out, because its checkpoint is bad.
     LeftOut {
-        /// The cell, as in messages.
         cell: &'a str,
         /// What is wrong with the checkpoint.
         reason: &'a str,
     },
     /// A cell failed.
-    Failed {
-        /// The cell, as in messages.
-        cell: &'a str,
-        /// What went wrong.
-        error: &'a str,
-    },
+    Failed { cell: &'a str, error: &'a str },
     /// The run went through.
     Finished {
         /// Cells that failed.
         failed: usize,
-        /// Seconds of the whole run.
         seconds: f64,
     },
 }
 
-/// One line.
 #[derive(Serialize)]
 struct Line<'a> {
     /// Seconds since 1970.
@@ -76,7 +66,7 @@ struct Line<'a> {
 #[derive(Debug)]
 pub(crate) struct Journal {
     file: File,
-    path: std::path::PathBuf,
+    path: PathBuf,
     host: String,
 }
 
@@ -91,13 +81,17 @@ impl Journal {
 
     /// Appends an event in one write, so that lines of several processes do not mix.
     pub(crate) fn note(&mut self, event: &Event<'_>) -> Result<(), FolderError> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let line = Line { time, host: &self.host, pid: std::process::id(), event };
+        let line = Line { time: now(), host: &self.host, pid: std::process::id(), event };
         let failed = |source| FolderError { what: "write", path: self.path.clone(), source };
         let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
         text.push('\n');
         self.file.write_all(text.as_bytes()).map_err(failed)
     }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! The same table with the same metadata gives the same bytes, on every machine and at any time.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -81,11 +82,7 @@ pub enum SinkError {
     },
 }
 
-impl Explained for SinkError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(SinkError, BadInput);
 
 /// The bytes of a Parquet file: the stamp's columns, the table's columns, and `metadata` with its keys prefixed.
 pub(crate) fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {
@@ -154,7 +151,7 @@ pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -
 
 /// This program's metadata of a results file, prefix removed; `None` where there is no such file.
 pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkError> {
-    let file = match std::fs::File::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(SinkError::Open { path: path.into(), source }),
@@ -164,10 +161,15 @@ pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkErr
     Ok(Some(metadata_of(reader.metadata().file_metadata())))
 }
 
+/// A reader of the rows of a results file.
+pub(crate) fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, SinkError> {
+    let file = File::open(path).map_err(|source| SinkError::Open { path: path.into(), source })?;
+    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| SinkError::Unreadable { path: path.into(), source })
+}
+
 /// The first value of a column of text; `None` where there is no such file, column or value.
 pub(crate) fn first_text(path: &Path, column: &str) -> Option<String> {
-    let file = std::fs::File::open(path).ok()?;
-    let rows = ParquetRecordBatchReaderBuilder::try_new(file).ok()?.with_limit(1).build().ok()?.next()?.ok()?;
+    let rows = reader(path).ok()?.with_limit(1).build().ok()?.next()?.ok()?;
     let column = rows.column_by_name(column)?.as_string_opt::<i32>()?;
     (!column.is_empty() && column.is_valid(0)).then(|| column.value(0).to_owned())
 }
@@ -206,8 +208,7 @@ mod tests {
         let scratch = Scratch::new("sink");
         let path = scratch.0.join("t.parquet");
         std::fs::write(&path, bytes()).expect("write");
-        let file = std::fs::File::open(&path).expect("open");
-        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("reader").build().expect("build");
+        let mut reader = reader(&path).expect("reader").build().expect("build");
         let batch = reader.next().expect("one batch").expect("batch");
         let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(names, ["model", "step", "tokens_seen", "checkpoint_status", "layer", "definition", "value"]);

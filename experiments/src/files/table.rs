@@ -1,4 +1,4 @@
-//! The version of the tables, and where the table of a checkpoint lies.
+//! The version of the tables, and the names of a checkpoint: in messages, and of its files.
 
 use std::path::PathBuf;
 
@@ -12,6 +12,22 @@ pub(crate) const TABLE_VERSION: u32 = 4;
 pub(crate) fn file_of(folder: &str, label: &str, step: Option<Step>) -> PathBuf {
     let name = step.map_or("model.parquet".to_owned(), |step| format!("step{:06}.parquet", step.label()));
     ["results", folder, label, &name].iter().collect()
+}
+
+/// The step in the name of a table's file; `None` for that of a single model, and for other names.
+pub(crate) fn step_of(name: &str) -> Option<Step> {
+    name.strip_prefix("step")?.strip_suffix(".parquet")?.parse().ok().map(Step::from_label)
+}
+
+/// A checkpoint for messages and the journal: `pythia-70m step512`, or the label of a single model.
+pub(crate) fn cell_name(label: &str, step: Option<Step>) -> String {
+    step.map_or(label.to_owned(), |step| format!("{label} {step}"))
+}
+
+/// Whether a name can be that of a folder of results: it must not lead out of the folder that it lies in.
+pub(crate) fn is_folder_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(allowed)
 }
 
 #[cfg(test)]

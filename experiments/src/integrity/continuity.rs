@@ -12,7 +12,6 @@ const MAD_TO_SIGMA: f64 = 1.4826;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Break {
     pub(crate) step: Step,
-    /// Its norm.
     pub(crate) found: f64,
     /// The norm expected from its neighbours.
     pub(crate) expected: f64,

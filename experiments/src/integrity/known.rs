@@ -6,7 +6,7 @@ use pythia_core::suite::{KnownBad, ModelId, Step, suite};
 use serde::Deserialize;
 
 use super::{Status, Verdict};
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 
 /// Defects beyond those that ship with the program.
 #[derive(Clone, Debug, Default)]
@@ -24,11 +24,7 @@ pub(crate) struct KnownDefectsError {
     pub(crate) source: serde_json::Error,
 }
 
-impl Explained for KnownDefectsError {
-    fn exit(&self) -> Exit {
-        Exit::Usage
-    }
-}
+exits_with!(KnownDefectsError, Usage);
 
 /// The file's form, which is that of the part of `suite.json` with the same name.
 #[derive(Deserialize)]

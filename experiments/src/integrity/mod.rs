@@ -66,12 +66,10 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// A status without a reason.
     pub(crate) fn plain(status: Status) -> Self {
         Self { status, reason: None }
     }
 
-    /// A status with its reason.
     pub(crate) fn because(status: Status, reason: impl Into<String>) -> Self {
         Self { status, reason: Some(reason.into()) }
     }

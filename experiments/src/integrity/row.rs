@@ -28,10 +28,8 @@ pub(crate) const TABLE: TableSpec = TableSpec {
     ]],
 };
 
-/// One row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row<'a> {
-    /// What is known about the checkpoint.
     pub(crate) verdict: &'a Verdict,
     /// Its weights, as far as they were read.
     pub(crate) weights: Option<&'a PartHashes>,

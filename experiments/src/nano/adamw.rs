@@ -7,7 +7,6 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-/// The settings of the optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdamWConfig {
@@ -89,7 +88,7 @@ mod tests {
     }
 
     fn values(tensor: Tensor<1>) -> Vec<f32> {
-        tensor.try_into_vec_as::<f32>().expect("a host tensor")
+        pythia_core::device::host_f32(tensor).expect("a host tensor")
     }
 
     /// The same two updates by hand, in f64.

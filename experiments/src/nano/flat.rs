@@ -55,7 +55,7 @@ impl Flat {
     }
 
     /// Gives the model the vector's values, as leaves of a fresh gradient graph.
-    pub(crate) fn lend(&self, vector: &Tensor<1>, model: &mut GptNeoX) {
+    pub(crate) fn load_into(&self, vector: &Tensor<1>, model: &mut GptNeoX) {
         for (piece, slot) in self.paired(model) {
             let values = vector.clone().slice(piece.range.clone());
             match slot {
@@ -65,8 +65,8 @@ impl Flat {
         }
     }
 
-    /// Collects the gradients of the leaves that [`Flat::lend`] made. A parameter the loss does not depend on has none
-    /// and counts as zero.
+    /// Collects the gradients of the leaves that [`Flat::load_into`] made. A parameter that the loss does not depend on
+    /// has none and counts as zero.
     pub(crate) fn gradient(&self, model: &mut GptNeoX, gradients: &mut Gradients) -> Tensor<1> {
         let flat = |(piece, slot): (&Piece, ParamMut<'_>)| match slot {
             ParamMut::Vector(leaf) => leaf.grad_remove(gradients).unwrap_or_else(|| leaf.clone().inner().zeros_like()),

@@ -43,22 +43,12 @@ pub(crate) enum Outcome {
 /// Why there is no suite.
 #[derive(Debug, Error)]
 pub(crate) enum NanoError {
-    /// The system refused something.
     #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        source: io::Error,
-    },
-    /// The path cannot name a new folder.
+    Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{} cannot name a new folder", path.display())]
     NoName { path: PathBuf },
-    /// Something else is in the folder.
     #[error("{} is not empty and holds no finished suite; name another folder", path.display())]
     Occupied { path: PathBuf },
-    /// The suite in the folder was trained differently.
     #[error(
         "{} holds a suite of another recipe (seed {}); name another folder, or remove this one",
         path.display(),
@@ -69,19 +59,15 @@ pub(crate) enum NanoError {
         /// The recipe of the suite that is there.
         found: Box<Recipe>,
     },
-    /// The description cannot be read.
     #[error("{} does not describe a trained suite: {source}", path.display())]
     BadDescription { path: PathBuf, source: serde_json::Error },
-    /// A file of a finished suite is gone.
     #[error("{} is missing from a finished suite; remove the suite's folder to train it again", path.display())]
     Missing { path: PathBuf },
-    /// Another process is training the same suite.
     #[error("another process is training in {}; wait for it, or name another folder", path.display())]
     Busy {
         /// Where that process works.
         path: PathBuf,
     },
-    /// The recipe does not work.
     #[error(transparent)]
     Diverged(#[from] Diverged),
 }
@@ -114,17 +100,17 @@ pub(crate) fn ensure(
     if finished(out, recipe)? {
         return Ok(Outcome::Reused);
     }
-    let workshop = Workshop::open(out)?;
-    // Whoever held the lock before may have finished the very suite that is wanted.
+    let work = WorkFolder::open(out)?;
+    // The process that held the lock before may have finished the same suite.
     if finished(out, recipe)? {
-        workshop.clear()?;
+        work.clear()?;
         return Ok(Outcome::Reused);
     }
-    match fill(&workshop, recipe, device, progress) {
-        Ok(()) => workshop.publish(out).map(|()| Outcome::Trained),
+    match fill(&work, recipe, device, progress) {
+        Ok(()) => work.publish(out).map(|()| Outcome::Trained),
         Err(error) => {
             // The error that stopped the training is the one to report, whatever tidying up says.
-            let _ = workshop.clear();
+            let _ = work.clear();
             Err(error)
         }
     }
@@ -170,16 +156,11 @@ fn step_folder(out: &Path, step: u32) -> PathBuf {
     out.join(format!("step{step}"))
 }
 
-/// Trains, writing every checkpoint into the workshop, the description last.
-fn fill(
-    workshop: &Workshop,
-    recipe: &Recipe,
-    device: &Device,
-    progress: &mut dyn FnMut(Tick),
-) -> Result<(), NanoError> {
+/// Trains, writing every checkpoint into the work, the description last.
+fn fill(work: &WorkFolder, recipe: &Recipe, device: &Device, progress: &mut dyn FnMut(Tick)) -> Result<(), NanoError> {
     let config = recipe.config();
     let keep = |step: u32, params: &HostParams| {
-        let folder = step_folder(&workshop.path, step);
+        let folder = step_folder(&work.path, step);
         attempt("create", &folder, |path| fs::create_dir(path))?;
         attempt("write", &folder.join(CONFIG), |path| fs::write(path, config.to_json()))?;
         attempt("write", &folder.join(WEIGHTS), |path| fs::write(path, weights::to_safetensors(&config, params)))
@@ -187,7 +168,7 @@ fn fill(
     train::train(recipe, device, keep, progress)?;
     let description =
         Description { model: "nano".to_owned(), tokens_per_step: recipe.tokens_per_step(), recipe: recipe.clone() };
-    let path = workshop.path.join(DESCRIPTION);
+    let path = work.path.join(DESCRIPTION);
     let mut text = serde_json::to_string_pretty(&description)
         .map_err(|source| NanoError::BadDescription { path: path.clone(), source })?;
     text.push('\n');
@@ -195,14 +176,14 @@ fn fill(
 }
 
 /// The hidden folder beside the wanted one, held by one process.
-struct Workshop {
+struct WorkFolder {
     path: PathBuf,
     /// The system gives the lock up when the process ends, however it ends.
     _lock: File,
 }
 
-impl Workshop {
-    /// Takes the workshop of `out` and removes what an interrupted training left there.
+impl WorkFolder {
+    /// Takes the work of `out` and removes what an interrupted training left there.
     fn open(out: &Path) -> Result<Self, NanoError> {
         let path = hidden_sibling(out)?;
         attempt("create", &path, |path| fs::create_dir_all(path))?;
@@ -223,7 +204,7 @@ impl Workshop {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Gives the workshop the name of the finished suite.
+    /// Gives the work the name of the finished suite.
     fn publish(self, out: &Path) -> Result<(), NanoError> {
         attempt("remove", &self.path.join(LOCK), |path| fs::remove_file(path))?;
         if out.is_dir() {
@@ -356,7 +337,7 @@ mod tests {
     fn two_processes_do_not_train_in_one_place() {
         let scratch = Scratch::new("nano-busy");
         let out = scratch.0.join("nano");
-        let held = Workshop::open(&out).expect("free");
+        let held = WorkFolder::open(&out).expect("free");
         assert!(matches!(make(&out, &tiny()), Err(NanoError::Busy { .. })));
         drop(held);
         assert_eq!(make(&out, &tiny()).expect("trains"), Outcome::Trained);

@@ -13,9 +13,9 @@ pub(crate) fn initial(config: &NeoxConfig, seed: u64) -> HostParams {
     let draw = |(place, param): (usize, Param)| {
         let shape = param.shape(config);
         let n = shape.iter().product();
-        let values = match kind(param) {
-            Kind::Constant(value) => vec![value; n],
-            Kind::Normal(role) => {
+        let values = match draw_of(param) {
+            Draw::Constant(value) => vec![value; n],
+            Draw::Normal(role) => {
                 normals(&mut Random::new(seed, Purpose::Parameters, place as u64), n, role.deviation(config))
             }
         };
@@ -28,13 +28,15 @@ fn normals(random: &mut Random, n: usize, deviation: f64) -> Vec<f32> {
     (0..n).map(|_| (random.normal() * deviation) as f32).collect()
 }
 
-enum Kind {
+/// How a parameter is drawn.
+enum Draw {
     Constant(f32),
     Normal(Role),
 }
 
+/// What a matrix does to the residual stream.
 enum Role {
-    WeightScope,
+    Reads,
     Writes,
 }
 
@@ -42,22 +44,22 @@ impl Role {
     fn deviation(self, config: &NeoxConfig) -> f64 {
         let d = config.d_model as f64;
         match self {
-            Role::WeightScope => (2.0 / (5.0 * d)).sqrt(),
+            Role::Reads => (2.0 / (5.0 * d)).sqrt(),
             Role::Writes => 2.0 / (config.n_layers as f64 * d.sqrt()),
         }
     }
 }
 
-fn kind(param: Param) -> Kind {
+fn draw_of(param: Param) -> Draw {
     use LayerParam::*;
     match param {
-        Param::Embed | Param::Unembed => Kind::Normal(Role::WeightScope),
-        Param::FinalNormWeight | Param::Layer(_, Ln1Weight | Ln2Weight) => Kind::Constant(1.0),
-        Param::Layer(_, QueryWeight | KeyWeight | ValueWeight | MlpInWeight) => Kind::Normal(Role::WeightScope),
-        Param::Layer(_, OutWeight | MlpOutWeight) => Kind::Normal(Role::Writes),
-        Param::FinalNormBias | Param::UnembedBias => Kind::Constant(0.0),
+        Param::Embed | Param::Unembed => Draw::Normal(Role::Reads),
+        Param::FinalNormWeight | Param::Layer(_, Ln1Weight | Ln2Weight) => Draw::Constant(1.0),
+        Param::Layer(_, QueryWeight | KeyWeight | ValueWeight | MlpInWeight) => Draw::Normal(Role::Reads),
+        Param::Layer(_, OutWeight | MlpOutWeight) => Draw::Normal(Role::Writes),
+        Param::FinalNormBias | Param::UnembedBias => Draw::Constant(0.0),
         Param::Layer(_, Ln1Bias | Ln2Bias | QueryBias | KeyBias | ValueBias | OutBias | MlpInBias | MlpOutBias) => {
-            Kind::Constant(0.0)
+            Draw::Constant(0.0)
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A suite of our own: a two-layer GPT-NeoX and its 154 checkpoints, trained here in about a minute.
 //!
-//! The published suite takes a network and hundreds of gigabytes. This one takes neither, and the thing to be seen in
-//! it is real: between two of its checkpoints a previous-token head and an induction head form, and the loss on the
-//! second half of a repeated sequence falls to a small part of the loss on the first. In reading order:
+//! The published suite needs a network and hundreds of gigabytes; this one needs neither. In the course of its training
+//! a previous-token head and an induction head form, and the loss on the second half of a repeated sequence falls to a
+//! small part of the loss on the first. In reading order:
 //!
 //! - [`recipe`]: everything that decides what comes out, and the grid of steps at which checkpoints are kept;
-//! - [`random`]: named generators and sampling that is written out, so that a seed means the same for ever;
+//! - [`random`]: generators with their sampling written out, so that no version of a library changes what a seed gives;
 //! - [`task`]: the generated sequences, in which induction is worth learning;
 //! - [`init`]: the parameters at step 0;
 //! - [`flat`]: all parameters as one vector, which is what an optimiser wants to see;

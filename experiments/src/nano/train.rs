@@ -1,7 +1,7 @@
 //! The training loop: a pure function of the recipe, which hands out parameters at the steps of its grid.
 
 use burn::tensor::{DType, Device, Tensor, TensorData, activation};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f32, ints};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
 use thiserror::Error;
@@ -91,7 +91,7 @@ impl<'a> Trainer<'a> {
     /// Makes the update of batch `step` and returns the loss before it.
     fn update(&mut self, step: u32) -> Result<f32, Diverged> {
         let batch = self.recipe.task.batch(&self.bigrams, self.recipe.seed, step, self.recipe.batch);
-        self.flat.lend(&self.parameters, &mut self.model);
+        self.flat.load_into(&self.parameters, &mut self.model);
         let loss = loss(&self.model, &batch);
         let mut gradients = loss.backward();
         let loss: f32 = loss.inner().into_scalar();
@@ -105,7 +105,7 @@ impl<'a> Trainer<'a> {
 
     fn params(&self) -> HostParams {
         // Reading back fails only if the device is lost, and nothing sensible can go on then.
-        let values = self.parameters.clone().try_into_vec_as::<f32>().expect("the device answers");
+        let values = host_f32(self.parameters.clone()).expect("the device answers");
         self.flat.unpack(&values)
     }
 }
@@ -151,10 +151,10 @@ mod tests {
         let recipe = tiny();
         let mut trainer = Trainer::new(&recipe, &Device::flex());
         let batch = recipe.task.batch(&trainer.bigrams, recipe.seed, 0, recipe.batch);
-        trainer.flat.lend(&trainer.parameters, &mut trainer.model);
+        trainer.flat.load_into(&trainer.parameters, &mut trainer.model);
         let mut gradients = loss(&trainer.model, &batch).backward();
         let flat = trainer.flat.gradient(&mut trainer.model, &mut gradients);
-        let gradient = trainer.flat.unpack(&flat.try_into_vec_as::<f32>().expect("a host tensor"));
+        let gradient = trainer.flat.unpack(&host_f32(flat).expect("a host tensor"));
         let params = trainer.params();
         for (&param, tensor) in &gradient {
             let at = tensor.values.len() / 3;

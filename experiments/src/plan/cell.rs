@@ -1,10 +1,11 @@
-//! One cell of a plan: a checkpoint under all probes, where its weights are, and what of it is done.
+//! One cell of a plan: a checkpoint under all probes, the location of its weights, and which of its tables are done.
 
 use std::path::PathBuf;
 
 use pythia_core::suite::Step;
 use serde::Serialize;
 
+use crate::files::table::cell_name;
 use crate::integrity::{OnBad, Status, Verdict};
 use crate::plan::cost::CellCost;
 use crate::plan::key::CellConfig;
@@ -30,7 +31,6 @@ pub(crate) enum State {
 pub(crate) struct Cell {
     /// Index of the model in the experiment.
     pub(crate) model: usize,
-    /// The checkpoint.
     pub(crate) step: Option<Step>,
     /// Where its weights are.
     pub(crate) location: Location,
@@ -44,7 +44,7 @@ pub(crate) struct Cell {
     pub(crate) scope: WeightScope,
 }
 
-/// One results file.
+/// One results file: a table of a probe on one checkpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// Index of the probe in the experiment.
@@ -55,7 +55,6 @@ pub(crate) struct Part {
     pub(crate) file: PathBuf,
     /// What determines its bytes.
     pub(crate) config: CellConfig,
-    /// Whether it is there.
     pub(crate) state: State,
 }
 
@@ -91,8 +90,7 @@ impl Cell {
 
     /// The cell for messages.
     pub(crate) fn name(&self, resolved: &ResolvedExperiment) -> String {
-        let label = &resolved.models[self.model].label;
-        self.step.map_or(label.clone(), |step| format!("{label} {step}"))
+        cell_name(&resolved.models[self.model].label, self.step)
     }
 }
 

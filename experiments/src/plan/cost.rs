@@ -10,7 +10,6 @@ const LOGITS_AT_A_TIME: u64 = 256;
 /// The cost of one checkpoint under some probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CellCost {
-    /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes that the process holds at the peak.
     pub(crate) memory: u64,
@@ -19,7 +18,6 @@ pub(crate) struct CellCost {
 /// Operations and activations of some probes on one checkpoint, without its weights.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProbeCost {
-    /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes of activations while blocks compute.
     pub(crate) blocks: u64,
@@ -34,10 +32,10 @@ pub(crate) struct ProbeCost {
 ///
 /// - Operations per token: `2 (4 d² + 2 d m)` a layer for the matrices, `4 s d` a layer for scores and mixing over a
 ///   prompt of `s` tokens, and `2 d V` for the logits where a probe reads them.
-/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`,
-///   attention's and the MLP's together, since the allocator keeps the ones for a while when the others are made; or
-///   later the logits where a probe reads them, of at most 256 positions at a time, with a copy without padding and
-///   with the probabilities.
+/// - Memory: the activations of one block: three patterns `b h s²`, two MLP activations `b s m`, eight streams `b s d`.
+///   They are counted together, since the allocator keeps those of attention for a while when those of the MLP are
+///   made. Or, later, the logits where a probe reads them: of at most 256 positions at a time, with a copy without
+///   padding and with the probabilities.
 /// - What a probe keeps of a pass, or computes after it, comes on top.
 /// - Probes that intervene estimate themselves; they run one after the other.
 pub(crate) fn of(context: &Context, probes: &[&ProbeSpec], width: u64) -> ProbeCost {
@@ -95,23 +93,10 @@ fn pass(config: &NeoxConfig, batch: u64, len: u64, logits: bool, width: u64) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pythia_core::config::{Rotary, Variant};
     use pythia_probes::Files;
 
     fn config() -> NeoxConfig {
-        let variant = Variant { parallel_residual: true, tied_embeddings: false, attention_bias: true };
-        let rotary = Rotary { ndims: 4, base: 10_000.0 };
-        NeoxConfig {
-            n_layers: 2,
-            d_model: 8,
-            n_heads: 2,
-            d_mlp: 32,
-            vocab_size: 16,
-            n_ctx: 256,
-            layer_norm_eps: 1e-5,
-            rotary,
-            variant,
-        }
+        NeoxConfig { d_mlp: 32, vocab_size: 16, n_ctx: 256, ..crate::testing::config() }
     }
 
     fn of(probes: &[&ProbeSpec]) -> ProbeCost {

@@ -12,7 +12,7 @@ use crate::checkpoint::load::hashes;
 use crate::checkpoint::source_models::hashes_json;
 use crate::config::TableOf;
 use crate::files::sink;
-use crate::files::table::file_of;
+use crate::files::table::{file_of, step_of};
 use crate::plan::key::{CellConfig, KEY, SOURCE_WEIGHTS_HASH, TENSOR_HASHES, WEIGHTS_HASH};
 use crate::plan::memory::Resources;
 use crate::plan::{Cell, Facts, Part, Plan, State};
@@ -23,7 +23,6 @@ use crate::terminal::env;
 /// The stores of checkpoints and an output folder.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    /// The output folder.
     pub(crate) out: PathBuf,
     /// Whether the hub is out of reach.
     pub(crate) offline: bool,
@@ -85,7 +84,7 @@ impl Disk {
     /// The first finished part of the plan whose weights, or those of a source checkpoint, have changed since.
     ///
     /// Only checkpoints that are newer than their results are suspected and read again, so a resumed run costs nothing
-    /// extra, and a checkpoint that was merely copied is not taken for another one.
+    /// extra, and a checkpoint that was only copied is not taken for another one.
     pub(crate) fn outdated(&self, resolved: &ResolvedExperiment, plan: &Plan) -> Option<Outdated> {
         let mut hashes = Hashes::default();
         let mut parts = plan.cells.iter().flat_map(|cell| done(cell).map(move |part| (cell, part)));
@@ -168,11 +167,6 @@ fn file_names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
-}
-
-fn step_of(name: &str) -> Option<Step> {
-    let digits = name.strip_prefix("step")?.strip_suffix(".parquet")?;
-    digits.parse().ok().map(Step::from_label)
 }
 
 impl Facts for Disk {

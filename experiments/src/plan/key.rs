@@ -66,7 +66,6 @@ impl CellConfig {
         Self { json }
     }
 
-    /// The canonical JSON.
     pub(crate) fn text(&self) -> String {
         canonical(&self.json)
     }

@@ -11,6 +11,7 @@ use pythia_core::params::Param;
 use crate::checkpoint::residency::Residency;
 use crate::config::Precision;
 use crate::plan::cost::ProbeCost;
+use crate::resolved::weight_scope::stored_width;
 
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
@@ -125,11 +126,6 @@ impl Demand {
 pub(crate) fn choose(resources: &Resources, peak: impl Fn(Residency) -> u64) -> Residency {
     let fits = |residency: &Residency| resources.memory.is_none_or(|memory| peak(*residency) <= memory);
     Residency::ALL.into_iter().find(fits).unwrap_or(Residency::Streamed)
-}
-
-/// Bytes of a stored value: files hold two or four for each.
-fn stored_width(config: &NeoxConfig, bytes: Option<u64>) -> u64 {
-    if bytes.is_some_and(|bytes| bytes >= 3 * config.n_params()) { 4 } else { 2 }
 }
 
 /// Bytes of decoding some parameters: the largest stored tensors first, as many at a time as there are cores.

@@ -111,7 +111,6 @@ impl Plan {
         self.cells.iter().map(|cell| cell.location.bytes_to_fetch()).max().unwrap_or(0)
     }
 
-    /// Cells that are done.
     pub(crate) fn n_done(&self) -> usize {
         self.cells.iter().filter(|cell| cell.is_done()).count()
     }

@@ -8,9 +8,7 @@ use crate::resolved::weight_scope::Location;
 /// What is left of a plan, summed up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
-    /// Cells of the plan.
     pub(crate) cells: usize,
-    /// Cells that are done.
     pub(crate) done: usize,
     /// Cells with results of other settings or a damaged file: a run refuses to begin.
     pub(crate) refused: usize,
@@ -20,7 +18,6 @@ pub(crate) struct Totals {
     pub(crate) fetch: Fetching,
     /// Bytes of weights to read.
     pub(crate) bytes: u64,
-    /// Floating-point operations.
     pub(crate) flops: u64,
     /// Bytes of memory at the peak.
     pub(crate) peak_memory: u64,
@@ -29,7 +26,6 @@ pub(crate) struct Totals {
 /// What is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Fetching {
-    /// Checkpoints.
     pub(crate) checkpoints: usize,
     pub(crate) bytes: u64,
     /// Bytes of the largest of them.

@@ -1,5 +1,6 @@
-//! The experiment resolved against its models and files: where checkpoints are, which are chosen, whether every probe
-//! fits.
+//! The resolved experiment: the experiment file together with the models and files that it names. Here models get
+//! their stores, shapes and tokenizers, `steps` becomes a list of checkpoints, and every probe is checked against every
+//! model.
 //!
 //! This wing never reads weights, never computes, and never knows what is done already.
 
@@ -10,7 +11,6 @@ pub(crate) mod pins;
 mod positions;
 pub(crate) mod weight_scope;
 
-use std::ops::Range;
 use std::path::Path;
 
 use pythia_core::config::NeoxConfig;
@@ -23,6 +23,7 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest, read_text};
+use crate::files::table::is_folder_name;
 use crate::integrity::{KnownDefects, Status, Verdict};
 use crate::resolved::inputs::Inputs;
 use crate::resolved::model_info::{Vocabulary, shape, vocabulary};
@@ -47,7 +48,6 @@ pub(crate) struct ResolvedExperiment {
 
 /// One model of an experiment.
 pub(crate) struct Model {
-    /// Its name in results.
     pub(crate) label: String,
     /// Where its checkpoints are.
     pub(crate) store: Box<dyn Checkpoints + Send + Sync>,
@@ -55,7 +55,6 @@ pub(crate) struct Model {
     pub(crate) pins: Option<Pins>,
     /// The chosen checkpoints, ascending; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,
-    /// Its shape.
     pub(crate) config: NeoxConfig,
     pub(crate) vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.
@@ -68,7 +67,7 @@ impl Model {
         let pins = self.pins.as_ref().zip(step);
         let rescued = pins.and_then(|(pins, step)| pins.rescue(step));
         let listed = || self.listed(known, step);
-        // A listed defect stands also where another form of the weights is read: that form may be wrong too.
+        // A listed defect counts even if another form of the weights is read: that form may be wrong too.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
         listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }
@@ -147,7 +146,9 @@ fn open_model(
     let one = |problem: Problem| vec![Located::new(problem, at.clone())];
     let (store, pins) = open_store(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
-    check_label(&label).map_err(one)?;
+    if !is_folder_name(&label) {
+        return Err(one(Problem::BadName { name: label, what: "a model in the results" }));
+    }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
     let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
@@ -188,15 +189,6 @@ fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Opti
     Ok(chosen.into_iter().map(|label| Some(Step::from_label(label))).collect())
 }
 
-/// Checks that a label can be the name of a folder.
-fn check_label(label: &str) -> Result<(), Problem> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if !label.is_empty() && !label.starts_with('.') && label.chars().all(allowed) {
-        return Ok(());
-    }
-    Err(Problem::BadName { name: label.into(), what: "a model in the results" })
-}
-
 /// Problems that keep a probe from running on a model. A file that cannot be read was reported already.
 fn check_probe(
     experiment: &Experiment,
@@ -206,8 +198,9 @@ fn check_probe(
     probe: &ProbeEntry,
 ) -> Vec<Located> {
     let sources = no_such_sources(&probe.spec.source_checkpoints(), grid, &probe.name, &model.label);
+    let place = |label| probe.place_of(&ProbeError::NoSourceCheckpoint { label });
     let mut problems: Vec<Located> =
-        sources.into_iter().map(|(label, problem)| Located::new(problem, span_of_source(probe, label))).collect();
+        sources.into_iter().map(|(label, problem)| Located::new(problem, place(label))).collect();
     let context = model.context(experiment, &inputs.contents);
     if inputs.has_all_of(&probe.spec)
         && let Err(error) = probe.spec.check(&context).and_then(|()| {
@@ -220,10 +213,6 @@ fn check_probe(
         problems.push(Located::new(problem, at));
     }
     problems
-}
-
-fn span_of_source(probe: &ProbeEntry, label: u32) -> Range<usize> {
-    probe.place_of(&ProbeError::NoSourceCheckpoint { label })
 }
 
 /// The source steps that are not checkpoints of the model.
@@ -241,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_donor_must_be_a_checkpoint() {
+    fn a_source_must_be_a_checkpoint() {
         assert!(no_such_sources(&[0, 512], &[0, 1, 512], "p", "tiny").is_empty());
         let problems = no_such_sources(&[0, 300], &[0, 1, 512], "p", "tiny");
         let words = "probe `p` reads step 300, which is not a checkpoint of tiny";

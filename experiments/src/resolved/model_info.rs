@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
+use pythia_core::load::read_config;
 use pythia_core::store::{Checkpoints, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::Tokenizer;
 
-use crate::config::{ModelInfoError, read_config, read_tokenizer};
+use crate::config::ModelInfoError;
 
 /// The token ids of a model, without padding.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +32,7 @@ pub(crate) fn shape(
         match store.describe(*step) {
             Ok(files) => {
                 let config = read_config(&files.config)?;
-                return Ok((config, files.tokenizer.as_deref().map(read_tokenizer).transpose()?));
+                return Ok((config, files.tokenizer.map(read_tokenizer).transpose()?));
             }
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -41,6 +42,10 @@ pub(crate) fn shape(
     }
     // A choice of steps is never empty, so some error was met.
     Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
+}
+
+fn read_tokenizer(path: PathBuf) -> Result<Tokenizer, ModelInfoError> {
+    Tokenizer::from_file(&path).map_err(|source| ModelInfoError::Tokenizer { path, source })
 }
 
 /// The published shape of a model of the suite, for a plan before anything is fetched.

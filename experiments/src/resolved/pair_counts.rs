@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(pair_counts.counts(0, 0), None);
         assert_eq!(pair_counts.counts(1, 1), Some(Counts { used: 2, dropped: 5 }));
         assert_eq!(pair_counts.counts(0, 2), Some(Counts { used: 2, dropped: 0 }));
-        // Both models say the same, so it is said once; what leaves nothing out says nothing.
+        // Both models leave out the same pairs, so there is one note; a probe that leaves none out has no note.
         let [note] = &pair_counts.notes(&resolved)[..] else { panic!("{:?}", pair_counts.notes(&resolved)) };
         let lengths = "clean has 2 tokens and corrupt 1, but they must have equally many";
         let id = "clean has the id 12, but the vocabulary has the ids 0 to 11";

@@ -10,7 +10,6 @@ use crate::integrity::{Duplicates, Status, Verdict};
 /// The pinned branches of one model.
 #[derive(Clone, Debug)]
 pub(crate) struct Pins {
-    /// The repository.
     pub(crate) repo: Repo,
     branches: BTreeMap<String, Pin>,
     duplicates: Duplicates,
@@ -40,7 +39,6 @@ impl Pins {
         Some(files.iter().map(|file| file.size).sum())
     }
 
-    /// The commits by their branches.
     pub(crate) fn commits(&self) -> BTreeMap<String, String> {
         self.branches.iter().map(|(branch, pin)| (branch.clone(), pin.commit.to_string())).collect()
     }
@@ -68,8 +66,8 @@ impl Pins {
         self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
     }
 
-    /// The verdict on a step of which one form of the weights is that of another step, while the form that is read is
-    /// not.
+    /// The verdict on a step that is published in two forms, one of which has the weights of another step, while the
+    /// other one is read.
     pub(crate) fn rescue(&self, step: Step) -> Option<Verdict> {
         let files = self.needed(Some(step))?.ok()?;
         let pin = self.pin(Some(step))?;

@@ -17,13 +17,9 @@ use crate::resolved::Model;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Location {
     /// On disk.
-    Here {
-        /// Bytes of the weights.
-        bytes: u64,
-    },
+    Here { bytes: u64 },
     /// On the hub, to be fetched.
     Hub {
-        /// Bytes to fetch.
         bytes: u64,
         /// Whether the size is pinned, not the usual one of the suite.
         pinned: bool,
@@ -41,7 +37,6 @@ impl Location {
         }
     }
 
-    /// Bytes to fetch.
     pub(crate) fn bytes_to_fetch(self) -> u64 {
         if let Location::Hub { bytes, .. } = self { bytes } else { 0 }
     }
@@ -83,7 +78,8 @@ impl WeightScope {
 
     /// The location of these tensors, given that of the whole checkpoint.
     pub(crate) fn location(&self, model: &Model, step: Option<Step>, whole: Location) -> Location {
-        let bytes = |all: u64| bytes(&model.config, &self.params, all);
+        let width = |all| stored_width(&model.config, Some(all));
+        let bytes = |all: u64| stored_bytes(&model.config, &self.params, width(all)).min(all);
         let by_range = || self.single_tensors().is_some() && has_safetensors(model, step);
         match whole {
             Location::Here { bytes: all } if !self.model => Location::Here { bytes: bytes(all) },
@@ -93,10 +89,9 @@ impl WeightScope {
     }
 }
 
-/// Bytes of some parameters in files of `all` bytes, which hold two or four for each value.
-fn bytes(config: &NeoxConfig, params: &BTreeSet<Param>, all: u64) -> u64 {
-    let width = if all >= 3 * config.n_params() { 4 } else { 2 };
-    stored_bytes(config, params, width).min(all)
+/// Bytes of a value in files of `all` bytes: two or four. Two where the size is not known.
+pub(crate) fn stored_width(config: &NeoxConfig, all: Option<u64>) -> u64 {
+    if all.is_some_and(|all| all >= 3 * config.n_params()) { 4 } else { 2 }
 }
 
 /// Whether a pinned step is read from safetensors files, whose headers hold the offsets of tensors.

@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 
 use pythia_core::suite::Step;
 
-use crate::files::table::file_of;
+use crate::files::table::{file_of, step_of};
 use crate::terminal::{Exit, Explained};
 
 /// One table of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct IndexedTable {
-    /// The table's folder.
     pub(crate) table: String,
-    /// The name of the model in results.
     pub(crate) model: String,
     /// The parts by their checkpoints, ascending; a model without steps has one under `None`.
     pub(crate) parts: BTreeMap<Option<Step>, PathBuf>,
@@ -33,10 +31,8 @@ pub(crate) struct ResultsIndex {
 /// Results that cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IndexError {
-    /// The folder has no results.
     #[error("{} is not an output folder of `pythia run`: it has no folder `results`", path.display())]
     NoResults { path: PathBuf },
-    /// A folder cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List { path: PathBuf, source: io::Error },
 }
@@ -84,7 +80,6 @@ impl ResultsIndex {
         self.all[at].parts.get(&step).map(PathBuf::as_path)
     }
 
-    /// Whether there is a part.
     pub(crate) fn has(&self, table: &str, model: &str, step: Option<Step>) -> bool {
         self.part(table, model, step).is_some()
     }
@@ -104,7 +99,7 @@ impl ResultsIndex {
     fn entry(&mut self, table: String, model: String, folder: &Path) -> Result<IndexedTable, IndexError> {
         let mut parts = BTreeMap::new();
         for path in entries(folder)? {
-            match step_of(&path).filter(|_| path.is_file()) {
+            match checkpoint_of(&path).filter(|_| path.is_file()) {
                 Some(step) => drop(parts.insert(step, path)),
                 None => self.note_stray(path),
             }
@@ -131,11 +126,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, IndexError> {
 
 /// The checkpoint of a part, by the name that a run gives it and no other spelling: `step000512.parquet`,
 /// `model.parquet`.
-fn step_of(path: &Path) -> Option<Option<Step>> {
-    let name = path.file_name()?.to_str()?;
-    let digits = name.strip_prefix("step").and_then(|rest| rest.strip_suffix(".parquet"));
-    let step = digits.and_then(|digits| digits.parse().ok()).map(Step::from_label);
-    (file_of("t", "m", step).file_name()?.to_str()? == name).then_some(step)
+fn checkpoint_of(path: &Path) -> Option<Option<Step>> {
+    let step = step_of(path.file_name()?.to_str()?);
+    (file_of("t", "m", step).file_name() == path.file_name()).then_some(step)
 }
 
 #[cfg(test)]

@@ -12,18 +12,17 @@ use serde_json::Value;
 
 use crate::config::{InputError, read_text};
 use crate::files::sink;
+use crate::files::table::is_folder_name;
 use crate::integrity::{CHECKPOINTS, OnBad};
 use crate::results::index::ResultsIndex;
-use crate::terminal::{Exit, Explained};
+use crate::terminal::exits_with;
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Manifest {
-    /// The experiment's name.
     pub(crate) name: String,
     /// Hash of the file, as in the journal.
     pub(crate) hash: String,
-    /// The models, in the order of the experiment.
     pub(crate) models: Vec<ManifestModel>,
     /// The folders of the tables, in the order of the probes.
     pub(crate) tables: Vec<String>,
@@ -34,7 +33,6 @@ pub(crate) struct Manifest {
 /// One model of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ManifestModel {
-    /// Its name in results.
     pub(crate) label: String,
     /// Its checkpoints; a single `None` for a model without steps.
     pub(crate) steps: Vec<Option<Step>>,
@@ -43,25 +41,17 @@ pub(crate) struct ManifestModel {
 /// A manifest that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
-    /// The folder of manifests cannot be listed.
     #[error("cannot list {}: {source}", path.display())]
     List { path: PathBuf, source: io::Error },
-    /// A manifest cannot be read.
     #[error(transparent)]
     Read(#[from] InputError),
-    /// It is not JSON, or not of the form of a manifest.
     #[error("{} is not the manifest of a run: {source}", path.display())]
     Form { path: PathBuf, source: serde_json::Error },
-    /// A name in it is not one that a run gives to a folder.
     #[error("{} is not the manifest of a run: {name:?} cannot be the name of a folder", path.display())]
     Name { path: PathBuf, name: String },
 }
 
-impl Explained for ManifestError {
-    fn exit(&self) -> Exit {
-        Exit::BadInput
-    }
-}
+exits_with!(ManifestError, BadInput);
 
 /// The fields that are read.
 #[derive(Deserialize)]
@@ -147,20 +137,10 @@ impl Manifest {
     }
 }
 
-/// A checkpoint for messages, as in the journal.
-pub(crate) fn cell_name(model: &str, step: Option<Step>) -> String {
-    step.map_or(model.to_owned(), |step| format!("{model} {step}"))
-}
-
-/// Names that a run gives to folders. A name from a file must not lead out of the folder it is looked for in.
-fn is_folder_name(name: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(allowed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::table::cell_name;
     use crate::testing::Scratch;
 
     fn folder(name: &str, files: &[(&str, &str)]) -> Scratch {
@@ -172,31 +152,32 @@ mod tests {
         scratch
     }
 
-    const RECORD: &str = r#"{"name": "b", "seed": 0,
+    const MANIFEST: &str = r#"{"name": "b", "seed": 0,
         "models": [{"model": "nano", "steps": [0, 512]}, {"model": "one", "steps": [null]}],
         "probes": [{"name": "loss", "probe": {}}, {"name": "patch", "tables": ["patch", "patch_examples"]}]}"#;
 
     #[test]
-    fn records_are_read_and_other_files_are_not() {
-        let files = [("b.json", RECORD), ("timeline.json", "{\"seconds\": 1}"), ("journal.jsonl", "{"), ("note", "?")];
-        let scratch = folder("recorded", &files);
+    fn manifests_are_read_and_other_files_are_not() {
+        let files =
+            [("b.json", MANIFEST), ("timeline.json", "{\"seconds\": 1}"), ("journal.jsonl", "{"), ("note", "?")];
+        let scratch = folder("manifest", &files);
         let [manifest] = &Manifest::all(&scratch.0).expect("reads")[..] else { panic!("there is one") };
         assert_eq!((manifest.name.as_str(), manifest.tables.join(" ")), ("b", "loss patch patch_examples".into()));
         let cells: Vec<String> = manifest.cells().map(|(model, step)| cell_name(model, step)).collect();
         assert_eq!(cells, ["nano step0", "nano step512", "one"]);
-        assert_eq!(manifest.hash, blake3::hash(RECORD.as_bytes()).to_hex().to_string());
+        assert_eq!(manifest.hash, blake3::hash(MANIFEST.as_bytes()).to_hex().to_string());
         assert_eq!(Manifest::all(&scratch.0.join("results")).expect("nothing there"), []);
     }
 
     #[test]
-    fn damaged_records_are_named() {
-        let outside = RECORD.replace("nano", "../nano");
+    fn damaged_manifests_are_named() {
+        let outside = MANIFEST.replace("nano", "../nano");
         for (text, word) in [
             ("{\"name\"", "EOF"),
             ("{\"name\": 1, \"models\": 2, \"probes\": 3}", "invalid type"),
             (&outside, "../nano"),
         ] {
-            let scratch = folder("recorded-damaged", &[("x.json", text)]);
+            let scratch = folder("manifest-damaged", &[("x.json", text)]);
             let error = Manifest::all(&scratch.0).expect_err("must refuse").to_string();
             assert!(error.contains("x.json") && error.contains(word), "{error}");
         }

@@ -1,5 +1,5 @@
-//! What lies in an output folder: the manifest of its experiments, the index of its files, their merge, the progress of
-//! runs.
+//! The contents of an output folder: the manifest of its experiments, the index of its files, their merge, the progress
+//! of runs.
 //!
 //! This wing never loads a checkpoint and never reads an experiment file.
 

@@ -14,13 +14,12 @@ mod timeline;
 pub(crate) mod verify;
 mod write;
 
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use pythia_core::suite::Step;
 use pythia_core::weights::{PartHashes, Wanted};
 
-use crate::checkpoint::fetch::Fetcher;
+use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::load::{Job, LoadError, Loaded, RunsOn};
 use crate::checkpoint::source_models::SourceModels;
 use crate::files::folder::{Folder, FolderError};
@@ -46,14 +45,10 @@ pub(crate) struct Sweep<'a> {
     pub(crate) resolved: &'a ResolvedExperiment,
     /// The order of cells, and what is left.
     pub(crate) plan: &'a Plan,
-    /// Where models run.
     pub(crate) runs_on: &'a RunsOn,
-    /// Where results go.
     pub(crate) folder: &'a Folder,
-    /// Which pairs the probes use.
     pub(crate) pair_counts: &'a PairCounts,
-    /// Fetches checkpoints.
-    pub(crate) fetcher: &'a dyn Fetcher,
+    pub(crate) fetcher: &'a HubFetcher<'a>,
     /// Held while a file is written.
     pub(crate) writing: WriteLock,
     /// The times of each stage.
@@ -84,7 +79,7 @@ impl Sweep<'_> {
             if model.replace(cell.model) != Some(cell.model) {
                 // Dropped first: the plan counts the sources of one model at a time.
                 drop(std::mem::take(&mut sources));
-                sources = self.borrow(cell.model, loaded);
+                sources = self.receive_sources(cell.model, loaded);
             }
             let checkpoint = loaded.next();
             let name = cell.name(self.resolved);
@@ -128,7 +123,7 @@ impl Sweep<'_> {
     }
 
     /// Receives the sources of a model, which are loaded before its cells.
-    fn borrow(&self, model: usize, loaded: &Arriving) -> SourceModels {
+    fn receive_sources(&self, model: usize, loaded: &Arriving) -> SourceModels {
         let mut sources = SourceModels::default();
         self.sources(model).for_each(|source| sources.add(source.label, loaded.next(), self.runs_on));
         sources
@@ -217,11 +212,6 @@ fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
         seen.note(cell.model, step, &weights_hash);
     }
     verdict
-}
-
-/// A lock for the writes of a sweep.
-pub(crate) fn write_lock() -> WriteLock {
-    Arc::new(Mutex::new(()))
 }
 
 #[cfg(test)]

@@ -10,51 +10,22 @@ use crate::terminal::{Exit, Explained};
 /// Why a cell failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CellError {
-    /// Its checkpoint cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It is not what its name says.
     #[error("{}: {verdict}", verdict.status)]
-    Bad {
-        /// What is known about it.
-        verdict: Verdict,
-    },
-    /// A probe could not answer.
+    Bad { verdict: Verdict },
     #[error("probe `{probe}`: {error}")]
-    Probe {
-        /// The probe's name.
-        probe: String,
-        /// What the probe says.
-        error: ProbeError,
-    },
-    /// Another checkpoint that a probe reads cannot be loaded.
+    Probe { probe: String, error: ProbeError },
     #[error("probe `{probe}` reads step {label}: {reason}")]
-    SourceCheckpoint {
-        /// The probe's name.
-        probe: String,
-        /// The label of the step.
-        label: u32,
-        /// Why it cannot be loaded.
-        reason: String,
-        /// What the user can do about it.
-        remedy: Option<String>,
-    },
-    /// A probe answered without one of its tables.
+    SourceCheckpoint { probe: String, label: u32, reason: String, remedy: Option<String> },
     #[error("probe `{probe}` did not answer with its table {table}")]
     NoTable {
-        /// The probe's name.
         probe: String,
         /// The table, counted from 0.
         table: usize,
     },
-    /// A table cannot be stored.
     #[error("probe `{probe}`: {error}")]
-    Sink {
-        /// The probe's name.
-        probe: String,
-        /// What is wrong with the table.
-        error: SinkError,
-    },
+    Sink { probe: String, error: SinkError },
 }
 
 impl Explained for CellError {
@@ -78,7 +49,7 @@ impl Explained for CellError {
             Self::SourceCheckpoint { remedy, .. } => return remedy.clone(),
             Self::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             Self::Probe { error: ProbeError::Device { .. }, .. } => {
-                "lower the probe's batch or memory, or compute elsewhere: \
+                "give the probe fewer prompts or less `memory`, or compute elsewhere: \
                  the device failed even with the least that can be computed at a time"
             }
             Self::Probe { .. } => "change the probe's settings, or leave this step out",

@@ -12,45 +12,19 @@ use crate::terminal::{Exit, Explained, human};
 /// Why a run does not begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    /// The output folder holds results of something else.
     #[error("{} was made with other settings{}: {difference}", path.display(), more(*others))]
-    Foreign {
-        /// The first such file.
-        path: PathBuf,
-        /// How many more there are.
-        others: usize,
-        /// In what the two configurations differ.
-        difference: Difference,
-    },
-    /// A file among the results is no results file.
+    Foreign { path: PathBuf, others: usize, difference: Difference },
     #[error("{} is not a whole results file: {problem}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A checkpoint has changed since its results were made.
+    Unreadable { path: PathBuf, problem: String },
     #[error("{} was made from other weights than those of {cell} now", path.display())]
-    OtherWeights {
-        /// The results file.
-        path: PathBuf,
-        cell: String,
-    },
-    /// Checkpoints are not what their names say.
+    OtherWeights { path: PathBuf, cell: String },
     #[error("{}", list_of_bad(bad))]
     BadCheckpoints {
         /// Their names, and what is known about each.
         bad: Vec<(String, Verdict)>,
     },
-    /// One checkpoint is larger than the cache may be.
     #[error("a checkpoint of {} does not fit into a cache of {}", human::bytes(*largest), human::bytes(*max))]
-    SmallBudget {
-        /// Bytes of the largest checkpoint.
-        largest: u64,
-        /// The budget in bytes.
-        max: u64,
-    },
-    /// The plan needs more memory than there is or than it may take.
+    SmallBudget { largest: u64, max: u64 },
     #[error(
         "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
         needed.div_ceil(1 << 20),
@@ -87,7 +61,7 @@ impl Explained for Refusal {
             }
             Self::SmallBudget { .. } => "give more disk with --cache-max; three checkpoints let the stages overlap",
             Self::Memory { .. } => {
-                "allow that much with --memory if the machine has it free, or lower the probes' batch, \
+                "allow that much with --memory if the machine has it free, or give the probes fewer prompts, \
                  for example with --set probe.0.prompts.n=2"
             }
         };

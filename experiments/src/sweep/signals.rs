@@ -14,9 +14,9 @@ use crate::terminal::say;
 /// Held while a file is written. The thread that stops the process takes it first, so that no write is cut.
 pub(crate) type WriteLock = Arc<Mutex<()>>;
 
-/// From now on a SIGINT or SIGTERM ends the process: unfinished files go, `farewell` is printed to stderr, and the exit
+/// From now on a SIGINT or SIGTERM ends the process: unfinished files go, `message` is printed to stderr, and the exit
 /// code is 130 or 143. A computation that is under way is abandoned, because its cell is simply run again.
-pub(crate) fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: String) -> io::Result<()> {
+pub(crate) fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, message: String) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         // The first signal ends the process.
@@ -26,7 +26,7 @@ pub(crate) fn stop_cleanly(folder: Arc<Folder>, writing: WriteLock, farewell: St
         if let Err(error) = folder.discard_unfinished() {
             say!("{error}");
         }
-        say!("\n{farewell}");
+        say!("\n{message}");
         std::process::exit(i32::from(Exit::of_signal(signal).code()));
     })?;
     Ok(())

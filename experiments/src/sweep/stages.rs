@@ -5,7 +5,7 @@ use std::thread::{Scope, ScopedJoinHandle};
 
 use super::timeline::{Stage, Timeline};
 use super::write::{ComputedCell, Writer};
-use crate::checkpoint::fetch::{FetchError, Fetched, Fetcher};
+use crate::checkpoint::fetch::{FetchError, Fetched, HubFetcher};
 use crate::checkpoint::load::{self, Job, LoadError, Loaded};
 use crate::files::folder::FolderError;
 use crate::sweep::outcome::Outcome;
@@ -17,7 +17,7 @@ type Delivery<'a> = (Job<'a>, Result<Fetched, FetchError>);
 pub(super) fn fetch<'scope>(
     scope: &'scope Scope<'scope, '_>,
     jobs: Vec<Job<'scope>>,
-    fetcher: &'scope dyn Fetcher,
+    fetcher: &'scope HubFetcher<'_>,
     timeline: &'scope Timeline,
 ) -> Receiver<Delivery<'scope>> {
     // One more is under way, and one more is being loaded.
@@ -55,7 +55,7 @@ pub(super) fn load<'scope>(
     scope: &'scope Scope<'scope, '_>,
     fetched: Receiver<Delivery<'scope>>,
     ahead: bool,
-    fetcher: &'scope dyn Fetcher,
+    fetcher: &'scope HubFetcher<'_>,
     timeline: &'scope Timeline,
 ) -> Arriving {
     let (sender, loaded) = sync_channel(0);
@@ -66,7 +66,7 @@ pub(super) fn load<'scope>(
     }
     scope.spawn(move || {
         for (job, fetched) in fetched {
-            // Nobody asks any more when the sweep stops early.
+            // The sender is gone when the sweep stops early.
             if asked.recv().is_err() {
                 return;
             }
@@ -80,7 +80,7 @@ pub(super) fn load<'scope>(
 }
 
 /// Loads what was fetched. If another process that shares the cache has evicted it meanwhile, it is fetched once more.
-fn take(job: &Job<'_>, fetched: Result<Fetched, FetchError>, fetcher: &dyn Fetcher) -> Result<Loaded, LoadError> {
+fn take(job: &Job<'_>, fetched: Result<Fetched, FetchError>, fetcher: &HubFetcher<'_>) -> Result<Loaded, LoadError> {
     match load::load(job, fetched?) {
         Err(error) if error.is_absence() && fetcher.can_fetch(job) => load::load(job, fetcher.fetch(job)?),
         loaded => loaded,

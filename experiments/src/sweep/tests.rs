@@ -14,36 +14,27 @@ use crate::config;
 use crate::plan::disk::Disk;
 use crate::testing::{self, Scratch};
 
-const PROBES: &str = "
-[[probe]]
-kind = 'head_scores'
-prompts = { n = 2, half_len = 6 }
-[[probe]]
-kind = 'induction_loss'
-prompts = { n = 2, half_len = 6 }
-[[probe]]
-kind = 'activation_patching'
-pairs = { task = 'induction', n = 3, half_len = 5 }
-hooks = ['resid_pre', 'z', 'mlp_out']
-[[probe]]
-kind = 'path_patching'
-pairs = { task = 'induction', n = 3, half_len = 5 }
-[[probe]]
-kind = 'ablation'
-pairs = { task = 'induction', n = 3, half_len = 5 }
-metrics = ['logit_diff', 'loss', 'kl']
-[[probe]]
-kind = 'cross_checkpoint'
-pairs = { task = 'induction', n = 3, half_len = 5 }
-source_step = 512
-weights = ['heads', 'mlps', 'blocks']
-";
+/// A table for every probe of the sweep.
+fn probes() -> String {
+    let prompts = "prompts = { n = 2, half_len = 6 }";
+    let pairs = "pairs = { task = 'induction', n = 3, half_len = 5 }";
+    let probe = |(kind, input, more): (&str, &str, &str)| format!("[[probe]]\nkind = '{kind}'\n{input}\n{more}\n");
+    let probes = [
+        ("head_scores", prompts, ""),
+        ("induction_loss", prompts, ""),
+        ("activation_patching", pairs, "hooks = ['resid_pre', 'z', 'mlp_out']"),
+        ("path_patching", pairs, ""),
+        ("ablation", pairs, "metrics = ['logit_diff', 'loss', 'kl']"),
+        ("cross_checkpoint", pairs, "source_step = 512\nweights = ['heads', 'mlps', 'blocks']"),
+    ];
+    probes.map(probe).concat()
+}
 
 fn resolved(scratch: &Scratch, overrides: &[&str]) -> ResolvedExperiment {
     let models = scratch.0.display();
     let head = format!("name = 't'\nseed = 3\nprepend_bos = true\nmodels = ['{models}/tiny']\nsteps = [1, 1000]\n");
     let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
-    let experiment = config::parse("t.toml", &(head + PROBES), &overrides).expect("right");
+    let experiment = config::parse("t.toml", &(head + &probes()), &overrides).expect("right");
     ResolvedExperiment::open(experiment, &Lock::default(), &scratch.0).expect("right")
 }
 
@@ -71,7 +62,7 @@ fn run_on(
         folder: &folder,
         pair_counts: &pair_counts,
         fetcher: &HubFetcher::new(&hub.client, &hub.cache, 0),
-        writing: write_lock(),
+        writing: WriteLock::default(),
         timeline,
     };
     let mut progress = Progress::new("t", plan.cells.len());

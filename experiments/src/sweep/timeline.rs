@@ -37,13 +37,10 @@ impl Stage {
 /// A piece of work; seconds count from the start of the sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Span {
-    /// The stage.
     pub(crate) stage: Stage,
     /// The checkpoint, as in messages.
     pub(crate) cell: String,
-    /// When it began.
     pub(crate) from: f64,
-    /// When it was done.
     pub(crate) to: f64,
 }
 
@@ -55,7 +52,6 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// Starts the clock.
     pub(crate) fn start() -> Self {
         Self { started: Instant::now(), spans: Mutex::default() }
     }
@@ -85,7 +81,6 @@ impl Timeline {
 /// A finished timeline.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Summary {
-    /// Seconds of the whole sweep.
     pub(crate) seconds: f64,
     /// Every piece of work, in order of their beginnings.
     pub(crate) spans: Vec<Span>,

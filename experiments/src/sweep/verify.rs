@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use pythia_core::store::Checkpoints;
 use pythia_core::suite::{ModelId, Step};
-use pythia_core::weights::{ContentHash, Group, Hashes, StoredCheckpoint};
+use pythia_core::weights::{ContentHash, Group, Hashes};
 use serde_json::{Value, json};
 
-use crate::checkpoint::load::LoadError;
-use crate::config::read_config;
+use crate::checkpoint::load::{self, LoadError};
 use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
 use crate::resolved::pins::Pins;
 
@@ -35,11 +34,8 @@ pub(crate) struct Findings {
 /// A part of a model that is the same in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SharedPart {
-    /// The part.
     pub(crate) group: Group,
-    /// The earlier step.
     pub(crate) first: Step,
-    /// The later step.
     pub(crate) second: Step,
 }
 
@@ -98,7 +94,8 @@ pub(crate) fn by_content(
         watch(at, step);
         let listed = known.verdict(store.model(), store.suite_id(), step);
         let before = listed.unwrap_or_else(|| Verdict::plain(Status::Unverified));
-        let (verdict, hashes) = match hashes(store, step) {
+        let hashes = load::open(store, Some(step)).and_then(|(_, stored)| Ok(stored.hashes()?));
+        let (verdict, hashes) = match hashes {
             Err(error) => (unreadable(before, &error), None),
             Ok(hashes) => {
                 let content = hashes.content.to_string();
@@ -112,12 +109,6 @@ pub(crate) fn by_content(
     let norms: Vec<(Step, f64)> =
         findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?.embed_norm))).collect();
     Findings { breaks: breaks(&norms), shared: shared_parts(&findings), steps: findings }
-}
-
-fn hashes(store: &dyn Checkpoints, step: Step) -> Result<Hashes, LoadError> {
-    let files = store.locate(Some(step))?;
-    let config = read_config(&files.config)?;
-    Ok(StoredCheckpoint::open(&config, &files.weights)?.hashes()?)
 }
 
 /// A checkpoint that is known to be missing keeps its verdict; any other that cannot be read is bad.

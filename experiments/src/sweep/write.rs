@@ -34,7 +34,6 @@ pub(super) enum CellResult {
     Ran {
         /// The weights they ran on.
         weights: PartHashes,
-        /// What is known about the checkpoint.
         verdict: Verdict,
         /// Each probe with its answer and what it ran on.
         answers: Vec<(usize, Result<Answer, ProbeError>, RanOn)>,

@@ -1,21 +1,13 @@
 //! The environment: variables, default paths, free memory, cores. It is read here and nowhere else.
 
 use std::env;
-use std::path::PathBuf;
 
 use pythia_hub::{Settings, SettingsError};
 
 /// The output folder where neither the command line nor the file names one.
 pub(crate) const OUT: &str = "out";
 
-/// Root of the hub's cache as its other clients find it: `HF_HUB_CACHE`, `HF_HOME/hub`, `~/.cache/huggingface/hub`.
-pub(crate) fn hub_cache() -> PathBuf {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let home = || env::home_dir().unwrap_or_default().join(".cache/huggingface");
-    set("HF_HUB_CACHE").unwrap_or_else(|| set("HF_HOME").unwrap_or_else(home).join("hub"))
-}
-
-/// What the environment says about the public hub.
+/// What the environment says about the public hub, and where its cache is.
 pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
     Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
 }

@@ -40,6 +40,14 @@ macro_rules! help {
 }
 pub(crate) use help;
 
+/// A long help text: examples, then the paragraph on exit codes.
+macro_rules! examples {
+    ($lines:literal) => {
+        concat!("Examples:\n", $lines, "\n\n", $crate::terminal::exit::help!())
+    };
+}
+pub(crate) use examples;
+
 /// The paragraph that help texts end with.
 pub(crate) const HELP: &str = help!();
 

@@ -20,3 +20,15 @@ pub(crate) trait Explained: Error {
         format!("error: {self}{remedy}")
     }
 }
+
+/// An error whose message says everything, with the exit code of all its variants.
+macro_rules! exits_with {
+    ($error:ty, $exit:ident) => {
+        impl $crate::terminal::Explained for $error {
+            fn exit(&self) -> $crate::terminal::Exit {
+                $crate::terminal::Exit::$exit
+            }
+        }
+    };
+}
+pub(crate) use exits_with;

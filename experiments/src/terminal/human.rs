@@ -1,11 +1,9 @@
 //! Numbers as people read them.
 
-/// A number of bytes.
 pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB"])
 }
 
-/// A number of floating-point operations.
 pub(crate) fn flops(flops: u64) -> String {
     scaled(flops as f64, &["FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP"])
 }

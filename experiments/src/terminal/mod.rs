@@ -10,5 +10,5 @@ mod messages;
 pub(crate) mod progress;
 
 pub(crate) use exit::Exit;
-pub(crate) use explained::Explained;
+pub(crate) use explained::{Explained, exits_with};
 pub(crate) use messages::say;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pythia_hub::Hold;
 
-/// Pause between two tries: another process may have released something.
-const NAP: Duration = Duration::from_millis(500);
+/// Time between two attempts: another process may have released something.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Counts the guards that are alive in this sweep.
 #[derive(Clone, Debug, Default)]
@@ -15,7 +15,7 @@ pub(super) struct GuardCount(Arc<(Mutex<usize>, Condvar)>);
 /// A checkpoint that is not evicted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct CacheGuard {
-    // Before the count of guards, so that a thread that wakes up finds it released.
+    /// Released before the count of guards falls, so that a thread that wakes up finds the room.
     hold: Option<Hold>,
     guards: GuardCount,
 }
@@ -27,14 +27,14 @@ impl GuardCount {
         CacheGuard { hold: Some(hold), guards: self.clone() }
     }
 
-    /// Waits for a guard to be dropped, at most [`NAP`]; `false` if there is none.
+    /// Waits for a guard to be dropped, at most [`PAUSE`]; `false` if there is none.
     pub(crate) fn wait(&self) -> bool {
         let (count, changed) = &*self.0;
         let count = count.lock().unwrap_or_else(PoisonError::into_inner);
         if *count == 0 {
             return false;
         }
-        drop(changed.wait_timeout(count, NAP));
+        drop(changed.wait_timeout(count, PAUSE));
         true
     }
 }

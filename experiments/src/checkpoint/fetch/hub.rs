@@ -10,7 +10,7 @@ use pythia_hub::{Hub, HubError, LruCache, LruError, Reservation};
 
 use super::guard::GuardCount;
 use super::ticker::Ticker;
-use super::{FetchError, Fetched, Fetcher};
+use super::{FetchError, Fetched};
 use crate::checkpoint::load::Job;
 use crate::resolved::pins::{Pins, branch};
 
@@ -19,7 +19,6 @@ const MOST_AHEAD: u64 = 2;
 
 /// Fetches what the models' pins name.
 pub(crate) struct HubFetcher<'a> {
-    /// The hub's client.
     pub(crate) hub: &'a Hub,
     /// What the cache holds and may hold.
     pub(crate) cache: &'a LruCache,
@@ -98,23 +97,22 @@ impl HubFetcher<'_> {
         let files = checkpoint(&paths).map(|files| CheckpointFiles { weights, ..files });
         Ok(Some(Fetched { verified: false, files, _parts: Some(parts), _guard: Some(guard) }))
     }
-}
 
-impl Fetcher for HubFetcher<'_> {
-    /// As many as fit the budget beside three: one computes, one is loaded, one is fetched.
-    fn ahead(&self) -> usize {
+    /// How many fetched checkpoints may wait to be loaded: as many as fit the budget beside the one that computes, the
+    /// one that is loaded and the one that is fetched.
+    pub(crate) fn ahead(&self) -> usize {
         let room = self.cache.budget().max.map_or(u64::MAX, |max| max / self.largest.max(1));
         usize::try_from(room.saturating_sub(3).min(MOST_AHEAD)).unwrap_or_default()
     }
 
-    fn can_fetch(&self, job: &Job<'_>) -> bool {
-        job.model.pins.as_ref().is_some_and(|pins| pins.pin(job.step).is_some())
+    /// Whether this checkpoint can be fetched.
+    pub(crate) fn can_fetch(&self, job: &Job<'_>) -> bool {
+        pins(job).is_some()
     }
 
-    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
-        let Some(pins) = job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some()) else {
-            return Ok(Fetched::default());
-        };
+    /// Fetches the files of a checkpoint that are missing.
+    pub(crate) fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError> {
+        let Some(pins) = pins(job) else { return Ok(Fetched::default()) };
         if let Some(fetched) = self.fetch_some(pins, job)? {
             return Ok(fetched);
         }
@@ -124,7 +122,12 @@ impl Fetcher for HubFetcher<'_> {
     }
 }
 
-/// Names these very files: the cache may hold other forms of the checkpoint beside them.
+/// The pins of the model, if they name the step.
+fn pins<'a>(job: &Job<'a>) -> Option<&'a Pins> {
+    job.model.pins.as_ref().filter(|pins| pins.pin(job.step).is_some())
+}
+
+/// The checkpoint in exactly these files: the cache may hold other forms of it.
 fn checkpoint(paths: &[PathBuf]) -> Option<CheckpointFiles> {
     let named = |name: &str| paths.iter().find(|path| path.file_name().is_some_and(|found| found == name)).cloned();
     let ending = |end: &str| -> Vec<PathBuf> {

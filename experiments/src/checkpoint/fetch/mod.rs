@@ -9,8 +9,6 @@ use pythia_core::store::CheckpointFiles;
 use pythia_core::weights::WeightError;
 use pythia_hub::{HubError, LockError, LruError};
 
-use crate::checkpoint::load::Job;
-
 use crate::terminal::{Exit, Explained};
 pub(crate) use guard::CacheGuard;
 pub(crate) use hub::HubFetcher;
@@ -32,19 +30,14 @@ pub(crate) struct Fetched {
 /// A checkpoint that cannot be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// The hub does not give it.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// The hub did not answer for several checkpoints in a row; it is not asked any more.
     #[error("the hub did not answer for the checkpoints before this one, and was not asked again")]
     Unreachable,
-    /// The cache has no room for it.
     #[error(transparent)]
     LruCache(#[from] LruError),
-    /// The branch does not hold what a run needs.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The header of a file is not that of the model's weights.
     #[error(transparent)]
     Weights(#[from] WeightError),
 }
@@ -68,19 +61,4 @@ impl Explained for FetchError {
             Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
         })
     }
-}
-
-/// Fetches checkpoints.
-pub(crate) trait Fetcher: Sync {
-    /// How many checkpoints may wait before one is loaded.
-    fn ahead(&self) -> usize;
-
-    /// Whether this checkpoint can be fetched.
-    fn can_fetch(&self, job: &Job<'_>) -> bool;
-
-    /// Fetches the files of a checkpoint that are missing.
-    ///
-    /// # Errors
-    /// [`FetchError`].
-    fn fetch(&self, job: &Job<'_>) -> Result<Fetched, FetchError>;
 }

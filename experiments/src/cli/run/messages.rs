@@ -42,7 +42,7 @@ pub(super) fn announce(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: 
     }
 }
 
-/// Failed cells that are repeated at the end of a run; when they happened, all were named.
+/// Failed cells that are listed at the end of a run. All of them were printed when they failed.
 const SHOWN: usize = 10;
 
 /// Says what failed and how to read what there is.

@@ -5,15 +5,11 @@ use std::ops::Range;
 /// An entry `key = value` in its old spelling.
 #[derive(Clone, Debug)]
 pub(super) struct OldEntry {
-    /// The old key.
     pub(super) old: &'static str,
-    /// The new key.
     pub(super) new: &'static str,
     /// The table that the entry moves into, where it moves.
     pub(super) within: Option<&'static str>,
-    /// The bytes of the key.
     pub(super) key: Range<usize>,
-    /// The bytes of the value.
     pub(super) value: Range<usize>,
 }
 
@@ -60,7 +56,7 @@ impl Edits {
         }
     }
 
-    /// Removes an entry of an inline table that another one stands before, with one comma.
+    /// Removes an entry of an inline table, which is not its first, together with one comma.
     fn remove_field(&mut self, text: &str, entry: &OldEntry) {
         let before = text[..entry.key.start].trim_end_matches([' ', '\t']);
         // A comma on the same line is no part of a comment, or the key would be one too.
@@ -73,7 +69,7 @@ impl Edits {
     }
 
     /// Removes the lines of the entries after the first. All their comments, and that on the line of the first, are put
-    /// above the first: there they still stand beside what they explain.
+    /// above the first, where they are still near what they explain.
     fn remove_lines(&mut self, text: &str, first: &OldEntry, others: &[OldEntry]) {
         let place = Lines::of(text, first);
         let mut comments = place.comment(text);

@@ -1,7 +1,7 @@
 //! Experiment files in their old spelling → the same text in today's.
 //!
 //! The text is edited at the places that the TOML reader reports, so comments, order and layout stay. Whether the
-//! experiment is right is not asked here: an invalid value is moved as it stands.
+//! experiment is right is not checked here: an invalid value is moved unchanged.
 
 mod edits;
 #[cfg(test)]
@@ -14,28 +14,15 @@ use toml::de::{DeTable, DeValue};
 
 use self::edits::{Edits, OldEntry};
 use super::located::{ConfigErrors, Located};
+use super::old_keys::of_kind;
 use super::problem::Problem;
 use super::sources::Sources;
-
-/// The probes that had the keys of [`PROMPT_KEYS`] beside their other keys.
-const PROMPT_PROBES: [&str; 5] = ["head_scores", "induction_loss", "token_loss", "attention_patterns", "logit_lens"];
-
-/// What said which prompts a probe reads, and what each key is called inside of `prompts`.
-const PROMPT_KEYS: [(&str, &str); 6] = [
-    ("batch", "n"),
-    ("half_len", "half_len"),
-    ("repeats", "repeats"),
-    ("texts", "texts"),
-    ("tokens", "tokens"),
-    ("prepend_bos", "prepend_bos"),
-];
 
 /// A key that has another spelling now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     /// The line of the old key, counted from 1.
     pub(crate) line: usize,
-    /// The old key.
     pub(crate) old: &'static str,
     /// The dotted path that took its place within the probe.
     pub(crate) new: String,
@@ -53,7 +40,7 @@ pub(crate) struct Migrated {
 /// Rewrites an experiment file; `name` is what messages call the text.
 ///
 /// # Errors
-/// A text that is no TOML, and every old key that stands beside the key that took its place.
+/// A text that is no TOML, and every old key beside the key that took its place.
 pub(crate) fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
     let sources = Sources::new(name, text);
     match edit_document(sources.file()) {
@@ -84,24 +71,19 @@ fn edit_document(text: &str) -> Result<(Edits, Vec<Change>), Vec<Located>> {
 fn edit_probe(text: &str, probe: &Spanned<DeValue<'_>>, edits: &mut Edits) -> Result<Vec<OldEntry>, Vec<Located>> {
     let Some(table) = probe.get_ref().as_table() else { return Ok(Vec::new()) };
     let kind = table.get("kind").and_then(|value| value.get_ref().as_str()).unwrap_or_default();
-    if PROMPT_PROBES.contains(&kind) {
-        let entries = old_entries(text, table, Some("prompts"), &PROMPT_KEYS)?;
-        let inline = text[probe.span()].starts_with('{');
-        edits.gather(text, &entries, "prompts", inline);
-        Ok(entries)
-    } else if kind == "cross_checkpoint" {
-        let entries = old_entries(text, table, None, &[("donor", "source_step")])?;
-        entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new));
-        Ok(entries)
-    } else {
-        Ok(Vec::new())
+    let (within, names) = of_kind(kind);
+    let entries = old_entries(text, table, within, names)?;
+    match within {
+        Some(name) => edits.gather(text, &entries, name, text[probe.span()].starts_with('{')),
+        None => entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new)),
     }
+    Ok(entries)
 }
 
 /// The entries of a table under these old names, in the order of the file. `within` is the table that they move into.
 ///
 /// # Errors
-/// Each of them that stands beside the key which took its place.
+/// Each of them that is beside the key which took its place.
 fn old_entries(
     text: &str,
     table: &DeTable<'_>,

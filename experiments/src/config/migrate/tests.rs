@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::old_keys::{PROMPT_KEYS, PROMPT_PROBES};
 
 /// The new text, and the changes as `line: old > new`.
 #[track_caller]

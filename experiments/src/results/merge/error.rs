@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use super::Holes;
+use super::MissingParts;
 use crate::files::folder::FolderError;
 use crate::files::sink::SinkError;
 use crate::plan::difference::Difference;
@@ -16,59 +16,28 @@ use crate::terminal::{Exit, Explained};
 /// Why parts cannot be merged.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MergeError {
-    /// Parts are missing.
     #[error("{}", list(.0))]
-    Holes(Holes),
-    /// The results cannot be listed.
+    MissingParts(MissingParts),
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// A part cannot be opened.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The folder of merged tables cannot be written.
     #[error(transparent)]
     Folder(#[from] FolderError),
-    /// A Parquet file that no run has written.
     #[error("{} is not a part of a table", path.display())]
     Stray { path: PathBuf },
-    /// A single model beside checkpoints.
     #[error("{} is of a single model, and {} of one of several checkpoints", first.display(), second.display())]
-    Mixed {
-        /// The single model's.
-        first: PathBuf,
-        /// A checkpoint's.
-        second: PathBuf,
-    },
-    /// Parts of one table with different columns.
+    Mixed { first: PathBuf, second: PathBuf },
     #[error("{} has the columns {there}, but {} has {here}", first.display(), second.display())]
-    Columns {
-        /// One part.
-        first: PathBuf,
-        /// Another one.
-        second: PathBuf,
-        /// The columns of the first.
-        there: String,
-        /// The columns of the second.
-        here: String,
-    },
-    /// Parts of one table that were made with different settings.
+    Columns { first: PathBuf, second: PathBuf, there: String, here: String },
     #[error(
         "{} (there) and {} (here) were made with different settings: {difference}",
         first.display(),
         second.display()
     )]
-    Settings {
-        /// One part.
-        first: PathBuf,
-        /// Another one.
-        second: PathBuf,
-        /// In what they differ.
-        difference: Difference,
-    },
-    /// A part with rows of another checkpoint.
+    Settings { first: PathBuf, second: PathBuf, difference: Difference },
     #[error("{} has rows of step {}, not {}", path.display(), word(*found), word(*expected))]
     OtherStep {
         path: PathBuf,
@@ -77,13 +46,10 @@ pub(crate) enum MergeError {
         /// The step that it is named after.
         expected: Option<i64>,
     },
-    /// The rows of a part cannot be read.
     #[error("{} cannot be read to its end: {source}", path.display())]
     Rows { path: PathBuf, source: ArrowError },
-    /// A part was replaced meanwhile.
     #[error("{} was replaced while it was being merged", path.display())]
     Changed { path: PathBuf },
-    /// A merged table cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write { path: PathBuf, source: ParquetError },
 }
@@ -91,7 +57,7 @@ pub(crate) enum MergeError {
 impl Explained for MergeError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Holes(_) => Exit::CellsFailed,
+            Self::MissingParts(_) => Exit::CellsFailed,
             Self::Index(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
             Self::Folder(error) => error.exit(),
@@ -109,7 +75,7 @@ impl Explained for MergeError {
 
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            Self::Holes(_) => "run the experiment again, or merge what there is with --allow-missing",
+            Self::MissingParts(_) => "run the experiment again, or merge what there is with --allow-missing",
             Self::Stray { .. } => "move it out of results/, which is for finished parts alone",
             Self::Sink(_) | Self::Rows { .. } | Self::OtherStep { .. } => {
                 "remove that file, run the experiment again, then merge"
@@ -133,11 +99,11 @@ fn word(step: Option<i64>) -> String {
 }
 
 /// The first missing parts, a line each.
-fn list(holes: &Holes) -> String {
+fn list(missing_parts: &MissingParts) -> String {
     const SHOWN: usize = 10;
-    let lines = holes.missing.iter().take(SHOWN).map(|part| format!("\n  {part}"));
-    let others = holes.missing.len().saturating_sub(SHOWN);
+    let lines = missing_parts.missing.iter().take(SHOWN).map(|part| format!("\n  {part}"));
+    let others = missing_parts.missing.len().saturating_sub(SHOWN);
     let others = if others > 0 { format!("\n  and {others} more") } else { String::new() };
-    let (missing, expected) = (holes.missing.len(), holes.expected);
+    let (missing, expected) = (missing_parts.missing.len(), missing_parts.expected);
     format!("{missing} of {expected} parts are missing:{}{others}", lines.collect::<String>())
 }

@@ -13,7 +13,7 @@ const CONFIG: &str = "config";
 /// Key of the JSON object with what differs between the parts, by step.
 pub(super) const PARTS: &str = "parts";
 
-/// Settings in which the parts of one table differ as a matter of course: the checkpoint, and what is known of it.
+/// Settings in which the parts of one table always differ: the checkpoint, and what is known of it.
 const OF_THE_CHECKPOINT: [&str; 3] = ["step", "known_bad", "weights_files"];
 
 /// This program's metadata of a part.
@@ -77,7 +77,7 @@ fn common<'a>(mut all: impl Iterator<Item = &'a Map<String, Value>>) -> Map<Stri
     common
 }
 
-/// What is not the same in `shared`; a configuration that has a shared part is left to whoever compares its settings.
+/// What differs from `shared`. A configuration with a shared part is left out: its settings are compared one by one.
 fn without(values: &Map<String, Value>, shared: &Map<String, Value>) -> Map<String, Value> {
     let differs = |(key, value): &(&String, &Value)| match (value, shared.get(*key)) {
         (Value::Object(_), Some(Value::Object(_))) if *key == CONFIG => false,

@@ -18,9 +18,10 @@ use pythia_core::suite::Step;
 
 use crate::files::folder::{Folder, PendingFile};
 use crate::files::sink;
+use crate::files::table::cell_name;
 use crate::plan::difference::Difference;
 use crate::results::index::{IndexedTable, ResultsIndex};
-use crate::results::manifest::{Manifest, cell_name};
+use crate::results::manifest::Manifest;
 
 pub(crate) use error::MergeError;
 use metadata::{combined, settings};
@@ -29,21 +30,18 @@ use part::Part;
 /// Rows of a group: enough for a fast scan, few enough for a quick read of one step.
 const ROWS_PER_GROUP: usize = 1 << 18;
 
-/// What is to be merged.
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     /// The output folder of the runs.
     pub(crate) from: PathBuf,
     /// The folder of merged tables.
     pub(crate) to: PathBuf,
-    /// Whether parts may be missing.
     pub(crate) allow_missing: bool,
 }
 
 /// One merged table of one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Merged {
-    /// The table's folder.
     pub(crate) table: String,
     pub(crate) model: String,
     /// Parts that are in it.
@@ -54,7 +52,7 @@ pub(crate) struct Merged {
 
 /// Parts that the manifests name and that are missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Holes {
+pub(crate) struct MissingParts {
     /// Table and checkpoint of each, in words.
     pub(crate) missing: Vec<String>,
     /// Parts that there should be.
@@ -70,7 +68,7 @@ impl Merge {
     ///
     /// # Errors
     /// [`MergeError`]: manifests or results that cannot be read.
-    pub(crate) fn holes(&self) -> Result<Holes, MergeError> {
+    pub(crate) fn missing_parts(&self) -> Result<MissingParts, MergeError> {
         let (manifests, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
@@ -85,7 +83,12 @@ impl Merge {
         }
         let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
-        Ok(Holes { missing, expected: expected.len(), left_out: left_out.len(), has_manifest: !manifests.is_empty() })
+        Ok(MissingParts {
+            missing,
+            expected: expected.len(),
+            left_out: left_out.len(),
+            has_manifest: !manifests.is_empty(),
+        })
     }
 
     /// Merges every table, and says of each when it is in its place.
@@ -93,9 +96,9 @@ impl Merge {
     /// # Errors
     /// [`MergeError`]. Where it is about parts, no file has been written.
     pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
-        let holes = self.holes()?;
-        if !self.allow_missing && !holes.missing.is_empty() {
-            return Err(MergeError::Holes(holes));
+        let missing_parts = self.missing_parts()?;
+        if !self.allow_missing && !missing_parts.missing.is_empty() {
+            return Err(MergeError::MissingParts(missing_parts));
         }
         let index = ResultsIndex::of(&self.from)?;
         if let Some(path) = index.strays.into_iter().next() {

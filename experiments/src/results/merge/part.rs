@@ -1,12 +1,11 @@
 //! One part: its footer, and its rows when they are asked for.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Fields, Int64Type};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use pythia_core::suite::Step;
 
 use super::{MergeError, in_column};
@@ -20,7 +19,6 @@ const ROWS_AT_A_TIME: usize = 1 << 15;
 pub(super) struct Part {
     /// Its checkpoint.
     pub(crate) step: Option<Step>,
-    /// Where it lies.
     pub(crate) path: PathBuf,
     pub(crate) columns: Fields,
     /// This program's metadata.
@@ -30,9 +28,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Reads the footer.
     pub(crate) fn open(step: Option<Step>, path: &Path) -> Result<Self, MergeError> {
-        let reader = builder(path)?;
+        let reader = sink::reader(path)?;
         let file = reader.metadata().file_metadata();
         Ok(Self {
             step,
@@ -57,13 +54,14 @@ impl Part {
     /// # Errors
     /// [`MergeError::Changed`] if it is not the file whose footer was read.
     pub(crate) fn rows(&self) -> Result<ParquetRecordBatchReader, MergeError> {
-        let builder = builder(&self.path)?;
+        let builder = sink::reader(&self.path)?;
         let same = *builder.schema().fields() == self.columns
             && sink::metadata_of(builder.metadata().file_metadata()) == self.metadata;
         if !same {
             return Err(MergeError::Changed { path: self.path.clone() });
         }
-        Ok(builder.with_batch_size(ROWS_AT_A_TIME).build().map_err(|source| unreadable(&self.path, source))?)
+        let unreadable = |source| SinkError::Unreadable { path: self.path.clone(), source };
+        Ok(builder.with_batch_size(ROWS_AT_A_TIME).build().map_err(unreadable)?)
     }
 
     /// Refuses rows of another checkpoint than the one that the file is named after: the merged table would not be
@@ -81,13 +79,4 @@ impl Part {
             None => Ok(()),
         }
     }
-}
-
-fn builder(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, SinkError> {
-    let file = File::open(path).map_err(|source| SinkError::Open { path: path.into(), source })?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| unreadable(path, source))
-}
-
-fn unreadable(path: &Path, source: parquet::errors::ParquetError) -> SinkError {
-    SinkError::Unreadable { path: path.into(), source }
 }

@@ -153,7 +153,7 @@ fn large_tables_have_row_groups_of_one_size() {
 
 #[test]
 fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
-    let out = Out::new("merge-holes");
+    let out = Out::new("merge-missing_parts");
     fs::remove_file(out.path(&part_name("loss_examples", 512))).expect("remove");
     let error = out.refused(&["1 of 8 parts are missing", "loss_examples: nano step512"]);
     assert_eq!(error.exit(), crate::terminal::exit::Exit::CellsFailed);
@@ -162,7 +162,8 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
     // A long list is cut.
     fs::remove_dir_all(out.path("results/loss")).expect("remove");
     let many: Vec<String> = (0..40).map(|at| format!("loss: nano step{at}")).collect();
-    let text = MergeError::Holes(Holes { missing: many, expected: 41, ..Holes::default() }).to_string();
+    let text =
+        MergeError::MissingParts(MissingParts { missing: many, expected: 41, ..MissingParts::default() }).to_string();
     assert_eq!((text.lines().count(), text.lines().last()), (12, Some("  and 30 more")));
     // Without a manifest nobody knows what should be there; a manifest of the first versions has one table a probe.
     fs::write(
@@ -170,9 +171,9 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
         r#"{"name":"t","models":[{"model":"nano","steps":[0]}],"probes":[{"name":"loss"}]}"#,
     )
     .expect("write");
-    assert_eq!(out.merge().holes().expect("reads").missing, ["loss: nano step0"]);
+    assert_eq!(out.merge().missing_parts().expect("reads").missing, ["loss: nano step0"]);
     fs::remove_dir_all(out.path("state")).expect("remove");
-    assert_eq!(out.merge().holes().expect("reads"), Holes::default());
+    assert_eq!(out.merge().missing_parts().expect("reads"), MissingParts::default());
     assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 1);
 }
 
@@ -191,8 +192,8 @@ fn bad_checkpoints_that_were_left_out_are_no_holes() {
     let missing = |manifest: &str, status: &str| {
         out.write("state/t.json", manifest.as_bytes());
         out.write("results/checkpoints/nano/step000512.parquet", &row(status));
-        let holes = out.merge().holes().expect("reads");
-        (holes.missing.len(), holes.left_out)
+        let missing_parts = out.merge().missing_parts().expect("reads");
+        (missing_parts.missing.len(), missing_parts.left_out)
     };
     assert_eq!(missing(&skips, "duplicate_of:1"), (0, 1));
     assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 3);

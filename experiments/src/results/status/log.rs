@@ -8,7 +8,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::StatusError;
-use crate::results::manifest::{Manifest, cell_name};
+use crate::files::table::cell_name;
+use crate::results::manifest::Manifest;
 
 /// Times of done cells that are kept.
 const TIMES: usize = 1024;
@@ -37,9 +38,9 @@ pub(super) struct Log {
 /// What the journal says of one experiment.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Cells whose last event was a failure.
+    /// CellCounts whose last event was a failure.
     pub(crate) failed: BTreeSet<String>,
-    /// Cells that were left out.
+    /// CellCounts that were left out.
     pub(crate) left_out: BTreeSet<String>,
     /// The last failures: cell, time and reason.
     pub(crate) errors: VecDeque<((String, u64), String)>,

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::files::table::cell_name;
 use crate::results::index::{IndexError, ResultsIndex};
-use crate::results::manifest::{Manifest, ManifestError, cell_name};
+use crate::results::manifest::{Manifest, ManifestError};
 use pythia_files::host_name;
 
 use crate::terminal::{Exit, Explained};
@@ -32,12 +33,11 @@ pub(crate) struct Status {
 /// The status of one experiment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct ExperimentStatus {
-    /// The experiment.
     pub(crate) name: String,
-    pub(crate) cells: Cells,
+    pub(crate) cells: CellCounts,
     /// Processes that run it, as far as is known.
     pub(crate) processes: Vec<Process>,
-    /// Cells a minute; null if no run is active, or no cell was done lately.
+    /// CellCounts a minute; null if no run is active, or no cell was done lately.
     pub(crate) cells_per_minute: Option<f64>,
     /// Seconds until the last cell is done at that rate.
     pub(crate) seconds_left: Option<f64>,
@@ -49,8 +49,7 @@ pub(crate) struct ExperimentStatus {
 
 /// Counts of cells by their state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Cells {
-    /// All.
+pub(crate) struct CellCounts {
     pub(crate) total: usize,
     /// All tables exist.
     pub(crate) done: usize,
@@ -60,8 +59,8 @@ pub(crate) struct Cells {
     pub(crate) left_out: usize,
 }
 
-impl Cells {
-    /// Cells that were not tried yet.
+impl CellCounts {
+    /// CellCounts that were not tried yet.
     pub(crate) fn left(&self) -> usize {
         self.total.saturating_sub(self.done + self.failed + self.left_out)
     }
@@ -70,9 +69,7 @@ impl Cells {
 /// A process that works on an experiment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Process {
-    /// Its machine.
     pub(crate) host: String,
-    /// Its process id.
     pub(crate) pid: u32,
     /// Whether it runs on this machine, so that its state is known.
     pub(crate) here: bool,
@@ -96,13 +93,10 @@ pub(crate) struct CellEvent {
 /// An output folder whose status cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StatusError {
-    /// The results cannot be listed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// A manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The journal cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
 }
@@ -147,7 +141,7 @@ impl Status {
 impl ExperimentStatus {
     fn of(manifest: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
         let processes = at_work(history, now);
-        let mut cells = Cells::default();
+        let mut cells = CellCounts::default();
         let mut open = BTreeSet::new();
         for (model, step) in manifest.cells() {
             cells.total += 1;
@@ -200,7 +194,7 @@ fn at_work(history: &History, now: u64) -> Vec<Process> {
     runs.filter(lives).collect()
 }
 
-/// Cells a minute in the recent past: since ten minutes ago, or since the first active process began.
+/// CellCounts a minute in the recent past: since ten minutes ago, or since the first active process began.
 fn rate(history: &History, processes: &[Process], now: u64) -> Option<f64> {
     let began = processes.iter().map(|process| now.saturating_sub(process.seconds)).min()?;
     let mut from = began.max(now.saturating_sub(RECENT));

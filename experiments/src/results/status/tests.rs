@@ -71,12 +71,12 @@ fn cells_are_done_when_all_their_tables_are_there() {
     let left_out = (700, r#"{"left_out":{"cell":"nano step9","reason":"bad"}}"#);
     out.journal("elsewhere", 5, &[start, failed, repaired, left_out, (700, r#"{"done":{"cell":"nano step2"}}"#)]);
     let status = out.status();
-    assert_eq!(status.cells, Cells { total: 10, done: 3, failed: 1, left_out: 3 });
+    assert_eq!(status.cells, CellCounts { total: 10, done: 3, failed: 1, left_out: 3 });
     assert_eq!((status.cells.left(), status.processes.len()), (3, 0));
     // Where bad checkpoints run, those without tables are still to do.
     let manifest = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
     out.write("state/t.json", manifest.replace("skip", "mark").as_bytes());
-    assert_eq!(out.status().cells, Cells { total: 10, done: 3, failed: 1, left_out: 1 });
+    assert_eq!(out.status().cells, CellCounts { total: 10, done: 3, failed: 1, left_out: 1 });
     assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
     assert_eq!(status.errors, [CellEvent { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
