@@ -81,7 +81,8 @@ impl Hub {
     /// # Errors
     /// [`HubError`]; [`HubError::Answer`] when any file has a name or hash that is not clean.
     pub fn files(&self, repo: &Repo, commit: &Commit) -> Result<Vec<RemoteFile>, HubError> {
-        let first = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}?recursive=true"));
+        let tree = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}"));
+        let first = tree.with_query("recursive=true");
         let bad = |problem| HubError::Answer { url: first.shown(), problem };
         let (mut url, mut files) = (first.clone(), BTreeMap::new());
         for _ in 0..MAX_PAGES {
