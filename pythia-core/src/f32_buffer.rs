@@ -74,7 +74,7 @@ fn spare<T>(act: impl FnOnce(&mut Spare) -> T) -> T {
 
 impl F32Buffer {
     /// So many zeros.
-    pub fn zeroed(len: usize) -> Self {
+    pub(crate) fn zeroed(len: usize) -> Self {
         let mut floats = Self::to_fill(len);
         floats.fill(0.0);
         floats

@@ -137,7 +137,7 @@ impl LayerParam {
     ];
 
     /// Whether `attention_bias = false` leaves this one out.
-    pub fn is_attention_bias(self) -> bool {
+    pub(crate) fn is_attention_bias(self) -> bool {
         matches!(self, Self::QueryBias | Self::KeyBias | Self::ValueBias | Self::OutBias)
     }
 

@@ -30,6 +30,8 @@
 //! # Ok::<(), pythia_hooks::HookError>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod activation;
 mod cache;
 mod error;

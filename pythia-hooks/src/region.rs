@@ -133,7 +133,7 @@ impl Region {
     }
 
     /// Whether nothing narrows the region.
-    pub fn is_all(&self) -> bool {
+    pub(crate) fn is_all(&self) -> bool {
         self.0.is_empty()
     }
 

@@ -14,7 +14,6 @@
 //! - [`rooms`]: the modules of a crate and which of them import which;
 //! - [`type_names`]: where types are defined, by name.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 pub mod backend;
 pub mod cases;

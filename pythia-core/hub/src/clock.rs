@@ -14,7 +14,7 @@ pub trait Clock: Send + Sync {
 
 /// The machine's own clock.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     start: Instant,
 }
 

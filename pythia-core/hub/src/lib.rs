@@ -35,6 +35,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod client;
 mod clock;
 mod digest;
@@ -56,7 +58,7 @@ mod url;
 mod wait;
 
 pub use client::Hub;
-pub use clock::{Clock, Patience, SystemClock};
+pub use clock::{Clock, Patience};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use lru::{Budget, Cached, Entry, Hold, LruCache, LruError, Pruned, Reservation, Usage};

@@ -154,7 +154,7 @@ impl RemoteName {
     }
 
     /// The name as a path on this system, relative.
-    pub fn to_path(&self) -> PathBuf {
+    pub(crate) fn to_path(&self) -> PathBuf {
         self.0.split('/').collect()
     }
 }

@@ -113,16 +113,6 @@ impl RowBlock<'_> {
         self.project(&self.block().attention.value, normalized)
     }
 
-    /// Queries before rotation, `[row, n_heads · d_head]`.
-    pub fn raw_queries(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block().attention.query, normalized)
-    }
-
-    /// Keys before rotation, `[row, n_heads · d_head]`.
-    pub fn raw_keys(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block().attention.key, normalized)
-    }
-
     fn project(&self, map: &Linear, normalized: Tensor<2>) -> Tensor<2> {
         map.forward(self.block().ln1.affine(normalized.unsqueeze()).squeeze_dim(0))
     }

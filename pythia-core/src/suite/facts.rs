@@ -52,7 +52,7 @@ pub struct Shape {
 
 /// Everything known about one model.
 #[derive(Clone, Debug)]
-pub struct ModelInfo {
+pub struct SuiteModel {
     /// Its id.
     pub id: ModelId,
     /// Name without the organisation.
@@ -74,7 +74,7 @@ pub struct ModelInfo {
     grid: &'static [Step],
 }
 
-impl ModelInfo {
+impl SuiteModel {
     /// Published steps, ascending.
     pub fn grid(&self) -> &'static [Step] {
         self.grid
@@ -97,7 +97,8 @@ pub enum Fault {
     /// The weights are of another run than the later steps.
     BrokenLineage,
     /// Equal to a neighbour for a good reason; nothing is wrong.
-    ExpectedTwin,
+    #[serde(rename = "expected_twin")]
+    ExpectedDuplicate,
     /// Reported as wrong, contradicted by other evidence.
     Disputed,
     /// Right, but not independent of another model.
@@ -153,7 +154,7 @@ pub struct Suite {
     tokens_per_step: u64,
     tokenizer_ids: usize,
     n_ctx: usize,
-    models: Vec<ModelInfo>,
+    models: Vec<SuiteModel>,
     known_bad: Vec<KnownBad>,
 }
 
@@ -168,7 +169,7 @@ pub fn suite() -> &'static Suite {
 
 impl Suite {
     /// Every model, in the suite's order.
-    pub fn models() -> &'static [ModelInfo] {
+    pub fn models() -> &'static [SuiteModel] {
         &suite().models
     }
 
@@ -197,14 +198,13 @@ impl Suite {
         self.n_ctx
     }
 
-    /// What is wrong with a published checkpoint, if anything is known to be. Models and steps without a defect may
-    /// still have [remarks](Suite::remarks).
+    /// What is wrong with a published checkpoint, if anything is known to be. Models and steps without a defect may still have remarks.
     pub fn known_bad(&self, model: ModelId, step: Step) -> Option<&KnownBad> {
         self.remarks(model, step).find(|entry| entry.kind.is_defect())
     }
 
     /// Everything known about a published checkpoint, harmless facts included.
-    pub fn remarks(&self, model: ModelId, step: Step) -> impl Iterator<Item = &KnownBad> {
+    pub(crate) fn remarks(&self, model: ModelId, step: Step) -> impl Iterator<Item = &KnownBad> {
         self.known_bad.iter().filter(move |entry| entry.concerns(model, step))
     }
 }
@@ -265,7 +265,7 @@ impl RawSuite {
         let grids: BTreeMap<String, &'static [Step]> =
             self.grids.into_iter().map(|(name, grid)| (name, &*grid.steps().leak())).collect();
         let models = self.models.into_iter().enumerate();
-        let models = models.map(|(at, raw)| ModelInfo {
+        let models = models.map(|(at, raw)| SuiteModel {
             id: ModelId::from_index(at),
             shape: self.sizes[&raw.size],
             grid: grids[&raw.grid],

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use facts::{Fault, KnownBad, ModelFamily, ModelInfo, Shape, Suite, suite};
+pub use facts::{Fault, KnownBad, ModelFamily, SuiteModel, Shape, Suite, suite};
 
 /// A checkpoint's label: the N of its branch `stepN`. Whether a model has it is the model's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,7 +62,7 @@ impl ModelId {
     }
 
     /// Everything known about the model.
-    pub fn info(self) -> &'static ModelInfo {
+    pub fn info(self) -> &'static SuiteModel {
         &Suite::models()[usize::from(self.0)]
     }
 
@@ -98,7 +98,7 @@ impl FromStr for ModelId {
         let suite = suite();
         let own = text.strip_prefix(suite.organisation()).and_then(|rest| rest.strip_prefix('/'));
         let name = own.unwrap_or(text);
-        let known = |info: &&ModelInfo| info.name == name || info.old_name.as_deref() == Some(name);
+        let known = |info: &&SuiteModel| info.name == name || info.old_name.as_deref() == Some(name);
         match Suite::models().iter().find(known) {
             Some(info) => Ok(info.id),
             None => {
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(total, 86 + 2 + 3 + 2);
         // Harmless facts are remarks, not defects.
         let model = id("pythia-70m");
-        assert!(suite().remarks(model, Step::from_label(1)).any(|entry| entry.kind == Fault::ExpectedTwin));
+        assert!(suite().remarks(model, Step::from_label(1)).any(|entry| entry.kind == Fault::ExpectedDuplicate));
         let same = suite().known_bad(id("pythia-12b"), Step::from_label(50_000)).unwrap();
         assert_eq!((same.kind, same.kind.is_defect()), (Fault::WrongWeights, true));
         assert!(!same.source.is_empty());

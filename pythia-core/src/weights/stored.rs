@@ -32,7 +32,7 @@ impl StoredWeights {
     }
 
     /// Whether the unembedding was wanted.
-    pub fn has_unembed(&self) -> bool {
+    pub(crate) fn has_unembed(&self) -> bool {
         self.wanted.unembed
     }
 
@@ -52,7 +52,7 @@ impl StoredWeights {
     ///
     /// # Errors
     /// As for [`block`](Self::block).
-    pub fn final_norm(&self) -> Result<HostParams, WeightError> {
+    pub(crate) fn final_norm(&self) -> Result<HostParams, WeightError> {
         let mut params = self.decode(|param| UNEMBED[..2].contains(&param))?;
         if self.wanted.profile == Profile::Tl2 {
             fold::fold_unembed(&self.config, &mut params);
@@ -81,7 +81,7 @@ impl StoredWeights {
     ///
     /// # Panics
     /// If an id is beyond the vocabulary.
-    pub fn embed_rows(&self, ids: &[u32]) -> Result<HostTensor, WeightError> {
+    pub(crate) fn embed_rows(&self, ids: &[u32]) -> Result<HostTensor, WeightError> {
         let jobs = self.jobs(|param| param == Param::Embed)?;
         let values = job::rows(single(&jobs), ids, &self.directory)?;
         let mut rows = HostTensor { shape: vec![ids.len(), self.config.d_model], values };
@@ -99,7 +99,7 @@ impl StoredWeights {
     ///
     /// # Panics
     /// If an id is beyond the vocabulary.
-    pub fn unembed_columns(&self, ids: &[u32]) -> Result<Option<HostTensor>, WeightError> {
+    pub(crate) fn unembed_columns(&self, ids: &[u32]) -> Result<Option<HostTensor>, WeightError> {
         if !self.wanted.unembed || self.wanted.profile == Profile::Tl2 {
             return Ok(None);
         }
@@ -112,7 +112,7 @@ impl StoredWeights {
     }
 
     /// Asks the system to have a block's bytes at hand soon. It costs no memory of this process.
-    pub fn expect_block(&self, layer: usize) {
+    pub(crate) fn expect_block(&self, layer: usize) {
         // What cannot be told beforehand is read when it is needed.
         let jobs = self.jobs(|param| matches!(param, Param::Layer(at, _) if at == layer)).unwrap_or_default();
         jobs.iter().for_each(|job| self.directory.expect(job.file, job.stored));

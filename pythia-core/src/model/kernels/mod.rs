@@ -23,7 +23,7 @@ fn is_plain<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// `y + bias` in each row. `y`: `[rows, n]`, `bias`: `[n]`.
-pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+pub(crate) fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
     if is_plain(&y) && is_plain(bias) { fast::add_bias(y, bias) } else { y + bias.clone().unsqueeze() }
 }
 
@@ -67,7 +67,7 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
 
 /// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's
 /// position. `queries`, `keys`: tables `[row, n_heads · d_head]`.
-pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(crate) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     if is_plain(&queries) && is_plain(&keys) {
         fast::lookup_pattern(queries, keys, lookup, n_heads)
     } else {
@@ -77,7 +77,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
 
 /// Looked-up values weighted by `pattern` `[query, n_heads · length]`: `[query, n_heads · d_head]`. `values`: a table
 /// `[row, n_heads · d_head]`.
-pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(crate) fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     if is_plain(&pattern) && is_plain(&values) {
         fast::lookup_mix(pattern, values, lookup, n_heads)
     } else {
