@@ -1,4 +1,4 @@
-//! What can go wrong between here and the hub.
+//! Errors of requests to the hub.
 
 use core::time::Duration;
 use std::fmt;
@@ -10,10 +10,10 @@ use thiserror::Error;
 use super::name::NameError;
 use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
-/// A question to the hub that has no good answer. URLs stand here without query, credentials and token.
+/// A failed request to the hub. Addresses are given without query and credentials.
 #[derive(Debug, Error)]
 pub enum HubError {
-    /// Offline, and the cache does not have it.
+    /// The client is offline, and the cache does not have the file.
     #[error("offline: {url} was not asked for")]
     Offline {
         /// What would have been asked for.
@@ -22,7 +22,7 @@ pub enum HubError {
     /// [`Hub::stop`](super::Hub::stop) was called.
     #[error("stopped")]
     Stopped,
-    /// No connection, or one that broke, as often as it was tried.
+    /// No attempt got a connection that lasted.
     #[error("{url} cannot be reached: {problem} ({attempts} attempts)")]
     Unreachable {
         /// What was asked for.
@@ -32,7 +32,7 @@ pub enum HubError {
         /// Attempts that were made.
         attempts: u32,
     },
-    /// The server cannot prove that it is who it should be.
+    /// The certificate of the server is not trusted.
     #[error("{url} is not trusted: {problem}")]
     Untrusted {
         /// What was asked for.
@@ -40,7 +40,7 @@ pub enum HubError {
         /// What is wrong with its certificate.
         problem: String,
     },
-    /// The server has too much to do (429, 5xx), as often as it was asked.
+    /// The server was busy (429, 5xx) at every attempt.
     #[error("{url} answers {status}{}", asks_to_wait(*after))]
     Busy {
         /// What was asked for.
@@ -68,7 +68,7 @@ pub enum HubError {
         /// Why it is not followed.
         why: &'static str,
     },
-    /// An answer that is not what was asked for.
+    /// An answer of an unexpected form.
     #[error("{url}: {problem}")]
     Answer {
         /// What was asked for.
@@ -81,7 +81,7 @@ pub enum HubError {
     Size {
         /// The file as it is listed.
         at: Box<FileAt>,
-        /// Bytes that the server has or gave; where it gave more than it should, one more than that.
+        /// Bytes that the server has or sent. If it sent more than the listed size, one more than that.
         found: u64,
     },
     /// A file has another hash than the hub's list says.
@@ -134,14 +134,14 @@ impl fmt::Display for FileAt {
     }
 }
 
-/// What is wrong with an answer.
+/// Why an answer is refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AnswerProblem {
-    /// Not the JSON that the hub's interface promises.
+    /// Not the JSON of the hub's interface.
     #[error("not the expected JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// More than any such answer can be.
+    /// Longer than any such answer.
     #[error("the answer goes on after {max} bytes")]
     TooLarge {
         /// Bytes that are read.

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use facts::{Fault, KnownBad, ModelFamily, SuiteModel, Shape, Suite, suite};
+pub use facts::{Fault, KnownBad, ModelFamily, Shape, Suite, SuiteModel, suite};
 
 /// A checkpoint's label: the N of its branch `stepN`. Whether a model has it is the model's affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
