@@ -1,10 +1,10 @@
-//! What can be wrong with a request about hook points.
+//! Errors of hook points, regions and interventions.
 
 use std::fmt;
 
 use crate::{Axis, HookPoint, Region, Span};
 
-/// A request about hook points that cannot be met, with what was asked for.
+/// Why a request about hook points fails.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
@@ -16,7 +16,7 @@ pub enum HookError {
         /// The nearest valid names.
         nearest: Suggestions,
     },
-    /// The site exists, the layer does not.
+    /// The model has no such layer.
     #[error("`{name}`: the model has layers 0 to {} (−{n_layers} to −1 from the end), not {layer}", n_layers - 1)]
     LayerOutOfRange {
         /// The name as given.
@@ -26,7 +26,7 @@ pub enum HookError {
         /// How many layers the model has.
         n_layers: usize,
     },
-    /// `hook_resid_mid` was asked of a parallel block.
+    /// `hook_resid_mid` was requested of a model with parallel blocks.
     #[error(
         "`{name}` does not exist in this model: its blocks are parallel (use_parallel_residual = true), attention and \
          MLP both read hook_resid_pre and are added at once, so there is no stream between them; use hook_resid_pre, \
@@ -56,7 +56,7 @@ pub enum HookError {
         /// The axis's length.
         size: usize,
     },
-    /// A slice selects nothing, surely by mistake.
+    /// A slice selects nothing and was not meant to be empty.
     #[error("{point}: {axis} {span} selects nothing, as in Python: {}", backwards(span, *size))]
     Backwards {
         /// The place.
@@ -80,7 +80,7 @@ pub enum HookError {
         /// The value's shape.
         found: Vec<usize>,
     },
-    /// An intervention's point was never reached.
+    /// The run did not reach the point of an intervention.
     #[error("the intervention on {point}{region} never fired: the run did not pass that point")]
     NeverFired {
         /// The place.
@@ -88,13 +88,13 @@ pub enum HookError {
         /// The part of it.
         region: Region,
     },
-    /// An activation that was asked for was never seen.
+    /// A requested activation was not captured.
     #[error("{point} was not captured: either the cache was not asked for it, or the run did not pass it")]
     NotCaptured {
         /// The place.
         point: HookPoint,
     },
-    /// A name that should be that of one point covers several.
+    /// A name of several points was used where one point is needed.
     #[error("`{name}` names {found} points, and one is read at a time; name a layer, as in `z.-1`")]
     SeveralPoints {
         /// The name as given.
@@ -125,7 +125,7 @@ pub enum HookError {
     },
 }
 
-/// Names that were perhaps meant.
+/// The nearest valid names.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Suggestions(pub Vec<String>);
 

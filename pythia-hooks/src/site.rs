@@ -1,4 +1,4 @@
-//! The table of sites: every place in the model that has a name.
+//! The table of sites: the named activations of the model.
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ pub struct SiteRow {
 
 macro_rules! sites {
     ($( $variant:ident, $name:literal, [$($axis:ident)*], $presence:ident, [$($alias:literal)*], $doc:literal; )*) => {
-        /// A named place. The rows of [`SITES`] say what each one is.
+        /// A named activation of a model. The rows of [`SITES`] describe each one.
         ///
         /// ```
         /// use pythia_hooks::{Axis, Site};
@@ -184,7 +184,7 @@ impl Site {
         self.row().axes
     }
 
-    /// Whether the site stands outside the blocks (the embedding and the final layer norm).
+    /// Whether the site is outside the blocks (the embedding and the final layer norm).
     pub const fn is_global(self) -> bool {
         matches!(self, Site::Embed | Site::FinalScale | Site::FinalNormalized)
     }

@@ -1,5 +1,5 @@
-//! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run
-//! time; nothing here ever takes a default one, which could be another device than the one that was asked for.
+//! Devices: the CPU cores of this machine, or a GPU. A device is a value that is chosen at run time. Nothing here
+//! uses a default device, which could be another one than the chosen one.
 
 mod cause;
 mod exact;
@@ -16,55 +16,55 @@ pub use host::{ReadError, host_f32, host_f64, host_ints};
 pub use ints::ints;
 pub use name::{Backend, DeviceName};
 
-/// A device that answers.
+/// An opened device.
 #[derive(Clone, Debug)]
 pub struct Compute {
-    /// The device itself.
+    /// The handle of the tensor library.
     pub device: Device,
     /// What drives it.
     pub backend: Backend,
     /// Its number among those of its backend.
     pub index: usize,
-    /// What the device calls itself; of the CPU nothing.
+    /// The name that its driver reports; `None` for the CPU.
     pub name: Option<String>,
-    /// Whether it is a program that stands in for a card.
+    /// Whether it is a software implementation of a GPU.
     pub software: bool,
 }
 
-/// Why there is no such device.
+/// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// No name of a device.
+    /// Not a name of a device.
     #[error("`{text}` is no device; there are cpu, gpu[:n], wgpu[:n] and cuda[:n]")]
     Unknown {
         /// What was asked for.
         text: String,
     },
-    /// The program lacks the code for it.
+    /// The program was built without its backend.
     #[error("this program was built without {backends}; build it with `cargo build --release --features {feature}`")]
     NotBuilt {
-        /// What it lacks.
+        /// The missing backend.
         backends: String,
-        /// The feature that brings it.
+        /// The Cargo feature that adds it.
         feature: &'static str,
     },
-    /// The machine has none, or none of that number.
+    /// The machine has no such device.
     #[error("this machine has no device {asked}: {}", has(found))]
     Absent {
         /// What was asked for.
         asked: DeviceName,
-        /// The devices there are of that kind.
+        /// The devices of that backend.
         found: Vec<String>,
     },
-    /// It is there and does not answer.
+    /// The device exists but fails.
     #[error("the device {asked} fails: {}", cause(reason))]
     Dead {
         /// What was asked for.
         asked: DeviceName,
-        /// What the driver said.
+        /// The message of its driver.
         reason: String,
     },
-    /// Its products are not what they should be.
+    /// The device rounds float32 products.
     #[error(
         "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and \
          logits are such products in every dtype; use wgpu on the same card"
@@ -73,14 +73,14 @@ pub enum DeviceError {
         /// The device.
         device: String,
     },
-    /// It cannot compute in such numbers.
+    /// The device does not support the number type.
     #[error("{device} does not compute in {dtype}; {offered}")]
     Numbers {
         /// The device.
         device: String,
         /// The type asked for.
         dtype: &'static str,
-        /// What it does compute in.
+        /// The number types that it supports.
         offered: String,
     },
 }
@@ -93,8 +93,9 @@ fn has(found: &[String]) -> String {
 }
 
 impl DeviceName {
-    /// What drives it. That of a `gpu` is wgpu, which computes exactly on every card, or else what this program has; it
-    /// does not depend on the machine, so that a plan made elsewhere is that of the run.
+    /// The backend that drives it. For `gpu` that is wgpu, which computes exactly on every card, or else the one that
+    /// this program has. It does not depend on the machine, so that a plan made on another machine is valid for the
+    /// run.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`].
@@ -117,7 +118,7 @@ impl DeviceName {
     /// The device.
     ///
     /// # Errors
-    /// It is unknown to this program or this machine, or its driver fails.
+    /// The program has no such backend, the machine has no such device, or its driver fails.
     pub fn open(self) -> Result<Compute, DeviceError> {
         let backend = self.backend()?;
         let index = match self {
@@ -137,7 +138,7 @@ impl DeviceName {
     }
 }
 
-/// Every device that this program can use on this machine, the CPU first, or why one does not answer.
+/// Every device that this program can use on this machine, the CPU first, or why one fails.
 pub fn list() -> Vec<Result<Compute, DeviceError>> {
     Backend::ALL.into_iter().flat_map(all).collect()
 }
@@ -157,8 +158,8 @@ impl Compute {
         Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
-    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, in which scores and
-    /// logits are computed whatever the weights' type; so this takes as long as its driver needs to compile one.
+    /// Checks that the device supports a number type. A GPU also computes a test product in float32, the type of
+    /// scores and logits for every type of weights. This takes as long as its driver needs to compile the product.
     ///
     /// # Errors
     /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
@@ -182,7 +183,7 @@ impl Compute {
         self.backend.device(self.index)
     }
 
-    /// What a person should know before anything is computed there; empty for a card.
+    /// A remark for the user before anything is computed; empty for a hardware GPU.
     pub fn remark(&self) -> &'static str {
         if self.software { ", a driver that computes on the cores of this machine" } else { "" }
     }
@@ -195,11 +196,11 @@ impl Compute {
         DeviceError::Numbers { device: self.to_string(), dtype: name, offered }
     }
 
-    /// Whether weights and products may be of that type.
+    /// Whether weights and products may have that type.
     pub fn computes_in(&self, dtype: DType) -> bool {
         match (self.backend, dtype) {
             (_, DType::F32) | (Backend::Cpu, DType::F64 | DType::F16 | DType::BF16) => true,
-            // In float64 the shader languages lack exp and erf, and it is there to judge and not to be fast.
+            // Shader languages lack exp and erf in float64, which is for checks and need not be fast.
             (Backend::Wgpu | Backend::Cuda, DType::F16 | DType::BF16) => self.device.supports_dtype(dtype),
             _ => false,
         }
@@ -215,7 +216,7 @@ impl std::fmt::Display for Compute {
     }
 }
 
-/// Whether that is the CPU, whose tensors lie in this program's own memory.
+/// Whether that is the CPU, whose tensors are in this program's own memory.
 pub fn is_cpu(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }
@@ -224,7 +225,7 @@ pub fn is_cpu(device: &Device) -> bool {
 const DTYPES: [(DType, &str); 4] =
     [(DType::F32, "f32"), (DType::F64, "f64"), (DType::F16, "f16"), (DType::BF16, "bf16")];
 
-/// A device that a driver lists.
+/// A device in the list of a driver.
 struct Found {
     device: Device,
     backend: Backend,
@@ -232,7 +233,7 @@ struct Found {
 }
 
 impl Found {
-    /// The device, once it has answered.
+    /// Opens the device.
     fn open(self, index: usize) -> Result<Compute, String> {
         let Found { device, backend, software } = self;
         let name = answer(|| identity(&device))?;
@@ -240,11 +241,10 @@ impl Found {
     }
 }
 
-/// What a device answers. Faults of its driver are panics in the libraries between it and us; here they are told as
-/// errors.
+/// Runs a request to a device and turns panics into errors, because the libraries panic when a driver fails.
 ///
 /// # Errors
-/// What the libraries panicked with.
+/// The message of the panic.
 pub fn answer<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -262,7 +262,7 @@ fn identity(_: &Device) -> Option<String> {
     None
 }
 
-/// The devices that a backend finds: cards of their own first, then others, programs that stand in for one last.
+/// The devices of a backend: discrete GPUs first, then others, software implementations last.
 fn found(backend: Backend) -> Vec<Found> {
     match backend {
         Backend::Cpu => vec![Found { device: Device::flex(), backend, software: false }],

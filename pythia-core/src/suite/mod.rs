@@ -1,7 +1,6 @@
-//! The Pythia suite as types: which models exist, which checkpoints each has, how large they are, and which of the
-//! published ones are known to be wrong.
+//! The Pythia suite as types: its models, their sizes and checkpoints, and the known faults of published checkpoints.
 //!
-//! The facts stand in `suite.json` beside this crate. [`ModelId`] and [`Checkpoint`] can only be made for what is
+//! The facts are in `suite.json` of this crate. [`ModelId`] and [`Checkpoint`] can only be made for what is
 //! listed there, so the rest of the code never meets a model or a step that does not exist.
 
 mod facts;
@@ -13,12 +12,12 @@ use thiserror::Error;
 
 pub use facts::{Fault, KnownBad, ModelFamily, Shape, Suite, SuiteModel, suite};
 
-/// A checkpoint's label: the N of its branch `stepN`. Whether a model has it is the model's affair.
+/// A checkpoint's label: the N of its branch `stepN`. A model need not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Step(u32);
 
 impl Step {
-    /// The step with this label.
+    /// The step with this label, which a model need not have.
     pub fn from_label(label: u32) -> Self {
         Self(label)
     }
@@ -61,7 +60,7 @@ impl ModelId {
         Self(u16::try_from(at).expect("the suite has fewer than 65,536 models"))
     }
 
-    /// Everything known about the model.
+    /// The facts about the model.
     pub fn info(self) -> &'static SuiteModel {
         &Suite::models()[usize::from(self.0)]
     }
@@ -158,13 +157,13 @@ impl Checkpoint {
         self.step.tokens_seen(suite().tokens_per_step())
     }
 
-    /// What is known to be wrong with the published files, if anything is.
+    /// The known defect of the published files.
     pub fn known_bad(self) -> Option<&'static KnownBad> {
         suite().known_bad(self.model, self.step)
     }
 }
 
-/// What a name or a number of the suite can be wrong about.
+/// A name or a step that the suite does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SuiteError {
@@ -186,7 +185,7 @@ pub enum SuiteError {
         /// The steps on either side.
         nearest: Vec<Step>,
     },
-    /// Not the name of a step at all.
+    /// Not the name of a step.
     #[error("{found:?} is not a step; write a number such as 512, or step512")]
     NotAStep {
         /// What was found.

@@ -1,10 +1,10 @@
 //! Elementwise loops, each in two forms that agree to rounding.
 //!
 //! The CPU backend runs unary and broadcast operations one element at a time on one thread, which would cost a
-//! quarter of a forward pass. Plain float32 tensors on that backend therefore go through the `fast` form:
-//! the tensor's own memory, rows shared out over the cores, loops that the compiler vectorises for the widest
-//! instructions the machine has ([`pulp`] picks them at run time). No loop here reassociates or fuses operations,
-//! so what these kernels give does not depend on the machine or the number of threads.
+//! quarter of a forward pass. Plain float32 tensors on that backend therefore go through the `fast` form: in place,
+//! rows divided among the cores, in loops compiled for the widest vector instructions of the machine ([`pulp`] picks
+//! them at run time). No loop here reassociates or fuses operations, so the results do not depend on the machine or
+//! the number of threads.
 //!
 //! Everything else (tracked gradients, other devices, float64) takes the `composed` form, made of tensor
 //! operations.
