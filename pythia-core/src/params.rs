@@ -3,6 +3,24 @@
 //! Files store linear layers as `[out, in]` and fuse query, key and value head by head; the model computes with
 //! `[in, out]` matrices and separate projections. [`Param::stored`] maps one to the other, for the loader and for the
 //! writer.
+//!
+//! ```
+//! use pythia_core::params::{HostTensor, LayerParam, Layout, Param, Qkv};
+//!
+//! # let sizes = r#"{"model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8,
+//! #     "intermediate_size": 2048, "vocab_size": 50304}"#;
+//! # let config = pythia_core::config::NeoxConfig::from_json(sizes)?;
+//! // W_Q of block 3 of pythia-70m: `[d_model, head · d_head]` here, a part of a fused tensor in files.
+//! let query = Param::Layer(3, LayerParam::QueryWeight);
+//! assert_eq!(query.shape(&config), [512, 512]);
+//! let stored = query.stored(&config).expect("a stored parameter");
+//! assert_eq!(stored.name, "gpt_neox.layers.3.attention.query_key_value.weight");
+//! assert_eq!((stored.shape, stored.layout), (vec![1536, 512], Layout::FusedQkv(Qkv::Query)));
+//!
+//! let bias = HostTensor { shape: vec![512], values: vec![0.0; 512].into() };
+//! assert_eq!(bias.values.len(), 512);
+//! # Ok::<(), pythia_core::config::ConfigError>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,6 +5,14 @@ use std::fmt;
 use crate::{Axis, HookPoint, Region, Span};
 
 /// Why a request about hook points fails.
+///
+/// ```
+/// use pythia_hooks::{HookError, HookPoint};
+///
+/// let error = "blocks.0.attn.hook_patern".parse::<HookPoint>().unwrap_err();
+/// let HookError::UnknownName { nearest, .. } = &error else { panic!("another error") };
+/// assert_eq!(nearest.0[0], "blocks.0.attn.hook_pattern");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {

@@ -90,6 +90,22 @@ impl Intervention {
 ///
 /// A forward pass cannot return errors. So an error during the run is stored, the activation stays unchanged, and
 /// [`Interventions::finish`] returns the error. Call it after every run.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use pythia_hooks::{Axis, Edit, Hooks, Intervention, Interventions, ModelShape, Region, Site};
+///
+/// let model = ModelShape { n_layers: 2, n_heads: 2, d_model: 4, d_head: 2, d_mlp: 16, parallel: true };
+/// let point = Site::ResidPre.at(1);
+/// let region = Region::all().along(Axis::Pos, -1);
+/// let mut edits = Interventions::new(vec![Intervention { point, region, edit: Edit::Scale(2.0) }], &model)?;
+/// // A model calls this at every point of its run.
+/// let edited = edits.at(point, Tensor::<3>::ones([1, 3, 4], &Device::flex()));
+/// assert_eq!(edited.sum().into_scalar::<f32>(), 16.0);
+/// assert_eq!(edits.fired(), [1]);
+/// edits.finish()?;
+/// # Ok::<(), pythia_hooks::HookError>(())
+/// ```
 #[derive(Default)]
 pub struct Interventions {
     list: Vec<Intervention>,

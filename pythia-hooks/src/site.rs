@@ -60,6 +60,14 @@ pub enum Presence {
 }
 
 /// One row of the table: everything the toolkit knows about a place.
+///
+/// ```
+/// use pythia_hooks::{Axis, Presence, SITES, Site};
+///
+/// let row = SITES.iter().find(|row| row.site == Site::ResidMid).expect("a row of every site");
+/// assert_eq!((row.name, row.presence), ("hook_resid_mid", Presence::SequentialOnly));
+/// assert_eq!(row.axes, [Axis::Batch, Axis::Pos, Axis::Model]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SiteRow {
     /// The place.

@@ -3,6 +3,25 @@
 use std::time::{Duration, Instant, SystemTime};
 
 /// The time as the client sees it. Tests use a clock that does not wait.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use pythia_hub::{Clock, Endpoint, Hub, Settings};
+///
+/// struct Frozen;
+///
+/// impl Clock for Frozen {
+///     fn elapsed(&self) -> Duration {
+///         Duration::ZERO
+///     }
+///     fn today(&self) -> SystemTime {
+///         SystemTime::UNIX_EPOCH
+///     }
+///     fn sleep(&self, _: Duration) {}
+/// }
+///
+/// let hub = Hub::with_clock(Settings::new(Endpoint::default(), "cache".into()), Box::new(Frozen));
+/// ```
 pub trait Clock: Send + Sync {
     /// Time since a fixed moment. It never decreases.
     fn elapsed(&self) -> Duration;
@@ -40,6 +59,13 @@ impl Clock for SystemClock {
 
 /// How often and how long the client waits for a server. A failure that follows at least [`Patience::PROGRESS`] new
 /// bytes counts as the first again.
+///
+/// ```
+/// use pythia_hub::{Endpoint, Patience, Settings};
+///
+/// let mut settings = Settings::new(Endpoint::default(), "cache".into());
+/// settings.patience = Patience { attempts: 2, ..Patience::default() };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Attempts in a row without progress before an error is given.

@@ -11,6 +11,16 @@ use super::name::NameError;
 use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
 /// A failed request to the hub. Addresses are given without query and credentials.
+///
+/// ```
+/// use pythia_hub::{Endpoint, Hub, HubError, Settings};
+///
+/// let mut settings = Settings::new(Endpoint::default(), "cache".into());
+/// settings.offline = true;
+/// let error = Hub::new(settings).branches(&"EleutherAI/pythia-70m".parse()?).unwrap_err();
+/// assert!(matches!(error, HubError::Offline { .. }) && !error.is_temporary());
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum HubError {
     /// The client is offline, and the cache does not have the file.

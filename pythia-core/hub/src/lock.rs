@@ -17,6 +17,22 @@ const MAX_BYTES: u64 = 256 << 20;
 const AT_ONCE: usize = 4;
 
 /// The commit and the files of a branch at the time it was pinned.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use pythia_hub::{LockError, Pin, RemoteFile};
+///
+/// let file = |name: &str| -> Result<RemoteFile, pythia_hub::NameError> {
+///     Ok(RemoteFile { name: name.parse()?, size: 1, hash: "0".repeat(64).parse()? })
+/// };
+/// let (config, weights) = (file("config.json")?, file("model.safetensors")?);
+/// let mut pin = Pin { commit: "c".repeat(40).parse()?, files: vec![config, weights, file("README.md")?] };
+/// // The files that a run needs.
+/// assert_eq!(pin.needed(&BTreeSet::new()).unwrap().len(), 2);
+/// pin.files.remove(1);
+/// assert!(matches!(pin.needed(&BTreeSet::new()), Err(LockError::NoWeights { .. })));
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {

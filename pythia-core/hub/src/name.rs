@@ -174,6 +174,18 @@ impl FromStr for RemoteName {
 }
 
 /// A file of a commit as the hub lists it.
+///
+/// ```
+/// use pythia_hub::{Commit, NameError, RemoteFile, RemoteName};
+///
+/// let name: RemoteName = "model.safetensors".parse()?;
+/// let file = RemoteFile { name, size: 166_029_852, hash: "0".repeat(64).parse()? };
+/// assert!(file.is_weights());
+/// let commit: Commit = "c".repeat(40).parse()?;
+/// assert_eq!(commit.as_str().len(), 40);
+/// assert!(matches!("../../etc/passwd".parse::<RemoteName>(), Err(NameError::File { .. })));
+/// # Ok::<(), NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteFile {
     /// Its name.

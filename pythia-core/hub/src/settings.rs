@@ -37,6 +37,25 @@ impl fmt::Debug for Token {
 }
 
 /// The address of the hub, the cache, and how requests are sent.
+///
+/// ```
+/// use std::path::Path;
+/// use pythia_hub::{Settings, SettingsError, Token};
+///
+/// let vars = |name: &str| match name {
+///     "HF_TOKEN" => Some("hf_secret".to_owned()),
+///     "HTTPS_PROXY" => Some("http://user:secret@proxy.example:8080".to_owned()),
+///     _ => None,
+/// };
+/// let settings = Settings::from_vars(vars, Path::new("/home/me"))?;
+/// assert_eq!(settings.token, Token::new("hf_secret"));
+/// // Neither the token nor the password of the proxy is printed.
+/// assert!(!format!("{settings:?}").contains("secret"));
+///
+/// let bad = |name: &str| (name == "HF_ENDPOINT").then(|| "nowhere".to_owned());
+/// assert!(matches!(Settings::from_vars(bad, Path::new("/home/me")), Err(SettingsError::Endpoint(_))));
+/// # Ok::<(), SettingsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The hub.

@@ -4,6 +4,22 @@
 //! Three generations of `transformers` write the rotary settings under different keys. All of them are read, and a
 //! file in which two of them disagree is refused. Every size is bounded, so that no product of sizes overflows and no
 //! hostile file causes a huge allocation.
+//!
+//! ```
+//! use pythia_core::config::{ConfigError, NeoxConfig, Rotary};
+//!
+//! let sizes = r#"{"model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8,
+//!     "intermediate_size": 2048, "vocab_size": 50304}"#;
+//! let config = NeoxConfig::from_json(sizes)?;
+//! // Absent keys have the values of every Pythia model.
+//! assert_eq!((config.d_head(), config.rotary), (64, Rotary { ndims: 16, base: 10_000.0 }));
+//! assert!(config.variant.parallel_residual);
+//! assert_eq!(config.n_params(), 70_426_624);
+//!
+//! let error = NeoxConfig::from_json(r#"{"model_type": "gpt2"}"#).unwrap_err();
+//! assert!(matches!(error, ConfigError::Unsupported { key: "model_type", .. }));
+//! # Ok::<(), ConfigError>(())
+//! ```
 
 mod error;
 mod hub;

@@ -1,5 +1,16 @@
 //! Devices: the CPU cores of this machine, or a GPU. A device is a value that is chosen at run time. Nothing here
 //! uses a default device, which could be another one than the chosen one.
+//!
+//! ```
+//! use burn::tensor::DType;
+//! use pythia_core::device::{Backend, Compute, DeviceError, DeviceName};
+//!
+//! let cpu: Compute = "cpu".parse::<DeviceName>()?.open()?;
+//! assert_eq!((cpu.backend, cpu.asked()), (Backend::Cpu, DeviceName::Cpu));
+//! cpu.check(DType::F64)?;
+//! assert!(matches!("tpu".parse::<DeviceName>(), Err(DeviceError::Unknown { .. })));
+//! # Ok::<(), DeviceError>(())
+//! ```
 
 mod cause;
 mod exact;

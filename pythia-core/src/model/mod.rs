@@ -4,6 +4,19 @@
 //! Each formula has a file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
 //! `linear`, and `kernels` for elementwise loops that are slow on the CPU backend. `weights` gives access to the
 //! weights in memory or, through `streamed`, in their files.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use pythia_core::model::{GptNeoX, Residual};
+//!
+//! let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+//! let tokens = model.tokens(&[vec![5, 8, 13, 21]]);
+//! // The logit lens: the stream after the first block, `[batch, pos, d_model]`, to logits `[batch, pos, vocab]`.
+//! let after: Residual = model.advance(model.embed(tokens, &mut ()), 1, &mut ());
+//! assert_eq!((after.layer, after.stream.dims()), (1, [1, 4, 24]));
+//! assert_eq!(model.unembed(after, &mut ()).dims(), [1, 4, 61]);
+//! # Ok::<(), pythia_core::load::LoadError>(())
+//! ```
 
 mod attention;
 mod block;

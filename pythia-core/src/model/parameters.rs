@@ -19,6 +19,22 @@ use crate::{
 };
 
 /// A mutable reference to a parameter, for an optimiser.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use pythia_core::model::{GptNeoX, ParamMut};
+/// use pythia_core::params::Param;
+///
+/// let mut model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+/// for (param, tensor) in model.params_mut() {
+///     if let (Param::FinalNormBias, ParamMut::Vector(bias)) = (param, tensor) {
+///         *bias = bias.zeros_like();
+///     }
+/// }
+/// let params = model.to_params();
+/// assert!(params[&Param::FinalNormBias].values.iter().all(|value| *value == 0.0));
+/// # Ok::<(), pythia_core::load::LoadError>(())
+/// ```
 pub enum ParamMut<'a> {
     /// A bias, or a norm's weight.
     Vector(&'a mut Tensor<1>),

@@ -30,6 +30,27 @@ pub struct RowBlock<'a> {
 /// Query `i` is at `position[i]` of the sequence `sequence[i]`. It attends to the keys of that sequence at
 /// the positions `0..=position[i]`. The key at position `s` of sequence `j` is the row `keys[j · length + s]` of the
 /// table of keys, its value the row `values[j · length + s]` of the table of values.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use pythia_core::model::{GptNeoX, Lookup};
+///
+/// let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+/// let stream = model.embed(model.tokens(&[vec![5, 8, 13, 21]]), &mut ()).stream;
+/// let block = model.rows(0);
+/// let rows = block.normalize(stream.reshape([4, 24]));
+/// let positions = [0, 1, 2, 3];
+/// let (keys, values) = (block.keys(rows.clone(), &positions), block.values(rows.clone()));
+/// // The query of the last token alone.
+/// let queries = block.queries(rows.slice_dim(0, 3..4), &[3]);
+/// let all = positions.to_vec();
+/// let (query, sequence, position) = (vec![0], vec![0], vec![3]);
+/// let lookup = Lookup { queries: query, sequence, position, keys: all.clone(), values: all, length: 4 };
+/// let pattern = block.pattern(queries, keys, &lookup);
+/// assert_eq!(pattern.dims(), [1, 3 * 4]);
+/// assert_eq!(block.mix(pattern, values, &lookup).dims(), [1, 3 * 8]);
+/// # Ok::<(), pythia_core::load::LoadError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// Per query: its row in the table of queries.

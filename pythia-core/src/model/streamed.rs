@@ -27,6 +27,24 @@ use crate::{
 };
 
 /// Whether the next block is decoded while one computes.
+///
+/// ```
+/// use std::path::Path;
+/// use burn::tensor::{DType, Device};
+/// use pythia_core::model::{GptNeoX, ReadAhead};
+/// use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
+///
+/// let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"));
+/// let config = pythia_core::load::read_config(&folder.join("config.json"))?;
+/// let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
+/// let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+/// let (weights, _) = StoredCheckpoint::open(&config, &files)?.streamed(&wanted, None)?;
+/// let model = GptNeoX::streamed(weights, &Device::flex(), DType::F32, ReadAhead::OneBlock)?;
+/// let logits = model.forward(model.tokens(&[vec![5, 8, 13, 21]]), &mut ());
+/// assert_eq!(logits.dims(), [1, 4, 61]);
+/// assert!(model.fault().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadAhead {
     /// One block in memory, decoded when it is needed.

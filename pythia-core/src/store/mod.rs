@@ -1,6 +1,25 @@
 //! Finding the files of checkpoints in a local folder or in the public hub's cache on disk, behind one trait.
 //!
 //! Everything here works offline. A store that downloads is one more implementation of [`Checkpoints`].
+//!
+//! ```
+//! use std::path::Path;
+//! use pythia_core::store::{Checkpoints, FolderStore, HubCacheStore, ModelRef, StoreError};
+//!
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+//! let store = FolderStore::open(Path::new(folder))?;
+//! // A folder of a single model has no steps.
+//! assert!(store.steps()?.is_empty());
+//! let files = store.locate(None)?;
+//! assert_eq!(files.weights.paths().len(), 1);
+//! assert_eq!(store.describe(None)?.config, files.config);
+//!
+//! // Models of the suite are looked for in a cache.
+//! let ModelRef::Suite(id) = "pythia-70m".parse::<ModelRef>()? else { panic!("a model of the suite") };
+//! let nothing = HubCacheStore::open(id, Path::new("no/such/cache"));
+//! assert!(matches!(nothing, Err(StoreError::NotCached { .. })));
+//! # Ok::<(), StoreError>(())
+//! ```
 
 mod cache_dir;
 mod error;

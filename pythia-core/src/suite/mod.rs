@@ -2,6 +2,21 @@
 //!
 //! The facts are in `suite.json` of this crate. [`ModelId`] and [`Checkpoint`] can only be made for what is
 //! listed there, so the rest of the code never meets a model or a step that does not exist.
+//!
+//! ```
+//! use pythia_core::suite::{Fault, ModelFamily, ModelId, Step, SuiteError, suite};
+//!
+//! let model: ModelId = "pythia-2.8b".parse()?;
+//! let info = model.info();
+//! assert_eq!((info.family, info.shape.n_layers, info.n_checkpoints()), (ModelFamily::Standard, 32, 154));
+//! assert_eq!(info.grid()[..3], [0, 1, 2].map(Step::from_label));
+//!
+//! // The branch step1000 has the weights of another step.
+//! let fault = suite().known_bad(model, Step::from_label(1000)).expect("a known fault");
+//! assert_eq!(fault.kind, Fault::WrongWeights);
+//! assert!(matches!("pythia-3b".parse::<ModelId>(), Err(SuiteError::UnknownModel { .. })));
+//! # Ok::<(), SuiteError>(())
+//! ```
 
 mod facts;
 

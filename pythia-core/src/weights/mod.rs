@@ -12,6 +12,34 @@
 //! `stored` decodes part by part, `some` single tensors without reading the others, and `raw` leaves decoding to the
 //! device. `write` writes a checkpoint. Nothing in a file is executed, and allocations are bounded by the shapes of
 //! the configuration and the size of the file.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::path::Path;
+//! use pythia_core::params::Param;
+//! use pythia_core::weights::{Group, Profile, StoredCheckpoint, Wanted, WeightError, WeightFiles};
+//!
+//! let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"));
+//! let config = pythia_core::load::read_config(&folder.join("config.json"))?;
+//! let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
+//! let whole = StoredCheckpoint::open(&config, &files)?.hashes()?;
+//!
+//! // One parameter, without reading the others: the embedding, `[vocab, d_model]`.
+//! let only = BTreeSet::from([Param::Embed]);
+//! let (some, hashes) = StoredCheckpoint::open(&config, &files)?.some(&only, None)?;
+//! assert_eq!(some.param(Param::Embed)?.shape, [61, 24]);
+//! assert_eq!(hashes.groups[&Group::Embed], whole.groups[&Group::Embed]);
+//! assert!(hashes.content.is_none());
+//!
+//! // Part by part: a block, prepared as TransformerLens does by default.
+//! let wanted = Wanted { unembed: true, profile: Profile::Tl2 };
+//! let (stored, _) = StoredCheckpoint::open(&config, &files)?.streamed(&wanted, Some(whole))?;
+//! assert_eq!(stored.block(1)?.len(), 16);
+//!
+//! let missing = WeightFiles::Pytorch(vec![folder.join("pytorch_model.bin")]);
+//! assert!(matches!(StoredCheckpoint::open(&config, &missing), Err(WeightError::Io { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod checkpoint;
 mod decode;

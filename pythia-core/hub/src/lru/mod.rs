@@ -39,7 +39,7 @@ pub struct Budget {
 /// A cache with a budget. Several threads and processes may open the same cache.
 ///
 /// ```
-/// use pythia_hub::{Budget, LruCache};
+/// use pythia_hub::{Budget, LruCache, LruError};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let cache = LruCache::open(folder.path(), Budget { max: Some(1 << 30), min_free: 0 })?;
@@ -48,6 +48,7 @@ pub struct Budget {
 /// drop(room);
 /// assert_eq!(cache.usage()?.reserved, 0);
 /// assert!(cache.entries()?.is_empty());
+/// assert!(matches!(cache.reserve(2 << 30), Err(LruError::Budget { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
