@@ -47,15 +47,15 @@ pub enum HookError {
     /// A region names an axis that the site's activations lack.
     #[error("{point} has no {axis} axis; its axes are {}", names(point.site().axes()))]
     NoSuchAxis {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
-        /// The axis asked for.
+        /// The requested axis.
         axis: Axis,
     },
     /// A region reaches past the end of an axis.
     #[error("{point}: {axis} {index} is out of range, the activation has {size} there")]
     OutOfRange {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The axis.
         axis: Axis,
@@ -67,7 +67,7 @@ pub enum HookError {
     /// A slice selects nothing and was not meant to be empty.
     #[error("{point}: {axis} {span} selects nothing, as in Python: {}", backwards(span, *size))]
     Backwards {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The axis.
         axis: Axis,
@@ -81,7 +81,7 @@ pub enum HookError {
         "{point}: a value of shape {found:?} does not fit the activation's {expected:?} (axes of size 1 are repeated)"
     )]
     ShapeMismatch {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The activation's shape.
         expected: Vec<usize>,
@@ -91,7 +91,7 @@ pub enum HookError {
     /// The run did not reach the point of an intervention.
     #[error("the intervention on {point}{region} never fired: the run did not pass that point")]
     NeverFired {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The part of it.
         region: Region,
@@ -99,7 +99,7 @@ pub enum HookError {
     /// A requested activation was not captured.
     #[error("{point} was not captured: either the cache was not asked for it, or the run did not pass it")]
     NotCaptured {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
     },
     /// A name of several points was used where one point is needed.
@@ -113,9 +113,9 @@ pub enum HookError {
     /// An activation was read with the wrong number of axes.
     #[error("{point} has {found} axes, not {asked}")]
     WrongRank {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
-        /// Number of axes asked for.
+        /// The requested number of axes.
         asked: usize,
         /// Number of axes it has.
         found: usize,

@@ -59,7 +59,7 @@ pub enum Presence {
     SequentialOnly,
 }
 
-/// One row of the table: everything the toolkit knows about a place.
+/// One row of the table: one site.
 ///
 /// ```
 /// use pythia_hooks::{Axis, Presence, SITES, Site};
@@ -70,7 +70,7 @@ pub enum Presence {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SiteRow {
-    /// The place.
+    /// The site.
     pub site: Site,
     /// TransformerLens 2.x name; inside a block it follows `blocks.{layer}.`.
     pub name: &'static str,
@@ -175,9 +175,8 @@ impl Site {
         &SITES[self.firing_order()]
     }
 
-    /// Place among the sites of one block in the order in which a run passes them: the index in [`SITES`]. Sites that
-    /// stand outside the blocks have a place too; across blocks compare
-    /// [`HookPoint::firing_order`](crate::HookPoint::firing_order).
+    /// The index in [`SITES`], which has the order of the forward pass within a block. To compare points of several
+    /// blocks use [`HookPoint::firing_order`](crate::HookPoint::firing_order).
     pub const fn firing_order(self) -> usize {
         self as usize
     }

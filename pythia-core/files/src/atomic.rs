@@ -102,7 +102,7 @@ pub fn write_atomic<T, E: From<io::Error>>(path: &Path, write: impl FnOnce(&mut 
     Ok(written)
 }
 
-/// Replaces what stands at `path` by what `make` creates at a temporary path beside it, such as a link. Folders above
+/// Replaces `path` by what `make` creates at a temporary path beside it, such as a link. Folders above
 /// `path` are created. Content is not synced to the disk: `make` must sync a file that it creates.
 ///
 /// # Errors

@@ -127,7 +127,7 @@ impl Hub {
     /// of parts, so bytes from the hub are not checked.
     ///
     /// # Errors
-    /// [`HubError`]; [`HubError::Range`] for a range that does not lie within the file or is longer than 2 GiB.
+    /// [`HubError`]; [`HubError::Range`] for a range beyond the end of the file or longer than 2 GiB.
     pub fn read_range(
         &self,
         repo: &Repo,

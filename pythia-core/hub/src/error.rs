@@ -26,7 +26,7 @@ pub enum HubError {
     /// The client is offline, and the cache does not have the file.
     #[error("offline: {url} was not asked for")]
     Offline {
-        /// What would have been asked for.
+        /// The requested address.
         url: String,
     },
     /// [`Hub::stop`](super::Hub::stop) was called.
@@ -35,7 +35,7 @@ pub enum HubError {
     /// No attempt got a connection that lasted.
     #[error("{url} cannot be reached: {problem} ({attempts} attempts)")]
     Unreachable {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// The last attempt's problem.
         problem: String,
@@ -45,7 +45,7 @@ pub enum HubError {
     /// The certificate of the server is not trusted.
     #[error("{url} is not trusted: {problem}")]
     Untrusted {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// What is wrong with its certificate.
         problem: String,
@@ -53,7 +53,7 @@ pub enum HubError {
     /// The server was busy (429, 5xx) at every attempt.
     #[error("{url} answers {status}{}", asks_to_wait(*after))]
     Busy {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Its answer.
         status: u16,
@@ -63,7 +63,7 @@ pub enum HubError {
     /// The server refuses.
     #[error("{url} answers {status}")]
     Status {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Its answer.
         status: u16,
@@ -71,7 +71,7 @@ pub enum HubError {
     /// A redirect that is not followed: too many, no address, or from https to http.
     #[error("{url} redirects to {to:?}, which is not followed: {why}")]
     Redirect {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Where it leads, without query.
         to: String,
@@ -81,7 +81,7 @@ pub enum HubError {
     /// An answer of an unexpected form.
     #[error("{url}: {problem}")]
     Answer {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// What is wrong with it.
         problem: AnswerProblem,
@@ -182,7 +182,7 @@ pub enum AnswerProblem {
         /// The other.
         other: u64,
     },
-    /// The content is encoded in a way that was not asked for.
+    /// The content is encoded, which was not requested.
     #[error("the content is encoded as {found:?}")]
     Encoded {
         /// The encoding.
@@ -195,7 +195,7 @@ fn asks_to_wait(after: Option<Duration>) -> String {
 }
 
 impl HubError {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Stopped | Self::Unreachable { .. } | Self::Busy { .. })
     }

@@ -66,7 +66,7 @@ pub struct Settings {
     pub cache: PathBuf,
     /// Whether no connection may be opened.
     pub offline: bool,
-    /// Which proxy stands before which server.
+    /// The proxies.
     pub proxies: Proxies,
     /// How often and how long to wait for a server.
     pub patience: Patience,

@@ -48,7 +48,7 @@ pub enum DeviceError {
     /// Not a name of a device.
     #[error("`{text}` is no device; there are cpu, gpu[:n], wgpu[:n] and cuda[:n]")]
     Unknown {
-        /// What was asked for.
+        /// The requested device.
         text: String,
     },
     /// The program was built without its backend.
@@ -62,7 +62,7 @@ pub enum DeviceError {
     /// The machine has no such device.
     #[error("this machine has no device {asked}: {}", has(found))]
     Absent {
-        /// What was asked for.
+        /// The requested device.
         asked: DeviceName,
         /// The devices of that backend.
         found: Vec<String>,
@@ -70,7 +70,7 @@ pub enum DeviceError {
     /// The device exists but fails.
     #[error("the device {asked} fails: {}", cause(reason))]
     Dead {
-        /// What was asked for.
+        /// The requested device.
         asked: DeviceName,
         /// The message of its driver.
         reason: String,
@@ -89,7 +89,7 @@ pub enum DeviceError {
     Numbers {
         /// The device.
         device: String,
-        /// The type asked for.
+        /// The requested type.
         dtype: &'static str,
         /// The number types that it supports.
         offered: String,

@@ -86,8 +86,8 @@ enum Part {
 }
 
 impl GptNeoX {
-    /// A model whose weights are decoded part by part, whenever they are used: of the embedding the rows of the tokens
-    /// that occur, of the unembedding all of it or the columns that are asked for.
+    /// A model whose weights are decoded part by part for each use: the rows of the embedding that the tokens need,
+    /// and the unembedding whole or in the columns of some tokens.
     ///
     /// # Errors
     /// The final norm cannot be decoded.

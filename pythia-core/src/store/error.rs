@@ -147,7 +147,7 @@ pub enum StoreError {
     NoSuchStep {
         /// The folder.
         dir: PathBuf,
-        /// What was asked for; `None` for the model without a step.
+        /// The requested step; `None` for the model without a step.
         step: Option<Step>,
         /// The steps that are there.
         steps: Vec<Step>,

@@ -81,7 +81,7 @@ pub trait Checkpoints {
     /// As [`locate`](Self::locate).
     fn describe(&self, step: Option<Step>) -> Result<Description, StoreError>;
 
-    /// Training tokens that one step of a label stands for, where that is known.
+    /// Training tokens per step of a label, if known.
     fn tokens_per_step(&self) -> Option<u64>;
 
     /// The id of the model in the suite, if the suite has it.

@@ -185,7 +185,7 @@ pub enum SuiteError {
     /// No model has this name.
     #[error("no model of the suite is called {found:?}{}", names(nearest))]
     UnknownModel {
-        /// What was asked for.
+        /// The requested name or step.
         found: String,
         /// Names that exist, best first.
         nearest: Vec<String>,
@@ -195,7 +195,7 @@ pub enum SuiteError {
     UnknownStep {
         /// The model.
         model: ModelId,
-        /// What was asked for.
+        /// The requested name or step.
         found: Step,
         /// The steps on either side.
         nearest: Vec<Step>,

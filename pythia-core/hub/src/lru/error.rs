@@ -13,7 +13,7 @@ pub enum LruError {
     /// More than the budget, even after evicting everything that may be evicted.
     #[error("{needed} bytes do not fit into a cache of {max}: {held} are in use and {reserved} reserved")]
     Budget {
-        /// Bytes that were asked for.
+        /// The requested bytes.
         needed: u64,
         /// The budget.
         max: u64,
@@ -29,7 +29,7 @@ pub enum LruError {
          {held} are in use, {foreign} belong to other tools"
     )]
     Disk {
-        /// Bytes that were asked for.
+        /// The requested bytes.
         needed: u64,
         /// Bytes free.
         free: u64,

@@ -274,7 +274,7 @@ impl Reservation {
     }
 }
 
-/// The file of a snapshot as others must know it; `None` for what does not lie in a snapshot of the cache.
+/// The file of a snapshot in the form of a note; `None` for paths that are not in a snapshot of the cache.
 fn used_at(root: &Path, path: &Path) -> Option<Used> {
     let hash = scan::name_of(&fs::read_link(path).ok()?)?;
     let dir = fs::canonicalize(path.parent()?).ok()?;
@@ -286,7 +286,7 @@ fn used_at(root: &Path, path: &Path) -> Option<Used> {
 }
 
 fn free_on_disk(dir: &Path) -> io::Result<u64> {
-    // A cache that is not there yet will lie on the disk of the folder above it.
+    // A cache that does not exist yet will be on the disk of the folder above it.
     let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))

@@ -54,7 +54,7 @@ pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     if is_plain(&x) { fast::rotate(x, table) } else { composed::rotate(x, table) }
 }
 
-/// Scaled products with −inf where the key lies after the query. `products`: `[batch, head, query, key]`, the
+/// Scaled products with −inf where the key is after the query. `products`: `[batch, head, query, key]`, the
 /// last query belonging to the last key.
 pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     if is_plain(&products) { fast::mask_scores(products, scale as f32) } else { composed::mask_scores(products, scale) }
