@@ -251,9 +251,12 @@ mod tests {
         for empty in [Span::from(0..0), Span::from(3..3), Span::from(..0), Span::from(5..), Span::from(-2..-2)] {
             assert_eq!(empty.resolve(5), Ok(vec![]), "{empty}");
         }
-        for (mistake, size) in
-            [(Span::from(-2..0), 5), (Span::from(-2..0), 2), (Span::from(3..1), 5), (Span::from(-1..-3), 5)]
-        {
+        for (mistake, size) in [
+            (Span::from(-2..0), 5),
+            (Span::from(-2..0), 2),
+            (Span::Slice(Some(3), Some(1)), 5),
+            (Span::Slice(Some(-1), Some(-3)), 5),
+        ] {
             assert_eq!(mistake.resolve(size), Err(SpanError::Backwards), "{mistake}");
         }
         let region = Region::all().along(Axis::Pos, -2..0);
