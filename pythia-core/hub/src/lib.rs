@@ -15,8 +15,8 @@
 //!
 //! // The cache that other clients use too. No connection is opened here.
 //! let vars = |name: &str| (name == "HF_HOME").then(|| "~/models".to_owned());
-//! let settings = Settings::from_vars(vars, Path::new("/home/me"))?;
-//! assert_eq!(settings.cache, Path::new("/home/me/models/hub"));
+//! let settings = Settings::from_vars(vars, Path::new("/users/me"))?;
+//! assert_eq!(settings.cache, Path::new("/users/me/models/hub"));
 //! let hub = Hub::new(settings);
 //!
 //! // A lock file has the commit of a branch at the time it was pinned.
@@ -31,7 +31,7 @@
 //! let pin = lock.pin(&repo, "step512").expect("it is pinned");
 //! let config = pin.file("config.json").expect("it has one");
 //! let path = hub.snapshot_path(&repo, &pin.commit, config);
-//! assert!(path.starts_with("/home/me/models/hub/models--EleutherAI--pythia-70m/snapshots"));
+//! assert!(path.starts_with("/users/me/models/hub/models--EleutherAI--pythia-70m/snapshots"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -47,13 +47,13 @@ impl fmt::Debug for Token {
 ///     "HTTPS_PROXY" => Some("http://user:secret@proxy.example:8080".to_owned()),
 ///     _ => None,
 /// };
-/// let settings = Settings::from_vars(vars, Path::new("/home/me"))?;
+/// let settings = Settings::from_vars(vars, Path::new("/users/me"))?;
 /// assert_eq!(settings.token, Token::new("hf_secret"));
 /// // Neither the token nor the password of the proxy is printed.
 /// assert!(!format!("{settings:?}").contains("secret"));
 ///
 /// let bad = |name: &str| (name == "HF_ENDPOINT").then(|| "nowhere".to_owned());
-/// assert!(matches!(Settings::from_vars(bad, Path::new("/home/me")), Err(SettingsError::Endpoint(_))));
+/// assert!(matches!(Settings::from_vars(bad, Path::new("/users/me")), Err(SettingsError::Endpoint(_))));
 /// # Ok::<(), SettingsError>(())
 /// ```
 #[derive(Clone, Debug)]
