@@ -1,14 +1,12 @@
-//! The numbers of a parameter.
+//! Memory for the values of a parameter.
 //!
-//! Weights are by far the largest things in memory, and there are few of them. Each large one has pages of its own from
-//! the system: they are gone the moment it is dropped, where an allocator would keep them for a while in case something
-//! of that size came again. So what the process holds can be planned. The pages become a tensor's memory as they are,
-//! without a copy.
+//! Weights take up most of the memory, in few large buffers. Each large buffer has its own pages from the system,
+//! which return to the system when it is dropped, while an allocator might keep them. So the memory of the process
+//! can be planned. The pages become a tensor's memory without a copy.
 //!
-//! One exception: clearing fresh pages is a third of the time that it takes to load a checkpoint, and the next
-//! checkpoint, or the next block, has weights of the very same sizes. Dropped pages are spared for a request of their
-//! size; the first request of another size gives all of them back. So what is spared never comes on top of what was
-//! held before.
+//! One exception: clearing fresh pages takes a third of the time of loading a checkpoint, and the next checkpoint or
+//! block has weights of the same sizes. Dropped pages are kept for a request of the same size, and the first request
+//! of another size releases all of them. So the kept pages never add to the memory that was in use before.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -17,10 +15,10 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use memmap2::{Advice, MmapMut};
 
-/// Values from which on pages of their own pay: 1 MiB. In tests the small parameters have them too.
+/// Buffers of at least so many values (1 MiB) have their own pages. In tests small ones have too.
 const LARGE: usize = if cfg!(test) { 1 << 8 } else { 1 << 18 };
 
-/// Pages that nobody uses at the moment.
+/// Dropped pages that are kept for the next request.
 static SPARE: Mutex<Spare> = Mutex::new(Spare(Vec::new()));
 
 /// A fixed number of 32-bit floats.
@@ -56,7 +54,7 @@ impl Drop for Pages {
 struct Spare(Vec<MmapMut>);
 
 impl Spare {
-    /// Pages of this size. Where there are none, those of other sizes are given back: something else is made now.
+    /// Takes pages of this size. If there are none, the kept pages of other sizes are released.
     fn take(&mut self, bytes: usize) -> Option<MmapMut> {
         match self.0.iter().position(|pages| pages.len() == bytes) {
             Some(at) => Some(self.0.swap_remove(at)),
@@ -73,14 +71,14 @@ fn spare<T>(act: impl FnOnce(&mut Spare) -> T) -> T {
 }
 
 impl F32Buffer {
-    /// So many zeros.
-    pub fn zeroed(len: usize) -> Self {
+    /// A buffer of `len` zeros.
+    pub(crate) fn zeroed(len: usize) -> Self {
         let mut floats = Self::to_fill(len);
         floats.fill(0.0);
         floats
     }
 
-    /// So many numbers, which ones is left open, for somebody who writes all of them.
+    /// A buffer with unspecified values, for callers that write all of them.
     pub(crate) fn to_fill(len: usize) -> Self {
         if len < LARGE {
             return Self(Held::Heap(vec![0.0; len]));
@@ -89,25 +87,25 @@ impl F32Buffer {
         if let Some(pages) = spare(|spare| spare.take(bytes)) {
             return Self(Held::Pages(Pages(Some(pages))));
         }
-        // Where the system has no pages to give, the allocator says what it says to everybody.
+        // If the system has no pages, the allocator reports it.
         match MmapMut::map_anon(bytes) {
             Ok(pages) => Self(Held::Pages(Pages(Some(advised(pages))))),
             Err(_) => Self(Held::Heap(vec![0.0; len])),
         }
     }
 
-    /// As the contents of a tensor of this shape and, where that is another, type; nothing is copied where it is not.
+    /// The buffer as data of a tensor of this shape. Values are copied only if `dtype` is not float32.
     pub(crate) fn into_data(self, shape: Vec<usize>, dtype: DType) -> TensorData {
         if dtype == DType::F32 {
             return self.into_shaped(shape);
         }
         let data = self.into_shaped(shape).convert_dtype(dtype);
-        // A converted model keeps none of these pages, and would be planned without them.
+        // A converted model uses none of these pages, and its memory is planned without them.
         Self::release();
         data
     }
 
-    /// Gives all spared pages back to the system.
+    /// Releases all kept pages to the system.
     pub(crate) fn release() {
         spare(|spare| spare.0.clear());
     }
@@ -123,7 +121,7 @@ impl F32Buffer {
     }
 }
 
-/// Large pages are cleared and looked up faster; where there are none, small ones do.
+/// Asks for large pages, which are faster to clear and to look up. Small ones work too.
 fn advised(pages: MmapMut) -> MmapMut {
     #[cfg(target_os = "linux")]
     let _ = pages.advise(Advice::HugePage);

@@ -2,13 +2,14 @@
 //!
 //! In reading order:
 //!
-//! 1. [`suite`]: which models and steps were published, and what is known to be wrong with some of them;
-//! 2. [`store`]: where a checkpoint's files are, in a folder or in the public hub's cache; nothing is downloaded here;
+//! 1. [`suite`]: the published models and steps, and known faults of some of them;
+//! 2. [`store`]: the files of a checkpoint, in a folder or in the public hub's cache; nothing is downloaded here;
 //! 3. [`config`]: `config.json`, checked; [`tokenizer`]: `tokenizer.json`;
-//! 4. [`weights`]: what the files hold, as [`params`] in the layout the model computes with, with fingerprints;
+//! 4. [`weights`]: the content of the files, as [`params`] in the layout that the model computes with, with
+//!    fingerprints;
 //! 5. [`device`]: the cores of this machine, or a GPU;
-//! 6. [`model`]: the transformer, which calls [`Hooks`](pythia_hooks::Hooks) at every named place;
-//! 7. [`load`]: all of that in one call.
+//! 6. [`model`]: the transformer, which calls [`Hooks`](pythia_hooks::Hooks) at every hook point;
+//! 7. [`load`]: all of it in one call.
 //!
 //! ```
 //! use burn::tensor::Device;

@@ -17,7 +17,7 @@ use crate::weights::{Profile, StoredCheckpoint, Wanted, WeightError};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// There is no such model, or not all of its files.
+    /// The model or some of its files are missing.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// `config.json` cannot be read.
@@ -36,10 +36,10 @@ pub enum LoadError {
         /// What is wrong with it.
         source: ConfigError,
     },
-    /// The weights are not those that `config.json` promises.
+    /// The weights do not match `config.json`.
     #[error(transparent)]
     Weights(#[from] WeightError),
-    /// The model comes without a `tokenizer.json`.
+    /// The model has no `tokenizer.json`.
     #[error("{model} has no tokenizer.json; give it token ids")]
     NoTokenizer {
         /// The model.
@@ -106,7 +106,7 @@ impl Tokenizer {
     /// [`LoadError`], among them [`LoadError::NoTokenizer`].
     pub fn load(model: impl AsRef<Path>) -> Result<Self, LoadError> {
         let store = store::find(model.as_ref())?;
-        // All steps share one tokenizer, and a folder of steps has no model outside of them.
+        // All steps share one tokenizer, so any step will do.
         let any = store.steps()?.first().copied();
         let described =
             store.describe(None).or_else(|error| any.map_or(Err(error), |step| store.describe(Some(step))))?;

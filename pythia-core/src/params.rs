@@ -1,8 +1,26 @@
-//! The one table of parameters: every tensor of the model by name, its shape here, and where a published file keeps it.
+//! The table of parameters: name and shape of every tensor of the model, and its name and layout in published files.
 //!
 //! Files store linear layers as `[out, in]` and fuse query, key and value head by head; the model computes with
-//! `[in, out]` matrices and separate projections. [`Param::stored`] is the whole correspondence, read by the loader
-//! in one direction and by the writer in the other.
+//! `[in, out]` matrices and separate projections. [`Param::stored`] maps one to the other, for the loader and for the
+//! writer.
+//!
+//! ```
+//! use pythia_core::params::{HostTensor, LayerParam, Layout, Param, Qkv};
+//!
+//! # let sizes = r#"{"model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8,
+//! #     "intermediate_size": 2048, "vocab_size": 50304}"#;
+//! # let config = pythia_core::config::NeoxConfig::from_json(sizes)?;
+//! // W_Q of block 3 of pythia-70m: `[d_model, head · d_head]` here, a part of a fused tensor in files.
+//! let query = Param::Layer(3, LayerParam::QueryWeight);
+//! assert_eq!(query.shape(&config), [512, 512]);
+//! let stored = query.stored(&config).expect("a stored parameter");
+//! assert_eq!(stored.name, "gpt_neox.layers.3.attention.query_key_value.weight");
+//! assert_eq!((stored.shape, stored.layout), (vec![1536, 512], Layout::FusedQkv(Qkv::Query)));
+//!
+//! let bias = HostTensor { shape: vec![512], values: vec![0.0; 512].into() };
+//! assert_eq!(bias.values.len(), 512);
+//! # Ok::<(), pythia_core::config::ConfigError>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,7 +100,7 @@ pub struct HostTensor {
     pub values: F32Buffer,
 }
 
-/// Which part of the fused attention projection, in the order in which files store them.
+/// A part of the fused attention projection, in the order of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Qkv {
     /// Queries.
@@ -93,7 +111,7 @@ pub enum Qkv {
     Value,
 }
 
-/// How a stored tensor becomes a parameter.
+/// The layout of a stored tensor, from which the parameter is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// Same shape, same order.
@@ -104,14 +122,14 @@ pub enum Layout {
     FusedQkv(Qkv),
 }
 
-/// Where a published file keeps a parameter.
+/// The stored tensor that contains a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Name of the tensor in the file.
     pub name: String,
     /// Its shape in the file.
     pub shape: Vec<usize>,
-    /// How it turns into the parameter.
+    /// Its layout.
     pub layout: Layout,
 }
 
@@ -137,7 +155,7 @@ impl LayerParam {
     ];
 
     /// Whether `attention_bias = false` leaves this one out.
-    pub fn is_attention_bias(self) -> bool {
+    pub(crate) fn is_attention_bias(self) -> bool {
         matches!(self, Self::QueryBias | Self::KeyBias | Self::ValueBias | Self::OutBias)
     }
 
@@ -203,8 +221,8 @@ impl Param {
         }
     }
 
-    /// Where a published file keeps this parameter; `None` for what no published file has (the unembedding's bias,
-    /// and the unembedding of a tied model).
+    /// The stored tensor that contains this parameter; `None` for parameters that no published file has (the
+    /// unembedding's bias, and the unembedding of a tied model).
     pub fn stored(self, config: &NeoxConfig) -> Option<Stored> {
         let (name, layout) = match self {
             Self::Embed => (EMBED.to_owned(), Layout::AsIs),
@@ -234,13 +252,13 @@ impl Param {
 pub(crate) const EMBED: &str = "gpt_neox.embed_in.weight";
 /// Name of the stored unembedding.
 pub(crate) const UNEMBED: &str = "embed_out.weight";
-/// What some newer code calls the stored unembedding.
+/// Another name of the stored unembedding, in newer files.
 pub(crate) const UNEMBED_ALIAS: &str = "lm_head.weight";
-/// What the names of all tensors of blocks begin with.
+/// The prefix of the names of all tensors of blocks.
 pub(crate) const LAYERS: &str = "gpt_neox.layers.";
 
-/// Whether a stored tensor is one of the buffers that old files carry and nothing needs: the causal mask, its filler
-/// value, and rotary frequencies that were rounded to 16 bits.
+/// Whether a stored tensor is an unused buffer of old files: the causal mask, its filler value, or rotary frequencies
+/// rounded to 16 bits.
 pub(crate) fn is_legacy_buffer(name: &str, config: &NeoxConfig) -> bool {
     let Some((layer, buffer)) = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.')) else { return false };
     layer.parse::<usize>().is_ok_and(|layer| layer < config.n_layers)

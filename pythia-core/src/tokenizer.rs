@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// The suite's own file has 2 MB, and 3.6 MB in its newest form.
+/// The suite's file has 2 MB, and 3.6 MB in its newest form.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// Text to token ids and back.
@@ -108,7 +108,7 @@ impl Tokenizer {
     /// Text of a sequence of ids, special tokens included.
     ///
     /// # Errors
-    /// [`TokenizerError::UnknownId`] for an id beyond the tokenizer's, instead of leaving it out in silence.
+    /// [`TokenizerError::UnknownId`] for an id that the tokenizer does not have.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         for &id in ids {
             self.token(id)?;
@@ -116,7 +116,7 @@ impl Tokenizer {
         self.inner.decode(ids, false).map_err(|source| TokenizerError::Failed { source })
     }
 
-    /// The vocabulary's own spelling of one token, where `Ġ` stands for a leading space.
+    /// One token as the vocabulary spells it, with `Ġ` for a leading space.
     ///
     /// # Errors
     /// [`TokenizerError::UnknownId`].

@@ -2,11 +2,11 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-/// Runs `f` with everything that is inlined into it compiled for the widest vectors this machine has. Give it a closure
-/// marked `#[inline(always)]`.
+/// Runs `f` with everything that is inlined into it compiled for the widest vectors this machine has. The closure
+/// must be marked `#[inline(always)]`.
 ///
-/// `f` is called through `FnMut` on purpose: calling a closure that could be called again through `FnOnce` goes by way
-/// of an adapter of the compiler's, which is not inlined, and then the whole loop keeps to the oldest vectors.
+/// `f` is called through `FnMut` on purpose: the compiler calls such a closure through `FnOnce` by an adapter that is
+/// not inlined, and then the loop uses the oldest vector instructions.
 pub(crate) fn widest<R>(f: impl FnMut() -> R) -> R {
     Arch::new().dispatch(Task(f))
 }

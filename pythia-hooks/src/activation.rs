@@ -23,7 +23,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// Takes a tensor whose rank is known at compile time.
+    /// An activation from a tensor of three or four axes.
     ///
     /// # Panics
     /// If `D` is neither 3 nor 4; no site has such an activation.

@@ -1,4 +1,4 @@
-//! What a run saw.
+//! The activations of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 
 use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, select};
 
-/// Captures activations at chosen points, each narrowed to a region if one is given. Hand it to a run, then read it.
+/// Hooks that capture activations at some points, each narrowed to a region if one is given. Pass it to a forward
+/// pass, then read it.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -86,7 +87,7 @@ impl ActivationCache {
     /// Ends the run.
     ///
     /// # Errors
-    /// The first mistake met on the way, or [`HookError::NotCaptured`] for a wanted point that never came.
+    /// The first error during the run, or [`HookError::NotCaptured`] for a wanted point that the run did not reach.
     pub fn finish(self) -> Result<BTreeMap<HookPoint, Activation>, HookError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -97,7 +98,7 @@ impl ActivationCache {
         }
     }
 
-    /// The part of the region that `point`'s axes know.
+    /// The region along the axes that `point` has.
     fn region_at(&self, point: HookPoint) -> Region {
         let known = self.region.spans().filter(|(axis, _)| point.site().dim_of(*axis).is_some());
         known.fold(Region::all(), |region, (axis, span)| region.along(axis, span.clone()))

@@ -1,10 +1,18 @@
-//! What can be wrong with a request about hook points.
+//! Errors of hook points, regions and interventions.
 
 use std::fmt;
 
 use crate::{Axis, HookPoint, Region, Span};
 
-/// A request about hook points that cannot be met, with what was asked for.
+/// Why a request about hook points fails.
+///
+/// ```
+/// use pythia_hooks::{HookError, HookPoint};
+///
+/// let error = "blocks.0.attn.hook_patern".parse::<HookPoint>().unwrap_err();
+/// let HookError::UnknownName { nearest, .. } = &error else { panic!("another error") };
+/// assert_eq!(nearest.0[0], "blocks.0.attn.hook_pattern");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HookError {
@@ -16,7 +24,7 @@ pub enum HookError {
         /// The nearest valid names.
         nearest: Suggestions,
     },
-    /// The site exists, the layer does not.
+    /// The model has no such layer.
     #[error("`{name}`: the model has layers 0 to {} (−{n_layers} to −1 from the end), not {layer}", n_layers - 1)]
     LayerOutOfRange {
         /// The name as given.
@@ -26,7 +34,7 @@ pub enum HookError {
         /// How many layers the model has.
         n_layers: usize,
     },
-    /// `hook_resid_mid` was asked of a parallel block.
+    /// `hook_resid_mid` was requested of a model with parallel blocks.
     #[error(
         "`{name}` does not exist in this model: its blocks are parallel (use_parallel_residual = true), attention and \
          MLP both read hook_resid_pre and are added at once, so there is no stream between them; use hook_resid_pre, \
@@ -39,15 +47,15 @@ pub enum HookError {
     /// A region names an axis that the site's activations lack.
     #[error("{point} has no {axis} axis; its axes are {}", names(point.site().axes()))]
     NoSuchAxis {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
-        /// The axis asked for.
+        /// The requested axis.
         axis: Axis,
     },
     /// A region reaches past the end of an axis.
     #[error("{point}: {axis} {index} is out of range, the activation has {size} there")]
     OutOfRange {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The axis.
         axis: Axis,
@@ -56,10 +64,10 @@ pub enum HookError {
         /// The axis's length.
         size: usize,
     },
-    /// A slice selects nothing, surely by mistake.
+    /// A slice selects nothing and was not meant to be empty.
     #[error("{point}: {axis} {span} selects nothing, as in Python: {}", backwards(span, *size))]
     Backwards {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The axis.
         axis: Axis,
@@ -73,28 +81,28 @@ pub enum HookError {
         "{point}: a value of shape {found:?} does not fit the activation's {expected:?} (axes of size 1 are repeated)"
     )]
     ShapeMismatch {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The activation's shape.
         expected: Vec<usize>,
         /// The value's shape.
         found: Vec<usize>,
     },
-    /// An intervention's point was never reached.
+    /// The run did not reach the point of an intervention.
     #[error("the intervention on {point}{region} never fired: the run did not pass that point")]
     NeverFired {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
         /// The part of it.
         region: Region,
     },
-    /// An activation that was asked for was never seen.
+    /// A requested activation was not captured.
     #[error("{point} was not captured: either the cache was not asked for it, or the run did not pass it")]
     NotCaptured {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
     },
-    /// A name that should be that of one point covers several.
+    /// A name of several points was used where one point is needed.
     #[error("`{name}` names {found} points, and one is read at a time; name a layer, as in `z.-1`")]
     SeveralPoints {
         /// The name as given.
@@ -105,9 +113,9 @@ pub enum HookError {
     /// An activation was read with the wrong number of axes.
     #[error("{point} has {found} axes, not {asked}")]
     WrongRank {
-        /// The place.
+        /// The hook point.
         point: HookPoint,
-        /// Number of axes asked for.
+        /// The requested number of axes.
         asked: usize,
         /// Number of axes it has.
         found: usize,
@@ -125,7 +133,7 @@ pub enum HookError {
     },
 }
 
-/// Names that were perhaps meant.
+/// The nearest valid names.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Suggestions(pub Vec<String>);
 

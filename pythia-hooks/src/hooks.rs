@@ -1,13 +1,13 @@
-//! What the model calls at each point.
+//! The trait that models call at each hook point.
 
 use burn::tensor::Tensor;
 
 use crate::HookPoint;
 
-/// Instruments of a forward pass. The model hands every activation that is wanted to [`Hooks::at`] and goes
-/// on with what it gets back.
+/// Hooks of a forward pass. The model passes every wanted activation to [`Hooks::at`] and goes on with the returned
+/// tensor.
 ///
-/// A one-off needs a few lines:
+/// A hook of your own takes a few lines:
 ///
 /// ```
 /// use burn::tensor::Tensor;
@@ -26,16 +26,17 @@ use crate::HookPoint;
 /// }
 /// ```
 pub trait Hooks {
-    /// Whether [`Hooks::at`] is to be called at `point`. What nobody wants need not be computed.
+    /// Whether the model calls [`Hooks::at`] at `point`. Activations that no hook wants need not be computed.
     fn wants(&self, point: HookPoint) -> bool;
 
-    /// Whether [`Hooks::at`] may return something else than it got there. Hooks that only look say no, which
-    /// spares the model the split query, key and value inputs. By default every wanted point may change.
+    /// Whether [`Hooks::at`] may return another value than it was given. Hooks that only read should return `false`,
+    /// so that the model need not compute the split query, key and value inputs. By default every wanted point may
+    /// change.
     fn edits(&self, point: HookPoint) -> bool {
         self.wants(point)
     }
 
-    /// Looks at, and may replace, the activation `value` (axes: `point.site().axes()`).
+    /// Reads and may replace the activation `value` (axes: `point.site().axes()`).
     fn at<const D: usize>(&mut self, point: HookPoint, value: Tensor<D>) -> Tensor<D>;
 }
 
@@ -88,7 +89,7 @@ impl<H: Hooks> Hooks for Vec<H> {
     }
 }
 
-/// A part that does not want the point must not see it, even when another part does.
+/// A hook that does not want the point is not called, even if another one wants it.
 fn pass<const D: usize>(hooks: &mut impl Hooks, point: HookPoint, value: Tensor<D>) -> Tensor<D> {
     if hooks.wants(point) { hooks.at(point, value) } else { value }
 }

@@ -1,4 +1,4 @@
-//! Edits of a run, as data.
+//! Interventions: edits of a run.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use burn::tensor::Tensor;
 use crate::region::resolve_at;
 use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, Site};
 
-/// What to do with an activation.
+/// An edit of an activation.
 #[derive(Clone)]
 pub enum Edit {
-    /// Put zeros.
+    /// Replace by zeros.
     Zero,
     /// Multiply by a number.
     Scale(f32),
     /// Add a value; its axes of size 1 are repeated, so a steering vector is `[1, 1, d_model]`.
     Add(Activation),
-    /// Put another value, from another run or a mean; axes of size 1 are repeated.
+    /// Replace by a value, such as one of another run or a mean; axes of size 1 are repeated.
     Replace(Activation),
-    /// Anything else. It must keep the shape.
+    /// Apply a function, which must keep the shape.
     Map(Arc<dyn Fn(Activation) -> Activation + Send + Sync>),
 }
 
@@ -86,10 +86,26 @@ impl Intervention {
     }
 }
 
-/// Interventions on one run, first to last, each with a count of its firings.
+/// Interventions on one run, applied in order, each with a count of its firings.
 ///
-/// Forward code has no way to fail, so a mistake met on the way is kept, the activation left alone, and
-/// [`Interventions::finish`] reports it: call it after every run.
+/// A forward pass cannot return errors. So an error during the run is stored, the activation stays unchanged, and
+/// [`Interventions::finish`] returns the error. Call it after every run.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use pythia_hooks::{Axis, Edit, Hooks, Intervention, Interventions, ModelShape, Region, Site};
+///
+/// let model = ModelShape { n_layers: 2, n_heads: 2, d_model: 4, d_head: 2, d_mlp: 16, parallel: true };
+/// let point = Site::ResidPre.at(1);
+/// let region = Region::all().along(Axis::Pos, -1);
+/// let mut edits = Interventions::new(vec![Intervention { point, region, edit: Edit::Scale(2.0) }], &model)?;
+/// // A model calls this at every point of its run.
+/// let edited = edits.at(point, Tensor::<3>::ones([1, 3, 4], &Device::flex()));
+/// assert_eq!(edited.sum().into_scalar::<f32>(), 16.0);
+/// assert_eq!(edits.fired(), [1]);
+/// edits.finish()?;
+/// # Ok::<(), pythia_hooks::HookError>(())
+/// ```
 #[derive(Default)]
 pub struct Interventions {
     list: Vec<Intervention>,
@@ -123,7 +139,7 @@ impl Interventions {
     /// Ends the run.
     ///
     /// # Errors
-    /// The first mistake met on the way, or [`HookError::NeverFired`].
+    /// The first error during the run, or [`HookError::NeverFired`].
     pub fn finish(self) -> Result<(), HookError> {
         if let Some(error) = self.error {
             return Err(error);
@@ -162,7 +178,7 @@ fn check_heads(intervention: &Intervention, model: &ModelShape) -> Result<(), Ho
     Ok(())
 }
 
-/// The split inputs each have a layer norm of their own, so an edit of the shared one would be lost.
+/// Each split input has its own layer norm, so an edit of the shared one would be lost.
 fn check_split_inputs(list: &[Intervention]) -> Result<(), HookError> {
     let split = |point: HookPoint| matches!(point.site(), Site::AttnIn | Site::QInput | Site::KInput | Site::VInput);
     let norm = |point: HookPoint| matches!(point.site(), Site::Ln1Scale | Site::Ln1Normalized);

@@ -3,10 +3,10 @@
 /// Only the beginnings of words are compared, so that a hostile word cannot cost time quadratic in its length.
 const COMPARED: usize = 128;
 
-/// The candidates that `word` most likely meant, best first, at most three.
+/// At most three candidates that are nearest to `word`, best first.
 ///
-/// Distance is Levenshtein's, ignoring case. A candidate further off than about a third of its length is left out, so
-/// that nonsense gets no suggestion at all.
+/// Distance is Levenshtein's, ignoring case. Candidates at a distance of more than about a third of the length are
+/// left out.
 ///
 /// ```
 /// let names = ["pythia-70m", "pythia-160m", "pythia-12b"];

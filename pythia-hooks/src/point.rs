@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::error::Suggestions;
 use crate::{HookError, SITES, Site, nearest};
 
-/// One place in one model: a [`Site`], and the layer if the site belongs to a block.
+/// A hook point: a [`Site`], and the layer if the site belongs to a block.
 ///
 /// Points order as they fire ([`firing_order`](Self::firing_order)). The text form is TransformerLens' full 2.x name:
 ///
@@ -32,7 +32,7 @@ impl Site {
 }
 
 impl HookPoint {
-    /// The place within the block, or the global place.
+    /// The site.
     pub const fn site(self) -> Site {
         self.site
     }
@@ -42,8 +42,8 @@ impl HookPoint {
         self.layer
     }
 
-    /// What points are sorted by to stand in the order in which a run passes them: the embedding, then each block's
-    /// sites, then the final layer norm. Compared as a whole; the parts mean nothing by themselves.
+    /// A key that sorts points in the order of the forward pass: the embedding, then each block's sites, then the
+    /// final layer norm. Only comparisons of whole keys have a meaning.
     pub const fn firing_order(self) -> (usize, usize) {
         let stage = match (self.site, self.layer) {
             (Site::Embed, _) => 0,
@@ -54,7 +54,7 @@ impl HookPoint {
     }
 }
 
-/// The order in which a run passes the points, as [`HookPoint::firing_order`] gives it.
+/// The order of the forward pass, as in [`HookPoint::firing_order`].
 impl Ord for HookPoint {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.firing_order().cmp(&other.firing_order())

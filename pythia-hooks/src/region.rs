@@ -8,9 +8,9 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use crate::{Axis, HookError, HookPoint};
 
-/// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice is
-/// not part of it. Unlike Python's, a slice must lie on the axis, and one that would select nothing by mistake is
-/// refused.
+/// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice
+/// is not part of it. Unlike in Python, a slice must be within the axis, and one that would select nothing by mistake
+/// is an error.
 ///
 /// ```
 /// use pythia_hooks::Span;
@@ -66,7 +66,7 @@ impl From<Vec<i64>> for Span {
 /// A span that does not fit an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SpanError {
-    /// There is no such index. Of a slice it is the first bound that lies off the axis.
+    /// There is no such index. Of a slice it is the first bound outside the axis.
     OutOfRange(i64),
     /// The slice ends before it begins, or at 0 where it begins counted from the end.
     Backwards,
@@ -110,7 +110,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// The part of an activation that an edit or a capture concerns: everything, narrowed along named axes.
+/// A part of an activation, for an edit or a cache: everything, or some indices along named axes.
 ///
 /// ```
 /// use pythia_hooks::{Axis, Region};
@@ -132,8 +132,8 @@ impl Region {
         self
     }
 
-    /// Whether nothing narrows the region.
-    pub fn is_all(&self) -> bool {
+    /// Whether it is the whole activation.
+    pub(crate) fn is_all(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -142,7 +142,7 @@ impl Region {
         self.0.iter().map(|(axis, span)| (*axis, span))
     }
 
-    /// Checks that every axis exists at `point`; sizes are checked when the activation is there.
+    /// Checks that every axis exists at `point`. Indices are checked by [`Region::resolve`].
     ///
     /// # Errors
     /// [`HookError::NoSuchAxis`].
@@ -153,7 +153,7 @@ impl Region {
         }
     }
 
-    /// For each narrowed axis: its dimension and the indices chosen along it.
+    /// The dimension and the selected indices of each narrowed axis.
     ///
     /// # Errors
     /// [`HookError::NoSuchAxis`], [`HookError::OutOfRange`], [`HookError::Backwards`].
@@ -166,7 +166,7 @@ impl Region {
         self.0.iter().map(chosen).collect()
     }
 
-    /// True where the activation of shape `dims` lies inside the region; `None` when that is everywhere.
+    /// A mask of shape `dims` that is true inside the region; `None` for the whole activation.
     ///
     /// # Errors
     /// As [`Region::resolve`].
@@ -191,7 +191,8 @@ impl Region {
         Ok(mask)
     }
 
-    /// The part of `value` inside the region; a narrowed axis keeps its place and gets the number of chosen indices.
+    /// The part of `value` inside the region; a narrowed axis keeps its place and has the length of its selected
+    /// indices.
     ///
     /// # Errors
     /// As [`Region::resolve`].
@@ -250,9 +251,12 @@ mod tests {
         for empty in [Span::from(0..0), Span::from(3..3), Span::from(..0), Span::from(5..), Span::from(-2..-2)] {
             assert_eq!(empty.resolve(5), Ok(vec![]), "{empty}");
         }
-        for (mistake, size) in
-            [(Span::from(-2..0), 5), (Span::from(-2..0), 2), (Span::from(3..1), 5), (Span::from(-1..-3), 5)]
-        {
+        for (mistake, size) in [
+            (Span::from(-2..0), 5),
+            (Span::from(-2..0), 2),
+            (Span::Slice(Some(3), Some(1)), 5),
+            (Span::Slice(Some(-1), Some(-3)), 5),
+        ] {
             assert_eq!(mistake.resolve(size), Err(SpanError::Backwards), "{mistake}");
         }
         let region = Region::all().along(Axis::Pos, -2..0);

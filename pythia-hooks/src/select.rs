@@ -1,4 +1,4 @@
-//! Patterns to points: globs, TransformerLens' short forms, negative layers.
+//! Selecting hook points by patterns: globs, TransformerLens' short forms, negative layers.
 
 use crate::error::Suggestions;
 use crate::{HookError, HookPoint, ModelShape, Presence, SITES, Site, SiteRow, nearest, point};
@@ -64,7 +64,7 @@ fn glob(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> 
     Ok(points)
 }
 
-/// A glob that would match if the model were sequential asks for `hook_resid_mid`: say so.
+/// The error for a glob without matches. One that would match in a sequential model names `hook_resid_mid`.
 fn nothing_matches(pattern: &str, resolved: &str, model: &ModelShape) -> HookError {
     let sequential = ModelShape { parallel: false, ..*model };
     let name = pattern.to_owned();
@@ -80,7 +80,7 @@ pub fn glob_matches(pattern: &str, text: &str) -> bool {
 }
 
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // The classic two-pointer walk: linear memory, no recursion, so a hostile pattern costs little.
+    // Two pointers and no recursion, so a hostile pattern needs no memory and at most quadratic time.
     let (mut p, mut t, mut star) = (0, 0, None);
     while t < text.len() {
         if p < pattern.len() && pattern[p] == b'*' {
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
         let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
         return Ok((row.site, Some(layer.parse().map_err(|_| unknown())?)));
     }
-    // A block site's own name without a block (`hook_resid_pre`) stays an error: which layer was meant?
+    // The full name of a block site without a block (`hook_resid_pre`) is an error, because it lacks the layer.
     if let Some(row) = by_name(text).filter(|row| row.site.is_global() || row.name != text) {
         return Ok((row.site, None));
     }

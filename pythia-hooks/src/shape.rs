@@ -2,7 +2,7 @@
 
 use crate::{Axis, Site};
 
-/// The numbers of a model that decide which hook points it has and how large the activations there are.
+/// The sizes of a model that determine its hook points and the shapes of their activations.
 ///
 /// ```
 /// use pythia_hooks::{Axis, ModelShape, Site};
@@ -48,8 +48,8 @@ impl ModelShape {
         site.axes().iter().map(|axis| self.axis_size(*axis, batch, length)).collect()
     }
 
-    /// A layer counted from 0, from one that may be negative and then counts from the end: −1 is the model's last.
-    /// `None` where the model has no such layer.
+    /// The layer counted from 0. A negative `layer` counts from the end: −1 is the last layer. `None` if the model
+    /// has no such layer.
     pub fn layer(&self, layer: i64) -> Option<usize> {
         let from_start = if layer < 0 { layer.saturating_add_unsigned(self.n_layers as u64) } else { layer };
         usize::try_from(from_start).ok().filter(|layer| *layer < self.n_layers)

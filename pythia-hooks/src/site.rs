@@ -1,4 +1,4 @@
-//! The table of sites: every place in the model that has a name.
+//! The table of sites: the named activations of the model.
 
 use std::fmt;
 
@@ -59,10 +59,18 @@ pub enum Presence {
     SequentialOnly,
 }
 
-/// One row of the table: everything the toolkit knows about a place.
+/// One row of the table: one site.
+///
+/// ```
+/// use pythia_hooks::{Axis, Presence, SITES, Site};
+///
+/// let row = SITES.iter().find(|row| row.site == Site::ResidMid).expect("a row of every site");
+/// assert_eq!((row.name, row.presence), ("hook_resid_mid", Presence::SequentialOnly));
+/// assert_eq!(row.axes, [Axis::Batch, Axis::Pos, Axis::Model]);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SiteRow {
-    /// The place.
+    /// The site.
     pub site: Site,
     /// TransformerLens 2.x name; inside a block it follows `blocks.{layer}.`.
     pub name: &'static str,
@@ -78,7 +86,7 @@ pub struct SiteRow {
 
 macro_rules! sites {
     ($( $variant:ident, $name:literal, [$($axis:ident)*], $presence:ident, [$($alias:literal)*], $doc:literal; )*) => {
-        /// A named place. The rows of [`SITES`] say what each one is.
+        /// A named activation of a model. The rows of [`SITES`] describe each one.
         ///
         /// ```
         /// use pythia_hooks::{Axis, Site};
@@ -167,9 +175,8 @@ impl Site {
         &SITES[self.firing_order()]
     }
 
-    /// Place among the sites of one block in the order in which a run passes them: the index in [`SITES`]. Sites that
-    /// stand outside the blocks have a place too; across blocks compare
-    /// [`HookPoint::firing_order`](crate::HookPoint::firing_order).
+    /// The index in [`SITES`], which has the order of the forward pass within a block. To compare points of several
+    /// blocks use [`HookPoint::firing_order`](crate::HookPoint::firing_order).
     pub const fn firing_order(self) -> usize {
         self as usize
     }
@@ -184,7 +191,7 @@ impl Site {
         self.row().axes
     }
 
-    /// Whether the site stands outside the blocks (the embedding and the final layer norm).
+    /// Whether the site is outside the blocks (the embedding and the final layer norm).
     pub const fn is_global(self) -> bool {
         matches!(self, Site::Embed | Site::FinalScale | Site::FinalNormalized)
     }

@@ -17,12 +17,11 @@ pub(crate) fn this_command() -> String {
     env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
-/// Bytes of memory that programs can still have, where the system says so (Linux).
+/// Bytes of memory that programs can still have; `None` where the system does not tell.
 pub(crate) fn available_memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
+    let mut system = sysinfo::System::new();
+    system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
+    Some(system.available_memory()).filter(|&bytes| bytes > 0)
 }
 
 /// Cores that this process may use.
@@ -51,9 +50,7 @@ mod tests {
 
     #[test]
     fn the_system_says_how_much_memory_there_is() {
-        if cfg!(target_os = "linux") {
-            assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
-        }
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The one way in which a file gets its name.
+//! Atomic creation and replacement of files.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use crate::temporary::{builder, fresh_name, temporary_in};
 
-/// A file that nobody sees before it is finished.
+/// A file that is invisible under its name until it is finished.
 ///
 /// It is an ordinary file for writing and seeking. [`finish`](Self::finish) gives it its name; dropped before, it is
 /// removed.
@@ -33,8 +33,8 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// A new file that will be `target`. Until then it lies beside it, in the same folder, which is created where it is
-    /// missing.
+    /// A new file that will be `target`. Until then it is a temporary file in the same folder. A missing folder is
+    /// created.
     ///
     /// # Errors
     /// The system's, when the folder or the file cannot be created.
@@ -42,8 +42,8 @@ impl AtomicFile {
         Self::in_folder(parent(target), target)
     }
 
-    /// The same with the temporary file in another folder of the same file system, for targets whose folder is scanned
-    /// by readers at any moment. Both folders are created where they are missing.
+    /// The same with the temporary file in another folder of the same file system, for targets in folders that
+    /// readers may list at any moment. Missing folders are created.
     ///
     /// # Errors
     /// The system's, when a folder or the file cannot be created.
@@ -62,11 +62,11 @@ impl AtomicFile {
         self.temporary.as_file_mut()
     }
 
-    /// Brings the content to the disk, replaces what stood at the target, and brings the new name to the disk.
+    /// Syncs the content to the disk, renames the file to the target, replacing an old one, and syncs the folder.
     ///
     /// # Errors
-    /// The system's. Up to the rename the target is as it was and the temporary file is removed. An error afterwards
-    /// says that the name may not survive a loss of power.
+    /// The system's. On an error before the rename the target is unchanged and the temporary file is removed. An
+    /// error after it means that the name may not survive a loss of power.
     pub fn finish(self) -> io::Result<()> {
         self.temporary.as_file().sync_all()?;
         self.temporary.persist(&self.target).map_err(|refused| refused.error)?;
@@ -91,8 +91,7 @@ impl Seek for AtomicFile {
 }
 
 /// Writes a file with a closure, which gets an empty file, open for reading and writing. The file gets its name only
-/// when the closure succeeds, so what must hold of the content is checked inside of it. Folders above `path` are
-/// created.
+/// if the closure succeeds, so the closure can check the content. Folders above `path` are created.
 ///
 /// # Errors
 /// The closure's, or the system's; then `path` is as it was. See [`AtomicFile::finish`] for the one exception.
@@ -103,8 +102,8 @@ pub fn write_atomic<T, E: From<io::Error>>(path: &Path, write: impl FnOnce(&mut 
     Ok(written)
 }
 
-/// Replaces what stands at `path` by what `make` creates at a temporary path beside it, such as a link. Folders above
-/// `path` are created. Content is not brought to the disk: a file that is made in this way must be synced by `make`.
+/// Replaces `path` by what `make` creates at a temporary path beside it, such as a link. Folders above
+/// `path` are created. Content is not synced to the disk: `make` must sync a file that it creates.
 ///
 /// # Errors
 /// Those of `make`, or the system's; then `path` is as it was.
@@ -116,7 +115,7 @@ pub fn replace_atomic(path: &Path, make: impl FnMut(&Path) -> io::Result<()>) ->
     sync_folder(folder)
 }
 
-/// Gives a file that was written under a name of the caller's its own: content to the disk, rename, folder to the disk.
+/// Renames a file that the caller has written under another name: syncs the content, renames it, syncs the folder.
 ///
 /// # Errors
 /// The system's.
@@ -131,8 +130,8 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a folder outlive a loss of power. Some file systems cannot, which is no error: there is nothing
-/// to do about it. On systems without folders that can be opened the rename itself is all there is.
+/// Syncs the names in a folder, so that they survive a loss of power. File systems that cannot do this are not an
+/// error. On systems where folders cannot be opened there is only the rename.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};

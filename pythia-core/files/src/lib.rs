@@ -1,9 +1,9 @@
 //! Files that appear whole or not at all, on disks that several processes and machines share.
 //!
-//! A file is written under a temporary name in the same file system, brought to the disk, renamed, and its folder is
-//! brought to the disk. A reader sees the old content or the new one. A kill or a loss of power leaves a temporary file
-//! at worst. Its name says which process made it, so that a later process can tell what is left over from what is being
-//! written.
+//! A file is written under a temporary name in the same file system, synced to the disk and renamed, and its folder
+//! is synced. A reader sees the old content or the new one. A kill or a loss of power leaves a temporary file at
+//! worst. Its name says which process made it, so that a later process can tell abandoned files from files that are
+//! being written.
 //!
 //! 1. [`write_atomic`]: the usual case, a closure that writes. What it checks before it returns is checked before the
 //!    rename.
@@ -33,6 +33,8 @@
 //! assert_eq!(std::fs::read_dir(folder.path())?.count(), 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod atomic;
 mod owner;

@@ -1,4 +1,4 @@
-//! Which process made a file, so that what a dead process left behind can be told from what a living one works on.
+//! The process that made a file, so that files of processes that have ended can be told from files in use.
 
 use std::fmt;
 use std::fs;
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// A process: machine, number and start time. Its text, `MACHINE-PID-START`, can be part of a file name.
 ///
-/// The number alone would not do: numbers are used again, and several machines or containers may share a disk.
+/// The number alone is not enough, because systems reuse numbers, and several machines or containers may share a
+/// disk. The start time counts from boot, so setting the clock does not change it.
 ///
 /// ```
 /// use pythia_files::Owner;
@@ -22,10 +23,10 @@ use sha2::{Digest, Sha256};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Owner {
-    /// What this boot of this machine (or container) is called, 16 hexadecimal digits.
+    /// An id of this boot of this machine or container, 16 hexadecimal digits.
     machine: String,
     pid: u32,
-    /// When the process began, in the kernel's ticks since boot; 0 where the system does not say.
+    /// The start of the process, in the kernel's ticks since boot; 0 if the system does not tell it.
     start: u64,
 }
 
@@ -51,10 +52,10 @@ impl Owner {
         name.rsplit_once('-').filter(|(_, count)| count.parse::<u64>().is_ok())?.0.parse().ok()
     }
 
-    /// Whether the process is known to have ended. Of a process on another machine nothing is known.
+    /// Whether the process is known to have ended. Nothing is known about processes of other machines.
     pub fn is_gone(&self) -> bool {
         let me = Self::me();
-        // A system that does not tell the start of this process does not tell it of others.
+        // Without the start of this process the system does not give that of others.
         let knows = me.start != 0 && self.machine == me.machine;
         knows && start_of(self.pid).is_some_and(|start| start != Some(self.start))
     }
@@ -72,7 +73,7 @@ impl fmt::Display for Owner {
 }
 
 impl FromStr for Owner {
-    /// The text is no owner; there is no more to say.
+    /// The text is not an owner.
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -93,22 +94,22 @@ fn machine() -> String {
     digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The machine's name for people, with the characters that a file name bears; `host` where the system does not say.
+/// The host name, reduced to characters that are valid in file names; `host` if the system does not tell it.
 pub fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let clean: String = name.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
     if clean.is_empty() { "host".into() } else { clean }
 }
 
-/// When a process began: `None` where the system does not say, `Some(None)` for one that is gone, or that ended and was
-/// not waited for.
+/// The start of a process: `None` if the system does not tell it, `Some(None)` for a process that has ended, also if
+/// nobody has waited for it.
 fn start_of(pid: u32) -> Option<Option<u64>> {
     if !fs::exists("/proc/self/stat").unwrap_or(false) {
         return None;
     }
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some(None) };
-    // The command's name stands in brackets and may hold anything; what follows the last bracket is plain: state, then
-    // 18 numbers, then the start.
+    // The command's name is in brackets and may contain any character. After the last bracket follow the state, 18
+    // numbers, and the start.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let dead = matches!(fields.first(), None | Some(&("Z" | "X")));
     Some(fields.get(19).and_then(|start| start.parse().ok()).filter(|_| !dead))

@@ -1,4 +1,4 @@
-//! Names of temporary files, `.MACHINE-PID-START-N.tmp`, and what happens to those that are left over.
+//! Temporary files, `.MACHINE-PID-START-N.tmp`, and the removal of abandoned ones.
 
 use std::fs;
 use std::io;
@@ -11,13 +11,12 @@ use crate::Owner;
 
 const BEGINNING: &str = ".";
 const ENDING: &str = ".tmp";
-/// Nobody can tell whether a process of another machine, or of this one before it was started anew, still runs. A
-/// temporary file of such a process that was not written to for this long is taken for left over.
+/// Whether a process of another machine still runs is unknown. Its temporary files that were not written to for this
+/// long count as abandoned.
 const FOREIGN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A temporary file that is removed when it is dropped. No other process makes one of that name, nor does this one
-/// again. The folder is created where it is missing. The file may be read by whoever may read other new files of this
-/// process.
+/// A temporary file that is removed when it is dropped. Its name is unique to this process and this call. The folder
+/// is created where it is missing. The file may be read by whoever may read other new files of this process.
 ///
 /// ```
 /// let folder = tempfile::tempdir()?;
@@ -38,7 +37,7 @@ pub(crate) fn fresh_name() -> String {
     format!("{BEGINNING}{}{ENDING}", Owner::new_name())
 }
 
-/// What makes a temporary file of exactly that name.
+/// A builder of a temporary file of exactly that name.
 pub(crate) fn builder(name: &str) -> Builder<'_, 'static> {
     let mut builder = Builder::new();
     // The owner makes the name unique, so nothing in it is random.
@@ -46,7 +45,7 @@ pub(crate) fn builder(name: &str) -> Builder<'_, 'static> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        // Before the process' own mask. The crate's default lets nobody else read.
+        // The process' mask applies. The default of `tempfile` lets only the owner read.
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     builder
@@ -58,7 +57,7 @@ fn owner_of(path: &Path) -> Option<Owner> {
     Owner::of_name(name.strip_prefix(BEGINNING)?.strip_suffix(ENDING)?)
 }
 
-/// Whether a path is that of a temporary file whose process is gone.
+/// Whether a path is that of a temporary file whose process has ended.
 pub fn is_abandoned(path: &Path) -> bool {
     owner_of(path).is_some_and(|owner| owner.is_gone() || (!owner.is_local() && is_old(path)))
 }
@@ -68,8 +67,7 @@ fn is_old(path: &Path) -> bool {
     modified.is_ok_and(|then| SystemTime::now().duration_since(then).is_ok_and(|age| age > FOREIGN))
 }
 
-/// Removes the temporary files in a folder whose processes are gone. Other files stay; a folder that is not there has
-/// none.
+/// Removes the temporary files in a folder whose processes have ended. Other files stay. A missing folder has none.
 ///
 /// # Errors
 /// The system's, when the folder cannot be listed or a file cannot be removed.
@@ -92,7 +90,7 @@ fn remove_all(folder: &Path, condemned: impl Fn(&Path) -> bool) -> io::Result<()
     };
     for path in paths.into_iter().filter(|path| condemned(path)) {
         match fs::remove_file(&path) {
-            // Another process sweeps the same folder, or the owner was faster.
+            // Another process has removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             removed => removed?,
         }

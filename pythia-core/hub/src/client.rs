@@ -18,7 +18,7 @@ const MAX_PAGES: usize = 100;
 /// The longest range that is read: four times the largest tensor of the suite.
 const MAX_RANGE: u64 = 2 << 30;
 
-/// A client of the hub. Cheap to make; threads may share one.
+/// A client of the hub. It is cheap to create, and threads may share one.
 ///
 /// ```no_run
 /// use pythia_hub::{Endpoint, Hub, Settings};
@@ -49,7 +49,7 @@ impl Hub {
         Self { http: Http::new(settings, clock), layout }
     }
 
-    /// What it was made with.
+    /// The settings of this client.
     pub fn settings(&self) -> &Settings {
         self.http.settings()
     }
@@ -60,7 +60,7 @@ impl Hub {
     }
 
     /// Makes every call that is under way, and every later one, end with [`HubError::Stopped`]; bytes that arrived are
-    /// kept for the next time. For the thread that hears signals.
+    /// kept for the next time. A thread that handles signals calls this.
     pub fn stop(&self) {
         self.http.stop();
     }
@@ -81,7 +81,8 @@ impl Hub {
     /// # Errors
     /// [`HubError`]; [`HubError::Answer`] when any file has a name or hash that is not clean.
     pub fn files(&self, repo: &Repo, commit: &Commit) -> Result<Vec<RemoteFile>, HubError> {
-        let first = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}?recursive=true"));
+        let tree = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}"));
+        let first = tree.with_query("recursive=true");
         let bad = |problem| HubError::Answer { url: first.shown(), problem };
         let (mut url, mut files) = (first.clone(), BTreeMap::new());
         for _ in 0..MAX_PAGES {
@@ -95,12 +96,12 @@ impl Hub {
         Err(bad(AnswerProblem::TooManyPages { max: MAX_PAGES }))
     }
 
-    /// The file in the cache, fetched and verified if it is not there, under `snapshots/COMMIT/`. `watch` is told how
-    /// many bytes have arrived, each time some do; bytes that were there already are not told. A file that is there
-    /// needs no connection, also offline.
+    /// The file in the cache, fetched and verified if it is not there, under `snapshots/COMMIT/`. `watch` is called
+    /// with the number of new bytes whenever some arrive; bytes that the cache had already do not count. A file in
+    /// the cache needs no connection and works offline.
     ///
     /// # Errors
-    /// [`HubError`]. Whatever happens, the cache never gets content that is not what `file` says.
+    /// [`HubError`]. On every error the cache contains no content that differs from what `file` says.
     pub fn fetch(
         &self,
         repo: &Repo,
@@ -111,7 +112,7 @@ impl Hub {
         self.job(repo, commit, file).run(watch)
     }
 
-    /// Where [`Hub::fetch`] puts a file; whether it is there is another question.
+    /// The path at which [`Hub::fetch`] puts a file. The file need not exist.
     pub fn snapshot_path(&self, repo: &Repo, commit: &Commit, file: &RemoteFile) -> PathBuf {
         self.layout.snapshot(repo, commit, &file.name)
     }
@@ -122,11 +123,11 @@ impl Hub {
         self.job(repo, commit, file).seems_present()
     }
 
-    /// Bytes `range` of a file, exactly those, from the cache where it holds the file, else from the hub. A part has no
-    /// hash of its own, so what the hub gives is not checked.
+    /// The bytes `range` of a file, from the cache if it has the file, else from the hub. The hub publishes no hashes
+    /// of parts, so bytes from the hub are not checked.
     ///
     /// # Errors
-    /// [`HubError`]; [`HubError::Range`] for a range that does not lie within the file or is longer than 2 GiB.
+    /// [`HubError`]; [`HubError::Range`] for a range beyond the end of the file or longer than 2 GiB.
     pub fn read_range(
         &self,
         repo: &Repo,
@@ -150,7 +151,7 @@ impl Hub {
         }
     }
 
-    /// Asks until the range is whole, each time for what is missing.
+    /// Repeats the request for the missing bytes until the range is complete.
     fn ask_range(&self, job: &Job, range: Range<u64>) -> Result<Vec<u8>, HubError> {
         let (url, length) = (job.url(), range.end - range.start);
         let mut bytes = Vec::new();

@@ -1,10 +1,29 @@
-//! Time, so that tests need not wait, and how much of it may be spent on a server that does not answer.
+//! The clock that the client uses, which tests replace, and the limits on waiting for a server.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// What the client asks about time. Tests put one in its place that does not wait.
+/// The time as the client sees it. Tests use a clock that does not wait.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use pythia_hub::{Clock, Endpoint, Hub, Settings};
+///
+/// struct Frozen;
+///
+/// impl Clock for Frozen {
+///     fn elapsed(&self) -> Duration {
+///         Duration::ZERO
+///     }
+///     fn today(&self) -> SystemTime {
+///         SystemTime::UNIX_EPOCH
+///     }
+///     fn sleep(&self, _: Duration) {}
+/// }
+///
+/// let hub = Hub::with_clock(Settings::new(Endpoint::default(), "cache".into()), Box::new(Frozen));
+/// ```
 pub trait Clock: Send + Sync {
-    /// Time since some beginning; never goes back.
+    /// Time since a fixed moment. It never decreases.
     fn elapsed(&self) -> Duration;
     /// The calendar's time, for dates that a server names.
     fn today(&self) -> SystemTime;
@@ -14,7 +33,7 @@ pub trait Clock: Send + Sync {
 
 /// The machine's own clock.
 #[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
+pub(crate) struct SystemClock {
     start: Instant,
 }
 
@@ -38,22 +57,29 @@ impl Clock for SystemClock {
     }
 }
 
-/// How long the client puts up with a server. A failure that follows at least [`Patience::PROGRESS`] new bytes counts
-/// as the first again.
+/// How often and how long the client waits for a server. A failure that follows at least [`Patience::PROGRESS`] new
+/// bytes counts as the first again.
+///
+/// ```
+/// use pythia_hub::{Endpoint, Patience, Settings};
+///
+/// let mut settings = Settings::new(Endpoint::default(), "cache".into());
+/// settings.patience = Patience { attempts: 2, ..Patience::default() };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Attempts in a row without progress before an error is given.
     pub attempts: u32,
     /// Wait after the first failure; doubled after each one that follows.
     pub first_wait: Duration,
-    /// The longest wait of one's own accord.
+    /// The longest wait between attempts where the server asks for none.
     pub longest_wait: Duration,
     /// The longest wait that a server may ask for; one that asks for more is given up at once. The public hub's windows
     /// have five minutes.
     pub longest_asked: Duration,
-    /// Until a connection stands.
+    /// The longest time for establishing a connection.
     pub connect: Duration,
-    /// Until a connection that gives nothing, or next to nothing, is given up.
+    /// The time after which a connection that gives almost no bytes is given up.
     pub stall: Duration,
 }
 

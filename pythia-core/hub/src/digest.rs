@@ -12,7 +12,7 @@ use super::FileHash;
 /// Large enough that reading does not show beside hashing, small enough for the processor's second cache.
 const BUFFER: usize = 256 << 10;
 
-/// A hash on its way.
+/// A hash that is being computed.
 #[derive(Clone, Debug)]
 pub(super) enum Hasher {
     Sha256(Sha256),
@@ -42,7 +42,7 @@ impl Hasher {
         }
     }
 
-    /// Everything that is left of a reader; gives its bytes.
+    /// Hashes the rest of a reader and returns its number of bytes.
     pub(super) fn update_from(&mut self, from: &mut impl Read) -> io::Result<u64> {
         let mut buffer = vec![0; BUFFER];
         let mut total = 0;

@@ -1,4 +1,4 @@
-//! What can go wrong between here and the hub.
+//! Errors of requests to the hub.
 
 use core::time::Duration;
 use std::fmt;
@@ -10,40 +10,50 @@ use thiserror::Error;
 use super::name::NameError;
 use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
-/// A question to the hub that has no good answer. URLs stand here without query, credentials and token.
+/// A failed request to the hub. Addresses are given without query and credentials.
+///
+/// ```
+/// use pythia_hub::{Endpoint, Hub, HubError, Settings};
+///
+/// let mut settings = Settings::new(Endpoint::default(), "cache".into());
+/// settings.offline = true;
+/// let error = Hub::new(settings).branches(&"EleutherAI/pythia-70m".parse()?).unwrap_err();
+/// assert!(matches!(error, HubError::Offline { .. }) && !error.is_temporary());
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
 #[derive(Debug, Error)]
 pub enum HubError {
-    /// Offline, and the cache does not have it.
+    /// The client is offline, and the cache does not have the file.
     #[error("offline: {url} was not asked for")]
     Offline {
-        /// What would have been asked for.
+        /// The requested address.
         url: String,
     },
     /// [`Hub::stop`](super::Hub::stop) was called.
     #[error("stopped")]
     Stopped,
-    /// No connection, or one that broke, as often as it was tried.
+    /// No attempt got a connection that lasted.
     #[error("{url} cannot be reached: {problem} ({attempts} attempts)")]
     Unreachable {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// The last attempt's problem.
         problem: String,
         /// Attempts that were made.
         attempts: u32,
     },
-    /// The server cannot prove that it is who it should be.
+    /// The certificate of the server is not trusted.
     #[error("{url} is not trusted: {problem}")]
     Untrusted {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// What is wrong with its certificate.
         problem: String,
     },
-    /// The server has too much to do (429, 5xx), as often as it was asked.
+    /// The server was busy (429, 5xx) at every attempt.
     #[error("{url} answers {status}{}", asks_to_wait(*after))]
     Busy {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Its answer.
         status: u16,
@@ -53,7 +63,7 @@ pub enum HubError {
     /// The server refuses.
     #[error("{url} answers {status}")]
     Status {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Its answer.
         status: u16,
@@ -61,17 +71,17 @@ pub enum HubError {
     /// A redirect that is not followed: too many, no address, or from https to http.
     #[error("{url} redirects to {to:?}, which is not followed: {why}")]
     Redirect {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// Where it leads, without query.
         to: String,
         /// Why it is not followed.
         why: &'static str,
     },
-    /// An answer that is not what was asked for.
+    /// An answer of an unexpected form.
     #[error("{url}: {problem}")]
     Answer {
-        /// What was asked for.
+        /// The requested address.
         url: String,
         /// What is wrong with it.
         problem: AnswerProblem,
@@ -81,7 +91,7 @@ pub enum HubError {
     Size {
         /// The file as it is listed.
         at: Box<FileAt>,
-        /// Bytes that the server has or gave; where it gave more than it should, one more than that.
+        /// Bytes that the server has or sent. If it sent more than the listed size, one more than that.
         found: u64,
     },
     /// A file has another hash than the hub's list says.
@@ -134,14 +144,14 @@ impl fmt::Display for FileAt {
     }
 }
 
-/// What is wrong with an answer.
+/// Why an answer is refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AnswerProblem {
-    /// Not the JSON that the hub's interface promises.
+    /// Not the JSON of the hub's interface.
     #[error("not the expected JSON: {0}")]
     Json(#[from] serde_json::Error),
-    /// More than any such answer can be.
+    /// Longer than any such answer.
     #[error("the answer goes on after {max} bytes")]
     TooLarge {
         /// Bytes that are read.
@@ -172,7 +182,7 @@ pub enum AnswerProblem {
         /// The other.
         other: u64,
     },
-    /// The content is encoded in a way that was not asked for.
+    /// The content is encoded, which was not requested.
     #[error("the content is encoded as {found:?}")]
     Encoded {
         /// The encoding.
@@ -185,7 +195,7 @@ fn asks_to_wait(after: Option<Duration>) -> String {
 }
 
 impl HubError {
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Whether the same call may succeed later without any change.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Stopped | Self::Unreachable { .. } | Self::Busy { .. })
     }

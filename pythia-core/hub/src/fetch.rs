@@ -15,10 +15,10 @@ use super::retry::Trouble;
 use super::url::Url;
 use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
 
-/// How often it is looked whether another process has finished.
+/// The interval at which a waiting process checks whether another one has finished.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// What is fetched, and everything that is needed for it.
+/// One file to fetch.
 #[derive(Clone, Copy)]
 pub(super) struct Job<'a> {
     pub(super) http: &'a Http,
@@ -51,8 +51,8 @@ impl Job<'_> {
         self.layout.blob(self.repo, &self.file.hash)
     }
 
-    /// The content, if the cache holds it and it is what it should be. What another tool put there is hashed once and
-    /// noted.
+    /// The path of the content if the cache has it and its hash is right. Content of another tool is hashed once, and
+    /// the result is recorded.
     pub(super) fn present(self) -> Result<Option<PathBuf>, HubError> {
         let blob = self.blob();
         let metadata = match fs::metadata(&blob) {
@@ -90,9 +90,9 @@ impl Job<'_> {
         Ok(snapshot)
     }
 
-    /// Waits while another process fetches the same content, so that eight do not fetch it eight times. The lock is the
-    /// one that the Python client takes. Where locks do nothing, or their holder does nothing, it is fetched all the
-    /// same: right is what has the right hash, not who had the lock.
+    /// Waits while another process fetches the same content, so that several do not fetch it at once. The lock is the
+    /// one that the Python client takes. Correctness does not depend on it: where locks do not work, or their holder
+    /// makes no progress, the file is fetched anyway and checked by its hash.
     fn turn(self) -> Result<Option<File>, HubError> {
         let path = self.layout.lock(self.repo, &self.file.hash);
         let dir = path.parent().unwrap_or(Path::new(""));
@@ -113,7 +113,7 @@ impl Job<'_> {
         }
     }
 
-    /// Bytes of this content that anybody has so far.
+    /// Bytes of this content in all unfinished files.
     fn bytes_under_way(self) -> u64 {
         let all = leftovers(&self.layout.blobs(self.repo)).unwrap_or_default();
         all.iter().filter(|left| left.hash == self.file.hash).map(|left| left.size).sum()
@@ -127,8 +127,8 @@ impl Job<'_> {
         let blobs = self.layout.blobs(self.repo);
         let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
-            // What arrived is worth keeping when only the connection failed. After a wrong size or hash, or on a full
-            // disk, it is not.
+            // The bytes are kept if only the connection failed. After a wrong size or hash, or on a full disk, they
+            // are not.
             if !error.is_temporary() {
                 partial.discard();
             }
@@ -137,15 +137,15 @@ impl Job<'_> {
         let path = partial.path.clone();
         let note = |metadata: &fs::Metadata| {
             let record = Record::new(self.repo, &self.file.hash, true, Some(Stamp::of(metadata)?));
-            // Before the name exists: a kill in between leaves a record without content, never content that nobody may
-            // remove.
+            // Written before the content gets its name: a kill in between leaves a record without content, never
+            // content that no process may remove.
             Records(self.layout).write(&record)
         };
         partial.commit(note).map_err(|source| at(&path, source))
     }
 
-    /// Asks until everything is there and has the right hash. A wrong one gets a second chance from the beginning: what
-    /// was taken over may have been damaged when its machine died, and a connection may flip a bit once.
+    /// Sends requests until the file is complete and has the right hash. After a wrong hash it starts again once: a
+    /// file that was taken over may have been damaged when its machine died, and a connection may flip a bit.
     fn complete(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), HubError> {
         let mut retry = self.http.retry(url);
         let mut second_chance = true;
@@ -168,7 +168,7 @@ impl Job<'_> {
         }
     }
 
-    /// One attempt at what is missing.
+    /// One request for the missing bytes.
     fn ask(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), Trouble> {
         let size = self.file.size;
         if partial.written == size && size > 0 {
@@ -182,13 +182,14 @@ impl Job<'_> {
         if partial.written < size {
             return Err(Trouble::Broken(format!("it ended after {} of {size} bytes", partial.written)));
         }
-        // A body of unknown length may go on. One that breaks instead has given what was wanted.
+        // A body of unknown length may continue beyond the size. A failure here does not matter, because all bytes
+        // have arrived.
         let beyond = length.is_none() && self.http.pour(&mut answer, 1, &mut |_| ()).is_ok_and(|more| more > 0);
         if beyond { Err(self.wrong_size(size + 1)) } else { Ok(()) }
     }
 
-    /// Looks at which part of the file an answer is, and makes the unfinished file end where it begins. Gives the
-    /// answer's length.
+    /// Checks which part of the file an answer contains, and restarts the unfinished file unless it ends where that
+    /// part begins. Returns the answer's length.
     fn place_in(self, answer: &Answer, partial: &mut Partial) -> Result<Option<u64>, Trouble> {
         let size = self.file.size;
         let length = answer.length();

@@ -1,4 +1,4 @@
-//! Requests to servers: one attempt, or as many as patience allows.
+//! Requests to servers: single attempts, and attempts repeated within the limits of [`Patience`].
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -14,9 +14,9 @@ use super::url::{Url, harmless};
 use super::{AnswerProblem, Clock, HubError, Patience, Settings, wait};
 
 const MAX_REDIRECTS: usize = 5;
-/// What is read of a redirect's own page so that its connection can be used again.
+/// Bytes read of a redirect's body, so that its connection can be used again.
 const MAX_PAGE: u64 = 64 << 10;
-/// The longest nap; between two it is looked whether somebody wants to stop.
+/// The longest sleep between two checks for a stop.
 const NAP: Duration = Duration::from_millis(200);
 
 /// Sends requests, waits between attempts, and knows which server may see the token.
@@ -24,12 +24,12 @@ pub(super) struct Http {
     settings: Settings,
     agent: Agent,
     clock: Box<dyn Clock>,
-    /// Until when (by the clock) the server asked to be left alone; threads that share a client share the wait.
+    /// The time until which the server asked for no requests. All threads that share a client wait.
     closed_until: Mutex<Duration>,
     stopped: AtomicBool,
 }
 
-/// An answer's head; its body is still to come.
+/// The head of an answer. Its body is not read yet.
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) url: Url,
@@ -40,7 +40,7 @@ pub(super) struct Answer {
 impl Http {
     pub(super) fn new(settings: Settings, clock: Box<dyn Clock>) -> Self {
         let Patience { connect, stall, .. } = settings.patience;
-        // Without this line the proxies would be read from the environment a second time.
+        // Without this line the library would read proxies from the environment.
         let config = Agent::config_builder().proxy(None);
         // Redirects are followed by hand, because the token must not follow them.
         let config = config.max_redirects(0).max_redirects_will_error(false).http_status_as_error(false);
@@ -61,7 +61,7 @@ impl Http {
         self.agent.clone().shutdown();
     }
 
-    /// Asks until there is an answer or patience is spent.
+    /// Repeats a request until there is an answer or an error that ends the attempts.
     pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, Trouble>) -> Result<T, HubError> {
         let mut retry = self.retry(url);
         loop {
@@ -77,13 +77,13 @@ impl Http {
         Retry::new(self.settings.patience, url)
     }
 
-    /// What must hold before an attempt: nobody wants to stop, and no wait that a server asked for is still running.
+    /// Waits as long as a server asked for. Fails if the client was stopped.
     pub(super) fn before_attempt(&self) -> Result<(), HubError> {
         self.sleep(self.closed_for())
     }
 
-    /// Waits for the next attempt. A wait that the server asks for holds for all threads and passes before the next
-    /// attempt.
+    /// Waits for the next attempt. A wait that the server asks for holds for all threads, which wait before their
+    /// next attempt.
     pub(super) fn wait(&self, wait: Wait) -> Result<(), HubError> {
         match wait {
             Wait::ForServer(time) => {
@@ -94,7 +94,7 @@ impl Http {
         }
     }
 
-    /// One attempt: asks for a file or for bytes `range` of it, and for what it redirects to.
+    /// One attempt at a file or at bytes `range` of it. Follows redirects.
     pub(super) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, Trouble> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -156,7 +156,7 @@ impl Http {
         if self.settings.offline {
             return Err(HubError::Offline { url: url.shown() }.into());
         }
-        // What is compressed on its way has another length than what the lists say.
+        // A compressed body has another length than the lists say.
         let mut request = self.agent.get(url.full()).header("accept-encoding", "identity");
         if let Some(token) = self.settings.token.as_ref().filter(|_| self.settings.endpoint.is_home_of(url)) {
             request = request.header("authorization", token.header());
@@ -170,7 +170,7 @@ impl Http {
         answer.map(|answer| Answer::new(url, answer)).map_err(|error| broken(url, error))
     }
 
-    /// The answer, if it is one that was asked for.
+    /// The answer, if its status and encoding are the requested ones.
     fn judged(&self, answer: Answer) -> Result<Answer, Trouble> {
         match answer.status {
             200 | 206 | 416 => match answer.header("content-encoding") {
@@ -189,7 +189,7 @@ impl Http {
         if self.stopped.load(Ordering::SeqCst) { Err(HubError::Stopped) } else { Ok(()) }
     }
 
-    /// Waits, unless somebody wants to stop.
+    /// Waits, unless the client is stopped.
     pub(super) fn sleep(&self, time: Duration) -> Result<(), HubError> {
         let end = self.clock.elapsed().saturating_add(time);
         loop {
@@ -202,7 +202,7 @@ impl Http {
         }
     }
 
-    /// Nobody asks again before this time is over.
+    /// Lets no thread send a request before this time is over.
     fn close(&self, time: Duration) {
         let until = self.clock.elapsed().saturating_add(time);
         let mut closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -226,12 +226,12 @@ impl Answer {
         self.headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned())
     }
 
-    /// The length of its body, if it says one.
+    /// The length of the body, if the header has it.
     pub(super) fn length(&self) -> Option<u64> {
         self.header("content-length")?.parse().ok()
     }
 
-    /// Where a part of a file begins, and how long the whole is, where that is said: `bytes 5-9/10`.
+    /// The start of a part of a file, and the length of the file if the header has it: `bytes 5-9/10`.
     pub(super) fn range(&self) -> Option<(u64, Option<u64>)> {
         let header = self.header("content-range")?;
         let (part, total) = header.strip_prefix("bytes ")?.split_once('/')?;
@@ -243,7 +243,7 @@ impl Answer {
     }
 }
 
-/// Where a redirect leads.
+/// The address that a redirect refers to.
 fn redirect(mut answer: Answer) -> Result<Url, Trouble> {
     let location = answer.header("location").unwrap_or_default();
     let refused = |why| HubError::Redirect { url: answer.url.shown(), to: harmless(&location), why };
@@ -255,14 +255,13 @@ fn redirect(mut answer: Answer) -> Result<Url, Trouble> {
     Ok(next)
 }
 
-/// What a failure of the HTTP library means. Its texts can hold whole addresses, so only those that cannot are passed
-/// on.
+/// The kind of a failure of the HTTP library. Only texts that cannot contain whole addresses are passed on.
 fn broken(url: &Url, error: ureq::Error) -> Trouble {
     let untrusted = |problem| HubError::Untrusted { url: url.shown(), problem }.into();
     match error {
         ureq::Error::Rustls(problem) => untrusted(problem.to_string()),
         ureq::Error::Tls(problem) => untrusted(problem.to_owned()),
-        // TLS reports what is wrong with a certificate in this shape while it shakes hands.
+        // TLS reports an invalid certificate in this form during its handshake.
         ureq::Error::Io(problem) if problem.kind() == io::ErrorKind::InvalidData => untrusted(problem.to_string()),
         ureq::Error::Io(problem) => Trouble::Broken(problem.to_string()),
         ureq::Error::Timeout(what) => Trouble::Broken(format!("no answer in time ({what})")),

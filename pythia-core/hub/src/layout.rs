@@ -1,4 +1,4 @@
-//! Where things lie in the cache, and how they get there: nothing appears under its name before it is whole.
+//! The paths of the cache, and how files get there: a name appears only when its content is complete.
 //!
 //! ```text
 //! CACHE/models--ORGANISATION--NAME/blobs/HASH                the contents
@@ -71,12 +71,12 @@ impl Layout {
         self.own().join("reservations")
     }
 
-    /// Everything that is this store's alone.
+    /// The folder that only this store uses.
     fn own(&self) -> PathBuf {
         self.root.join(".pythia")
     }
 
-    /// The repositories of models that the cache has folders of, sorted.
+    /// The repositories of models that have a folder in the cache, sorted.
     pub(super) fn repos(&self) -> io::Result<Vec<Repo>> {
         let folders = entries(&self.root)?;
         let names = folders.iter().filter_map(|path| path.file_name()?.to_str());
@@ -92,7 +92,7 @@ pub(super) fn repo_of(folder: &str) -> Option<Repo> {
     format!("{organisation}/{name}").parse().ok()
 }
 
-/// The paths in a folder, in no order; none where there is no such folder.
+/// The paths in a folder, unordered. A missing folder has none.
 pub(super) fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -118,12 +118,12 @@ pub(super) fn read_at(path: &Path, range: Range<u64>) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Writes a small file so that its name shows either what stood there before or all of the new.
+/// Writes a small file atomically.
 pub(super) fn write_small(path: &Path, bytes: &[u8]) -> io::Result<()> {
     pythia_files::write_atomic(path, |file| file.write_all(bytes))
 }
 
-/// Removes a file if it is there; tells whether it was.
+/// Removes a file if it exists. Returns whether it did.
 pub(super) fn remove(path: &Path) -> io::Result<bool> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -131,8 +131,8 @@ pub(super) fn remove(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Lets the name of a snapshot lead to its content, relative as the Python client's links are. A copy where links
-/// cannot be made.
+/// Links the name in a snapshot to its content. The link is relative, as the Python client's links are. Systems
+/// without links get a copy.
 pub(super) fn link(blob: &Path, hash: &FileHash, snapshot: &Path, name: &RemoteName) -> io::Result<()> {
     let ups = "../".repeat(name.as_str().split('/').count() + 1);
     let target = PathBuf::from(format!("{ups}blobs/{hash}"));

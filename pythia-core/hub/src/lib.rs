@@ -2,12 +2,12 @@
 //!
 //! In reading order:
 //!
-//! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: what a server may name. Its answers
-//!    are parsed into these types before anything is done with them, and nothing else ever becomes part of a path.
+//! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: names that a server sends. Its answers are
+//!    parsed into these types first, and only these types become part of a path.
 //! 2. [`Settings`]: where the hub and the cache are, from the variables that the hub's Python client reads.
 //! 3. [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one.
-//! 4. [`Lock`]: which commit a branch was, and what it held, so that a pinned run asks the hub nothing.
-//! 5. [`LruCache`]: what the cache holds, a budget of disk, and what is removed when it is spent.
+//! 4. [`Lock`]: the commit of each branch and its files, so that a pinned run needs no requests.
+//! 5. [`LruCache`]: the content of the cache, its budget, and eviction.
 //!
 //! ```
 //! use std::path::Path;
@@ -19,7 +19,7 @@
 //! assert_eq!(settings.cache, Path::new("/data/me/models/hub"));
 //! let hub = Hub::new(settings);
 //!
-//! // A lock file says what a branch was when somebody looked.
+//! // A lock file has the commit of a branch at the time it was pinned.
 //! let text = format!(
 //!     r#"{{"version": 1, "repos": {{"EleutherAI/pythia-70m": {{"step512": {{"commit": "{}", "files": [
 //!         {{"name": "config.json", "size": 567, "hash": "{}"}}]}}}}}}}}"#,
@@ -34,6 +34,8 @@
 //! assert!(path.starts_with("/data/me/models/hub/models--EleutherAI--pythia-70m/snapshots"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+
+#![forbid(unsafe_code)]
 
 mod client;
 mod clock;
@@ -56,7 +58,7 @@ mod url;
 mod wait;
 
 pub use client::Hub;
-pub use clock::{Clock, Patience, SystemClock};
+pub use clock::{Clock, Patience};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use lru::{Budget, Cached, Entry, Hold, LruCache, LruError, Pruned, Reservation, Usage};

@@ -36,7 +36,7 @@ struct Lfs {
     size: u64,
 }
 
-/// The branches in an answer of `/refs`. A branch whose name cannot be a file name cannot be asked for, so it is left
+/// The branches in an answer of `/refs`. A branch whose name cannot be a file name cannot be requested, so it is left
 /// out.
 pub(super) fn branches(text: &[u8]) -> Result<BTreeMap<String, Commit>, AnswerProblem> {
     let refs: Refs = serde_json::from_slice(text)?;
@@ -67,8 +67,8 @@ fn file(node: Node) -> Result<RemoteFile, AnswerProblem> {
     Ok(RemoteFile { name, size, hash: lfs.oid.parse()? })
 }
 
-/// The query of the next page, from a `Link` header. The rest of that address is not followed: a page of this list lies
-/// where the list lies.
+/// The query of the next page, from a `Link` header. The rest of that address is ignored, because all pages of a list
+/// have the same address without the query.
 pub(super) fn next_page(link: &str) -> Option<&str> {
     let next = link.split(',').find(|part| part.contains("rel=\"next\""))?;
     let address = next.split_once('<')?.1.split_once('>')?.0;

@@ -1,4 +1,4 @@
-//! The lock file: which commit each branch was, and what it held.
+//! The lock file: the commit of each branch and its files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -11,12 +11,28 @@ use thiserror::Error;
 use super::{Commit, FileHash, Hub, HubError, RemoteFile, RemoteName, Repo};
 
 const VERSION: u64 = 1;
-/// All 16 models of the suite with all their branches have about 4 MB.
+/// A lock of all 16 models with all their branches has about 4 MB.
 const MAX_BYTES: u64 = 256 << 20;
-/// Lists that are asked for at once; the hub allows 500 questions in five minutes.
+/// Lists requested at once. The hub allows 500 requests in five minutes.
 const AT_ONCE: usize = 4;
 
-/// A branch as it was when it was pinned.
+/// The commit and the files of a branch at the time it was pinned.
+///
+/// ```
+/// use std::collections::BTreeSet;
+/// use pythia_hub::{LockError, Pin, RemoteFile};
+///
+/// let file = |name: &str| -> Result<RemoteFile, pythia_hub::NameError> {
+///     Ok(RemoteFile { name: name.parse()?, size: 1, hash: "0".repeat(64).parse()? })
+/// };
+/// let (config, weights) = (file("config.json")?, file("model.safetensors")?);
+/// let mut pin = Pin { commit: "c".repeat(40).parse()?, files: vec![config, weights, file("README.md")?] };
+/// // The files that a run needs.
+/// assert_eq!(pin.needed(&BTreeSet::new()).unwrap().len(), 2);
+/// pin.files.remove(1);
+/// assert!(matches!(pin.needed(&BTreeSet::new()), Err(LockError::NoWeights { .. })));
+/// # Ok::<(), pythia_hub::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
@@ -26,7 +42,7 @@ pub struct Pin {
     pub files: Vec<RemoteFile>,
 }
 
-/// What the file holds.
+/// The form of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -39,7 +55,7 @@ struct Version {
     version: u64,
 }
 
-/// Branches of repositories, pinned.
+/// Pinned branches of repositories: the content of a lock file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     /// Repository → branch → pin.
@@ -68,7 +84,7 @@ pub enum LockError {
         /// The version that is read.
         known: u64,
     },
-    /// A branch whose name could lead somewhere.
+    /// A branch whose name is not a clean relative path.
     #[error("{found:?} is not the name of a branch")]
     Branch {
         /// The name, cut to a readable length.
@@ -104,7 +120,7 @@ pub enum LockError {
         /// The commit.
         commit: Commit,
     },
-    /// The hub could not be asked.
+    /// A request to the hub failed.
     #[error(transparent)]
     Hub(#[from] HubError),
 }
@@ -119,7 +135,7 @@ impl Lock {
         if found > MAX_BYTES {
             return Err(LockError::TooLarge { found, max: MAX_BYTES });
         }
-        // The version first: what a later one holds besides need not make sense here.
+        // The version is read first, because this program may not understand the rest of a later one.
         let Version { version: found } = serde_json::from_slice(text)?;
         if found != VERSION {
             return Err(LockError::Version { found, known: VERSION });
@@ -129,7 +145,7 @@ impl Lock {
         lock.checked()
     }
 
-    /// The lock file's text: sorted, one way to write each lock, a line end at its end.
+    /// The text of the lock file. It is sorted, so that equal locks have equal texts, and ends with a line end.
     pub fn to_json(&self) -> String {
         let mut repos = self.repos.clone();
         let pins = repos.values_mut().flat_map(BTreeMap::values_mut);
@@ -138,7 +154,7 @@ impl Lock {
         text + "\n"
     }
 
-    /// Refuses names of branches that could lead somewhere, and files that are listed twice.
+    /// Refuses names of branches that are not clean relative paths, and files that are listed twice.
     fn checked(mut self) -> Result<Self, LockError> {
         for (repo, pins) in &mut self.repos {
             for (branch, pin) in pins {
@@ -160,8 +176,8 @@ impl Lock {
         self.repos.get(repo)?.get(branch)
     }
 
-    /// Asks the hub what these branches are now: one question for the commits, one for each commit's files, four at a
-    /// time. `watch` is told how many commits of how many are known.
+    /// Asks the hub for the current commits of these branches and their files: one request for the commits, one for
+    /// each list of files, four at a time. `watch` is called with the number of lists received and of all lists.
     ///
     /// # Errors
     /// [`LockError::NoBranch`] or [`LockError::Hub`].
@@ -183,7 +199,7 @@ impl Lock {
     }
 }
 
-/// The lists of files of these commits.
+/// The files of each of these commits.
 fn lists(
     hub: &Hub,
     repo: &Repo,
@@ -213,18 +229,18 @@ fn lists(
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
 
-/// A form that weights come in: `model.safetensors`, or `model-00001-of-00002.safetensors` and so on with an index.
+/// A format of weights: `model.safetensors`, or `model-00001-of-00002.safetensors` and so on with an index.
 struct Form {
     stem: &'static str,
     ending: &'static str,
 }
 
-/// The forms, best first.
+/// The formats, the preferred one first.
 const FORMS: [Form; 2] =
     [Form { stem: "model", ending: ".safetensors" }, Form { stem: "pytorch_model", ending: ".bin" }];
 
 impl Form {
-    /// Which shard of how many a file is.
+    /// The number of a shard and the number of all shards.
     fn shard(&self, name: &str) -> Option<(u32, u32)> {
         let numbers = name.strip_prefix(self.stem)?.strip_prefix('-')?.strip_suffix(self.ending)?;
         let (number, of) = numbers.split_once("-of-")?;
@@ -240,8 +256,8 @@ impl Pin {
 
     /// The files that a run needs: `config.json`, `tokenizer.json` where there is one, and the weights:
     /// `model.safetensors`, else its shards with their index, else `pytorch_model.bin`, else its shards with their
-    /// index. A form with a file whose hash is in `avoid` (weights that are known to belong to another step) is passed
-    /// over if another form of the same commit has none such.
+    /// index. A format that has a file with a hash in `avoid` (weights known to belong to another step) is skipped if
+    /// another format of the commit has no such file.
     ///
     /// # Errors
     /// [`LockError::NoConfig`], [`LockError::NoWeights`].
@@ -254,7 +270,7 @@ impl Pin {
         Ok([Some(config), self.file(TOKENIZER)].into_iter().flatten().chain(weights.iter().copied()).collect())
     }
 
-    /// The files of the weights in one form, if the commit has them all.
+    /// The files of the weights in one format, if the commit has all of them.
     fn form(&self, form: &Form) -> Option<Vec<&RemoteFile>> {
         if let Some(whole) = self.file(&format!("{}{}", form.stem, form.ending)) {
             return Some(vec![whole]);

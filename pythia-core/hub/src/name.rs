@@ -1,4 +1,4 @@
-//! What a server may name, as types that cannot hold anything else: repositories, commits, hashes and files.
+//! Names that a server sends, as types that hold checked names only: repositories, commits, hashes and files.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use thiserror::Error;
 /// Longer names of files are refused; the suite's longest has 33 bytes.
 const MAX_NAME: usize = 255;
 
-/// Text that is not what it should name.
+/// A text that is not a valid name of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -142,7 +142,7 @@ impl FromStr for FileHash {
     }
 }
 
-/// The name of a file in a repository: plain names, joined by `/` where it lies in a folder.
+/// The relative path of a file in a repository: plain names joined by `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RemoteName(String);
@@ -154,7 +154,7 @@ impl RemoteName {
     }
 
     /// The name as a path on this system, relative.
-    pub fn to_path(&self) -> PathBuf {
+    pub(crate) fn to_path(&self) -> PathBuf {
         self.0.split('/').collect()
     }
 }
@@ -174,6 +174,18 @@ impl FromStr for RemoteName {
 }
 
 /// A file of a commit as the hub lists it.
+///
+/// ```
+/// use pythia_hub::{Commit, NameError, RemoteFile, RemoteName};
+///
+/// let name: RemoteName = "model.safetensors".parse()?;
+/// let file = RemoteFile { name, size: 166_029_852, hash: "0".repeat(64).parse()? };
+/// assert!(file.is_weights());
+/// let commit: Commit = "c".repeat(40).parse()?;
+/// assert_eq!(commit.as_str().len(), 40);
+/// assert!(matches!("../../etc/passwd".parse::<RemoteName>(), Err(NameError::File { .. })));
+/// # Ok::<(), NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteFile {
     /// Its name.
@@ -185,7 +197,7 @@ pub struct RemoteFile {
 }
 
 impl RemoteFile {
-    /// Whether it holds weights: both forms, whole or in shards, and no index.
+    /// Whether the file has weights, in either format, whole or a shard. An index has none.
     pub fn is_weights(&self) -> bool {
         let name = self.name.as_str();
         name.ends_with(".safetensors") || name.ends_with(".bin")
@@ -218,7 +230,7 @@ macro_rules! text_of {
 
 text_of!(Repo, Commit, FileHash, RemoteName);
 
-/// Letters, digits, `-`, `_` and `.`, no dot in front: nothing that any system reads as a path.
+/// Letters, digits, `-`, `_` and `.` without a leading dot. No system reads such a name as a path.
 fn is_plain(part: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !part.is_empty() && !part.starts_with('.') && part.chars().all(allowed)
@@ -228,7 +240,7 @@ fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The beginning of a text, for messages: what a server sends can be long.
+/// The beginning of a text for messages, because the texts of a server can be long.
 fn cut(text: &str) -> String {
     text.chars().take(80).collect()
 }

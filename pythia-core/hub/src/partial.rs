@@ -1,15 +1,15 @@
-//! Files on their way into the cache: written under a name that is one process's alone, hashed while they are written,
-//! and given their own name when everything is right.
+//! Files that are being fetched into the cache. Each is written under a name that belongs to one process, hashed
+//! while it is written, and renamed when its size and hash are right.
 //!
 //! ```text
-//! blobs/HASH.MACHINE-PID-START-N.part        its process works on it
-//! blobs/HASH.free-MACHINE-PID-START-N.part   nobody does: an earlier attempt that failed, or content on its way out
+//! blobs/HASH.MACHINE-PID-START-N.part        a process writes it
+//! blobs/HASH.free-MACHINE-PID-START-N.part   no process does: an earlier attempt failed, or it is being evicted
 //! ```
 //!
-//! What was left unfinished is taken over by renaming it, which only one process can do, and hashed again from the
-//! disk, so no lock and no journal is trusted. A file is only ever continued in place when the process that began it is
-//! known to be gone; what lies there from another machine is copied once nobody has written to it for a while, since
-//! its owner may still hold it open.
+//! An unfinished file is taken over by renaming it, which only one process can do, and is hashed again from the disk,
+//! so that nothing depends on a lock or a journal. A file is continued in place only if the process that began it is
+//! known to have ended. A file of another machine is copied once it has not been written to for a while, because its
+//! owner may still hold it open.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -24,8 +24,8 @@ use super::{FileHash, RemoteFile, Repo};
 
 const ENDING: &str = ".part";
 const FREE: &str = "free-";
-/// A file of another machine that nobody wrote to for this long is left over. No connection may be silent for that
-/// long.
+/// A file of another machine that was not written to for this long counts as abandoned. No connection may be silent
+/// for that long.
 const STALE: Duration = Duration::from_secs(30 * 60);
 
 /// An unfinished file in the cache, by its name.
@@ -35,7 +35,7 @@ pub(super) struct Leftover {
     pub(super) hash: FileHash,
     pub(super) size: u64,
     pub(super) modified: SystemTime,
-    /// Who works on it; `None` for one that is free.
+    /// The process that writes it; `None` for one that is free.
     owner: Option<Owner>,
 }
 
@@ -53,12 +53,12 @@ impl Leftover {
         Some(Self { path: path.to_owned(), hash: hash.parse().ok()?, size: metadata.len(), modified, owner })
     }
 
-    /// Whether nobody works on it for certain, so that it may be continued where it lies.
+    /// Whether certainly no process writes it, so that it may be continued in place.
     fn is_free(&self) -> bool {
         self.owner.as_ref().is_none_or(Owner::is_gone)
     }
 
-    /// Whether nobody works on it as far as anybody can tell.
+    /// Whether no process is known to write it.
     pub(super) fn is_idle(&self) -> bool {
         let age = SystemTime::now().duration_since(self.modified).unwrap_or_default();
         let local = self.owner.as_ref().is_some_and(Owner::is_local);
@@ -71,7 +71,7 @@ pub(super) fn leftovers(blobs: &Path) -> io::Result<Vec<Leftover>> {
     Ok(layout::entries(blobs)?.iter().filter_map(|path| Leftover::at(path)).collect())
 }
 
-/// The name for a content that nobody needs to have whole any more.
+/// The name of an unfinished or evicted file that any process may take over.
 pub(super) fn free_name(blobs: &Path, hash: &FileHash) -> PathBuf {
     blobs.join(format!("{hash}.{FREE}{}{ENDING}", Owner::new_name()))
 }
@@ -90,7 +90,7 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    /// What an earlier attempt left of the file, or a new beginning.
+    /// Continues what an earlier attempt left of the file, or creates a new one.
     pub(super) fn begin(layout: &Layout, repo: &Repo, wanted: &RemoteFile) -> io::Result<Self> {
         let blobs = layout.blobs(repo);
         fs::create_dir_all(&blobs)?;
@@ -116,7 +116,7 @@ impl Partial {
         Self { path, file, written: 0, hasher, blobs: blobs.to_owned(), wanted: wanted.clone(), settled: false }
     }
 
-    /// `None` when another process was faster, or when there is nothing to be gained.
+    /// `None` if another process was faster, or if the file is too long to be a beginning.
     fn take_over(blobs: &Path, wanted: &RemoteFile, left: &Leftover) -> io::Result<Option<Self>> {
         let path = own_name(blobs, &wanted.hash);
         match fs::rename(&left.path, &path) {
@@ -154,7 +154,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Takes the hash away, so that another thread goes on with it; [`Partial::give_hasher`] brings it back.
+    /// Removes the hasher, so that another thread can continue it; [`Partial::give_hasher`] returns it.
     pub(super) fn take_hasher(&mut self) -> Hasher {
         let fresh = Hasher::new(&self.wanted.hash, self.wanted.size);
         std::mem::replace(&mut self.hasher, fresh)
@@ -178,8 +178,8 @@ impl Partial {
         self.hasher.clone().finish()
     }
 
-    /// Gives the file its own name. The caller has looked at its size and hash; `before` runs when it is on the disk
-    /// and has not got its name yet.
+    /// Gives the file its final name. The caller has checked size and hash. `before` runs when the content is on the
+    /// disk and before the rename.
     pub(super) fn commit(mut self, before: impl FnOnce(&fs::Metadata) -> io::Result<()>) -> io::Result<PathBuf> {
         self.file.sync_all()?;
         before(&self.file.metadata()?)?;
@@ -197,7 +197,7 @@ impl Partial {
 }
 
 impl Drop for Partial {
-    /// What is unfinished stays for the next attempt, whoever makes it.
+    /// An unfinished file stays for the next attempt of any process.
     fn drop(&mut self) {
         match (self.settled, self.written) {
             (true, _) => {}
@@ -211,7 +211,7 @@ fn own_name(blobs: &Path, hash: &FileHash) -> PathBuf {
     blobs.join(format!("{hash}.{}{ENDING}", Owner::new_name()))
 }
 
-/// Opens a plain file, never what a link leads to.
+/// Opens a plain file. It does not follow links.
 fn open_plain(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true).write(true);

@@ -1,17 +1,17 @@
-//! Which proxy stands before which server.
+//! The proxies of the environment.
 
 use std::fmt;
 
 use super::url::{Url, harmless};
 
-/// Which proxy stands before which server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other
-/// is not set, none for the hosts of `NO_PROXY`; lower case goes before upper case. Ranges of addresses (`10.0.0.0/8`)
-/// are not understood.
+/// The proxy for each server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other is not set,
+/// none for the hosts of `NO_PROXY`. Lower-case variables take precedence. Ranges of addresses (`10.0.0.0/8`) are not
+/// supported.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
     http: Option<ureq::Proxy>,
     https: Option<ureq::Proxy>,
-    /// Hosts that are asked without one, lower case, without the dot or `*.` that may stand in front.
+    /// Hosts without a proxy, in lower case, without a leading dot or `*.`.
     direct: Vec<String>,
 }
 
@@ -19,8 +19,7 @@ impl Proxies {
     /// From the environment's variables.
     ///
     /// # Errors
-    /// The name of the variable that cannot be followed. Going on without the proxy would reach servers in a way
-    /// that somebody forbade.
+    /// The name of a variable that cannot be used. Connecting without the proxy could be forbidden.
     pub(super) fn from_vars(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
         const ALL: [&str; 2] = ["all_proxy", "ALL_PROXY"];
         let pick = |own: [&'static str; 2]| {
@@ -34,7 +33,7 @@ impl Proxies {
         Ok(Self { http, https, direct: hosts })
     }
 
-    /// The proxy before a server.
+    /// The proxy for a server.
     pub(super) fn before(&self, url: &Url) -> Option<ureq::Proxy> {
         let (host, port) = (url.host(), url.port());
         let is_direct = |entry: &String| {
@@ -55,7 +54,7 @@ fn proxy(text: &str) -> Option<ureq::Proxy> {
     matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https).then_some(proxy)
 }
 
-/// An entry of `NO_PROXY` as it is compared.
+/// An entry of `NO_PROXY` in the form that hosts are compared with.
 fn host(entry: &str) -> String {
     let entry = entry.trim().to_ascii_lowercase();
     let entry = entry.split_once("://").map_or(entry.as_str(), |(_, host)| host);
@@ -63,7 +62,7 @@ fn host(entry: &str) -> String {
 }
 
 impl fmt::Debug for Proxies {
-    /// Without the passwords that proxies' addresses carry.
+    /// Shows no passwords of proxies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |proxy: &Option<ureq::Proxy>| proxy.as_ref().map(|proxy| harmless(&proxy.uri().to_string()));
         let mut out = f.debug_struct("Proxies");

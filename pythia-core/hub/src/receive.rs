@@ -1,6 +1,6 @@
-//! Bytes from a connection into a file: one thread reads and writes, another hashes what was written, a third brings it
-//! to the disk. A few large buffers go round between the first two, so that nothing is copied twice and hashing costs
-//! no time of its own.
+//! Copies bytes from a connection into a file. One thread reads and writes, another hashes, a third syncs to the
+//! disk. The first two exchange a few large buffers, so that nothing is copied twice and hashing overlaps with
+//! reading.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,15 +14,14 @@ use super::http::{Answer, Http};
 use super::partial::Partial;
 use super::retry::{Pace, Trouble};
 
-/// One buffer. Measured: larger ones give nothing, smaller ones make the two threads wait for one another.
+/// Bytes of a buffer. Measured: larger ones gain nothing, smaller ones make the two threads wait for each other.
 const BUFFER: usize = 2 << 20;
 const BUFFERS: usize = 4;
-/// Files up to this size are not worth a thread.
+/// Files up to this size are received without threads.
 const SMALL: u64 = 1 << 20;
-/// So many bytes at a time are brought to the disk while more arrive, so that there is little left to wait for at the
-/// end.
+/// After so many new bytes the file is synced while more arrive, so that the last sync is short.
 const SYNC: u64 = 64 << 20;
-/// A slow connection's bytes are on the disk after this time, so that a kill loses little.
+/// Bytes of a slow connection are written after this time, so that a kill loses few.
 const FLUSH: Duration = Duration::from_millis(500);
 
 /// Appends up to `max` bytes of a body to a file; fewer when the body ends or breaks.
@@ -55,7 +54,7 @@ pub(super) fn receive(
         (pumped, hashing.join(), syncing.join())
     });
     partial.give_hasher(hasher.map_err(|_| Trouble::Broken("hashing failed".to_owned()))?);
-    // An error of the disk is told once: what syncing heard here the last sync would not hear again.
+    // The system reports an error of the disk once, so the last sync would not report this one again.
     synced.unwrap_or(Ok(())).map_err(|error| io_at(partial, error))?;
     match pumped {
         Pumped::Ended(trouble) => trouble,
@@ -63,7 +62,7 @@ pub(super) fn receive(
     }
 }
 
-/// A body as it comes.
+/// The body of an answer.
 struct Source<'a> {
     http: &'a Http,
     answer: &'a mut Answer,
@@ -73,8 +72,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Fills a buffer, or as much of it as comes before the end, a failure, or the time after which bytes should be on
-    /// the disk.
+    /// Fills a buffer until it is full, the body ends, the connection fails, or [`FLUSH`] has passed.
     fn fill(&mut self, buffer: &mut [u8]) -> (usize, Result<(), Trouble>) {
         let (mut filled, since) = (0, Instant::now());
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
@@ -97,7 +95,7 @@ impl Source<'_> {
 }
 
 enum Pumped {
-    /// The body's end, or what broke it.
+    /// The body ended, or the connection failed.
     Ended(Result<(), Trouble>),
     /// The file could not be written.
     Disk(io::Error),
@@ -105,12 +103,12 @@ enum Pumped {
 
 type Buffer = Vec<u8>;
 
-/// Where bytes go.
+/// Writes received buffers and passes them on to be hashed.
 struct Pump<'a> {
     file: &'a File,
     full: SyncSender<(Buffer, usize)>,
     empty: Receiver<Buffer>,
-    /// Tells that there is enough new in the file to begin to bring it to the disk.
+    /// Signals that the file has enough new bytes to be synced.
     due: SyncSender<()>,
 }
 

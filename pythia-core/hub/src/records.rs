@@ -1,5 +1,5 @@
-//! The store's own journal: one small file per content, so that processes need no common lock. When the file was
-//! written last is when the content was used last; the access times of a file system are not to be relied on.
+//! The store's own records: one small file for each content, so that processes need no common lock. The modification
+//! time of a record is the time of the last use of the content, because access times of a file system are unreliable.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 /// A record has about 300 bytes.
 const MAX_RECORD: u64 = 16 << 10;
 
-/// What is known of one content.
+/// The record of one content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     version: u32,
@@ -23,11 +23,11 @@ pub(super) struct Record {
     hash: FileHash,
     /// Whether this store fetched it.
     pub(super) ours: bool,
-    /// The file as it was when its hash was right.
+    /// Size and time of the file when its hash was checked.
     verified: Option<Stamp>,
 }
 
-/// What changes when somebody writes to a file.
+/// Size and modification time of a file, which change when it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     size: u64,
@@ -47,13 +47,13 @@ impl Record {
         Self { version: VERSION, repo: repo.clone(), hash: hash.clone(), ours, verified }
     }
 
-    /// Whether the file is still what was hashed.
+    /// Whether the file is unchanged since it was hashed.
     pub(super) fn vouches_for(&self, metadata: &Metadata) -> bool {
         Stamp::of(metadata).is_ok_and(|stamp| self.verified == Some(stamp))
     }
 }
 
-/// The journal of a cache.
+/// The records of a cache.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Records<'a>(pub(super) &'a Layout);
 
@@ -62,8 +62,7 @@ impl Records<'_> {
         self.0.records(repo).join(format!("{hash}.json"))
     }
 
-    /// What is known of a content. A record that cannot be read says nothing: then the content is hashed again, and
-    /// never removed.
+    /// The record of a content. Without a readable record the content is hashed again and never evicted.
     pub(super) fn read(&self, repo: &Repo, hash: &FileHash) -> Option<Record> {
         let text = layout::read_small(&self.path(repo, hash), MAX_RECORD).ok()??;
         let record: Record = serde_json::from_slice(&text).ok()?;
@@ -75,14 +74,14 @@ impl Records<'_> {
         layout::write_small(&self.path(&record.repo, &record.hash), &text)
     }
 
-    /// The same without counting as use.
+    /// Writes a record and keeps the time of the last use.
     pub(super) fn write_quietly(&self, record: &Record) -> io::Result<()> {
         let used = self.used(&record.repo, &record.hash).unwrap_or(UNIX_EPOCH);
         self.write(record)?;
         self.set_used(&record.repo, &record.hash, used)
     }
 
-    /// Notes that a content is used now.
+    /// Sets the time of the last use to now.
     pub(super) fn touch(&self, repo: &Repo, hash: &FileHash) -> io::Result<()> {
         self.set_used(repo, hash, SystemTime::now())
     }
@@ -94,7 +93,7 @@ impl Records<'_> {
         }
     }
 
-    /// When a content was used last; `None` where there is no record, or none of a use.
+    /// The time of the last use; `None` without a record or a use.
     pub(super) fn used(&self, repo: &Repo, hash: &FileHash) -> Option<SystemTime> {
         let modified = fs::metadata(self.path(repo, hash)).and_then(|metadata| metadata.modified());
         modified.ok().filter(|&when| when > UNIX_EPOCH)

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::url::Url;
 use super::{HubError, Patience};
 
-/// The least that a connection must give in [`Patience::stall`](super::Patience::stall).
+/// The fewest bytes that a connection must give in [`Patience::stall`](super::Patience::stall).
 pub(super) const LEAST: u64 = 1 << 10;
 
-/// How much a connection gave lately.
+/// The bytes of a connection in the current interval.
 pub(super) struct Pace {
     since: Duration,
     bytes: u64,
@@ -19,7 +19,7 @@ impl Pace {
         Self { since: now, bytes: 0 }
     }
 
-    /// Notes bytes that arrived at `now`; tells whether they come so slowly that the connection is as good as dead.
+    /// Adds bytes that arrived at `now`. Returns whether the connection is too slow to go on with.
     pub(super) fn is_too_slow(&mut self, bytes: u64, now: Duration, stall: Duration) -> bool {
         self.bytes += bytes;
         let full = now.saturating_sub(self.since) >= stall;
@@ -34,11 +34,11 @@ impl Pace {
 /// Why one attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The connection, or the answer on its way; the next attempt may go better.
+    /// The connection failed; the next attempt may succeed.
     Broken(String),
-    /// The server has too much to do.
+    /// The server is busy.
     Busy { status: u16, after: Option<Duration> },
-    /// Asking again will not help.
+    /// Another attempt would not help.
     Final(HubError),
 }
 
@@ -51,13 +51,13 @@ impl From<HubError> for Trouble {
 /// What comes before the next attempt.
 #[derive(Debug)]
 pub(super) enum Wait {
-    /// The server asks to be left alone, by everybody.
+    /// The server asks all requests to wait.
     ForServer(Duration),
-    /// A wait of our own accord.
+    /// The wait between attempts where the server asks for none.
     Backoff(Duration),
 }
 
-/// Attempts at one thing.
+/// The attempts at one request.
 pub(super) struct Retry<'a> {
     patience: Patience,
     url: &'a Url,
@@ -69,7 +69,7 @@ impl<'a> Retry<'a> {
         Self { patience, url, failed: 0 }
     }
 
-    /// The next failure is the first again.
+    /// Counts the next failure as the first again.
     pub(super) fn progress(&mut self) {
         self.failed = 0;
     }
@@ -93,7 +93,7 @@ impl<'a> Retry<'a> {
     }
 }
 
-/// Between half and the whole of a wait, so that processes that failed together do not all come back together.
+/// Between half and the whole of a wait, so that processes that failed together do not all try again together.
 fn jittered(wait: Duration, attempt: u32) -> Duration {
     let mixed = (u64::from(std::process::id()) << 8 | u64::from(attempt)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     wait / 2 + (wait / 2).mul_f64((mixed >> 40) as f64 / (1u64 << 24) as f64)

@@ -13,19 +13,18 @@ use super::{Endpoint, Patience, UrlError};
 /// A token has about 40 characters; a file with more than this holds something else.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
 
-/// A secret that says who asks. Printed as `***`.
+/// An access token of the hub. It is printed as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token without the white space around it. `None` when nothing is left, or when it holds what no header can
-    /// carry.
+    /// A token without surrounding white space. `None` if it is empty or has characters that a header cannot contain.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
-    /// The header that carries it.
+    /// The value of the `authorization` header.
     pub(super) fn header(&self) -> String {
         format!("Bearer {}", self.0)
     }
@@ -37,36 +36,56 @@ impl fmt::Debug for Token {
     }
 }
 
-/// How the hub is reached and where its files are kept.
+/// The address of the hub, the cache, and how requests are sent.
+///
+/// ```
+/// use std::path::Path;
+/// use pythia_hub::{Settings, SettingsError, Token};
+///
+/// let vars = |name: &str| match name {
+///     "HF_TOKEN" => Some("hf_secret".to_owned()),
+///     "HTTPS_PROXY" => Some("http://user:secret@proxy.example:8080".to_owned()),
+///     _ => None,
+/// };
+/// let settings = Settings::from_vars(vars, Path::new("/users/me"))?;
+/// assert_eq!(settings.token, Token::new("hf_secret"));
+/// // Neither the token nor the password of the proxy is printed.
+/// assert!(!format!("{settings:?}").contains("secret"));
+///
+/// let bad = |name: &str| (name == "HF_ENDPOINT").then(|| "nowhere".to_owned());
+/// assert!(matches!(Settings::from_vars(bad, Path::new("/users/me")), Err(SettingsError::Endpoint(_))));
+/// # Ok::<(), SettingsError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The hub.
     pub endpoint: Endpoint,
-    /// Who asks; sent to the endpoint's own scheme, host and port only.
+    /// The access token. It is sent to the endpoint's own scheme, host and port only.
     pub token: Option<Token>,
     /// Root of the cache, the folder that holds `models--ORGANISATION--NAME`.
     pub cache: PathBuf,
     /// Whether no connection may be opened.
     pub offline: bool,
-    /// Which proxy stands before which server.
+    /// The proxies.
     pub proxies: Proxies,
-    /// How long to put up with a server.
+    /// How often and how long to wait for a server.
     pub patience: Patience,
 }
 
-/// Variables that cannot be followed.
+/// A variable that cannot be used.
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// `HF_ENDPOINT` is no address.
     #[error("HF_ENDPOINT: {0}")]
     Endpoint(#[from] UrlError),
-    /// A proxy's variable is no address. What it holds is not shown, since proxies' addresses carry passwords.
+    /// A variable of a proxy is not an address. Its value is not shown, because addresses of proxies can contain
+    /// passwords.
     #[error("{variable} is not the address of a proxy that can be used (http:// or https://)")]
     Proxy {
         /// The variable.
         variable: &'static str,
     },
-    /// A token holds characters that no header can carry. It is not shown.
+    /// A token has characters that a header cannot contain. It is not shown.
     #[error("the token of {from} holds characters that no token has")]
     Token {
         /// Variable or file.
@@ -83,16 +102,15 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// This hub and this cache, for the rest the defaults; no token, no proxy.
+    /// Settings with this hub and this cache, and defaults for the rest: no token, no proxy.
     pub fn new(endpoint: Endpoint, cache: PathBuf) -> Self {
         let (token, proxies, patience) = (None, Proxies::default(), Patience::default());
         Self { endpoint, token, cache, offline: false, proxies, patience }
     }
 
     /// From variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `XDG_CACHE_HOME`,
-    /// `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies, besides the older names that the Python
-    /// client still knows. `get` reads a variable, `home` is the user's folder. A variable that is set to nothing
-    /// counts as not set.
+    /// `HF_HUB_OFFLINE`, `HF_HUB_DISABLE_IMPLICIT_TOKEN` and those of proxies, and the older names that the Python
+    /// client still reads. `get` reads a variable, `home` is the home folder. An empty variable counts as not set.
     ///
     /// # Errors
     /// [`SettingsError`] names the variable or file.
@@ -110,7 +128,7 @@ impl Settings {
     }
 }
 
-/// The variables, and what `~` stands for in them.
+/// The variables and the home folder.
 struct Vars<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
     home: &'a Path,
@@ -130,7 +148,7 @@ impl Vars<'_> {
         (self.get)(name).map(|text| self.expanded(&text))
     }
 
-    /// The folder of everything that belongs to the hub's tools.
+    /// The folder of the hub's tools.
     fn hub_home(&self) -> PathBuf {
         let caches = || self.path("XDG_CACHE_HOME").unwrap_or_else(|| self.home.join(".cache"));
         self.path("HF_HOME").unwrap_or_else(|| caches().join("huggingface"))
@@ -177,7 +195,7 @@ impl Vars<'_> {
     }
 }
 
-/// The name of the variable at the beginning of what follows a `$`, and how much of it that is.
+/// The name of the variable at the beginning of the text behind a `$`, and its length with braces.
 fn variable(text: &str) -> (&str, usize) {
     if let Some((name, _)) = text.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
         return (name, name.len() + 2);

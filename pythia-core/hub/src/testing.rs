@@ -1,9 +1,9 @@
-//! What several test modules need.
+//! Helpers of several test modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A folder of its own for one test, removed at the end.
+/// A temporary folder, removed when dropped.
 pub(crate) struct TempDir(tempfile::TempDir);
 
 impl TempDir {

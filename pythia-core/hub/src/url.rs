@@ -1,18 +1,18 @@
-//! Addresses: of the hub, of where it redirects to, and what of them may be shown.
+//! Addresses of the hub and of the servers that it redirects to, and the part of an address that messages may show.
 
 use std::fmt;
 use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Longer addresses are refused; a signed one of a content network has about 1,500 bytes.
+/// Longer addresses are refused. A signed address of a content network has about 1,500 bytes.
 const MAX_URL: usize = 16 << 10;
 
-/// Text that is no address of a hub.
+/// A text that is not the address of a hub.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{found:?} is not the address of a hub (http:// or https://, a host, no user and no query)")]
 pub struct UrlError {
-    /// What was found up to its query, cut to a readable length, without user and password.
+    /// The text up to its query, cut to a readable length, without user and password.
     pub found: String,
 }
 
@@ -30,22 +30,23 @@ pub struct UrlError {
 pub struct Endpoint(Url);
 
 impl Endpoint {
-    /// The address of something on the hub; `path` begins with `/`.
+    /// The address of a path on the hub. `path` begins with `/` and has no query.
     pub(super) fn url(&self, path: &str) -> Url {
-        let rest = format!("{}{}", self.0.rest.trim_end_matches('/'), clean(path));
-        Url { rest, ..self.0.clone() }
+        let mut url = self.0.0.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        Url(url)
     }
 
-    /// Whether the token may go there.
+    /// Whether requests to this address may carry the token: scheme, host and port are the hub's own.
     pub(super) fn is_home_of(&self, url: &Url) -> bool {
-        self.0.origin() == url.origin()
+        self.0.0.origin() == url.0.origin()
     }
 }
 
 impl Default for Endpoint {
     /// The public hub.
     fn default() -> Self {
-        Self(Url { https: true, authority: "huggingface.co".to_owned(), rest: String::new() })
+        Self(Url::parse("https://huggingface.co").expect("a constant address"))
     }
 }
 
@@ -59,100 +60,75 @@ impl FromStr for Endpoint {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let url = Url::parse(text.trim()).filter(|url| !url.rest.contains('?'));
+        let url = Url::parse(text.trim()).filter(|url| url.0.query().is_none());
         url.map(Self).ok_or_else(|| UrlError { found: harmless(text) })
     }
 }
 
-/// An address that can be asked: scheme, host and port, and the rest with nothing in it that a request line cannot
-/// carry.
+/// An absolute http or https address without user, password and fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
-    https: bool,
-    /// Host, and port where it is given; lower case.
-    authority: String,
-    /// Path and query; empty or begins with `/`.
-    rest: String,
-}
+pub(super) struct Url(url::Url);
 
 impl Url {
-    /// Reads an absolute address; `None` for any other scheme, for users and passwords, and for hosts that are none.
+    /// Reads an absolute address. `None` for any other scheme, for users and passwords, and for a missing host.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let (scheme, after) = text.split_once("://").filter(|_| text.len() <= MAX_URL)?;
-        let https = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return None,
-        };
-        let end = after.find(['/', '?', '#']).unwrap_or(after.len());
-        let (authority, rest) = after.split_at(end);
-        let slash = if rest.is_empty() || rest.starts_with('/') { "" } else { "/" };
-        let rest = format!("{slash}{}", clean(rest));
-        is_authority(authority).then(|| Self { https, authority: authority.to_ascii_lowercase(), rest })
+        Self::resolve(text, None)
     }
 
-    /// Where a `Location` leads that was found here.
+    /// The address that a `Location` header in an answer from this address refers to.
     pub(super) fn join(&self, location: &str) -> Option<Self> {
-        let location = location.trim();
-        let scheme = if self.https { "https" } else { "http" };
-        match location {
-            _ if location.len() > MAX_URL => None,
-            _ if location.starts_with("//") => Self::parse(&format!("{scheme}:{location}")),
-            _ if location.starts_with('/') => Some(Self { rest: clean(location), ..self.clone() }),
-            _ if location.starts_with('?') => Some(self.with_query(&location[1..])),
-            _ if location.contains("://") => Self::parse(location),
-            _ => Some(Self { rest: format!("{}{}", self.folder(), clean(location)), ..self.clone() }),
+        Self::resolve(location.trim(), Some(&self.0))
+    }
+
+    fn resolve(text: &str, base: Option<&url::Url>) -> Option<Self> {
+        // Browsers take the first part of the path for a missing host. Here it is an error.
+        let no_host = text.split(['?', '#']).next().is_some_and(|address| address.contains(":///"));
+        if text.len() > MAX_URL || no_host {
+            return None;
         }
+        let mut url = url::Url::options().base_url(base).parse(text).ok()?;
+        url.set_fragment(None);
+        let is_plain = url.has_host() && url.username().is_empty() && url.password().is_none();
+        (is_plain && matches!(url.scheme(), "http" | "https")).then_some(Self(url))
     }
 
     /// The same address with another query.
     pub(super) fn with_query(&self, query: &str) -> Self {
-        let path = self.rest.split('?').next().unwrap_or_default();
-        Self { rest: format!("{path}?{}", clean(query)), ..self.clone() }
-    }
-
-    /// Path up to the last `/`, that included.
-    fn folder(&self) -> &str {
-        let path = self.rest.split('?').next().unwrap_or_default();
-        path.rfind('/').map_or("/", |at| &path[..=at])
+        let mut url = self.0.clone();
+        url.set_query(Some(query));
+        Self(url)
     }
 
     pub(super) fn is_https(&self) -> bool {
-        self.https
+        self.0.scheme() == "https"
     }
 
     /// Host without port, without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> &str {
-        split_port(&self.authority).0.trim_matches(['[', ']'])
+        self.0.host_str().unwrap_or_default().trim_matches(['[', ']'])
     }
 
     pub(super) fn port(&self) -> u16 {
-        let usual = if self.https { 443 } else { 80 };
-        split_port(&self.authority).1.and_then(|port| port.parse().ok()).unwrap_or(usual)
+        self.0.port_or_known_default().unwrap_or_default()
     }
 
-    fn origin(&self) -> (bool, &str, u16) {
-        (self.https, self.host(), self.port())
-    }
-
-    /// The whole address, for asking. Its query can hold a signature, so it is not for messages.
-    pub(super) fn full(&self) -> String {
-        let slash = if self.rest.is_empty() { "/" } else { "" };
-        format!("{}://{}{slash}{}", if self.https { "https" } else { "http" }, self.authority, self.rest)
+    /// The whole address, for requests. Its query can hold a signature, so messages show [`Url::shown`].
+    pub(super) fn full(&self) -> &str {
+        self.0.as_str()
     }
 
     /// The address without query, for messages.
     pub(super) fn shown(&self) -> String {
-        harmless(&self.full())
+        harmless(self.full())
     }
 }
 
-/// An address of any kind for messages: without query, user and password, cut to a readable length.
+/// An address for messages, which may be malformed: without query, user and password, cut to a readable length.
 pub(super) fn harmless(text: &str) -> String {
     let path = text.split(['?', '#']).next().unwrap_or_default();
     let cut = |text: &str| -> String { text.chars().take(200).collect() };
     match path.split_once("://") {
-        // Whatever stands before an @ may be a password, also where the address is malformed.
+        // Whatever comes before an @ may be a password, also where the address is malformed.
         Some((scheme, rest)) => cut(&format!("{scheme}://{}", after_user(rest))),
         None => cut(after_user(path)),
     }
@@ -160,38 +136,6 @@ pub(super) fn harmless(text: &str) -> String {
 
 fn after_user(text: &str) -> &str {
     text.rsplit('@').next().unwrap_or_default()
-}
-
-fn split_port(authority: &str) -> (&str, Option<&str>) {
-    let host_end = authority.rfind(']').map_or(0, |at| at + 1);
-    match authority[host_end..].find(':') {
-        Some(at) => (&authority[..host_end + at], Some(&authority[host_end + at + 1..])),
-        None => (authority, None),
-    }
-}
-
-/// A host name or address, with a port or without.
-fn is_authority(text: &str) -> bool {
-    let (host, port) = split_port(text);
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    let is_host = match inner {
-        Some(v6) => !v6.is_empty() && v6.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.')),
-        None => !host.is_empty() && host.chars().all(plain),
-    };
-    is_host && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
-}
-
-/// Path and query as a request line can carry them: what RFC 3986 does not know is written as `%XX`, a fragment is cut
-/// off.
-fn clean(text: &str) -> String {
-    let text = text.split('#').next().unwrap_or_default();
-    let known = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]@!$&'()*+,;=%".contains(&b);
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if known(byte) { out.push(byte as char) } else { out.push_str(&format!("%{byte:02X}")) }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! How long a server asks to be left alone.
+//! The wait that a server asks for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
+
+use chrono::DateTime;
 
 /// The wait that an answer's headers ask for: `Retry-After` in seconds or as a date, else the end of the window that
 /// the `RateLimit` header of the public hub names when nothing of it is left.
@@ -25,30 +27,15 @@ fn window_end(text: &str) -> Option<Duration> {
     (value("r")? == 0).then_some(Duration::from_secs(value("t")?))
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the one form of dates that servers may send (RFC 9110, section 5.6.7).
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form of dates in headers (RFC 9110, section 5.6.7).
 fn date(text: &str) -> Option<SystemTime> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let (_, rest) = text.split_once(", ")?;
-    let [day, month, year, time, "GMT"] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
-    let [hours, minutes, seconds] = time.split(':').collect::<Vec<_>>()[..] else { return None };
-    let number = |text: &str, max: u64| text.parse::<u64>().ok().filter(|&value| value <= max);
-    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
-    let days = days_since_1970(number(year, 9999)?, month, number(day, 31)?)?;
-    let clock = number(hours, 23)? * 3600 + number(minutes, 59)? * 60 + number(seconds, 60)?;
-    Some(UNIX_EPOCH + Duration::from_secs(days * 86_400 + clock))
-}
-
-/// Days of the Gregorian calendar; years are counted from March so that the leap day comes last (Hinnant,
-/// `days_from_civil`).
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let year = if month <= 2 { year.checked_sub(1)? } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day.checked_sub(1)?;
-    let (era, of_era) = (year / 400, year % 400);
-    (era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year).checked_sub(719_468)
+    DateTime::parse_from_rfc2822(text).ok().map(SystemTime::from)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn wait(pairs: &[(&str, &str)], today: u64) -> Option<u64> {
@@ -73,7 +60,5 @@ mod tests {
         {
             assert_eq!(wait(&[("retry-after", text)], 0), None, "{text}");
         }
-        assert_eq!(days_since_1970(2000, 2, 29), Some(11_016));
-        assert_eq!(days_since_1970(1970, 1, 1), Some(0));
     }
 }

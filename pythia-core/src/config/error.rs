@@ -53,7 +53,7 @@ pub enum ConfigError {
         /// Dimensions of one head.
         d_head: usize,
     },
-    /// Two dialects in one file disagree.
+    /// Two keys for the same setting disagree.
     #[error("`{first_key}` says {first} but `{second_key}` says {second}")]
     Conflict {
         /// The key that was read first.
@@ -73,7 +73,7 @@ pub enum ConfigError {
     Unsupported {
         /// The key as the file spells it.
         key: &'static str,
-        /// What the file says; `None` where it says nothing.
+        /// What the file says; `None` if the key is absent.
         found: Option<String>,
         /// The one accepted value.
         supported: &'static str,

@@ -1,4 +1,4 @@
-//! A configuration in the form in which the public hub keeps it.
+//! A configuration in the form of the public hub.
 
 use serde::Serialize;
 
@@ -56,8 +56,8 @@ impl HubConfig {
     }
 }
 
-/// The share that gives back exactly `ndims` when multiplied and truncated as `transformers` does; plain division may
-/// land one unit of precision short, and truncation would then lose a whole dimension.
+/// The share that gives exactly `ndims` when `transformers` multiplies and truncates. Plain division may be one unit
+/// of precision too small, and truncation would then lose a dimension.
 fn rotary_pct(ndims: usize, d_head: usize) -> f64 {
     let share = ndims as f64 / d_head as f64;
     if (share * d_head as f64) as usize == ndims { share } else { share.next_up() }

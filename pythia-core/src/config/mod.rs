@@ -1,8 +1,25 @@
-//! `config.json` → [`NeoxConfig`]: one checked description of a GPT-NeoX model, whatever dialect the file speaks.
+//! `config.json` → [`NeoxConfig`]: one checked description of a GPT-NeoX model from any of the published forms of the
+//! file.
 //!
-//! Three generations of `transformers` wrote the rotary settings in three ways; all of them are read, and a file in
-//! which two of them disagree is refused rather than guessed at. Every size is bounded, so that no later product of
-//! sizes can overflow and no hostile file can ask for an absurd allocation.
+//! Three generations of `transformers` write the rotary settings under different keys. All of them are read, and a
+//! file in which two of them disagree is refused. Every size is bounded, so that no product of sizes overflows and no
+//! hostile file causes a huge allocation.
+//!
+//! ```
+//! use pythia_core::config::{ConfigError, NeoxConfig, Rotary};
+//!
+//! let sizes = r#"{"model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6, "num_attention_heads": 8,
+//!     "intermediate_size": 2048, "vocab_size": 50304}"#;
+//! let config = NeoxConfig::from_json(sizes)?;
+//! // Absent keys have the values of every Pythia model.
+//! assert_eq!((config.d_head(), config.rotary), (64, Rotary { ndims: 16, base: 10_000.0 }));
+//! assert!(config.variant.parallel_residual);
+//! assert_eq!(config.n_params(), 70_426_624);
+//!
+//! let error = NeoxConfig::from_json(r#"{"model_type": "gpt2"}"#).unwrap_err();
+//! assert!(matches!(error, ConfigError::Unsupported { key: "model_type", .. }));
+//! # Ok::<(), ConfigError>(())
+//! ```
 
 mod error;
 mod hub;
@@ -13,13 +30,13 @@ use self::hub::HubConfig;
 
 pub use self::error::ConfigError;
 
-/// Share of the head dimensions that rotates where the file is silent.
+/// Default share of the head dimensions that rotates.
 const DEFAULT_ROTARY_PCT: f64 = 0.25;
-/// Base of the rotary frequencies where the file is silent.
+/// Default base of the rotary frequencies.
 const DEFAULT_ROTARY_BASE: f64 = 10_000.0;
-/// Epsilon of the layer norms where the file is silent.
+/// Default epsilon of the layer norms.
 const DEFAULT_LAYER_NORM_EPS: f64 = 1e-5;
-/// Longest context where the file is silent; every Pythia model has this one.
+/// Default longest context, which every Pythia model has.
 const DEFAULT_N_CTX: u64 = 2048;
 
 /// The shape and the variant of one GPT-NeoX model.
@@ -41,7 +58,7 @@ pub struct NeoxConfig {
     pub layer_norm_eps: f64,
     /// Rotary position embedding.
     pub rotary: Rotary,
-    /// What differs between members of the family.
+    /// The switches in which members of the family differ.
     pub variant: Variant,
 }
 
@@ -71,7 +88,7 @@ impl NeoxConfig {
         self.d_model / self.n_heads
     }
 
-    /// What decides which hook points a model of this configuration has.
+    /// The sizes that determine the hook points of the model and the shapes of their activations.
     pub fn model_shape(&self) -> pythia_hooks::ModelShape {
         pythia_hooks::ModelShape {
             n_layers: self.n_layers,
@@ -181,12 +198,12 @@ fn d_head(d_model: usize, n_heads: usize) -> Result<usize, ConfigError> {
     }
 }
 
-/// A real number above 0, at most `max`; NaN fails both comparisons.
+/// A real number above 0, at most `max`. NaN fails both comparisons.
 fn positive(key: &'static str, found: f64, max: f64) -> Result<f64, ConfigError> {
     if found > 0.0 && found <= max { Ok(found) } else { Err(ConfigError::NotPositive { key, found, max }) }
 }
 
-/// Every key that is read, all optional so that an absence can be named.
+/// Every key that is read. All are optional, so that an error can name a missing one.
 #[derive(Deserialize)]
 struct RawConfig {
     model_type: Option<String>,
@@ -210,7 +227,7 @@ struct RawConfig {
     rope_scaling: Option<RawRope>,
 }
 
-/// The newest dialect: an object of its own. Older files call its kind `type`.
+/// The newest form: an object. Older files call its kind `type`.
 #[derive(Deserialize)]
 struct RawRope {
     rope_theta: Option<f64>,
@@ -226,8 +243,8 @@ impl RawConfig {
             return Err(ConfigError::Unsupported { key: "model_type", found, supported: SUPPORTED_MODEL_TYPE });
         }
         only("hidden_act", self.hidden_act.as_ref(), SUPPORTED_ACT)?;
-        // Prompts begin with the token 0, as every Pythia model's do: with another model's they would be wrong in
-        // silence.
+        // Prompts begin with the token 0, as in every Pythia model. For a model with another token they would be
+        // wrong without an error.
         only("bos_token_id", self.bos_token_id.map(|id| id.to_string()).as_ref(), SUPPORTED_BOS)?;
         for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
             only("rope_type", rope.rope_type.as_ref(), SUPPORTED_ROPE)?;
@@ -251,13 +268,13 @@ impl RawConfig {
             ("rotary_emb_base", self.rotary_emb_base),
         ])?;
         let pct = positive("rotary_pct", pct.unwrap_or(DEFAULT_ROTARY_PCT), 1.0)?;
-        // Truncation, as the reference implementation does it.
+        // The reference implementation truncates.
         let ndims = (d_head as f64 * pct) as usize;
         Ok(Rotary { ndims, base: base.unwrap_or(DEFAULT_ROTARY_BASE) })
     }
 }
 
-/// Refuses every value but one; silence is the default.
+/// Refuses every value but one. An absent key means the default.
 fn only(key: &'static str, found: Option<&String>, supported: &'static str) -> Result<(), ConfigError> {
     match found {
         Some(found) if found != supported => {

@@ -1,7 +1,7 @@
-//! What backends say when they fail.
+//! Error messages of backends.
 
-/// The first cause in a chain of errors: backends tell the whole chain, with backtraces, over many lines. "can't
-/// allocate buffer of size: 281107200" is what a person needs of it.
+/// The first cause in a chain of errors, such as "can't allocate buffer of size: 281107200". Backends report the
+/// whole chain with backtraces over many lines.
 pub fn cause(report: &str) -> &str {
     let last = report.rsplit("Caused by:").next().unwrap_or(report);
     last.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it does not say why")

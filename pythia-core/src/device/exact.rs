@@ -1,18 +1,17 @@
-//! Whether a device's float32 products are float32 products.
+//! Whether a device computes float32 products with all digits.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::host_f32;
 
-/// Rows and columns: enough for the units that multiply whole tiles, which are where digits get lost.
+/// Rows and columns: enough for the units that multiply whole tiles, which may round.
 const SIZE: usize = 64;
 
-/// Multiplies a matrix of numbers that need all 24 bits by a permutation. The exact answer is made of the same numbers,
-/// so there is no tolerance to choose. Units that round what they read to TF32, as a library may use them for float32,
-/// fail by a factor of 1,000.
+/// Multiplies a matrix of numbers that need all 24 bits by a permutation. The exact product consists of the same
+/// numbers, so the comparison needs no tolerance. Units that round their inputs to TF32 fail by a factor of 1,000.
 ///
 /// # Errors
-/// What the device says when the answer cannot be read.
+/// The message of the device if the product cannot be read.
 pub(super) fn products(device: &Device) -> Result<bool, String> {
     let tensor = |value: &dyn Fn(usize, usize) -> f32| {
         let values: Vec<f32> = (0..SIZE * SIZE).map(|at| value(at / SIZE, at % SIZE)).collect();
@@ -23,12 +22,12 @@ pub(super) fn products(device: &Device) -> Result<bool, String> {
     Ok(is_right(&host_f32(answer).map_err(|error| error.reason)?))
 }
 
-/// An odd number of 24 bits, another one for each entry.
+/// An odd number of 24 bits, a different one for each entry.
 fn value(row: usize, column: usize) -> f32 {
     (8_388_609 + 2 * (row * SIZE + column) * 997) as f32
 }
 
-/// The column that the permutation puts in the place of this one.
+/// The column that the permutation moves to this one.
 fn from(column: usize) -> usize {
     (column * 23 + 5) % SIZE
 }

@@ -4,11 +4,11 @@ use burn::tensor::{Int, Tensor};
 
 use super::cause;
 
-/// A device that does not give the values of a tensor: it is lost, or there was no room for what the tensor is made of.
+/// The values of a tensor cannot be read: the device is lost, or it had no memory for an intermediate tensor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the device gives no values: {}", cause(reason))]
 pub struct ReadError {
-    /// What its driver said.
+    /// The message of its driver.
     pub reason: String,
 }
 

@@ -4,11 +4,11 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::is_cpu;
 
-/// Ids or indices on a device, in the type that it counts in: 64 bits on the CPU, 32 on GPUs, whose shaders have no
-/// wider ones.
+/// Ids or indices on a device, in its integer type: 64 bits on the CPU, 32 on GPUs, whose shaders have no wider
+/// integers.
 ///
 /// # Panics
-/// If there are not as many as the shape says, or one does not fit: no tensor that fits a GPU has 2³¹ rows.
+/// If their number differs from the shape, or one does not fit the type. No tensor that fits a GPU has 2³¹ rows.
 pub fn ints<const D: usize>(
     values: impl IntoIterator<Item = usize>,
     shape: [usize; D],

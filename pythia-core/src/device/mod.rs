@@ -1,7 +1,19 @@
-//! Where tensors are kept and computed: the cores of this machine, or a GPU. A device is a value that is chosen at run
-//! time; nothing here ever takes a default one, which could be another device than the one that was asked for.
+//! Devices: the CPU cores of this machine, or a GPU. A device is a value that is chosen at run time. Nothing here
+//! uses a default device, which could be another one than the chosen one.
+//!
+//! ```
+//! use burn::tensor::DType;
+//! use pythia_core::device::{Backend, Compute, DeviceError, DeviceName};
+//!
+//! let cpu: Compute = "cpu".parse::<DeviceName>()?.open()?;
+//! assert_eq!((cpu.backend, cpu.asked()), (Backend::Cpu, DeviceName::Cpu));
+//! cpu.check(DType::F64)?;
+//! assert!(matches!("tpu".parse::<DeviceName>(), Err(DeviceError::Unknown { .. })));
+//! # Ok::<(), DeviceError>(())
+//! ```
 
 mod cause;
+mod error;
 mod exact;
 mod host;
 mod ints;
@@ -12,89 +24,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::{DType, Device};
 
 pub use cause::cause;
+pub use error::DeviceError;
 pub use host::{ReadError, host_f32, host_f64, host_ints};
 pub use ints::ints;
 pub use name::{Backend, DeviceName};
 
-/// A device that answers.
+/// An opened device.
 #[derive(Clone, Debug)]
 pub struct Compute {
-    /// The device itself.
+    /// The handle of the tensor library.
     pub device: Device,
     /// What drives it.
     pub backend: Backend,
     /// Its number among those of its backend.
     pub index: usize,
-    /// What the device calls itself; of the CPU nothing.
+    /// The name that its driver reports; `None` for the CPU.
     pub name: Option<String>,
-    /// Whether it is a program that stands in for a card.
+    /// Whether it is a software implementation of a GPU.
     pub software: bool,
 }
 
-/// Why there is no such device.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// No name of a device.
-    #[error("`{text}` is no device; there are cpu, gpu[:n], wgpu[:n] and cuda[:n]")]
-    Unknown {
-        /// What was asked for.
-        text: String,
-    },
-    /// The program lacks the code for it.
-    #[error("this program was built without {backends}; build it with `cargo build --release --features {feature}`")]
-    NotBuilt {
-        /// What it lacks.
-        backends: String,
-        /// The feature that brings it.
-        feature: &'static str,
-    },
-    /// The machine has none, or none of that number.
-    #[error("this machine has no device {asked}: {}", has(found))]
-    Absent {
-        /// What was asked for.
-        asked: DeviceName,
-        /// The devices there are of that kind.
-        found: Vec<String>,
-    },
-    /// It is there and does not answer.
-    #[error("the device {asked} fails: {}", cause(reason))]
-    Dead {
-        /// What was asked for.
-        asked: DeviceName,
-        /// What the driver said.
-        reason: String,
-    },
-    /// Its products are not what they should be.
-    #[error(
-        "{device} rounds float32 products to fewer digits (TF32, by the library that drives it), and scores and \
-         logits are such products in every dtype; use wgpu on the same card"
-    )]
-    Inexact {
-        /// The device.
-        device: String,
-    },
-    /// It cannot compute in such numbers.
-    #[error("{device} does not compute in {dtype}; {offered}")]
-    Numbers {
-        /// The device.
-        device: String,
-        /// The type asked for.
-        dtype: &'static str,
-        /// What it does compute in.
-        offered: String,
-    },
-}
-
-fn has(found: &[String]) -> String {
-    match found {
-        [] => "no driver offers one (Vulkan, Metal or DX12 for wgpu, the NVIDIA driver for cuda)".to_owned(),
-        found => format!("it has {}", found.join(", ")),
-    }
-}
-
 impl DeviceName {
-    /// What drives it. That of a `gpu` is wgpu, which computes exactly on every card, or else what this program has; it
-    /// does not depend on the machine, so that a plan made elsewhere is that of the run.
+    /// The backend that drives it. For `gpu` that is wgpu, which computes exactly on every card, or else the one that
+    /// this program has. It does not depend on the machine, so that a plan made on another machine is valid for the
+    /// run.
     ///
     /// # Errors
     /// [`DeviceError::NotBuilt`].
@@ -117,7 +70,7 @@ impl DeviceName {
     /// The device.
     ///
     /// # Errors
-    /// It is unknown to this program or this machine, or its driver fails.
+    /// The program has no such backend, the machine has no such device, or its driver fails.
     pub fn open(self) -> Result<Compute, DeviceError> {
         let backend = self.backend()?;
         let index = match self {
@@ -137,7 +90,7 @@ impl DeviceName {
     }
 }
 
-/// Every device that this program can use on this machine, the CPU first, or why one does not answer.
+/// Every device that this program can use on this machine, the CPU first, or why one fails.
 pub fn list() -> Vec<Result<Compute, DeviceError>> {
     Backend::ALL.into_iter().flat_map(all).collect()
 }
@@ -157,8 +110,8 @@ impl Compute {
         Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
-    /// Refuses numbers that the device cannot compute in. A GPU is asked for a product in float32, in which scores and
-    /// logits are computed whatever the weights' type; so this takes as long as its driver needs to compile one.
+    /// Checks that the device supports a number type. A GPU also computes a test product in float32, the type of
+    /// scores and logits for every type of weights. This takes as long as its driver needs to compile the product.
     ///
     /// # Errors
     /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
@@ -182,7 +135,7 @@ impl Compute {
         self.backend.device(self.index)
     }
 
-    /// What a person should know before anything is computed there; empty for a card.
+    /// A remark for the user before anything is computed; empty for a hardware GPU.
     pub fn remark(&self) -> &'static str {
         if self.software { ", a driver that computes on the cores of this machine" } else { "" }
     }
@@ -195,11 +148,11 @@ impl Compute {
         DeviceError::Numbers { device: self.to_string(), dtype: name, offered }
     }
 
-    /// Whether weights and products may be of that type.
+    /// Whether weights and products may have that type.
     pub fn computes_in(&self, dtype: DType) -> bool {
         match (self.backend, dtype) {
             (_, DType::F32) | (Backend::Cpu, DType::F64 | DType::F16 | DType::BF16) => true,
-            // In float64 the shader languages lack exp and erf, and it is there to judge and not to be fast.
+            // Shader languages lack exp and erf in float64, which is for checks and need not be fast.
             (Backend::Wgpu | Backend::Cuda, DType::F16 | DType::BF16) => self.device.supports_dtype(dtype),
             _ => false,
         }
@@ -215,7 +168,7 @@ impl std::fmt::Display for Compute {
     }
 }
 
-/// Whether that is the CPU, whose tensors lie in this program's own memory.
+/// Whether that is the CPU, whose tensors are in this program's own memory.
 pub fn is_cpu(device: &Device) -> bool {
     device.clone().inner() == Device::flex()
 }
@@ -224,7 +177,7 @@ pub fn is_cpu(device: &Device) -> bool {
 const DTYPES: [(DType, &str); 4] =
     [(DType::F32, "f32"), (DType::F64, "f64"), (DType::F16, "f16"), (DType::BF16, "bf16")];
 
-/// A device that a driver lists.
+/// A device in the list of a driver.
 struct Found {
     device: Device,
     backend: Backend,
@@ -232,7 +185,7 @@ struct Found {
 }
 
 impl Found {
-    /// The device, once it has answered.
+    /// Opens the device.
     fn open(self, index: usize) -> Result<Compute, String> {
         let Found { device, backend, software } = self;
         let name = answer(|| identity(&device))?;
@@ -240,11 +193,10 @@ impl Found {
     }
 }
 
-/// What a device answers. Faults of its driver are panics in the libraries between it and us; here they are told as
-/// errors.
+/// Runs a request to a device and turns panics into errors, because the libraries panic when a driver fails.
 ///
 /// # Errors
-/// What the libraries panicked with.
+/// The message of the panic.
 pub fn answer<T>(ask: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -262,7 +214,7 @@ fn identity(_: &Device) -> Option<String> {
     None
 }
 
-/// The devices that a backend finds: cards of their own first, then others, programs that stand in for one last.
+/// The devices of a backend: discrete GPUs first, then others, software implementations last.
 fn found(backend: Backend) -> Vec<Found> {
     match backend {
         Backend::Cpu => vec![Found { device: Device::flex(), backend, software: false }],

@@ -1,4 +1,4 @@
-//! Devices as people name them.
+//! Names of devices.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::DeviceError;
 
-/// What drives a device. Results of two backends differ in their last digits, so it stands in each of them.
+/// The library that drives a device. Results of two backends differ in their last digits, so it is recorded with
+/// every result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backend {
     /// The cores of this machine.
@@ -22,7 +23,7 @@ impl Backend {
     /// All of them.
     pub const ALL: [Backend; 3] = [Self::Cpu, Self::Wgpu, Self::Cuda];
 
-    /// Its name, which is also that of the Cargo feature that it needs.
+    /// Its name, which is also the name of its Cargo feature.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
@@ -31,7 +32,7 @@ impl Backend {
         }
     }
 
-    /// Its device of that number; the CPU is one.
+    /// Its device of that number. The CPU is a single device.
     pub fn device(self, index: usize) -> DeviceName {
         match self {
             Self::Cpu => DeviceName::Cpu,
@@ -40,7 +41,7 @@ impl Backend {
         }
     }
 
-    /// Whether this program has it.
+    /// Whether this program was built with it.
     pub fn is_built(self) -> bool {
         match self {
             Self::Cpu => true,
@@ -56,15 +57,15 @@ impl fmt::Display for Backend {
     }
 }
 
-/// A device as it is asked for: `cpu`, `gpu`, `gpu:1`, `wgpu:1`, `cuda:1`. Which card a number means,
-/// [`list`](super::list) tells; without one the first is meant.
+/// A device as a user names it: `cpu`, `gpu`, `gpu:1`, `wgpu:1`, `cuda:1`. [`list`](super::list) shows the numbers.
+/// Without a number the first device is meant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum DeviceName {
     /// All cores of this machine.
     #[default]
     Cpu,
-    /// A GPU by way of wgpu where the program has it, else of CUDA.
+    /// A GPU by way of wgpu if the program has it, else by way of CUDA.
     Gpu(usize),
     /// A GPU by way of Vulkan, Metal or DX12.
     Wgpu(usize),
@@ -73,7 +74,7 @@ pub enum DeviceName {
 }
 
 impl DeviceName {
-    /// How names are written.
+    /// The regular expression of all names.
     pub const PATTERN: &'static str = r"^(cpu|(gpu|wgpu|cuda)(:(0|[1-9][0-9]{0,2}))?)$";
 }
 

@@ -10,8 +10,8 @@ use super::{
     rotary::RotaryTable,
 };
 
-/// Multi-head attention. Query, key and value have a weight each: a probe of patterns then never computes the
-/// last layer's values, and each head's slice is a plain column block.
+/// Multi-head attention. Query, key and value have a weight each: a probe of patterns then need not compute the last
+/// layer's values, and each head is a block of columns.
 #[derive(Clone, Debug)]
 pub(super) struct Attention {
     /// `[d_model, head · d_head]`, heads outermost.
@@ -25,8 +25,8 @@ pub(super) struct Attention {
     pub n_heads: usize,
 }
 
-/// What queries, keys and values read for each head, `[batch, pos, head, d_model]` before LN1, where a hook
-/// has put something of its own there: the stream as it was, and as edited.
+/// The inputs of queries, keys and values for each head, `[batch, pos, head, d_model]` before LN1, where a hook edits
+/// them: the original stream, and the edited one.
 #[derive(Default)]
 pub(super) struct SplitInputs {
     query: Option<(Tensor<4>, Tensor<4>)>,
@@ -35,7 +35,7 @@ pub(super) struct SplitInputs {
 }
 
 impl Attention {
-    /// Fires the split-input points that somebody wants.
+    /// Fires the wanted split-input points.
     pub(super) fn split_inputs(&self, layer: usize, stream: &Tensor<3>, hooks: &mut impl Hooks) -> SplitInputs {
         let all = [Site::AttnIn, Site::QInput, Site::KInput, Site::VInput].map(|site| site.at(layer));
         if !all.iter().any(|&point| hooks.wants(point)) {
@@ -122,8 +122,8 @@ impl Attention {
         let d_head = flat.dims()[1] / self.n_heads;
         let heads = flat.reshape([batch, pos, self.n_heads, d_head]);
         match split {
-            // The difference that the edit makes is added, so that an edit which changes nothing adds exact zeros
-            // and the run stays the same bit for bit.
+            // The difference of the edit is added, so that an edit that changes nothing adds exact zeros and the run
+            // stays the same bit for bit.
             Some((original, edited)) => {
                 let read = |input: &Tensor<4>| self.read_split(map, input.clone(), ln1);
                 heads + (read(edited) - read(original))
@@ -132,7 +132,7 @@ impl Attention {
         }
     }
 
-    /// What each head's own part of `map` makes of its own input, without bias.
+    /// Applies each head's part of `map` to the head's own input, without bias.
     fn read_split(&self, map: &Linear, input: Tensor<4>, ln1: &LayerNorm) -> Tensor<4> {
         let [batch, pos, n_heads, d_model] = input.dims();
         let rows = input.swap_dims(1, 2).swap_dims(0, 1).reshape([n_heads * batch, pos, d_model]);

@@ -47,7 +47,7 @@ impl Block {
         fire(hooks, Site::ResidPost.at(layer), resid_post)
     }
 
-    /// Runs the block only as far as `until`, the last site that somebody wants.
+    /// Runs the block up to `until`, the last wanted site.
     pub(super) fn observe(
         &self,
         layer: usize,
@@ -81,8 +81,8 @@ impl Block {
         fire(hooks, Site::AttnOut.at(layer), attn_out)
     }
 
-    /// The MLP's output. `normalized` is the stream's norm where LN1 has computed it already; an edit of
-    /// `hook_mlp_in` makes a stream of its own, which is normed anew.
+    /// The MLP's output. `normalized` is the normalised stream if LN1 has computed it already. An edit of
+    /// `hook_mlp_in` makes another stream, which is normalised again.
     fn feed_forward(
         &self,
         layer: usize,

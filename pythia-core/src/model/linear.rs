@@ -6,7 +6,8 @@ use burn::tensor::Tensor;
 
 use super::kernels;
 
-/// `x · W` in the number type of the weights, and the result in that of `x` again: half types are for products alone.
+/// `x · W`, computed in the number type of the weights and returned in that of `x`. Half types are used for products
+/// only.
 pub(super) fn product<const D: usize>(x: Tensor<D>, weight: Tensor<D>) -> Tensor<D> {
     let (dtype, narrow) = (x.dtype(), weight.dtype());
     if dtype == narrow { x.matmul(weight) } else { x.cast(narrow).matmul(weight).cast(dtype) }
@@ -33,7 +34,7 @@ impl Linear {
         }
     }
 
-    /// Takes the part of another map of the same shape that makes some of the outputs, their biases included.
+    /// Replaces some outputs, biases included, by those of another map of the same shape.
     pub(super) fn take_outputs(&mut self, other: &Linear, outputs: Range<usize>) {
         let [inputs, _] = self.weight.dims();
         let part = [0..inputs, outputs.clone()];
@@ -43,8 +44,7 @@ impl Linear {
         }
     }
 
-    /// Takes the part of another map of the same shape that reads some of the inputs; the bias, which reads none,
-    /// stays.
+    /// Replaces the weights of some inputs by those of another map of the same shape. The bias stays.
     pub(super) fn take_inputs(&mut self, other: &Linear, inputs: Range<usize>) {
         let [_, outputs] = self.weight.dims();
         let part = [inputs, 0..outputs];

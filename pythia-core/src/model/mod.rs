@@ -1,9 +1,22 @@
 //! The GPT-NeoX transformer, in stages: [`GptNeoX::embed`] → [`GptNeoX::advance`] → [`GptNeoX::unembed`],
 //! with [`GptNeoX::resume`], [`GptNeoX::forward`] and [`GptNeoX::observe`] made of them.
 //!
-//! One formula, one file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`, `linear`,
-//! and `kernels` for the elementwise loops that the CPU backend runs one element at a time. Where the weights come from
-//! is the business of `weights`: from memory, or by way of `streamed` from their files.
+//! Each formula has a file: `block` (parallel and sequential residual), `attention`, `rotary`, `norm`, `mlp`,
+//! `linear`, and `kernels` for elementwise loops that are slow on the CPU backend. `weights` gives access to the
+//! weights in memory or, through `streamed`, in their files.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use pythia_core::model::{GptNeoX, Residual};
+//!
+//! let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+//! let tokens = model.tokens(&[vec![5, 8, 13, 21]]);
+//! // The logit lens: the stream after the first block, `[batch, pos, d_model]`, to logits `[batch, pos, vocab]`.
+//! let after: Residual = model.advance(model.embed(tokens, &mut ()), 1, &mut ());
+//! assert_eq!((after.layer, after.stream.dims()), (1, [1, 4, 24]));
+//! assert_eq!(model.unembed(after, &mut ()).dims(), [1, 4, 61]);
+//! # Ok::<(), pythia_core::load::LoadError>(())
+//! ```
 
 mod attention;
 mod block;
@@ -44,10 +57,9 @@ pub struct Residual {
 
 /// A GPT-NeoX language model, ready to run.
 ///
-/// Where the weights are of a half type, the products with them are computed in it, and everything else, the stream,
-/// norms, rotary angles, scores, patterns and logits, in float32: so activations are float32 or, in a float64 model,
-/// float64. No method checks shapes a second time: token ids must be below `vocab_size` and sequences at most `n_ctx`
-/// long, which is checked where they enter the program.
+/// With weights of a half type, products with them are computed in that type, and everything else (stream, norms,
+/// rotary angles, scores, patterns, logits) in float32. So activations are float32 or, in a float64 model, float64.
+/// Methods do not check their input: token ids must be below `vocab_size` and sequences at most `n_ctx` long.
 #[derive(Clone, Debug)]
 pub struct GptNeoX {
     config: NeoxConfig,
@@ -62,12 +74,12 @@ impl GptNeoX {
         &self.config
     }
 
-    /// What decides which hook points the model has.
+    /// The sizes that determine the hook points of the model and the shapes of their activations.
     pub fn model_shape(&self) -> ModelShape {
         self.config.model_shape()
     }
 
-    /// Where the weights are, and so where inputs belong.
+    /// The device of the weights, where inputs must be.
     pub fn device(&self) -> Device {
         self.ln_final.weight.device()
     }
@@ -134,8 +146,8 @@ impl GptNeoX {
         self.resume(start, hooks)
     }
 
-    /// Runs only as far as some hook still wants something, without logits: a probe of attention patterns
-    /// computes neither the last block's values nor its MLP nor the unembedding.
+    /// Runs up to the last wanted hook point, without logits. A probe of attention patterns computes neither the last
+    /// block's values nor its MLP nor the unembedding.
     pub fn observe(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) {
         let Some(last) = points_of(&self.model_shape()).into_iter().rfind(|&point| hooks.wants(point)) else {
             return;
@@ -155,7 +167,7 @@ impl GptNeoX {
     }
 }
 
-/// Hands an activation to the hooks if one of them wants it.
+/// Passes an activation to the hooks if they want it.
 fn fire<const D: usize>(hooks: &mut impl Hooks, point: pythia_hooks::HookPoint, value: Tensor<D>) -> Tensor<D> {
     if hooks.wants(point) { hooks.at(point, value) } else { value }
 }

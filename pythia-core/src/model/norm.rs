@@ -30,13 +30,13 @@ impl LayerNorm {
         self.finish(self.normalize(x), points, hooks)
     }
 
-    /// Centres and scales. It depends on the stream alone, so the two norms of a parallel block share it.
+    /// Centres and scales. This depends on the stream alone, so the two norms of a parallel block share it.
     pub(super) fn normalize(&self, x: Tensor<3>) -> Normalized {
         let (stream, scale) = kernels::normalize(x, self.eps);
         Normalized { stream, scale }
     }
 
-    /// Weight and bias, and the hooks: at the scale before it divides, at the norm's result.
+    /// Applies weight and bias, and calls the hooks at the scale and at the norm's result.
     pub(super) fn finish(&self, normalized: Normalized, points: [HookPoint; 2], hooks: &mut impl Hooks) -> Tensor<3> {
         let Normalized { mut stream, scale } = normalized;
         if hooks.wants(points[0]) {

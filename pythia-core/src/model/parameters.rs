@@ -18,7 +18,23 @@ use crate::{
     params::{HostParams, HostTensor, LayerParam, Param},
 };
 
-/// A parameter in place, for an optimiser.
+/// A mutable reference to a parameter, for an optimiser.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use pythia_core::model::{GptNeoX, ParamMut};
+/// use pythia_core::params::Param;
+///
+/// let mut model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+/// for (param, tensor) in model.params_mut() {
+///     if let (Param::FinalNormBias, ParamMut::Vector(bias)) = (param, tensor) {
+///         *bias = bias.zeros_like();
+///     }
+/// }
+/// let params = model.to_params();
+/// assert!(params[&Param::FinalNormBias].values.iter().all(|value| *value == 0.0));
+/// # Ok::<(), pythia_core::load::LoadError>(())
+/// ```
 pub enum ParamMut<'a> {
     /// A bias, or a norm's weight.
     Vector(&'a mut Tensor<1>),
@@ -26,14 +42,14 @@ pub enum ParamMut<'a> {
     Matrix(&'a mut Tensor<2>),
 }
 
-/// The number type of activations where weights are of that type.
+/// The number type of activations for weights of a type.
 pub(super) fn activations_in(weights: DType) -> DType {
     if weights == DType::F64 { DType::F64 } else { DType::F32 }
 }
 
-/// Parameters that can be taken onto a device, each of them once.
+/// A source of parameters for a device. Each parameter can be taken once.
 pub(super) trait Parameters {
-    /// A parameter on the device, in this number type; `None` where there is none.
+    /// A parameter on the device, in this number type; `None` if there is none.
     fn take<const D: usize>(&mut self, param: Param, device: &Device, dtype: DType) -> Option<Tensor<D>>;
 }
 
@@ -44,7 +60,7 @@ impl Parameters for HostParams {
     }
 }
 
-/// Takes parameters one by one onto the device.
+/// Builds the parts of a model from a source of parameters.
 pub(super) struct Source<'a, P = HostParams> {
     pub params: P,
     pub device: &'a Device,
@@ -57,8 +73,8 @@ impl<P: Parameters> Source<'_, P> {
         self.params.take(param, self.device, dtype)
     }
 
-    /// Half types are for the large matrices. Vectors take part in sums and not in products, and logits are to be
-    /// float32: a product in float16 leaves three digits of them.
+    /// Half types are for the large matrices. Vectors are added, not multiplied. Logits are float32, because a
+    /// product in float16 has three digits.
     fn dtype_of(&self, param: Param, dims: usize) -> DType {
         let wide = dims == 1 || param == Param::Unembed;
         if wide { activations_in(self.dtype) } else { self.dtype }
@@ -115,7 +131,7 @@ impl<P: Parameters> Source<'_, P> {
 }
 
 impl GptNeoX {
-    /// Builds the model. Each parameter's memory is moved, not copied, where the device is the CPU.
+    /// Builds the model. On the CPU the memory of each parameter is moved, not copied.
     ///
     /// # Panics
     /// If a parameter is missing: [`StoredCheckpoint::params`](crate::weights::StoredCheckpoint::params) returns
@@ -127,7 +143,7 @@ impl GptNeoX {
     /// Every parameter, by name, in the order of [`Param`].
     ///
     /// # Panics
-    /// If the model is [streamed](Self::streamed): what is decoded anew for each use cannot be changed in place.
+    /// If the model is [streamed](Self::streamed): its parameters are decoded for each use and cannot be changed.
     pub fn params_mut(&mut self) -> Vec<(Param, ParamMut<'_>)> {
         use LayerParam::*;
         let Weights::Resident(weights) = &mut self.weights else {
@@ -162,11 +178,11 @@ impl GptNeoX {
         list
     }
 
-    /// Waits until all parameters are on the device. The sum of one number of each is read back, because only what is
-    /// made of a tensor tells whether there was room for it.
+    /// Waits until all parameters are on the device. The sum of one value of each is read back, because only a result
+    /// computed from a tensor shows that the device had memory for it.
     ///
     /// # Errors
-    /// What the device says.
+    /// The message of the device.
     ///
     /// # Panics
     /// If the model is [streamed](Self::streamed).
@@ -197,7 +213,7 @@ impl GptNeoX {
 
 fn host_tensor<const D: usize>(tensor: Tensor<D>) -> HostTensor {
     let shape = tensor.dims().to_vec();
-    // Reading back fails only if the device is lost, and nothing sensible can go on then.
+    // Reading back fails only if the device is lost, and then the program cannot continue.
     let values = host_f32(tensor).expect("the device answers").into();
     HostTensor { shape, values }
 }

@@ -1,5 +1,5 @@
-//! A model from weights as their files hold them: they go onto the device as they are, and are widened, transposed and
-//! taken apart there.
+//! A model from weights as stored: they are copied to the device as they are, and are widened, transposed and split
+//! there.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ use crate::{
 };
 
 impl GptNeoX {
-    /// Builds the model. Its parameters are those that [`from_params`](Self::from_params) makes of the same checkpoint,
-    /// bit for bit, unless `dtype` is narrower than what is stored: then they are rounded as the device rounds. What
-    /// the device cannot hold as it is stored goes up in float32.
+    /// Builds the model. Its parameters are those that [`from_params`](Self::from_params) makes of the same
+    /// checkpoint, bit for bit, unless `dtype` is narrower than what is stored: then the device rounds them. Types
+    /// that the device does not support are copied as float32.
     ///
     /// # Panics
     /// If the weights are those of another configuration.
@@ -28,11 +28,11 @@ impl GptNeoX {
     }
 }
 
-/// Stored tensors on their way. Each goes up when the first of its parameters is asked for, so that next to the
-/// finished parameters the device never holds more than a few stored ones.
+/// Stored tensors that are copied to the device. Each is copied when the first of its parameters is taken, so that
+/// the device has only a few stored tensors beside the finished parameters.
 struct Uploads {
     waiting: Vec<RawTensor>,
-    /// Parameters that came up with others and were not asked for yet, in the type they are stored in, in a row.
+    /// Parameters that were copied with others and not taken yet, in their stored type, `[n]`.
     ready: BTreeMap<Param, Tensor<1>>,
     config: NeoxConfig,
 }
@@ -43,14 +43,14 @@ impl Parameters for Uploads {
             self.upload(param, device);
         }
         let values = self.ready.remove(&param)?;
-        // From a row, whose values lie side by side, and so those of the matrix do. That of a transposed matrix would
-        // keep the order that it has in the file.
+        // Reshaped from a contiguous row, so that the matrix is contiguous. A transposed matrix would keep the order
+        // of the file.
         Some(values.cast(dtype).reshape(Shape::from(param.shape(&self.config))))
     }
 }
 
 impl Uploads {
-    /// Brings the tensor up that holds a parameter, if there is one.
+    /// Copies the tensor that contains a parameter to the device, if there is one.
     fn upload(&mut self, param: Param, device: &Device) {
         let holds = |raw: &RawTensor| raw.targets.iter().any(|(target, _)| *target == param);
         let Some(at) = self.waiting.iter().position(holds) else { return };
@@ -65,9 +65,9 @@ impl Uploads {
     }
 }
 
-/// A parameter of this shape out of the stored values that hold it, both in a row, `[n]`.
+/// The parameter of this shape from the stored values that contain it, both `[n]`.
 fn laid_out(stored: Tensor<1>, layout: Layout, shape: &[usize], config: &NeoxConfig) -> Tensor<1> {
-    // A vector is what one input gives.
+    // A vector is a matrix with one input.
     let (inputs, outputs) = if let [inputs, outputs] = *shape { (inputs, outputs) } else { (1, shape[0]) };
     match layout {
         Layout::AsIs => stored,

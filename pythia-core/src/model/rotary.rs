@@ -13,7 +13,7 @@ pub struct RotaryTable {
     pub cos: Tensor<2>,
     /// `[n_ctx, ndims / 2]`.
     pub sin: Tensor<2>,
-    /// How many of a head's dimensions turn.
+    /// Number of a head's dimensions that rotate.
     pub ndims: usize,
 }
 

@@ -1,8 +1,8 @@
 //! One block on rows: any tokens of any sequences, packed as `[row, d_model]`.
 //!
-//! An intervention changes some tokens of a run and leaves the others as they were. Whoever recomputes only the changed
-//! ones packs them, of however many runs, into one matrix; the large products then cost what the rows cost, and
-//! attention looks keys and values up in tables in which rows of the unchanged run stand beside recomputed ones.
+//! An intervention changes some tokens of a run and leaves the others as they were. To recompute only the changed
+//! ones, those of any number of runs are packed into one matrix. The large products then cost in proportion to the
+//! rows, and attention looks keys and values up in tables with rows of the unchanged run and recomputed rows.
 
 use std::cell::OnceCell;
 
@@ -21,15 +21,36 @@ use super::{
 pub struct RowBlock<'a> {
     model: &'a GptNeoX,
     layer: usize,
-    /// Borrowed from the model at its first use: a layer that nobody computes in need not be decoded.
+    /// Taken from the model at its first use, because an unused layer need not be decoded.
     block: OnceCell<WeightRef<'a, Block>>,
 }
 
 /// Which rows of the tables a query attends to.
 ///
-/// Query `i` belongs to the sequence `sequence[i]` and stands at `position[i]`; it sees the keys of that sequence at
+/// Query `i` is at `position[i]` of the sequence `sequence[i]`. It attends to the keys of that sequence at
 /// the positions `0..=position[i]`. The key at position `s` of sequence `j` is the row `keys[j · length + s]` of the
 /// table of keys, its value the row `values[j · length + s]` of the table of values.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use pythia_core::model::{GptNeoX, Lookup};
+///
+/// let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+/// let stream = model.embed(model.tokens(&[vec![5, 8, 13, 21]]), &mut ()).stream;
+/// let block = model.rows(0);
+/// let rows = block.normalize(stream.reshape([4, 24]));
+/// let positions = [0, 1, 2, 3];
+/// let (keys, values) = (block.keys(rows.clone(), &positions), block.values(rows.clone()));
+/// // The query of the last token alone.
+/// let queries = block.queries(rows.slice_dim(0, 3..4), &[3]);
+/// let all = positions.to_vec();
+/// let (query, sequence, position) = (vec![0], vec![0], vec![3]);
+/// let lookup = Lookup { queries: query, sequence, position, keys: all.clone(), values: all, length: 4 };
+/// let pattern = block.pattern(queries, keys, &lookup);
+/// assert_eq!(pattern.dims(), [1, 3 * 4]);
+/// assert_eq!(block.mix(pattern, values, &lookup).dims(), [1, 3 * 8]);
+/// # Ok::<(), pythia_core::load::LoadError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Lookup {
     /// Per query: its row in the table of queries.
@@ -52,8 +73,8 @@ impl GptNeoX {
         RowBlock { model: self, layer, block: OnceCell::new() }
     }
 
-    /// Logits of `tokens` alone, `[row, tokens]`, of rows of the stream that leaves the last block: a logit difference
-    /// needs two columns of the unembedding and not its fifty thousand.
+    /// Logits of `tokens` alone, `[row, tokens]`, for rows of the stream after the last block. A logit difference
+    /// needs two columns of the unembedding, not all fifty thousand.
     ///
     /// # Panics
     /// If the model was loaded without its unembedding.
@@ -61,13 +82,13 @@ impl GptNeoX {
         self.project_out(self.ln_final.normalize(rows.unsqueeze()).stream.squeeze_dim(0), tokens)
     }
 
-    /// The final norm's divisor of rows of the stream that leaves the last block, `[row, 1]`.
+    /// The final norm's divisor for rows of the stream after the last block, `[row, 1]`.
     pub fn final_scale(&self, rows: Tensor<2>) -> Tensor<2> {
         self.ln_final.normalize(rows.unsqueeze()).scale.squeeze_dim(0)
     }
 
-    /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. So they are affine in
-    /// the rows: what parts of the stream add to them adds up.
+    /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. Then the logits are
+    /// affine in the rows, and contributions of parts of the stream add up.
     ///
     /// # Panics
     /// If the model was loaded without its unembedding.
@@ -76,7 +97,7 @@ impl GptNeoX {
         self.project_out(centred / scale, tokens)
     }
 
-    /// From the final norm's rows before weight and bias to logits of `tokens`.
+    /// Logits of `tokens` from normalised rows, before the final norm's weight and bias.
     fn project_out(&self, normalized: Tensor<2>, tokens: &[u32]) -> Tensor<2> {
         let normed = self.ln_final.affine(normalized.unsqueeze()).squeeze_dim::<2>(0);
         let unembed = self.unembedding_of(tokens);
@@ -98,7 +119,7 @@ impl RowBlock<'_> {
         self.block().ln1.normalize(x.unsqueeze()).stream.squeeze_dim(0)
     }
 
-    /// Queries after rotation, `[row, n_heads · d_head]`. `normalized`: of the rows that stand at `positions`.
+    /// Queries after rotation, `[row, n_heads · d_head]`. `normalized`: the rows at `positions`, normalised.
     pub fn queries(&self, normalized: Tensor<2>, positions: &[u32]) -> Tensor<2> {
         self.rotate(self.project(&self.block().attention.query, normalized), positions)
     }
@@ -111,16 +132,6 @@ impl RowBlock<'_> {
     /// Values, `[row, n_heads · d_head]`.
     pub fn values(&self, normalized: Tensor<2>) -> Tensor<2> {
         self.project(&self.block().attention.value, normalized)
-    }
-
-    /// Queries before rotation, `[row, n_heads · d_head]`.
-    pub fn raw_queries(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block().attention.query, normalized)
-    }
-
-    /// Keys before rotation, `[row, n_heads · d_head]`.
-    pub fn raw_keys(&self, normalized: Tensor<2>) -> Tensor<2> {
-        self.project(&self.block().attention.key, normalized)
     }
 
     fn project(&self, map: &Linear, normalized: Tensor<2>) -> Tensor<2> {

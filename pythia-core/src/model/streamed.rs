@@ -1,11 +1,11 @@
-//! Weights that are decoded when they are used and dropped afterwards.
+//! Weights that are decoded for each use and dropped afterwards.
 //!
-//! One part, a block or the unembedding, is kept: consecutive uses decode it once. While block l computes, block l + 1
-//! can be decoded on a thread of its own, which costs the memory of a second one. What is decoded, and so every result,
-//! is the same bit for bit as with resident weights.
+//! The last used part, a block or the unembedding, is kept, so consecutive uses decode it once. While block l
+//! computes, block l + 1 can be decoded on another thread, which needs the memory of a second block. The decoded
+//! weights, and so all results, are the same bit for bit as with resident weights.
 //!
-//! Forward code has no `Result`. If a file turns out to be shorter than it was, or to hold what is no number, the model
-//! goes on with zeros and [`GptNeoX::fault`] says so afterwards; the results are then to be thrown away.
+//! Forward code has no `Result`. If a file has become shorter, or has a value that is not finite, the model goes on
+//! with zeros and [`GptNeoX::fault`] returns the error. The results are then invalid.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,11 +27,29 @@ use crate::{
 };
 
 /// Whether the next block is decoded while one computes.
+///
+/// ```
+/// use std::path::Path;
+/// use burn::tensor::{DType, Device};
+/// use pythia_core::model::{GptNeoX, ReadAhead};
+/// use pythia_core::weights::{Profile, StoredCheckpoint, Wanted, WeightFiles};
+///
+/// let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"));
+/// let config = pythia_core::load::read_config(&folder.join("config.json"))?;
+/// let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
+/// let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
+/// let (weights, _) = StoredCheckpoint::open(&config, &files)?.streamed(&wanted, None)?;
+/// let model = GptNeoX::streamed(weights, &Device::flex(), DType::F32, ReadAhead::OneBlock)?;
+/// let logits = model.forward(model.tokens(&[vec![5, 8, 13, 21]]), &mut ());
+/// assert_eq!(logits.dims(), [1, 4, 61]);
+/// assert!(model.fault().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadAhead {
     /// One block in memory, decoded when it is needed.
     Off,
-    /// Two blocks in memory, the second one decoded on a thread of its own.
+    /// Two blocks in memory, the second one decoded on another thread.
     OneBlock,
 }
 
@@ -43,7 +61,7 @@ pub(super) struct StreamedWeights {
     slots: Mutex<Slots>,
 }
 
-/// What turns stored weights into tensors.
+/// Decodes stored weights into tensors.
 #[derive(Debug)]
 struct Decoder {
     weights: StoredWeights,
@@ -56,7 +74,7 @@ struct Decoder {
 #[derive(Debug, Default)]
 struct Slots {
     held: Option<Part>,
-    /// A block under way, by its layer.
+    /// The layer of a block that is being decoded, and its thread.
     ahead: Option<(usize, JoinHandle<HostParams>)>,
 }
 
@@ -68,11 +86,11 @@ enum Part {
 }
 
 impl GptNeoX {
-    /// A model whose weights are decoded part by part, whenever they are used: of the embedding the rows of the tokens
-    /// that occur, of the unembedding all of it or the columns that are asked for.
+    /// A model whose weights are decoded part by part for each use: the rows of the embedding that the tokens need,
+    /// and the unembedding whole or in the columns of some tokens.
     ///
     /// # Errors
-    /// The final norm is decoded here and now.
+    /// The final norm cannot be decoded.
     pub fn streamed(
         weights: StoredWeights,
         device: &Device,
@@ -89,7 +107,7 @@ impl GptNeoX {
         Ok(GptNeoX { config, weights, ln_final, rotary })
     }
 
-    /// What went wrong while weights were decoded, if something did, once: what was computed since then is worthless.
+    /// The first error of decoding, returned once. Results since then are invalid.
     pub fn fault(&self) -> Option<WeightError> {
         match &self.weights {
             Weights::Resident(_) => None,
@@ -112,9 +130,9 @@ impl StreamedWeights {
             return Arc::clone(block);
         }
         let Slots { held, ahead } = mem::take(&mut *slots);
-        // Others may go on meanwhile: decoding uses all cores, and a core that waits for it may itself come here.
+        // Unlocked while decoding: that uses all cores, and one that waits for it may call this function.
         drop(slots);
-        // Before the next one takes up memory.
+        // Dropped before the next one is decoded, to free its memory.
         drop(held);
         let block = Arc::new(self.take(layer, ahead));
         let mut slots = locked(&self.slots);
@@ -127,17 +145,18 @@ impl StreamedWeights {
 
     /// The block that was decoded ahead if it is this one, else one that is decoded now.
     fn take(&self, layer: usize, ahead: Option<(usize, JoinHandle<HostParams>)>) -> Block {
-        // A thread is waited for in any case: two blocks were planned and not three. One that panicked is done over.
+        // The thread is joined in any case, because memory is planned for two blocks. If it panicked, the block is
+        // decoded again.
         let ahead = ahead.map(|(of, thread)| (of, thread.join()));
         let params = match ahead {
             Some((of, Ok(params))) if of == layer => params,
             _ => self.decoder.params(layer),
         };
-        // On this thread: a GPU keeps memory for every thread that ever gave it something.
+        // Copied to the device by this thread, because a GPU keeps memory for every thread that has used it.
         self.decoder.source(params).block(layer, self.decoder.weights.config())
     }
 
-    /// Has the next block made ready while this one computes: decoded, or at least read from the disk by the system.
+    /// Prepares the next block while this one computes: decodes it, or lets the system read it from the disk.
     fn begin(&self, layer: usize) -> Option<(usize, JoinHandle<HostParams>)> {
         if layer >= self.decoder.weights.config().n_layers {
             return None;
@@ -171,8 +190,8 @@ impl StreamedWeights {
         unembed
     }
 
-    /// The columns of some tokens; `None` where they cannot be had without the others. The whole unembedding serves as
-    /// well, where it is in memory.
+    /// The columns of some tokens; `None` if they cannot be decoded without the others. Uses the whole unembedding if
+    /// it is in memory.
     pub(super) fn unembed_columns(&self, tokens: &[u32]) -> Option<Unembed> {
         if matches!(locked(&self.slots).held, Some(Part::Unembed(_))) {
             return None;
@@ -186,7 +205,7 @@ impl StreamedWeights {
 
     /// The embeddings of tokens, `[token, d_model]`.
     pub(super) fn embeddings(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
-        // Reading back fails only if the device is lost, and nothing sensible can go on then.
+        // Reading back fails only if the device is lost, and then the program cannot continue.
         let ids = host_ints(tokens).expect("the device answers");
         let ids: Vec<u32> = ids.into_iter().map(|id| u32::try_from(id).expect("a token id")).collect();
         let decoder = &self.decoder;
@@ -198,7 +217,7 @@ impl StreamedWeights {
 
 impl Drop for StreamedWeights {
     fn drop(&mut self) {
-        // The block that nobody is going to use takes up memory until its thread has ended.
+        // An unused block takes up memory until its thread has ended.
         let slots = self.slots.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, thread)) = slots.ahead.take() {
             let _ = thread.join();
@@ -227,7 +246,7 @@ impl Decoder {
         Tensor::from_data(host.values.into_data(host.shape, dtype), (&self.device, dtype))
     }
 
-    /// Notes what went wrong, the first time, and goes on with something of the same shape.
+    /// Records the first error, and returns a replacement of the same shape.
     fn failed<T>(&self, error: WeightError, instead: impl Fn() -> T) -> T {
         locked(&self.fault).get_or_insert(error);
         instead()
@@ -244,7 +263,7 @@ fn zeros(shape: Vec<usize>) -> HostTensor {
     HostTensor { values: F32Buffer::zeroed(shape.iter().product()), shape }
 }
 
-/// A lock's content, also after a panic elsewhere: what these locks hold is always whole.
+/// Locks a mutex, also after a panic of another thread: the content of these is always valid.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,10 +2,10 @@
 
 use super::GptNeoX;
 
-/// Tensors are handles, so each of these copies the weights that it exchanges and nothing else.
+/// Tensors are handles, so each method copies only the weights that it exchanges.
 impl GptNeoX {
     /// This model with one head of `other`: its columns of `W_Q`, `W_K`, `W_V`, their biases, and its rows of `W_O`.
-    /// What heads share, `b_O` and the norm before them, stays.
+    /// `b_O` and the norm before the heads, which all heads share, stay.
     ///
     /// # Panics
     /// If the models differ in shape, or have no such layer or head.

@@ -1,7 +1,6 @@
-//! Where a model's weights are: decoded and resident, or in their files until they are used.
+//! The weights of a model: decoded and resident, or in their files until they are used.
 //!
-//! Everything that computes asks here for a block, for embeddings or for the unembedding, and cannot tell which of the
-//! two it is.
+//! The forward pass gets blocks, embeddings and the unembedding from here in the same way in both cases.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -25,7 +24,7 @@ pub(super) struct Resident {
     /// `[vocab, d_model]`.
     pub embed: Tensor<2>,
     pub blocks: Vec<Block>,
-    /// Left out where nobody reads logits.
+    /// `None` if no logits are needed.
     pub unembed: Option<Unembed>,
 }
 
@@ -34,7 +33,7 @@ pub(super) struct Resident {
 pub(super) struct Streamed {
     /// Shared by all clones of the model.
     pub stream: Arc<StreamedWeights>,
-    /// Blocks that stand in place of those of the files.
+    /// Blocks that replace those of the files.
     pub exchanged: BTreeMap<usize, Arc<Block>>,
 }
 
@@ -47,7 +46,7 @@ pub(super) struct Unembed {
     pub bias: Option<Tensor<1>>,
 }
 
-/// A part of the weights, on loan. A streamed one stays in memory as long as this lives.
+/// A reference to a part of the weights. A streamed part stays in memory as long as this lives.
 pub(super) enum WeightRef<'a, T> {
     Resident(&'a T),
     Streamed(Arc<T>),
@@ -76,7 +75,7 @@ impl GptNeoX {
         }
     }
 
-    /// This model with another block in one place.
+    /// This model with one block replaced.
     pub(super) fn with_block(&self, layer: usize, block: Block) -> GptNeoX {
         let mut model = self.clone();
         match &mut model.weights {

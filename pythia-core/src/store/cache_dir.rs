@@ -1,4 +1,4 @@
-//! Where the public hub's clients keep their cache.
+//! The default folder of the public hub's cache.
 
 use std::env;
 use std::path::PathBuf;

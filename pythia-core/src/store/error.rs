@@ -1,4 +1,4 @@
-//! What can go wrong when checkpoints are looked for.
+//! Errors of finding checkpoints.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::suite::{ModelId, Step};
 
-/// Checkpoints that cannot be found, and what to do about it.
+/// Why a checkpoint cannot be found.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Neither a path, nor a model of the suite, nor a folder.
@@ -59,7 +59,7 @@ pub enum StoreError {
         /// The absent file.
         shard: String,
     },
-    /// An index is not what an index must be.
+    /// An index of shards is invalid.
     #[error("{} is not a usable index of shards: {problem}", index.display())]
     BadIndex {
         /// The index.
@@ -67,7 +67,7 @@ pub enum StoreError {
         /// What is wrong with it.
         problem: IndexProblem,
     },
-    /// A file that describes something is far larger than any such file can be.
+    /// A descriptive file is far larger than any valid one.
     #[error("{} has {found} bytes, expected at most {max}", path.display())]
     TooLarge {
         /// The file.
@@ -85,7 +85,7 @@ pub enum StoreError {
         /// Where and why.
         source: serde_json::Error,
     },
-    /// The cache has never seen the model.
+    /// The cache has no folder of the model.
     #[error(
         "{model} is not in the cache: there is no folder {}; download the model, or point to another cache",
         dir.display()
@@ -96,7 +96,7 @@ pub enum StoreError {
         /// The folder that would hold it.
         dir: PathBuf,
     },
-    /// The cache has the model, but not this revision of it.
+    /// The cache has the model without this revision.
     #[error(
         "revision {revision} of {model} is not in the cache: looked for {}; download it{}",
         path.display(),
@@ -121,12 +121,12 @@ pub enum StoreError {
         /// The reference.
         path: PathBuf,
     },
-    /// A branch is pinned to something else than a commit.
+    /// A branch is pinned to a text that is not a commit.
     #[error("{branch} is pinned to {found:?}, which is no commit hash (40 hexadecimal digits)")]
     BadPin {
         /// The branch.
         branch: String,
-        /// What it is pinned to.
+        /// The text.
         found: String,
     },
     /// The model's main branch holds no weights.
@@ -139,7 +139,7 @@ pub enum StoreError {
         /// Its last step.
         last: Step,
     },
-    /// The suite never published the model at this step.
+    /// The model was not published at this step.
     #[error(transparent)]
     Suite(#[from] crate::suite::SuiteError),
     /// A local model has no such step.
@@ -147,7 +147,7 @@ pub enum StoreError {
     NoSuchStep {
         /// The folder.
         dir: PathBuf,
-        /// What was asked for; `None` for the model without a step.
+        /// The requested step; `None` for the model without a step.
         step: Option<Step>,
         /// The steps that are there.
         steps: Vec<Step>,
@@ -161,7 +161,7 @@ pub enum IndexProblem {
     /// Not JSON with a `weight_map`.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
-    /// It lists nothing.
+    /// It lists no files.
     #[error("its weight_map is empty")]
     Empty,
     /// An entry is not the plain name of a neighbouring file of the right kind.
@@ -169,12 +169,12 @@ pub enum IndexProblem {
     NotAPlainName {
         /// The entry.
         found: String,
-        /// How such names end.
+        /// The suffix of valid names.
         suffix: &'static str,
     },
 }
 
-/// What is there instead, for the end of a message.
+/// The available steps, for the end of a message.
 fn present(steps: &[Step]) -> String {
     match steps {
         [] => "; no step is there".to_owned(),
@@ -183,7 +183,7 @@ fn present(steps: &[Step]) -> String {
     }
 }
 
-/// What was asked for and is not there.
+/// The requested step, for a message.
 fn asked(step: Option<Step>) -> String {
     step.map_or("model outside its steps; name a step".to_owned(), |step| step.to_string())
 }

@@ -14,7 +14,7 @@ const DESCRIPTION: &str = "suite.json";
 const MAX_DESCRIPTION: u64 = 1 << 20;
 
 /// A folder in the hub's own shape: `DIR/step512/config.json`, … for a series of checkpoints, or `DIR/config.json`, …
-/// for a single model. A file `DIR/suite.json` may say more: `{"model": "nano", "tokens_per_step": 2048}`.
+/// for a single model. A file `DIR/suite.json` may describe the model: `{"model": "nano", "tokens_per_step": 2048}`.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     dir: PathBuf,
@@ -22,7 +22,7 @@ pub struct FolderStore {
     tokens_per_step: Option<u64>,
 }
 
-/// What `suite.json` may say; other keys are for others.
+/// The keys of `suite.json` that are read here. Others are ignored.
 #[derive(Default, Deserialize)]
 struct Facts {
     model: Option<String>,
@@ -90,7 +90,7 @@ fn describe(path: &Path) -> Result<Facts, StoreError> {
     serde_json::from_slice(&text).map_err(|source| StoreError::BadDescription { path: path.to_owned(), source })
 }
 
-/// The folder's own name, also where the path ends in `.` or `..`.
+/// The name of the folder, also for paths that end in `.` or `..`.
 fn folder_name(dir: &Path) -> String {
     let resolved = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     resolved.file_name().map_or_else(|| resolved.display().to_string(), |name| name.to_string_lossy().into_owned())

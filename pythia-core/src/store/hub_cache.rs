@@ -14,16 +14,16 @@ use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_s
 use super::{CheckpointFiles, Checkpoints, Description, Step};
 use crate::suite::{Checkpoint, ModelId, suite};
 
-/// A commit hash has 40 characters; this leaves room for a line end and shows anything longer as wrong.
+/// Bytes of a reference that are read. A commit hash has 40 characters, and anything much longer is refused.
 const MAX_REFERENCE: u64 = 256;
 
-/// The checkpoints of one of the suite's models that the cache already holds.
+/// The checkpoints of one of the suite's models in the cache.
 #[derive(Clone, Debug)]
 pub struct HubCacheStore {
     id: ModelId,
     /// `CACHE/models--ORGANISATION--NAME`.
     dir: PathBuf,
-    /// Branches that are looked up here and not in `refs`.
+    /// Commits of branches, which take precedence over `refs`.
     pins: BTreeMap<String, String>,
 }
 
@@ -40,12 +40,12 @@ impl HubCacheStore {
         Ok(Self { id, dir, pins: BTreeMap::new() })
     }
 
-    /// Opens a model in the cache, with branches that are known to be these commits: what `refs` says of them is not
-    /// asked. A cache that has never seen the model is one that lacks all its checkpoints. `pins` has a commit hash of
-    /// 40 hexadecimal digits for every branch in it.
+    /// Opens a model in the cache with the commits of some branches given: `pins` maps branches to commit hashes of
+    /// 40 hexadecimal digits, which take precedence over `refs`. A cache without a folder of the model has none of
+    /// its checkpoints.
     ///
     /// # Errors
-    /// [`StoreError::BadPin`] for anything else than a hash.
+    /// [`StoreError::BadPin`] if a pin is not a hash.
     pub fn open_pinned(id: ModelId, cache: &Path, pins: BTreeMap<String, String>) -> Result<Self, StoreError> {
         match pins.iter().find(|(_, commit)| !is_commit(commit)) {
             Some((branch, found)) => Err(StoreError::BadPin { branch: branch.clone(), found: found.clone() }),
@@ -67,7 +67,7 @@ impl HubCacheStore {
         if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
     }
 
-    /// The snapshot of a step, or of the model itself, and that of the main branch where it is there.
+    /// The snapshot of a step, or of the model itself, and then that of the main branch if the cache has it.
     fn snapshots(&self, step: Option<Step>) -> Result<Vec<PathBuf>, StoreError> {
         let info = self.id.info();
         let revision = match (step, info.grid()) {
@@ -135,7 +135,7 @@ fn dir_of(id: ModelId, cache: &Path) -> PathBuf {
     cache.join(format!("models--{}--{}", suite().organisation(), id.name()))
 }
 
-/// The commit that a reference holds. It becomes part of a path, so nothing but a hash is accepted.
+/// The commit in a reference. It becomes part of a path, so only a hash is accepted.
 fn commit(reference: &Path) -> Result<String, StoreError> {
     let bytes = read_small(reference, MAX_REFERENCE)?;
     let text = String::from_utf8(bytes).unwrap_or_default();

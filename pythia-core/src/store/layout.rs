@@ -1,4 +1,4 @@
-//! Which files of a folder make up a checkpoint.
+//! The files of a checkpoint in a folder.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,18 +13,18 @@ use crate::weights::WeightFiles;
 
 const CONFIG: &str = "config.json";
 const TOKENIZER: &str = "tokenizer.json";
-/// A form that weights come in.
+/// A format of weights.
 struct Form {
     /// Name of the single file.
     whole: &'static str,
-    /// Name of the index where there are shards.
+    /// Name of the index of shards.
     index: &'static str,
-    /// How the names of shards end.
+    /// Suffix of the names of shards.
     suffix: &'static str,
     files: fn(Vec<PathBuf>) -> WeightFiles,
 }
 
-/// The forms, best first.
+/// The formats, the preferred one first.
 const FORMS: [Form; 2] = [
     Form {
         whole: "model.safetensors",
@@ -60,12 +60,12 @@ pub(super) fn description_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<De
     Ok(Description { config, tokenizer })
 }
 
-/// Whether a folder holds a configuration and something that says where weights are. Cheap: nothing is opened.
+/// Whether a folder has a configuration and a file of weights or an index. No file is opened.
 pub(super) fn looks_like_checkpoint(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && names().any(|name| dir.join(name).is_file())
 }
 
-/// The names that say where weights are, best first.
+/// The names of files of weights and of indices, the preferred ones first.
 fn names() -> impl Iterator<Item = &'static str> {
     FORMS.iter().flat_map(|form| [form.whole, form.index])
 }
@@ -90,8 +90,7 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The files that an index names. They can only be neighbours of the index: a name that could lead elsewhere is
-/// refused, not cleaned up.
+/// The files that an index names. They must be in the folder of the index, so any name that could be a path is refused.
 fn shards(index: &Path, suffix: &'static str) -> Result<Vec<PathBuf>, StoreError> {
     let bad = |problem| StoreError::BadIndex { index: index.to_owned(), problem };
     let text = read_small(index, MAX_INDEX)?;
@@ -115,18 +114,18 @@ fn shards(index: &Path, suffix: &'static str) -> Result<Vec<PathBuf>, StoreError
     Ok(files)
 }
 
-/// Letters, digits, `-`, `_` and `.` only, no leading dot: nothing that any system reads as a path.
+/// Letters, digits, `-`, `_` and `.` without a leading dot. No system reads such a name as a path.
 fn is_plain_name(name: &str, suffix: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     name.ends_with(suffix) && !name.starts_with('.') && name.chars().all(plain)
 }
 
-/// The whole of a file that must be small.
+/// Reads a whole file of at most `max` bytes.
 pub(super) fn read_small(path: &Path, max: u64) -> Result<Vec<u8>, StoreError> {
     let io = |source| StoreError::Io { path: path.to_owned(), source };
     let file = fs::File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
-    // One byte past the limit tells a file that is too large from one that just fits, also while it grows.
+    // One byte more than the limit is read to detect a file that is too large.
     file.take(max + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > max {
         let found = fs::metadata(path).map_or(bytes.len() as u64, |meta| meta.len());

@@ -1,6 +1,25 @@
-//! Where checkpoints are found: a local folder or the public hub's on-disk cache, behind one trait.
+//! Finding the files of checkpoints in a local folder or in the public hub's cache on disk, behind one trait.
 //!
 //! Everything here works offline. A store that downloads is one more implementation of [`Checkpoints`].
+//!
+//! ```
+//! use std::path::Path;
+//! use pythia_core::store::{Checkpoints, FolderStore, HubCacheStore, ModelRef, StoreError};
+//!
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+//! let store = FolderStore::open(Path::new(folder))?;
+//! // A folder of a single model has no steps.
+//! assert!(store.steps()?.is_empty());
+//! let files = store.locate(None)?;
+//! assert_eq!(files.weights.paths().len(), 1);
+//! assert_eq!(store.describe(None)?.config, files.config);
+//!
+//! // Models of the suite are looked for in a cache.
+//! let ModelRef::Suite(id) = "pythia-70m".parse::<ModelRef>()? else { panic!("a model of the suite") };
+//! let nothing = HubCacheStore::open(id, Path::new("no/such/cache"));
+//! assert!(matches!(nothing, Err(StoreError::NotCached { .. })));
+//! # Ok::<(), StoreError>(())
+//! ```
 
 mod cache_dir;
 mod error;
@@ -19,7 +38,7 @@ pub use error::{IndexProblem, StoreError};
 pub use folder::FolderStore;
 pub use hub_cache::HubCacheStore;
 
-/// The files of one checkpoint, all of them present.
+/// The files of one checkpoint. All of them exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointFiles {
     /// `config.json`.
@@ -30,7 +49,7 @@ pub struct CheckpointFiles {
     pub tokenizer: Option<PathBuf>,
 }
 
-/// The files that say what a model is, without its weights.
+/// The files that describe a model, without its weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// `config.json`.
@@ -39,9 +58,9 @@ pub struct Description {
     pub tokenizer: Option<PathBuf>,
 }
 
-/// The checkpoints of one model, wherever they are kept.
+/// The checkpoints of one model.
 pub trait Checkpoints {
-    /// What result tables call the model.
+    /// The name of the model in result tables.
     fn model(&self) -> &str;
 
     /// The steps that are present, ascending; empty for a model that has no steps.
@@ -62,10 +81,10 @@ pub trait Checkpoints {
     /// As [`locate`](Self::locate).
     fn describe(&self, step: Option<Step>) -> Result<Description, StoreError>;
 
-    /// Training tokens that one step of a label stands for, where that is known.
+    /// Training tokens per step of a label, if known.
     fn tokens_per_step(&self) -> Option<u64>;
 
-    /// The model's place in the suite, if it is one of the suite's.
+    /// The id of the model in the suite, if the suite has it.
     fn suite_id(&self) -> Option<ModelId>;
 }
 
@@ -84,7 +103,7 @@ pub enum ModelRef {
 pub struct ModelRefError {
     /// What was written.
     pub found: String,
-    /// The suite's answer, with the nearest names.
+    /// The error of the suite, with the nearest names.
     pub source: SuiteError,
 }
 
@@ -104,7 +123,7 @@ impl FromStr for ModelRef {
     }
 }
 
-/// Finds a model by what a person types: a path, a name of the suite, or else a folder of that name here. Models of the
+/// Finds a model by a path, a name of the suite, or else the name of a folder in the working directory. Models of the
 /// suite are looked for in [`default_cache`].
 ///
 /// ```
@@ -121,7 +140,7 @@ pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync
     let model = model.as_ref();
     let named = match model.to_str().map(str::parse) {
         Some(Ok(named)) => named,
-        // A folder that happens to be named like none of the suite's models.
+        // The name is not one of the suite, but there is a folder of that name.
         Some(Err(error)) if !model.is_dir() => return Err(StoreError::Name(error)),
         Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
     };

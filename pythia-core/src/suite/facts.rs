@@ -1,4 +1,4 @@
-//! The facts about the suite: read from `suite.json`, never written down twice.
+//! The facts about the suite, from `suite.json`.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{ModelId, Step};
 
-/// How a model came to be, relative to the standard run of its size.
+/// How a model was trained, relative to the standard run of its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModelFamily {
@@ -50,31 +50,31 @@ pub struct Shape {
     pub file_bytes: u64,
 }
 
-/// Everything known about one model.
+/// One model of the suite.
 #[derive(Clone, Debug)]
-pub struct ModelInfo {
+pub struct SuiteModel {
     /// Its id.
     pub id: ModelId,
     /// Name without the organisation.
     pub name: String,
-    /// Its size as the name says it, such as `1.4b`.
+    /// Its size as in the name, such as `1.4b`.
     pub size: String,
-    /// How it came to be.
+    /// How it was trained.
     pub family: ModelFamily,
     /// Its shape.
     pub shape: Shape,
-    /// Whether the branch `main` holds weights; elsewhere a step is mandatory.
+    /// Whether the branch `main` has weights. Other models need a step.
     pub has_main: bool,
     /// Its name before the suite was renamed, where that differs.
     pub old_name: Option<String>,
-    /// Whether the public hub was seen to have it.
+    /// Whether the public hub is known to have it.
     pub confirmed: bool,
-    /// How many labels one step of the optimiser counts for: 2 in three sizes of the first release, else 1.
+    /// Labels per step of the optimiser: 2 in three sizes of the first release, else 1.
     pub labels_per_real_step: u32,
     grid: &'static [Step],
 }
 
-impl ModelInfo {
+impl SuiteModel {
     /// Published steps, ascending.
     pub fn grid(&self) -> &'static [Step] {
         self.grid
@@ -86,7 +86,7 @@ impl ModelInfo {
     }
 }
 
-/// What kind of trouble a checkpoint is in.
+/// The kind of a fault of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
@@ -96,8 +96,9 @@ pub enum Fault {
     Missing,
     /// The weights are of another run than the later steps.
     BrokenLineage,
-    /// Equal to a neighbour for a good reason; nothing is wrong.
-    ExpectedTwin,
+    /// Equal to another step for a known reason; nothing is wrong.
+    #[serde(rename = "expected_twin")]
+    ExpectedDuplicate,
     /// Reported as wrong, contradicted by other evidence.
     Disputed,
     /// Right, but not independent of another model.
@@ -105,40 +106,40 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether a curve through this checkpoint would be false.
+    /// Whether results of this checkpoint are wrong or missing.
     pub fn is_defect(self) -> bool {
         matches!(self, Self::WrongWeights | Self::Missing | Self::BrokenLineage)
     }
 
-    /// Whether there is nothing to load.
+    /// Whether there are no weights to load.
     pub fn is_absence(self) -> bool {
         self == Self::Missing
     }
 }
 
-/// Something known about published checkpoints that a sweep must not overlook.
+/// A known fault of published checkpoints.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownBad {
-    /// Names of the models it concerns; empty for all.
+    /// Names of the affected models; empty for all.
     models: Vec<String>,
-    /// What kind of trouble it is.
+    /// The kind of the fault.
     pub kind: Fault,
-    /// Labels it concerns, as inclusive ranges.
+    /// Affected labels, as inclusive ranges.
     steps: Vec<(u32, u32)>,
-    /// What is wrong, in a sentence.
+    /// A sentence about what is wrong.
     pub problem: String,
-    /// Who found it.
+    /// The source of the finding.
     pub source: String,
 }
 
 impl KnownBad {
-    /// Whether it concerns this checkpoint.
+    /// Whether this checkpoint is affected.
     pub fn concerns(&self, model: ModelId, step: Step) -> bool {
         self.concerns_name(model.name(), step)
     }
 
-    /// Whether it concerns this step of the model of that name, of the suite or not.
+    /// Whether this step of the model of that name is affected, also if the suite does not have the model.
     pub fn concerns_name(&self, model: &str, step: Step) -> bool {
         let model = self.models.is_empty() || self.models.iter().any(|name| name == model);
         model && self.steps.iter().any(|&(from, to)| (from..=to).contains(&step.label()))
@@ -153,7 +154,7 @@ pub struct Suite {
     tokens_per_step: u64,
     tokenizer_ids: usize,
     n_ctx: usize,
-    models: Vec<ModelInfo>,
+    models: Vec<SuiteModel>,
     known_bad: Vec<KnownBad>,
 }
 
@@ -168,7 +169,7 @@ pub fn suite() -> &'static Suite {
 
 impl Suite {
     /// Every model, in the suite's order.
-    pub fn models() -> &'static [ModelInfo] {
+    pub fn models() -> &'static [SuiteModel] {
         &suite().models
     }
 
@@ -187,7 +188,7 @@ impl Suite {
         self.tokens_per_step
     }
 
-    /// Ids the tokenizer knows; rows of the embedding from here on are padding.
+    /// Number of ids of the tokenizer. The rows of the embedding from there on are padding.
     pub fn tokenizer_ids(&self) -> usize {
         self.tokenizer_ids
     }
@@ -197,19 +198,18 @@ impl Suite {
         self.n_ctx
     }
 
-    /// What is wrong with a published checkpoint, if anything is known to be. Models and steps without a defect may
-    /// still have [remarks](Suite::remarks).
+    /// The known defect of a published checkpoint. Models and steps without a defect may still have remarks.
     pub fn known_bad(&self, model: ModelId, step: Step) -> Option<&KnownBad> {
         self.remarks(model, step).find(|entry| entry.kind.is_defect())
     }
 
-    /// Everything known about a published checkpoint, harmless facts included.
-    pub fn remarks(&self, model: ModelId, step: Step) -> impl Iterator<Item = &KnownBad> {
+    /// Everything known about a published checkpoint, also harmless facts.
+    pub(crate) fn remarks(&self, model: ModelId, step: Step) -> impl Iterator<Item = &KnownBad> {
         self.known_bad.iter().filter(move |entry| entry.concerns(model, step))
     }
 }
 
-/// The file's own form.
+/// The form of the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawSuite {
@@ -246,7 +246,7 @@ struct RawModel {
     old_name: Option<String>,
     #[serde(default = "one")]
     labels_per_real_step: u32,
-    /// Whether the public hub really has it could not be confirmed.
+    /// Whether it could not be confirmed that the public hub has it.
     #[serde(default)]
     unconfirmed: bool,
 }
@@ -261,11 +261,11 @@ fn one() -> u32 {
 
 impl RawSuite {
     fn assemble(self) -> Suite {
-        // The suite lives as long as the program, so its few grids may too; every model then borrows one of them.
+        // The suite exists as long as the program, so its few grids are leaked and every model borrows one.
         let grids: BTreeMap<String, &'static [Step]> =
             self.grids.into_iter().map(|(name, grid)| (name, &*grid.steps().leak())).collect();
         let models = self.models.into_iter().enumerate();
-        let models = models.map(|(at, raw)| ModelInfo {
+        let models = models.map(|(at, raw)| SuiteModel {
             id: ModelId::from_index(at),
             shape: self.sizes[&raw.size],
             grid: grids[&raw.grid],

@@ -1,8 +1,22 @@
-//! The Pythia suite as types: which models exist, which checkpoints each has, how large they are, and which of the
-//! published ones are known to be wrong.
+//! The Pythia suite as types: its models, their sizes and checkpoints, and the known faults of published checkpoints.
 //!
-//! The facts stand in `suite.json` beside this crate. [`ModelId`] and [`Checkpoint`] can only be made for what is
+//! The facts are in `suite.json` of this crate. [`ModelId`] and [`Checkpoint`] can only be made for what is
 //! listed there, so the rest of the code never meets a model or a step that does not exist.
+//!
+//! ```
+//! use pythia_core::suite::{Fault, ModelFamily, ModelId, Step, SuiteError, suite};
+//!
+//! let model: ModelId = "pythia-2.8b".parse()?;
+//! let info = model.info();
+//! assert_eq!((info.family, info.shape.n_layers, info.n_checkpoints()), (ModelFamily::Standard, 32, 154));
+//! assert_eq!(info.grid()[..3], [0, 1, 2].map(Step::from_label));
+//!
+//! // The branch step1000 has the weights of another step.
+//! let fault = suite().known_bad(model, Step::from_label(1000)).expect("a known fault");
+//! assert_eq!(fault.kind, Fault::WrongWeights);
+//! assert!(matches!("pythia-3b".parse::<ModelId>(), Err(SuiteError::UnknownModel { .. })));
+//! # Ok::<(), SuiteError>(())
+//! ```
 
 mod facts;
 
@@ -11,14 +25,14 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use facts::{Fault, KnownBad, ModelFamily, ModelInfo, Shape, Suite, suite};
+pub use facts::{Fault, KnownBad, ModelFamily, Shape, Suite, SuiteModel, suite};
 
-/// A checkpoint's label: the N of its branch `stepN`. Whether a model has it is the model's affair.
+/// A checkpoint's label: the N of its branch `stepN`. A model need not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Step(u32);
 
 impl Step {
-    /// The step with this label.
+    /// The step with this label, which a model need not have.
     pub fn from_label(label: u32) -> Self {
         Self(label)
     }
@@ -61,8 +75,8 @@ impl ModelId {
         Self(u16::try_from(at).expect("the suite has fewer than 65,536 models"))
     }
 
-    /// Everything known about the model.
-    pub fn info(self) -> &'static ModelInfo {
+    /// The facts about the model.
+    pub fn info(self) -> &'static SuiteModel {
         &Suite::models()[usize::from(self.0)]
     }
 
@@ -98,7 +112,7 @@ impl FromStr for ModelId {
         let suite = suite();
         let own = text.strip_prefix(suite.organisation()).and_then(|rest| rest.strip_prefix('/'));
         let name = own.unwrap_or(text);
-        let known = |info: &&ModelInfo| info.name == name || info.old_name.as_deref() == Some(name);
+        let known = |info: &&SuiteModel| info.name == name || info.old_name.as_deref() == Some(name);
         match Suite::models().iter().find(known) {
             Some(info) => Ok(info.id),
             None => {
@@ -158,20 +172,20 @@ impl Checkpoint {
         self.step.tokens_seen(suite().tokens_per_step())
     }
 
-    /// What is known to be wrong with the published files, if anything is.
+    /// The known defect of the published files.
     pub fn known_bad(self) -> Option<&'static KnownBad> {
         suite().known_bad(self.model, self.step)
     }
 }
 
-/// What a name or a number of the suite can be wrong about.
+/// A name or a step that the suite does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SuiteError {
     /// No model has this name.
     #[error("no model of the suite is called {found:?}{}", names(nearest))]
     UnknownModel {
-        /// What was asked for.
+        /// The requested name or step.
         found: String,
         /// Names that exist, best first.
         nearest: Vec<String>,
@@ -181,12 +195,12 @@ pub enum SuiteError {
     UnknownStep {
         /// The model.
         model: ModelId,
-        /// What was asked for.
+        /// The requested name or step.
         found: Step,
         /// The steps on either side.
         nearest: Vec<Step>,
     },
-    /// Not the name of a step at all.
+    /// Not the name of a step.
     #[error("{found:?} is not a step; write a number such as 512, or step512")]
     NotAStep {
         /// What was found.
@@ -298,7 +312,7 @@ mod tests {
         assert_eq!(total, 86 + 2 + 3 + 2);
         // Harmless facts are remarks, not defects.
         let model = id("pythia-70m");
-        assert!(suite().remarks(model, Step::from_label(1)).any(|entry| entry.kind == Fault::ExpectedTwin));
+        assert!(suite().remarks(model, Step::from_label(1)).any(|entry| entry.kind == Fault::ExpectedDuplicate));
         let same = suite().known_bad(id("pythia-12b"), Step::from_label(50_000)).unwrap();
         assert_eq!((same.kind, same.kind.is_defect()), (Fault::WrongWeights, true));
         assert!(!same.source.is_empty());

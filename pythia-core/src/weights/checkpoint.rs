@@ -1,4 +1,4 @@
-//! The handle of a checkpoint, and what can be read of it.
+//! The handle of a checkpoint, with methods that read its weights.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,8 +13,8 @@ use super::{
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostParams, Param};
 
-/// An opened checkpoint: its headers are read, its weights are not. The files stay open, so it does not matter if their
-/// names come to mean other files.
+/// An opened checkpoint: its headers are read, its weights are not. The files stay open, so replacing them on the
+/// disk has no effect on this handle.
 ///
 /// ```
 /// use std::path::Path;
@@ -44,11 +44,10 @@ pub struct StoredCheckpoint {
 const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
 
 impl StoredCheckpoint {
-    /// Opens the files and reads their headers. Whether they are those of the configuration is checked by whatever
-    /// reads them.
+    /// Opens the files and reads their headers. The methods that read weights compare them with the configuration.
     ///
     /// # Errors
-    /// [`WeightError`] names the file that cannot be read or is no container of weights.
+    /// [`WeightError`] names the file that cannot be read or is not a container of weights.
     pub fn open(config: &NeoxConfig, files: &WeightFiles) -> Result<Self, WeightError> {
         Ok(Self { config: config.clone(), directory: Directory::open(files)? })
     }
@@ -72,11 +71,11 @@ impl StoredCheckpoint {
         Ok((params, hashes.finish()))
     }
 
-    /// Copies the weights as their files hold them, for a device that decodes them by itself.
+    /// Copies the weights as stored, for decoding on the device.
     ///
     /// # Errors
-    /// Those of [`params`](Self::params), and [`WeightError::NotAsStored`] where the weights are to be prepared: that
-    /// is done while they are decoded.
+    /// Those of [`params`](Self::params), and [`WeightError::NotAsStored`] if a preparation is wanted, which is part
+    /// of decoding on the host.
     pub fn raw(&self, wanted: &Wanted) -> Result<(RawParams, Hashes), WeightError> {
         if wanted.profile != Profile::AsPublished {
             return Err(WeightError::NotAsStored { profile: wanted.profile });
@@ -84,25 +83,23 @@ impl StoredCheckpoint {
         raw::copy_all(self.jobs(wanted)?, &self.config, &self.directory)
     }
 
-    /// Leaves the weights in their files, to be decoded part by part. `known`: what this checkpoint's hashes are known
-    /// to be; the weights are then not read here, neither for fingerprints nor in search of values that are not finite,
-    /// which surface when they are decoded.
+    /// Leaves the weights in their files, to be decoded part by part. `known`: the hashes of this checkpoint, if they
+    /// are known. The weights are then not read here, so values that are not finite are found when they are decoded.
     ///
     /// # Errors
     /// Those of [`params`](Self::params).
     pub fn streamed(self, wanted: &Wanted, known: Option<Hashes>) -> Result<(StoredWeights, Hashes), WeightError> {
         self.jobs(wanted)?;
-        // From here on no large buffer is asked for at once, so those that are kept for use again would only take up
-        // memory.
+        // Streaming needs no buffers of the kept sizes, which would only take up memory.
         F32Buffer::release();
         let hashes = known.map_or_else(|| self.hashes_of(wanted), Ok)?;
         Ok((StoredWeights::new(self.config, self.directory, *wanted), hashes))
     }
 
-    /// Some parameters, as published, to be decoded one by one. Names, types and shapes of all tensors are checked, but
-    /// only those that make up `only` are read and hashed: where the files have nothing else to offer than these (see
-    /// [`ranges`](Self::ranges)), they do as well as whole ones. `known`: hashes of this very checkpoint, at least of
-    /// these tensors; they are then not read here.
+    /// Some parameters, as published, to be decoded one by one. Names, types and shapes of all tensors are checked,
+    /// but only those that make up `only` are read and hashed. So files that have no other content than these (see
+    /// [`ranges`](Self::ranges)) suffice. `known`: the hashes of this checkpoint, at least of these tensors, which
+    /// are then not read here.
     ///
     /// # Errors
     /// Those of [`params`](Self::params), as far as they show.
@@ -122,17 +119,17 @@ impl StoredCheckpoint {
         Ok((SomeWeights::new(self.config, self.directory, only.clone()), hashes))
     }
 
-    /// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the headers
-    /// of safetensors files are looked at, so a file may have a header, its full length, and nothing else yet.
+    /// The bytes of the tensors that make up some parameters: `(index of the file, range)`, ascending. Only the
+    /// headers of safetensors files are read, so a file may consist of its header and a hole up to its full length.
     ///
     /// # Errors
-    /// Those of [`params`](Self::params), as far as they show in a header.
+    /// Those of [`params`](Self::params) that a header can show.
     pub fn ranges(&self, only: &BTreeSet<Param>) -> Result<Vec<(usize, Range<u64>)>, WeightError> {
         some::ranges(&self.config, &self.directory, only)
     }
 
-    /// Checks the whole checkpoint as [`params`](Self::params) does and takes its fingerprints, in one pass over the
-    /// files that keeps nothing of them.
+    /// Checks the whole checkpoint as [`params`](Self::params) does and computes its fingerprints in one pass,
+    /// without keeping the weights.
     ///
     /// # Errors
     /// Those of [`params`](Self::params).
@@ -144,7 +141,7 @@ impl StoredCheckpoint {
         Ok(fingerprints(&self.config, self.jobs(wanted)?, &self.directory)?.finish())
     }
 
-    /// What has to be done with each tensor, once the headers are found to be those of the configuration.
+    /// The job of each tensor, after comparing the headers with the configuration.
     fn jobs(&self, wanted: &Wanted) -> Result<Vec<Job<'_>>, WeightError> {
         plan::check_tied(&self.config, &self.directory)?;
         plan::jobs(&self.config, &self.directory, wanted)

@@ -1,8 +1,8 @@
 //! Stored bytes → 32-bit floats in the model's layout, on all cores.
 //!
-//! The three stored types widen to f32 without rounding. A value that is not finite is reported, never passed on: one
-//! NaN in a weight becomes NaN in every result. Transposition goes through small square tiles, so that both sides are
-//! touched a cache line at a time; how wide the tiles are does not change the result.
+//! The three stored types widen to f32 without rounding. A value that is not finite is an error, because one NaN in a
+//! weight makes every result NaN. Matrices are transposed in small tiles, so that both sides are accessed a cache
+//! line at a time. The size of the tiles does not change the result.
 
 use rayon::prelude::*;
 
@@ -43,31 +43,31 @@ impl StoredRows {
         row / self.group * self.stride + self.skip + row % self.group
     }
 
-    /// Those of some whole groups, counted from the first of them.
+    /// The rows of some whole groups, counted from the first of these.
     fn part(self, n_stored: usize) -> Self {
         Self { n: n_stored / self.stride.max(1) * self.group, ..self }
     }
 }
 
-/// A parameter on its way from the bytes of its stored tensor, whose length has been checked against its shape. The
-/// bytes come a few rows at a time, in order.
+/// A parameter that is being decoded from the bytes of its stored tensor, a few rows at a time, in order. The length
+/// has been checked against the shape.
 pub(super) struct Decoding {
     pub param: Param,
     layout: Layout,
     shape: Vec<usize>,
     values: F32Buffer,
-    /// The sum of the squares of the values, where they are stored as they are used: there it costs nothing.
+    /// The sum of squares of the values, for parameters that are stored as they are used, where it costs nothing.
     pub squares: f64,
 }
 
 impl Decoding {
-    /// Nothing of it yet.
+    /// An empty parameter.
     pub(super) fn new((param, layout): (Param, Layout), config: &NeoxConfig) -> Self {
         let shape = param.shape(config);
         Self { param, layout, values: F32Buffer::to_fill(shape.iter().product()), shape, squares: 0.0 }
     }
 
-    /// StoredRows that have to come together: those of one head in the fused projection.
+    /// The number of rows that must be decoded together: those of one head in the fused projection.
     pub(super) fn unit(layout: Layout, config: &NeoxConfig) -> usize {
         match layout {
             Layout::FusedQkv(_) => 3 * config.d_head(),
@@ -75,7 +75,7 @@ impl Decoding {
         }
     }
 
-    /// Takes stored rows from `first` on; says whether all of their values are finite. A vector is one row.
+    /// Decodes stored rows from `first` on. Returns whether all of their values are finite. A vector is one row.
     pub(super) fn take(&mut self, kind: TensorKind, bytes: &[u8], first: usize, config: &NeoxConfig) -> bool {
         let n = bytes.len() / kind.size();
         match (self.layout, &self.shape[..]) {
@@ -96,7 +96,7 @@ impl Decoding {
         }
     }
 
-    /// The parameter, once all rows have come.
+    /// The parameter, after all rows were decoded.
     pub(super) fn finish(self) -> (Param, HostTensor) {
         (self.param, HostTensor { shape: self.shape, values: self.values })
     }
@@ -138,7 +138,7 @@ fn copy(kind: TensorKind, bytes: &[u8], width: usize, values: &mut [f32], square
         )
     };
     let finite = runs.map(one).reduce(|| true, |a, b| a & b);
-    // In order, so that the sum does not depend on which core was done first.
+    // Added in order, so that the sum does not depend on the order of the cores.
     *squares = sums.iter().fold(*squares, |sum, row| sum + row);
     finite
 }
@@ -152,13 +152,13 @@ fn gather(kind: TensorKind, bytes: &[u8], rows: StoredRows, values: &mut [f32]) 
     })
 }
 
-/// Some rows of a stored matrix that are at hand, and where they go.
+/// A part of the rows of a stored matrix, and its place.
 #[derive(Clone, Copy)]
 struct Window {
     rows: StoredRows,
-    /// The place of the first of them among all rows of the parameter.
+    /// Index of the first of them among all rows of the parameter.
     at: usize,
-    /// The number of all of them.
+    /// Number of all rows of the parameter.
     of: usize,
 }
 
@@ -209,8 +209,8 @@ fn transpose_band(
     finite
 }
 
-/// `to[column][first + row] = tile[row][column]`, four by four: a shape that compilers turn into shuffles of whole
-/// registers, where a loop over single values becomes as many loads and stores.
+/// `to[column][first + row] = tile[row][column]`, four by four, which compilers turn into shuffles of registers. A
+/// loop over single values would become as many loads and stores.
 fn write_whole_tile(tile: &Tile, n_rows: usize, first: usize, to: &mut [f32]) {
     for (block, to) in to.chunks_exact_mut(4 * n_rows).enumerate() {
         let mut columns = to.chunks_exact_mut(n_rows).map(|to| &mut to[first..first + TILE_ROWS]);

@@ -1,4 +1,4 @@
-//! What the files of a checkpoint hold: every tensor by name, with its type, shape and place, nothing decoded.
+//! The tensors in the files of a checkpoint by name, with type, shape and offset. Nothing is decoded.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,9 +15,9 @@ use crate::params::{UNEMBED, UNEMBED_ALIAS};
 pub(super) struct StoredTensor {
     /// Type of its values.
     pub dtype: Dtype,
-    /// Extents, outermost first; the values lie row-major without gaps.
+    /// Extents, outermost first. The values are row-major without gaps.
     pub shape: Vec<usize>,
-    /// Place of its first byte in the file.
+    /// Offset of its first byte in the file.
     pub offset: u64,
     /// Its bytes; `shape` × size of `dtype`.
     pub len: usize,
@@ -79,7 +79,7 @@ impl Directory {
         map.map_err(|source| WeightError::Io { path: self.path(file), source })
     }
 
-    /// Says that a tensor is going to be read.
+    /// Tells the system that a tensor is going to be read.
     pub(super) fn expect(&self, file: usize, tensor: &StoredTensor) {
         self.files[file].expect(tensor.offset, tensor.len);
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a checkpoint's files.
+//! Errors of a checkpoint's files.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::Profile;
 use super::pytorch::{PickleError, ZipError};
 
-/// A checkpoint that cannot be used, and why.
+/// Why the weights of a checkpoint cannot be used.
 #[derive(Debug, Error)]
 pub enum WeightError {
     /// A file cannot be opened or mapped.
@@ -38,7 +38,7 @@ pub enum WeightError {
         /// What is wrong with it.
         source: ZipError,
     },
-    /// The pickle inside is malformed, or asks for something that a checkpoint has no need of.
+    /// The pickle inside is malformed, or names something that a checkpoint does not need.
     #[error("{} is refused: {source}", path.display())]
     Pickle {
         /// The file.
@@ -90,7 +90,7 @@ pub enum WeightError {
         /// The file it is in.
         path: PathBuf,
     },
-    /// A tensor holds values of a type that weights do not come in.
+    /// A tensor has values of a type that weights do not have.
     #[error("tensor {tensor} in {} holds {found}, expected F16, BF16 or F32", path.display())]
     Dtype {
         /// Its name.
@@ -105,9 +105,9 @@ pub enum WeightError {
     NotFinite {
         /// Its name.
         tensor: String,
-        /// Where, counted in the file's order.
+        /// Its index, in the order of the file.
         index: usize,
-        /// What stands there.
+        /// The value.
         value: f32,
         /// The file it is in.
         path: PathBuf,
@@ -120,10 +120,10 @@ pub enum WeightError {
         /// The file it is in.
         path: PathBuf,
     },
-    /// Prepared weights were asked for in the form in which the files hold them.
+    /// Prepared weights were requested as stored.
     #[error("weights prepared as {profile} are not those of the files: they have to be decoded")]
     NotAsStored {
-        /// How they were to be prepared.
+        /// The requested preparation.
         profile: Profile,
     },
 }

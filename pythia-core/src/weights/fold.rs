@@ -1,9 +1,9 @@
 //! The four preparations that TransformerLens 2 applies by default (`fold_ln`, `center_writing_weights`,
 //! `center_unembed`, `fold_value_biases`), in that order and to the same effect.
 //!
-//! They leave the model's probabilities as they were and change what its hooks show: norms no longer have weights,
-//! what is written to the residual stream has mean zero, logits have mean zero over the whole padded vocabulary, and
-//! value biases appear in attention's output bias. Every result is computed in f64 and rounded once.
+//! They keep the model's probabilities and change its activations: norms have no weights, everything that is written
+//! to the residual stream has mean zero, logits have mean zero over the whole padded vocabulary, and value biases
+//! move into attention's output bias. Every result is computed in f64 and rounded once.
 
 use rayon::prelude::*;
 
@@ -25,7 +25,7 @@ pub(super) fn center_embedding(rows: &mut HostTensor) {
     center_rows(Some(matrix(rows)));
 }
 
-/// Folds the parameters of one block, which needs no others.
+/// Folds the parameters of one block.
 pub(super) fn fold_block(config: &NeoxConfig, params: &mut HostParams, layer: usize) {
     use LayerParam::*;
     let at = |part| Param::Layer(layer, part);
@@ -65,7 +65,8 @@ struct Norm {
     bias: Vec<f64>,
 }
 
-/// Takes a norm out of the model: what is left multiplies by one and adds nothing.
+/// Removes the weight and bias of a norm from the model and returns them. The remaining norm multiplies by one and
+/// adds zero.
 fn take_norm(config: &NeoxConfig, params: &mut HostParams, weight: Param, bias: Param) -> Norm {
     let norm = Norm { weight: vector(config, params, weight), bias: vector(config, params, bias) };
     set(params, weight, &vec![1.0; config.d_model]);
@@ -73,8 +74,8 @@ fn take_norm(config: &NeoxConfig, params: &mut HostParams, weight: Param, bias: 
     norm
 }
 
-/// Folds a norm into the matrix `[d, n]` that reads it, and centres the columns: what a norm gives out has mean zero,
-/// so the mean of a column reads nothing. Returns the folded bias.
+/// Folds a norm into the matrix `[d, n]` that reads it, and centres the columns: the output of a norm has mean zero,
+/// so the mean of a column has no effect. Returns the folded bias.
 fn fold_norm(config: &NeoxConfig, params: &mut HostParams, norm: &Norm, weight: Param, bias: Param) -> Vec<f64> {
     let mut folded = vector(config, params, bias);
     let Some(tensor) = params.get_mut(&weight) else { return folded };
@@ -94,9 +95,9 @@ fn fold_norm(config: &NeoxConfig, params: &mut HostParams, norm: &Norm, weight: 
     folded
 }
 
-/// Folds the final norm into the unembedding `[d, V]` and centres it twice: over d, because the norm's output has mean
-/// zero, and over the vocabulary, because a constant added to all logits means nothing. Without the unembedding only
-/// the norm is taken out.
+/// Folds the final norm into the unembedding `[d, V]` and centres it twice: over d, because the norm's output has
+/// mean zero, and over the vocabulary, because a constant added to all logits has no effect on probabilities. Without
+/// the unembedding only the norm is removed.
 pub(super) fn fold_unembed(config: &NeoxConfig, params: &mut HostParams) {
     let norm = take_norm(config, params, Param::FinalNormWeight, Param::FinalNormBias);
     let Some(tensor) = params.get_mut(&Param::Unembed) else { return };
@@ -119,7 +120,7 @@ pub(super) fn fold_unembed(config: &NeoxConfig, params: &mut HostParams) {
     set(params, Param::UnembedBias, &centered(bias));
 }
 
-/// Takes the mean out of every row.
+/// Subtracts the mean of every row.
 fn center_rows(matrix: Option<(usize, &mut [f32])>) {
     let Some((n, values)) = matrix else { return };
     values.par_chunks_exact_mut(n).for_each(|row| {
@@ -143,7 +144,7 @@ fn matrix(tensor: &mut HostTensor) -> (usize, &mut [f32]) {
     (tensor.shape[1], &mut tensor.values)
 }
 
-/// A vector in f64; zeros where the model has none.
+/// A vector in f64; zeros if the model has none.
 fn vector(config: &NeoxConfig, params: &HostParams, param: Param) -> Vec<f64> {
     match params.get(&param) {
         Some(tensor) => tensor.values.iter().map(|&value| f64::from(value)).collect(),

@@ -23,8 +23,8 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// A part of a model whose weights have a fingerprint of their own. Shards hold whole parts but for those at their
-/// ends, so a shard that belongs to another step shows as parts that two steps have in common.
+/// A part of a model that has a fingerprint. A shard that belongs to another step shows as equal fingerprints of some
+/// parts in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
     /// The embedding.
@@ -61,8 +61,8 @@ impl fmt::Display for Group {
     }
 }
 
-/// What tells one checkpoint from another. It does not depend on the container, on what of the checkpoint was wanted,
-/// or on how the weights were prepared.
+/// The fingerprints of a checkpoint. They do not depend on the container, on which weights were wanted, or on their
+/// preparation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hashes {
     /// Fingerprint of all weights: BLAKE3 over the fingerprints of the tensors in order of their names.
@@ -71,21 +71,21 @@ pub struct Hashes {
     pub groups: BTreeMap<Group, ContentHash>,
     /// Fingerprint of each stored tensor by its name, with the group it counts towards.
     pub tensors: BTreeMap<String, (Group, ContentHash)>,
-    /// Frobenius norm of the embedding as published. It moves slowly and smoothly over training, so a jump says that a
-    /// checkpoint is not the one its name promises.
+    /// Frobenius norm of the embedding as published. It changes slowly and smoothly over training, so a jump
+    /// indicates the weights of another step.
     pub embed_norm: f64,
 }
 
-/// The same of a checkpoint of which only some tensors were read: what was not read has no fingerprint.
+/// The fingerprints of a checkpoint of which only some tensors were read. Tensors that were not read have none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartHashes {
-    /// Fingerprint of all weights, where all were read.
+    /// Fingerprint of all weights, if all were read.
     pub content: Option<ContentHash>,
     /// Fingerprints of the groups that were read whole; the same as those of the whole checkpoint.
     pub groups: BTreeMap<Group, ContentHash>,
     /// Fingerprint of each stored tensor that was read.
     pub tensors: BTreeMap<String, (Group, ContentHash)>,
-    /// Frobenius norm of the embedding, where it was read.
+    /// Frobenius norm of the embedding, if it was read.
     pub embed_norm: Option<f64>,
 }
 
@@ -97,7 +97,7 @@ impl From<Hashes> for PartHashes {
 }
 
 impl PartHashes {
-    /// What of it stands for some parameters alone, as if nothing else had been read.
+    /// The fingerprints of some parameters alone, as if nothing else had been read.
     pub fn of(&self, config: &NeoxConfig, only: &BTreeSet<Param>) -> Self {
         let names: BTreeSet<String> = only.iter().filter_map(|param| stored_name(*param, config)).collect();
         let tensors = self.tensors.iter().filter(|(name, _)| names.contains(*name));
@@ -106,7 +106,7 @@ impl PartHashes {
         Self::put_together(tensors, embed_norm, config)
     }
 
-    /// Adds to the fingerprints of single tensors those of what they make up.
+    /// Adds the fingerprints of groups and of the whole to those of single tensors.
     fn put_together(
         tensors: BTreeMap<String, (Group, ContentHash)>,
         embed_norm: Option<f64>,
@@ -127,17 +127,17 @@ impl PartHashes {
 }
 
 impl fmt::Display for PartHashes {
-    /// A JSON object: the groups by their names, and by their own names those tensors whose group was not read whole.
+    /// A JSON object of the groups by name, and of the tensors by name whose group was not read whole.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups = self.groups.iter().map(|(group, hash)| format!("\"{group}\":\"{hash}\""));
         let loose = self.tensors.iter().filter(|(_, (group, _))| !self.groups.contains_key(group));
-        // Names of the configuration's tensors, which need no escapes.
+        // Names of tensors need no escapes.
         let loose = loose.map(|(name, (_, hash))| format!("\"{name}\":\"{hash}\""));
         write!(f, "{{{}}}", groups.chain(loose).collect::<Vec<_>>().join(","))
     }
 }
 
-/// Adds a tensor; one that was not read leaves nothing that could be a fingerprint of the whole.
+/// Adds a tensor. If one was not read, there is no fingerprint of the whole.
 fn extend(hasher: &mut Option<blake3::Hasher>, tensor: Option<&ContentHash>) {
     match tensor {
         None => *hasher = None,
@@ -157,7 +157,7 @@ fn stored_name(param: Param, config: &NeoxConfig) -> Option<String> {
     source.stored(config).map(|stored| stored.name)
 }
 
-/// Puts the fingerprints of tensors together.
+/// Collects the fingerprints of tensors.
 #[derive(Default)]
 pub(super) struct Collector {
     tensors: BTreeMap<String, (Group, ContentHash)>,
@@ -190,11 +190,11 @@ impl Collector {
     }
 }
 
-/// What is known of one stored tensor once it was read.
+/// The fingerprint of one stored tensor.
 pub(super) struct Fingerprint {
     /// Of its name, type, shape, and bytes.
     pub digest: blake3::Hash,
-    /// The sum of its squared values, where it is stored as it is used.
+    /// The sum of its squared values, if it is stored as it is used.
     pub squares: f64,
 }
 
@@ -202,7 +202,7 @@ pub(super) struct Fingerprint {
 pub(super) fn digest(job: &Job, bytes: &blake3::Hash) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for part in [job.name, &job.stored.dtype.to_string()] {
-        // Lengths in front keep neighbouring parts apart.
+        // Lengths keep neighbouring parts apart.
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
     hasher.update(&(job.stored.shape.len() as u64).to_le_bytes());

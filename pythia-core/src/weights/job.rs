@@ -13,14 +13,14 @@ use super::{Group, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{F32Buffer, HostTensor, Param};
 
-/// Bytes of a tensor that are mapped at a time, more or less: pages of a file count as the process' own while they are.
+/// Approximate bytes of a tensor that are mapped at a time. Mapped pages of a file count as memory of the process.
 /// In tests the small tensors come in many windows too.
 const WINDOW: usize = if cfg!(test) { 4096 } else { 32 << 20 };
 
-/// Rows that a window has a multiple of, where nothing else decides.
+/// A window has a multiple of so many rows, unless the layout needs another number.
 const ROWS: usize = 32;
 
-/// The parameters that one stored tensor came to.
+/// The parameters of one stored tensor.
 type Params = Vec<(Param, HostTensor)>;
 
 /// Decodes a tensor and takes its fingerprint.
@@ -42,7 +42,7 @@ pub(super) fn decode(job: &Job, config: &NeoxConfig, directory: &Directory) -> R
     Ok(targets.into_iter().map(Decoding::finish).collect())
 }
 
-/// Decodes a tensor, and shows its bytes to a hasher where there is one.
+/// Decodes a tensor, and hashes its bytes if there is a hasher.
 fn decode_with(
     job: &Job,
     config: &NeoxConfig,
@@ -80,8 +80,8 @@ pub(super) fn copy(
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
 
-/// Takes a tensor's fingerprint without decoding it. Where it is wanted, a value that is not finite is an error, as it
-/// is where tensors are decoded.
+/// Takes a tensor's fingerprint without decoding it. In a wanted tensor, a value that is not finite is an error, as
+/// in decoding.
 pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory) -> Result<Fingerprint, WeightError> {
     let (mut hasher, mut squares) = (blake3::Hasher::new(), 0.0);
     windows(job, config, directory, |kind, bytes, _| {
@@ -94,8 +94,8 @@ pub(super) fn fingerprint(job: &Job, config: &NeoxConfig, directory: &Directory)
     Ok(Fingerprint { digest: hashes::digest(job, &hasher.finalize()), squares })
 }
 
-/// Shows a tensor from front to back: its type, some whole rows, and which of its rows is the first of them. `take`
-/// says whether all values there are finite.
+/// Calls `take` for all parts of a tensor in order, with its type, some whole rows, and the index of the first of
+/// them. `take` returns whether all values are finite.
 fn windows(
     job: &Job,
     config: &NeoxConfig,
@@ -142,13 +142,13 @@ fn not_finite(job: &Job, directory: &Directory, (index, value): NotFinite) -> We
     WeightError::NotFinite { tensor: job.name.to_owned(), index, value, path: directory.path(job.file) }
 }
 
-/// Does the jobs on all cores. What they came to is in order of the tensors' names: the fingerprint needs it, and of
-/// several faults always the same one is reported.
+/// Runs the jobs on all cores. The results are in order of the tensors' names, which the fingerprint needs. Of
+/// several errors the first in that order is returned.
 pub(super) fn in_parallel<'a, T: Send>(
     mut jobs: Vec<Job<'a>>,
     run: impl Fn(&Job) -> T + Send + Sync,
 ) -> impl Iterator<Item = (&'a str, Group, T)> {
-    // The large ones first, so that no core is left with the embedding at the end.
+    // The largest first, so that no core begins the embedding last.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.stored.len));
     let done: Vec<T> = jobs.par_iter().with_max_len(1).map(run).collect();
     let by_name = jobs.into_iter().zip(done).map(|(job, done)| (job.name, (job.group, done)));

@@ -1,8 +1,8 @@
 //! Mapped files: the only unsafe code of the crate.
 //!
-//! Weights are read where they lie in the page cache; a copy of every checkpoint on its way to the decoder would cost
-//! as much as the decoding itself. Mapping is unsafe because the bytes of a shared `&[u8]` can change, and the mapping
-//! can shrink, when another process writes to the file. What makes it acceptable here:
+//! Weights are read from the page cache. Copying every checkpoint first would cost as much as decoding it. Mapping is
+//! unsafe because the bytes of a shared `&[u8]` can change, and the mapping can shrink, when another process writes
+//! to the file. It is acceptable here because:
 //!
 //! * files are opened for reading only and mapped privately; this program never writes to a checkpoint in place (new
 //!   ones appear by rename, which leaves an open file as it was), and neither does the public hub's client;
@@ -39,7 +39,7 @@ impl MappedFile {
         Ok(Self { path: path.to_owned(), file, len: meta.len() })
     }
 
-    /// Where it was opened.
+    /// The path by which it was opened.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -61,8 +61,8 @@ impl MappedFile {
         unsafe { MmapOptions::new().offset(offset).len(len).map(&self.file) }
     }
 
-    /// Tells the system that a range is going to be read, so that it can fetch it meanwhile. A hint: that it came to
-    /// nothing is no error.
+    /// Tells the system that a range is going to be read, so that it can fetch it meanwhile. This is a hint, so
+    /// failures are ignored.
     #[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
     pub(super) fn expect(&self, offset: u64, len: usize) {
         #[cfg(target_os = "linux")]

@@ -1,17 +1,45 @@
 //! Checkpoint files → [`HostParams`](crate::params::HostParams), and back.
 //!
-//! [`StoredCheckpoint`] is the handle: it is opened once, and its methods say what of it is read. Both published
+//! [`StoredCheckpoint`] is the handle: it is opened once, and its methods read it whole or in part. Both published
 //! formats are read the same way, in these steps, one module each:
 //!
 //! 1. `directory` lists a container's tensors: safetensors through its own library, PyTorch's `.bin` through the
 //!    small reader in `pytorch`.
 //! 2. `plan` compares names, types and shapes with the configuration.
-//! 3. `decode` turns bytes of the mapped files into parameters. `fold` prepares them where asked to.
-//! 4. `hashes` says which weights they were.
+//! 3. `decode` turns bytes of the mapped files into parameters. `fold` prepares them if wanted.
+//! 4. `hashes` computes fingerprints of the weights.
 //!
 //! `stored` decodes part by part, `some` single tensors without reading the others, and `raw` leaves decoding to the
-//! device. `write` is the way back. Nothing in a file is executed, and no allocation is larger than the configuration's
-//! shapes and the file's own size call for.
+//! device. `write` writes a checkpoint. Nothing in a file is executed, and allocations are bounded by the shapes of
+//! the configuration and the size of the file.
+//!
+//! ```
+//! use std::collections::BTreeSet;
+//! use std::path::Path;
+//! use pythia_core::params::Param;
+//! use pythia_core::weights::{Group, Profile, StoredCheckpoint, Wanted, WeightError, WeightFiles};
+//!
+//! let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"));
+//! let config = pythia_core::load::read_config(&folder.join("config.json"))?;
+//! let files = WeightFiles::Safetensors(vec![folder.join("model.safetensors")]);
+//! let whole = StoredCheckpoint::open(&config, &files)?.hashes()?;
+//!
+//! // One parameter, without reading the others: the embedding, `[vocab, d_model]`.
+//! let only = BTreeSet::from([Param::Embed]);
+//! let (some, hashes) = StoredCheckpoint::open(&config, &files)?.some(&only, None)?;
+//! assert_eq!(some.param(Param::Embed)?.shape, [61, 24]);
+//! assert_eq!(hashes.groups[&Group::Embed], whole.groups[&Group::Embed]);
+//! assert!(hashes.content.is_none());
+//!
+//! // Part by part: a block, prepared as TransformerLens does by default.
+//! let wanted = Wanted { unembed: true, profile: Profile::Tl2 };
+//! let (stored, _) = StoredCheckpoint::open(&config, &files)?.streamed(&wanted, Some(whole))?;
+//! assert_eq!(stored.block(1)?.len(), 16);
+//!
+//! let missing = WeightFiles::Pytorch(vec![folder.join("pytorch_model.bin")]);
+//! assert!(matches!(StoredCheckpoint::open(&config, &missing), Err(WeightError::Io { .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod checkpoint;
 mod decode;
@@ -60,7 +88,7 @@ impl WeightFiles {
     }
 }
 
-/// What of a checkpoint is wanted. What is not wanted is checked by name, type and shape, and not decoded.
+/// Which weights of a checkpoint are wanted. Others are checked by name, type and shape, and not decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Decode the unembedding.
@@ -75,8 +103,8 @@ pub enum Profile {
     /// As published.
     #[default]
     AsPublished,
-    /// Processed as TransformerLens 2 does by default: the norms' weights are folded into
-    /// what reads them, what writes to the residual stream is centred, and so is the unembedding.
+    /// Processed as TransformerLens 2 does by default: the norms' weights are folded into the matrices that read
+    /// them, and the matrices that write to the residual stream are centred, as is the unembedding.
     Tl2,
 }
 

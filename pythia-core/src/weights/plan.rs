@@ -1,4 +1,4 @@
-//! Holds what the files have against what the configuration calls for, before a single value is decoded.
+//! Compares the tensors of the files with the configuration, before any value is decoded.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use super::{Group, Wanted, WeightError};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, Layout, Param, UNEMBED, is_legacy_buffer};
 
-/// One stored tensor and the parameters that come out of it. A tensor nobody wants makes no parameter; it is still
-/// read for the fingerprint.
+/// One stored tensor and the parameters that are decoded from it. An unwanted tensor gives no parameter and is read
+/// for the fingerprint only.
 #[derive(Debug)]
 pub(super) struct Job<'a> {
     pub name: &'a str,
-    /// What its fingerprint counts towards.
+    /// The group of its fingerprint.
     pub group: Group,
     pub file: usize,
     pub stored: &'a StoredTensor,
     pub targets: Vec<(Param, Layout)>,
 }
 
-/// The stored tensors that the configuration calls for, in order of their names.
+/// The stored tensors of the configuration, in order of their names.
 pub(super) fn jobs<'a>(
     config: &NeoxConfig,
     directory: &'a Directory,
@@ -57,7 +57,7 @@ pub(super) fn jobs<'a>(
     }
 }
 
-/// A tensor that the configuration calls for.
+/// A tensor that the configuration requires.
 struct Expected {
     shape: Vec<usize>,
     group: Group,

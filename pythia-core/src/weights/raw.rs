@@ -1,5 +1,5 @@
-//! Weights as their files hold them, for a device that brings them into shape by itself: half the bytes go up where
-//! they are stored in 16 bits, and the host only copies, hashes and looks for values that are not finite.
+//! Weights as stored, for decoding on the device: weights of 16 bits need half the transfer, and the host only
+//! copies, hashes and checks that values are finite.
 
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use rayon::prelude::*;
@@ -16,27 +16,26 @@ use crate::vectors::widest;
 /// Values that one task widens: 256 kB of results.
 const RUN: usize = 1 << 16;
 
-/// The weights of one checkpoint as its files hold them, all of them finite.
+/// The weights of one checkpoint as stored. All values are finite.
 #[derive(Debug)]
 pub struct RawParams {
-    /// Those of which something was wanted, in order of their names.
+    /// The wanted tensors, in order of their names.
     pub(crate) tensors: Vec<RawTensor>,
 }
 
-/// One stored tensor and what becomes of it.
+/// One stored tensor and the parameters in it.
 #[derive(Debug)]
 pub(crate) struct RawTensor {
-    /// The parameters that it holds, and how each of them lies there.
+    /// The parameters in it, each with its layout.
     pub targets: Vec<(Param, Layout)>,
     kind: TensorKind,
-    /// The stored bytes. The memory of floats serves all types, because it is given back, and used again, as that of
-    /// weights should be.
+    /// The stored bytes. A buffer of floats is used for all types, because its memory is managed as that of weights.
     memory: Memory,
-    /// How many bytes there are; the last float may be used by half.
+    /// Number of bytes. The last float may be half used.
     len: usize,
 }
 
-/// A buffer of floats that holds the bytes of something else.
+/// A buffer of floats, used as bytes.
 #[derive(Debug)]
 struct Memory(F32Buffer);
 
@@ -67,7 +66,7 @@ pub(super) fn copy_all(
     Ok((RawParams { tensors }, hashes.finish()))
 }
 
-/// A tensor that somebody wants, and the fingerprint in any case.
+/// Copies a wanted tensor, and computes the fingerprint of any.
 fn copy(
     job: &Job,
     config: &NeoxConfig,

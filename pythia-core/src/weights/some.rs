@@ -1,5 +1,4 @@
-//! Some tensors of a checkpoint: the headers of its files are checked whole, and of the rest only what is asked for is
-//! read.
+//! Some tensors of a checkpoint: all headers are checked, and only the requested tensors are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -10,8 +9,8 @@ use super::{Profile, Wanted, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, HostTensor, Param, UNEMBED};
 
-/// Some parameters of an opened checkpoint, as published, decoded one by one when they are asked for. The files stay
-/// open: what happens to their names does not matter any more.
+/// Some parameters of an opened checkpoint, as published, decoded one by one on request. The files stay open, so
+/// replacing them on the disk has no effect.
 #[derive(Debug)]
 pub struct SomeWeights {
     config: NeoxConfig,
@@ -19,7 +18,7 @@ pub struct SomeWeights {
     only: BTreeSet<Param>,
 }
 
-/// Everything that a file can hold; what of it is needed is sorted out later.
+/// All tensors of a file. The needed ones are selected later.
 const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
 
 /// The bytes of the tensors that make up some parameters.
@@ -50,7 +49,7 @@ pub fn stored_bytes(config: &NeoxConfig, only: &BTreeSet<Param>, width: u64) -> 
 }
 
 impl SomeWeights {
-    /// Parameters of files whose headers were found to be those of the configuration.
+    /// Parameters of files whose headers match the configuration.
     pub(super) fn new(config: NeoxConfig, directory: Directory, only: BTreeSet<Param>) -> Self {
         Self { config, directory, only }
     }
@@ -88,7 +87,7 @@ pub(super) fn needed<'a>(
     Ok(jobs)
 }
 
-/// The copy of the embedding that a tied model may come with, where the embedding is read: the two are compared.
+/// The copy of the embedding in the files of a tied model, if the embedding is read. The two are compared.
 pub(super) fn copy_of_embedding<'a>(
     config: &NeoxConfig,
     directory: &'a Directory,

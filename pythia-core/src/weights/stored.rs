@@ -1,4 +1,4 @@
-//! A checkpoint whose weights stay in its files: parts of it are decoded when they are asked for.
+//! A checkpoint whose weights stay in its files. Parts of it are decoded on request.
 
 use rayon::prelude::*;
 
@@ -8,8 +8,8 @@ use super::{Profile, Wanted, WeightError, fold, job};
 use crate::config::NeoxConfig;
 use crate::params::{HostParams, HostTensor, Layout, Param};
 
-/// An opened checkpoint. Its files have been checked and stay open: what happens to their names does not matter any
-/// more.
+/// An opened checkpoint whose parts are decoded on request. Its files have been checked and stay open, so replacing
+/// them on the disk has no effect.
 #[derive(Debug)]
 pub struct StoredWeights {
     config: NeoxConfig,
@@ -17,11 +17,11 @@ pub struct StoredWeights {
     wanted: Wanted,
 }
 
-/// Which unembedding the files hold, if it was wanted.
+/// The parameters that folding the unembedding needs.
 const UNEMBED: [Param; 3] = [Param::FinalNormWeight, Param::FinalNormBias, Param::Unembed];
 
 impl StoredWeights {
-    /// Weights of files that were found to hold what the configuration calls for.
+    /// Weights of files that match the configuration.
     pub(super) fn new(config: NeoxConfig, directory: Directory, wanted: Wanted) -> Self {
         Self { config, directory, wanted }
     }
@@ -32,7 +32,7 @@ impl StoredWeights {
     }
 
     /// Whether the unembedding was wanted.
-    pub fn has_unembed(&self) -> bool {
+    pub(crate) fn has_unembed(&self) -> bool {
         self.wanted.unembed
     }
 
@@ -52,7 +52,7 @@ impl StoredWeights {
     ///
     /// # Errors
     /// As for [`block`](Self::block).
-    pub fn final_norm(&self) -> Result<HostParams, WeightError> {
+    pub(crate) fn final_norm(&self) -> Result<HostParams, WeightError> {
         let mut params = self.decode(|param| UNEMBED[..2].contains(&param))?;
         if self.wanted.profile == Profile::Tl2 {
             fold::fold_unembed(&self.config, &mut params);
@@ -60,7 +60,7 @@ impl StoredWeights {
         Ok(params)
     }
 
-    /// The unembedding, and its bias where the preparation gives it one; empty where it was not wanted.
+    /// The unembedding, with a bias if the preparation gives it one; empty if it was not wanted.
     ///
     /// # Errors
     /// As for [`block`](Self::block).
@@ -81,7 +81,7 @@ impl StoredWeights {
     ///
     /// # Panics
     /// If an id is beyond the vocabulary.
-    pub fn embed_rows(&self, ids: &[u32]) -> Result<HostTensor, WeightError> {
+    pub(crate) fn embed_rows(&self, ids: &[u32]) -> Result<HostTensor, WeightError> {
         let jobs = self.jobs(|param| param == Param::Embed)?;
         let values = job::rows(single(&jobs), ids, &self.directory)?;
         let mut rows = HostTensor { shape: vec![ids.len(), self.config.d_model], values };
@@ -91,15 +91,15 @@ impl StoredWeights {
         Ok(rows)
     }
 
-    /// The columns of the unembedding that belong to some tokens, `[d, token]`; `None` where it was not wanted, and
-    /// where the preparation mixes all columns, so that a few cannot be had without the others.
+    /// The columns of the unembedding that belong to some tokens, `[d, token]`; `None` if it was not wanted, or if
+    /// the preparation mixes all columns, so that a few cannot be decoded without the others.
     ///
     /// # Errors
     /// As for [`block`](Self::block).
     ///
     /// # Panics
     /// If an id is beyond the vocabulary.
-    pub fn unembed_columns(&self, ids: &[u32]) -> Result<Option<HostTensor>, WeightError> {
+    pub(crate) fn unembed_columns(&self, ids: &[u32]) -> Result<Option<HostTensor>, WeightError> {
         if !self.wanted.unembed || self.wanted.profile == Profile::Tl2 {
             return Ok(None);
         }
@@ -111,9 +111,9 @@ impl StoredWeights {
         Ok(Some(HostTensor { shape: vec![d, n], values }))
     }
 
-    /// Asks the system to have a block's bytes at hand soon. It costs no memory of this process.
-    pub fn expect_block(&self, layer: usize) {
-        // What cannot be told beforehand is read when it is needed.
+    /// Asks the system to read a block's bytes ahead. It takes no memory of this process.
+    pub(crate) fn expect_block(&self, layer: usize) {
+        // On an error the bytes are read when they are needed.
         let jobs = self.jobs(|param| matches!(param, Param::Layer(at, _) if at == layer)).unwrap_or_default();
         jobs.iter().for_each(|job| self.directory.expect(job.file, job.stored));
     }

@@ -13,7 +13,7 @@ pub(super) enum TensorKind {
     F32,
 }
 
-/// Bytes that one task copies: they are still in the core's cache when they are looked at.
+/// Bytes that one task copies. They are still in the core's cache when they are checked.
 const RUN: usize = 1 << 17;
 
 /// Rows that one task sums up, at least.
@@ -41,7 +41,7 @@ impl TensorKind {
         }
     }
 
-    /// Widens as many values as `to` holds; says whether all of them are finite.
+    /// Widens as many values as `to` holds. Returns whether all of them are finite.
     #[inline(always)]
     pub(super) fn widen(self, from: &[u8], to: &mut [f32]) -> bool {
         match self {
@@ -83,7 +83,7 @@ fn widen_f16(half: u16) -> f32 {
     f32::from_bits(sign | if magnitude < 0x7C00 { finite } else { special })
 }
 
-/// Whether all values are finite, found out without decoding them.
+/// Whether all values are finite, without decoding them.
 pub(super) fn is_finite(kind: TensorKind, bytes: &[u8]) -> bool {
     widest(
         #[inline(always)]
@@ -95,7 +95,7 @@ pub(super) fn is_finite(kind: TensorKind, bytes: &[u8]) -> bool {
     )
 }
 
-/// Copies values as they are; says whether all of them are finite. Both are of the same length.
+/// Copies values as they are. Returns whether all of them are finite. Both slices have the same length.
 pub(super) fn copy(kind: TensorKind, from: &[u8], to: &mut [u8]) -> bool {
     let runs = to.par_chunks_mut(RUN).zip(from.par_chunks(RUN));
     let one = |(to, from): (&mut [u8], &[u8])| {
@@ -139,7 +139,7 @@ pub(super) fn sum_of_squares(values: &[f32]) -> f64 {
     lanes.iter().sum::<f64>() + rest.iter().map(square).sum::<f64>()
 }
 
-/// Looks again, slowly, for what a fast pass has noticed.
+/// Finds the value that a fast pass has detected.
 pub(super) fn first_special(kind: TensorKind, bytes: &[u8]) -> NotFinite {
     let mut value = [0.0];
     let values = bytes.chunks_exact(kind.size()).map(|bytes| {

@@ -11,8 +11,8 @@ use crate::params::{HostParams, HostTensor, Layout, Param};
 /// The bytes of a `model.safetensors` with these parameters, in f32. The same parameters give the same bytes.
 ///
 /// # Panics
-/// When a parameter of the configuration is absent or misshapen, or when the parameters have an unembedding bias
-/// (folded weights have no published form): such parameters come from a mistake in the program, not from a file.
+/// If a parameter of the configuration is absent or has another shape, or if the parameters have an unembedding bias,
+/// because folded weights have no published form.
 pub fn to_safetensors(config: &NeoxConfig, params: &HostParams) -> Vec<u8> {
     assert!(!params.contains_key(&Param::UnembedBias), "folded weights cannot be saved as published ones");
     let mut stored: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
@@ -28,7 +28,7 @@ pub fn to_safetensors(config: &NeoxConfig, params: &HostParams) -> Vec<u8> {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("as many bytes as the shape says");
         (name.as_str(), view)
     });
-    // Readers of this format written in Python ask which framework a file is for.
+    // Python readers of this format require the name of a framework.
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     serialize(views, Some(metadata)).expect("names and shapes of a model make a small header")
 }

@@ -1,58 +1,47 @@
 //! Whether a process of this machine is alive.
 
-use std::fs;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
 
 /// Seconds by which the clocks of the journal and of the system may differ.
 const SLACK: u64 = 5;
 
-/// Ticks in a second of `/proc`, the same on every Linux.
-const TICKS: u64 = 100;
-
-/// Whether the process that began its run at `began`, in seconds since 1970, is still there. A later process with the
-/// same number is another one. If the system does not tell, it counts as ended.
+/// Whether the process that began its run at `began`, in seconds since 1970, still runs. A process of the same number
+/// that started later is another one, and a zombie has ended. Where the system does not tell, it counts as ended.
 pub(super) fn is_alive(pid: u32, began: u64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok();
-    let boot = || fs::read_to_string("/proc/stat").ok();
-    stat.and_then(|stat| started(&stat, &boot()?)).is_some_and(|started| started <= began + SLACK)
-}
-
-/// When a process was started, from its own line and the system's table; `None` for a zombie.
-fn started(stat: &str, boot: &str) -> Option<u64> {
-    // The second field is the program's name in parentheses, which may hold anything.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    let ticks: u64 = fields.nth(18)?.parse().ok()?;
-    let boot: u64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    Some(boot + ticks / TICKS)
+    let (pid, mut system) = (Pid::from_u32(pid), System::new());
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
+    let process = system.process(pid).filter(|process| process.status() != ProcessStatus::Zombie);
+    process.is_some_and(|process| process.start_time() <= began + SLACK)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::process::Command;
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    #[test]
-    fn the_start_is_found_behind_any_name() {
-        let stat = "42 (a) b) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 12345 1 2";
-        assert_eq!(started(stat, "cpu 1 2\nbtime 1000\n"), Some(1000 + 123));
-        assert_eq!(started(&stat.replace(" S ", " Z "), "btime 1000"), None);
-        assert_eq!(started("42 (a", "btime 1000"), None);
-        assert_eq!(started(stat, ""), None);
+    use super::*;
+
+    fn now() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
     }
 
     #[test]
     fn this_process_lives_and_an_earlier_one_with_its_number_does_not() {
-        if !cfg!(target_os = "linux") {
-            return;
+        let me = std::process::id();
+        assert!(is_alive(me, now()));
+        assert!(!is_alive(me, now() - 1_000_000), "the machine has not been up that long, or this process");
+        assert!(!is_alive(u32::MAX, now()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_nobody_waited_for_has_ended() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        assert!(is_alive(child.id(), now()));
+        child.kill().unwrap();
+        while is_alive(child.id(), now()) {
+            std::thread::yield_now();
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        assert!(is_alive(std::process::id(), now));
-        assert!(
-            !is_alive(std::process::id(), now - 1_000_000),
-            "the machine has not been up that long, or this process"
-        );
-        assert!(!is_alive(u32::MAX, now));
+        child.wait().unwrap();
     }
 }

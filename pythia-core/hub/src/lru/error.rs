@@ -7,13 +7,13 @@ use thiserror::Error;
 
 use crate::error::io_remedy;
 
-/// A cache that cannot hold what it should.
+/// Why the cache cannot hold some files.
 #[derive(Debug, Error)]
 pub enum LruError {
-    /// More than the budget, with everything gone that may go.
+    /// More than the budget, even after evicting everything that may be evicted.
     #[error("{needed} bytes do not fit into a cache of {max}: {held} are in use and {reserved} reserved")]
     Budget {
-        /// Bytes that were asked for.
+        /// The requested bytes.
         needed: u64,
         /// The budget.
         max: u64,
@@ -22,14 +22,14 @@ pub enum LruError {
         /// Bytes that others reserved.
         reserved: u64,
     },
-    /// Too little free space, with everything gone that may go.
+    /// Too little free space, even after evicting everything that may be evicted.
     #[error(
         "{needed} bytes do not fit on the disk: {free} are free, of which {min_free} must stay so and {reserved} are \
          reserved; \
          {held} are in use, {foreign} belong to other tools"
     )]
     Disk {
-        /// Bytes that were asked for.
+        /// The requested bytes.
         needed: u64,
         /// Bytes free.
         free: u64,
@@ -42,7 +42,7 @@ pub enum LruError {
         /// Bytes that other tools fetched.
         foreign: u64,
     },
-    /// A file that should be held is not there (any more). Fetch it again.
+    /// A file to hold is missing. Fetch it again.
     #[error("{} is not in the cache any more", path.display())]
     Vanished {
         /// The file.

@@ -1,10 +1,10 @@
-//! How something leaves the cache.
+//! Removing content from the cache.
 //!
-//! A content first loses its name, then it is looked once more whether somebody has begun to use it, and only then it
-//! goes. Who begins to use something leaves a note first and then looks whether it is still there. So one of the two
-//! always sees the other: either the content gets its name back, or its user learns that it is gone. What a kill leaves
-//! in between is an unfinished file that is whole, which the next fetch of the same content finds and needs no
-//! connection for.
+//! Eviction renames a content, checks once more whether a process has begun to use it, and only then removes it. A
+//! process that begins to use a content writes a note first and then checks that the content is still there. So at
+//! least one of the two notices the other: either the content is renamed back, or its user gets an error. A kill in
+//! between leaves a complete file under the name of an unfinished one, which the next fetch of the same content takes
+//! over without a connection.
 
 use std::fs;
 use std::io;
@@ -18,16 +18,17 @@ use crate::partial::free_name;
 use crate::records::Records;
 use crate::{Commit, FileHash, Repo};
 
-/// What may go.
+/// Which content may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// What this store fetched.
+    /// Content that this store fetched.
     Ours,
-    /// Everything.
+    /// All content.
     Anybodys,
 }
 
-/// The contents that go when an entry does: those that may, that nobody uses and no other commit needs.
+/// The contents that are removed with an entry: those that may be removed, that no process uses and no other commit
+/// links to.
 fn goes(scan: &Scan, contents: &RepoContents, entry: &Entry, whose: Whose) -> Vec<(FileHash, u64)> {
     let goes = |hash: &FileHash, ours: bool| {
         let may = ours || whose == Whose::Anybodys;
@@ -45,7 +46,7 @@ fn goes(scan: &Scan, contents: &RepoContents, entry: &Entry, whose: Whose) -> Ve
     going
 }
 
-/// Removes an entry: its contents, its links to what may go, its folder and its branches where nothing is left.
+/// Removes an entry: its contents, its links to them, and its folder and branches if nothing is left.
 pub(super) fn evict(
     layout: &Layout,
     scan: &Scan,
@@ -60,7 +61,8 @@ pub(super) fn evict(
         }
     }
     if let Some(commit) = &entry.commit {
-        // Contents that others share stay; this commit's links to them go, so that no half of a checkpoint remains.
+        // Contents that other commits share stay. The links of this commit to them are removed, so that no incomplete
+        // checkpoint remains.
         for file in entry.files.iter().filter(|file| file.ours || whose == Whose::Anybodys) {
             let stays =
                 layout.blob(&contents.repo, &file.hash).exists() && !contents.is_shared(Some(commit), &file.hash);
@@ -73,7 +75,7 @@ pub(super) fn evict(
     Ok(pruned)
 }
 
-/// Removes a content and its links; `false` when somebody has begun to use it.
+/// Removes a content and its links; `false` if a process has begun to use it.
 fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &FileHash) -> io::Result<bool> {
     let (blob, leaving) = (layout.blob(repo, hash), free_name(&layout.blobs(repo), hash));
     match fs::rename(&blob, &leaving) {
@@ -81,7 +83,7 @@ fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &Fil
         renamed => renamed?,
     }
     if notes::used(&layout.holds())?.iter().any(|used| used.repo == *repo && used.hash == *hash) {
-        // A content that was gone already has no name to get back.
+        // A content that was missing already need not be renamed back.
         let _ = fs::rename(&leaving, &blob);
         return Ok(false);
     }
@@ -93,14 +95,14 @@ fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &Fil
             }
         }
     }
-    // The record first: whoever takes the content over from here on writes a record of its own.
+    // The record is removed first: a process that takes the content over from now on writes its own.
     Records(layout).forget(repo, hash)?;
     layout::remove(&leaving)?;
     Ok(true)
 }
 
-/// Removes the folder of a commit if nothing is in it any more, and then the branches that lead to it: a branch that
-/// leads nowhere makes the whole repository unreadable for the Python client's list of the cache.
+/// Removes the folder of a commit if it is empty, and then the branches that point to it: the Python client cannot
+/// list a repository that has a branch without its commit.
 fn remove_commit(layout: &Layout, repo: &Repo, commit: &Commit) -> io::Result<()> {
     let dir = layout.snapshots(repo).join(commit.as_str());
     remove_folders(&dir);
@@ -113,7 +115,7 @@ fn remove_commit(layout: &Layout, repo: &Repo, commit: &Commit) -> io::Result<()
     Ok(())
 }
 
-/// Removes a folder and those in it, if they hold nothing but what the dead did not finish.
+/// Removes a folder and its subfolders if they contain only temporary files of processes that have ended.
 fn remove_folders(dir: &Path) {
     for path in layout::entries(dir).unwrap_or_default() {
         if path.is_dir() && !path.is_symlink() {

@@ -1,8 +1,8 @@
-//! What the cache holds, how much it may hold, and what goes when that is spent.
+//! The content of the cache, its budget, and eviction.
 //!
-//! The cache is no archive: no disk holds the suite. Bytes are reserved before they are fetched; checkpoints that this
-//! store fetched, that nobody uses and that were used longest ago make room. What other tools fetched is never touched
-//! unless somebody says so.
+//! The suite is larger than most disks, so the cache has a budget. Bytes are reserved before they are fetched. To
+//! make room, checkpoints that this store fetched and that no process uses are evicted, least recently used first.
+//! Files of other tools are removed only on explicit request.
 
 mod error;
 mod evict;
@@ -27,19 +27,19 @@ use super::layout::{self, Layout};
 use super::records::{Record, Records, Stamp};
 use super::{Commit, FileHash, RemoteName, Repo};
 
-/// How much of a disk may be used.
+/// The limits of a cache on a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
-    /// Bytes that what this store fetched may have together; what other tools fetched does not count.
+    /// The most bytes of files that this store fetched. Files of other tools do not count.
     pub max: Option<u64>,
     /// Bytes that must stay free on the disk.
     pub min_free: u64,
 }
 
-/// A cache with a budget. Threads and processes may have several on one cache.
+/// A cache with a budget. Several threads and processes may open the same cache.
 ///
 /// ```
-/// use pythia_hub::{Budget, LruCache};
+/// use pythia_hub::{Budget, LruCache, LruError};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let cache = LruCache::open(folder.path(), Budget { max: Some(1 << 30), min_free: 0 })?;
@@ -48,6 +48,7 @@ pub struct Budget {
 /// drop(room);
 /// assert_eq!(cache.usage()?.reserved, 0);
 /// assert!(cache.entries()?.is_empty());
+/// assert!(matches!(cache.reserve(2 << 30), Err(LruError::Budget { .. })));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -58,20 +59,20 @@ pub struct LruCache {
     free: fn(&Path) -> io::Result<u64>,
 }
 
-/// One commit in the cache, or what no commit links to.
+/// One commit in the cache, or the content that no commit links to.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The repository.
     pub repo: Repo,
     /// The commit; `None` for content that no snapshot links to.
     pub commit: Option<Commit>,
-    /// Branches that the cache knows to be this commit.
+    /// Branches that point to this commit in the cache.
     pub branches: Vec<String>,
     /// Its files.
     pub files: Vec<Cached>,
     /// When this store used it last; `None` where it never did.
     pub last_used: Option<SystemTime>,
-    /// Whether somebody uses it now.
+    /// Whether a process uses it now.
     pub held: bool,
 }
 
@@ -86,7 +87,7 @@ pub struct Cached {
     pub size: u64,
     /// Whether this store fetched it.
     pub ours: bool,
-    /// Whether it was hashed since it was written last.
+    /// Whether its hash was checked after it was last written.
     pub verified: bool,
 }
 
@@ -97,7 +98,7 @@ impl Entry {
     }
 }
 
-/// What the cache holds in all. A file that several commits share counts once.
+/// The totals of a cache. A file that several commits share counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes that this store fetched, unfinished files included.
@@ -147,24 +148,26 @@ impl LruCache {
         Self { layout: Layout::new(cache), budget, free }
     }
 
-    /// Its budget.
+    /// The budget.
     pub fn budget(&self) -> Budget {
         self.budget
     }
 
-    /// Sets bytes aside for a fetch. Where they do not fit, checkpoints go that this store fetched and nobody uses,
-    /// least recently used first, until they do. Nothing goes when that would not be enough.
+    /// Reserves bytes for a fetch. If they do not fit, checkpoints that this store fetched and no process uses are
+    /// evicted, least recently used first, until they do. If evicting all of them would not be enough, nothing is
+    /// evicted.
     ///
     /// # Errors
     /// [`LruError::Budget`], [`LruError::Disk`], [`LruError::Io`].
     pub fn reserve(&self, bytes: u64) -> Result<Reservation, LruError> {
-        // A note first and a look afterwards: of two that reserve at once, at least one sees the other.
+        // The note is written before the check, so that of two processes that reserve at once at least one sees the
+        // other.
         let note = Note::leave(&self.layout.reservations(), bytes.to_string().as_bytes()).map_err(|e| self.io(e))?;
         self.make_room(&note, bytes)?;
         Ok(Reservation { note, bytes })
     }
 
-    /// Notes that files of snapshots are used from now on. Paths outside the cache need no note and are passed over.
+    /// Marks files of snapshots as in use. Paths outside the cache are ignored.
     ///
     /// # Errors
     /// [`LruError::Vanished`] when one of them is gone (fetch it again), [`LruError::Io`].
@@ -271,7 +274,7 @@ impl Reservation {
     }
 }
 
-/// The file of a snapshot as others must know it; `None` for what does not lie in a snapshot of the cache.
+/// The file of a snapshot in the form of a note; `None` for paths that are not in a snapshot of the cache.
 fn used_at(root: &Path, path: &Path) -> Option<Used> {
     let hash = scan::name_of(&fs::read_link(path).ok()?)?;
     let dir = fs::canonicalize(path.parent()?).ok()?;
@@ -283,7 +286,7 @@ fn used_at(root: &Path, path: &Path) -> Option<Used> {
 }
 
 fn free_on_disk(dir: &Path) -> io::Result<u64> {
-    // A cache that is not there yet will lie on the disk of the folder above it.
+    // A cache that does not exist yet will be on the disk of the folder above it.
     let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))

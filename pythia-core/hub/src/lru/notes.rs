@@ -1,5 +1,5 @@
-//! Notes that processes leave for one another: what they use, and how much room they need. A note is a small file with
-//! its owner in its name; those of the dead count for nothing and are swept away.
+//! Notes in the cache by which processes tell each other what they use and how many bytes they reserve. A note is a
+//! small file with its owner in its name. Notes of processes that have ended are ignored and removed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::layout;
 use crate::{Commit, FileHash, Repo};
 
-/// Nobody can tell whether a process on another machine lives. No checkpoint is in use for longer than this.
+/// Whether a process of another machine still runs is unknown. No checkpoint is in use for longer than this.
 const FOREIGN: Duration = Duration::from_secs(24 * 60 * 60);
-/// A checkpoint has a few files; a note with more than 16 MiB is none.
+/// A note lists the few files of a checkpoint, so one of more than 16 MiB is invalid.
 const MAX_NOTE: u64 = 16 << 20;
 
 /// One file in use.
@@ -26,21 +26,21 @@ pub(super) struct Used {
     pub(super) hash: FileHash,
 }
 
-/// A note of this process; it goes when this is dropped.
+/// A note of this process, removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Note {
     path: PathBuf,
 }
 
 impl Note {
-    /// Leaves a note in a folder.
+    /// Writes a note in a folder.
     pub(super) fn leave(dir: &Path, text: &[u8]) -> io::Result<Self> {
         let note = Self { path: dir.join(Owner::new_name()) };
         note.rewrite(text)?;
         Ok(note)
     }
 
-    /// Changes what it says.
+    /// Replaces the text of the note.
     pub(super) fn rewrite(&self, text: &[u8]) -> io::Result<()> {
         layout::write_small(&self.path, text)
     }
@@ -56,7 +56,7 @@ impl Drop for Note {
     }
 }
 
-/// The notes of the living in a folder, with what they say.
+/// The notes of running processes in a folder, with their texts.
 fn notes(dir: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut notes = Vec::new();
     for path in layout::entries(dir)? {
@@ -75,13 +75,13 @@ fn is_old(path: &Path) -> bool {
     SystemTime::now().duration_since(modified).is_ok_and(|age| age > FOREIGN)
 }
 
-/// What anybody uses now.
+/// The files that any process uses now.
 pub(super) fn used(dir: &Path) -> io::Result<BTreeSet<Used>> {
     let lists = notes(dir)?.into_iter();
     Ok(lists.flat_map(|(_, text)| serde_json::from_slice::<Vec<Used>>(&text).unwrap_or_default()).collect())
 }
 
-/// What others have reserved, and what `own` has.
+/// The bytes that other notes reserve, and those of `own`.
 pub(super) fn reserved(dir: &Path, own: Option<&Note>) -> io::Result<(u64, u64)> {
     let (mut others, mut mine) = (0u64, 0u64);
     for (path, text) in notes(dir)? {

@@ -1,4 +1,4 @@
-//! Who has to go when there is no room.
+//! The order of eviction when bytes do not fit.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use super::{Entry, LruCache, LruError, Pruned, Usage};
 use crate::layout;
 use crate::partial::Leftover;
 
-/// Somebody who makes room for longer than this is not waited for.
+/// The longest wait for another process that is evicting.
 const TURN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Something that may go.
+/// Something that may be evicted.
 struct Victim {
     what: What,
     used: SystemTime,
@@ -31,7 +31,7 @@ enum What {
 }
 
 impl Victim {
-    /// What it is called, to know it again in another scan.
+    /// Its path, which identifies it in a later scan.
     fn key(&self) -> PathBuf {
         match &self.what {
             What::Leftover(left) => left.path.clone(),
@@ -45,7 +45,7 @@ impl Victim {
 }
 
 impl LruCache {
-    /// Lets victims go until what is reserved fits. `own` is the note of the caller's `needed` bytes.
+    /// Evicts until the reserved bytes fit. `own` is the note of the caller's `needed` bytes.
     pub(super) fn make_room(&self, own: &Note, needed: u64) -> Result<(), LruError> {
         let _turn = self.turn();
         let mut tried = BTreeSet::new();
@@ -56,7 +56,7 @@ impl LruCache {
                 return Ok(());
             }
             let victims = self.victims(&scan, Whose::Ours)?;
-            // One that stayed, because somebody had begun to use it, is not tried again.
+            // A victim that a process had begun to use is not tried again.
             let victim = victims.iter().find(|victim| !tried.contains(&victim.key()));
             match victim.filter(|_| spare(&scan) >= short) {
                 Some(victim) => {
@@ -68,11 +68,12 @@ impl LruCache {
         }
     }
 
-    /// Lets every victim go that is wanted away.
+    /// Evicts every victim for which `wanted` holds.
     pub(super) fn sweep(&self, whose: Whose, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
         let (mut pruned, mut tried) = (Pruned::default(), BTreeSet::new());
         loop {
-            // What a commit shared with one that has just gone is now its own, so it is looked again after each.
+            // Files that a commit shared with an evicted one are now its own, so the cache is scanned again after
+            // each eviction.
             let scan = self.scan(None)?;
             let victims = self.victims(&scan, whose)?;
             let is_wanted = |victim: &&Victim| match &victim.what {
@@ -87,7 +88,7 @@ impl LruCache {
         }
     }
 
-    /// What may go, least recently used first.
+    /// What may be evicted, least recently used first.
     fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, LruError> {
         let mut victims = Vec::new();
         for (at, contents) in scan.repos.iter().enumerate() {
@@ -114,10 +115,10 @@ impl LruCache {
         removed.map_err(|source| self.io(source))
     }
 
-    /// Bytes by which the cache is too full for what is reserved.
+    /// Bytes that must be freed for the reserved bytes to fit.
     fn shortage(&self, scan: &Scan) -> Result<u64, LruError> {
         let reserved = scan.reserved.0.saturating_add(scan.reserved.1);
-        // What is under way already lies on the disk in part.
+        // Unfinished files already take up a part of the reserved bytes.
         let (live, idle) = (scan.unfinished(false), scan.unfinished(true));
         let total = (scan.bytes(|_, _, blob| blob.ours) + idle).saturating_add(reserved.max(live));
         let over = self.budget.max.map_or(0, |max| total.saturating_sub(max));
@@ -126,7 +127,7 @@ impl LruCache {
         Ok(over.max(needed.saturating_sub(free)))
     }
 
-    /// Why there is no room.
+    /// The error where the bytes do not fit.
     fn too_full(&self, scan: &Scan, needed: u64) -> Result<LruError, LruError> {
         let Usage { held, foreign, free, .. } = self.usage_of(scan)?;
         let (reserved, min_free) = (scan.reserved.0, self.budget.min_free);
@@ -139,8 +140,8 @@ impl LruCache {
         })
     }
 
-    /// Waits while another process makes room, so that two do not evict for each other what would have been enough for
-    /// one. Not relied on: notes are left before it is looked.
+    /// Waits while another process evicts, so that two do not both evict what would have been enough for one.
+    /// Correctness does not depend on it, because notes are written before the check.
     fn turn(&self) -> Option<File> {
         let path = self.layout.reservations().with_extension("lock");
         fs::create_dir_all(path.parent()?).ok()?;
@@ -156,7 +157,8 @@ impl LruCache {
     }
 }
 
-/// Bytes that could go: contents of ours that nobody uses and no commit in use links to, and what is left unfinished.
+/// Bytes that could be evicted: contents that this store fetched, that no process uses and no commit in use links to,
+/// and idle unfinished files.
 fn spare(scan: &Scan) -> u64 {
     let held = |contents: &scan::RepoContents, hash: &_| {
         let held = contents.snapshots.iter().filter(|(commit, _)| scan.is_held(&contents.repo, commit));

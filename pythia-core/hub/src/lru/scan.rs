@@ -1,4 +1,4 @@
-//! What lies in a cache at one moment.
+//! The state of a cache at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,7 +13,7 @@ use crate::partial::{Leftover, leftovers};
 use crate::records::{Record, Records};
 use crate::{Commit, FileHash, RemoteName, Repo};
 
-/// Folders within a snapshot go no deeper than this.
+/// The deepest nesting of folders in a snapshot that is read.
 const MAX_DEPTH: usize = 8;
 
 /// One content of a repository.
@@ -41,12 +41,12 @@ pub(super) struct RepoContents {
     pub(super) leftovers: Vec<Leftover>,
 }
 
-/// A cache at one moment.
+/// The state of a cache.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     pub(super) repos: Vec<RepoContents>,
     pub(super) used: BTreeSet<Used>,
-    /// Bytes that others reserved, and that the caller did.
+    /// Bytes that others reserved, and bytes that the caller reserved.
     pub(super) reserved: (u64, u64),
 }
 
@@ -58,12 +58,12 @@ impl Scan {
         Ok(Self { repos, used, reserved })
     }
 
-    /// Whether anybody uses a commit.
+    /// Whether a process uses a commit.
     pub(super) fn is_held(&self, repo: &Repo, commit: &Commit) -> bool {
         self.used.iter().any(|used| used.repo == *repo && used.commit == *commit)
     }
 
-    /// Whether anybody uses a content.
+    /// Whether a process uses a content.
     pub(super) fn is_used(&self, repo: &Repo, hash: &FileHash) -> bool {
         self.used.iter().any(|used| used.repo == *repo && used.hash == *hash)
     }
@@ -77,7 +77,7 @@ impl Scan {
         self.repos.iter().map(of).sum()
     }
 
-    /// Bytes of unfinished files, those that somebody works on or the others.
+    /// Bytes of the unfinished files that are idle, or of those that a process writes.
     pub(super) fn unfinished(&self, idle: bool) -> u64 {
         let all = self.repos.iter().flat_map(|contents| &contents.leftovers);
         all.filter(|left| left.is_idle() == idle).map(|left| left.size).sum()
@@ -89,7 +89,7 @@ impl RepoContents {
         let (mut blobs, records) = (BTreeMap::new(), Records(layout));
         for path in layout::entries(&layout.blobs(&repo))? {
             let Some(hash) = name_of(&path) else { continue };
-            // Whatever is removed meanwhile is not there any more.
+            // The file may have been removed in the meantime.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let record = records.read(&repo, &hash);
             let verified = record.as_ref().is_some_and(|record: &Record| record.vouches_for(&metadata));
@@ -111,8 +111,8 @@ impl RepoContents {
         Ok(contents)
     }
 
-    /// Contents of ours that are gone while links still lead to them, because an eviction was killed. They have no
-    /// bytes, and evicting them clears up.
+    /// Contents that this store fetched and that are missing while links still point to them, because an eviction was
+    /// killed. They have no bytes; evicting them removes the links.
     fn add_ghosts(&mut self, records: Records) {
         for link in self
             .snapshots
@@ -141,7 +141,7 @@ impl RepoContents {
         self.blobs.keys().filter(|hash| !linked.contains(hash)).cloned().collect()
     }
 
-    /// The entries of this repository: its commits, then what belongs to none.
+    /// The entries of this repository: its commits, then the content without one.
     pub(super) fn entries(&self, scan: &Scan, branches: &BTreeMap<Commit, Vec<String>>) -> Vec<Entry> {
         let of = |(commit, links): (&Commit, &Vec<Link>)| {
             let files = links.iter().filter_map(|link| self.cached(Some(&link.name), &link.hash)).collect();
@@ -156,8 +156,8 @@ impl RepoContents {
     }
 
     fn entry(&self, commit: Option<Commit>, branches: Vec<String>, files: Vec<Cached>, held: bool) -> Entry {
-        // A tokenizer that many commits share is used whenever one of them is; what a commit has to itself tells when
-        // it was used.
+        // A tokenizer that many commits share is used whenever one of them is, so only files that a commit does not
+        // share tell when it was used.
         let used = files.iter().filter_map(|file| self.blobs.get(&file.hash)?.used);
         Entry { repo: self.repo.clone(), commit, branches, last_used: used.min(), files, held }
     }
@@ -168,7 +168,7 @@ impl RepoContents {
     }
 }
 
-/// The branches that the cache knows, by their commits.
+/// The branches in the cache by their commits.
 pub(super) fn branches(layout: &Layout, repo: &Repo) -> io::Result<BTreeMap<Commit, Vec<String>>> {
     let mut branches: BTreeMap<Commit, Vec<String>> = BTreeMap::new();
     for (path, name) in files_below(&layout.refs(repo), "", MAX_DEPTH)? {
@@ -200,7 +200,7 @@ pub(super) fn files_below(dir: &Path, prefix: &str, depth: usize) -> io::Result<
     Ok(files)
 }
 
-/// The links of a snapshot that lead to a content.
+/// The links of a snapshot to contents.
 fn walk(dir: &Path, prefix: &str, depth: usize, links: &mut Vec<Link>) -> io::Result<()> {
     for (path, name) in files_below(dir, prefix, depth)? {
         let target = fs::read_link(&path).ok();

@@ -1,4 +1,4 @@
-//! The form made of tensor operations: for gradients, other devices and float64.
+//! The kernels as tensor operations: for gradients, other devices and float64.
 
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
@@ -9,7 +9,7 @@ use super::{
     fast,
 };
 
-/// GELU made of `erf`: the backends' own gelu has the tanh form's gradient on GPUs.
+/// GELU by `erf`. The backends' own gelu has the gradient of the tanh form on GPUs.
 pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let tracked_on_cpu = x.is_autodiff() && x.dtype() == DType::F32 && x.device() == Device::flex();
     if tracked_on_cpu {
@@ -18,8 +18,8 @@ pub(super) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.clone() * ((x / std::f64::consts::SQRT_2).erf() + 1.0) * 0.5
 }
 
-/// GELU whose value and slope come from the fast kernels: `(x − x₀)·slope + value` at `x₀ = x` has exactly that
-/// value and exactly that slope, and spares the graph everything in between.
+/// GELU whose value and slope come from the fast kernels: `(x − x₀)·slope + value` at `x₀ = x` has exactly that value
+/// and slope, and keeps the intermediate operations out of the graph.
 fn gelu_with_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let plain = x.clone().inner();
     let (value, slope) = (fast::gelu(plain.clone()), fast::gelu_slope(plain.clone()));
@@ -55,8 +55,8 @@ pub(super) fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     (products * scale).mask_fill(future, f32::NEG_INFINITY)
 }
 
-/// Numbers that the looked-up keys or values of one part may have: every query gets a copy of its keys, so the queries
-/// are taken a few at a time.
+/// The most values of the looked-up keys or values of one part. Every query gets a copy of its keys, so few queries
+/// are processed at a time.
 const LOOKED_UP: usize = 1 << 24;
 
 pub(super) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {

@@ -1,4 +1,4 @@
-//! The form for plain float32 tensors on the CPU backend.
+//! The kernels for plain float32 tensors on the CPU backend.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::vectors::widest;
 
-/// Numbers that one task works on: enough to outweigh handing it to a thread, few enough to share out.
+/// Values of one task: enough to outweigh the cost of a task, few enough to divide among cores.
 const TASK: usize = 1 << 15;
 
-/// The tensor's numbers: its own memory if nobody else holds it, a copy otherwise.
+/// The tensor's values: its own memory if it is not shared, a copy otherwise.
 fn values<const D: usize>(x: Tensor<D>) -> TensorData {
     x.into_data()
 }
@@ -52,7 +52,7 @@ fn map<const D: usize>(x: Tensor<D>, f: impl Fn(f32) -> f32 + Sync) -> Tensor<D>
         1024,
         #[inline(always)]
         |_, row| {
-            // A loop, not `for_each`: that is a function of its own, which is not always inlined (see `widest`).
+            // A loop and not `for_each`, which is not always inlined (see `widest`).
             for v in row {
                 *v = f(*v);
             }
@@ -235,7 +235,7 @@ pub(super) fn lookup_mix(pattern: Tensor<2>, table: Tensor<2>, lookup: &Lookup, 
         |index, row| {
             let weights = &pattern[index * n_heads * length..][..n_heads * length];
             let values = &lookup.values[lookup.sequence[index] as usize * length..][..length];
-            // An edited pattern may look ahead, so every position counts here; weights of zero add nothing.
+            // An edited pattern may attend to later positions, so all positions are added. Weights of zero add nothing.
             for (position, &value) in values.iter().enumerate() {
                 let value = &table[value as usize * width..][..width];
                 for head in 0..n_heads {

@@ -1,10 +1,10 @@
 //! Elementwise loops, each in two forms that agree to rounding.
 //!
 //! The CPU backend runs unary and broadcast operations one element at a time on one thread, which would cost a
-//! quarter of a forward pass. Plain float32 tensors on that backend therefore go through the `fast` form:
-//! the tensor's own memory, rows shared out over the cores, loops that the compiler vectorises for the widest
-//! instructions the machine has ([`pulp`] picks them at run time). No loop here reassociates or fuses operations,
-//! so what these kernels give does not depend on the machine or the number of threads.
+//! quarter of a forward pass. Plain float32 tensors on that backend therefore go through the `fast` form: in place,
+//! rows divided among the cores, in loops compiled for the widest vector instructions of the machine ([`pulp`] picks
+//! them at run time). No loop here reassociates or fuses operations, so the results do not depend on the machine or
+//! the number of threads.
 //!
 //! Everything else (tracked gradients, other devices, float64) takes the `composed` form, made of tensor
 //! operations.
@@ -23,7 +23,7 @@ fn is_plain<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// `y + bias` in each row. `y`: `[rows, n]`, `bias`: `[n]`.
-pub fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
+pub(crate) fn add_bias(y: Tensor<2>, bias: &Tensor<1>) -> Tensor<2> {
     if is_plain(&y) && is_plain(bias) { fast::add_bias(y, bias) } else { y + bias.clone().unsqueeze() }
 }
 
@@ -54,7 +54,7 @@ pub fn rotate(x: Tensor<4>, table: &RotaryTable) -> Tensor<4> {
     if is_plain(&x) { fast::rotate(x, table) } else { composed::rotate(x, table) }
 }
 
-/// Scaled products with −inf where the key lies after the query. `products`: `[batch, head, query, key]`, the
+/// Scaled products with −inf where the key is after the query. `products`: `[batch, head, query, key]`, the
 /// last query belonging to the last key.
 pub fn mask_scores(products: Tensor<4>, scale: f64) -> Tensor<4> {
     if is_plain(&products) { fast::mask_scores(products, scale as f32) } else { composed::mask_scores(products, scale) }
@@ -67,7 +67,7 @@ pub fn softmax(scores: Tensor<4>) -> Tensor<4> {
 
 /// Softmax of scaled products of looked-up queries and keys, `[query, n_heads · length]`, zero after the query's
 /// position. `queries`, `keys`: tables `[row, n_heads · d_head]`.
-pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(crate) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     if is_plain(&queries) && is_plain(&keys) {
         fast::lookup_pattern(queries, keys, lookup, n_heads)
     } else {
@@ -77,7 +77,7 @@ pub fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Lookup, n_he
 
 /// Looked-up values weighted by `pattern` `[query, n_heads · length]`: `[query, n_heads · d_head]`. `values`: a table
 /// `[row, n_heads · d_head]`.
-pub fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
+pub(crate) fn lookup_mix(pattern: Tensor<2>, values: Tensor<2>, lookup: &Lookup, n_heads: usize) -> Tensor<2> {
     if is_plain(&pattern) && is_plain(&values) {
         fast::lookup_mix(pattern, values, lookup, n_heads)
     } else {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// Where a member's bytes lie in the file.
+/// The place of a member's bytes in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member {
     /// First byte.
@@ -23,7 +23,7 @@ impl Member {
     }
 }
 
-/// What can be wrong with an archive.
+/// Why an archive is refused.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ZipError {
@@ -84,7 +84,7 @@ const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_LEN: u64 = 30;
 /// Tag of the extra field with 64-bit sizes and offset.
 const EXTRA64: u16 = 1;
-/// Stands in a 32-bit field whose value is in the extra field.
+/// The value of a 32-bit field whose value is in the extra field.
 const ELSEWHERE: u64 = 0xFFFF_FFFF;
 
 /// Every member by name.
@@ -103,7 +103,7 @@ pub(super) fn members(archive: &[u8]) -> Result<BTreeMap<String, Member>, ZipErr
     Ok(members)
 }
 
-/// Where the central directory lies.
+/// The place of the central directory.
 struct CentralDirectory {
     offset: u64,
     end: u64,
@@ -166,7 +166,7 @@ impl Entry {
         let name = String::from_utf8(name.to_vec()).map_err(|_| ZipError::Name { index })?;
         let extra = slice(archive, at + ENTRY_LEN + name_len, extra_len).ok_or_else(malformed)?;
         let mut wide = Wide::find(extra);
-        // The order is the format's: only the fields that say so are in the extra field, size before offset.
+        // The extra field has only the fields that are marked so, size before offset, as the format requires.
         let size = wide.resolve(fixed.u32(24)).ok_or_else(malformed)?;
         let packed = wide.resolve(fixed.u32(20)).ok_or_else(malformed)?;
         let local = wide.resolve(fixed.u32(42)).ok_or_else(malformed)?;
@@ -174,7 +174,7 @@ impl Entry {
         Ok(Self { name, plain: stored && !encrypted && packed == size, size, local, len })
     }
 
-    /// Where the bytes begin is only known from the header in front of them.
+    /// The offset of the bytes follows from the header in front of them.
     fn locate(&self, archive: &[u8], limit: u64) -> Result<Member, ZipError> {
         if !self.plain {
             return Err(ZipError::NotPlain { member: self.name.clone() });

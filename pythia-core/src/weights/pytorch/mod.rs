@@ -1,8 +1,8 @@
 //! PyTorch's `.bin` files: a zip archive of one pickle, which names the tensors, and one raw member per storage.
 //!
-//! Nothing is unpickled in Python's sense. [`pickle`] is a small machine that understands the handful of instructions
-//! a dictionary of tensors needs, knows a closed list of globals as enum variants, and refuses the rest; [`archive`]
-//! finds the members, which lie uncompressed in the file and are read in place.
+//! Nothing is unpickled in Python's sense. [`pickle`] interprets the few instructions that a dictionary of tensors
+//! needs, with a closed list of globals as enum variants, and refuses the rest. [`archive`] finds the members, which
+//! are uncompressed and read in place.
 
 mod archive;
 mod pickle;
@@ -39,7 +39,7 @@ pub(super) fn list(file: &MappedFile) -> Result<Vec<(String, StoredTensor)>, Wei
     pickled.into_iter().map(place).collect::<Result<_, _>>().map_err(pickle)
 }
 
-/// The folder inside the archive that everything lies in.
+/// The top folder inside the archive.
 fn root(members: &BTreeMap<String, Member>) -> Result<String, ZipError> {
     let mut roots = members.keys().filter_map(|name| name.strip_suffix("/data.pkl")).filter(|root| !root.contains('/'));
     match (roots.next(), roots.next()) {
@@ -48,7 +48,7 @@ fn root(members: &BTreeMap<String, Member>) -> Result<String, ZipError> {
     }
 }
 
-/// Finds a tensor's bytes, having checked that they are there.
+/// Finds a tensor's bytes and checks that they are inside its storage.
 fn place(
     name: &str,
     tensor: &PickledTensor,

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PickleError {
-    /// The pickle names something that a dictionary of tensors has no need of. It was not run.
+    /// The pickle names a global that a dictionary of tensors does not need. It was not called.
     #[error(
         "its pickle asks for {module}.{name}, which is not on the list of what a checkpoint may use; nothing was run"
     )]
@@ -16,14 +16,14 @@ pub enum PickleError {
         /// Its name.
         name: String,
     },
-    /// An instruction that a dictionary of tensors has no need of.
+    /// An instruction that a dictionary of tensors does not need.
     #[error(
         "its pickle has instruction {opcode:#04x} at byte {offset}, which a checkpoint has no use for; nothing was run"
     )]
     Opcode {
         /// The instruction.
         opcode: u8,
-        /// Where it stands.
+        /// Its offset.
         offset: usize,
     },
     /// The pickle is larger than any list of tensors.
@@ -40,7 +40,7 @@ pub enum PickleError {
     /// An instruction that does not find what it needs.
     #[error("its pickle is malformed before byte {offset}: expected {expected}")]
     Malformed {
-        /// Where the machine stood.
+        /// Offset of the instruction.
         offset: usize,
         /// What the instruction needed.
         expected: &'static str,

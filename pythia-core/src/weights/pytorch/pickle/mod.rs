@@ -1,4 +1,4 @@
-//! A pickle machine for one purpose: to read a flat dictionary of tensors, and to run nothing.
+//! An interpreter for pickles that reads a flat dictionary of tensors and calls nothing.
 //!
 //! Python's unpickler calls whatever a file names. Here a global is a variant of [`Global`] or an error, calling one
 //! is a `match`, and the values are plain data in an arena: no instruction allocates more than a few words beyond the
@@ -15,7 +15,7 @@ pub use self::error::PickleError;
 use self::torch::Global;
 pub(super) use self::torch::PickledTensor;
 
-/// The suite's largest pickle has 90 kB; one value takes at least one byte of it and a few words here.
+/// The suite's largest pickle has 90 kB. Each value takes at least one byte of it and a few words of memory.
 const MAX_PICKLE: usize = 1 << 20;
 
 /// The tensors that a pickle lists, in its order.
@@ -73,7 +73,7 @@ impl<'a> Machine<'a> {
 
     fn step(&mut self, opcode: u8, offset: usize) -> Result<(), PickleError> {
         match opcode {
-            // Protocol and frames carry no meaning here.
+            // Protocol and frames have no meaning here.
             0x80 => self.take(1).map(drop)?,
             0x95 => self.take(8).map(drop)?,
             b'N' => self.push(Value::None),
@@ -235,7 +235,7 @@ impl<'a> Machine<'a> {
         };
         let global = Global::find(module, name)?;
         if opcode == b'i' {
-            // The old instruction that names and calls at once: not even for what is on the list.
+            // The old instruction that names and calls a global at once is refused even for globals on the list.
             return Err(PickleError::Opcode { opcode, offset });
         }
         self.push(Value::Global(global));

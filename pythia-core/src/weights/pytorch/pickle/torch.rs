@@ -1,4 +1,5 @@
-//! What the instructions mean for a checkpoint: the globals it may name, and the three objects it is made of.
+//! The meaning of the instructions for a checkpoint: the globals that it may name, and the three kinds of objects in
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ pub(super) struct View<'a> {
     strides: Vec<u64>,
 }
 
-/// Everything a checkpoint may name.
+/// The globals that a checkpoint may name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     RebuildTensor,
@@ -150,7 +151,7 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Whether values lie row-major without gaps; the stride of an axis of extent 1 says nothing.
+/// Whether values are row-major without gaps. The stride of an axis of extent 1 does not matter.
 fn is_dense(shape: &[u64], strides: &[u64]) -> bool {
     let mut expected = 1u64;
     shape.iter().zip(strides).rev().all(|(&extent, &stride)| {
