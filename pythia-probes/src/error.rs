@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pythia_core::device::cause;
+use pythia_core::device::{ReadError, cause};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -274,6 +274,11 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
+    pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
+        move |error| ProbeError::Device { place, reason: error.reason }
+    }
+
     /// The field of the configuration that the error is about, where it is about one; dotted where it lies deeper.
     pub fn field(&self) -> Option<&str> {
         match self {

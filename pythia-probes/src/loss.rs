@@ -1,6 +1,7 @@
 //! Logits reduced to a loss per token.
 
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use pythia_core::device::host_f64;
 use pythia_core::model::Residual;
 
 use crate::error::ProbeError;
@@ -74,7 +75,8 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     // As a float, so that all comes back in one piece; it holds every id below 2²⁴.
     let best = real.argmax(2).cast(FloatDType::from(logits.dtype()));
     let certainty = certainty(logits.reshape([batch * len, width])).reshape([batch, len, 1]);
-    let values = read(Tensor::cat(vec![greatest, chosen, certainty, best], 2))?;
+    let values =
+        host_f64(Tensor::cat(vec![greatest, chosen, certainty, best], 2)).map_err(ProbeError::device(PLACE))?;
     Ok(split(rows, len, &values))
 }
 
@@ -137,12 +139,6 @@ fn split(rows: &[Vec<u32>], len: usize, values: &[f64]) -> Vec<PromptLoss> {
         }
     };
     rows.iter().enumerate().map(of_row).collect()
-}
-
-/// The values of a tensor, if they come from the device.
-fn read(values: Tensor<3>) -> Result<Vec<f64>, ProbeError> {
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    values.try_into_vec_as::<f64>().map_err(|error| device(error.to_string()))
 }
 
 #[cfg(test)]

@@ -152,10 +152,8 @@ impl Context<'_> {
         }
         let mut layers = BTreeMap::new();
         for &number in chosen {
-            let from_end = || n_layers.checked_sub(usize::try_from(number.unsigned_abs()).ok()?);
-            let layer = if number < 0 { from_end() } else { usize::try_from(number).ok() };
             let refuse = |allowed| ProbeError::NoSuchChoice { field: "layers", word: number.to_string(), allowed };
-            let layer = layer.filter(|layer| *layer < n_layers).ok_or_else(|| refuse(numbers(n_layers)))?;
+            let layer = self.config.model_shape().layer(number).ok_or_else(|| refuse(numbers(n_layers)))?;
             if let Some(before) = layers.insert(layer, number) {
                 return Err(refuse(format!("it is the same layer as {before}, which is in the list")));
             }

@@ -23,10 +23,13 @@ use serde::{Deserialize, Serialize};
 
 pub use intervened_run::{Change, IntervenedRun, Replacement, SourceActivations};
 pub use run::Run;
-pub(crate) use run::select;
+pub(crate) use run::{flat, rows_differ, rows_of, select};
 
 use crate::error::ProbeError;
 use crate::metric::Readout;
+
+/// Bytes of a float32.
+pub(crate) const F32_BYTES: u64 = 4;
 
 /// How interventions are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Logits of single rows, and the metrics that are computed from them.
 
 use burn::tensor::{Int, Tensor};
-use pythia_core::device;
+use pythia_core::device::{self, host_f64, host_ints};
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
@@ -90,9 +90,9 @@ pub(super) fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f
 const PLACE: &str = "the logits";
 
 pub(super) fn floats(tensor: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
-    tensor.try_into_vec_as::<f64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+    host_f64(tensor).map_err(ProbeError::device(PLACE))
 }
 
 pub(super) fn ints(tensor: Tensor<2, Int>) -> Result<Vec<i64>, ProbeError> {
-    tensor.try_into_vec_as::<i64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+    host_ints(tensor).map_err(ProbeError::device(PLACE))
 }

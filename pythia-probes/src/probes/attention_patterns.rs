@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::DType;
+use pythia_core::device::{host_f32, host_f64};
 use pythia_hooks::{Activation, HookPoint, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,15 +137,11 @@ impl<'a> PatternKeeper<'a> {
         let Some(pattern) = pattern.clone().into_tensor::<4>().filter(|_| found == expected) else {
             return Err(ProbeError::Shape { place: PLACE, expected, found });
         };
-        let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let data: TensorData = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
-        if data.dtype() == DType::F64 {
-            let values = data.as_slice::<f64>().map_err(|error| device(error.to_string()))?;
-            return Ok(self.lower(heads, longest, values));
-        }
-        let data = data.convert::<f32>();
-        let values = data.as_slice::<f32>().map_err(|error| device(error.to_string()))?;
-        Ok(self.lower(heads, longest, values))
+        let device = ProbeError::device(PLACE);
+        Ok(match pattern.dtype() {
+            DType::F64 => self.lower(heads, longest, &host_f64(pattern).map_err(device)?),
+            _ => self.lower(heads, longest, &host_f32(pattern).map_err(device)?),
+        })
     }
 
     fn lower<T: Copy + Into<f64>>(&self, heads: usize, longest: usize, values: &[T]) -> Vec<f64> {
@@ -207,7 +204,7 @@ fn head_rows(table: &mut TableBuilder, place: [usize; 3], ids: &[u32], texts: &[
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::{Device, Tensor, TensorData};
     use pythia_hooks::ActivationCache;
 
     use super::*;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f64, ints};
 use pythia_hooks::{Activation, Axis, HookError, HookPoint, Region};
 
 use super::paired_runs::{Group, PairedRuns, Side};
@@ -170,8 +170,7 @@ fn difference(group: &Group, point: HookPoint, region: &Region) -> Result<(Vec<f
     };
     let difference = part(Side::Clean)? - part(Side::Corrupt)?;
     let [batch, positions, _] = difference.dims();
-    let sum = difference.sum_dim(0).sum_dim(1).try_into_vec_as::<f64>();
-    let sum = sum.map_err(|error| ProbeError::Device { place: "a mean", reason: error.to_string() })?;
+    let sum = host_f64(difference.sum_dim(0).sum_dim(1)).map_err(ProbeError::device("a mean"))?;
     Ok((sum, batch * positions))
 }
 

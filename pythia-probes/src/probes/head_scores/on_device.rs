@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use pythia_core::device::host_f32;
 
 use super::detector::{Detector, PromptMasks};
 use super::mask::Mask;
@@ -97,8 +98,7 @@ impl DeviceSums {
         if sums.is_empty() {
             return Ok(());
         }
-        let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let values = Tensor::cat(sums, 0).try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
+        let values = host_f32(Tensor::cat(sums, 0)).map_err(ProbeError::device(PLACE))?;
         let mut rest = &values[..];
         for Taken { layer, prompts, sums } in &self.taken {
             let patterns = sums[0].dims()[0];

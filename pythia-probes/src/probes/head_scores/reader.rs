@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
-use pythia_core::device::is_cpu;
+use pythia_core::device::{host_f32, host_f64, is_cpu};
 use pythia_hooks::{Activation, HookPoint, Site};
 
 use super::HeadScores;
@@ -111,14 +111,11 @@ fn of_shape(masks: &[PromptMasks], pattern: &Activation) -> Result<Tensor<4>, Pr
 
 /// Adds the scores of a pattern `[prompt, head, query, key]` that lies in memory to the sums `[head, detector]`.
 fn read(sums: &mut [f64], detectors: usize, masks: &[PromptMasks], pattern: Tensor<4>) -> Result<(), ProbeError> {
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let data = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
-    if data.dtype() == DType::F64 {
-        add(sums, detectors, masks, data.as_slice::<f64>().map_err(|error| device(error.to_string()))?);
-        return Ok(());
+    let device = ProbeError::device(PLACE);
+    match pattern.dtype() {
+        DType::F64 => add(sums, detectors, masks, &host_f64(pattern).map_err(device)?),
+        _ => add(sums, detectors, masks, &host_f32(pattern).map_err(device)?),
     }
-    let data = data.convert::<f32>();
-    add(sums, detectors, masks, data.as_slice::<f32>().map_err(|error| device(error.to_string()))?);
     Ok(())
 }
 

@@ -132,7 +132,9 @@ impl UserEdit {
             (EditKind::Add, _) if attention => {
                 Err(refused("edit", "add", format!("{point} has no axis of a fixed length along which a vector lies")))
             }
-            (EditKind::Add, Some(path)) => sources::read_vector(files, path, width(point, config)).map(|_| ()),
+            (EditKind::Add, Some(path)) => {
+                sources::read_vector(files, path, width(point, &config.model_shape())).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
@@ -174,13 +176,8 @@ impl UserEdit {
 }
 
 /// Length of the last axis of a point's activations, which is no position.
-pub(super) fn width(point: HookPoint, config: &NeoxConfig) -> usize {
-    match point.site().axes().last() {
-        Some(Axis::HeadDim) => config.d_model / config.n_heads,
-        Some(Axis::Mlp) => config.d_mlp,
-        Some(Axis::One) => 1,
-        _ => config.d_model,
-    }
+pub(super) fn width(point: HookPoint, model_shape: &ModelShape) -> usize {
+    model_shape.dims(point.site(), 1, 1).pop().unwrap_or(1)
 }
 
 /// The choices of a list of positions; none where it is left out.

@@ -128,7 +128,8 @@ impl InterventionRuns {
                 (EditKind::Mean, _) => means.extend(points),
                 (EditKind::Add, Some(path)) => {
                     let vector = |point| {
-                        let values = sources::read_vector(runs.subject.files, path, edit::width(point, config))?;
+                        let values =
+                            sources::read_vector(runs.subject.files, path, edit::width(point, &config.model_shape()))?;
                         Ok(sources::vector(runs, point, &values).map(|vector| (point, vector)))
                     };
                     let source: Result<Vec<_>, ProbeError> = points.into_iter().map(vector).collect();

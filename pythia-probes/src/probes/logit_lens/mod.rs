@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
-use pythia_core::device::{ints, is_cpu};
+use pythia_core::device::{host_f32, host_f64, ints, is_cpu};
 use pythia_core::model::Residual;
 use pythia_hooks::{Activation, HookPoint, Site};
 use schemars::JsonSchema;
@@ -224,14 +224,12 @@ fn predictions(
 /// Reads logits `[1, position, V]`.
 fn read_all(logits: Tensor<3>, targets: &[Option<u32>], vocab: usize) -> Result<Vec<Option<Prediction>>, ProbeError> {
     let width = logits.dims()[2];
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let data = logits.try_into_data().map_err(|error| device(error.to_string()))?;
-    if data.dtype() == DType::F64 {
-        let values = data.as_slice::<f64>().map_err(|error| device(error.to_string()))?;
+    let device = ProbeError::device(PLACE);
+    if logits.dtype() == DType::F64 {
+        let values = host_f64(logits).map_err(device)?;
         return Ok(values.chunks(width).zip(targets).map(|(row, target)| read(row, vocab, *target)).collect());
     }
-    let data = data.convert::<f32>();
-    let values = data.as_slice::<f32>().map_err(|error| device(error.to_string()))?;
+    let values = host_f32(logits).map_err(device)?;
     Ok(values.chunks(width).zip(targets).map(|(row, target)| read(row, vocab, *target)).collect())
 }
 

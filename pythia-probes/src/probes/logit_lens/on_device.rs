@@ -5,7 +5,7 @@
 //! some 1e-6; ids and ranks are the same.
 
 use burn::tensor::{Bool, FloatDType, Tensor};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f32, ints};
 
 use super::PLACE;
 use super::read::{Prediction, Target};
@@ -23,8 +23,7 @@ pub(super) fn read_all(
 ) -> Result<Vec<Option<Prediction>>, ProbeError> {
     let [_, positions, width] = logits.dims();
     let numbers = Tensor::cat(numbers(logits.reshape([positions, width]), targets, vocab).into(), 1);
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let numbers = numbers.try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
+    let numbers = host_f32(numbers).map_err(ProbeError::device(PLACE))?;
     Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
