@@ -52,9 +52,9 @@ pub mod probes;
 pub mod prompts;
 mod random;
 mod retry_on_oom;
+mod rows;
 pub mod run;
 pub mod subject;
-mod sums;
 pub mod table;
 #[cfg(test)]
 mod testing;

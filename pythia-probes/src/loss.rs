@@ -5,8 +5,8 @@ use pythia_core::device::host_f64;
 use pythia_core::model::Residual;
 
 use crate::error::ProbeError;
+use crate::rows::certainty;
 use crate::subject::Subject;
-use crate::sums::certainty;
 
 /// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small
 /// beside the weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).

@@ -80,11 +80,6 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// The ids a prompt may use.
-    pub fn vocabulary(&self) -> Vocabulary {
-        Vocabulary { size: self.vocab, bos: self.bos }
-    }
-
     /// What is known of the subject without its weights, for a run under `seed`.
     pub fn context(&self, seed: u64) -> Context<'a> {
         Context {

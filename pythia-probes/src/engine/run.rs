@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use pythia_core::device::{host_ints, ints};
+use pythia_core::device::host_ints;
 use pythia_core::model::GptNeoX;
 use pythia_hooks::{Activation, ActivationCache, Axis, HookPoint, Site};
 
@@ -92,9 +92,4 @@ pub(crate) fn flat(tensor: &Tensor<3>) -> Tensor<2> {
 pub(crate) fn rows_differ(a: Tensor<2>, b: Tensor<2>) -> Result<Vec<bool>, ProbeError> {
     let equal = host_ints(a.equal(b).all_dim(1).int()).map_err(ProbeError::device("a comparison"))?;
     Ok(equal.into_iter().map(|equal| equal == 0).collect())
-}
-
-/// Rows of a matrix, by index.
-pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    table.clone().select(0, ints(rows.iter().copied(), [rows.len()], &table.device()))
 }

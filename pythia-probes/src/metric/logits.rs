@@ -7,7 +7,7 @@ use pythia_core::model::GptNeoX;
 use super::Metric;
 use super::readout::{Question, Reference};
 use crate::error::ProbeError;
-use crate::sums::{certainty, probabilities, row_sums};
+use crate::rows::{certainty, probabilities, row_sums, select};
 
 /// The logits of one row, reduced to the numbers that metrics are computed from.
 #[derive(Clone, Debug, Default)]
@@ -71,11 +71,6 @@ pub(super) fn divergence(
     let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
     // Rounding can leave a divergence of nothing a hair below zero.
     Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
-}
-
-/// Rows of a tensor, by index.
-pub(super) fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
-    rows.clone().select(0, device::ints(wanted.iter().copied(), [wanted.len()], &rows.device()))
 }
 
 /// The logits of each row's picks.

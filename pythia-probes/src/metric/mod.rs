@@ -24,6 +24,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use readout::ROWS_AT_A_TIME;
 pub use readout::{Question, Readout, Reference};
 
 /// A number read from the end of a run.

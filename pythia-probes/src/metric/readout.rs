@@ -4,11 +4,12 @@ use burn::tensor::{Tensor, TensorData};
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
-use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, select, unembed};
+use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, unembed};
 use crate::error::ProbeError;
+use crate::rows::select;
 
 /// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
-const ROWS_AT_A_TIME: usize = 256;
+pub(crate) const ROWS_AT_A_TIME: usize = 256;
 
 /// A prompt and the tokens that its logits are compared for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -73,10 +73,6 @@ impl AttentionPatterns {
 }
 
 impl Probe for AttentionPatterns {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }
@@ -229,8 +225,9 @@ mod tests {
     fn entries_are_taken_from_their_places_and_padding_is_left_out() {
         let model = model(false);
         let subject = Subject::new(&model, 9, false, 0);
-        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, subject.vocabulary()).expect("ids are in range");
-        let (input, context) = (ReadingInput::from(prompts), subject.context(0));
+        let context = subject.context(0);
+        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, context.vocabulary()).expect("ids are in range");
+        let input = ReadingInput::from(prompts);
         let keeper = || PatternKeeper::new(vec![4], ReadingRun { input: &input, subject: &subject, context });
         let point = Site::Pattern.at(4);
         assert!(keeper().wants(point) && !keeper().wants(Site::Pattern.at(3)));

@@ -60,14 +60,6 @@ impl TokenLoss {
 }
 
 impl Probe for TokenLoss {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         let lengths = self.prompts.lengths(context)?;
         let short = lengths.into_iter().enumerate().find(|(_, len)| *len < 2);

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     pub(crate) fn pairs(&self) -> Vec<Pair> {
-        let vocabulary = self.subject().vocabulary();
+        let vocabulary = self.subject().context(0).vocabulary();
         let made =
             PairSource { n: 1000, ..Self::source() }.make(None, self.files.get("pairs".as_ref()), vocabulary, false, 0);
         made.expect("pairs of ids").list

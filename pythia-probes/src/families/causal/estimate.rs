@@ -7,12 +7,10 @@ use super::CausalProbe;
 use super::paired_runs::{AT_ONCE, by_length, make_pairs};
 use crate::engine::{Change, Engine, F32_BYTES, IntervenedRun, Replacement, cone};
 use crate::error::ProbeError;
+use crate::metric::ROWS_AT_A_TIME;
 use crate::pairs::Pair;
 use crate::probe::Estimate;
 use crate::subject::Context;
-
-/// Rows that are unembedded at a time, where a metric needs all columns.
-const ROWS_AT_A_TIME: u64 = 256;
 
 /// The estimate for a probe: both base runs with what is kept of them, and its interventions.
 ///
@@ -48,7 +46,7 @@ pub(crate) fn of(probe: &dyn CausalProbe, context: &Context) -> Result<Estimate,
     let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) {
         0
     } else {
-        5 * ROWS_AT_A_TIME * config.vocab_size as u64
+        5 * (ROWS_AT_A_TIME * config.vocab_size) as u64
     };
     estimate.memory += active.max(pass) + F32_BYTES * logits;
     Ok(estimate)

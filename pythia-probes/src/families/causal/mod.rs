@@ -33,7 +33,7 @@ use crate::pairs::{Pair, PairError, PairSource};
 use crate::probe::{Answer, Estimate, Probe};
 use crate::retry_on_oom::retry_on_oom;
 use crate::subject::{Context, Subject};
-use crate::table::{Table, TableSpec};
+use crate::table::Table;
 use paired_runs::{PairedRuns, ScoreSettings};
 
 pub use paired_runs::{Direction, Side};
@@ -64,14 +64,12 @@ impl RunSettings {
     }
 }
 
-/// The settings that every causal probe has, and its tables.
+/// The settings that every causal probe has.
 #[derive(Clone, Copy)]
 pub(crate) struct CommonSettings<'a> {
     pub pairs: &'a PairSource,
     pub metrics: &'a [Metric],
     pub run: &'a RunSettings,
-    /// The main table and the table of examples.
-    pub tables: &'static [TableSpec],
 }
 
 impl<'a> CommonSettings<'a> {
@@ -83,7 +81,7 @@ impl<'a> CommonSettings<'a> {
 /// A probe that intervenes on runs of pairs of prompts. It implements [`Probe`] through the blanket implementation
 /// below.
 pub(crate) trait CausalProbe: Probe {
-    /// The settings that every such probe has, and its tables.
+    /// The settings that every such probe has.
     fn common(&self) -> CommonSettings<'_>;
 
     /// Points that the base runs must hold besides those that every intervention needs
@@ -130,8 +128,8 @@ pub(crate) trait CausalProbe: Probe {
 }
 
 impl<T: CausalProbe> Probe for T {
-    fn reads_logits(&self) -> bool {
-        true
+    fn main_table_only(&self) -> bool {
+        !self.common().run.per_example
     }
 
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
@@ -154,11 +152,6 @@ impl<T: CausalProbe> Probe for T {
     /// `None` where the pairs cannot be made, which the check has reported.
     fn estimate(&self, context: &Context) -> Option<Estimate> {
         estimate::of(self, context).ok()
-    }
-
-    fn tables(&self) -> &'static [TableSpec] {
-        let common = self.common();
-        &common.tables[..if common.run.per_example { common.tables.len() } else { 1 }]
     }
 
     fn pair_source(&self) -> Option<&PairSource> {

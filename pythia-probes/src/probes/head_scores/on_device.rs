@@ -18,7 +18,7 @@ use super::detector::{Detector, PromptMasks};
 use super::mask::Mask;
 use super::reader::PLACE;
 use crate::error::ProbeError;
-use crate::sums::row_sums;
+use crate::rows::row_sums;
 
 /// Sums that wait on a device.
 #[derive(Debug)]

@@ -176,7 +176,7 @@ fn replacement(edit: &UserEdit, vector: usize) -> Replacement {
 
 impl CausalProbe for InterventionRuns {
     fn common(&self) -> CommonSettings<'_> {
-        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {

@@ -96,14 +96,6 @@ impl LogitLens {
 }
 
 impl Probe for LogitLens {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         self.rows(context).and_then(refuse_too_many)
     }

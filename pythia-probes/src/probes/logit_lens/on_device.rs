@@ -10,7 +10,7 @@ use pythia_core::device::{host_f32, ints};
 use super::PLACE;
 use super::read::{Prediction, Target};
 use crate::error::ProbeError;
-use crate::sums::row_sums;
+use crate::rows::row_sums;
 
 /// Numbers of a position.
 const NUMBERS: usize = 8;

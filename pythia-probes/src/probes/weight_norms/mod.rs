@@ -65,10 +65,6 @@ impl WeightNorms {
 }
 
 impl Probe for WeightNorms {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }

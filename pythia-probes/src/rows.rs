@@ -1,10 +1,16 @@
-//! Sums of long rows in float32.
+//! Rows of matrices: some of them by index, and sums of long ones in float32.
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, activation};
+use pythia_core::device::ints;
 
 /// Values that are added up at a time.
 const RUN: usize = 64;
+
+/// Rows of a matrix, by index.
+pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    table.clone().select(0, ints(rows.iter().copied(), [rows.len()], &table.device()))
+}
 
 /// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is
 /// left.
