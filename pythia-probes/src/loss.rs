@@ -14,7 +14,7 @@ pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 const PLACE: &str = "the logits";
 
-/// What the model made of one prompt.
+/// The losses of one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PromptLoss {
     /// −ln p of the token at each position from 1 on, in nats: the entry at index i belongs to position i + 1. NaN

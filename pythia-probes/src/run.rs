@@ -1,4 +1,4 @@
-//! Asks probes of a subject, each family in its own way.
+//! Runs probes on a subject, family by family.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,8 @@ use crate::error::ProbeError;
 use crate::pairs::{PairSource, Pairs};
 use crate::random::Vocabulary;
 
-/// The contents of the files that probes name, by the path as it is written there; the edge reads them.
+/// The contents of the files that probes name, by the path as it is written there. Callers read the files; this crate
+/// opens none.
 #[derive(Clone, Debug, Default)]
 pub struct Files(pub BTreeMap<PathBuf, String>);
 

@@ -1,4 +1,4 @@
-//! How probes are run. A family is one way of asking a model, and knows no probe of its own.
+//! How probes are run. A family is one way to run probes, and names none of them.
 //!
 //! - [`reading`]: prompts go through the model once, and probes that read the same prompts share that pass;
 //! - [`causal`]: pairs of prompts are run, and run again with interventions; probes on the same pairs share the base

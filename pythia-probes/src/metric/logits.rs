@@ -26,7 +26,7 @@ pub(super) fn value(metric: Metric, question: &Question, row: &Row, loss: f64, b
     let (right, wrong) = (&row.picked[..n], &row.picked[n..n + m]);
     let mean = |logits: &[f64]| logits.iter().sum::<f64>() / logits.len() as f64;
     let prob = |logits: &[f64]| logits.iter().map(|logit| (logit - row.log_sum).exp()).sum::<f64>();
-    // ln Σ p by the largest term, which an unlikely answer's own probability would underflow without.
+    // ln Σ p relative to the largest term, because the probability of an unlikely answer would underflow.
     let log_prob = || {
         let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
@@ -69,7 +69,7 @@ pub(super) fn divergence(
     let p = probabilities(base_logits.clone());
     let cross = floats(row_sums(p * (base_logits - logits.clone())))?;
     let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
-    // Rounding can leave a divergence of nothing a hair below zero.
+    // Rounding can make a divergence of zero slightly negative.
     Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
 }
 

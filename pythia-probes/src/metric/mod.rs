@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use readout::ROWS_AT_A_TIME;
 pub use readout::{Question, Readout, Reference};
 
-/// A number read from the end of a run.
+/// A number computed from the logits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {

@@ -6,7 +6,7 @@ use crate::random::Vocabulary;
 
 use super::{Pair, PairError};
 
-/// Two prompts and their answers as they were written or generated: without a BOS, and perhaps of no use.
+/// Two prompts and their answers as they were written or generated: without a BOS, and not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Draft {
     pub clean: Vec<u32>,

@@ -65,12 +65,12 @@ const LONGEST_SENTENCE: usize = 20;
 pub struct Pair {
     /// Token ids `[len]` of the prompt whose right answers are `answers`, the BOS included where one is prepended.
     pub clean: Vec<u32>,
-    /// Token ids `[len]` of the prompt that speaks for `wrongs`.
+    /// Token ids `[len]` of the prompt after which `wrongs` are expected.
     pub corrupt: Vec<u32>,
     /// Next tokens that are right after `clean`; at least one, all different and none of them in `wrongs`.
     pub answers: Vec<u32>,
-    /// Next tokens that are wrong after `clean` and that `corrupt` speaks for, all different. May be empty: metrics
-    /// that need them are undefined then.
+    /// Next tokens that are wrong after `clean` and expected after `corrupt`, all different. May be empty: metrics that
+    /// need them are undefined then.
     pub wrongs: Vec<u32>,
     /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
     pub positions: BTreeMap<String, usize>,

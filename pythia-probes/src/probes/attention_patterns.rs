@@ -1,4 +1,4 @@
-//! Attention patterns of chosen prompts, kept entry by entry, for looking at.
+//! Attention patterns of a few prompts, with a row for every entry.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! What the outside must know of a probe before it runs.
+//! What callers ask of a probe before it runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::probe::Estimate;
 use crate::subject::Context;
 use crate::table::TableSpec;
 
-/// A kind of probe, as a person chooses it.
+/// A kind of probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeKind {
     /// Its name in an experiment file, and of its main table.

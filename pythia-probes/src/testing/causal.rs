@@ -124,7 +124,7 @@ pub(crate) fn changed(examples: &Table, wanted: impl Fn(usize) -> bool) -> BTree
     rows.map(|row| (ids[row].expect("a pair"), values[row].expect("a value"))).collect()
 }
 
-/// Holds that two tables are the same but for rounding.
+/// Asserts that two tables are equal but for rounding.
 pub(crate) fn assert_close(a: &Table, b: &Table, tolerance: f64) {
     assert_eq!((names(a), a.n_rows()), (names(b), b.n_rows()));
     for ((name, a), (_, b)) in a.columns().iter().zip(b.columns()) {

@@ -23,7 +23,7 @@ pub(crate) const AT_ONCE: usize = 64;
 pub enum Side {
     /// The prompt whose answers are the right ones.
     Clean,
-    /// The other.
+    /// The prompt after which the wrong answers are expected.
     Corrupt,
 }
 

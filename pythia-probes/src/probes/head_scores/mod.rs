@@ -30,7 +30,7 @@ use reader::PatternReader;
 
 const KIND: &str = "head_scores";
 
-/// What a head may be scored for.
+/// What a head is scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreFamily {
@@ -42,7 +42,7 @@ pub enum ScoreFamily {
     DuplicateToken,
     /// Attention to the token itself.
     CurrentToken,
-    /// Attention to the first position, where heads rest that have nothing to do.
+    /// Attention to the first position, on which heads put what they do not attend elsewhere (an attention sink).
     BosSink,
 }
 

@@ -20,7 +20,7 @@ use super::reader::PLACE;
 use crate::error::ProbeError;
 use crate::rows::row_sums;
 
-/// Sums that wait on a device.
+/// Sums that were computed on a device and not read back yet.
 #[derive(Debug)]
 pub(super) struct DeviceSums {
     /// For each sum a detector whose mask it is over. After these comes the total of all that is not left out.
@@ -42,7 +42,7 @@ struct Taken {
 }
 
 impl DeviceSums {
-    /// For these detectors.
+    /// The sums that these detectors need.
     pub(super) fn new(detectors: &[Detector]) -> Self {
         let mut over: Vec<usize> = Vec::new();
         let mut sum_of = Vec::with_capacity(detectors.len());
@@ -54,7 +54,7 @@ impl DeviceSums {
         Self { over, sum_of, masks: Vec::new(), taken: Vec::new() }
     }
 
-    /// Other prompts come next.
+    /// Drops the masks, because other prompts come next.
     pub(super) fn forget_masks(&mut self) {
         self.masks.clear();
     }
@@ -83,8 +83,7 @@ impl DeviceSums {
         self.over.iter().map(of).chain([dense(all.iter(), n, device)]).collect()
     }
 
-    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`; everything comes back from the
-    /// device at once.
+    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`. All sums are read back at once.
     ///
     /// # Errors
     /// [`ProbeError::Device`].
@@ -196,7 +195,7 @@ pub(crate) mod tests {
         sums.concat()
     }
 
-    /// Holds the sums of a device to those of the host.
+    /// Compares the sums of a device with those of the host.
     pub(crate) fn agree(device: &Device) {
         for (half_len, bos, exclude) in [(5, true, false), (6, false, true), (70, true, false)] {
             let (config, layout) = (config(exclude), Repeated { batch: BATCH, half_len, repeats: 2, bos });

@@ -19,7 +19,7 @@ use crate::table::measured;
 
 pub(super) const PLACE: &str = "an attention pattern";
 
-/// Looks at the pattern of every layer, keeps `heads × detectors` numbers of it, and lets go of it.
+/// Reduces the pattern of every layer to `heads × detectors` numbers. The pattern itself is not kept.
 #[derive(Debug)]
 pub(super) struct PatternReader {
     n_layers: usize,
@@ -30,7 +30,7 @@ pub(super) struct PatternReader {
     part: Range<usize>,
     /// By layer the scores `[head, detector]`, summed over the prompts so far in their order.
     sums: BTreeMap<usize, Vec<f64>>,
-    /// What waits on another device than the CPU to be summed.
+    /// Sums on a device other than the CPU, which were not read back yet.
     on_device: DeviceSums,
 }
 
@@ -101,7 +101,7 @@ impl Reader for PatternReader {
     }
 }
 
-/// A pattern `[prompt, head, query, key]`, if it is one of these prompts.
+/// A pattern `[prompt, head, query, key]`, if it has the shape that these prompts give.
 fn of_shape(masks: &[PromptMasks], pattern: &Activation) -> Result<Tensor<4>, ProbeError> {
     let (n, found) = (masks.first().map_or(0, PromptMasks::n), pattern.dims());
     let expected = vec![masks.len(), found.get(1).copied().unwrap_or(0), n, n];

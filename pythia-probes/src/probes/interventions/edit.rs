@@ -1,4 +1,4 @@
-//! One edit of a run, as a person writes it.
+//! One edit of a run, as an experiment file has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::subject::Files;
 pub enum EditKind {
     /// Zeros in its place.
     Zero,
-    /// It times `factor`.
+    /// The activation times `factor`.
     Scale,
     /// The activation of the pair's other prompt in its place.
     Other,

@@ -131,13 +131,13 @@ impl ReadingProbe for LogitLens {
     }
 }
 
-/// Keeps the residual stream of every depth until the model has gone through, and then reads them: an unembedding
-/// between two blocks would drive the next block out of memory where weights are read layer by layer.
+/// Keeps the residual stream of every depth and unembeds them after the last block. An unembedding between two blocks
+/// would evict the next block from memory where weights are read layer by layer.
 struct StreamKeeper<'a> {
     run: ReadingRun<'a>,
     /// Of the prompts that the model runs on, `[batch, pos, d_model]` each, the embedding first.
     streams: Vec<Tensor<3>>,
-    /// By depth what it says at every token of the prompts before, in order and without the padding.
+    /// By depth, the predictions at every token of the earlier parts, in order and without the padding.
     depths: Vec<Vec<Option<Prediction>>>,
 }
 
@@ -150,7 +150,7 @@ impl Reader for StreamKeeper<'_> {
         }
     }
 
-    /// Anything but a stream is left out, and missed in the end.
+    /// Keeps a stream. Any other activation is ignored, and [`part_done`](Self::part_done) reports it as missing.
     fn read(&mut self, _: HookPoint, stream: &Activation) -> Result<(), ProbeError> {
         self.streams.extend(stream.clone().into_tensor());
         Ok(())
@@ -185,7 +185,8 @@ impl Reader for StreamKeeper<'_> {
     }
 }
 
-/// What one depth says at every token of every prompt, in order and without the padding, a few positions at a time.
+/// The predictions of one depth at every token of every prompt, in order and without the padding. A few positions are
+/// unembedded at a time.
 fn predictions(
     stream: Tensor<3>,
     prompts: &[Vec<u32>],

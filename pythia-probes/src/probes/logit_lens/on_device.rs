@@ -12,7 +12,7 @@ use super::read::{Prediction, Target};
 use crate::error::ProbeError;
 use crate::rows::row_sums;
 
-/// Numbers of a position.
+/// Numbers that are read back for each position.
 const NUMBERS: usize = 8;
 
 /// Reads logits `[1, position, V]`; targets are ids below V.
@@ -27,7 +27,7 @@ pub(super) fn read_all(
     Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
-/// What [`prediction`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats
+/// The numbers that [`prediction`] needs, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats
 /// too, which hold every whole number up to 2²⁴.
 fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<2>; NUMBERS] {
     let count = |places: Tensor<2, Bool>| places.cast(FloatDType::F32).sum_dim(1);
@@ -54,7 +54,7 @@ fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<
     ]
 }
 
-/// What a position says, by the formulas of [`super::read::read`].
+/// The prediction at a position, by the formulas of [`super::read::read`].
 fn prediction(numbers: &[f32], target: Option<u32>) -> Option<Prediction> {
     let numbers = <[f32; NUMBERS]>::try_from(numbers).ok()?.map(f64::from);
     let [broken, greatest, sum, weighted, top, top_logit, right, before] = numbers;
@@ -93,7 +93,7 @@ pub(crate) mod tests {
         ]
     }
 
-    /// Holds the predictions of a device to those of the host.
+    /// Compares the predictions of a device with those of the host.
     pub(crate) fn agree(device: &Device) {
         for (width, vocab) in [(24, 21), (50_304, 50_277)] {
             let rows = rows(width);

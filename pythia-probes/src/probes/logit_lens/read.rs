@@ -1,6 +1,6 @@
-//! One row of logits reduced to what a table says of it.
+//! One row of logits reduced to the numbers of a table row.
 
-/// What a distribution over the next token says.
+/// What the table shows of a distribution over the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Prediction {
     /// The most likely token, the first of several.
@@ -13,7 +13,7 @@ pub(super) struct Prediction {
     pub entropy: f64,
 }
 
-/// What a distribution says of the right token.
+/// What the table shows of the right token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Target {
     /// Its probability; 0 where that is below the smallest number.
