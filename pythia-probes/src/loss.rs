@@ -16,7 +16,7 @@ const PLACE: &str = "the logits";
 
 /// The losses of one prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PromptLoss {
+pub(crate) struct PromptLoss {
     /// −ln p of the token at each position from 1 on, in nats: the entry at index i belongs to position i + 1. NaN
     /// where the model overflowed.
     pub losses: Vec<f64>,
@@ -26,18 +26,18 @@ pub struct PromptLoss {
 
 impl PromptLoss {
     /// The loss at a position of the prompt; `None` for position 0 and beyond the end.
-    pub fn at(&self, position: usize) -> Option<f64> {
+    pub(crate) fn at(&self, position: usize) -> Option<f64> {
         self.losses.get(position.checked_sub(1)?).copied()
     }
 
     /// Mean loss over the positions `from` to `to − 1`, without position 0, which nothing predicts; NaN if none is
     /// left.
-    pub fn mean(&self, from: usize, to: usize) -> f64 {
+    pub(crate) fn mean(&self, from: usize, to: usize) -> f64 {
         mean(self.losses.get(from.max(1) - 1..to.max(1) - 1).unwrap_or_default().iter().copied())
     }
 
     /// Share of hits over the same positions; NaN if none is left or the model overflowed there.
-    pub fn accuracy(&self, from: usize, to: usize) -> f64 {
+    pub(crate) fn accuracy(&self, from: usize, to: usize) -> f64 {
         let defined = self.mean(from, to) * 0.0;
         let hits = self.hits.get(from.max(1) - 1..to.max(1) - 1).unwrap_or_default();
         mean(hits.iter().map(|hit| f64::from(u8::from(*hit)))) + defined
@@ -56,7 +56,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 ///
 /// # Errors
 /// [`ProbeError::Shape`] if the tensor is no such, [`ProbeError::Device`] if it cannot be read.
-pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<Vec<PromptLoss>, ProbeError> {
+pub(crate) fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<Vec<PromptLoss>, ProbeError> {
     let [batch, len, width] = logits.dims();
     let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
     if batch != rows.len() || len < longest || width < vocab {

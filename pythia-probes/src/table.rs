@@ -248,12 +248,12 @@ pub(crate) fn refuse_too_many(rows: u64) -> Result<(), ProbeError> {
 }
 
 /// The status of a value that could be computed.
-pub const OK: &str = "ok";
+pub(crate) const OK: &str = "ok";
 /// The status of a value that could not: a vanishing denominator, an empty mask, an overflow in the model.
-pub const UNDEFINED: &str = "undefined";
+pub(crate) const UNDEFINED: &str = "undefined";
 
 /// A number as it goes into a `value` column, and what goes into `status` beside it.
-pub fn measured(value: f64) -> (Option<f64>, &'static str) {
+pub(crate) fn measured(value: f64) -> (Option<f64>, &'static str) {
     if value.is_finite() { (Some(value), OK) } else { (None, UNDEFINED) }
 }
 

@@ -1,5 +1,18 @@
 //! Pairs of prompts: what an intervention carries from one run into another, and the answers that tell what it did.
 //!
+//! ```
+//! use pythia_probes::pairs::{PairError, PairSource, Task};
+//! use pythia_probes::prompts::Vocabulary;
+//!
+//! let source = PairSource { n: 1, half_len: Some(4), ..PairSource::task(Task::Induction) };
+//! let pairs = source.make(None, None, Vocabulary { size: 100, bos: 0 }, true, 7)?;
+//! // [BOS] R and the first half of R again: the answer is what followed the last token before.
+//! let pair = &pairs.list[0];
+//! assert_eq!(pair.clean.len(), 1 + 4 + 2);
+//! assert_eq!(pair.clean[pair.positions["successor"]], pair.answers[0]);
+//! # Ok::<(), PairError>(())
+//! ```
+//!
 //! The parts, in reading order:
 //!
 //! - this file: a pair, and where pairs come from;

@@ -39,6 +39,14 @@ use paired_runs::{PairedRuns, ScoreSettings};
 pub use paired_runs::{Direction, Side};
 
 /// How the interventions of a probe are computed, and whether there is a row per pair.
+///
+/// ```
+/// use pythia_probes::Bytes;
+/// use pythia_probes::families::causal::RunSettings;
+///
+/// let run = RunSettings { per_example: false, ..RunSettings::default() };
+/// assert_eq!(run.memory, Bytes::mib(128));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
