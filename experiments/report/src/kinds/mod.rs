@@ -29,7 +29,7 @@ mod over_steps;
 
 pub use change::WHEN;
 pub(crate) use head_scores::{definitions, title_of};
-pub(crate) use means::means;
+pub(crate) use means::{Z95, means};
 pub(crate) use over_steps::{has_steps, points};
 
 /// Every kind of table that has a summary and figures, in the order of the report: what heads do, losses, single

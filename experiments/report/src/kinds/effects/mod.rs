@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::over_steps::spread;
+use super::over_steps::{self, spread};
 use super::{IN_FULL, TOP, blocks};
 use crate::page::{Block, Figure};
 use crate::results::{ResultsError, Table};
@@ -65,6 +65,5 @@ fn main_settings(curves: &[EffectCurve], most: usize) -> Vec<Vec<String>> {
 fn frames(curves: &[&EffectCurve], most: usize) -> Vec<Option<i64>> {
     let all: BTreeSet<i64> =
         curves.iter().flat_map(|curve| curve.points.iter().filter_map(|point| point.step)).collect();
-    let chosen = spread(&all.into_iter().collect::<Vec<_>>(), most);
-    if chosen.is_empty() { vec![None] } else { chosen.into_iter().map(Some).collect() }
+    over_steps::frames(&spread(&all.into_iter().collect::<Vec<_>>(), most))
 }
