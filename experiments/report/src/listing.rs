@@ -1,4 +1,18 @@
 //! A small table as people read it: in a terminal, in the page, as CSV and as JSON.
+//!
+//! ```
+//! use pythia_report::listing::{Listing, ListingColumn};
+//!
+//! let listing = Listing {
+//!     id: "heads".into(),
+//!     title: "the highest heads".into(),
+//!     note: String::new(),
+//!     columns: vec![ListingColumn::text("head"), ListingColumn::number("peak")],
+//!     rows: vec![vec!["L5H1".into(), "0.93".into()]],
+//! };
+//! assert_eq!(listing.csv(), "head,peak\nL5H1,0.93\n");
+//! assert_eq!(listing.json()["rows"][0]["peak"], 0.93);
+//! ```
 
 use serde_json::Value;
 

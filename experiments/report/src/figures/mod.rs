@@ -1,4 +1,13 @@
 //! The sections of a report: one for each table, then comparisons of models, then published curves.
+//!
+//! ```
+//! use pythia_report::figures::{Published, PublishedError};
+//!
+//! let text = "model,step,task,metric,value\npythia-70m,512,lambada,acc,0.1\n";
+//! assert!(Published::parse("evals.csv", text).is_ok());
+//! let refused = Published::parse("evals.csv", "model,step\npythia-70m,512\n");
+//! assert!(matches!(refused, Err(PublishedError::Column { column: "task" })));
+//! ```
 
 use crate::kinds::{TableKind, main_tables};
 use crate::page::{Block, Section};

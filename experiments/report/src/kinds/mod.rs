@@ -3,6 +3,12 @@
 //! A probe's file holds a constant of type [`TableKind`]: the name of the probe, a heading, the section of the report
 //! with its figures, and the listing of the summary. Nothing else names the probe. To add one, write its file here, add
 //! its `mod` line and its row.
+//!
+//! ```
+//! use pythia_report::kinds::TableKind;
+//!
+//! assert_eq!(TableKind::of("logit_lens").map(|kind| kind.title), Some("Logit lens"));
+//! ```
 
 use crate::listing::Listing;
 use crate::page::{Block, Figure};

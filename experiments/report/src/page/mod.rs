@@ -2,6 +2,15 @@
 //!
 //! A figure's id is that of its element. Sections and listings may have the same ids as figures, so the ids of their
 //! elements contain an underscore, which ids of figures never do.
+//!
+//! ```
+//! use pythia_report::page::{Block, Page, Section};
+//!
+//! let blocks = vec![Block::Text("Heads of layer 5 score highest.".into())];
+//! let section = Section { id: "heads".into(), title: "Heads".into(), blocks };
+//! let page = Page { title: "pythia-70m".into(), lead: Vec::new(), sections: vec![section] };
+//! assert!(page.html().contains("<p>Heads of layer 5 score highest.</p>"));
+//! ```
 
 mod csv;
 mod figure;
