@@ -169,9 +169,7 @@ pub struct Table {
 impl Table {
     /// An empty table with these columns, to be filled row by row.
     pub fn builder(header: impl IntoIterator<Item = (&'static str, ColumnKind)>) -> TableBuilder {
-        let header: Vec<_> = header.into_iter().collect();
-        let columns = header.iter().map(|(name, kind)| (*name, kind.empty())).collect();
-        TableBuilder { header: header.into_iter().map(|(_, kind)| kind).collect(), columns }
+        TableBuilder { columns: header.into_iter().map(|(name, kind)| (name, kind.empty())).collect() }
     }
 
     /// The columns, in order.
@@ -198,7 +196,6 @@ impl Table {
 /// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
-    header: Vec<ColumnKind>,
     columns: Vec<(&'static str, Column)>,
 }
 
@@ -211,14 +208,14 @@ impl TableBuilder {
     pub fn row(&mut self, values: impl IntoIterator<Item = TableValue>) {
         let row: Vec<TableValue> = values.into_iter().collect();
         assert_eq!(row.len(), self.columns.len(), "a row has a value per column");
-        for (index, value) in row.iter().enumerate() {
+        for ((name, column), value) in self.columns.iter().zip(&row) {
             let fits = matches!(
-                (self.header[index], value),
-                (ColumnKind::Text, TableValue::Text(_))
-                    | (ColumnKind::Int, TableValue::Int(_))
-                    | (ColumnKind::Float, TableValue::Float(_))
+                (column, value),
+                (Column::Text(_), TableValue::Text(_))
+                    | (Column::Int(_), TableValue::Int(_))
+                    | (Column::Float(_), TableValue::Float(_))
             );
-            assert!(fits, "column {} is {:?}, not {value:?}", self.columns[index].0, self.header[index]);
+            assert!(fits, "column {name} is {:?}, not {value:?}", column.kind());
         }
         for ((_, column), value) in self.columns.iter_mut().zip(row) {
             match (column, value) {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::over_steps::{self, spread};
-use super::{IN_FULL, TOP, blocks};
+use super::{IN_FULL, TOP, TableKind, blocks};
 use crate::page::{Block, Figure};
 use crate::results::{ResultsError, Table};
 
@@ -17,7 +17,7 @@ mod places;
 mod setting;
 
 use curves::EffectCurve;
-pub(super) use listing::listing;
+use listing::listing;
 use setting::Setting;
 
 /// How the effects of patching are read, and which are hidden.
@@ -30,8 +30,13 @@ const CURVES: usize = 5;
 /// Settings (methods or directions) that have figures of their own.
 const SETTINGS: usize = 3;
 
+/// The kind of the tables of a causal probe.
+pub(super) const fn kind(name: &'static str, title: &'static str) -> TableKind {
+    TableKind { name, title, section, listing: Some(listing) }
+}
+
 /// The section of a causal table.
-pub(super) fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))
 }
 
