@@ -200,8 +200,8 @@ mod tests {
         let model = crate::testing::model(true);
         let subject = Subject::new(&model, 21, true, 0);
         let row: Vec<u32> = (0..700).map(|at| (at * at * 7 + at) % 21).collect();
-        let cone = |at: usize| ((at * 37 % 1009) as f64 * 0.7).sin();
-        let values: Vec<f64> = (0..703 * 16).map(cone).collect();
+        let wave = |at: usize| ((at * 37 % 1009) as f64 * 0.7).sin();
+        let values: Vec<f64> = (0..703 * 16).map(wave).collect();
         let end = Residual { layer: 2, stream: tensor(&values, [1, 703, 16], DType::F32) };
         let whole = per_token(model.unembed(end.clone(), &mut ()), std::slice::from_ref(&row), 21).expect("fits");
         for len in [1, 2, 256, 257, 511, 512, 700] {

@@ -24,8 +24,8 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use readout::ROWS_AT_A_TIME;
-pub use readout::{Question, Readout, Reference};
+pub use readout::{Question, Readout};
+pub(crate) use readout::{ROWS_AT_A_TIME, Reference};
 
 /// A number computed from the logits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -71,7 +71,7 @@ impl Metric {
     }
 
     /// Whether a few columns of the unembedding are enough.
-    pub const fn needs_few_columns(self) -> bool {
+    pub(crate) const fn needs_few_columns(self) -> bool {
         matches!(self, Metric::LogitDiff)
     }
 }

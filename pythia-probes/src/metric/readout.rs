@@ -43,7 +43,7 @@ struct ReadRow {
 
 /// The run that other runs are compared with, for `kl` and `argmax_match`.
 #[derive(Clone, Copy, Debug)]
-pub struct Reference<'a> {
+pub(crate) struct Reference<'a> {
     /// Its model.
     pub model: &'a GptNeoX,
     /// The rows of its last stream that the metrics read, of all prompts, `[row, d_model]`.
@@ -56,18 +56,13 @@ impl Readout {
         Readout { questions, metrics, vocab }
     }
 
-    /// The metrics, in the order of a score's values.
-    pub fn metrics(&self) -> &[Metric] {
-        &self.metrics
-    }
-
     /// Number of prompts.
-    pub fn n_examples(&self) -> usize {
+    pub(crate) fn n_examples(&self) -> usize {
         self.questions.len()
     }
 
     /// Positions of a prompt that the metrics read, ascending.
-    pub fn positions(&self, example: usize) -> Vec<usize> {
+    pub(crate) fn positions(&self, example: usize) -> Vec<usize> {
         let question = &self.questions[example];
         if !self.metrics.contains(&Metric::Loss) {
             return vec![question.at];
@@ -81,12 +76,12 @@ impl Readout {
     }
 
     /// Whether a few columns of the unembedding give everything.
-    pub fn needs_few_columns(&self) -> bool {
+    pub(crate) fn needs_few_columns(&self) -> bool {
         self.metrics.iter().all(|metric| metric.needs_few_columns())
     }
 
     /// The rows of a last stream `[batch, pos, d_model]` that the metrics read, of all prompts: `[row, d_model]`.
-    pub fn rows(&self, stream: &Tensor<3>) -> Tensor<2> {
+    pub(crate) fn rows(&self, stream: &Tensor<3>) -> Tensor<2> {
         let [batch, length, width] = stream.dims();
         let places = (0..self.questions.len()).flat_map(|example| self.places(example));
         let rows: Vec<usize> = places.map(|place| place.example * length + place.position).collect();
@@ -99,7 +94,7 @@ impl Readout {
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.
-    pub fn read(
+    pub(crate) fn read(
         &self,
         model: &GptNeoX,
         rows: Tensor<2>,
@@ -113,7 +108,7 @@ impl Readout {
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.
-    pub fn read_against(
+    pub(crate) fn read_against(
         &self,
         model: &GptNeoX,
         rows: Tensor<2>,

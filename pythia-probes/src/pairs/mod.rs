@@ -215,7 +215,7 @@ impl PairSource {
     /// # Errors
     /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
     /// [`PairError::HalfLen`].
-    pub fn check(&self) -> Result<(), PairError> {
+    pub(crate) fn check(&self) -> Result<(), PairError> {
         self.given()?;
         within("n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
@@ -260,7 +260,7 @@ impl PairSource {
 
     /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file,
     /// whose prompts are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
-    pub fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
+    pub(crate) fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
         let longest = match self.task {
             None => return (self.n, 0),
             Some(Task::Induction | Task::InductionMatch) => induction::len(self.half()),

@@ -76,15 +76,15 @@ pub(crate) mod tests {
 
     /// Rows that are well separated, tied, flat, certain, far from 0, and broken.
     fn rows(width: usize) -> Vec<Vec<f32>> {
-        let cone = |at: usize| ((at * 37 + 11) as f32 * 0.7).sin();
+        let wave = |at: usize| ((at * 37 + 11) as f32 * 0.7).sin();
         let row = |value: &dyn Fn(usize) -> f32| (0..width).map(value).collect::<Vec<f32>>();
-        let with = |at: usize, value: f32| row(&|id| if id == at { value } else { cone(id) });
+        let with = |at: usize, value: f32| row(&|id| if id == at { value } else { wave(id) });
         vec![
-            row(&|id| 8.0 * cone(id)),
+            row(&|id| 8.0 * wave(id)),
             row(&|id| (id % 5) as f32),
             row(&|_| 0.25),
             row(&|id| if id == 3 { 3000.0 } else { 0.0 }),
-            row(&|id| 900.0 + 12.0 * cone(id)),
+            row(&|id| 900.0 + 12.0 * wave(id)),
             row(&|id| if id == 2 { -0.0 } else { 0.0 - f32::from(u8::from(id > 4)) }),
             with(width - 1, 9.0),
             with(7, f32::NAN),
