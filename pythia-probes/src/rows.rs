@@ -15,8 +15,8 @@ pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
 /// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is
 /// left.
 ///
-/// Burn adds up a row one value after the other, or in a few lanes on the CPU. If values are alike, as they are early in
-/// training, every addition rounds to the same side, and the sum of 50,000 values keeps four digits.
+/// Burn adds up a row one value after the other, or in a few lanes on the CPU. If values are alike, as they are early
+/// in training, every addition rounds to the same side, and the sum of 50,000 values keeps four digits.
 pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     let [rows, width] = values.dims();
     if width <= 1 {
@@ -30,8 +30,8 @@ pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     row_sums(values.reshape([rows, runs, RUN]).sum_dim(2).reshape([rows, runs]))
 }
 
-/// Softmax of each row of logits `[row, V]`. Burn's softmax divides by a sum that has lost digits, as above. Its results
-/// are therefore divided by their own sum, which is 1 but for that error.
+/// Softmax of each row of logits `[row, V]`. Burn's softmax divides by a sum that has lost digits, as above. Its
+/// results are therefore divided by their own sum, which is 1 but for that error.
 pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
     let rough = activation::softmax(logits, 1);
     rough.clone() / row_sums(rough)

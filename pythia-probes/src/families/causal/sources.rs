@@ -110,18 +110,14 @@ pub(crate) fn resampled(
 
 /// Rows along the batch of activations that follow each other.
 fn rows(all: &[&Activation], wanted: &[usize]) -> Activation {
-    fn chosen<const D: usize>(parts: Vec<Tensor<D>>, wanted: &[usize]) -> Tensor<D> {
-        let all = Tensor::cat(parts, 0);
+    fn chosen<const D: usize>(all: &[&Activation], wanted: &[usize]) -> Tensor<D> {
+        let all = Tensor::cat(all.iter().filter_map(|part| (*part).clone().into_tensor()).collect(), 0);
         let index = ints(wanted.iter().copied(), [wanted.len()], &all.device());
         all.select(0, index)
     }
     match all[0] {
-        Activation::Three(_) => {
-            Activation::Three(chosen(all.iter().filter_map(|a| (*a).clone().into_tensor()).collect(), wanted))
-        }
-        Activation::Four(_) => {
-            Activation::Four(chosen(all.iter().filter_map(|a| (*a).clone().into_tensor()).collect(), wanted))
-        }
+        Activation::Three(_) => Activation::Three(chosen(all, wanted)),
+        Activation::Four(_) => Activation::Four(chosen(all, wanted)),
     }
 }
 

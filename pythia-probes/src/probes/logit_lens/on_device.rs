@@ -27,8 +27,8 @@ pub(super) fn read_all(
     Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
-/// The numbers that [`prediction`] needs, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats
-/// too, which hold every whole number up to 2²⁴.
+/// The numbers that [`prediction`] needs, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are
+/// floats too, which hold every whole number up to 2²⁴.
 fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<2>; NUMBERS] {
     let count = |places: Tensor<2, Bool>| places.cast(FloatDType::F32).sum_dim(1);
     let device = logits.device();
