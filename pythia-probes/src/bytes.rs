@@ -35,19 +35,19 @@ pub enum BytesError {
     /// It is not a whole number with a unit.
     #[error("{found:?} is not {}", EXPECTED)]
     Form {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
     /// The number is 0.
     #[error("{found:?} is nothing: at least 1 byte is needed")]
     Zero {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
     /// More bytes than 64 bits can count.
     #[error("{found:?} is more than a machine can address")]
     TooLarge {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
 }

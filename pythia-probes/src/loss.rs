@@ -52,10 +52,10 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 /// The losses of `rows` under `logits` `[row, position, V]`; a row may be shorter than the tensor.
 ///
 /// The loss is −log_softmax over **all** V entries, padding included, as transformers and TransformerLens compute it;
-/// the most likely token is looked for among the first `vocab` only, for the others are no tokens.
+/// the most likely token is looked for among the first `vocab` only, because the others are padding.
 ///
 /// # Errors
-/// [`ProbeError::Shape`] if the tensor is no such, [`ProbeError::Device`] if it cannot be read.
+/// [`ProbeError::Shape`] if the tensor has another shape, [`ProbeError::Device`] if it cannot be read.
 pub(crate) fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<Vec<PromptLoss>, ProbeError> {
     let [batch, len, width] = logits.dims();
     let longest = rows.iter().map(Vec::len).max().unwrap_or(0);

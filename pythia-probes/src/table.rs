@@ -187,7 +187,7 @@ impl Table {
         self.columns.first().map_or(0, |(_, column)| column.len())
     }
 
-    /// The columns themselves, for whoever stores them.
+    /// The columns by value.
     pub fn into_columns(self) -> Vec<(&'static str, Column)> {
         self.columns
     }
@@ -230,13 +230,13 @@ impl TableBuilder {
         }
     }
 
-    /// The table.
+    /// The filled table.
     pub fn build(self) -> Table {
         Table { columns: self.columns }
     }
 }
 
-/// Refuses a table that nobody could keep in memory.
+/// Refuses a table with more rows than are kept in memory.
 ///
 /// # Errors
 /// [`ProbeError::TooManyRows`].

@@ -25,7 +25,7 @@ pub struct Listing {
     pub title: String,
     /// A sentence on how to read it; may be empty.
     pub note: String,
-    /// Its columns.
+    /// Columns in order.
     pub columns: Vec<ListingColumn>,
     /// Its rows, each with a text for every column; an empty text stands for no value.
     pub rows: Vec<Vec<String>>,
@@ -34,7 +34,7 @@ pub struct Listing {
 /// A column of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingColumn {
-    /// Its name.
+    /// Header of the column.
     pub name: String,
     /// Whether it holds numbers, which stand at the right.
     pub numeric: bool,

@@ -13,7 +13,7 @@ use crate::words::{self, Distinct};
 /// A report, in memory. Nothing is written.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The page.
+    /// The HTML page.
     pub page: Page,
     /// Every figure as SVG and its data as CSV, by their paths beside the page.
     pub files: Vec<(PathBuf, Vec<u8>)>,

@@ -22,7 +22,7 @@ pub enum Replacement {
     Add {
         /// Index of the source.
         source: usize,
-        /// The multiple.
+        /// What the source is multiplied by.
         factor: f32,
     },
 }

@@ -67,7 +67,7 @@ pub enum Engine {
 
 /// What an engine reads: a base run, what is put in place of its activations, and the metrics that are asked for.
 pub struct EngineInput<'a> {
-    /// The model.
+    /// The model that is run.
     pub model: &'a GptNeoX,
     /// The run that is intervened on. The cone engine needs the points of [`cone::base_points`] in it.
     pub base: &'a Run,

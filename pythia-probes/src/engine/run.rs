@@ -37,7 +37,7 @@ impl Run {
         Ok(Run { tokens, seen: cache.finish()?, end })
     }
 
-    /// The prompts.
+    /// Token ids of the prompts, `[prompt][pos]`.
     pub fn tokens(&self) -> &[Vec<u32>] {
         &self.tokens
     }

@@ -44,7 +44,6 @@ struct ReadRow {
 /// The run that other runs are compared with, for `kl` and `argmax_match`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reference<'a> {
-    /// Its model.
     pub model: &'a GptNeoX,
     /// The rows of its last stream that the metrics read, of all prompts, `[row, d_model]`.
     pub rows: &'a Tensor<2>,

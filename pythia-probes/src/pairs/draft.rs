@@ -37,7 +37,7 @@ impl Draft {
         self.check_answers()
     }
 
-    /// A token that is named twice would count twice, and one that is right and wrong would take part on both sides.
+    /// Refuses a token that is named twice: it would count twice, or on both sides of a difference.
     fn check_answers(&self) -> Result<(), PairError> {
         let mut seen = BTreeSet::new();
         let twice = self.answers.iter().chain(&self.wrongs).find(|id| !seen.insert(**id));

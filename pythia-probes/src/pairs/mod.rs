@@ -194,12 +194,12 @@ fn default_n() -> usize {
 }
 
 impl PairSource {
-    /// The pairs of a task, as many as where nothing is said.
+    /// The pairs of a task, as many as by default.
     pub fn task(task: Task) -> Self {
         Self { task: Some(task), file: None, n: default_n(), half_len: None }
     }
 
-    /// The pairs of a file, as many as where nothing is said.
+    /// The pairs of a file, as many as by default.
     pub fn file(file: PathBuf) -> Self {
         Self { task: None, file: Some(file), n: default_n(), half_len: None }
     }

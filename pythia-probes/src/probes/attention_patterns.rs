@@ -30,7 +30,7 @@ const BYTES_PER_ENTRY: u64 = 400;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionPatterns {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` by default, or one
     /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
     /// Layers whose patterns are kept, from the end where they are negative; all where this is left out.
@@ -38,7 +38,6 @@ pub struct AttentionPatterns {
 }
 
 impl AttentionPatterns {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt, head, query and key that the query can see",
@@ -124,7 +123,7 @@ impl<'a> PatternKeeper<'a> {
         Self { run, part: 0..lengths.len(), lengths, layers, kept: BTreeMap::new() }
     }
 
-    /// The part of a pattern `[batch, head, query, key]` that queries can see and that is no padding.
+    /// The part of a pattern `[batch, head, query, key]` that queries can see, without the padding.
     fn visible(&self, pattern: &Activation) -> Result<Vec<f64>, ProbeError> {
         let found = pattern.dims();
         let longest = self.lengths.iter().copied().max().unwrap_or(0);

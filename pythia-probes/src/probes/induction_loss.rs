@@ -36,7 +36,7 @@ const EARLY: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InductionLoss {
-    /// The prompts, random tokens and the same again: `{ n = 8, half_len = 50 }` where nothing is said.
+    /// The prompts, random tokens and the same again: `{ n = 8, half_len = 50 }` by default.
     pub prompts: PromptSource<8, 50>,
     /// Position of the late token of the in-context score; 500 where it is left out.
     pub late: Option<usize>,
@@ -45,7 +45,6 @@ pub struct InductionLoss {
 }
 
 impl InductionLoss {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt and metric",

@@ -51,7 +51,7 @@ fn unknown(table: &Table) -> String {
     format!("There are no figures of this table: {probe}. `pythia query` can read it.")
 }
 
-/// What the columns of a table are, folded; none of a table whose columns nobody declares.
+/// The documentation of a table's columns, folded; none for a table of an unknown probe.
 fn columns(table: &Table) -> Option<Block> {
     let line = |column: &DeclaredColumn| format!("{}: {}, {}\n", column.name, column.values, column.describe());
     let text: String = declared(&table.origin.kind, "").iter().map(line).collect();

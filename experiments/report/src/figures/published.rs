@@ -30,7 +30,7 @@ pub enum PublishedError {
         "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
     )]
     Column {
-        /// Its name.
+        /// Name of the missing column.
         column: &'static str,
     },
     /// No row has both a step and a value.

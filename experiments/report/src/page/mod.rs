@@ -25,7 +25,7 @@ use crate::listing::Listing;
 /// The content of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// Its title.
+    /// Title of the page and of its browser tab.
     pub title: String,
     /// What stands below the title: paragraphs of plain text, in which a piece between backticks is code.
     pub lead: Vec<String>,
@@ -115,14 +115,14 @@ fn link(html: &mut Html, id: &str, title: &str) {
 pub struct Section {
     /// A word for links: lower case letters, digits and hyphens.
     pub id: String,
-    /// Its heading.
+    /// Heading of the section, also in the table of contents.
     pub title: String,
     /// What it holds.
     pub blocks: Vec<Block>,
 }
 
 impl Section {
-    /// Its figures.
+    /// Figures of the section, in the order of reading.
     pub fn figures(&self) -> impl Iterator<Item = &Figure> {
         self.blocks.iter().filter_map(|block| match block {
             Block::Figure(figure) => Some(figure),

@@ -154,7 +154,6 @@ pub(crate) struct CurvePoint {
     pub step: Option<i64>,
     /// The value, finite or none.
     pub value: Option<f64>,
-    /// Its interval.
     pub band: Option<(f64, f64)>,
 }
 

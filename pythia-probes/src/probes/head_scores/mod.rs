@@ -75,7 +75,7 @@ impl ScoreFamily {
 pub struct HeadScores {
     /// What to score; all by default.
     pub scores: Vec<ScoreFamily>,
-    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every
+    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` by default. Every
     /// value is a mean over them.
     pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
@@ -97,7 +97,6 @@ impl Default for HeadScores {
 }
 
 impl HeadScores {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per head and definition of a score",

@@ -1,7 +1,7 @@
 //! Patterns reduced on the device that holds them: a few sums per head and prompt come back from it and not the
 //! patterns.
 //!
-//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are no matrix products,
+//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are not matrix products,
 //! because those may round their inputs on a GPU. What is made of the sums is float64, and scores differ from those
 //! of the CPU by some 1e-7.
 //!

@@ -57,7 +57,7 @@ pub struct UserEdit {
     pub vector: Option<PathBuf>,
 }
 
-/// A word of a list that cannot stand there.
+/// The error for a value that a field cannot have.
 fn refused(field: &'static str, word: impl ToString, allowed: impl ToString) -> ProbeError {
     ProbeError::NoSuchChoice { field, word: word.to_string(), allowed: allowed.to_string() }
 }
@@ -175,7 +175,7 @@ impl UserEdit {
     }
 }
 
-/// Length of the last axis of a point's activations, which is no position.
+/// Length of the last axis of a point's activations, where that is not a position.
 pub(super) fn width(point: HookPoint, model_shape: &ModelShape) -> usize {
     model_shape.dims(point.site(), 1, 1).pop().unwrap_or(1)
 }

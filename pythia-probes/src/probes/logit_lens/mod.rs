@@ -41,13 +41,12 @@ const BYTES_PER_ROW: u64 = 500;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitLens {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` by default, or one
     /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
 }
 
 impl LogitLens {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt, depth and position",

@@ -17,16 +17,12 @@ pub(super) enum Sender {
     Embed,
     /// An attention head.
     Head {
-        /// Its block.
         layer: usize,
         /// Its number there.
         head: usize,
     },
     /// The MLP of a block.
-    Mlp {
-        /// Its block.
-        layer: usize,
-    },
+    Mlp { layer: usize },
 }
 
 /// What reads the residual stream.
@@ -65,7 +61,6 @@ impl Input {
         }
     }
 
-    /// The block.
     pub(super) const fn layer(self) -> Option<usize> {
         match self {
             Input::Query(layer) | Input::Key(layer) | Input::Value(layer) | Input::Mlp(layer) => Some(layer),

@@ -41,7 +41,6 @@ impl Default for WeightNorms {
 }
 
 impl WeightNorms {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per parameter, and one per head where heads have parts of it",
