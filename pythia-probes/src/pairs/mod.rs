@@ -233,7 +233,7 @@ impl PairSource {
     /// matters to tasks alone.
     ///
     /// # Errors
-    /// Everything [`check`](Self::check) refuses; [`PairError`]s that name the first broken line of a file, or what the
+    /// Everything `check` refuses; [`PairError`]s that name the first broken line of a file, or what the
     /// tokenizer lacks for a task; [`PairError::NothingLeft`] if every pair of the file was left out.
     pub fn make(
         &self,

@@ -1,12 +1,12 @@
 //! What probes that intervene share.
 //!
-//! - [`CausalProbe`]: what such a probe says of itself; everything else the runner asks of a probe follows from it;
+//! - `CausalProbe`: what such a probe says of itself; everything else the runner asks of a probe follows from it;
 //! - `paired_runs`: pairs of prompts and the base runs on them, made once for all probes that read the same pairs;
-//! - [`places`]: positions, heads and neurons as a configuration names them, and the regions that they stand for;
+//! - `places`: positions, heads and neurons as a configuration names them, and the regions that they stand for;
 //! - `defaults`: the values of settings that a configuration leaves out;
 //! - `estimate`: what interventions will cost;
-//! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables;
-//! - [`delta`]: the same for interventions that are compared with the base run alone;
+//! - `effect`: from metrics per prompt to effects, their means and their intervals, as tables;
+//! - `delta`: the same for interventions that are compared with the base run alone;
 //! - `columns`: the columns of these tables;
 //! - `sources`: means, activations of other pairs, and vectors, which are put in place of activations.
 
