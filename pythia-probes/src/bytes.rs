@@ -21,7 +21,7 @@ const UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// What a size looks like, in words.
+/// The form of a size, for messages.
 const EXPECTED: &str = "a size such as \"512MiB\", \"2GiB\" or \"1GB\": a whole number above 0 and a unit \
                         (B, kB, KiB, MB, MiB, GB, GiB, TB, TiB)";
 
@@ -29,36 +29,36 @@ const EXPECTED: &str = "a size such as \"512MiB\", \"2GiB\" or \"1GB\": a whole 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(u64);
 
-/// A text that is no size.
+/// Why a text is not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BytesError {
-    /// It does not have the form of a size.
+    /// It is not a whole number with a unit.
     #[error("{found:?} is not {}", EXPECTED)]
     Form {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
-    /// It has no byte.
+    /// The number is 0.
     #[error("{found:?} is nothing: at least 1 byte is needed")]
     Zero {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
-    /// More bytes than can be counted.
+    /// More bytes than 64 bits can count.
     #[error("{found:?} is more than a machine can address")]
     TooLarge {
-        /// The text.
+        /// The text that was read.
         found: String,
     },
 }
 
 impl Bytes {
-    /// So many bytes; `None` for 0.
+    /// This many bytes; `None` for 0.
     pub const fn new(bytes: u64) -> Option<Self> {
         if bytes == 0 { None } else { Some(Self(bytes)) }
     }
 
-    /// So many MiB, for defaults; 1 byte for 0.
+    /// This many MiB, for defaults; 1 byte for 0.
     pub const fn mib(n: u32) -> Self {
         if n == 0 { Self(1) } else { Self((n as u64) << 20) }
     }
@@ -99,7 +99,7 @@ impl Serialize for Bytes {
     }
 }
 
-/// Says what a size looks like also where a bare number stands.
+/// Reads a size from text. A bare number gets the message that a malformed text gets.
 struct AsText;
 
 impl Visitor<'_> for AsText {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pythia_core::device::cause;
+use pythia_core::device::{ReadError, cause};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum ProbeError {
         /// Tokens the model was built for.
         n_ctx: usize,
     },
-    /// A count that must not be so small.
+    /// A count below the smallest that means something.
     #[error("{field} = {value}, but it must be at least {least}")]
     TooSmall {
         /// The configuration field.
@@ -101,8 +101,8 @@ pub enum ProbeError {
         /// The probe.
         probe: &'static str,
     },
-    /// A line of a file of prompts that is no prompt.
-    #[error("line {line} of the file of prompts is no {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}")]
+    /// A line of a file of prompts that is not a prompt.
+    #[error("line {line} of the file of prompts is not {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}")]
     PromptLine {
         /// The line, counted from 1.
         line: usize,
@@ -118,7 +118,7 @@ pub enum ProbeError {
         prompt: usize,
     },
     /// Text for a model whose tokenizer is unknown.
-    #[error("{field} need the model's tokenizer, which this model has not: give token ids")]
+    #[error("{field} need the model's tokenizer, but this model has none: give token ids")]
     NeedsTokenizer {
         /// The configuration field.
         field: &'static str,
@@ -133,7 +133,7 @@ pub enum ProbeError {
         /// What the tokenizer said.
         reason: String,
     },
-    /// A table that would not fit any memory.
+    /// A table with more rows than are kept in memory.
     #[error(
         "the table would have {rows} rows, but at most {most} are kept: take fewer or shorter prompts, or fewer layers"
     )]
@@ -161,7 +161,7 @@ pub enum ProbeError {
         /// What the backend said.
         reason: String,
     },
-    /// The model ran through without a place that the probe reads.
+    /// The model ran, but a point that the probe reads did not fire in every layer.
     #[error("the model ran {fired} of {expected} times past the place that is read")]
     NotFired {
         /// Layers that reported.
@@ -194,7 +194,7 @@ pub enum ProbeError {
     /// Prompt pairs cannot be made.
     #[error(transparent)]
     Pairs(#[from] crate::pairs::PairError),
-    /// A word of a list of choices that means nothing there.
+    /// A value that is not among the choices of a setting.
     #[error("{field} cannot be {word:?}: {allowed}")]
     NoSuchChoice {
         /// The configuration field.
@@ -208,7 +208,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Hook(#[from] pythia_hooks::HookError),
     /// A file that should hold a vector holds something else.
-    #[error("{} is no such vector: {reason}", path.display())]
+    #[error("{} is not such a vector: {reason}", path.display())]
     Vector {
         /// The file, as the probe names it.
         path: PathBuf,
@@ -274,6 +274,11 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
+    pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
+        move |error| ProbeError::Device { place, reason: error.reason }
+    }
+
     /// The field of the configuration that the error is about, where it is about one; dotted where it lies deeper.
     pub fn field(&self) -> Option<&str> {
         match self {

@@ -21,29 +21,30 @@
 //!
 //! The parts, in reading order, each knowing only those before it:
 //!
-//! 1. [`table`]: columns of equal length, in which "undefined" is a null with a status; tables as they are declared;
+//! 1. [`Table`], [`TableSpec`]: columns of equal length, in which "undefined" is a null with a status; tables as they
+//!    are declared;
 //! 2. [`pairs`]: two prompts that differ in what matters, and the answers between which they decide;
-//! 3. [`Subject`]: the model a probe looks at; [`Context`]: what is known of it without its weights;
-//! 4. [`prompts`]: the tokens a probe runs on, random ones from a named generator (`random`);
-//! 5. `probe`: what every probe says of itself before it runs; [`error`]: every way in which it can be refused or fail;
-//! 6. [`loss`], [`metric`]: logits reduced to losses per token, and to answers at the end of a prompt; `sums`: long
-//!    rows added up in float32; `retry_on_oom`: the same in parts where a device cannot hold all of a run;
+//! 3. [`Subject`]: the model that probes run on; [`Context`]: what is known of it without its weights;
+//! 4. [`prompts`]: the tokens that a probe runs on, random ones from a named generator (`random`);
+//! 5. `probe`: what every probe says of itself before it runs; [`ProbeError`]: why it is refused or fails;
+//! 6. `loss`, [`metric`]: logits reduced to losses of tokens, and to answers at the end of a prompt; `rows`: rows of
+//!    matrices, and sums of long ones; `retry_on_oom`: runs in parts where a device cannot hold the whole;
 //! 7. [`engine`]: many interventions on one batch, in full or only as far as they change anything;
 //! 8. [`families`]: reading, causal and weight probes, each family run in its own way;
 //! 9. [`probes`]: the probes, one file or folder each, and the closed table of them, [`ProbeSpec`];
-//! 10. [`mod@run`]: asks probes, those of a family together.
+//! 10. [`run()`], [`run_on_weights`]: run probes, those of a family together.
 //!
 //! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
 //! weights, the probe's configuration and the seed alone.
 #![forbid(unsafe_code)]
 
-pub mod bytes;
+mod bytes;
 pub mod engine;
-pub mod error;
+mod error;
 pub mod families;
 #[cfg(test)]
 mod goldens;
-pub mod loss;
+mod loss;
 pub mod metric;
 pub mod pairs;
 mod probe;
@@ -51,18 +52,18 @@ pub mod probes;
 pub mod prompts;
 mod random;
 mod retry_on_oom;
-pub mod run;
-pub mod subject;
-mod sums;
-pub mod table;
+mod rows;
+mod run;
+mod subject;
+mod table;
 #[cfg(test)]
 mod testing;
 
-pub use bytes::Bytes;
+pub use bytes::{Bytes, BytesError};
 pub use error::ProbeError;
 pub use families::weights::{ParamSource, WeightSubject};
 pub use probe::{Answer, Estimate};
 pub use probes::{ProbeKind, ProbeSpec};
 pub use run::{run, run_on_weights};
 pub use subject::{Context, Files, SourceCheckpoints, Subject};
-pub use table::{Column, ColumnKind, ColumnSpec, Table, TableSpec};
+pub use table::{Column, ColumnKind, ColumnSpec, Table, TableBuilder, TableSpec, TableValue};

@@ -1,11 +1,12 @@
 //! Logits reduced to a loss per token.
 
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData};
+use pythia_core::device::host_f64;
 use pythia_core::model::Residual;
 
 use crate::error::ProbeError;
+use crate::rows::certainty;
 use crate::subject::Subject;
-use crate::sums::certainty;
 
 /// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small
 /// beside the weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
@@ -13,9 +14,9 @@ pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 const PLACE: &str = "the logits";
 
-/// What the model made of one prompt.
+/// The losses of one prompt.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PromptLoss {
+pub(crate) struct PromptLoss {
     /// −ln p of the token at each position from 1 on, in nats: the entry at index i belongs to position i + 1. NaN
     /// where the model overflowed.
     pub losses: Vec<f64>,
@@ -25,18 +26,18 @@ pub struct PromptLoss {
 
 impl PromptLoss {
     /// The loss at a position of the prompt; `None` for position 0 and beyond the end.
-    pub fn at(&self, position: usize) -> Option<f64> {
+    pub(crate) fn at(&self, position: usize) -> Option<f64> {
         self.losses.get(position.checked_sub(1)?).copied()
     }
 
     /// Mean loss over the positions `from` to `to − 1`, without position 0, which nothing predicts; NaN if none is
     /// left.
-    pub fn mean(&self, from: usize, to: usize) -> f64 {
+    pub(crate) fn mean(&self, from: usize, to: usize) -> f64 {
         mean(self.losses.get(from.max(1) - 1..to.max(1) - 1).unwrap_or_default().iter().copied())
     }
 
     /// Share of hits over the same positions; NaN if none is left or the model overflowed there.
-    pub fn accuracy(&self, from: usize, to: usize) -> f64 {
+    pub(crate) fn accuracy(&self, from: usize, to: usize) -> f64 {
         let defined = self.mean(from, to) * 0.0;
         let hits = self.hits.get(from.max(1) - 1..to.max(1) - 1).unwrap_or_default();
         mean(hits.iter().map(|hit| f64::from(u8::from(*hit)))) + defined
@@ -51,11 +52,11 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 /// The losses of `rows` under `logits` `[row, position, V]`; a row may be shorter than the tensor.
 ///
 /// The loss is −log_softmax over **all** V entries, padding included, as transformers and TransformerLens compute it;
-/// the most likely token is looked for among the first `vocab` only, for the others are no tokens.
+/// the most likely token is looked for among the first `vocab` only, because the others are padding.
 ///
 /// # Errors
-/// [`ProbeError::Shape`] if the tensor is no such, [`ProbeError::Device`] if it cannot be read.
-pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<Vec<PromptLoss>, ProbeError> {
+/// [`ProbeError::Shape`] if the tensor has another shape, [`ProbeError::Device`] if it cannot be read.
+pub(crate) fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<Vec<PromptLoss>, ProbeError> {
     let [batch, len, width] = logits.dims();
     let longest = rows.iter().map(Vec::len).max().unwrap_or(0);
     if batch != rows.len() || len < longest || width < vocab {
@@ -74,7 +75,8 @@ pub fn per_token(logits: Tensor<3>, rows: &[Vec<u32>], vocab: usize) -> Result<V
     // As a float, so that all comes back in one piece; it holds every id below 2²⁴.
     let best = real.argmax(2).cast(FloatDType::from(logits.dtype()));
     let certainty = certainty(logits.reshape([batch * len, width])).reshape([batch, len, 1]);
-    let values = read(Tensor::cat(vec![greatest, chosen, certainty, best], 2))?;
+    let values =
+        host_f64(Tensor::cat(vec![greatest, chosen, certainty, best], 2)).map_err(ProbeError::device(PLACE))?;
     Ok(split(rows, len, &values))
 }
 
@@ -139,12 +141,6 @@ fn split(rows: &[Vec<u32>], len: usize, values: &[f64]) -> Vec<PromptLoss> {
     rows.iter().enumerate().map(of_row).collect()
 }
 
-/// The values of a tensor, if they come from the device.
-fn read(values: Tensor<3>) -> Result<Vec<f64>, ProbeError> {
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    values.try_into_vec_as::<f64>().map_err(|error| device(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
@@ -204,8 +200,8 @@ mod tests {
         let model = crate::testing::model(true);
         let subject = Subject::new(&model, 21, true, 0);
         let row: Vec<u32> = (0..700).map(|at| (at * at * 7 + at) % 21).collect();
-        let cone = |at: usize| ((at * 37 % 1009) as f64 * 0.7).sin();
-        let values: Vec<f64> = (0..703 * 16).map(cone).collect();
+        let wave = |at: usize| ((at * 37 % 1009) as f64 * 0.7).sin();
+        let values: Vec<f64> = (0..703 * 16).map(wave).collect();
         let end = Residual { layer: 2, stream: tensor(&values, [1, 703, 16], DType::F32) };
         let whole = per_token(model.unembed(end.clone(), &mut ()), std::slice::from_ref(&row), 21).expect("fits");
         for len in [1, 2, 256, 257, 511, 512, 700] {

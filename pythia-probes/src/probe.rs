@@ -5,18 +5,22 @@ use std::path::Path;
 use crate::error::ProbeError;
 use crate::pairs::PairSource;
 use crate::subject::Context;
-use crate::table::{Table, TableSpec};
+use crate::table::Table;
 
 /// What a probe answers: its tables, in the order of [`ProbeSpec::tables`](crate::ProbeSpec::tables).
 pub type Answer = Vec<Table>;
 
 /// What every probe says of itself before it runs, whichever its family.
 pub(crate) trait Probe {
-    /// The tables that this configuration answers with, the main one first.
-    fn tables(&self) -> &'static [TableSpec];
+    /// Whether the configuration leaves out all tables but the main one.
+    fn main_table_only(&self) -> bool {
+        false
+    }
 
     /// Whether the probe needs logits, so that the model must be run to its end.
-    fn reads_logits(&self) -> bool;
+    fn reads_logits(&self) -> bool {
+        true
+    }
 
     /// Refuses a configuration that can have no answer.
     ///

@@ -1,5 +1,5 @@
-//! Random choices that mean the same for ever: a published seed gives the same numbers whatever version of a library
-//! is installed.
+//! Random choices that never change: a published seed gives the same numbers whatever version of a library is
+//! installed.
 //!
 //! They come from ChaCha8 with a key that is written out here, and ranges are sampled by code that is written out here:
 //!

@@ -25,7 +25,7 @@ pub(crate) fn retry_on_oom<T>(
         return run(1);
     }
     halving(most, |parts| {
-        // Memory that a failed attempt left in the backend's pools is cut for larger tensors than those that come now.
+        // A failed attempt leaves blocks in the backend's pools that are too large for the smaller tensors that follow.
         if parts > 1 {
             device.memory_cleanup();
         }
@@ -37,7 +37,7 @@ pub(crate) fn retry_on_oom<T>(
 fn halving<T>(most: usize, mut run: impl FnMut(usize) -> Result<T, ProbeError>) -> Result<T, ProbeError> {
     let mut parts = 1;
     loop {
-        // What a panic interrupted is not looked at again: every attempt begins anew.
+        // State that a panic interrupted is not used again: every attempt starts anew.
         let failed = |reason| Err(ProbeError::Device { place: PLACE, reason });
         match answer(|| run(parts)).unwrap_or_else(failed) {
             Err(ProbeError::Device { .. }) if parts < most => parts = (2 * parts).min(most),

@@ -1,4 +1,4 @@
-//! Asks probes of a subject, each family in its own way.
+//! Runs probes on a subject, family by family.
 
 use std::collections::BTreeMap;
 
@@ -176,7 +176,7 @@ mod tests {
     #[ignore = "needs a GPU or a software Vulkan driver"]
     fn reading_probes_say_on_a_gpu_what_they_say_on_the_cpu() {
         let device = pythia_core::device::DeviceName::Wgpu(0).open().expect("a GPU").device;
-        crate::sums::tests::agree(&device);
+        crate::rows::tests::agree(&device);
         crate::probes::head_scores::agree(&device);
         crate::probes::logit_lens::agree(&device);
         crate::families::reading::tests::agree(&device, 1e-5);

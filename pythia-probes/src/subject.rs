@@ -11,7 +11,8 @@ use crate::error::ProbeError;
 use crate::pairs::{PairSource, Pairs};
 use crate::random::Vocabulary;
 
-/// The contents of the files that probes name, by the path as it is written there; the edge reads them.
+/// The contents of the files that probes name, by the path as it is written there. Callers read the files; this crate
+/// opens none.
 #[derive(Clone, Debug, Default)]
 pub struct Files(pub BTreeMap<PathBuf, String>);
 
@@ -78,11 +79,6 @@ impl<'a> Subject<'a> {
             files: Files::NONE,
             source_checkpoints: SourceCheckpoints::NONE,
         }
-    }
-
-    /// The ids a prompt may use.
-    pub fn vocabulary(&self) -> Vocabulary {
-        Vocabulary { size: self.vocab, bos: self.bos }
     }
 
     /// What is known of the subject without its weights, for a run under `seed`.
@@ -152,10 +148,8 @@ impl Context<'_> {
         }
         let mut layers = BTreeMap::new();
         for &number in chosen {
-            let from_end = || n_layers.checked_sub(usize::try_from(number.unsigned_abs()).ok()?);
-            let layer = if number < 0 { from_end() } else { usize::try_from(number).ok() };
             let refuse = |allowed| ProbeError::NoSuchChoice { field: "layers", word: number.to_string(), allowed };
-            let layer = layer.filter(|layer| *layer < n_layers).ok_or_else(|| refuse(numbers(n_layers)))?;
+            let layer = self.config.model_shape().layer(number).ok_or_else(|| refuse(numbers(n_layers)))?;
             if let Some(before) = layers.insert(layer, number) {
                 return Err(refuse(format!("it is the same layer as {before}, which is in the list")));
             }

@@ -169,9 +169,7 @@ pub struct Table {
 impl Table {
     /// An empty table with these columns, to be filled row by row.
     pub fn builder(header: impl IntoIterator<Item = (&'static str, ColumnKind)>) -> TableBuilder {
-        let header: Vec<_> = header.into_iter().collect();
-        let columns = header.iter().map(|(name, kind)| (*name, kind.empty())).collect();
-        TableBuilder { header: header.into_iter().map(|(_, kind)| kind).collect(), columns }
+        TableBuilder { columns: header.into_iter().map(|(name, kind)| (name, kind.empty())).collect() }
     }
 
     /// The columns, in order.
@@ -189,7 +187,7 @@ impl Table {
         self.columns.first().map_or(0, |(_, column)| column.len())
     }
 
-    /// The columns themselves, for whoever stores them.
+    /// The columns by value.
     pub fn into_columns(self) -> Vec<(&'static str, Column)> {
         self.columns
     }
@@ -198,7 +196,6 @@ impl Table {
 /// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.
 #[derive(Clone, Debug)]
 pub struct TableBuilder {
-    header: Vec<ColumnKind>,
     columns: Vec<(&'static str, Column)>,
 }
 
@@ -211,14 +208,14 @@ impl TableBuilder {
     pub fn row(&mut self, values: impl IntoIterator<Item = TableValue>) {
         let row: Vec<TableValue> = values.into_iter().collect();
         assert_eq!(row.len(), self.columns.len(), "a row has a value per column");
-        for (index, value) in row.iter().enumerate() {
+        for ((name, column), value) in self.columns.iter().zip(&row) {
             let fits = matches!(
-                (self.header[index], value),
-                (ColumnKind::Text, TableValue::Text(_))
-                    | (ColumnKind::Int, TableValue::Int(_))
-                    | (ColumnKind::Float, TableValue::Float(_))
+                (column, value),
+                (Column::Text(_), TableValue::Text(_))
+                    | (Column::Int(_), TableValue::Int(_))
+                    | (Column::Float(_), TableValue::Float(_))
             );
-            assert!(fits, "column {} is {:?}, not {value:?}", self.columns[index].0, self.header[index]);
+            assert!(fits, "column {name} is {:?}, not {value:?}", column.kind());
         }
         for ((_, column), value) in self.columns.iter_mut().zip(row) {
             match (column, value) {
@@ -233,13 +230,13 @@ impl TableBuilder {
         }
     }
 
-    /// The table.
+    /// The filled table.
     pub fn build(self) -> Table {
         Table { columns: self.columns }
     }
 }
 
-/// Refuses a table that nobody could keep in memory.
+/// Refuses a table with more rows than are kept in memory.
 ///
 /// # Errors
 /// [`ProbeError::TooManyRows`].
@@ -248,12 +245,12 @@ pub(crate) fn refuse_too_many(rows: u64) -> Result<(), ProbeError> {
 }
 
 /// The status of a value that could be computed.
-pub const OK: &str = "ok";
+pub(crate) const OK: &str = "ok";
 /// The status of a value that could not: a vanishing denominator, an empty mask, an overflow in the model.
-pub const UNDEFINED: &str = "undefined";
+pub(crate) const UNDEFINED: &str = "undefined";
 
 /// A number as it goes into a `value` column, and what goes into `status` beside it.
-pub fn measured(value: f64) -> (Option<f64>, &'static str) {
+pub(crate) fn measured(value: f64) -> (Option<f64>, &'static str) {
     if value.is_finite() { (Some(value), OK) } else { (None, UNDEFINED) }
 }
 

@@ -1,4 +1,18 @@
 //! A small table as people read it: in a terminal, in the page, as CSV and as JSON.
+//!
+//! ```
+//! use pythia_report::listing::{Listing, ListingColumn};
+//!
+//! let listing = Listing {
+//!     id: "heads".into(),
+//!     title: "the highest heads".into(),
+//!     note: String::new(),
+//!     columns: vec![ListingColumn::text("head"), ListingColumn::number("peak")],
+//!     rows: vec![vec!["L5H1".into(), "0.93".into()]],
+//! };
+//! assert_eq!(listing.csv(), "head,peak\nL5H1,0.93\n");
+//! assert_eq!(listing.json()["rows"][0]["peak"], 0.93);
+//! ```
 
 use serde_json::Value;
 
@@ -11,7 +25,7 @@ pub struct Listing {
     pub title: String,
     /// A sentence on how to read it; may be empty.
     pub note: String,
-    /// Its columns.
+    /// Columns in order.
     pub columns: Vec<ListingColumn>,
     /// Its rows, each with a text for every column; an empty text stands for no value.
     pub rows: Vec<Vec<String>>,
@@ -20,7 +34,7 @@ pub struct Listing {
 /// A column of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingColumn {
-    /// Its name.
+    /// Header of the column.
     pub name: String,
     /// Whether it holds numbers, which stand at the right.
     pub numeric: bool,

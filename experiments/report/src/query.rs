@@ -1,4 +1,13 @@
 //! SQL over the tables of a folder, by Polars.
+//!
+//! ```no_run
+//! use pythia_report::{query, results::Results};
+//!
+//! let results = Results::open("out/demo".as_ref())?;
+//! let heads = query::query(&results, "SELECT layer, head, MAX(value) AS peak FROM head_scores GROUP BY layer, head")?;
+//! println!("{}", query::listing(&heads, 10).terminal());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::panic::{self, AssertUnwindSafe};
 

@@ -13,7 +13,7 @@ use crate::words::{self, Distinct};
 /// A report, in memory. Nothing is written.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// The page.
+    /// The HTML page.
     pub page: Page,
     /// Every figure as SVG and its data as CSV, by their paths beside the page.
     pub files: Vec<(PathBuf, Vec<u8>)>,
@@ -141,14 +141,9 @@ fn provenance(results: &Results) -> Section {
 }
 
 fn files(page: &Page) -> Vec<(PathBuf, Vec<u8>)> {
-    let figures = page.sections.iter().flat_map(|section| &section.blocks).filter_map(|block| match block {
-        Block::Figure(figure) => Some(figure),
-        _ => None,
-    });
-    let both = figures.flat_map(|figure| {
-        let drawing = figure.chart.draw(&figure.id, &figure.title, &figure.alt);
+    let both = page.figures().flat_map(|figure| {
         let path = |ending: &str| PathBuf::from(format!("figures/{}.{ending}", figure.id));
-        [(path("svg"), drawing.svg.into_bytes()), (path("csv"), figure.csv.clone().into_bytes())]
+        [(path("svg"), figure.draw().svg.into_bytes()), (path("csv"), figure.csv.clone().into_bytes())]
     });
     both.collect()
 }

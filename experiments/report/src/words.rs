@@ -54,7 +54,13 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// `one thing`, `2 things`.
+/// A number of things in words.
+///
+/// ```
+/// use pythia_report::words::plural;
+///
+/// assert_eq!([1, 2, 143_000].map(|n| plural(n, "step")), ["1 step", "2 steps", "143,000 steps"]);
+/// ```
 pub fn plural(number: usize, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number as u64)) }
 }

@@ -22,7 +22,7 @@ pub enum Replacement {
     Add {
         /// Index of the source.
         source: usize,
-        /// The multiple.
+        /// What the source is multiplied by.
         factor: f32,
     },
 }
@@ -61,7 +61,7 @@ impl IntervenedRun {
     ///
     /// # Panics
     /// If a source lacks the point that is taken from it.
-    pub fn hooks(&self, sources: &[SourceActivations]) -> Vec<Intervention> {
+    pub(crate) fn hooks(&self, sources: &[SourceActivations]) -> Vec<Intervention> {
         let intervention = |change: &Change| {
             let sourced = |source: usize| {
                 sources[source].get(&change.point).unwrap_or_else(|| panic!("source {source} has no {}", change.point))

@@ -4,6 +4,28 @@
 //! - [`IntervenedRun`] says what one intervention changes, and [`SourceActivations`] hold what is put in place;
 //! - [`EngineInput`] is all that an engine reads.
 //!
+//! ```
+//! use burn::tensor::Device;
+//! use pythia_core::model::GptNeoX;
+//! use pythia_hooks::{Region, Site};
+//! use pythia_probes::engine::{Engine, EngineInput, IntervenedRun, Replacement, Run, cone};
+//! use pythia_probes::metric::{Metric, Question, Readout};
+//!
+//! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+//! let model = GptNeoX::load(folder, &Device::flex())?;
+//! let prompt = vec![1, 2, 3, 4];
+//! let question = Question { tokens: prompt.clone(), at: 3, answers: vec![5], wrongs: vec![6] };
+//! let readout = Readout::new(vec![question], vec![Metric::LogitDiff], model.config().vocab_size);
+//! let base = Run::of(&model, vec![prompt], cone::base_points(&model.model_shape(), []))?;
+//! let input = EngineInput { model: &model, base: &base, sources: &[], readout: &readout, memory: 1 << 20 };
+//! // Zeros in place of the first layer's attention output.
+//! let ablated = IntervenedRun::of(Site::AttnOut.at(0), Region::all(), Replacement::Zero);
+//! let scores = input.scores(Engine::Cone, &[ablated])?;
+//! // [intervention][prompt][metric]
+//! assert_ne!(scores[0][0][0], input.base_scores()?[0][0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Two engines give the same numbers:
 //!
 //! - `naive` makes a full forward pass with hooks for every intervention. It is the reference.
@@ -21,12 +43,16 @@ use pythia_core::model::GptNeoX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::rows::select;
 pub use intervened_run::{Change, IntervenedRun, Replacement, SourceActivations};
 pub use run::Run;
-pub(crate) use run::select;
+pub(crate) use run::{flat, rows_differ, rows_of};
 
 use crate::error::ProbeError;
 use crate::metric::Readout;
+
+/// Bytes of a float32.
+pub(crate) const F32_BYTES: u64 = 4;
 
 /// How interventions are computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -41,7 +67,7 @@ pub enum Engine {
 
 /// What an engine reads: a base run, what is put in place of its activations, and the metrics that are asked for.
 pub struct EngineInput<'a> {
-    /// The model.
+    /// The model that is run.
     pub model: &'a GptNeoX,
     /// The run that is intervened on. The cone engine needs the points of [`cone::base_points`] in it.
     pub base: &'a Run,

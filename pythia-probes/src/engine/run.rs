@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
-use pythia_core::device::ints;
+use pythia_core::device::host_ints;
 use pythia_core::model::GptNeoX;
-use pythia_hooks::{Activation, ActivationCache, HookPoint};
+use pythia_hooks::{Activation, ActivationCache, Axis, HookPoint, Site};
 
 use crate::error::ProbeError;
 
@@ -37,7 +37,7 @@ impl Run {
         Ok(Run { tokens, seen: cache.finish()?, end })
     }
 
-    /// The prompts.
+    /// Token ids of the prompts, `[prompt][pos]`.
     pub fn tokens(&self) -> &[Vec<u32>] {
         &self.tokens
     }
@@ -68,7 +68,28 @@ impl Run {
     }
 }
 
-/// Rows of a matrix, by index.
-pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
-    table.clone().select(0, ints(rows.iter().copied(), [rows.len()], &table.device()))
+/// An activation `[batch, pos, …]` as a matrix with a row per token, heads side by side. Rows of a pattern are those of
+/// queries: `[batch, head, query, key]` becomes `[batch · query, head · key]`.
+pub(crate) fn rows_of(activation: &Activation, site: Site) -> Tensor<2> {
+    match activation {
+        Activation::Three(tensor) => flat(tensor),
+        Activation::Four(tensor) => {
+            let queries_second = site.dim_of(Axis::Query) == Some(2);
+            let tensor = if queries_second { tensor.clone().swap_dims(1, 2) } else { tensor.clone() };
+            let [batch, second, third, fourth] = tensor.dims();
+            tensor.reshape([batch * second, third * fourth])
+        }
+    }
+}
+
+/// `[batch, pos, width]` as `[batch · pos, width]`.
+pub(crate) fn flat(tensor: &Tensor<3>) -> Tensor<2> {
+    let [batch, length, width] = tensor.dims();
+    tensor.clone().reshape([batch * length, width])
+}
+
+/// Per row, whether two matrices differ there; 0 and −0 are equal.
+pub(crate) fn rows_differ(a: Tensor<2>, b: Tensor<2>) -> Result<Vec<bool>, ProbeError> {
+    let equal = host_ints(a.equal(b).all_dim(1).int()).map_err(ProbeError::device("a comparison"))?;
+    Ok(equal.into_iter().map(|equal| equal == 0).collect())
 }

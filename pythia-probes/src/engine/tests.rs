@@ -4,7 +4,7 @@ use burn::tensor::DType;
 use pythia_core::config::{NeoxConfig, Rotary, Variant};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::{HostParams, HostTensor, LayerParam, Param};
-use pythia_hooks::{Axis, Edit, HookPoint, Intervention, Interventions, Region, Site, points_of};
+use pythia_hooks::{Axis, Edit, HookPoint, Intervention, Interventions, ModelShape, Region, Site, points_of};
 
 use super::*;
 use crate::metric::{Metric, Question};
@@ -92,17 +92,13 @@ fn changeable(model: &GptNeoX) -> Vec<HookPoint> {
     points_of(&model.model_shape()).into_iter().filter(|point| !late(point)).collect()
 }
 
-fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Region {
+fn region(dice: &mut Dice, model_shape: &ModelShape, point: HookPoint, batch: usize, length: usize) -> Region {
     let mut region = Region::all();
     for &axis in point.site().axes() {
-        let size = match axis {
-            Axis::Batch => batch,
-            Axis::Pos | Axis::Query => length,
-            Axis::Key => length,
-            Axis::Head => HEADS,
-            Axis::Mlp => 48,
-            _ => continue,
-        } as i64;
+        if matches!(axis, Axis::Model | Axis::HeadDim | Axis::One) {
+            continue;
+        }
+        let size = model_shape.axis_size(axis, batch, length) as i64;
         let from = dice.below(size as usize) as i64;
         region = match dice.below(4) {
             0 => region.along(axis, from),
@@ -114,7 +110,7 @@ fn region(dice: &mut Dice, point: HookPoint, batch: usize, length: usize) -> Reg
     region
 }
 
-fn intervention(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
+fn intervention(dice: &mut Dice, model: &GptNeoX, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
     let change = |dice: &mut Dice| {
         let point = points[dice.below(points.len())];
         let replacement = match dice.below(5) {
@@ -126,7 +122,7 @@ fn intervention(dice: &mut Dice, points: &[HookPoint], batch: usize, length: usi
         // Multiples and sums of scores that are −inf are not numbers, and a norm cannot divide by zero.
         let source_alone = matches!(point.site(), Site::AttnScores | Site::Ln1Scale | Site::Ln2Scale);
         let replacement = if source_alone { Replacement::Source(0) } else { replacement };
-        Change { point, region: region(dice, point, batch, length), replacement }
+        Change { point, region: region(dice, &model.model_shape(), point, batch, length), replacement }
     };
     let count = 1 + dice.below(3);
     IntervenedRun { changes: (0..count).map(|_| change(dice)).collect() }
@@ -152,7 +148,7 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     let readout = readout(dice, &corrupt, metrics);
     let points = changeable(&model);
     let source = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
-    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &points, batch, length)).collect();
+    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &model, &points, batch, length)).collect();
     let base_points = cone::base_points(&model.model_shape(), touched(&drawn));
     let base = Run::of(&model, corrupt, base_points).expect("the points exist");
     let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory };

@@ -1,12 +1,12 @@
-//! How probes are run. A family is one way of asking a model, and knows no probe of its own.
+//! How probes are run. A family is one way to run probes, and names none of them.
 //!
-//! - [`reading`]: prompts go through the model once, and probes that read the same prompts share that pass;
+//! - `reading`: prompts go through the model once, and probes that read the same prompts share that pass;
 //! - [`causal`]: pairs of prompts are run, and run again with interventions; probes on the same pairs share the base
 //!   runs;
-//! - [`weights`]: parameters are handed over one by one, without a model.
+//! - [`weights`]: parameters are read one by one, without a model.
 //!
 //! A family of gradients (prompts → one forward and one backward pass) would be a module beside these, a variant of
-//! `ProbeFamily`, and an arm in [`run`](mod@crate::run).
+//! `ProbeFamily`, and an arm in `run.rs`.
 
 pub mod causal;
 pub(crate) mod reading;

@@ -1,4 +1,4 @@
-//! Probes of weights alone: no model is run, and parameters are handed over one by one, so that a model of any size
+//! Probes of weights alone: no model is run, and parameters are read one by one, so that a model of any size
 //! can be asked.
 
 use std::collections::BTreeSet;

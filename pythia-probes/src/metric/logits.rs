@@ -1,13 +1,13 @@
 //! Logits of single rows, and the metrics that are computed from them.
 
 use burn::tensor::{Int, Tensor};
-use pythia_core::device;
+use pythia_core::device::{self, host_f64, host_ints};
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
 use super::readout::{Question, Reference};
 use crate::error::ProbeError;
-use crate::sums::{certainty, probabilities, row_sums};
+use crate::rows::{certainty, probabilities, row_sums, select};
 
 /// The logits of one row, reduced to the numbers that metrics are computed from.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +26,7 @@ pub(super) fn value(metric: Metric, question: &Question, row: &Row, loss: f64, b
     let (right, wrong) = (&row.picked[..n], &row.picked[n..n + m]);
     let mean = |logits: &[f64]| logits.iter().sum::<f64>() / logits.len() as f64;
     let prob = |logits: &[f64]| logits.iter().map(|logit| (logit - row.log_sum).exp()).sum::<f64>();
-    // ln Σ p by the largest term, which an unlikely answer's own probability would underflow without.
+    // ln Σ p relative to the largest term, because the probability of an unlikely answer would underflow.
     let log_prob = || {
         let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
@@ -69,13 +69,8 @@ pub(super) fn divergence(
     let p = probabilities(base_logits.clone());
     let cross = floats(row_sums(p * (base_logits - logits.clone())))?;
     let kl = cross.iter().zip(log_sums).zip(base_log_sums).map(|((cross, log_sum), base)| cross + log_sum - base);
-    // Rounding can leave a divergence of nothing a hair below zero.
+    // Rounding can make a divergence of zero slightly negative.
     Ok(kl.map(|kl| if kl < 0.0 { 0.0 } else { kl }).collect())
-}
-
-/// Rows of a tensor, by index.
-pub(super) fn select(rows: &Tensor<2>, wanted: &[usize]) -> Tensor<2> {
-    rows.clone().select(0, device::ints(wanted.iter().copied(), [wanted.len()], &rows.device()))
 }
 
 /// The logits of each row's picks.
@@ -90,9 +85,9 @@ pub(super) fn picked(logits: &Tensor<2>, picks: &[Vec<u32>]) -> Result<Vec<Vec<f
 const PLACE: &str = "the logits";
 
 pub(super) fn floats(tensor: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
-    tensor.try_into_vec_as::<f64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+    host_f64(tensor).map_err(ProbeError::device(PLACE))
 }
 
 pub(super) fn ints(tensor: Tensor<2, Int>) -> Result<Vec<i64>, ProbeError> {
-    tensor.try_into_vec_as::<i64>().map_err(|error| ProbeError::Device { place: PLACE, reason: error.to_string() })
+    host_ints(tensor).map_err(ProbeError::device(PLACE))
 }

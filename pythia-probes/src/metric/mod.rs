@@ -24,9 +24,10 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use readout::{Question, Readout, Reference};
+pub use readout::{Question, Readout};
+pub(crate) use readout::{ROWS_AT_A_TIME, Reference};
 
-/// A number read from the end of a run.
+/// A number computed from the logits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -70,7 +71,7 @@ impl Metric {
     }
 
     /// Whether a few columns of the unembedding are enough.
-    pub const fn needs_few_columns(self) -> bool {
+    pub(crate) const fn needs_few_columns(self) -> bool {
         matches!(self, Metric::LogitDiff)
     }
 }

@@ -4,11 +4,12 @@ use burn::tensor::{Tensor, TensorData};
 use pythia_core::model::GptNeoX;
 
 use super::Metric;
-use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, select, unembed};
+use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, unembed};
 use crate::error::ProbeError;
+use crate::rows::select;
 
 /// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
-const ROWS_AT_A_TIME: usize = 256;
+pub(crate) const ROWS_AT_A_TIME: usize = 256;
 
 /// A prompt and the tokens that its logits are compared for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +43,7 @@ struct ReadRow {
 
 /// The run that other runs are compared with, for `kl` and `argmax_match`.
 #[derive(Clone, Copy, Debug)]
-pub struct Reference<'a> {
-    /// Its model.
+pub(crate) struct Reference<'a> {
     pub model: &'a GptNeoX,
     /// The rows of its last stream that the metrics read, of all prompts, `[row, d_model]`.
     pub rows: &'a Tensor<2>,
@@ -55,18 +55,13 @@ impl Readout {
         Readout { questions, metrics, vocab }
     }
 
-    /// The metrics, in the order of a score's values.
-    pub fn metrics(&self) -> &[Metric] {
-        &self.metrics
-    }
-
     /// Number of prompts.
-    pub fn n_examples(&self) -> usize {
+    pub(crate) fn n_examples(&self) -> usize {
         self.questions.len()
     }
 
     /// Positions of a prompt that the metrics read, ascending.
-    pub fn positions(&self, example: usize) -> Vec<usize> {
+    pub(crate) fn positions(&self, example: usize) -> Vec<usize> {
         let question = &self.questions[example];
         if !self.metrics.contains(&Metric::Loss) {
             return vec![question.at];
@@ -80,12 +75,12 @@ impl Readout {
     }
 
     /// Whether a few columns of the unembedding give everything.
-    pub fn needs_few_columns(&self) -> bool {
+    pub(crate) fn needs_few_columns(&self) -> bool {
         self.metrics.iter().all(|metric| metric.needs_few_columns())
     }
 
     /// The rows of a last stream `[batch, pos, d_model]` that the metrics read, of all prompts: `[row, d_model]`.
-    pub fn rows(&self, stream: &Tensor<3>) -> Tensor<2> {
+    pub(crate) fn rows(&self, stream: &Tensor<3>) -> Tensor<2> {
         let [batch, length, width] = stream.dims();
         let places = (0..self.questions.len()).flat_map(|example| self.places(example));
         let rows: Vec<usize> = places.map(|place| place.example * length + place.position).collect();
@@ -98,7 +93,7 @@ impl Readout {
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.
-    pub fn read(
+    pub(crate) fn read(
         &self,
         model: &GptNeoX,
         rows: Tensor<2>,
@@ -112,7 +107,7 @@ impl Readout {
     ///
     /// # Errors
     /// [`ProbeError::Device`] if values cannot be read.
-    pub fn read_against(
+    pub(crate) fn read_against(
         &self,
         model: &GptNeoX,
         rows: Tensor<2>,

@@ -21,7 +21,7 @@ pub(super) struct Capitals<'a> {
 
 struct Country {
     name: &'static str,
-    /// How many, with a space in front.
+    /// Number of tokens, with a space in front.
     tokens: usize,
     capital: u32,
 }

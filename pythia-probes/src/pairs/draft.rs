@@ -6,7 +6,7 @@ use crate::random::Vocabulary;
 
 use super::{Pair, PairError};
 
-/// Two prompts and their answers as they were written or generated: without a BOS, and perhaps of no use.
+/// Two prompts and their answers as they were written or generated: without a BOS, and not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Draft {
     pub clean: Vec<u32>,
@@ -37,7 +37,7 @@ impl Draft {
         self.check_answers()
     }
 
-    /// A token that is named twice would count twice, and one that is right and wrong would take part on both sides.
+    /// Refuses a token that is named twice: it would count twice, or on both sides of a difference.
     fn check_answers(&self) -> Result<(), PairError> {
         let mut seen = BTreeSet::new();
         let twice = self.answers.iter().chain(&self.wrongs).find(|id| !seen.insert(**id));

@@ -46,7 +46,7 @@ pub enum PairError {
         /// What it was set to.
         half_len: usize,
     },
-    /// The file's content was not handed over.
+    /// The file's content was not given.
     #[error("the pairs of {} were asked for without the text of that file", file.display())]
     NoText {
         /// The file.
@@ -132,7 +132,7 @@ pub enum PairError {
         /// The most that are read.
         most: usize,
     },
-    /// A line that is no pair: not JSON, an unknown or missing key, a value of the wrong type.
+    /// A line that is not a pair: not JSON, an unknown or missing key, a value of the wrong type.
     #[error("line {line}, column {column}: {reason}")]
     Malformed {
         /// Line of the file, from 1.

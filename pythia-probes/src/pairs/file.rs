@@ -23,9 +23,9 @@ pub(super) struct PairReader<'a> {
 
 /// Why a line did not become a pair.
 enum Refusal {
-    /// It is broken, and so perhaps is the file.
+    /// The line is malformed, so the whole file is refused.
     Stop(PairError),
-    /// It is of no use with this tokenizer.
+    /// The pair cannot be used with this tokenizer and is left out.
     Drop(PairError),
 }
 

@@ -18,15 +18,13 @@ use super::{PairError, Task};
 /// Candidates that are drawn for one pair before its generator gives up.
 const ATTEMPTS: usize = 1000;
 
+/// Draws candidates of a task.
+type DraftOf<'a> = Box<dyn Fn(&mut ChaCha8Rng) -> Result<Draft, PairError> + 'a>;
+
 /// A task with the words and ids it is made of.
-pub(super) enum Maker<'a> {
-    Ioi(Ioi<'a>),
-    GreaterThan(GreaterThan<'a>),
-    Agreement(Agreement<'a>),
-    Pronoun(Pronoun<'a>),
-    Capitals(Capitals<'a>),
-    Induction(Induction),
-    InductionMatch(Induction),
+pub(super) struct Maker<'a> {
+    task: Task,
+    draft: DraftOf<'a>,
 }
 
 impl<'a> Maker<'a> {
@@ -39,61 +37,48 @@ impl<'a> Maker<'a> {
     ) -> Result<Self, PairError> {
         let lexicon = tokenizer.map(|tokenizer| Lexicon::new(tokenizer, vocabulary.size));
         let lexicon = lexicon.ok_or(PairError::TaskNeedsTokenizer { task });
-        match task {
-            Task::Ioi => Ioi::new(lexicon?).map(Maker::Ioi),
-            Task::GreaterThan => GreaterThan::new(lexicon?).map(Maker::GreaterThan),
-            Task::Agreement => Agreement::new(lexicon?).map(Maker::Agreement),
-            Task::Pronoun => Pronoun::new(lexicon?).map(Maker::Pronoun),
-            Task::Capitals => Capitals::new(lexicon?).map(Maker::Capitals),
-            Task::Induction => Induction::new(half, Corruption::Successor, vocabulary).map(Maker::Induction),
-            Task::InductionMatch => Induction::new(half, Corruption::Match, vocabulary).map(Maker::InductionMatch),
-        }
+        let random = |corruption| {
+            let maker = Induction::new(half, corruption, vocabulary)?;
+            Ok(draft_of(maker, |maker, rng| Ok(maker.draft(rng))))
+        };
+        let draft = match task {
+            Task::Ioi => draft_of(Ioi::new(lexicon?)?, Ioi::draft),
+            Task::GreaterThan => draft_of(GreaterThan::new(lexicon?)?, GreaterThan::draft),
+            Task::Agreement => draft_of(Agreement::new(lexicon?)?, Agreement::draft),
+            Task::Pronoun => draft_of(Pronoun::new(lexicon?)?, Pronoun::draft),
+            Task::Capitals => draft_of(Capitals::new(lexicon?)?, Capitals::draft),
+            Task::Induction => random(Corruption::Successor)?,
+            Task::InductionMatch => random(Corruption::Match)?,
+        };
+        Ok(Maker { task, draft })
     }
 
     /// Pair number `index`: the first candidate of its own stream that can be used.
     pub(super) fn pair(&self, vocab: usize, index: usize, seed: u64) -> Result<Draft, PairError> {
-        let mut rng = generator(seed, self.domain(), index as u64);
+        let mut rng = generator(seed, domain(self.task), index as u64);
         let mut attempt = || {
-            let draft = self.candidate(&mut rng)?;
+            let draft = (self.draft)(&mut rng)?;
             draft.check(vocab).map(|()| draft)
         };
         let found = (1..ATTEMPTS).fold(attempt(), |found, _| found.or_else(|_| attempt()));
-        let (task, attempts) = (self.task(), ATTEMPTS);
+        let (task, attempts) = (self.task, ATTEMPTS);
         found.map_err(|last| PairError::NoCandidate { task, index, attempts, last: Box::new(last) })
     }
+}
 
-    fn candidate(&self, rng: &mut ChaCha8Rng) -> Result<Draft, PairError> {
-        match self {
-            Maker::Ioi(maker) => maker.draft(rng),
-            Maker::GreaterThan(maker) => maker.draft(rng),
-            Maker::Agreement(maker) => maker.draft(rng),
-            Maker::Pronoun(maker) => maker.draft(rng),
-            Maker::Capitals(maker) => maker.draft(rng),
-            Maker::Induction(maker) | Maker::InductionMatch(maker) => Ok(maker.draft(rng)),
-        }
-    }
+fn draft_of<'a, M: 'a>(maker: M, draft: impl Fn(&M, &mut ChaCha8Rng) -> Result<Draft, PairError> + 'a) -> DraftOf<'a> {
+    Box::new(move |rng| draft(&maker, rng))
+}
 
-    fn task(&self) -> Task {
-        match self {
-            Maker::Ioi(_) => Task::Ioi,
-            Maker::GreaterThan(_) => Task::GreaterThan,
-            Maker::Agreement(_) => Task::Agreement,
-            Maker::Pronoun(_) => Task::Pronoun,
-            Maker::Capitals(_) => Task::Capitals,
-            Maker::Induction(_) => Task::Induction,
-            Maker::InductionMatch(_) => Task::InductionMatch,
-        }
-    }
-
-    fn domain(&self) -> Domain {
-        match self {
-            Maker::Ioi(_) => Domain::PairsIoi,
-            Maker::GreaterThan(_) => Domain::PairsGreaterThan,
-            Maker::Agreement(_) => Domain::PairsAgreement,
-            Maker::Pronoun(_) => Domain::PairsPronoun,
-            Maker::Capitals(_) => Domain::PairsCapitals,
-            Maker::Induction(_) | Maker::InductionMatch(_) => Domain::PairsInduction,
-        }
+/// Both tasks of random tokens draw the same tokens.
+fn domain(task: Task) -> Domain {
+    match task {
+        Task::Ioi => Domain::PairsIoi,
+        Task::GreaterThan => Domain::PairsGreaterThan,
+        Task::Agreement => Domain::PairsAgreement,
+        Task::Pronoun => Domain::PairsPronoun,
+        Task::Capitals => Domain::PairsCapitals,
+        Task::Induction | Task::InductionMatch => Domain::PairsInduction,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Greater-Than: what ends in the century in which it began ends in a later year of it.
+//! Greater-Than: an event that ends in the century in which it began ends in a later year.
 
 use rand_chacha::ChaCha8Rng;
 

@@ -75,8 +75,8 @@ fn has_bos(vocabulary: Vocabulary) -> bool {
     (vocabulary.bos as usize) < vocabulary.size
 }
 
-/// `count` different numbers below `n`, in random order: the first cards of a shuffled deck, of which only those are
-/// kept that are no longer in their place. Takes exactly `count` draws, also where they are all there are.
+/// `count` different numbers below `n`, in random order: the start of a Fisher-Yates shuffle, of which only the numbers
+/// that moved are stored. Takes exactly `count` draws, also if `count` is `n`.
 fn distinct(rng: &mut ChaCha8Rng, n: u32, count: usize) -> Vec<u32> {
     let mut moved: HashMap<u32, u32> = HashMap::new();
     let draw = |at: u32| {

@@ -1,5 +1,18 @@
 //! Pairs of prompts: what an intervention carries from one run into another, and the answers that tell what it did.
 //!
+//! ```
+//! use pythia_probes::pairs::{PairError, PairSource, Task};
+//! use pythia_probes::prompts::Vocabulary;
+//!
+//! let source = PairSource { n: 1, half_len: Some(4), ..PairSource::task(Task::Induction) };
+//! let pairs = source.make(None, None, Vocabulary { size: 100, bos: 0 }, true, 7)?;
+//! // [BOS] R and the first half of R again: the answer is what followed the last token before.
+//! let pair = &pairs.list[0];
+//! assert_eq!(pair.clean.len(), 1 + 4 + 2);
+//! assert_eq!(pair.clean[pair.positions["successor"]], pair.answers[0]);
+//! # Ok::<(), PairError>(())
+//! ```
+//!
 //! The parts, in reading order:
 //!
 //! - this file: a pair, and where pairs come from;
@@ -65,12 +78,12 @@ const LONGEST_SENTENCE: usize = 20;
 pub struct Pair {
     /// Token ids `[len]` of the prompt whose right answers are `answers`, the BOS included where one is prepended.
     pub clean: Vec<u32>,
-    /// Token ids `[len]` of the prompt that speaks for `wrongs`.
+    /// Token ids `[len]` of the prompt after which `wrongs` are expected.
     pub corrupt: Vec<u32>,
     /// Next tokens that are right after `clean`; at least one, all different and none of them in `wrongs`.
     pub answers: Vec<u32>,
-    /// Next tokens that are wrong after `clean` and that `corrupt` speaks for, all different. May be empty: metrics
-    /// that need them are undefined then.
+    /// Next tokens that are wrong after `clean` and expected after `corrupt`, all different. May be empty: metrics that
+    /// need them are undefined then.
     pub wrongs: Vec<u32>,
     /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
     pub positions: BTreeMap<String, usize>,
@@ -181,12 +194,12 @@ fn default_n() -> usize {
 }
 
 impl PairSource {
-    /// The pairs of a task, as many as where nothing is said.
+    /// The pairs of a task, as many as by default.
     pub fn task(task: Task) -> Self {
         Self { task: Some(task), file: None, n: default_n(), half_len: None }
     }
 
-    /// The pairs of a file, as many as where nothing is said.
+    /// The pairs of a file, as many as by default.
     pub fn file(file: PathBuf) -> Self {
         Self { task: None, file: Some(file), n: default_n(), half_len: None }
     }
@@ -202,7 +215,7 @@ impl PairSource {
     /// # Errors
     /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
     /// [`PairError::HalfLen`].
-    pub fn check(&self) -> Result<(), PairError> {
+    pub(crate) fn check(&self) -> Result<(), PairError> {
         self.given()?;
         within("n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
@@ -220,7 +233,7 @@ impl PairSource {
     /// matters to tasks alone.
     ///
     /// # Errors
-    /// Everything [`check`](Self::check) refuses; [`PairError`]s that name the first broken line of a file, or what the
+    /// Everything `check` refuses; [`PairError`]s that name the first broken line of a file, or what the
     /// tokenizer lacks for a task; [`PairError::NothingLeft`] if every pair of the file was left out.
     pub fn make(
         &self,
@@ -247,7 +260,7 @@ impl PairSource {
 
     /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file,
     /// whose prompts are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
-    pub fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
+    pub(crate) fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
         let longest = match self.task {
             None => return (self.n, 0),
             Some(Task::Induction | Task::InductionMatch) => induction::len(self.half()),

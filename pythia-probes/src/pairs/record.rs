@@ -26,7 +26,7 @@ pub(super) struct Record {
     pub positions: BTreeMap<String, i64>,
 }
 
-/// Tokens as a person writes them.
+/// Tokens as a file gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Written {
     Text(String),
@@ -91,8 +91,8 @@ fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>
     from.deserialize_any(Positions)
 }
 
-/// Reads a text, a list of texts, or a list of ids. Not an untagged enum, whose one message for everything helps
-/// nobody.
+/// Reads a text, a list of texts, or a list of ids. An untagged enum would give one unspecific message for every
+/// mistake.
 struct Tokens {
     key: &'static str,
 }
@@ -155,7 +155,7 @@ impl Visitor<'_> for Item {
     }
 }
 
-/// Reads names with their positions; a name that stands there twice is a mistake and not the second one's victory.
+/// Reads names with their positions. A name that occurs twice is an error; a map would silently keep the second.
 struct Positions;
 
 impl<'de> Visitor<'de> for Positions {

@@ -1,10 +1,11 @@
-//! Attention patterns of chosen prompts, kept entry by entry, for looking at.
+//! Attention patterns of a few prompts, with a row for every entry.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::DType;
+use pythia_core::device::{host_f32, host_f64};
 use pythia_hooks::{Activation, HookPoint, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,7 +30,7 @@ const BYTES_PER_ENTRY: u64 = 400;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AttentionPatterns {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` by default, or one
     /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
     /// Layers whose patterns are kept, from the end where they are negative; all where this is left out.
@@ -37,7 +38,6 @@ pub struct AttentionPatterns {
 }
 
 impl AttentionPatterns {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt, head, query and key that the query can see",
@@ -72,10 +72,6 @@ impl AttentionPatterns {
 }
 
 impl Probe for AttentionPatterns {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }
@@ -127,7 +123,7 @@ impl<'a> PatternKeeper<'a> {
         Self { run, part: 0..lengths.len(), lengths, layers, kept: BTreeMap::new() }
     }
 
-    /// The part of a pattern `[batch, head, query, key]` that queries can see and that is no padding.
+    /// The part of a pattern `[batch, head, query, key]` that queries can see, without the padding.
     fn visible(&self, pattern: &Activation) -> Result<Vec<f64>, ProbeError> {
         let found = pattern.dims();
         let longest = self.lengths.iter().copied().max().unwrap_or(0);
@@ -136,15 +132,11 @@ impl<'a> PatternKeeper<'a> {
         let Some(pattern) = pattern.clone().into_tensor::<4>().filter(|_| found == expected) else {
             return Err(ProbeError::Shape { place: PLACE, expected, found });
         };
-        let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let data: TensorData = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
-        if data.dtype() == DType::F64 {
-            let values = data.as_slice::<f64>().map_err(|error| device(error.to_string()))?;
-            return Ok(self.lower(heads, longest, values));
-        }
-        let data = data.convert::<f32>();
-        let values = data.as_slice::<f32>().map_err(|error| device(error.to_string()))?;
-        Ok(self.lower(heads, longest, values))
+        let device = ProbeError::device(PLACE);
+        Ok(match pattern.dtype() {
+            DType::F64 => self.lower(heads, longest, &host_f64(pattern).map_err(device)?),
+            _ => self.lower(heads, longest, &host_f32(pattern).map_err(device)?),
+        })
     }
 
     fn lower<T: Copy + Into<f64>>(&self, heads: usize, longest: usize, values: &[T]) -> Vec<f64> {
@@ -207,7 +199,7 @@ fn head_rows(table: &mut TableBuilder, place: [usize; 3], ids: &[u32], texts: &[
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor};
+    use burn::tensor::{Device, Tensor, TensorData};
     use pythia_hooks::ActivationCache;
 
     use super::*;
@@ -232,8 +224,9 @@ mod tests {
     fn entries_are_taken_from_their_places_and_padding_is_left_out() {
         let model = model(false);
         let subject = Subject::new(&model, 9, false, 0);
-        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, subject.vocabulary()).expect("ids are in range");
-        let (input, context) = (ReadingInput::from(prompts), subject.context(0));
+        let context = subject.context(0);
+        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, context.vocabulary()).expect("ids are in range");
+        let input = ReadingInput::from(prompts);
         let keeper = || PatternKeeper::new(vec![4], ReadingRun { input: &input, subject: &subject, context });
         let point = Site::Pattern.at(4);
         assert!(keeper().wants(point) && !keeper().wants(Site::Pattern.at(3)));

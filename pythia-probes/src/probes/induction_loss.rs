@@ -21,7 +21,7 @@ use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::loss::PromptLoss;
 use crate::probe::{Answer, Probe};
-use crate::prompts::{PromptSource, Prompts, Repeated};
+use crate::prompts::PromptSource;
 use crate::subject::Context;
 use crate::table::columns::{PROMPT_ID, STATUS};
 use crate::table::{ColumnSpec, Table, TableSpec, measured};
@@ -36,7 +36,7 @@ const EARLY: usize = 50;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct InductionLoss {
-    /// The prompts, random tokens that stand there twice: `{ n = 8, half_len = 50 }` where nothing is said.
+    /// The prompts, random tokens and the same again: `{ n = 8, half_len = 50 }` by default.
     pub prompts: PromptSource<8, 50>,
     /// Position of the late token of the in-context score; 500 where it is left out.
     pub late: Option<usize>,
@@ -45,7 +45,6 @@ pub struct InductionLoss {
 }
 
 impl InductionLoss {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt and metric",
@@ -71,14 +70,9 @@ impl InductionLoss {
         Self { prompts: PromptSource::random(2, 6), ..Self::default() }
     }
 
-    /// The prompts this probe runs on.
-    fn layout(&self, prepend_bos: bool) -> Repeated {
-        self.prompts.layout(prepend_bos)
-    }
-
     fn table(&self, losses: &[PromptLoss], prepend_bos: bool) -> Table {
         let mut table = Self::TABLES[0].builder();
-        let start = usize::from(self.layout(prepend_bos).bos);
+        let start = usize::from(self.prompts.layout(prepend_bos).bos);
         for (prompt, losses) in losses.iter().enumerate() {
             for (metric, value) in self.metrics(losses, start) {
                 let (value, status) = measured(value);
@@ -90,7 +84,7 @@ impl InductionLoss {
 
     /// The metrics of one prompt whose first R begins at `start`; NaN where undefined.
     fn metrics(&self, losses: &PromptLoss, start: usize) -> [(&'static str, f64); 6] {
-        let half_len = self.layout(false).half_len;
+        let half_len = self.prompts.layout(false).half_len;
         let (middle, end) = (start + half_len, start + 2 * half_len);
         let (first, second) = (losses.mean(start, middle), losses.mean(middle, end));
         let at = |position: usize| losses.at(position).unwrap_or(f64::NAN);
@@ -106,14 +100,6 @@ impl InductionLoss {
 }
 
 impl Probe for InductionLoss {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
     /// The default positions of the in-context score may lie outside a short sequence, and its value is undefined then.
     /// Positions that somebody chose may not.
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
@@ -133,15 +119,14 @@ impl Probe for InductionLoss {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        let layout = self.layout(context.prepend_bos);
+        let layout = self.prompts.layout(context.prepend_bos);
         (layout.batch, layout.len())
     }
 }
 
 impl ReadingProbe for InductionLoss {
     fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
-        let prompts = Prompts::repeated(self.layout(context.prepend_bos), context.vocabulary(), context.seed);
-        prompts.map(ReadingInput::from)
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
@@ -180,7 +165,7 @@ mod tests {
     }
 
     fn values(probe: &InductionLoss, prepend_bos: bool) -> Vec<Option<f64>> {
-        let losses = rising(probe.layout(prepend_bos).len());
+        let losses = rising(probe.prompts.layout(prepend_bos).len());
         let table = probe.table(&[losses.clone(), losses], prepend_bos);
         assert_eq!(table.n_rows(), 12);
         table.column("value").and_then(crate::Column::floats).expect("numbers")[..6].to_vec()

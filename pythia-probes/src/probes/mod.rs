@@ -1,5 +1,17 @@
 //! The probes, one file or folder each, and the closed table of them.
 //!
+//! A configuration is read from anything that serde reads, and declares its tables before it runs:
+//!
+//! ```
+//! use pythia_probes::ProbeSpec;
+//!
+//! let config = serde_json::json!({ "prompts": { "tokens": [[1, 2, 3]] } });
+//! let probe = ProbeSpec::read("token_loss", config)?.expect("there is such a probe");
+//! let columns: Vec<&str> = probe.tables()[0].columns().map(|column| column.name).collect();
+//! assert_eq!(columns, ["prompt_id", "pos", "token_id", "loss", "status"]);
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+//!
 //! A new probe is a file with its configuration, its columns and its reader, a `mod` line, and a row of the table.
 
 #[macro_use]

@@ -1,4 +1,4 @@
-//! What the outside must know of a probe before it runs.
+//! What callers ask of a probe before it runs.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::probe::Estimate;
 use crate::subject::Context;
 use crate::table::TableSpec;
 
-/// A kind of probe, as a person chooses it.
+/// A kind of probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeKind {
     /// Its name in an experiment file, and of its main table.
@@ -68,6 +68,13 @@ macro_rules! probes {
                 }
             }
 
+            /// The tables of any configuration of this kind.
+            fn all_tables(&self) -> &'static [$crate::table::TableSpec] {
+                match self {
+                    $(Self::$variant(_) => <$config>::TABLES,)+
+                }
+            }
+
             /// How it is run.
             pub(crate) fn family(&self) -> $crate::families::ProbeFamily<'_> {
                 match self {
@@ -113,7 +120,8 @@ impl ProbeSpec {
     /// The tables of this configuration, in the order in which it answers with them; never empty. The first is the
     /// main one, whose [`suffix`](TableSpec::suffix) is empty.
     pub fn tables(&self) -> &'static [TableSpec] {
-        self.family().probe().tables()
+        let tables = self.all_tables();
+        if self.family().probe().main_table_only() { &tables[..1] } else { tables }
     }
 
     /// The files that the probe reads, as they are written in its configuration. Whoever runs it puts their contents

@@ -19,12 +19,11 @@ use crate::table::{ColumnSpec, Table, TableSpec, measured};
 #[serde(default, deny_unknown_fields)]
 pub struct TokenLoss {
     /// The prompts, at least two tokens each: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }`
-    /// where nothing is said, or one of texts, tokens and file.
+    /// by default, or one of texts, tokens and file.
     pub prompts: PromptSource<8, 50>,
 }
 
 impl TokenLoss {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per token that another one stands before",
@@ -60,14 +59,6 @@ impl TokenLoss {
 }
 
 impl Probe for TokenLoss {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         let lengths = self.prompts.lengths(context)?;
         let short = lengths.into_iter().enumerate().find(|(_, len)| *len < 2);

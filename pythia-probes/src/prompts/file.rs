@@ -24,7 +24,7 @@ struct Fields {
 /// The prompts of a file, in its order; empty lines are left out.
 ///
 /// # Errors
-/// A line that is no prompt, and more prompts than are run at once.
+/// A line that is not a prompt, and more prompts than are run at once.
 pub(super) fn read(text: &str) -> Result<Vec<Line>, ProbeError> {
     let mut prompts = Vec::new();
     for (index, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {

@@ -1,5 +1,18 @@
 //! The tokens a probe runs on.
 //!
+//! ```
+//! use pythia_probes::ProbeError;
+//! use pythia_probes::prompts::{Prompts, Repeated, Vocabulary};
+//!
+//! let layout = Repeated { batch: 2, half_len: 5, repeats: 2, bos: true };
+//! let prompts = Prompts::repeated(layout, Vocabulary { size: 100, bos: 0 }, 42)?;
+//! // [BOS] R R
+//! let row = &prompts.rows()[0];
+//! assert_eq!((row.len(), row[0]), (11, 0));
+//! assert_eq!(row[1..6], row[6..]);
+//! # Ok::<(), ProbeError>(())
+//! ```
+//!
 //! - this file: random tokens that repeat, and batches of token sequences;
 //! - `source`: the value of `prompts` in a configuration; `file`: prompts written one per line as JSON;
 //! - `token_texts`: the texts that stand beside ids in a table.

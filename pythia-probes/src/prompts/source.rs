@@ -51,7 +51,7 @@ pub enum PromptKind {
     },
     /// Prompts in a file.
     File {
-        /// Its path.
+        /// Path as it is written; the file has a prompt per line.
         file: PathBuf,
     },
 }

@@ -58,7 +58,7 @@ impl Fixture {
     }
 
     pub(crate) fn pairs(&self) -> Vec<Pair> {
-        let vocabulary = self.subject().vocabulary();
+        let vocabulary = self.subject().context(0).vocabulary();
         let made =
             PairSource { n: 1000, ..Self::source() }.make(None, self.files.get("pairs".as_ref()), vocabulary, false, 0);
         made.expect("pairs of ids").list
@@ -124,7 +124,7 @@ pub(crate) fn changed(examples: &Table, wanted: impl Fn(usize) -> bool) -> BTree
     rows.map(|row| (ids[row].expect("a pair"), values[row].expect("a value"))).collect()
 }
 
-/// Holds that two tables are the same but for rounding.
+/// Asserts that two tables are equal but for rounding.
 pub(crate) fn assert_close(a: &Table, b: &Table, tolerance: f64) {
     assert_eq!((names(a), a.n_rows()), (names(b), b.n_rows()));
     for ((name, a), (_, b)) in a.columns().iter().zip(b.columns()) {

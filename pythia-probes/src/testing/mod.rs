@@ -33,8 +33,8 @@ pub(crate) fn params(unembed: bool) -> HostParams {
     let mut params = HostParams::new();
     for (which, param) in Param::all(&config).into_iter().enumerate() {
         let shape = param.shape(&config);
-        let cone = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin();
-        let values = (0..shape.iter().product()).map(cone).collect();
+        let wave = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin();
+        let values = (0..shape.iter().product()).map(wave).collect();
         if unembed || param != Param::Unembed {
             params.insert(param, HostTensor { shape, values });
         }

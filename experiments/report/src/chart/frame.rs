@@ -15,7 +15,6 @@ pub(crate) const RULE: f64 = 0.11;
 /// What the module of a chart draws; the document around it is the same for all charts.
 #[derive(Debug)]
 pub(crate) struct Picture {
-    /// The elements.
     pub body: Svg,
     /// How high the picture is; it is [`WIDTH`] wide.
     pub height: f64,

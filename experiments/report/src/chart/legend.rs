@@ -87,7 +87,6 @@ impl Flow {
         Self { lines, left_out: total - places.len(), places, room }
     }
 
-    /// Its height.
     pub(crate) fn height(&self) -> f64 {
         self.lines as f64 * LINE
     }

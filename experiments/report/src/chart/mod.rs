@@ -153,9 +153,9 @@ pub struct Point {
 /// A place along x with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// The place.
+    /// The place along x.
     pub at: f64,
-    /// Its interval.
+    /// Low and high end of the interval.
     pub interval: (f64, f64),
 }
 
@@ -230,7 +230,7 @@ pub struct BarPanel {
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// Its name.
+    /// Name at the bar's left.
     pub name: String,
     /// How long it is; none where it is undefined.
     pub value: Option<f64>,

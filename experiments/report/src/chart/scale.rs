@@ -126,7 +126,7 @@ pub(crate) struct StepAxis {
     to: f64,
 }
 
-/// Numbers above this are no training steps; they are drawn at the end of the axis.
+/// Numbers above this are not training steps; they are drawn at the end of the axis.
 const MOST_STEPS: f64 = 1e15;
 
 impl StepAxis {

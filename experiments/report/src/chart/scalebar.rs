@@ -22,7 +22,6 @@ pub(crate) struct ColorBar<'a> {
     pub label: &'a str,
     /// The values of its ends.
     pub ends: (f64, f64),
-    /// Its colours.
     pub palette: &'a Palette,
     /// Whether some cell has no value, which the bar then explains.
     pub missing: bool,

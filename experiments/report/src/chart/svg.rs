@@ -12,7 +12,6 @@ pub(crate) struct Heading<'a> {
     pub id: &'a str,
     /// The document's title.
     pub title: &'a str,
-    /// Its description.
     pub alt: &'a str,
 }
 

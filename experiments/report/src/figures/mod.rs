@@ -1,4 +1,13 @@
 //! The sections of a report: one for each table, then comparisons of models, then published curves.
+//!
+//! ```
+//! use pythia_report::figures::{Published, PublishedError};
+//!
+//! let text = "model,step,task,metric,value\npythia-70m,512,lambada,acc,0.1\n";
+//! assert!(Published::parse("evals.csv", text).is_ok());
+//! let refused = Published::parse("evals.csv", "model,step\npythia-70m,512\n");
+//! assert!(matches!(refused, Err(PublishedError::Column { column: "task" })));
+//! ```
 
 use crate::kinds::{TableKind, main_tables};
 use crate::page::{Block, Section};
@@ -42,7 +51,7 @@ fn unknown(table: &Table) -> String {
     format!("There are no figures of this table: {probe}. `pythia query` can read it.")
 }
 
-/// What the columns of a table are, folded; none of a table whose columns nobody declares.
+/// The documentation of a table's columns, folded; none for a table of an unknown probe.
 fn columns(table: &Table) -> Option<Block> {
     let line = |column: &DeclaredColumn| format!("{}: {}, {}\n", column.name, column.values, column.describe());
     let text: String = declared(&table.origin.kind, "").iter().map(line).collect();

@@ -6,12 +6,11 @@ use std::io::Cursor;
 use polars::prelude::{CsvReadOptions, DataFrame, DataType, SerReader};
 
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
+use crate::kinds::Z95;
 use crate::listing::csv_line;
 use crate::page::{Block, Code, Figure};
 use crate::words;
 
-/// Half the width of a 95 % interval in standard errors.
-const Z95: f64 = 1.96;
 /// Models in a figure if the file has none of the report's models.
 const MODELS: usize = 8;
 /// Tasks in a figure.
@@ -31,7 +30,7 @@ pub enum PublishedError {
         "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
     )]
     Column {
-        /// Its name.
+        /// Name of the missing column.
         column: &'static str,
     },
     /// No row has both a step and a value.

@@ -2,5 +2,4 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "ablation", title: "Ablation", section: effects::section, listing: Some(effects::listing) };
+pub(super) const KIND: TableKind = effects::kind("ablation", "Ablation");

@@ -2,9 +2,4 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = TableKind {
-    name: "activation_patching",
-    title: "Activation patching",
-    section: effects::section,
-    listing: Some(effects::listing),
-};
+pub(super) const KIND: TableKind = effects::kind("activation_patching", "Activation patching");

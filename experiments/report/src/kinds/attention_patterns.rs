@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::logit_lens::word;
-use super::over_steps::spread;
+use super::over_steps::{frames, steps_of};
 use super::{IN_FULL, TableKind, blocks};
 use crate::chart::{AttendedPrompt, Attention, Chart};
 use crate::page::{Block, Figure};
@@ -35,14 +35,11 @@ fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 }
 
 fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, ResultsError> {
-    let all =
-        Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("key", 0), Filter::Int("query", 0)]);
-    let all: BTreeSet<i64> = all.of(model).rows(table)?.ints("step")?.into_iter().flatten().collect();
-    let all: Vec<i64> = all.into_iter().collect();
-    let chosen = spread(&all, FRAMES);
+    let first = ["prompt_id", "key", "query"].map(|column| Filter::Int(column, 0)).to_vec();
+    let chosen = steps_of(table, model, first, FRAMES)?;
     let pick = pick(model, &chosen, (0..PROMPTS).collect());
     let rows = pick.rows(table)?;
-    let frames: Vec<Option<i64>> = if chosen.is_empty() { vec![None] } else { chosen.into_iter().map(Some).collect() };
+    let frames = frames(&chosen);
     let Some(patterns) = Patterns::of(&rows)? else {
         return Ok(None);
     };

@@ -2,9 +2,4 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = TableKind {
-    name: "cross_checkpoint",
-    title: "Patching between checkpoints",
-    section: effects::section,
-    listing: Some(effects::listing),
-};
+pub(super) const KIND: TableKind = effects::kind("cross_checkpoint", "Patching between checkpoints");

@@ -24,14 +24,6 @@ impl ValueGrid {
         Self { rows, columns, values }
     }
 
-    pub(crate) fn row_names(&self) -> Vec<String> {
-        names(&self.rows)
-    }
-
-    pub(crate) fn column_names(&self) -> Vec<String> {
-        names(&self.columns)
-    }
-
     /// The smallest and the largest value, widened if they are equal.
     pub(crate) fn range(&self) -> (f64, f64) {
         let defined = || self.values.iter().copied().flatten();
@@ -44,8 +36,9 @@ impl ValueGrid {
     }
 }
 
-fn names(numbers: &[Option<i64>]) -> Vec<String> {
-    numbers.iter().map(|number| number.map_or("model".into(), |number| number.to_string())).collect()
+/// The name of a step beside a grid, or of another index.
+pub(super) fn step_name(step: Option<i64>) -> String {
+    step.map_or("model".into(), |step| step.to_string())
 }
 
 #[cfg(test)]

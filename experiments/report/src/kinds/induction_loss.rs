@@ -1,6 +1,6 @@
 //! Losses on repeated random tokens.
 
-use super::means::{self, ends, means};
+use super::means::{self, KeyedCurve, ends, means};
 use super::over_steps::{event, has_steps, points};
 use super::{TOP, TableKind, blocks};
 use crate::chart::{Chart, LinePanel, Lines, Series, Tone, X, Y};
@@ -29,22 +29,7 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
     let pick = Pick::new(&["model", "metric", "step"], &["value"], vec![]).mean();
     let rows = pick.rows(table)?;
     let curves = means(&rows, &["model", "metric"], "value")?;
-    const NAMES: [(&str, &str); 2] =
-        [("loss_first_half", "first half (new tokens)"), ("loss_second_half", "second half (repeated)")];
-    let panel = |model: &str| {
-        let series = NAMES.iter().enumerate().filter_map(|(index, (metric, name))| {
-            let (_, points) = curves.iter().find(|(keys, _)| keys[0] == model && keys[1] == *metric)?;
-            Some(Series {
-                name: (*name).into(),
-                tone: Tone::Color(index),
-                points: self::points(points),
-                event: event(points).filter(|_| index == 1),
-            })
-        });
-        LinePanel { title: model.to_owned(), series: series.collect() }
-    };
-    let models = table.models();
-    let mut panels: Vec<LinePanel> = models.iter().map(|model| panel(model)).collect();
+    let mut panels: Vec<LinePanel> = table.models().into_iter().map(|model| panel(model, &curves)).collect();
     if let [only] = panels.as_mut_slice() {
         only.title.clear();
     }
@@ -68,6 +53,22 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
         csv: rows.csv()?,
         code: pick.code(table),
     }))
+}
+
+/// Both halves of one model, with the change point of the second.
+fn panel(model: &str, curves: &[KeyedCurve]) -> LinePanel {
+    const NAMES: [(&str, &str); 2] =
+        [("loss_first_half", "first half (new tokens)"), ("loss_second_half", "second half (repeated)")];
+    let series = NAMES.iter().enumerate().filter_map(|(index, (metric, name))| {
+        let (_, points) = curves.iter().find(|(keys, _)| keys[0] == model && keys[1] == *metric)?;
+        Some(Series {
+            name: (*name).into(),
+            tone: Tone::Color(index),
+            points: self::points(points),
+            event: event(points).filter(|_| index == 1),
+        })
+    });
+    LinePanel { title: model.to_owned(), series: series.collect() }
 }
 
 /// The share of tokens of the second half that are predicted, a line for each model.

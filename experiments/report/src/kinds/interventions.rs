@@ -2,9 +2,4 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = TableKind {
-    name: "interventions",
-    title: "Interventions",
-    section: effects::section,
-    listing: Some(effects::listing),
-};
+pub(super) const KIND: TableKind = effects::kind("interventions", "Interventions");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::col;
 
-use super::over_steps::spread;
+use super::over_steps::{frames, steps_of};
 use super::{IN_FULL, TOP, TableKind, blocks, means};
 use crate::chart::{Chart, ColorScale, ScaleKind, Words};
 use crate::listing::Listing;
@@ -37,11 +37,7 @@ fn listing(table: &Table, _top: usize) -> Result<Listing, ResultsError> {
 fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let mut figures = Vec::new();
     for model in table.models().into_iter().take(IN_FULL) {
-        let all = Pick::new(&["step"], &[], vec![Filter::Int("prompt_id", 0), Filter::Int("pos", 0)])
-            .of(model)
-            .rows(table)?;
-        let all: BTreeSet<i64> = all.ints("step")?.into_iter().flatten().collect();
-        let chosen = spread(&all.into_iter().collect::<Vec<_>>(), FRAMES);
+        let chosen = steps_of(table, model, vec![Filter::Int("prompt_id", 0), Filter::Int("pos", 0)], FRAMES)?;
         for prompt in 0..PROMPTS {
             figures.extend(figure(table, model, prompt, &chosen)?);
         }
@@ -61,8 +57,7 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
     if rows.is_empty() {
         return Ok(None);
     }
-    let frames: Vec<Option<i64>> =
-        if chosen.is_empty() { vec![None] } else { chosen.iter().copied().map(Some).collect() };
+    let frames = frames(chosen);
     let (chart, positions) = chart(&rows, &frames)?;
     Ok(Some(Figure {
         id: words::slug(&format!("{} {model} prompt {prompt}", table.name)),

@@ -13,7 +13,7 @@ use crate::results::{CurvePoint, Curves, FrameRows, ResultsError, Table, defined
 use crate::words;
 
 /// Standard errors on each side of a mean: 95 % of a normal distribution.
-const Z95: f64 = 1.96;
+pub(crate) const Z95: f64 = 1.96;
 
 /// A curve with the texts of its keys.
 pub(crate) type KeyedCurve = (Vec<String>, Vec<CurvePoint>);

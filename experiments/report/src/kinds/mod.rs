@@ -3,6 +3,12 @@
 //! A probe's file holds a constant of type [`TableKind`]: the name of the probe, a heading, the section of the report
 //! with its figures, and the listing of the summary. Nothing else names the probe. To add one, write its file here, add
 //! its `mod` line and its row.
+//!
+//! ```
+//! use pythia_report::kinds::TableKind;
+//!
+//! assert_eq!(TableKind::of("logit_lens").map(|kind| kind.title), Some("Logit lens"));
+//! ```
 
 use crate::listing::Listing;
 use crate::page::{Block, Figure};
@@ -29,12 +35,12 @@ mod over_steps;
 
 pub use change::WHEN;
 pub(crate) use head_scores::{definitions, title_of};
-pub(crate) use means::means;
+pub(crate) use means::{Z95, means};
 pub(crate) use over_steps::{has_steps, points};
 
 /// Every kind of table that has a summary and figures, in the order of the report: what heads do, losses, single
 /// prompts, what was done to the model, weights.
-pub static TABLE_KINDS: [TableKind; 12] = [
+pub static TABLE_KINDS: &[TableKind] = &[
     head_scores::KIND,
     induction_loss::KIND,
     token_loss::KIND,
@@ -126,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_kind_declares_columns_and_is_found_by_its_name() {
-        for kind in &TABLE_KINDS {
+        for kind in TABLE_KINDS {
             assert!(!declared(kind.name, "").is_empty(), "columns.json has no table of {}", kind.name);
             assert_eq!(TableKind::of(kind.name).map(|found| found.title), Some(kind.title));
         }

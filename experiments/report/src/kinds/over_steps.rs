@@ -1,8 +1,11 @@
 //! Curves over training steps, as charts draw them.
 
+use std::collections::BTreeSet;
+
 use crate::change_point::change_point;
 use crate::chart::{Event, Point};
-use crate::results::{CurvePoint, defined};
+use crate::pick::{Filter, Pick};
+use crate::results::{CurvePoint, ResultsError, Table, defined};
 
 /// The points of a curve for a chart; checkpoints without a step have no place along x.
 pub(crate) fn points(curve: &[CurvePoint]) -> Vec<Point> {
@@ -20,6 +23,24 @@ pub(super) fn event(curve: &[CurvePoint]) -> Option<Event> {
 pub(crate) fn has_steps<'a>(mut curves: impl Iterator<Item = &'a [CurvePoint]>) -> bool {
     curves.any(|points| points.iter().filter(|point| point.step.is_some()).nth(1).is_some())
 }
+
+/// The steps at which a model has rows that meet the filters, at most `most` of them (see [`spread`]).
+pub(super) fn steps_of(
+    table: &Table,
+    model: &str,
+    filters: Vec<Filter>,
+    most: usize,
+) -> Result<Vec<i64>, ResultsError> {
+    let steps = Pick::new(&["step"], &[], filters).of(model).rows(table)?.ints("step")?;
+    let steps: BTreeSet<i64> = steps.into_iter().flatten().collect();
+    Ok(spread(&steps.into_iter().collect::<Vec<_>>(), most))
+}
+
+/// The frames of a slider over these steps: one without a step if there are none.
+pub(super) fn frames(steps: &[i64]) -> Vec<Option<i64>> {
+    if steps.is_empty() { vec![None] } else { steps.iter().copied().map(Some).collect() }
+}
+
 /// At most `most` steps of a sorted list for a slider, the first and the last among them. Half of them are evenly
 /// spaced in the list and half in the logarithm of the step, so that both the beginning and the long middle of a
 /// training are shown.

@@ -2,9 +2,4 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = TableKind {
-    name: "path_patching",
-    title: "Path patching",
-    section: effects::section,
-    listing: Some(effects::listing),
-};
+pub(super) const KIND: TableKind = effects::kind("path_patching", "Path patching");

@@ -1,6 +1,6 @@
 //! The loss of every token: its mean over training, and its mean at each position.
 
-use super::grid::ValueGrid;
+use super::grid::{ValueGrid, step_name};
 use super::{IN_FULL, TOP, TableKind, blocks, means};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::listing::Listing;
@@ -66,8 +66,8 @@ fn positions(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError>
             axes: ("position".into(), "step".into()),
             panels: vec![MapPanel {
                 title: String::new(),
-                rows: grid.row_names(),
-                columns: grid.column_names(),
+                rows: grid.rows.iter().map(|position| step_name(*position)).collect(),
+                columns: grid.columns.iter().map(|step| step_name(*step)).collect(),
                 values: grid.values,
             }],
         }),

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use polars::prelude::col;
 
 use super::change::{when, when_columns};
+use super::grid::step_name;
 use super::{IN_FULL, TOP, TableKind, blocks};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::listing::{Listing, ListingColumn};
 use crate::page::{Block, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{CurvePoint, FrameRows, ResultsError, Table, last};
+use crate::results::{CurvePoint, Curves, FrameRows, ResultsError, Table, last};
 use crate::words;
 
 pub(super) const KIND: TableKind =
@@ -29,31 +30,8 @@ fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
 fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
     let pick = Pick::new(&["param", "step"], &["norm"], vec![Filter::Null("head")]).of(model);
     let rows = pick.rows(table)?;
-    let curves = rows.curves(&["param"], "norm", None)?;
-    let params = curves.keys.texts("param")?;
-    let steps: Vec<Option<i64>> = curves
-        .points
-        .iter()
-        .max_by_key(|points| points.len())
-        .map(|points| points.iter().map(|point| point.step).collect())
-        .unwrap_or_default();
-    if steps.len() < 2 || params.is_empty() {
+    let Some(panel) = panel(&rows.curves(&["param"], "norm", None)?)? else {
         return Ok(None);
-    }
-    let values = curves.points.iter().flat_map(|points| {
-        let most = points.iter().filter_map(|point| point.value).fold(0.0_f64, f64::max);
-        let by_step: BTreeMap<Option<i64>, Option<f64>> =
-            points.iter().map(|point| (point.step, point.value)).collect();
-        let share = move |step: &Option<i64>| {
-            by_step.get(step).copied().flatten().filter(|_| most > 0.0).map(|norm| norm / most)
-        };
-        steps.iter().map(share).collect::<Vec<_>>()
-    });
-    let panel = MapPanel {
-        title: String::new(),
-        values: values.collect(),
-        columns: steps.iter().map(|step| step.map_or("model".into(), |step| step.to_string())).collect(),
-        rows: params,
     };
     Ok(Some(Figure {
         id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
@@ -64,7 +42,7 @@ fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
         alt: format!(
             "Norms of {} of {model} over {}.",
             words::plural(panel.rows.len(), "parameter"),
-            words::plural(steps.len(), "checkpoint")
+            words::plural(panel.columns.len(), "checkpoint")
         ),
         chart: Chart::Map(Map {
             scale: ColorScale { label: "norm / its largest".into(), kind: ScaleKind::Sequential, low: 0.0, high: 1.0 },
@@ -76,6 +54,27 @@ fn figure(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError> {
         csv: rows.csv()?,
         code: pick.code(table),
     }))
+}
+
+/// The norms of each parameter as shares of its largest; none with fewer than two checkpoints.
+fn panel(curves: &Curves<'_>) -> Result<Option<MapPanel>, ResultsError> {
+    let rows = curves.keys.texts("param")?;
+    let longest = curves.points.iter().max_by_key(|points| points.len());
+    let steps: Vec<Option<i64>> = longest.into_iter().flatten().map(|point| point.step).collect();
+    if steps.len() < 2 || rows.is_empty() {
+        return Ok(None);
+    }
+    let shares = |points: &Vec<CurvePoint>| {
+        let most = points.iter().filter_map(|point| point.value).fold(0.0_f64, f64::max);
+        let by_step: BTreeMap<Option<i64>, Option<f64>> =
+            points.iter().map(|point| (point.step, point.value)).collect();
+        let share =
+            |step: &Option<i64>| by_step.get(step).copied().flatten().filter(|_| most > 0.0).map(|norm| norm / most);
+        steps.iter().map(share).collect::<Vec<_>>()
+    };
+    let values = curves.points.iter().flat_map(shares).collect();
+    let columns = steps.iter().map(|step| step_name(*step)).collect();
+    Ok(Some(MapPanel { title: String::new(), rows, columns, values }))
 }
 
 /// The parameters of every model whose norms changed most, as a ratio.

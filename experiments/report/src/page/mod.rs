@@ -2,6 +2,15 @@
 //!
 //! A figure's id is that of its element. Sections and listings may have the same ids as figures, so the ids of their
 //! elements contain an underscore, which ids of figures never do.
+//!
+//! ```
+//! use pythia_report::page::{Block, Page, Section};
+//!
+//! let blocks = vec![Block::Text("Heads of layer 5 score highest.".into())];
+//! let section = Section { id: "heads".into(), title: "Heads".into(), blocks };
+//! let page = Page { title: "pythia-70m".into(), lead: Vec::new(), sections: vec![section] };
+//! assert!(page.html().contains("<p>Heads of layer 5 score highest.</p>"));
+//! ```
 
 mod csv;
 mod figure;
@@ -16,7 +25,7 @@ use crate::listing::Listing;
 /// The content of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page {
-    /// Its title.
+    /// Title of the page and of its browser tab.
     pub title: String,
     /// What stands below the title: paragraphs of plain text, in which a piece between backticks is code.
     pub lead: Vec<String>,
@@ -106,14 +115,14 @@ fn link(html: &mut Html, id: &str, title: &str) {
 pub struct Section {
     /// A word for links: lower case letters, digits and hyphens.
     pub id: String,
-    /// Its heading.
+    /// Heading of the section, also in the table of contents.
     pub title: String,
     /// What it holds.
     pub blocks: Vec<Block>,
 }
 
 impl Section {
-    /// Its figures.
+    /// Figures of the section, in the order of reading.
     pub fn figures(&self) -> impl Iterator<Item = &Figure> {
         self.blocks.iter().filter_map(|block| match block {
             Block::Figure(figure) => Some(figure),

@@ -98,8 +98,8 @@ const COMMON: [(&str, ColumnType); 4] = [
     ("checkpoint_status", ColumnType::Text),
 ];
 
-/// Checks that a file of a probe has the columns which the probe declares. Files of unknown kinds, whose columns nobody
-/// declares, pass, and so do columns beyond those.
+/// Checks that a file of a probe has the columns which the probe declares. Files of unknown kinds pass, and so do
+/// columns beyond the declared ones.
 pub(super) fn check(path: &Path, table: &str, origin: &Origin, schema: &SchemaDescriptor) -> Result<(), ResultsError> {
     let own = declared(&origin.kind, &origin.table);
     let common = if own.is_empty() { &[][..] } else { &COMMON };

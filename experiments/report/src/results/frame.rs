@@ -1,6 +1,8 @@
 //! Columns of a computed frame as plain vectors, and the curves over steps in it.
 
-use polars::prelude::{Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, SerWriter, col};
+use polars::prelude::{
+    Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, PolarsResult, SerWriter, Series, col,
+};
 
 use super::columns::ColumnType;
 use super::{ResultsError, Table};
@@ -71,8 +73,7 @@ impl<'a> FrameRows<'a> {
     /// [`ResultsError::Column`] where there is none.
     pub(crate) fn floats(&self, name: &str) -> Result<Vec<Option<f64>>, ResultsError> {
         let column = self.column(name, &DataType::Float64, ColumnType::Float)?;
-        let values = column.f64().map_err(self.table.failed())?;
-        Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
+        finite(column.as_materialized_series()).map_err(self.table.failed())
     }
 
     fn column(&self, name: &str, wanted: &DataType, values: ColumnType) -> Result<Column, ResultsError> {
@@ -114,9 +115,7 @@ impl<'a> FrameRows<'a> {
             series.cast(&wanted)
         };
         let numbers = |name: &str| -> Result<Vec<Option<f64>>, ResultsError> {
-            let series = list(name, DataType::Float64).map_err(self.table.failed())?;
-            let values = series.f64().map_err(self.table.failed())?;
-            Ok(values.iter().map(|value| value.filter(|number| number.is_finite())).collect())
+            list(name, DataType::Float64).and_then(|series| finite(&series)).map_err(self.table.failed())
         };
         let steps = list("step", DataType::Int64).map_err(self.table.failed())?;
         let steps = steps.i64().map_err(self.table.failed())?;
@@ -132,6 +131,11 @@ impl<'a> FrameRows<'a> {
         points.sort_by_key(|point| point.step);
         Ok(points)
     }
+}
+
+/// The numbers of a series; values that are not finite are none.
+fn finite(series: &Series) -> PolarsResult<Vec<Option<f64>>> {
+    Ok(series.f64()?.iter().map(|value| value.filter(|number| number.is_finite())).collect())
 }
 
 /// Curves over steps, and the values of the columns that tell them apart.
@@ -150,7 +154,6 @@ pub(crate) struct CurvePoint {
     pub step: Option<i64>,
     /// The value, finite or none.
     pub value: Option<f64>,
-    /// Its interval.
     pub band: Option<(f64, f64)>,
 }
 

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 16 << 20;
 /// An experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Its name.
+    /// Name of the experiment.
     pub name: String,
     /// Its models with their checkpoints.
     pub models: Vec<ManifestModel>,
@@ -38,7 +38,7 @@ pub struct ManifestModel {
 /// A probe of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManifestProbe {
-    /// Its name.
+    /// Name of the probe in the experiment.
     pub name: String,
     /// The names of its tables.
     pub tables: Vec<String>,

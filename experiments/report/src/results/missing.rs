@@ -11,9 +11,7 @@ use super::{FrameRows, Results, ResultsError, Table};
 pub(crate) struct MissingSteps {
     /// The experiment that lists them.
     pub experiment: String,
-    /// The table.
     pub table: String,
-    /// The model.
     pub model: String,
     /// The labels of the steps; none for a single model.
     pub steps: Vec<Option<u32>>,

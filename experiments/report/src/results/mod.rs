@@ -2,6 +2,13 @@
 //!
 //! Reading starts from what the folder holds: `results/TABLE/MODEL/step000512.parquet`, or `merged/TABLE/MODEL.parquet`
 //! where only that was kept. File names decide nothing else: `model` and `step` are read from the rows.
+//!
+//! ```
+//! use pythia_report::results::{Results, ResultsError};
+//!
+//! let refused = Results::open("no/such/folder".as_ref());
+//! assert!(matches!(refused, Err(ResultsError::NotResults { .. })));
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,13 @@
 //! The summary of a folder: the few numbers that one asks for first, table by table, then the state of its checkpoints.
+//!
+//! ```no_run
+//! use pythia_report::{results::Results, summary::summary};
+//!
+//! for listing in summary(&Results::open("out/demo".as_ref())?, 5)? {
+//!     println!("{}", listing.terminal());
+//! }
+//! # Ok::<(), pythia_report::results::ResultsError>(())
+//! ```
 
 use crate::kinds::main_tables;
 use crate::listing::Listing;

@@ -2,11 +2,10 @@
 //! by side.
 
 use burn::tensor::Tensor;
-use pythia_core::config::NeoxConfig;
 use pythia_core::model::GptNeoX;
-use pythia_hooks::{Activation, Axis, HookPoint, Site};
+use pythia_hooks::{Activation, HookPoint, Site};
 
-use super::super::{Run, SourceActivations};
+use super::super::{Run, SourceActivations, flat, rows_of};
 
 /// The activations of a base run, and those that replace them.
 pub(super) struct BaseActivations<'a> {
@@ -15,21 +14,12 @@ pub(super) struct BaseActivations<'a> {
     pub sources: &'a [SourceActivations],
 }
 
-/// Sizes of the axes of a site's activation.
-pub(super) fn dims(site: Site, batch: usize, length: usize, config: &NeoxConfig) -> Vec<usize> {
-    let size = |axis: &Axis| match axis {
-        Axis::Batch => batch,
-        Axis::Pos | Axis::Query | Axis::Key => length,
-        Axis::Head => config.n_heads,
-        Axis::Model => config.d_model,
-        Axis::HeadDim => config.d_model / config.n_heads,
-        Axis::Mlp => config.d_mlp,
-        Axis::One => 1,
-    };
-    site.axes().iter().map(size).collect()
-}
-
 impl BaseActivations<'_> {
+    /// The shape of the activations at a site in the base run.
+    pub(super) fn dims(&self, site: Site) -> Vec<usize> {
+        self.model.model_shape().dims(site, self.base.batch(), self.base.length())
+    }
+
     /// The base run's rows at a point; `None` if they were not kept and cannot be derived.
     pub(super) fn base(&self, point: HookPoint) -> Option<Tensor<2>> {
         let layer = point.layer().unwrap_or(0);
@@ -53,7 +43,7 @@ impl BaseActivations<'_> {
         let activation =
             self.sources[source].get(&point).unwrap_or_else(|| panic!("source {source} has no {point}")).clone();
         let (batch, length) = (self.base.batch(), self.base.length());
-        let full = expanded(activation, &dims(point.site(), batch, length, self.model.config()));
+        let full = expanded(activation, &self.dims(point.site()));
         let table = rows_of(&full, point.site());
         match point.site() {
             Site::Q | Site::K => {
@@ -66,28 +56,9 @@ impl BaseActivations<'_> {
 
     /// Whether the source's activation has the batch and length of the run, so that it can be compared with it.
     pub(super) fn is_full(&self, source: usize, point: HookPoint) -> bool {
-        let whole = dims(point.site(), self.base.batch(), self.base.length(), self.model.config());
+        let whole = self.dims(point.site());
         self.sources[source].get(&point).is_some_and(|activation| activation.dims() == whole)
     }
-}
-
-/// `[batch, pos, …]` as rows. A row of a pattern is a query's: `[batch, head, query, key]` to `[batch · query, head ·
-/// key]`.
-fn rows_of(activation: &Activation, site: Site) -> Tensor<2> {
-    match activation {
-        Activation::Three(tensor) => flat(tensor),
-        Activation::Four(tensor) => {
-            let queries_second = site.dim_of(Axis::Query) == Some(2);
-            let tensor = if queries_second { tensor.clone().swap_dims(1, 2) } else { tensor.clone() };
-            let [batch, second, third, fourth] = tensor.dims();
-            tensor.reshape([batch * second, third * fourth])
-        }
-    }
-}
-
-fn flat(tensor: &Tensor<3>) -> Tensor<2> {
-    let [batch, length, width] = tensor.dims();
-    tensor.clone().reshape([batch * length, width])
 }
 
 fn expanded(activation: Activation, whole: &[usize]) -> Activation {

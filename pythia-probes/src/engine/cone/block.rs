@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use pythia_core::model::{Lookup, RowBlock};
 use pythia_hooks::{HookPoint, Site};
 
-use super::super::run::select;
 use super::Cone;
 use super::changed_rows::{ChangedRows, Token, TokenSet};
+use crate::rows::select;
 
 impl Cone<'_> {
     /// From the tokens whose residual stream differs from the base run's before block `layer` to those after it.

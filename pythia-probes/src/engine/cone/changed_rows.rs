@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::super::run::select;
+use crate::rows::select;
 
 /// An (example, intervention) pair: one prompt under one intervention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

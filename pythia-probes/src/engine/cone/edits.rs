@@ -6,8 +6,8 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 use pythia_hooks::{Axis, HookPoint, Site};
 
-use super::super::{Change, IntervenedRun, Replacement};
-use super::base_activations::{BaseActivations, dims};
+use super::super::{Change, IntervenedRun, Replacement, rows_differ};
+use super::base_activations::BaseActivations;
 use super::changed_rows::{ChangedRows, ExampleRun, Token, TokenSet};
 use super::unit_plan::UnitPlan;
 use crate::error::ProbeError;
@@ -84,10 +84,8 @@ impl Patches {
         let Some(base) = activations.base(point) else { return Ok(()) };
         let [rows, width] = base.dims();
         let groups = if has_heads(point.site()) { activations.model.config().n_heads } else { 1 };
-        let equal = base.equal(activations.source(source, point)).reshape([rows * groups, width / groups]).all_dim(1);
-        let data = equal.try_into_data();
-        let data = data.map_err(|error| ProbeError::Device { place: "a comparison", reason: error.to_string() })?;
-        let differs = data.iter::<bool>().map(|equal| !equal).collect();
+        let split = |table: Tensor<2>| table.reshape([rows * groups, width / groups]);
+        let differs = rows_differ(split(base), split(activations.source(source, point)))?;
         self.differences.insert((source, point), Difference { differs, groups });
         Ok(())
     }
@@ -195,8 +193,8 @@ fn has_heads(site: Site) -> bool {
 
 /// A change as tokens and columns.
 fn resolve(change: &Change, activations: &BaseActivations<'_>) -> Result<Patch, ProbeError> {
-    let (site, batch, length) = (change.point.site(), activations.base.batch(), activations.base.length());
-    let dims = dims(site, batch, length, activations.model.config());
+    let (site, batch) = (change.point.site(), activations.base.batch());
+    let dims = activations.dims(site);
     let chosen = change.region.resolve(change.point, &dims)?;
     let along = |dim: Option<usize>| -> Option<Vec<usize>> {
         let dim = dim?;

@@ -25,11 +25,8 @@ use pythia_hooks::{HookPoint, ModelShape, Site};
 use self::base_activations::BaseActivations;
 use self::changed_rows::{ChangedRows, ExampleRun, Token, TokenSet};
 use self::edits::Patches;
-use super::{EngineInput, IntervenedRun, Scores, naive};
+use super::{EngineInput, F32_BYTES, IntervenedRun, Scores, naive};
 use crate::error::ProbeError;
-
-/// Bytes of a float32.
-const F32: u64 = 4;
 
 /// What the interventions cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,7 +215,7 @@ impl<'a> Cone<'a> {
 /// Bytes that the activations of a changed token take at the peak of a layer. In attention these are the residual
 /// stream, its norm, queries, keys and values, the tables of each, `hook_z` and patterns; in the MLP the stream, its
 /// norm, attention's output, the neurons and the MLP's output.
-pub fn token_bytes(config: &NeoxConfig, length: usize) -> u64 {
+pub(crate) fn token_bytes(config: &NeoxConfig, length: usize) -> u64 {
     let attention = 9 * config.d_model + config.n_heads * length;
-    F32 * attention.max(5 * config.d_model + config.d_mlp) as u64
+    F32_BYTES * attention.max(5 * config.d_model + config.d_mlp) as u64
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use burn::tensor::{Tensor, TensorData};
 
 use super::super::Replacement;
-use super::super::run::select;
+use crate::rows::select;
 
 /// Where each unit of some rows gets its value from.
 pub(super) struct UnitPlan {

@@ -1,4 +1,4 @@
-//! Interventions that are compared with the base run alone, because no other run is their goal.
+//! Interventions that are compared with the base run alone, because no source run defines a full effect.
 //!
 //! With the metric m of the base run and m' of the run under an intervention, the *delta* of a prompt is m' − m. Over
 //! prompts it is the mean of their deltas, with a seeded 95 % bootstrap interval. An intervention that changes

@@ -1,20 +1,16 @@
 //! What the interventions of a probe will cost.
 
 use pythia_core::config::NeoxConfig;
-use pythia_hooks::{Axis, HookPoint, Site};
+use pythia_hooks::{HookPoint, ModelShape, Site};
 
 use super::CausalProbe;
 use super::paired_runs::{AT_ONCE, by_length, make_pairs};
-use crate::engine::{Change, Engine, IntervenedRun, Replacement, cone};
+use crate::engine::{Change, Engine, F32_BYTES, IntervenedRun, Replacement, cone};
 use crate::error::ProbeError;
+use crate::metric::ROWS_AT_A_TIME;
 use crate::pairs::Pair;
 use crate::probe::Estimate;
 use crate::subject::Context;
-
-/// Bytes of a float32.
-const F32: u64 = 4;
-/// Rows that are unembedded at a time, where a metric needs all columns.
-const ROWS_AT_A_TIME: u64 = 256;
 
 /// The estimate for a probe: both base runs with what is kept of them, and its interventions.
 ///
@@ -33,7 +29,7 @@ pub(crate) fn of(probe: &dyn CausalProbe, context: &Context) -> Result<Estimate,
         let interventions = probe.interventions(context, &members)?;
         let per_token = config.n_layers * per_token(config, 0);
         estimate.flops += 2 * count * length as u64 * per_token as u64;
-        estimate.memory += 2 * count * kept(config, &points, length);
+        estimate.memory += 2 * count * kept(&model_shape, &points, length);
         for intervention in &interventions {
             let (flops, touched) = match probe.common().run.engine {
                 Engine::Cone => cone(config, intervention, &differs),
@@ -50,24 +46,17 @@ pub(crate) fn of(probe: &dyn CausalProbe, context: &Context) -> Result<Estimate,
     let logits = if settings.metrics.iter().all(|metric| metric.needs_few_columns()) {
         0
     } else {
-        5 * ROWS_AT_A_TIME * config.vocab_size as u64
+        5 * (ROWS_AT_A_TIME * config.vocab_size) as u64
     };
-    estimate.memory += active.max(pass) + F32 * logits;
+    estimate.memory += active.max(pass) + F32_BYTES * logits;
     Ok(estimate)
 }
 
 /// Bytes that the run of one prompt keeps.
-fn kept(config: &NeoxConfig, points: &[HookPoint], length: usize) -> u64 {
-    let size = |axis: &Axis| match axis {
-        Axis::Batch | Axis::One => 1,
-        Axis::Pos | Axis::Query | Axis::Key => length,
-        Axis::Head => config.n_heads,
-        Axis::Model => config.d_model,
-        Axis::HeadDim => config.d_model / config.n_heads,
-        Axis::Mlp => config.d_mlp,
-    };
-    let of = |point: &HookPoint| point.site().axes().iter().map(|axis| size(axis) as u64).product::<u64>();
-    F32 * (points.iter().map(of).sum::<u64>() + (length * config.d_model) as u64)
+fn kept(model_shape: &ModelShape, points: &[HookPoint], length: usize) -> u64 {
+    let size = |site: Site| model_shape.dims(site, 1, length).into_iter().product::<usize>() as u64;
+    let end = size(Site::ResidPost);
+    F32_BYTES * (points.iter().map(|point| size(point.site())).sum::<u64>() + end)
 }
 
 /// Operations of a block for a token that sees `keys` others.
@@ -151,7 +140,7 @@ fn positions(point: HookPoint, region: &pythia_hooks::Region, length: usize) -> 
 #[cfg(test)]
 mod tests {
     use burn::tensor::DType;
-    use pythia_hooks::Region;
+    use pythia_hooks::{Axis, Region};
 
     use super::*;
     use crate::engine::{EngineInput, Run, tests::model};

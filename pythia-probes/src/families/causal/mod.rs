@@ -1,12 +1,12 @@
 //! What probes that intervene share.
 //!
-//! - [`CausalProbe`]: what such a probe says of itself; everything else the runner asks of a probe follows from it;
+//! - `CausalProbe`: what such a probe says of itself; everything else the runner asks of a probe follows from it;
 //! - `paired_runs`: pairs of prompts and the base runs on them, made once for all probes that read the same pairs;
-//! - [`places`]: positions, heads and neurons as a configuration names them, and the regions that they stand for;
+//! - `places`: positions, heads and neurons as a configuration names them, and the regions that they stand for;
 //! - `defaults`: the values of settings that a configuration leaves out;
 //! - `estimate`: what interventions will cost;
-//! - [`effect`]: from metrics per prompt to effects, their means and their intervals, as tables;
-//! - [`delta`]: the same for interventions that are compared with the base run alone;
+//! - `effect`: from metrics per prompt to effects, their means and their intervals, as tables;
+//! - `delta`: the same for interventions that are compared with the base run alone;
 //! - `columns`: the columns of these tables;
 //! - `sources`: means, activations of other pairs, and vectors, which are put in place of activations.
 
@@ -33,12 +33,20 @@ use crate::pairs::{Pair, PairError, PairSource};
 use crate::probe::{Answer, Estimate, Probe};
 use crate::retry_on_oom::retry_on_oom;
 use crate::subject::{Context, Subject};
-use crate::table::{Table, TableSpec};
+use crate::table::Table;
 use paired_runs::{PairedRuns, ScoreSettings};
 
 pub use paired_runs::{Direction, Side};
 
 /// How the interventions of a probe are computed, and whether there is a row per pair.
+///
+/// ```
+/// use pythia_probes::Bytes;
+/// use pythia_probes::families::causal::RunSettings;
+///
+/// let run = RunSettings { per_example: false, ..RunSettings::default() };
+/// assert_eq!(run.memory, Bytes::mib(128));
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RunSettings {
@@ -64,14 +72,12 @@ impl RunSettings {
     }
 }
 
-/// The settings that every causal probe has, and its tables.
+/// The settings that every causal probe has.
 #[derive(Clone, Copy)]
 pub(crate) struct CommonSettings<'a> {
     pub pairs: &'a PairSource,
     pub metrics: &'a [Metric],
     pub run: &'a RunSettings,
-    /// The main table and the table of examples.
-    pub tables: &'static [TableSpec],
 }
 
 impl<'a> CommonSettings<'a> {
@@ -83,7 +89,7 @@ impl<'a> CommonSettings<'a> {
 /// A probe that intervenes on runs of pairs of prompts. It implements [`Probe`] through the blanket implementation
 /// below.
 pub(crate) trait CausalProbe: Probe {
-    /// The settings that every such probe has, and its tables.
+    /// The settings that every such probe has.
     fn common(&self) -> CommonSettings<'_>;
 
     /// Points that the base runs must hold besides those that every intervention needs
@@ -130,8 +136,8 @@ pub(crate) trait CausalProbe: Probe {
 }
 
 impl<T: CausalProbe> Probe for T {
-    fn reads_logits(&self) -> bool {
-        true
+    fn main_table_only(&self) -> bool {
+        !self.common().run.per_example
     }
 
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
@@ -154,11 +160,6 @@ impl<T: CausalProbe> Probe for T {
     /// `None` where the pairs cannot be made, which the check has reported.
     fn estimate(&self, context: &Context) -> Option<Estimate> {
         estimate::of(self, context).ok()
-    }
-
-    fn tables(&self) -> &'static [TableSpec] {
-        let common = self.common();
-        &common.tables[..if common.run.per_example { common.tables.len() } else { 1 }]
     }
 
     fn pair_source(&self) -> Option<&PairSource> {

@@ -23,13 +23,13 @@ pub(crate) const AT_ONCE: usize = 64;
 pub enum Side {
     /// The prompt whose answers are the right ones.
     Clean,
-    /// The other.
+    /// The prompt after which the wrong answers are expected.
     Corrupt,
 }
 
 impl Side {
     /// The other prompt of the pair.
-    pub const fn other(self) -> Side {
+    pub(crate) const fn other(self) -> Side {
         match self {
             Side::Clean => Side::Corrupt,
             Side::Corrupt => Side::Clean,
@@ -50,7 +50,7 @@ pub enum Direction {
 
 impl Direction {
     /// Its name in tables.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Direction::Denoising => "denoising",
             Direction::Noising => "noising",
@@ -58,7 +58,7 @@ impl Direction {
     }
 
     /// The run that is intervened on.
-    pub const fn base(self) -> Side {
+    pub(crate) const fn base(self) -> Side {
         match self {
             Direction::Denoising => Side::Corrupt,
             Direction::Noising => Side::Clean,
@@ -66,7 +66,7 @@ impl Direction {
     }
 
     /// The run that activations are taken from.
-    pub const fn source(self) -> Side {
+    pub(crate) const fn source(self) -> Side {
         match self {
             Direction::Denoising => Side::Clean,
             Direction::Noising => Side::Corrupt,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use burn::tensor::{Tensor, TensorData};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f64, ints};
 use pythia_hooks::{Activation, Axis, HookError, HookPoint, Region};
 
 use super::paired_runs::{Group, PairedRuns, Side};
@@ -110,18 +110,14 @@ pub(crate) fn resampled(
 
 /// Rows along the batch of activations that follow each other.
 fn rows(all: &[&Activation], wanted: &[usize]) -> Activation {
-    fn chosen<const D: usize>(parts: Vec<Tensor<D>>, wanted: &[usize]) -> Tensor<D> {
-        let all = Tensor::cat(parts, 0);
+    fn chosen<const D: usize>(all: &[&Activation], wanted: &[usize]) -> Tensor<D> {
+        let all = Tensor::cat(all.iter().filter_map(|part| (*part).clone().into_tensor()).collect(), 0);
         let index = ints(wanted.iter().copied(), [wanted.len()], &all.device());
         all.select(0, index)
     }
     match all[0] {
-        Activation::Three(_) => {
-            Activation::Three(chosen(all.iter().filter_map(|a| (*a).clone().into_tensor()).collect(), wanted))
-        }
-        Activation::Four(_) => {
-            Activation::Four(chosen(all.iter().filter_map(|a| (*a).clone().into_tensor()).collect(), wanted))
-        }
+        Activation::Three(_) => Activation::Three(chosen(all, wanted)),
+        Activation::Four(_) => Activation::Four(chosen(all, wanted)),
     }
 }
 
@@ -170,8 +166,7 @@ fn difference(group: &Group, point: HookPoint, region: &Region) -> Result<(Vec<f
     };
     let difference = part(Side::Clean)? - part(Side::Corrupt)?;
     let [batch, positions, _] = difference.dims();
-    let sum = difference.sum_dim(0).sum_dim(1).try_into_vec_as::<f64>();
-    let sum = sum.map_err(|error| ProbeError::Device { place: "a mean", reason: error.to_string() })?;
+    let sum = host_f64(difference.sum_dim(0).sum_dim(1)).map_err(ProbeError::device("a mean"))?;
     Ok((sum, batch * positions))
 }
 

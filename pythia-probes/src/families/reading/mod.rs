@@ -66,7 +66,7 @@ pub(crate) struct ReadingRun<'a> {
 /// The prompts come in parts where a device cannot hold all of them at once. For each part come [`part`](Self::part),
 /// [`read`](Self::read) at every wanted point, and [`part_done`](Self::part_done). After an error nothing more is read.
 pub(crate) trait Reader {
-    /// Whether the activation at that point is to be read.
+    /// Whether the reader reads the activation at that point.
     fn wants(&self, _: HookPoint) -> bool {
         false
     }

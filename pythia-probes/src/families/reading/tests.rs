@@ -1,4 +1,5 @@
 use burn::tensor::{DType, Device};
+use pythia_core::device::host_f64;
 use pythia_core::model::GptNeoX;
 use pythia_hooks::Site;
 
@@ -31,10 +32,6 @@ impl Attribution {
 }
 
 impl Probe for Attribution {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }
@@ -86,7 +83,7 @@ impl Reader for AnswerReader<'_> {
         let stream: Tensor<3> = stream.clone().into_tensor().expect("a stream");
         for (row, question) in self.run.input.questions[self.part.clone()].iter().enumerate() {
             let number = stream.clone().slice([row..row + 1, question.at..question.at + 1, 0..1]);
-            let number = number.try_into_vec_as::<f64>().expect("the device answers")[0];
+            let number = host_f64(number).expect("the device answers")[0];
             self.values.push(number * f64::from(question.answers[0]));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Random sets of heads: what does it cost to ablate as many others?
+//! Random sets of heads, as controls: what is lost when as many other heads are ablated?
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use crate::error::ProbeError;
 use crate::families::causal::places::HeadSet;
 use crate::random::{Domain, below, generator};
 
-/// `count` different sets with as many heads in each layer as `set` has: none of its own where the layer has enough
-/// others, all the others and some of its own where it has not. The first of many are those of few.
+/// `count` different sets with as many heads in each layer as `set` has. They hold no head of `set` where the layer has
+/// enough others, else all the others and some of `set`. A larger `count` gives the same first sets.
 ///
 /// # Errors
 /// A layer whose heads are all in the set; fewer such sets than asked for.

@@ -226,7 +226,7 @@ fn interventions(targets: &Targets, replacement: Replacement) -> Vec<IntervenedR
 
 impl CausalProbe for Ablation {
     fn common(&self) -> CommonSettings<'_> {
-        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {

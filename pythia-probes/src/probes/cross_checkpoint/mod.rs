@@ -144,7 +144,7 @@ impl CrossCheckpoint {
 
 impl CausalProbe for CrossCheckpoint {
     fn common(&self) -> CommonSettings<'_> {
-        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {

@@ -6,7 +6,7 @@ use pythia_hooks::{ActivationCache, HookError, Region, Site};
 
 use super::CrossCheckpoint;
 use super::parts::{self, Part};
-use crate::engine::{Engine, IntervenedRun, Replacement, Run, Scores, SourceActivations};
+use crate::engine::{Engine, F32_BYTES, IntervenedRun, Replacement, Run, Scores, SourceActivations};
 use crate::error::ProbeError;
 use crate::families::causal::effect::{Effects, Label};
 use crate::families::causal::paired_runs::{Group, PairedRuns, ScoreSettings, Side};
@@ -14,9 +14,6 @@ use crate::families::causal::places::{self, Place};
 use crate::families::causal::{CausalProbe, Direction};
 use crate::metric::Reference;
 use crate::table::TableValue;
-
-/// Bytes of a float32.
-const F32: u64 = 4;
 
 /// An activation or a component of the source checkpoint that is put into this one, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +90,7 @@ impl<'a> TwoCheckpoints<'a> {
         let tokens = (self.group.members.len() * self.source_run.length()) as u64;
         // The output, and a copy in the table of all outputs.
         let parts =
-            self.runs.share(self.probe.run.memory.get()) / 2 / (2 * F32 * config.d_model as u64 * tokens).max(1);
+            self.runs.share(self.probe.run.memory.get()) / 2 / (2 * F32_BYTES * config.d_model as u64 * tokens).max(1);
         usize::try_from(parts).unwrap_or(usize::MAX).max(1)
     }
 

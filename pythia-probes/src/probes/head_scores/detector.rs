@@ -51,7 +51,7 @@ impl Detector {
         })
     }
 
-    /// Whether the same entries count, whatever becomes of them.
+    /// Whether both detectors count the same entries, whatever their formulas.
     pub(super) fn counts_as(&self, other: &Self) -> bool {
         (self.rule, self.exclude) == (other.rule, other.exclude)
     }
@@ -115,7 +115,7 @@ impl Detector {
         detectors
     }
 
-    /// The definitions of induction that are no ratio.
+    /// The definitions of induction that are not ratios.
     fn induction(score: &'static str, layout: Repeated) -> [Self; 4] {
         let stripe = if layout.bos { "arena_stripe" } else { "tl_stripe" };
         let diagonal = Rule::Diagonal { offset: layout.half_len - 1 };
@@ -179,7 +179,7 @@ impl PromptMasks {
         &self.masks[detector].0
     }
 
-    /// What the total is a sum over.
+    /// The entries whose sum is the total.
     pub(super) fn not_excluded(&self) -> Mask {
         Mask::new(Rule::Visible, self.exclude, &vec![0; self.n])
     }

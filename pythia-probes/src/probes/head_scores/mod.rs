@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
 use crate::probe::Probe;
-use crate::prompts::{PromptSource, Prompts, Repeated};
+use crate::prompts::PromptSource;
 use crate::subject::Context;
 use crate::table::columns::{HEAD, LAYER, STATUS};
 use crate::table::{ColumnSpec, TableSpec};
@@ -29,7 +29,8 @@ pub(crate) use on_device::tests::agree;
 use reader::PatternReader;
 
 const KIND: &str = "head_scores";
-/// What a head may be scored for.
+
+/// What a head is scored for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScoreFamily {
@@ -41,7 +42,7 @@ pub enum ScoreFamily {
     DuplicateToken,
     /// Attention to the token itself.
     CurrentToken,
-    /// Attention to the first position, where heads rest that have nothing to do.
+    /// Attention to the first position, on which heads put what they do not attend elsewhere (an attention sink).
     BosSink,
 }
 
@@ -74,7 +75,7 @@ impl ScoreFamily {
 pub struct HeadScores {
     /// What to score; all by default.
     pub scores: Vec<ScoreFamily>,
-    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` where nothing is said. Every
+    /// The prompts, random tokens that repeat: `{ n = 8, half_len = 50, repeats = 2 }` by default. Every
     /// value is a mean over them.
     pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
@@ -96,7 +97,6 @@ impl Default for HeadScores {
 }
 
 impl HeadScores {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per head and definition of a score",
@@ -128,11 +128,6 @@ impl HeadScores {
         Self { prompts: PromptSource::random(2, 6), ..Self::default() }
     }
 
-    /// The prompts this probe runs on.
-    fn layout(&self, prepend_bos: bool) -> Repeated {
-        self.prompts.layout(prepend_bos)
-    }
-
     /// What the `tl_detect` definitions leave out.
     fn exclude(&self) -> Exclude {
         Exclude { first: self.exclude_bos, current: self.exclude_current }
@@ -140,10 +135,6 @@ impl HeadScores {
 }
 
 impl Probe for HeadScores {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }
@@ -159,19 +150,18 @@ impl Probe for HeadScores {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        let layout = self.layout(context.prepend_bos);
+        let layout = self.prompts.layout(context.prepend_bos);
         (layout.batch, layout.len())
     }
 }
 
 impl ReadingProbe for HeadScores {
     fn input(&self, context: &Context) -> Result<ReadingInput, ProbeError> {
-        let prompts = Prompts::repeated(self.layout(context.prepend_bos), context.vocabulary(), context.seed);
-        prompts.map(ReadingInput::from)
+        self.prompts.prompts(context).map(ReadingInput::from)
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {
-        let layout = self.layout(run.context.prepend_bos);
+        let layout = self.prompts.layout(run.context.prepend_bos);
         Box::new(PatternReader::new(self, layout, &run.input.prompts, run.context.config.n_layers))
     }
 }

@@ -1,7 +1,7 @@
 //! Patterns reduced on the device that holds them: a few sums per head and prompt come back from it and not the
 //! patterns.
 //!
-//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are no matrix products,
+//! Sums over masks are those of products with tensors of zeros and ones, in float32. They are not matrix products,
 //! because those may round their inputs on a GPU. What is made of the sums is float64, and scores differ from those
 //! of the CPU by some 1e-7.
 //!
@@ -12,14 +12,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use pythia_core::device::host_f32;
 
 use super::detector::{Detector, PromptMasks};
 use super::mask::Mask;
 use super::reader::PLACE;
 use crate::error::ProbeError;
-use crate::sums::row_sums;
+use crate::rows::row_sums;
 
-/// Sums that wait on a device.
+/// Sums that were computed on a device and not read back yet.
 #[derive(Debug)]
 pub(super) struct DeviceSums {
     /// For each sum a detector whose mask it is over. After these comes the total of all that is not left out.
@@ -41,7 +42,7 @@ struct Taken {
 }
 
 impl DeviceSums {
-    /// For these detectors.
+    /// The sums that these detectors need.
     pub(super) fn new(detectors: &[Detector]) -> Self {
         let mut over: Vec<usize> = Vec::new();
         let mut sum_of = Vec::with_capacity(detectors.len());
@@ -53,7 +54,7 @@ impl DeviceSums {
         Self { over, sum_of, masks: Vec::new(), taken: Vec::new() }
     }
 
-    /// Other prompts come next.
+    /// Drops the masks, because other prompts come next.
     pub(super) fn forget_masks(&mut self) {
         self.masks.clear();
     }
@@ -82,8 +83,7 @@ impl DeviceSums {
         self.over.iter().map(of).chain([dense(all.iter(), n, device)]).collect()
     }
 
-    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`; everything comes back from the
-    /// device at once.
+    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`. All sums are read back at once.
     ///
     /// # Errors
     /// [`ProbeError::Device`].
@@ -97,8 +97,7 @@ impl DeviceSums {
         if sums.is_empty() {
             return Ok(());
         }
-        let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-        let values = Tensor::cat(sums, 0).try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
+        let values = host_f32(Tensor::cat(sums, 0)).map_err(ProbeError::device(PLACE))?;
         let mut rest = &values[..];
         for Taken { layer, prompts, sums } in &self.taken {
             let patterns = sums[0].dims()[0];
@@ -196,7 +195,7 @@ pub(crate) mod tests {
         sums.concat()
     }
 
-    /// Holds the sums of a device to those of the host.
+    /// Compares the sums of a device with those of the host.
     pub(crate) fn agree(device: &Device) {
         for (half_len, bos, exclude) in [(5, true, false), (6, false, true), (70, true, false)] {
             let (config, layout) = (config(exclude), Repeated { batch: BATCH, half_len, repeats: 2, bos });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
-use pythia_core::device::is_cpu;
+use pythia_core::device::{host_f32, host_f64, is_cpu};
 use pythia_hooks::{Activation, HookPoint, Site};
 
 use super::HeadScores;
@@ -19,7 +19,7 @@ use crate::table::measured;
 
 pub(super) const PLACE: &str = "an attention pattern";
 
-/// Looks at the pattern of every layer, keeps `heads × detectors` numbers of it, and lets go of it.
+/// Reduces the pattern of every layer to `heads × detectors` numbers. The pattern itself is not kept.
 #[derive(Debug)]
 pub(super) struct PatternReader {
     n_layers: usize,
@@ -30,7 +30,7 @@ pub(super) struct PatternReader {
     part: Range<usize>,
     /// By layer the scores `[head, detector]`, summed over the prompts so far in their order.
     sums: BTreeMap<usize, Vec<f64>>,
-    /// What waits on another device than the CPU to be summed.
+    /// Sums on a device other than the CPU, which were not read back yet.
     on_device: DeviceSums,
 }
 
@@ -101,7 +101,7 @@ impl Reader for PatternReader {
     }
 }
 
-/// A pattern `[prompt, head, query, key]`, if it is one of these prompts.
+/// A pattern `[prompt, head, query, key]`, if it has the shape that these prompts give.
 fn of_shape(masks: &[PromptMasks], pattern: &Activation) -> Result<Tensor<4>, ProbeError> {
     let (n, found) = (masks.first().map_or(0, PromptMasks::n), pattern.dims());
     let expected = vec![masks.len(), found.get(1).copied().unwrap_or(0), n, n];
@@ -111,14 +111,11 @@ fn of_shape(masks: &[PromptMasks], pattern: &Activation) -> Result<Tensor<4>, Pr
 
 /// Adds the scores of a pattern `[prompt, head, query, key]` that lies in memory to the sums `[head, detector]`.
 fn read(sums: &mut [f64], detectors: usize, masks: &[PromptMasks], pattern: Tensor<4>) -> Result<(), ProbeError> {
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let data = pattern.try_into_data().map_err(|error| device(error.to_string()))?;
-    if data.dtype() == DType::F64 {
-        add(sums, detectors, masks, data.as_slice::<f64>().map_err(|error| device(error.to_string()))?);
-        return Ok(());
+    let device = ProbeError::device(PLACE);
+    match pattern.dtype() {
+        DType::F64 => add(sums, detectors, masks, &host_f64(pattern).map_err(device)?),
+        _ => add(sums, detectors, masks, &host_f32(pattern).map_err(device)?),
     }
-    let data = data.convert::<f32>();
-    add(sums, detectors, masks, data.as_slice::<f32>().map_err(|error| device(error.to_string()))?);
     Ok(())
 }
 

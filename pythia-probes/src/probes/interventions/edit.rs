@@ -1,4 +1,4 @@
-//! One edit of a run, as a person writes it.
+//! One edit of a run, as an experiment file has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use crate::subject::Files;
 pub enum EditKind {
     /// Zeros in its place.
     Zero,
-    /// It times `factor`.
+    /// The activation times `factor`.
     Scale,
     /// The activation of the pair's other prompt in its place.
     Other,
@@ -57,7 +57,7 @@ pub struct UserEdit {
     pub vector: Option<PathBuf>,
 }
 
-/// A word of a list that cannot stand there.
+/// The error for a value that a field cannot have.
 fn refused(field: &'static str, word: impl ToString, allowed: impl ToString) -> ProbeError {
     ProbeError::NoSuchChoice { field, word: word.to_string(), allowed: allowed.to_string() }
 }
@@ -132,7 +132,9 @@ impl UserEdit {
             (EditKind::Add, _) if attention => {
                 Err(refused("edit", "add", format!("{point} has no axis of a fixed length along which a vector lies")))
             }
-            (EditKind::Add, Some(path)) => sources::read_vector(files, path, width(point, config)).map(|_| ()),
+            (EditKind::Add, Some(path)) => {
+                sources::read_vector(files, path, width(point, &config.model_shape())).map(|_| ())
+            }
             _ => Ok(()),
         }
     }
@@ -173,14 +175,9 @@ impl UserEdit {
     }
 }
 
-/// Length of the last axis of a point's activations, which is no position.
-pub(super) fn width(point: HookPoint, config: &NeoxConfig) -> usize {
-    match point.site().axes().last() {
-        Some(Axis::HeadDim) => config.d_model / config.n_heads,
-        Some(Axis::Mlp) => config.d_mlp,
-        Some(Axis::One) => 1,
-        _ => config.d_model,
-    }
+/// Length of the last axis of a point's activations, where that is not a position.
+pub(super) fn width(point: HookPoint, model_shape: &ModelShape) -> usize {
+    model_shape.dims(point.site(), 1, 1).pop().unwrap_or(1)
 }
 
 /// The choices of a list of positions; none where it is left out.

@@ -99,7 +99,7 @@ impl InterventionRuns {
             .flat_map(|(name, edits)| edits.iter().enumerate().map(move |(index, edit)| (name, index + 1, edit)))
     }
 
-    /// What `ask` says of every edit, in order; its first refusal under the edit's name.
+    /// The results of `ask` for every edit, in order. The first error names its edit.
     fn of_each<T>(&self, ask: impl Fn(&UserEdit) -> Result<T, ProbeError>) -> Result<Vec<T>, ProbeError> {
         let named = |(run, index, edit): (&String, usize, &UserEdit)| {
             ask(edit).map_err(|error| ProbeError::Edit { run: run.clone(), index, error: Box::new(error) })
@@ -117,7 +117,8 @@ impl InterventionRuns {
         Ok(())
     }
 
-    /// Everything that edits put in place of activations, but for the other side's, which differ from group to group.
+    /// Everything that edits put in place of activations. The other side's activations are left empty, because they
+    /// differ between groups.
     fn sources(&self, runs: &PairedRuns) -> Result<Vec<SourceActivations>, ProbeError> {
         let config = runs.subject.model.config();
         let mut means = Vec::new();
@@ -128,7 +129,8 @@ impl InterventionRuns {
                 (EditKind::Mean, _) => means.extend(points),
                 (EditKind::Add, Some(path)) => {
                     let vector = |point| {
-                        let values = sources::read_vector(runs.subject.files, path, edit::width(point, config))?;
+                        let values =
+                            sources::read_vector(runs.subject.files, path, edit::width(point, &config.model_shape()))?;
                         Ok(sources::vector(runs, point, &values).map(|vector| (point, vector)))
                     };
                     let source: Result<Vec<_>, ProbeError> = points.into_iter().map(vector).collect();
@@ -175,7 +177,7 @@ fn replacement(edit: &UserEdit, vector: usize) -> Replacement {
 
 impl CausalProbe for InterventionRuns {
     fn common(&self) -> CommonSettings<'_> {
-        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run }
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {

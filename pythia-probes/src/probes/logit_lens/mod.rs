@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
-use pythia_core::device::{ints, is_cpu};
+use pythia_core::device::{host_f32, host_f64, ints, is_cpu};
 use pythia_core::model::Residual;
 use pythia_hooks::{Activation, HookPoint, Site};
 use schemars::JsonSchema;
@@ -41,13 +41,12 @@ const BYTES_PER_ROW: u64 = 500;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogitLens {
-    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` where nothing is said, or one
+    /// The prompts: random tokens that repeat, `{ n = 1, half_len = 12, repeats = 2 }` by default, or one
     /// of texts, tokens and file.
     pub prompts: PromptSource<1, 12>,
 }
 
 impl LogitLens {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per prompt, depth and position",
@@ -96,14 +95,6 @@ impl LogitLens {
 }
 
 impl Probe for LogitLens {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
-    fn reads_logits(&self) -> bool {
-        true
-    }
-
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         self.rows(context).and_then(refuse_too_many)
     }
@@ -139,13 +130,13 @@ impl ReadingProbe for LogitLens {
     }
 }
 
-/// Keeps the residual stream of every depth until the model has gone through, and then reads them: an unembedding
-/// between two blocks would drive the next block out of memory where weights are read layer by layer.
+/// Keeps the residual stream of every depth and unembeds them after the last block. An unembedding between two blocks
+/// would evict the next block from memory where weights are read layer by layer.
 struct StreamKeeper<'a> {
     run: ReadingRun<'a>,
     /// Of the prompts that the model runs on, `[batch, pos, d_model]` each, the embedding first.
     streams: Vec<Tensor<3>>,
-    /// By depth what it says at every token of the prompts before, in order and without the padding.
+    /// By depth, the predictions at every token of the earlier parts, in order and without the padding.
     depths: Vec<Vec<Option<Prediction>>>,
 }
 
@@ -158,7 +149,7 @@ impl Reader for StreamKeeper<'_> {
         }
     }
 
-    /// Anything but a stream is left out, and missed in the end.
+    /// Keeps a stream. Any other activation is ignored, and [`part_done`](Self::part_done) reports it as missing.
     fn read(&mut self, _: HookPoint, stream: &Activation) -> Result<(), ProbeError> {
         self.streams.extend(stream.clone().into_tensor());
         Ok(())
@@ -193,7 +184,8 @@ impl Reader for StreamKeeper<'_> {
     }
 }
 
-/// What one depth says at every token of every prompt, in order and without the padding, a few positions at a time.
+/// The predictions of one depth at every token of every prompt, in order and without the padding. A few positions are
+/// unembedded at a time.
 fn predictions(
     stream: Tensor<3>,
     prompts: &[Vec<u32>],
@@ -224,14 +216,12 @@ fn predictions(
 /// Reads logits `[1, position, V]`.
 fn read_all(logits: Tensor<3>, targets: &[Option<u32>], vocab: usize) -> Result<Vec<Option<Prediction>>, ProbeError> {
     let width = logits.dims()[2];
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let data = logits.try_into_data().map_err(|error| device(error.to_string()))?;
-    if data.dtype() == DType::F64 {
-        let values = data.as_slice::<f64>().map_err(|error| device(error.to_string()))?;
+    let device = ProbeError::device(PLACE);
+    if logits.dtype() == DType::F64 {
+        let values = host_f64(logits).map_err(device)?;
         return Ok(values.chunks(width).zip(targets).map(|(row, target)| read(row, vocab, *target)).collect());
     }
-    let data = data.convert::<f32>();
-    let values = data.as_slice::<f32>().map_err(|error| device(error.to_string()))?;
+    let values = host_f32(logits).map_err(device)?;
     Ok(values.chunks(width).zip(targets).map(|(row, target)| read(row, vocab, *target)).collect())
 }
 

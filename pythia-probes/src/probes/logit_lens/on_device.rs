@@ -5,14 +5,14 @@
 //! some 1e-6; ids and ranks are the same.
 
 use burn::tensor::{Bool, FloatDType, Tensor};
-use pythia_core::device::ints;
+use pythia_core::device::{host_f32, ints};
 
 use super::PLACE;
 use super::read::{Prediction, Target};
 use crate::error::ProbeError;
-use crate::sums::row_sums;
+use crate::rows::row_sums;
 
-/// Numbers of a position.
+/// Numbers that are read back for each position.
 const NUMBERS: usize = 8;
 
 /// Reads logits `[1, position, V]`; targets are ids below V.
@@ -23,13 +23,12 @@ pub(super) fn read_all(
 ) -> Result<Vec<Option<Prediction>>, ProbeError> {
     let [_, positions, width] = logits.dims();
     let numbers = Tensor::cat(numbers(logits.reshape([positions, width]), targets, vocab).into(), 1);
-    let device = |reason: String| ProbeError::Device { place: PLACE, reason };
-    let numbers = numbers.try_into_vec_as::<f32>().map_err(|error| device(error.to_string()))?;
+    let numbers = host_f32(numbers).map_err(ProbeError::device(PLACE))?;
     Ok(numbers.chunks(NUMBERS).zip(targets).map(|(row, target)| prediction(row, *target)).collect())
 }
 
-/// What [`prediction`] is made of, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are floats
-/// too, which hold every whole number up to 2²⁴.
+/// The numbers that [`prediction`] needs, from logits `[position, V]`: columns `[position, 1]`. Ids and counts are
+/// floats too, which hold every whole number up to 2²⁴.
 fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<2>; NUMBERS] {
     let count = |places: Tensor<2, Bool>| places.cast(FloatDType::F32).sum_dim(1);
     let device = logits.device();
@@ -55,7 +54,7 @@ fn numbers(logits: Tensor<2>, targets: &[Option<u32>], vocab: usize) -> [Tensor<
     ]
 }
 
-/// What a position says, by the formulas of [`super::read::read`].
+/// The prediction at a position, by the formulas of [`super::read::read`].
 fn prediction(numbers: &[f32], target: Option<u32>) -> Option<Prediction> {
     let numbers = <[f32; NUMBERS]>::try_from(numbers).ok()?.map(f64::from);
     let [broken, greatest, sum, weighted, top, top_logit, right, before] = numbers;
@@ -77,15 +76,15 @@ pub(crate) mod tests {
 
     /// Rows that are well separated, tied, flat, certain, far from 0, and broken.
     fn rows(width: usize) -> Vec<Vec<f32>> {
-        let cone = |at: usize| ((at * 37 + 11) as f32 * 0.7).sin();
+        let wave = |at: usize| ((at * 37 + 11) as f32 * 0.7).sin();
         let row = |value: &dyn Fn(usize) -> f32| (0..width).map(value).collect::<Vec<f32>>();
-        let with = |at: usize, value: f32| row(&|id| if id == at { value } else { cone(id) });
+        let with = |at: usize, value: f32| row(&|id| if id == at { value } else { wave(id) });
         vec![
-            row(&|id| 8.0 * cone(id)),
+            row(&|id| 8.0 * wave(id)),
             row(&|id| (id % 5) as f32),
             row(&|_| 0.25),
             row(&|id| if id == 3 { 3000.0 } else { 0.0 }),
-            row(&|id| 900.0 + 12.0 * cone(id)),
+            row(&|id| 900.0 + 12.0 * wave(id)),
             row(&|id| if id == 2 { -0.0 } else { 0.0 - f32::from(u8::from(id > 4)) }),
             with(width - 1, 9.0),
             with(7, f32::NAN),
@@ -94,7 +93,7 @@ pub(crate) mod tests {
         ]
     }
 
-    /// Holds the predictions of a device to those of the host.
+    /// Compares the predictions of a device with those of the host.
     pub(crate) fn agree(device: &Device) {
         for (width, vocab) in [(24, 21), (50_304, 50_277)] {
             let rows = rows(width);

@@ -1,11 +1,10 @@
-//! One row of logits reduced to what a table says of it.
+//! One row of logits reduced to the numbers of a table row.
 
-/// What a distribution over the next token says.
+/// What the table shows of a distribution over the next token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Prediction {
     /// The most likely token, the first of several.
     pub top: u32,
-    /// Its probability.
     pub top_prob: f64,
     /// The right token, where it is known.
     pub target: Option<Target>,
@@ -13,7 +12,7 @@ pub(super) struct Prediction {
     pub entropy: f64,
 }
 
-/// What a distribution says of the right token.
+/// What the table shows of the right token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Target {
     /// Its probability; 0 where that is below the smallest number.
@@ -23,8 +22,8 @@ pub(super) struct Target {
 }
 
 /// Reads a row of logits. Probabilities and entropy are those of softmax over **all** entries, padding included, as
-/// the losses of the other probes are; top and rank are looked for among the first `vocab` only, for the others are
-/// no tokens. Of equal logits the one with the smaller id comes first, so that a rank of 0 and being the top are the
+/// the losses of the other probes are; top and rank are looked for among the first `vocab` only, because the others
+/// are padding. Of equal logits the one with the smaller id comes first, so that a rank of 0 and being the top are the
 /// same.
 ///
 /// `None` where a logit is not finite: the model overflowed.

@@ -9,7 +9,7 @@ use pythia_core::model::GptNeoX;
 use pythia_hooks::{Activation, HookPoint, Site};
 
 use super::edges::{Input, Sender};
-use crate::engine::{Run, SourceActivations, select};
+use crate::engine::{Run, SourceActivations, flat, rows_differ, rows_of, select};
 use crate::error::ProbeError;
 
 /// The run that is changed, and the run that senders take their values from.
@@ -38,7 +38,7 @@ impl BaseAndSource<'_> {
             Sender::Embed => self.between(sender, Site::ResidPre.at(0), |values| values, |written| written),
             Sender::Mlp { layer } => self.between(sender, Site::MlpOut.at(layer), |values| values, |written| written),
             Sender::Head { layer, head } => {
-                let d_head = self.model.config().d_model / self.model.config().n_heads;
+                let d_head = self.model.config().d_head();
                 let own = |z: Tensor<2>| z.slice_dim(1, head * d_head..(head + 1) * d_head);
                 self.between(sender, Site::Z.at(layer), own, |z| self.model.rows(layer).result(z, head))
             }
@@ -54,7 +54,8 @@ impl BaseAndSource<'_> {
         written: impl Fn(Tensor<2>) -> Tensor<2>,
     ) -> Result<Delta, ProbeError> {
         let (base, source) = (own(rows_at(self.base, point)), own(rows_at(self.source, point)));
-        let rows = differing(&base, &source)?;
+        let differs = rows_differ(base.clone(), source.clone())?.into_iter().enumerate();
+        let rows: Vec<usize> = differs.filter(|(_, differs)| *differs).map(|(row, _)| row).collect();
         let values = (!rows.is_empty()).then(|| written(select(&source, &rows) - select(&base, &rows)));
         Ok(Delta { sender, rows, values })
     }
@@ -64,7 +65,7 @@ impl BaseAndSource<'_> {
     pub(super) fn sources(&self, input: Input, deltas: &[&Delta]) -> Vec<SourceActivations> {
         let point = input.point(self.model.config().n_layers);
         let base = self.kept(point);
-        let table = rows_of(&base);
+        let table = rows_of(&base, point.site());
         let changed = self.read(input, deltas);
         let mut next = 0;
         let source = |delta: &&Delta| {
@@ -101,7 +102,7 @@ impl BaseAndSource<'_> {
     fn stream(&self, input: Input) -> Tensor<2> {
         let at = |site: Site, layer| rows_at(self.base, site.at(layer));
         match input {
-            Input::Logits => rows_of(&Activation::Three(self.base.end().clone())),
+            Input::Logits => flat(self.base.end()),
             Input::Mlp(layer) if !self.model.config().variant.parallel_residual => {
                 at(Site::ResidPre, layer) + at(Site::AttnOut, layer)
             }
@@ -129,21 +130,7 @@ fn at(run: &Run, point: HookPoint) -> &Activation {
 }
 
 fn rows_at(run: &Run, point: HookPoint) -> Tensor<2> {
-    rows_of(at(run, point))
-}
-
-/// `[batch, pos, …]` as `[batch · pos, …]`, heads side by side.
-fn rows_of(activation: &Activation) -> Tensor<2> {
-    match activation {
-        Activation::Three(tensor) => {
-            let [batch, length, width] = tensor.dims();
-            tensor.clone().reshape([batch * length, width])
-        }
-        Activation::Four(tensor) => {
-            let [batch, length, heads, width] = tensor.dims();
-            tensor.clone().reshape([batch * length, heads * width])
-        }
-    }
+    rows_of(at(run, point), point.site())
 }
 
 /// Rows as an activation of the shape of `like`.
@@ -160,11 +147,4 @@ fn replaced(table: &Tensor<2>, rows: &[usize], values: Tensor<2>) -> Tensor<2> {
     let mut places: Vec<usize> = (0..count).collect();
     rows.iter().zip(count..).for_each(|(row, place)| places[*row] = place);
     select(&Tensor::cat(vec![table.clone(), values], 0), &places)
-}
-
-/// Rows in which two tables differ; 0 and −0 are equal.
-fn differing(a: &Tensor<2>, b: &Tensor<2>) -> Result<Vec<usize>, ProbeError> {
-    let equal = a.clone().equal(b.clone()).all_dim(1).try_into_data();
-    let equal = equal.map_err(|error| ProbeError::Device { place: "a comparison", reason: error.to_string() })?;
-    Ok(equal.iter::<bool>().enumerate().filter(|(_, equal)| !equal).map(|(row, _)| row).collect())
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use burn::tensor::Tensor;
+use pythia_core::device::host_f64;
 use pythia_hooks::{Axis, Region, Site};
 
 use super::deltas::{BaseAndSource, Delta};
@@ -104,8 +105,7 @@ impl<'a> Direct<'a> {
     /// The logit difference of each prompt from its row of the last stream; NaN without wrong answers.
     fn read(&self, rows: Tensor<2>) -> Result<Vec<f64>, ProbeError> {
         let logits = self.ends.model.logits_at_scale(rows, self.scale.clone(), &self.tokens);
-        let logits = logits.try_into_vec_as::<f64>();
-        let logits = logits.map_err(|error| ProbeError::Device { place: "the logits", reason: error.to_string() })?;
+        let logits = host_f64(logits).map_err(ProbeError::device("the logits"))?;
         let mean = |logits: &[f64], ids: &[u32]| {
             let picked = ids.iter().filter_map(|id| Some(logits[self.tokens.binary_search(id).ok()?]));
             picked.sum::<f64>() / ids.len() as f64

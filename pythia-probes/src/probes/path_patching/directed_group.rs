@@ -7,7 +7,7 @@ use super::PathPatching;
 use super::deltas::{BaseAndSource, Delta};
 use super::direct::Direct;
 use super::edges::{Edge, Input, Receiver};
-use crate::engine::{IntervenedRun, Replacement, Scores};
+use crate::engine::{F32_BYTES, IntervenedRun, Replacement, Scores};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Effects;
 use crate::families::causal::paired_runs::{Group, PairedRuns, ScoreSettings};
@@ -15,9 +15,6 @@ use crate::families::causal::places::{self, Positions};
 use crate::families::causal::{CausalProbe, Direction};
 use crate::metric::Metric;
 use crate::pairs::Pair;
-
-/// Bytes of a float32.
-const F32: u64 = 4;
 
 /// One direction of patching on one group of pairs.
 pub(super) struct DirectedGroup<'a> {
@@ -56,7 +53,7 @@ impl DirectedGroup<'_> {
     fn at_once(&self, config: &NeoxConfig, tokens: usize) -> usize {
         // The delta, the stream with it, norm, affine, projection, the source and its copies in two tables; an MLP's
         // neurons twice.
-        let per_token = F32 * (9 * config.d_model + 2 * config.d_mlp) as u64;
+        let per_token = F32_BYTES * (9 * config.d_model + 2 * config.d_mlp) as u64;
         let senders = self.runs.share(self.probe.run.memory.get()) / 2 / (per_token * tokens as u64).max(1);
         usize::try_from(senders).unwrap_or(usize::MAX).max(1)
     }

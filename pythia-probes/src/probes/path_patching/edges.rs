@@ -17,16 +17,12 @@ pub(super) enum Sender {
     Embed,
     /// An attention head.
     Head {
-        /// Its block.
         layer: usize,
         /// Its number there.
         head: usize,
     },
     /// The MLP of a block.
-    Mlp {
-        /// Its block.
-        layer: usize,
-    },
+    Mlp { layer: usize },
 }
 
 /// What reads the residual stream.
@@ -65,7 +61,6 @@ impl Input {
         }
     }
 
-    /// The block.
     pub(super) const fn layer(self) -> Option<usize> {
         match self {
             Input::Query(layer) | Input::Key(layer) | Input::Value(layer) | Input::Mlp(layer) => Some(layer),
@@ -139,9 +134,9 @@ impl fmt::Display for Receiver {
 /// An edge and the positions that send along it, as tables show them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Edge {
-    /// Who writes.
+    /// The component that writes.
     pub sender: Sender,
-    /// Who reads.
+    /// What reads it.
     pub receiver: Receiver,
     /// The position, where it is one number for all pairs.
     pub pos: Option<usize>,
@@ -180,9 +175,9 @@ impl Label for Edge {
 /// The senders and receivers of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Graph {
-    /// Who sends, each once.
+    /// The senders, each once.
     pub senders: Vec<Sender>,
-    /// Who receives: per input the heads, or `None` for an input without heads.
+    /// The receivers: per input the heads, or `None` for an input without heads.
     pub inputs: BTreeMap<Input, Vec<Option<usize>>>,
     parallel: bool,
 }

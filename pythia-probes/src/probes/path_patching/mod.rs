@@ -157,7 +157,7 @@ impl PathPatching {
 
 impl CausalProbe for PathPatching {
     fn common(&self) -> CommonSettings<'_> {
-        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run, tables: Self::TABLES }
+        CommonSettings { pairs: &self.pairs, metrics: &self.metrics, run: &self.run }
     }
 
     fn points(&self, _: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {

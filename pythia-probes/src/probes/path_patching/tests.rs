@@ -75,7 +75,7 @@ struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     fn new(model: &'a GptNeoX, direction: Direction, seed: u64) -> Self {
-        let pairs = source().make(None, None, subject(model).vocabulary(), false, seed).expect("pairs").list;
+        let pairs = source().make(None, None, subject(model).context(0).vocabulary(), false, seed).expect("pairs").list;
         let clean = pairs.iter().map(|pair| pair.clean.clone()).collect();
         let corrupt = pairs.iter().map(|pair| pair.corrupt.clone()).collect();
         let (base, source) = if direction == Direction::Noising { (clean, corrupt) } else { (corrupt, clean) };

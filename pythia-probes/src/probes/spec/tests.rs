@@ -98,7 +98,7 @@ fn a_configuration_is_read_by_the_name_of_its_probe() {
     }
 }
 
-/// Probes of repeated tokens as they are where nothing is said.
+/// Probes of repeated tokens with their defaults.
 fn specs() -> [ProbeSpec; 3] {
     [
         ProbeSpec::HeadScores(HeadScores::default()),

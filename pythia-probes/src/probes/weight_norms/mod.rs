@@ -41,7 +41,6 @@ impl Default for WeightNorms {
 }
 
 impl WeightNorms {
-    /// Its table.
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
         doc: "A row per parameter, and one per head where heads have parts of it",
@@ -65,10 +64,6 @@ impl WeightNorms {
 }
 
 impl Probe for WeightNorms {
-    fn tables(&self) -> &'static [TableSpec] {
-        Self::TABLES
-    }
-
     fn reads_logits(&self) -> bool {
         false
     }

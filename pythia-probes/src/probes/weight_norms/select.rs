@@ -1,4 +1,4 @@
-//! Patterns to parameters.
+//! The parameters that name patterns stand for.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,8 @@ fn from_the_start(pattern: &str, n_layers: usize) -> String {
     }
 }
 
-/// Suggested are the names as they are, and those of blocks with a star in place of the layer.
+/// The error for a pattern without a match. The nearest names are looked for among all names, and among those of blocks
+/// with a star in place of the layer.
 fn no_such_param(pattern: &str, named: &[(Param, String)]) -> ProbeError {
     let starred = named.iter().filter_map(|(param, name)| match param {
         Param::Layer(0, _) => Some(name.replacen('0', "*", 1)),

@@ -1,9 +1,9 @@
 //! Sums over values in an order that is always the same.
 
-/// Sums that go on side by side, so that one need not wait for the other.
+/// Partial sums that do not depend on each other, so that a processor can add to all of them at once.
 const LANES: usize = 8;
 
-/// What norms and means are made of. All sums are of 64-bit floats.
+/// The sums from which norms and means are computed, in float64.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Sums {
     n: usize,
@@ -13,7 +13,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Of some values.
+    /// The sums of some values.
     pub(super) fn of(values: &[f32]) -> Self {
         let (mut sums, mut squares, mut largest) = ([0.0; LANES], [0.0; LANES], [0f32; LANES]);
         let (whole, rest) = values.as_chunks::<LANES>();
@@ -39,7 +39,7 @@ impl Sums {
         Self { n: 1, sum: wide, squares: wide * wide, max_abs: value.abs() }
     }
 
-    /// Both together.
+    /// The sums of both sets of values together.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             n: self.n + other.n,
@@ -59,12 +59,12 @@ impl Sums {
         (self.squares / self.n as f64).sqrt()
     }
 
-    /// Mean.
+    /// Arithmetic mean.
     pub(super) fn mean(&self) -> f64 {
         self.sum / self.n as f64
     }
 
-    /// Largest magnitude.
+    /// Largest absolute value.
     pub(super) fn max_abs(&self) -> f64 {
         f64::from(self.max_abs)
     }

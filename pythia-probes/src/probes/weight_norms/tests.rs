@@ -29,8 +29,8 @@ fn config() -> NeoxConfig {
 fn params(config: &NeoxConfig) -> HostParams {
     let tensor = |(which, param): (usize, Param)| {
         let shape = param.shape(config);
-        let cone = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin() * (1 + which) as f32;
-        let values = (0..shape.iter().product()).map(cone).collect();
+        let wave = |index: usize| ((index * 37 + which * 101) as f32 * 0.7).sin() * (1 + which) as f32;
+        let values = (0..shape.iter().product()).map(wave).collect();
         (param, HostTensor { shape, values })
     };
     Param::all(config).into_iter().enumerate().map(tensor).collect()

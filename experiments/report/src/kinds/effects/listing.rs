@@ -8,7 +8,7 @@ use crate::results::{ResultsError, Table};
 use crate::words;
 
 /// The targets of every model with the largest effects at its last checkpoint, for each method or direction and metric.
-pub(in crate::kinds) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
+pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
     let mut rows = Vec::new();
     for model in table.models() {
         let curves = curves(table, model)?;

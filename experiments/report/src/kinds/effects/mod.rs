@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::over_steps::spread;
-use super::{IN_FULL, TOP, blocks};
+use super::over_steps::{self, spread};
+use super::{IN_FULL, TOP, TableKind, blocks};
 use crate::page::{Block, Figure};
 use crate::results::{ResultsError, Table};
 
@@ -17,7 +17,7 @@ mod places;
 mod setting;
 
 use curves::EffectCurve;
-pub(super) use listing::listing;
+use listing::listing;
 use setting::Setting;
 
 /// How the effects of patching are read, and which are hidden.
@@ -30,8 +30,13 @@ const CURVES: usize = 5;
 /// Settings (methods or directions) that have figures of their own.
 const SETTINGS: usize = 3;
 
+/// The kind of the tables of a causal probe.
+pub(super) const fn kind(name: &'static str, title: &'static str) -> TableKind {
+    TableKind { name, title, section, listing: Some(listing) }
+}
+
 /// The section of a causal table.
-pub(super) fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
+fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))
 }
 
@@ -65,6 +70,5 @@ fn main_settings(curves: &[EffectCurve], most: usize) -> Vec<Vec<String>> {
 fn frames(curves: &[&EffectCurve], most: usize) -> Vec<Option<i64>> {
     let all: BTreeSet<i64> =
         curves.iter().flat_map(|curve| curve.points.iter().filter_map(|point| point.step)).collect();
-    let chosen = spread(&all.into_iter().collect::<Vec<_>>(), most);
-    if chosen.is_empty() { vec![None] } else { chosen.into_iter().map(Some).collect() }
+    over_steps::frames(&spread(&all.into_iter().collect::<Vec<_>>(), most))
 }

@@ -6,6 +6,7 @@ use super::curves::pick;
 use super::scores::{HeadCurve, Scored};
 use super::{finding, title_of};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
+use crate::kinds::grid::step_name;
 use crate::listing::csv_line;
 use crate::page::Figure;
 use crate::results::{Table, peak};
@@ -45,7 +46,7 @@ fn chart(label: String, shown: &[&HeadCurve]) -> Map {
     let high = values.iter().copied().flatten().fold(f64::MIN_POSITIVE, f64::max);
     let low = values.iter().copied().flatten().fold(0.0, f64::min);
     let rows = shown.iter().map(|head| head.name()).collect();
-    let columns = steps.iter().map(|step| step.map_or("model".into(), |step| step.to_string())).collect();
+    let columns = steps.iter().map(|step| step_name(*step)).collect();
     Map {
         scale: ColorScale { label, kind: ScaleKind::Sequential, low, high },
         frames: vec!["all checkpoints".into()],

@@ -57,7 +57,6 @@ pub(crate) fn definitions(table: &Table) -> Result<Vec<(String, String)>, Result
 /// The curves of a model's heads under one score.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scored {
-    /// The score.
     pub score: String,
     /// The definition that stands for it.
     pub definition: String,

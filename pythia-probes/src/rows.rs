@@ -1,16 +1,22 @@
-//! Sums of long rows in float32.
+//! Rows of matrices: some of them by index, and sums of long ones in float32.
 
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, activation};
+use pythia_core::device::ints;
 
 /// Values that are added up at a time.
 const RUN: usize = 64;
 
+/// Rows of a matrix, by index.
+pub(crate) fn select(table: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
+    table.clone().select(0, ints(rows.iter().copied(), [rows.len()], &table.device()))
+}
+
 /// The sums of rows `[row, value]`, as `[row, 1]`: of runs of values first, then of runs of those sums, until one is
 /// left.
 ///
-/// A library may add up a row one value after the other, and on the CPU a few at a time. Where values are alike, as
-/// early in training they are, every addition rounds to the same side, and a row of 50,000 keeps four digits.
+/// Burn adds up a row one value after the other, or in a few lanes on the CPU. If values are alike, as they are early
+/// in training, every addition rounds to the same side, and the sum of 50,000 values keeps four digits.
 pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     let [rows, width] = values.dims();
     if width <= 1 {
@@ -24,8 +30,8 @@ pub(crate) fn row_sums(values: Tensor<2>) -> Tensor<2> {
     row_sums(values.reshape([rows, runs, RUN]).sum_dim(2).reshape([rows, runs]))
 }
 
-/// Softmax of each row of logits `[row, V]`. The library's divides by a sum that has lost digits, as above; the sum
-/// of what it gives says how many.
+/// Softmax of each row of logits `[row, V]`. Burn's softmax divides by a sum that has lost digits, as above. Its
+/// results are therefore divided by their own sum, which is 1 but for that error.
 pub(crate) fn probabilities(logits: Tensor<2>) -> Tensor<2> {
     let rough = activation::softmax(logits, 1);
     rough.clone() / row_sums(rough)
@@ -44,7 +50,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Holds the sums of a device to those of float64.
+    /// Compares the sums of a device with those of float64.
     pub(crate) fn agree(device: &Device) {
         for width in [1, 2, 63, 64, 65, 4097, 50_304] {
             let rows: [Vec<f32>; 3] = [
