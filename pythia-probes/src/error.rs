@@ -1,5 +1,7 @@
 //! Every way in which a probe can be refused or fail.
 
+mod field;
+
 use std::path::PathBuf;
 
 use pythia_core::device::{ReadError, cause};
@@ -277,32 +279,6 @@ impl ProbeError {
     /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
     pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
         move |error| ProbeError::Device { place, reason: error.reason }
-    }
-
-    /// The field of the configuration that the error is about, where it is about one; dotted where it lies deeper.
-    pub fn field(&self) -> Option<&str> {
-        match self {
-            ProbeError::TooSmall { field, .. }
-            | ProbeError::TooLarge { field, .. }
-            | ProbeError::Empty { field }
-            | ProbeError::Repeated { field, .. }
-            | ProbeError::NoSuchPosition { field, .. }
-            | ProbeError::NoSuchChoice { field, .. }
-            | ProbeError::NeedsRepeats { field, .. }
-            | ProbeError::NoTokens { field, .. }
-            | ProbeError::NeedsTokenizer { field }
-            | ProbeError::Tokenizer { field, .. } => Some(field),
-            ProbeError::Pairs(error) => Some(error.field()),
-            ProbeError::Hook(_) => Some("hooks"),
-            ProbeError::NoSourceCheckpoint { .. } => Some("source"),
-            ProbeError::Vector { .. } => Some("vector"),
-            ProbeError::NoSuchParam { .. } => Some("params"),
-            ProbeError::Edit { .. } => Some("runs"),
-            ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("prompts.tokens"),
-            ProbeError::PromptLine { .. } => Some("prompts.file"),
-            ProbeError::TooLong { .. } => Some("prompts"),
-            _ => None,
-        }
     }
 }
 
