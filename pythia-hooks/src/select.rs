@@ -20,7 +20,7 @@ pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
 /// The points that `pattern` names, in firing order. Accepted are
 /// - full names, `blocks.3.attn.hook_z`, with TransformerLens' 3.x names as aliases (`blocks.3.hook_in`);
 /// - globs, where `*` stands for any characters: `blocks.*.attn.hook_pattern`, `blocks.1.*`, `*`;
-/// - short forms: `z` for all layers, `z3` or `z.3` for one, `embed`;
+/// - short forms: `z` or `hook_z` for all layers, `z3` or `z.3` for one, `embed`;
 /// - negative layers, counted from the end: `blocks.-1.hook_resid_post`, `resid_post.-1`.
 ///
 /// ```
@@ -107,8 +107,7 @@ fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
         let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
         return Ok((row.site, Some(layer.parse().map_err(|_| unknown())?)));
     }
-    // The full name of a block site without a block (`hook_resid_pre`) is an error, because it lacks the layer.
-    if let Some(row) = by_name(text).filter(|row| row.site.is_global() || row.name != text) {
+    if let Some(row) = by_name(text) {
         return Ok((row.site, None));
     }
     let (name, layer) = split_layer(text).ok_or_else(unknown)?;
@@ -116,8 +115,14 @@ fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
     Ok((row.site, Some(layer)))
 }
 
+/// The site of a name, of an alias, or of the last part of a name (`hook_z`) where only one site of a block has it.
 fn by_name(name: &str) -> Option<&'static SiteRow> {
-    SITES.iter().find(|row| row.name == name || row.aliases.contains(&name))
+    let exact = SITES.iter().find(|row| row.name == name || row.aliases.contains(&name));
+    exact.or_else(|| {
+        let ends = |row: &&SiteRow| row.name.rsplit_once('.').is_some_and(|(_, last)| last == name);
+        let mut found = SITES.iter().filter(ends);
+        found.next().filter(|_| found.next().is_none())
+    })
 }
 
 /// Splits `z3`, `z.3` and `resid_post.-1` into name and layer.
@@ -135,6 +140,11 @@ fn resolve(name: &str, layer: i64, model: &ModelShape) -> Result<usize, HookErro
 }
 
 fn suggestions(text: &str) -> Suggestions {
+    let ends = |name: &&str| name.rsplit_once('.').is_some_and(|(_, last)| last == text);
+    let same_end: Vec<String> = SITES.iter().map(|row| row.name).filter(ends).map(str::to_owned).collect();
+    if !same_end.is_empty() {
+        return Suggestions(same_end);
+    }
     let full = point::all_names();
     let short = SITES.iter().flat_map(|row| row.aliases.iter().copied());
     Suggestions(nearest(text, full.iter().map(String::as_str).chain(short)))
@@ -160,6 +170,8 @@ mod tests {
             "z.-9",
             "blocks.3.z",
             "blocks.3.attn.o.hook_in",
+            "hook_z.3",
+            "blocks.3.hook_z",
         ] {
             assert_eq!(names(same), ["blocks.3.attn.hook_z"], "{same}");
         }
@@ -171,6 +183,9 @@ mod tests {
     #[test]
     fn globs_and_bare_short_forms_cover_all_layers() {
         assert_eq!(names("pattern").len(), 12);
+        assert_eq!(names("hook_pattern"), names("pattern"));
+        assert_eq!(names("hook_resid_pre"), names("resid_pre"));
+        assert_eq!(names("ln1.hook_scale").len(), 12);
         assert_eq!(names("blocks.*.attn.hook_pattern"), names("pattern"));
         assert_eq!(names("*"), points_of(&MODEL).iter().map(ToString::to_string).collect::<Vec<_>>());
         assert_eq!(names("blocks.-1.*hook_q"), ["blocks.11.attn.hook_q"]);
@@ -182,7 +197,8 @@ mod tests {
         let message = |pattern: &str| select(pattern, &MODEL).unwrap_err().to_string();
         assert!(message("blocks.12.attn.hook_z").contains("0 to 11"));
         assert!(message("z99999999999").contains("99999999999"));
-        assert!(message("hook_resid_pre").contains("did you mean"));
+        // Three layer norms have one.
+        assert!(message("hook_scale").contains("did you mean"));
         assert!(message("blocks.*.hook_patern").contains("no hook point"));
         for mid in ["resid_mid", "blocks.2.hook_resid_mid", "blocks.*.hook_resid_mid"] {
             assert!(message(mid).contains("parallel"), "{mid}");
