@@ -10,6 +10,7 @@ use crate::plan::{Cell, Fetching, Plan, State, Totals};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::resolved::weight_scope::Location;
+use crate::sweep::refusal;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
 use crate::terminal::say;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let disk = args.experiment.disk(&experiment);
     let hub = args.experiment.hub(&experiment)?;
     let resolved = ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache())?;
+    refusal::check_version(&resolved, &disk, false)?;
     let plan = Plan::make(&resolved, &disk, args.experiment.limit);
     let pair_counts = PairCounts::of(&resolved);
     for note in pair_counts.notes(&resolved) {

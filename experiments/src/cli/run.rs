@@ -104,6 +104,7 @@ pub(crate) fn sweep(
 ) -> Result<Outcome, Failure> {
     let machine = &resolved.experiment.machine;
     let runs_on = open_device(machine.device, machine.dtype)?;
+    refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     if fresh {
         remove_results(resolved, &folder)?;

@@ -7,3 +7,4 @@ pub(crate) mod journal;
 pub(crate) mod json;
 pub mod sink;
 pub(crate) mod table;
+pub(crate) mod version;

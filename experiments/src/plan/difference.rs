@@ -30,6 +30,10 @@ impl Difference {
                 settings.insert(path.clone(), (value(&there), value(&here)));
             }
         }
+        // Other versions differ in more, and that is not what the user has changed.
+        if settings.contains_key("table_version") {
+            settings.retain(|path, _| path == "table_version");
+        }
         Self::Settings(settings)
     }
 }
@@ -72,6 +76,8 @@ mod tests {
         let here = r#"{"seed": 3, "probe": {"kind": "x", "batch": 9, "late": 2}, "step": 1}"#;
         let difference = Difference::between(there, here).to_string();
         assert_eq!(difference, "probe.batch is 8 there and 9 here, probe.late is null there and 2 here");
+        let [old, new] = [3, 4].map(|version| format!(r#"{{"table_version": {version}, "x{version}": 1}}"#));
+        assert_eq!(Difference::between(&old, &new).to_string(), "table_version is 3 there and 4 here");
         assert_eq!(Difference::between("cut", here).to_string(), "cut");
     }
 }

@@ -2,16 +2,23 @@
 
 use std::path::PathBuf;
 
-use crate::integrity::{OnBad, Verdict};
+use crate::files::version::OtherVersion;
+use crate::integrity::{CHECKPOINTS, OnBad, Verdict};
 use crate::plan::Plan;
 use crate::plan::difference::Difference;
-use crate::plan::disk::{Disk, Outdated};
+use crate::plan::disk::{Disk, Outdated, pairs};
 use crate::resolved::ResolvedExperiment;
 use crate::terminal::{Exit, Explained, human};
 
 /// Why a run does not begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
+    #[error("{found}")]
+    Version {
+        found: OtherVersion,
+        /// Whether `--fresh` would replace every such table of the folder.
+        fresh_helps: bool,
+    },
     #[error("{} was made with other settings{}: {difference}", path.display(), more(*others))]
     Foreign { path: PathBuf, others: usize, difference: Difference },
     #[error("{} is not a whole results file: {problem}", path.display())]
@@ -41,7 +48,8 @@ pub(crate) enum Refusal {
 impl Explained for Refusal {
     fn exit(&self) -> Exit {
         match self {
-            Self::Foreign { .. }
+            Self::Version { .. }
+            | Self::Foreign { .. }
             | Self::Unreadable { .. }
             | Self::OtherWeights { .. }
             | Self::BadCheckpoints { .. } => Exit::BadInput,
@@ -51,7 +59,10 @@ impl Explained for Refusal {
 
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            Self::Foreign { .. } | Self::OtherWeights { .. } => {
+            Self::Version { fresh_helps: false, .. } => {
+                "choose another folder with --out DIR, or move the old results away: they are also of other experiments"
+            }
+            Self::Version { .. } | Self::Foreign { .. } | Self::OtherWeights { .. } => {
                 "choose another folder with --out DIR, or replace these results with --fresh"
             }
             Self::Unreadable { .. } => "remove that file and run the same command again",
@@ -67,6 +78,26 @@ impl Explained for Refusal {
         };
         Some(remedy.to_owned())
     }
+}
+
+/// Refuses to add to a folder with results of another version, checkpoints included: no reader takes a mix. A fresh run
+/// may begin if it replaces all of them.
+pub(crate) fn check_version(resolved: &ResolvedExperiment, disk: &Disk, fresh: bool) -> Result<(), Refusal> {
+    let mut found = OtherVersion::all_in(&disk.out.join("results"));
+    let stays = found.iter().position(|other| !is_replaced(resolved, other));
+    match (stays, found.is_empty()) {
+        (Some(at), _) => Err(Refusal::Version { found: found.swap_remove(at), fresh_helps: false }),
+        (None, false) if !fresh => Err(Refusal::Version { found: found.swap_remove(0), fresh_helps: true }),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Whether a fresh run of the experiment replaces a table.
+fn is_replaced(resolved: &ResolvedExperiment, other: &OtherVersion) -> bool {
+    let of_model = resolved.models.iter().any(|model| model.label == other.model);
+    let mut pairs = pairs(resolved);
+    (other.table == CHECKPOINTS && of_model)
+        || pairs.any(|(table, model)| table.folder() == other.table && model.label == other.model)
 }
 
 /// Refuses to add to results that the experiment would not have made itself: a table of mixed settings is no table.
@@ -92,12 +123,18 @@ pub(crate) fn check_plan(
     plan: &Plan,
     cache_max: Option<u64>,
 ) -> Result<(), Refusal> {
-    if let Some(Outdated { path, cell }) = disk.outdated(resolved, plan) {
-        return Err(Refusal::OtherWeights { path, cell });
-    }
+    check_weights(resolved, disk, plan)?;
     check_bad(resolved, plan)?;
     check_budget(plan.largest_fetch(), cache_max)?;
     check_memory(plan.totals().peak_memory, plan.bound)
+}
+
+/// Refuses to add to results of weights that have changed since.
+pub(crate) fn check_weights(resolved: &ResolvedExperiment, disk: &Disk, plan: &Plan) -> Result<(), Refusal> {
+    match disk.outdated(resolved, plan) {
+        Some(Outdated { path, cell }) => Err(Refusal::OtherWeights { path, cell }),
+        None => Ok(()),
+    }
 }
 
 /// A curve through bad checkpoints is false, so nothing runs until the user says what to do with them.

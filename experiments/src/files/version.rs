@@ -1,0 +1,109 @@
+//! Tables of another version of this program, which are never mixed with those of this one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::files::sink;
+use crate::files::table::TABLE_VERSION;
+
+/// A table of one model that another version made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error(
+    "{} was made by another version: table `{table}` is of version {found} there and {TABLE_VERSION} here",
+    path.display()
+)]
+pub(crate) struct OtherVersion {
+    pub(crate) table: String,
+    pub(crate) model: String,
+    /// The file that was read.
+    pub(crate) path: PathBuf,
+    /// The version in its metadata, or `none`.
+    pub(crate) found: String,
+}
+
+impl OtherVersion {
+    /// Refuses the metadata of another version. A file without metadata of this program is of another program, and of no version.
+    pub(crate) fn check(
+        (table, model): (&str, &str),
+        path: &Path,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), Self> {
+        if metadata.is_empty() || is_current(metadata) {
+            return Ok(());
+        }
+        let found = metadata.get("table_version").map_or("none", String::as_str).to_owned();
+        Err(Self { table: table.to_owned(), model: model.to_owned(), path: path.to_owned(), found })
+    }
+
+    /// The tables of other versions in a folder of tables: `TABLE/MODEL/*.parquet`, or `TABLE/MODEL.parquet` where they
+    /// are merged. Only the first readable file of each table and model is looked at, and of that only the footer.
+    pub(crate) fn all_in(folder: &Path) -> Vec<Self> {
+        let tables = entries(folder).into_iter();
+        let models = tables.flat_map(|table| entries(&table).into_iter().map(move |model| (name(&table), model)));
+        let other = |(table, model): (String, PathBuf)| {
+            let files = if model.is_dir() { entries(&model) } else { vec![model.clone()] };
+            let read = |path: PathBuf| Some((sink::metadata(&path).ok().flatten()?, path));
+            let (metadata, path) = files.into_iter().find_map(read)?;
+            Self::check((&table, &name(&model)), &path, &metadata).err()
+        };
+        models.filter_map(other).collect()
+    }
+}
+
+/// Whether metadata is that of a table of this version.
+pub(crate) fn is_current(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.get("table_version").is_some_and(|version| *version == TABLE_VERSION.to_string())
+}
+
+/// The name of a table or model: that of its folder, or of its file without the extension.
+fn name(path: &Path) -> String {
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The paths in a folder, sorted; none where it cannot be listed.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::sink::Stamp;
+    use crate::testing::Scratch;
+
+    fn write(path: &Path, metadata: &[(&str, &str)]) {
+        let stamp = Stamp { model: "m".into(), step: None, tokens_seen: None, checkpoint_status: "ok".into() };
+        let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        fs::create_dir_all(path.parent().expect("inside")).expect("create");
+        fs::write(path, sink::encode(&stamp, 1, Vec::new(), &metadata).expect("encode")).expect("write");
+    }
+
+    #[test]
+    fn tables_of_other_versions_are_found_among_parts_and_merged_tables() {
+        let scratch = Scratch::new("versions");
+        let current = TABLE_VERSION.to_string();
+        let version = |number| [("table_version", number)];
+        write(&scratch.0.join("checkpoints/nano/step000000.parquet"), &version("3"));
+        write(&scratch.0.join("loss/nano/step000512.parquet"), &version(&current));
+        write(&scratch.0.join("loss/one.parquet"), &[("config", "{}")]);
+        write(&scratch.0.join("of_another_program/nano/model.parquet"), &[]);
+        write(&scratch.0.join("scores/nano/step000512.parquet"), &version("2"));
+        fs::write(scratch.0.join("scores/nano/step000001.parquet"), b"cut").expect("write");
+        fs::write(scratch.0.join("scores/note"), b"text").expect("write");
+        let found = OtherVersion::all_in(&scratch.0);
+        let names: Vec<String> =
+            found.iter().map(|one| format!("{} {} {}", one.table, one.model, one.found)).collect();
+        assert_eq!(names, ["checkpoints nano 3", "loss one none", "scores nano 2"]);
+        let text = found[2].to_string();
+        assert!(text.contains("step000512.parquet was made by another version"), "{text}");
+        assert!(text.ends_with(&format!("table `scores` is of version 2 there and {current} here")), "{text}");
+        assert_eq!(OtherVersion::all_in(&scratch.0.join("none")), []);
+    }
+}
