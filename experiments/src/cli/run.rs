@@ -15,6 +15,7 @@ use crate::config::Experiment;
 use crate::files::folder::Folder;
 use crate::files::journal::{Event, Journal};
 use crate::files::table;
+use crate::integrity::CHECKPOINTS;
 use crate::plan::Plan;
 use crate::plan::disk::{Disk, pairs};
 use crate::resolved::ResolvedExperiment;
@@ -39,7 +40,7 @@ use crate::terminal::say;
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) experiment: ExperimentArgs,
-    /// Remove the results of this experiment's probes on its models first
+    /// Remove the results of this experiment's probes on its models first, and the models' table of checkpoints
     #[arg(long)]
     pub(crate) fresh: bool,
     /// Write no report.html at the end
@@ -156,6 +157,10 @@ fn begin(resolved: &ResolvedExperiment, plan: &Plan, folder: &Folder) -> Result<
 fn remove_results(resolved: &ResolvedExperiment, folder: &Folder) -> Result<(), Failure> {
     for (table, model) in pairs(resolved) {
         folder.remove(&table::file_of(&table.folder(), &model.label, None).with_file_name(""))?;
+    }
+    // Rows of other versions among new ones would leave a folder that cannot be read.
+    for model in &resolved.models {
+        folder.remove(&table::file_of(CHECKPOINTS, &model.label, None).with_file_name(""))?;
     }
     Ok(())
 }

@@ -107,10 +107,6 @@ impl Folder {
         let _ = fs::remove_dir(&self.temporary);
     }
 
-    pub(crate) fn has(&self, relative: &Path) -> bool {
-        self.root.join(relative).is_file()
-    }
-
     /// Removes a folder with all that is in it; one that is not there is fine.
     pub(crate) fn remove(&self, relative: &Path) -> Result<(), FolderError> {
         let path = self.root.join(relative);

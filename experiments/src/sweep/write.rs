@@ -13,6 +13,7 @@ use super::timeline::Stage;
 use crate::files::folder::FolderError;
 use crate::files::journal::{Event, Journal};
 use crate::files::sink::{self, Stamp};
+use crate::files::version;
 use crate::integrity::{Row, Verdict};
 use crate::plan::key::RanOn;
 use crate::plan::{Cell, Part};
@@ -118,10 +119,16 @@ impl<'a> Writer<'a> {
         let model = &self.sweep.resolved.models[cell.model];
         let (row, file) = (Row { verdict, weights }, Row::file(&model.label, cell.step));
         // If only some tensors were read now, a row from a whole read before says more and stays.
-        if weights.is_some_and(|weights| weights.content.is_none()) && self.sweep.folder.has(&file) {
+        if weights.is_some_and(|weights| weights.content.is_none()) && self.has_row(&file) {
             return Ok(());
         }
         self.put(&file, &row.parquet(&stamp(model, cell.step, verdict)))
+    }
+
+    /// Whether there is a row of this version; one of another version is always replaced.
+    fn has_row(&self, file: &Path) -> bool {
+        let metadata = sink::metadata(&self.sweep.folder.root().join(file));
+        metadata.is_ok_and(|metadata| metadata.as_ref().is_some_and(version::is_current))
     }
 
     /// Writes the files that the cell lacks, and returns the errors of probes and encoding.
