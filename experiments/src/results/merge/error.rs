@@ -8,6 +8,7 @@ use parquet::errors::ParquetError;
 use super::MissingParts;
 use crate::files::folder::FolderError;
 use crate::files::sink::SinkError;
+use crate::files::version::OtherVersion;
 use crate::plan::difference::Difference;
 use crate::results::index::IndexError;
 use crate::results::manifest::ManifestError;
@@ -18,6 +19,12 @@ use crate::terminal::{Exit, Explained};
 pub(crate) enum MergeError {
     #[error("{}", list(.0))]
     MissingParts(MissingParts),
+    /// A part that another version made.
+    #[error(transparent)]
+    Version(#[from] OtherVersion),
+    /// A merged table that another version made, and that this merge would leave beside new ones.
+    #[error("{0}; this merge would not replace it")]
+    OldMerged(OtherVersion),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error(transparent)]
@@ -62,7 +69,9 @@ impl Explained for MergeError {
             Self::Manifest(error) => error.exit(),
             Self::Folder(error) => error.exit(),
             Self::Write { .. } => Exit::Resources,
-            Self::Stray { .. }
+            Self::Version(_)
+            | Self::OldMerged(_)
+            | Self::Stray { .. }
             | Self::Sink(_)
             | Self::Rows { .. }
             | Self::OtherStep { .. }
@@ -76,6 +85,11 @@ impl Explained for MergeError {
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::MissingParts(_) => "run the experiment again, or merge what there is with --allow-missing",
+            Self::Version(_) => {
+                "run the experiment again with --fresh or another --out DIR, then merge; or merge with the version \
+                 that made them"
+            }
+            Self::OldMerged(_) => "remove that file, or choose another folder for the merged tables with --out DIR",
             Self::Stray { .. } => "move it out of results/, which is for finished parts alone",
             Self::Sink(_) | Self::Rows { .. } | Self::OtherStep { .. } => {
                 "remove that file, run the experiment again, then merge"

@@ -19,6 +19,7 @@ use pythia_core::suite::Step;
 use crate::files::folder::{Folder, PendingFile};
 use crate::files::sink;
 use crate::files::table::cell_name;
+use crate::files::version::OtherVersion;
 use crate::plan::difference::Difference;
 use crate::results::index::{IndexedTable, ResultsIndex};
 use crate::results::manifest::Manifest;
@@ -96,6 +97,7 @@ impl Merge {
     /// # Errors
     /// [`MergeError`]. Where it is about parts, no file has been written.
     pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
+        self.check_versions()?;
         let missing_parts = self.missing_parts()?;
         if !self.allow_missing && !missing_parts.missing.is_empty() {
             return Err(MergeError::MissingParts(missing_parts));
@@ -115,11 +117,27 @@ impl Merge {
         folder.tidy();
         Ok(merged)
     }
+
+    /// Refuses parts of another version by one of every table, and merged tables of another version that would stay.
+    /// The other parts are checked when they are opened.
+    fn check_versions(&self) -> Result<(), MergeError> {
+        if let Some(other) = OtherVersion::all_in(&self.from.join("results")).into_iter().next() {
+            return Err(MergeError::Version(other));
+        }
+        let index = ResultsIndex::of(&self.from)?;
+        let is_replaced =
+            |old: &OtherVersion| index.all.iter().any(|new| (&new.table, &new.model) == (&old.table, &old.model));
+        let stays = OtherVersion::all_in(&self.to).into_iter().find(|old| !is_replaced(old));
+        stays.map_or(Ok(()), |old| Err(MergeError::OldMerged(old)))
+    }
 }
 
 /// The parts of a table, checked to be made alike. Their rows are not read.
 fn checked(entry: &IndexedTable) -> Result<Vec<Part>, MergeError> {
     let parts: Vec<Part> = entry.parts.iter().map(|(step, path)| Part::open(*step, path)).collect::<Result<_, _>>()?;
+    for part in &parts {
+        OtherVersion::check((&entry.table, &entry.model), &part.path, &part.metadata)?;
+    }
     let Some((first, others)) = parts.split_first() else { return Ok(parts) };
     for other in others {
         if first.step.is_none() {

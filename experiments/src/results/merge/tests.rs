@@ -7,6 +7,7 @@ use pythia_probes::{ColumnKind as Kind, Table};
 
 use super::*;
 use crate::files::sink::Stamp;
+use crate::files::table::TABLE_VERSION;
 use crate::terminal::Explained;
 use crate::testing::Scratch;
 
@@ -74,7 +75,12 @@ fn table(step: u32, rows: usize) -> Table {
 }
 
 fn part(step: u32, rows: usize, config: &str) -> Vec<u8> {
-    let metadata = [("config", config), ("seed", "0"), ("config_hash", &format!("h{step}"))];
+    part_of_version(&TABLE_VERSION.to_string(), step, rows, config)
+}
+
+fn part_of_version(version: &str, step: u32, rows: usize, config: &str) -> Vec<u8> {
+    let hash = format!("h{step}");
+    let metadata = [("config", config), ("seed", "0"), ("config_hash", &hash), ("table_version", version)];
     let metadata: BTreeMap<String, String> =
         metadata.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
     sink::parquet(&stamp(Some(step)), &table(step, rows), &metadata).expect("encode")
@@ -216,7 +222,8 @@ fn parts_that_do_not_belong_together_are_refused_with_their_names() {
     fs::remove_dir_all(out.path("merged")).expect("remove");
     let mut other = Table::builder([("layer", Kind::Int), ("word", Kind::Text)]);
     other.row([1_usize.into(), "x".into()]);
-    let metadata = BTreeMap::from([("config".to_owned(), config(512))]);
+    let version = ("table_version".to_owned(), TABLE_VERSION.to_string());
+    let metadata = BTreeMap::from([("config".to_owned(), config(512)), version]);
     let bytes = |stamp: &Stamp, table: &Table| sink::parquet(stamp, table, &metadata).expect("encode");
     out.write(&name, &bytes(&stamp(Some(512)), &other.build()));
     out.refused(&["step000000.parquet", "step000512.parquet", "word Utf8, value Float64"]);
@@ -230,6 +237,24 @@ fn parts_that_do_not_belong_together_are_refused_with_their_names() {
     fs::rename(out.path("results/loss/nano/model.parquet"), out.path("results/loss/nano/copy.parquet"))
         .expect("rename");
     out.refused(&["copy.parquet is not a part of a table"]);
+}
+
+#[test]
+fn parts_and_merged_tables_of_other_versions_are_refused() {
+    let out = Out::new("merge-versions");
+    let old = |step| part_of_version("3", step, 3, &config(step));
+    // One among others, then the first, which is found before anything else is.
+    out.write(&part_name("loss_examples", 512), &old(512));
+    out.refused(&["loss_examples/nano/step000512.parquet", "table `loss_examples` is of version 3 there"]);
+    out.write(&part_name("loss", 0), &old(0));
+    let error = out.refused(&["loss/nano/step000000.parquet", "table `loss` is of version 3 there"]);
+    assert_eq!(error.exit(), crate::terminal::exit::Exit::BadInput);
+    let out = Out::new("merge-old-merged");
+    out.write("merged/loss/nano.parquet", &old(0));
+    out.merge().run(|_| {}).expect("what is replaced may be old");
+    fs::remove_file(out.path("merged/loss/nano.parquet")).expect("remove");
+    out.write("merged/gone/nano.parquet", &old(0));
+    out.refused(&["merged/gone/nano.parquet", "table `gone` is of version 3 there", "would not replace it"]);
 }
 
 #[test]
