@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::files::table::cell_name;
+use crate::files::version::OtherVersion;
 use crate::results::index::{IndexError, ResultsIndex};
 use crate::results::manifest::{Manifest, ManifestError};
 use pythia_files::host_name;
@@ -28,6 +29,8 @@ const RECENT: u64 = 600;
 pub(crate) struct Status {
     /// By name.
     pub(crate) experiments: Vec<ExperimentStatus>,
+    /// The tables that another version made: this version can neither read nor continue them.
+    pub(crate) other_versions: Vec<OtherVersion>,
 }
 
 /// The status of one experiment.
@@ -129,7 +132,8 @@ impl Status {
         let log = Log::read(&out.join("state/journal.jsonl"), &manifests)?;
         let index = ResultsIndex::of(out)?;
         let status = |(manifest, history): (&Manifest, &History)| ExperimentStatus::of(manifest, history, &index, now);
-        Ok(Self { experiments: manifests.iter().zip(&log.histories).map(status).collect() })
+        let experiments = manifests.iter().zip(&log.histories).map(status).collect();
+        Ok(Self { experiments, other_versions: OtherVersion::all_in(&out.join("results")) })
     }
 
     /// Whether no run is active.

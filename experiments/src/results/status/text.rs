@@ -12,7 +12,8 @@ impl Status {
         if self.experiments.is_empty() {
             return vec!["No run has started here yet.".into()];
         }
-        self.experiments.iter().flat_map(ExperimentStatus::lines).collect()
+        let other = self.other_versions.first().map(|other| clean(&format!("warning: {other}")));
+        other.into_iter().chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
     }
 }
 
