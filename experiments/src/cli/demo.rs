@@ -11,7 +11,11 @@ use crate::checkpoint::hub_access::HubAccess;
 use crate::cli::curve;
 use crate::cli::failure::Failure;
 use crate::config;
+use crate::plan::Plan;
 use crate::plan::disk::Disk;
+use crate::resolved::ResolvedExperiment;
+use crate::sweep::refusal::{self, Refusal};
+use crate::terminal::Explained;
 use crate::terminal::exit::{self, Exit};
 
 /// Train a small model, sweep its checkpoints, show induction emerge
@@ -44,11 +48,37 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let hub = HubAccess::open(&experiment, "induction-nano.toml".as_ref(), true)?;
     let (resolved, hub) = prepare(experiment, hub)?;
     let disk = Disk { out: out(resolved.backend), offline: true };
+    check_results(&resolved, &disk).map_err(|refusal| OldDemo { refusal, out: disk.out.clone() })?;
     let outcome = sweep(&resolved, &disk, &hub, None, false)?;
     super::print(&curve::of(&resolved, &disk)?)?;
     let exit = report(&resolved, &disk, &outcome);
     show(&disk);
     Ok(exit)
+}
+
+/// What a sweep would refuse of an earlier demo.
+fn check_results(resolved: &ResolvedExperiment, disk: &Disk) -> Result<(), Refusal> {
+    refusal::check_version(resolved, disk, false)?;
+    refusal::check_results(resolved, disk)?;
+    refusal::check_weights(resolved, disk, &Plan::make(resolved, disk, None))
+}
+
+/// Results of another demo. The demo has none of the options that the remedies for a run name.
+#[derive(Debug, thiserror::Error)]
+#[error("{refusal}")]
+struct OldDemo {
+    refusal: Refusal,
+    out: PathBuf,
+}
+
+impl Explained for OldDemo {
+    fn exit(&self) -> Exit {
+        self.refusal.exit()
+    }
+
+    fn remedy(&self) -> Option<String> {
+        Some(format!("remove the folder {} and run `pythia demo` again", self.out.display()))
+    }
 }
 
 #[cfg(test)]
