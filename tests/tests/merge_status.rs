@@ -191,3 +191,44 @@ fn a_status_names_failures_and_runs_that_were_killed() {
     assert!(status.out.starts_with(expected), "{}", status.out);
     run(&folder, &["status", "out", "--watch", "never"]).refused(&["seconds from 0.1 to 86400 are expected"]);
 }
+
+/// Gives every part of a folder of results the table version 3 in its metadata. Nothing else changes: the two digits
+/// have one length.
+fn make_old(folder: &Path) {
+    let current = pythia_report::results::TABLE_VERSION.to_string();
+    // In the footer a text is its length and its bytes; 0x18 says that the value of the key follows.
+    let (key, value) = (b"pythia.table_version\x18\x01".as_slice(), current.as_bytes());
+    assert_eq!(value.len(), 1, "another length needs another footer");
+    for path in suite::parts(folder) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(key.len()).position(|window| window == key).expect("parts carry their version");
+        assert_eq!(&bytes[at + key.len()..][..1], value, "{}", path.display());
+        bytes[at + key.len()] = b'3';
+        std::fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn results_of_another_version_are_named_by_every_command_and_replaced_by_a_fresh_run() {
+    let folder = swept("other-version");
+    let whole = suite::all_results(&folder.join("out"));
+    make_old(&folder.join("out/results"));
+    let old = suite::all_results(&folder.join("out"));
+    assert_ne!(old, whole);
+    let run_out = ["run", "experiment.toml", "--out", "out"];
+    let names = ["probe.0.name=\"a\"", "probe.1.name=\"b\"", "probe.2.name=\"c\""];
+    let renamed = [&run_out[..], &names.map(|name| ["--set", name]).concat()].concat();
+    for arguments in [&run_out[..], &renamed, &["plan", "experiment.toml", "--out", "out"], &["merge", "out"]] {
+        let output = run(&folder, arguments).refused(&["was made by another version", "is of version 3 there and"]);
+        assert_eq!((output.code, suite::all_results(&folder.join("out")) == old), (Some(3), true), "{arguments:?}");
+    }
+    run(&folder, &["summary", "out"]).refused(&["was made by another version", "table version 3"]);
+    let status = run(&folder, &["status", "out"]).ok();
+    assert!(status.out.starts_with("warning: out/results/checkpoints/tiny/step000000.parquet was made"), "{status:?}");
+    run(&folder, &[&run_out[..], &["--fresh"]].concat()).ok();
+    assert_eq!(suite::all_results(&folder.join("out")), whole);
+    run(&folder, &["summary", "out"]).ok();
+    // The rows of checkpoints are looked at too.
+    make_old(&folder.join("out/results/checkpoints"));
+    run(&folder, &run_out).refused(&["table `checkpoints` is of version 3 there", "--fresh"]);
+}

@@ -98,8 +98,7 @@ mod tests {
         fs::write(scratch.0.join("scores/nano/step000001.parquet"), b"cut").expect("write");
         fs::write(scratch.0.join("scores/note"), b"text").expect("write");
         let found = OtherVersion::all_in(&scratch.0);
-        let names: Vec<String> =
-            found.iter().map(|one| format!("{} {} {}", one.table, one.model, one.found)).collect();
+        let names: Vec<String> = found.iter().map(|one| format!("{} {} {}", one.table, one.model, one.found)).collect();
         assert_eq!(names, ["checkpoints nano 3", "loss one none", "scores nano 2"]);
         let text = found[2].to_string();
         assert!(text.contains("step000512.parquet was made by another version"), "{text}");

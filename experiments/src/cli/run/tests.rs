@@ -133,6 +133,60 @@ fn results_of_other_settings_are_refused_until_a_fresh_start() {
     assert_eq!((outcome.done, setting.results("out").len()), (1, 2));
 }
 
+/// Puts a file of another version in the place of every file of a table.
+fn make_old(setting: &Setting, table: &str) {
+    let stamp = sink::Stamp { model: "tiny".into(), step: None, tokens_seen: None, checkpoint_status: "ok".into() };
+    let old = BTreeMap::from([("table_version".to_owned(), "3".to_owned())]);
+    let bytes = sink::encode(&stamp, 1, Vec::new(), &old).expect("encode");
+    for path in setting.all_results("out").keys().filter(|path| path.starts_with(format!("results/{table}"))) {
+        fs::write(setting.disk("out").out.join(path), &bytes).expect("write");
+    }
+}
+
+#[test]
+fn a_folder_of_another_version_is_refused_whatever_would_be_written() {
+    let setting = Setting::new("version");
+    setting.sweep("out", &[]).expect("runs");
+    make_old(&setting, "head_scores");
+    let before = setting.all_results("out");
+    let refused = |overrides: &[&str], fresh: bool| {
+        let failure = setting.sweep_from("out", overrides, fresh).expect_err("must refuse");
+        assert_eq!((failure.exit(), setting.all_results("out") == before), (Exit::BadInput, true));
+        failure.report(false)
+    };
+    let report = refused(&[], false);
+    assert!(report.contains("results/head_scores/tiny/step000000.parquet was made by another version"), "{report}");
+    assert!(report.contains("of version 3 there and") && report.contains("with --fresh"), "{report}");
+    // Other tables beside them make no folder that can be read, and a fresh run would replace only its own.
+    for (overrides, fresh) in [([NORMS_ALONE], false), ([NORMS_ALONE], true)] {
+        let report = refused(&overrides, fresh);
+        assert!(report.contains("table `head_scores`") && !report.contains("--fresh"), "{report}");
+    }
+    setting.sweep_from("out", &[], true).expect("fresh");
+    setting.sweep("whole", &[]).expect("runs");
+    assert_eq!(setting.all_results("out"), setting.all_results("whole"));
+}
+
+#[test]
+fn a_fresh_run_replaces_the_checkpoints_of_another_version() {
+    let setting = Setting::new("version-rows");
+    setting.sweep("out", &[NORMS_ALONE]).expect("runs");
+    let whole = setting.all_results("out");
+    make_old(&setting, "checkpoints");
+    let report = setting.sweep("out", &[NORMS_ALONE]).expect_err("must refuse").report(false);
+    assert!(report.contains("table `checkpoints`") && report.contains("--fresh"), "{report}");
+    setting.sweep_from("out", &[NORMS_ALONE], true).expect("fresh");
+    assert_eq!(setting.all_results("out"), whole);
+    // An old row behind a new one is not seen before the run, which replaces it.
+    let last = setting.disk("out").out.join("results/checkpoints/tiny/step001000.parquet");
+    let row = fs::read(&last).expect("read");
+    make_old(&setting, "checkpoints/tiny/step001000.parquet");
+    assert_ne!(fs::read(&last).expect("read"), row);
+    fs::remove_dir_all(setting.disk("out").out.join("results/weight_norms")).expect("remove");
+    setting.sweep("out", &[NORMS_ALONE]).expect("runs");
+    assert_eq!(setting.all_results("out"), whole);
+}
+
 #[test]
 fn a_broken_checkpoint_fails_alone() {
     let setting = Setting::new("broken");

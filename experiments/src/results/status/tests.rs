@@ -80,7 +80,7 @@ fn cells_are_done_when_all_their_tables_are_there() {
     assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
     assert_eq!(status.errors, [CellEvent { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
-    let lines = Status { experiments: vec![status] }.lines();
+    let lines = Status { experiments: vec![status], other_versions: Vec::new() }.lines();
     assert_eq!(
         lines[..3],
         [
@@ -104,7 +104,7 @@ fn the_rate_is_that_of_the_recent_past() {
     let process = Process { host: "elsewhere".into(), pid: 5, here: false, seconds: 3600, silent: 100 };
     assert_eq!(status.processes, [process]);
     assert_eq!((status.cells_per_minute, status.seconds_left), (Some(0.3), Some(1200.0)));
-    let line = Status { experiments: vec![status] }.lines().remove(1);
+    let line = Status { experiments: vec![status], other_versions: Vec::new() }.lines().remove(1);
     assert_eq!(
         line,
         "  running: process 5 on elsewhere, heard of 1.7 min ago, 0.3 cells a minute, about 20.0 min left"
@@ -137,4 +137,15 @@ fn a_folder_without_runs_has_nothing_to_say_and_no_folder_is_an_error() {
     fs::create_dir_all(scratch.0.join("results")).expect("create");
     let status = Status::of(&scratch.0, NOW).expect("can be read");
     assert_eq!((status.lines(), status.is_settled()), (vec!["No run has started here yet.".to_owned()], true));
+}
+
+#[test]
+fn tables_of_another_version_are_named_beside_the_progress() {
+    let out = Out::new("status-version");
+    let stamp = Stamp { model: "nano".into(), step: Some(0), tokens_seen: None, checkpoint_status: "ok".into() };
+    let old = BTreeMap::from([("table_version".to_owned(), "3".to_owned())]);
+    out.write("results/a/nano/step000000.parquet", &sink::encode(&stamp, 1, Vec::new(), &old).expect("encode"));
+    let lines = Status::of(&out.0.0, NOW).expect("can be read").lines();
+    assert!(lines[0].starts_with("warning: ") && lines[0].contains("table `a` is of version 3 there"), "{lines:?}");
+    assert!(lines[1].starts_with("t: 0 of 10 cells done"), "{lines:?}");
 }
