@@ -25,7 +25,8 @@ pub(crate) struct OtherVersion {
 }
 
 impl OtherVersion {
-    /// Refuses the metadata of another version. A file without metadata of this program is of another program, and of no version.
+    /// Refuses the metadata of another version. A file without any of this program's keys is of another program, and
+    /// has no version.
     pub(crate) fn check(
         (table, model): (&str, &str),
         path: &Path,

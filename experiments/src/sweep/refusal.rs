@@ -60,7 +60,7 @@ impl Explained for Refusal {
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::Version { fresh_helps: false, .. } => {
-                "choose another folder with --out DIR, or move the old results away: other experiments made some of them"
+                "choose another folder with --out DIR, or move the old results away: some are of other experiments"
             }
             Self::Version { .. } | Self::Foreign { .. } | Self::OtherWeights { .. } => {
                 "choose another folder with --out DIR, or replace these results with --fresh"
