@@ -59,11 +59,11 @@ impl Explained for MergeError {
         match self {
             Self::MissingParts(_) => Exit::CellsFailed,
             Self::Index(error) => error.exit(),
+            Self::Sink(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
             Self::Folder(error) => error.exit(),
             Self::Write { .. } => Exit::Resources,
             Self::Stray { .. }
-            | Self::Sink(_)
             | Self::Rows { .. }
             | Self::OtherStep { .. }
             | Self::Columns { .. }
