@@ -241,6 +241,9 @@ mod tests {
         assert_eq!(metadata(&scratch.0.join("none.parquet")).expect("absent"), None);
         let path = scratch.0.join("cut.parquet");
         std::fs::write(&path, &bytes()[..40]).expect("write");
-        assert!(matches!(metadata(&path), Err(SinkError::Unreadable { .. })));
+        let unreadable = metadata(&path).expect_err("no Parquet");
+        assert!(matches!(unreadable, SinkError::Unreadable { .. }));
+        assert_eq!(unreadable.exit(), Exit::BadInput);
+        assert_eq!(SinkError::Encode(ParquetError::EOF("a mistake of ours".into())).exit(), Exit::CellsFailed);
     }
 }
