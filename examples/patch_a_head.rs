@@ -6,8 +6,8 @@
 
 use std::error::Error;
 
-use burn::tensor::{Device, Int, Tensor};
-use pythia_core::model::GptNeoX;
+use burn::tensor::{Int, Tensor};
+use pythia_core::{device, model::GptNeoX};
 use pythia_hooks::{Activation, ActivationCache, Axis, Edit, Intervention, Interventions, Region, select};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = args.next().ok_or("name a model, such as pythia-70m or ./folder")?;
     let layer: i64 = args.next().map_or(Ok(-1), |layer| layer.parse())?;
     let head: i64 = args.next().map_or(Ok(0), |head| head.parse())?;
-    let model = GptNeoX::load(model, &Device::flex())?;
+    let model = GptNeoX::load(model, &device::cpu())?;
     let shape = model.model_shape();
     // The prompts differ in their third token.
     let (clean, corrupt) = (model.tokens(&[vec![5, 8, 13, 21]]), model.tokens(&[vec![5, 8, 14, 21]]));

@@ -6,13 +6,12 @@
 
 use std::error::Error;
 
-use burn::tensor::Device;
-use pythia_core::model::GptNeoX;
+use pythia_core::{device, model::GptNeoX};
 use pythia_hooks::{ActivationCache, Axis, Region};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let model = std::env::args().nth(1).ok_or("name a model, such as pythia-70m or ./folder")?;
-    let model = GptNeoX::load(model, &Device::flex())?;
+    let model = GptNeoX::load(model, &device::cpu())?;
     let shape = model.model_shape();
 
     // Half a sequence, and the same once more: what induction heads are for. Any ids below the vocabulary's size do.

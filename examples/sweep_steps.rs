@@ -8,16 +8,15 @@
 
 use std::error::Error;
 
-use burn::tensor::{Device, activation::log_softmax};
-use pythia_core::model::GptNeoX;
-use pythia_core::store;
+use burn::tensor::activation::log_softmax;
+use pythia_core::{device, model::GptNeoX, store};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("name a folder of steps")?;
     let steps = store::find(&folder)?.steps()?;
     println!("step\tlog-probability of the repeated token");
     for step in steps {
-        let model = GptNeoX::load_step(&folder, step, &Device::flex())?;
+        let model = GptNeoX::load_step(&folder, step, &device::cpu())?;
         // After 5 8 13 21 5 8 13 a model with induction heads expects 21.
         let logits = model.forward(model.tokens(&[vec![5, 8, 13, 21, 5, 8, 13]]), &mut ());
         let [_, length, _] = logits.dims();

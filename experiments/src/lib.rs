@@ -1,7 +1,7 @@
 //! The `pythia` command: an experiment file → a plan → a sweep over checkpoints → Parquet.
 //!
-//! The crate is divided into wings. They are listed from top to bottom: no module knows one of a wing above its own.
-//! `docs/architecture.md` follows a prompt through them.
+//! Its modules, from top to bottom: `cli`, `nano`, `bench`, `results`, `sweep`, `plan`, `checkpoint`, `resolved`,
+//! `config`, `integrity`, `files`, `terminal`. None imports one above it. `DESIGN.md` follows a prompt through them.
 #![forbid(unsafe_code)]
 
 pub mod bench;

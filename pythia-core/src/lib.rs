@@ -12,13 +12,12 @@
 //! 7. [`load`]: all of it in one call.
 //!
 //! ```
-//! use burn::tensor::Device;
-//! use pythia_core::model::GptNeoX;
+//! use pythia_core::{device, model::GptNeoX};
 //! use pythia_hooks::{Axis, Edit, Intervention, Interventions, Region, Site};
 //!
 //! // A folder with config.json and weights, or a name such as "pythia-70m".
 //! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
-//! let model = GptNeoX::load(folder, &Device::flex())?;
+//! let model = GptNeoX::load(folder, &device::cpu())?;
 //! let tokens = model.tokens(&[vec![5, 8, 13, 21]]);
 //!
 //! // Zero the output of head 1 in layer 0, and look how far the logits `[batch, pos, vocab]` move.

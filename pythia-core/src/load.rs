@@ -56,12 +56,11 @@ impl GptNeoX {
     /// such as `pythia-70m`, which is looked for in the public hub's cache on this machine. Nothing is downloaded.
     ///
     /// ```
-    /// use burn::tensor::Device;
-    /// use pythia_core::model::GptNeoX;
+    /// use pythia_core::{device, model::GptNeoX};
     /// use pythia_hooks::ActivationCache;
     ///
     /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
-    /// let model = GptNeoX::load(folder, &Device::flex())?;
+    /// let model = GptNeoX::load(folder, &device::cpu())?;
     /// let mut cache = ActivationCache::named("z", &model.model_shape())?;
     /// // `[batch, pos, vocab]`.
     /// let logits = model.forward(model.tokens(&[vec![5, 8, 13, 21]]), &mut cache);
@@ -79,23 +78,21 @@ impl GptNeoX {
         load(model.as_ref(), None, device)
     }
 
-    /// Loads a checkpoint of a model: `DIR/step512/…`, or the branch `step512` of a model of the suite. The rest is as
-    /// for [`load`](Self::load).
+    /// Loads a checkpoint of a model: `DIR/step512/…`, or the branch `step512` of a model of the suite. `step` is a
+    /// [`Step`] or its number. The rest is as for [`load`](Self::load).
     ///
     /// ```
-    /// use burn::tensor::Device;
-    /// use pythia_core::model::GptNeoX;
-    /// use pythia_core::suite::Step;
+    /// use pythia_core::{device, model::GptNeoX};
     ///
     /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
-    /// let error = GptNeoX::load_step(folder, Step::from_label(512), &Device::flex()).unwrap_err();
+    /// let error = GptNeoX::load_step(folder, 512, &device::cpu()).unwrap_err();
     /// assert!(error.to_string().contains("has no step512"));
     /// ```
     ///
     /// # Errors
     /// [`LoadError`].
-    pub fn load_step(model: impl AsRef<Path>, step: Step, device: &Device) -> Result<Self, LoadError> {
-        load(model.as_ref(), Some(step), device)
+    pub fn load_step(model: impl AsRef<Path>, step: impl Into<Step>, device: &Device) -> Result<Self, LoadError> {
+        load(model.as_ref(), Some(step.into()), device)
     }
 }
 
@@ -153,7 +150,7 @@ mod tests {
         assert!(matches!(outside, LoadError::Store(StoreError::NoSuchStep { step: None, .. })), "{outside}");
         assert!(matches!(Tokenizer::load(dir.path()), Err(LoadError::NoTokenizer { .. })));
         dir.write("step0/config.json", "{}");
-        let broken = GptNeoX::load_step(dir.path(), Step::from_label(0), &Device::flex()).unwrap_err();
+        let broken = GptNeoX::load_step(dir.path(), 0, &Device::flex()).unwrap_err();
         assert!(matches!(broken, LoadError::Config { .. }) && broken.to_string().contains("step0"), "{broken}");
     }
 

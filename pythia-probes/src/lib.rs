@@ -1,14 +1,13 @@
 //! Questions that a model can be asked: a probe takes a subject and a seed, and answers with tables.
 //!
 //! ```
-//! use burn::tensor::Device;
-//! use pythia_core::model::GptNeoX;
+//! use pythia_core::{device, model::GptNeoX};
 //! use pythia_probes::probes::head_scores::HeadScores;
 //! use pythia_probes::prompts::PromptSource;
 //! use pythia_probes::{Column, ProbeSpec, Subject, run};
 //!
 //! let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
-//! let model = GptNeoX::load(folder, &Device::flex())?;
+//! let model = GptNeoX::load(folder, &device::cpu())?;
 //! // All ids are tokens, a BOS with the id 0 stands before every prompt.
 //! let subject = Subject::new(&model, model.config().vocab_size, true, 0);
 //! // Two prompts [BOS] R R with 8 random tokens in R.

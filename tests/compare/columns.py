@@ -123,10 +123,10 @@ class Comparison:
             return self.differ(new, f"{before.height} rows before and {after.height} after")
         for name in names:
             self.column(new, before[name], after[name])
-        tally = self.compared[new.parts[0]]
+        counts = self.compared[new.parts[0]]
         for at, number in enumerate((1, before.height, before.height * before.width)):
-            tally[at] += number
-        tally[3] = max(tally[3], before.width)
+            counts[at] += number
+        counts[3] = max(counts[3], before.width)
 
     def column(self, path, before, after):
         if before.dtype != after.dtype:
@@ -152,7 +152,7 @@ class Comparison:
         """What was compared, and what differs."""
         for table, (parts, rows, values, width) in sorted(self.compared.items()):
             print(f"{table}: {parts} files, {rows} rows x {width} columns, {values} values")
-        values = sum(tally[2] for tally in self.compared.values())
+        values = sum(counts[2] for counts in self.compared.values())
         for difference in self.differences[:SHOWN]:
             print(f"DIFFERENT {difference}")
         if len(self.differences) > SHOWN:

@@ -4,7 +4,7 @@ use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
 use crate::checkpoint::load::LoadError;
-use crate::terminal::exits_with;
+use crate::terminal::{Exit, Explained};
 
 /// Why a workload cannot be timed.
 #[derive(Debug, thiserror::Error)]
@@ -17,4 +17,11 @@ pub(crate) enum BenchError {
     Hook(#[from] HookError),
 }
 
-exits_with!(BenchError, BadInput);
+impl Explained for BenchError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Load(error) => error.exit(),
+            Self::Probe(_) | Self::Hook(_) => Exit::BadInput,
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
 use pythia_core::suite::{ModelId, Step};
 use pythia_hub::{
-    Budget, Hold, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo, SettingsError,
+    Budget, FilesInUse, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo, SettingsError,
 };
 
 use pythia_probes::Bytes;
@@ -221,7 +221,7 @@ impl HubAccess {
     }
 
     /// Fetches what a run on a pinned step needs, and keeps it from being evicted.
-    pub(crate) fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<Hold, FetchError> {
+    pub(crate) fn fetch(&self, pins: &Pins, step: Option<Step>) -> Result<FilesInUse, FetchError> {
         let from = HubFetcher::new(&self.client, &self.cache, 0);
         Ok(from.cache.hold(&from.fetch_pinned(pins, step)?)?)
     }

@@ -1,6 +1,6 @@
 //! Checkpoints from the hub or a folder to models in memory.
 //!
-//! This wing never knows which probes run, nor what is done already.
+//! This module never knows which probes run, nor what is done already.
 
 pub(crate) mod fetch;
 pub(crate) mod hub_access;

@@ -25,6 +25,7 @@ impl Explained for DeviceError {
 }
 
 impl Explained for HookError {
+    /// Every variant is a request that does not fit the model or the run.
     fn exit(&self) -> Exit {
         Exit::Usage
     }
@@ -37,13 +38,74 @@ impl Explained for HookError {
 
 exits_with!(ModelRefError, Usage);
 
-exits_with!(LoadError, BadInput);
-exits_with!(StoreError, BadInput);
-exits_with!(TokenizerError, BadInput);
+impl Explained for LoadError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Store(error) => error.exit(),
+            Self::Weights(error) => error.exit(),
+            Self::Tokenizer(error) => error.exit(),
+            Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => Exit::BadInput,
+            // The enum is open. Whatever it gets concerns the files of a model too.
+            _ => Exit::BadInput,
+        }
+    }
+}
+
+impl Explained for StoreError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Name(_)
+            | Self::NoFolder { .. }
+            | Self::Io { .. }
+            | Self::NotAModel { .. }
+            | Self::NoConfig { .. }
+            | Self::NoWeights { .. }
+            | Self::MissingShard { .. }
+            | Self::BadIndex { .. }
+            | Self::TooLarge { .. }
+            | Self::BadDescription { .. }
+            | Self::NotCached { .. }
+            | Self::RevisionNotCached { .. }
+            | Self::BadReference { .. }
+            | Self::BadPin { .. }
+            | Self::StepRequired { .. }
+            | Self::Suite(_)
+            | Self::NoSuchStep { .. } => Exit::BadInput,
+        }
+    }
+}
+
+impl Explained for TokenizerError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Io { .. }
+            | Self::TooLarge { .. }
+            | Self::Malformed { .. }
+            | Self::Failed { .. }
+            | Self::UnknownId { .. } => Exit::BadInput,
+            // The enum is open. Whatever it gets concerns a tokenizer's file, or ids that it does not know.
+            _ => Exit::BadInput,
+        }
+    }
+}
 
 impl Explained for WeightError {
     fn exit(&self) -> Exit {
-        Exit::BadInput
+        match self {
+            Self::Io { .. }
+            | Self::NoFiles
+            | Self::Safetensors { .. }
+            | Self::Zip { .. }
+            | Self::Pickle { .. }
+            | Self::Duplicate { .. }
+            | Self::Missing { .. }
+            | Self::Unexpected { .. }
+            | Self::Shape { .. }
+            | Self::Dtype { .. }
+            | Self::NotFinite { .. }
+            | Self::TiedDiffers { .. }
+            | Self::NotAsStored { .. } => Exit::BadInput,
+        }
     }
 
     fn remedy(&self) -> Option<String> {
@@ -52,6 +114,7 @@ impl Explained for WeightError {
 }
 
 impl Explained for ResultsError {
+    /// Every variant is about files among the results.
     fn exit(&self) -> Exit {
         Exit::BadInput
     }

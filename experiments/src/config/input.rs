@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::terminal::exits_with;
 use pythia_core::load::LoadError;
 use pythia_core::store::StoreError;
 use pythia_core::tokenizer::TokenizerError;
+
+use crate::terminal::{Exit, Explained, exits_with};
 
 /// Larger files are refused: they are held in memory while the experiment runs.
 const MAX_BYTES: u64 = 64 << 20;
@@ -44,7 +45,13 @@ pub(crate) enum ModelInfoError {
     Tokenizer { path: PathBuf, source: TokenizerError },
 }
 
-exits_with!(ModelInfoError, BadInput);
+impl Explained for ModelInfoError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Store(_) | Self::Config(_) | Self::Tokenizer { .. } => Exit::BadInput,
+        }
+    }
+}
 
 /// The text of a regular file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {

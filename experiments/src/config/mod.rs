@@ -61,13 +61,13 @@ pub(crate) struct Experiment {
     pub(crate) out: Option<PathBuf>,
     /// What to compute with.
     pub(crate) machine: Machine,
-    /// How its checkpoints are fetched and judged.
+    /// How its checkpoints are fetched and verified.
     pub(crate) store: StorePolicy,
     /// The texts, for messages about errors found later.
     pub(crate) sources: Sources,
 }
 
-/// How checkpoints are fetched and judged. Of all this only known defects change the bytes of a result.
+/// How checkpoints are fetched and verified. Of all this only known defects change the bytes of a result.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 pub(crate) struct StorePolicy {
     /// What to do with a checkpoint that is known to be wrong as published, or has the weights of another step.

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::terminal::exits_with;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
@@ -20,6 +19,8 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 use pythia_probes::{Column, ColumnSpec, Table};
+
+use crate::terminal::{Exit, Explained};
 
 /// Prefix of this program's keys in the metadata of a file.
 pub(crate) const PREFIX: &str = "pythia.";
@@ -82,7 +83,15 @@ pub enum SinkError {
     },
 }
 
-exits_with!(SinkError, BadInput);
+impl Explained for SinkError {
+    fn exit(&self) -> Exit {
+        match self {
+            // Mistakes of the program: no input is bad. A cell whose table cannot be stored has the same code.
+            Self::Arrow { .. } | Self::Encode(_) => Exit::CellsFailed,
+            Self::Unreadable { .. } | Self::Open { .. } => Exit::BadInput,
+        }
+    }
+}
 
 /// The bytes of a Parquet file: the stamp's columns, the table's columns, and `metadata` with its keys prefixed.
 pub(crate) fn parquet(stamp: &Stamp, table: &Table, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, SinkError> {
@@ -232,6 +241,9 @@ mod tests {
         assert_eq!(metadata(&scratch.0.join("none.parquet")).expect("absent"), None);
         let path = scratch.0.join("cut.parquet");
         std::fs::write(&path, &bytes()[..40]).expect("write");
-        assert!(matches!(metadata(&path), Err(SinkError::Unreadable { .. })));
+        let unreadable = metadata(&path).expect_err("no Parquet");
+        assert!(matches!(unreadable, SinkError::Unreadable { .. }));
+        assert_eq!(unreadable.exit(), Exit::BadInput);
+        assert_eq!(SinkError::Encode(ParquetError::EOF("a mistake of ours".into())).exit(), Exit::CellsFailed);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Break {
 /// A point is compared with the straight line between its neighbours, over the logarithm of the step (plus one). The
 /// one that departs most is a break where it departs by more than 1 % and by more than eight robust standard deviations
 /// of all departures; it is taken out and the rest is looked at again, so that a wrong point does not make its
-/// neighbours look wrong. The first and the last point have one neighbour each and are not judged.
+/// neighbours look wrong. The first and the last point have one neighbour each and are not compared.
 pub(crate) fn breaks(norms: &[(Step, f64)]) -> Vec<Break> {
     let mut left = norms.to_vec();
     let all: Vec<f64> = (0..left.len()).filter_map(|at| departure(&left, at)).map(|(_, departure)| departure).collect();
@@ -88,7 +88,7 @@ mod tests {
         assert!(breaks_at(&[]).is_empty());
         assert!(breaks(&[]).is_empty());
         let step = Step::from_label;
-        assert!(breaks(&[(step(0), 1.0), (step(1), 5.0)]).is_empty(), "ends are not judged");
+        assert!(breaks(&[(step(0), 1.0), (step(1), 5.0)]).is_empty(), "ends are not compared");
     }
 
     #[test]

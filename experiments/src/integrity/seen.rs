@@ -26,7 +26,7 @@ impl Seen {
     }
 
     /// The verdict after the weights were read: what was known before, unless they are those of another step.
-    pub(crate) fn judge(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
+    pub(crate) fn verdict(&self, model: usize, step: Option<Step>, weights_hash: &str, before: &Verdict) -> Verdict {
         match step.and_then(|step| self.duplicate(model, step, weights_hash)) {
             Some(duplicate) if matches!(before.status, Status::Ok | Status::Unverified) => {
                 Verdict::duplicate(duplicate)
@@ -49,13 +49,13 @@ mod tests {
         let mut seen = Seen::default();
         seen.note(0, step(512), "a");
         let unverified = Verdict::plain(Status::Unverified);
-        assert_eq!(seen.judge(0, Some(step(512)), "a", &unverified), unverified);
-        assert_eq!(seen.judge(0, Some(step(1000)), "a", &unverified).status, Status::DuplicateOf(step(512)));
-        assert_eq!(seen.judge(0, Some(step(1000)), "b", &unverified), unverified);
-        assert_eq!(seen.judge(1, Some(step(1000)), "a", &unverified), unverified, "another model");
-        assert_eq!(seen.judge(0, None, "a", &unverified), unverified);
+        assert_eq!(seen.verdict(0, Some(step(512)), "a", &unverified), unverified);
+        assert_eq!(seen.verdict(0, Some(step(1000)), "a", &unverified).status, Status::DuplicateOf(step(512)));
+        assert_eq!(seen.verdict(0, Some(step(1000)), "b", &unverified), unverified);
+        assert_eq!(seen.verdict(1, Some(step(1000)), "a", &unverified), unverified, "another model");
+        assert_eq!(seen.verdict(0, None, "a", &unverified), unverified);
         let bad = Verdict::because(Status::KnownBad, "listed");
-        assert_eq!(seen.judge(0, Some(step(1000)), "a", &bad), bad, "what is known says more");
+        assert_eq!(seen.verdict(0, Some(step(1000)), "a", &bad), bad, "what is known says more");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! their stores, shapes and tokenizers, `steps` becomes a list of checkpoints, and every probe is checked against every
 //! model.
 //!
-//! This wing never reads weights, never computes, and never knows what is done already.
+//! This module never reads weights, never computes, and never knows what is done already.
 
 pub(crate) mod inputs;
 pub(crate) mod model_info;

@@ -15,7 +15,7 @@ use crate::files::sink;
 use crate::files::table::is_folder_name;
 use crate::integrity::{CHECKPOINTS, OnBad};
 use crate::results::index::ResultsIndex;
-use crate::terminal::exits_with;
+use crate::terminal::{Exit, Explained};
 
 /// What one experiment was to compute.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,14 @@ pub(crate) enum ManifestError {
     Name { path: PathBuf, name: String },
 }
 
-exits_with!(ManifestError, BadInput);
+impl Explained for ManifestError {
+    fn exit(&self) -> Exit {
+        match self {
+            // `InputError` is a mistake of usage where an experiment names the file. A manifest lies among the results.
+            Self::Read(_) | Self::List { .. } | Self::Form { .. } | Self::Name { .. } => Exit::BadInput,
+        }
+    }
+}
 
 /// The fields that are read.
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! The contents of an output folder: the manifest of its experiments, the index of its files, their merge, the progress
 //! of runs.
 //!
-//! This wing never loads a checkpoint and never reads an experiment file.
+//! This module never loads a checkpoint and never parses an experiment file.
 
 pub(crate) mod index;
 pub(crate) mod manifest;

@@ -146,7 +146,7 @@ impl Sweep<'_> {
     }
 
     fn result(&self, cell: &Cell, loaded: Loaded, sources: &SourceModels, seen: &mut Seen) -> CellResult {
-        let verdict = judge(cell, &loaded, seen);
+        let verdict = verdict_of(cell, &loaded, seen);
         match self.resolved.experiment.store.on_bad {
             OnBad::Fail if verdict.status.is_bad() => CellResult::Failed(CellError::Bad { verdict }),
             OnBad::Skip if verdict.status.is_bad() => CellResult::Skipped(verdict),
@@ -204,10 +204,10 @@ impl Sweep<'_> {
 
 /// The verdict on a checkpoint after it was read. Only whole checkpoints are compared: single parts of two checkpoints
 /// may be equal, such as the weights of a norm that have not moved yet.
-fn judge(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
+fn verdict_of(cell: &Cell, loaded: &Loaded, seen: &mut Seen) -> Verdict {
     let before = loaded.verdict(&cell.verdict);
     let Some(weights_hash) = loaded.hashes.content.map(|hash| hash.to_string()) else { return before };
-    let verdict = seen.judge(cell.model, cell.step, &weights_hash, &before);
+    let verdict = seen.verdict(cell.model, cell.step, &weights_hash, &before);
     if let Some(step) = cell.step {
         seen.note(cell.model, step, &weights_hash);
     }

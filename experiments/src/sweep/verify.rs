@@ -99,7 +99,7 @@ pub(crate) fn by_content(
             Err(error) => (unreadable(before, &error), None),
             Ok(hashes) => {
                 let content = hashes.content.to_string();
-                let verdict = seen.judge(0, Some(step), &content, &before);
+                let verdict = seen.verdict(0, Some(step), &content, &before);
                 seen.note(0, step, &content);
                 (verdict, Some(hashes))
             }

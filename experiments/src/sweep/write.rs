@@ -99,7 +99,7 @@ impl<'a> Writer<'a> {
 
     fn failed(&mut self, name: &str, errors: Vec<CellError>) -> Result<(), FolderError> {
         for error in &errors {
-            self.progress.say(&format!("failed: {name}: {error}"));
+            self.progress.print(&format!("failed: {name}: {error}"));
             self.journal.note(&Event::Failed { cell: name, error: &error.to_string() })?;
         }
         self.outcome.failed.push(FailedCell { name: name.to_owned(), errors });
@@ -107,7 +107,7 @@ impl<'a> Writer<'a> {
     }
 
     fn skipped(&mut self, cell: &Cell, name: &str, verdict: Verdict) -> Result<(), FolderError> {
-        self.progress.say(&format!("left out: {name}: {verdict}"));
+        self.progress.print(&format!("left out: {name}: {verdict}"));
         self.journal.note(&Event::LeftOut { cell: name, reason: &verdict.to_string() })?;
         self.outcome.skipped += 1;
         self.row(cell, &verdict, None)

@@ -21,7 +21,8 @@ pub(crate) trait Explained: Error {
     }
 }
 
-/// An error whose message says everything, with the exit code of all its variants.
+/// An error whose message says everything, and that has one exit code: a struct, or an enum whose variants are all the
+/// same kind of mistake. Other enums match on their variants, so that a new one has to be given its code.
 macro_rules! exits_with {
     ($error:ty, $exit:ident) => {
         impl $crate::terminal::Explained for $error {

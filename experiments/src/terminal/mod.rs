@@ -1,6 +1,6 @@
 //! Exit codes, messages, progress, human numbers, and the environment.
 //!
-//! This wing never knows what is computed.
+//! This module never knows what is computed.
 
 pub(crate) mod env;
 pub mod exit;

@@ -47,7 +47,7 @@ impl Progress {
     }
 
     /// Prints a line of its own, above the bar where there is one.
-    pub(crate) fn say(&self, line: &str) {
+    pub(crate) fn print(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| say!("{line}")),
             None => say!("{line}"),

@@ -8,7 +8,7 @@ use super::clock::{Clock, SystemClock};
 use super::fetch::{Job, at};
 use super::http::Http;
 use super::layout::{self, Layout};
-use super::retry::Trouble;
+use super::retry::AttemptError;
 use super::{AnswerProblem, Commit, HubError, RemoteFile, RemoteName, Repo, Settings, listing};
 
 /// No list of the suite has more than 200 kB.
@@ -165,7 +165,11 @@ impl Hub {
             let missing = length - bytes.len() as u64;
             self.http.pour(&mut answer, missing, &mut |part| bytes.extend_from_slice(part))?;
             let got = bytes.len() as u64;
-            if got < length { Err(Trouble::Broken(format!("it ended after {got} of {length} bytes"))) } else { Ok(()) }
+            if got < length {
+                Err(AttemptError::Broken(format!("it ended after {got} of {length} bytes")))
+            } else {
+                Ok(())
+            }
         })?;
         Ok(bytes)
     }

@@ -57,17 +57,17 @@ impl Clock for SystemClock {
     }
 }
 
-/// How often and how long the client waits for a server. A failure that follows at least [`Patience::PROGRESS`] new
+/// How often and how long the client waits for a server. A failure that follows at least [`RetryPolicy::PROGRESS`] new
 /// bytes counts as the first again.
 ///
 /// ```
-/// use pythia_hub::{Endpoint, Patience, Settings};
+/// use pythia_hub::{Endpoint, RetryPolicy, Settings};
 ///
 /// let mut settings = Settings::new(Endpoint::default(), "cache".into());
-/// settings.patience = Patience { attempts: 2, ..Patience::default() };
+/// settings.retry = RetryPolicy { attempts: 2, ..RetryPolicy::default() };
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// Attempts in a row without progress before an error is given.
     pub attempts: u32,
     /// Wait after the first failure; doubled after each one that follows.
@@ -83,12 +83,12 @@ pub struct Patience {
     pub stall: Duration,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Bytes that count as progress.
     pub const PROGRESS: u64 = 1 << 20;
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 6,

@@ -11,9 +11,9 @@ use super::layout::{self, Layout};
 use super::partial::{Partial, leftovers};
 use super::receive::{io_at, receive};
 use super::records::{Record, Records, Stamp};
-use super::retry::Trouble;
+use super::retry::AttemptError;
 use super::url::Url;
-use super::{Commit, FileAt, FileHash, HubError, Patience, RemoteFile, Repo};
+use super::{Commit, FileAt, FileHash, HubError, RemoteFile, Repo, RetryPolicy};
 
 /// The interval at which a waiting process checks whether another one has finished.
 const LOOK: Duration = Duration::from_millis(100);
@@ -98,13 +98,13 @@ impl Job<'_> {
         let dir = path.parent().unwrap_or(Path::new(""));
         let open = || File::options().read(true).append(true).create(true).open(&path);
         let Ok(lock) = fs::create_dir_all(dir).and_then(|()| open()) else { return Ok(None) };
-        let patience = self.http.settings().patience.stall * 4;
+        let longest = self.http.settings().retry.stall * 4;
         let (mut waited, mut seen) = (Duration::ZERO, 0);
         loop {
             match lock.try_lock() {
                 Ok(()) => return Ok(Some(lock)),
                 Err(TryLockError::Error(_)) => return Ok(None),
-                Err(TryLockError::WouldBlock) if waited > patience || self.seems_present() => return Ok(None),
+                Err(TryLockError::WouldBlock) if waited > longest || self.seems_present() => return Ok(None),
                 Err(TryLockError::WouldBlock) => self.http.sleep(LOOK)?,
             }
             let now = self.bytes_under_way();
@@ -152,11 +152,11 @@ impl Job<'_> {
         loop {
             self.http.before_attempt()?;
             let before = partial.written;
-            if let Err(trouble) = self.ask(url, partial, watch) {
-                if partial.written >= before + Patience::PROGRESS {
+            if let Err(failure) = self.ask(url, partial, watch) {
+                if partial.written >= before + RetryPolicy::PROGRESS {
                     retry.progress();
                 }
-                self.http.wait(retry.after(trouble)?)?;
+                self.http.wait(retry.after(failure)?)?;
                 continue;
             }
             match partial.hash() {
@@ -169,7 +169,7 @@ impl Job<'_> {
     }
 
     /// One request for the missing bytes.
-    fn ask(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), Trouble> {
+    fn ask(self, url: &Url, partial: &mut Partial, watch: &(dyn Fn(u64) + Sync)) -> Result<(), AttemptError> {
         let size = self.file.size;
         if partial.written == size && size > 0 {
             return Ok(());
@@ -180,7 +180,7 @@ impl Job<'_> {
         let missing = size - partial.written;
         receive(self.http, &mut answer, partial, missing, watch)?;
         if partial.written < size {
-            return Err(Trouble::Broken(format!("it ended after {} of {size} bytes", partial.written)));
+            return Err(AttemptError::Broken(format!("it ended after {} of {size} bytes", partial.written)));
         }
         // A body of unknown length may continue beyond the size. A failure here does not matter, because all bytes
         // have arrived.
@@ -190,7 +190,7 @@ impl Job<'_> {
 
     /// Checks which part of the file an answer contains, and restarts the unfinished file unless it ends where that
     /// part begins. Returns the answer's length.
-    fn place_in(self, answer: &Answer, partial: &mut Partial) -> Result<Option<u64>, Trouble> {
+    fn place_in(self, answer: &Answer, partial: &mut Partial) -> Result<Option<u64>, AttemptError> {
         let size = self.file.size;
         let length = answer.length();
         if answer.status == 206 && partial.written > 0 {
@@ -209,12 +209,12 @@ impl Job<'_> {
             (200, Some(length)) if length != size => Err(self.wrong_size(length)),
             (200, length) => Ok(length),
             (status, _) => {
-                Err(Trouble::Broken(format!("status {status} for another part of the file than was asked for")))
+                Err(AttemptError::Broken(format!("status {status} for another part of the file than was asked for")))
             }
         }
     }
 
-    fn wrong_size(self, found: u64) -> Trouble {
+    fn wrong_size(self, found: u64) -> AttemptError {
         HubError::Size { at: self.listed(), found }.into()
     }
 

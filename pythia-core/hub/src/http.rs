@@ -1,4 +1,4 @@
-//! Requests to servers: single attempts, and attempts repeated within the limits of [`Patience`].
+//! Requests to servers: single attempts, and attempts repeated within the limits of [`RetryPolicy`].
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body, BodyReader};
 
-use super::retry::{LEAST, Pace, Retry, Trouble, Wait};
+use super::retry::{AttemptError, LEAST, Pace, Retry, Wait};
 use super::url::{Url, harmless};
-use super::{AnswerProblem, Clock, HubError, Patience, Settings, wait};
+use super::{AnswerProblem, Clock, HubError, RetryPolicy, Settings, wait};
 
 const MAX_REDIRECTS: usize = 5;
 /// Bytes read of a redirect's body, so that its connection can be used again.
@@ -39,7 +39,7 @@ pub(super) struct Answer {
 
 impl Http {
     pub(super) fn new(settings: Settings, clock: Box<dyn Clock>) -> Self {
-        let Patience { connect, stall, .. } = settings.patience;
+        let RetryPolicy { connect, stall, .. } = settings.retry;
         // Without this line the library would read proxies from the environment.
         let config = Agent::config_builder().proxy(None);
         // Redirects are followed by hand, because the token must not follow them.
@@ -62,19 +62,19 @@ impl Http {
     }
 
     /// Repeats a request until there is an answer or an error that ends the attempts.
-    pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, Trouble>) -> Result<T, HubError> {
+    pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, AttemptError>) -> Result<T, HubError> {
         let mut retry = self.retry(url);
         loop {
             self.before_attempt()?;
             match ask() {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => self.wait(retry.after(trouble)?)?,
+                Err(failure) => self.wait(retry.after(failure)?)?,
             }
         }
     }
 
     pub(super) fn retry<'a>(&self, url: &'a Url) -> Retry<'a> {
-        Retry::new(self.settings.patience, url)
+        Retry::new(self.settings.retry, url)
     }
 
     /// Waits as long as a server asked for. Fails if the client was stopped.
@@ -95,12 +95,12 @@ impl Http {
     }
 
     /// One attempt at a file or at bytes `range` of it. Follows redirects.
-    pub(super) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, Trouble> {
+    pub(super) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, AttemptError> {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.ask(&url, range.as_ref())?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
-                return self.judged(answer);
+                return self.checked(answer);
             }
             url = redirect(answer)?;
         }
@@ -122,7 +122,7 @@ impl Http {
     }
 
     /// Reads up to `max` bytes of a body into `take`, part by part.
-    pub(super) fn pour(&self, answer: &mut Answer, max: u64, take: &mut dyn FnMut(&[u8])) -> Result<u64, Trouble> {
+    pub(super) fn pour(&self, answer: &mut Answer, max: u64, take: &mut dyn FnMut(&[u8])) -> Result<u64, AttemptError> {
         let mut buffer = vec![0; max.min(256 << 10) as usize];
         let (mut got, mut pace) = (0, self.pace());
         while got < max {
@@ -138,12 +138,12 @@ impl Http {
     }
 
     /// Reads a body once; zero at its end.
-    pub(super) fn read(&self, answer: &mut Answer, into: &mut [u8], pace: &mut Pace) -> Result<usize, Trouble> {
+    pub(super) fn read(&self, answer: &mut Answer, into: &mut [u8], pace: &mut Pace) -> Result<usize, AttemptError> {
         let read = answer.body.read(into);
         self.unless_stopped()?;
         let read = read.map_err(|error| broken(&answer.url, ureq::Error::from(error)))?;
-        if read > 0 && pace.is_too_slow(read as u64, self.clock.elapsed(), self.settings.patience.stall) {
-            return Err(Trouble::Broken(format!("fewer than {LEAST} bytes in {:?}", self.settings.patience.stall)));
+        if read > 0 && pace.is_too_slow(read as u64, self.clock.elapsed(), self.settings.retry.stall) {
+            return Err(AttemptError::Broken(format!("fewer than {LEAST} bytes in {:?}", self.settings.retry.stall)));
         }
         Ok(read)
     }
@@ -152,7 +152,7 @@ impl Http {
         Pace::new(self.clock.elapsed())
     }
 
-    fn ask(&self, url: &Url, range: Option<&Range<u64>>) -> Result<Answer, Trouble> {
+    fn ask(&self, url: &Url, range: Option<&Range<u64>>) -> Result<Answer, AttemptError> {
         if self.settings.offline {
             return Err(HubError::Offline { url: url.shown() }.into());
         }
@@ -171,7 +171,7 @@ impl Http {
     }
 
     /// The answer, if its status and encoding are the requested ones.
-    fn judged(&self, answer: Answer) -> Result<Answer, Trouble> {
+    fn checked(&self, answer: Answer) -> Result<Answer, AttemptError> {
         match answer.status {
             200 | 206 | 416 => match answer.header("content-encoding") {
                 Some(found) if found != "identity" => Err(answer.problem(AnswerProblem::Encoded { found })),
@@ -179,7 +179,7 @@ impl Http {
             },
             status @ (408 | 425 | 429 | 500 | 502 | 503 | 504) => {
                 let after = wait::asked(|name| answer.header(name), self.clock.today());
-                Err(Trouble::Busy { status, after })
+                Err(AttemptError::Busy { status, after })
             }
             status => Err(HubError::Status { url: answer.url.shown(), status }.into()),
         }
@@ -238,13 +238,13 @@ impl Answer {
         Some((part.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
     }
 
-    pub(super) fn problem(&self, problem: AnswerProblem) -> Trouble {
+    pub(super) fn problem(&self, problem: AnswerProblem) -> AttemptError {
         HubError::Answer { url: self.url.shown(), problem }.into()
     }
 }
 
 /// The address that a redirect refers to.
-fn redirect(mut answer: Answer) -> Result<Url, Trouble> {
+fn redirect(mut answer: Answer) -> Result<Url, AttemptError> {
     let location = answer.header("location").unwrap_or_default();
     let refused = |why| HubError::Redirect { url: answer.url.shown(), to: harmless(&location), why };
     let next = answer.url.join(&location).ok_or_else(|| refused("it is no address"))?;
@@ -256,22 +256,22 @@ fn redirect(mut answer: Answer) -> Result<Url, Trouble> {
 }
 
 /// The kind of a failure of the HTTP library. Only texts that cannot contain whole addresses are passed on.
-fn broken(url: &Url, error: ureq::Error) -> Trouble {
+fn broken(url: &Url, error: ureq::Error) -> AttemptError {
     let untrusted = |problem| HubError::Untrusted { url: url.shown(), problem }.into();
     match error {
         ureq::Error::Rustls(problem) => untrusted(problem.to_string()),
         ureq::Error::Tls(problem) => untrusted(problem.to_owned()),
         // TLS reports an invalid certificate in this form during its handshake.
         ureq::Error::Io(problem) if problem.kind() == io::ErrorKind::InvalidData => untrusted(problem.to_string()),
-        ureq::Error::Io(problem) => Trouble::Broken(problem.to_string()),
-        ureq::Error::Timeout(what) => Trouble::Broken(format!("no answer in time ({what})")),
-        ureq::Error::HostNotFound => Trouble::Broken("no such host".to_owned()),
-        ureq::Error::Protocol(problem) => Trouble::Broken(format!("not HTTP: {problem}")),
-        ureq::Error::ConnectProxyFailed(_) => Trouble::Broken("the proxy refuses to connect".to_owned()),
+        ureq::Error::Io(problem) => AttemptError::Broken(problem.to_string()),
+        ureq::Error::Timeout(what) => AttemptError::Broken(format!("no answer in time ({what})")),
+        ureq::Error::HostNotFound => AttemptError::Broken("no such host".to_owned()),
+        ureq::Error::Protocol(problem) => AttemptError::Broken(format!("not HTTP: {problem}")),
+        ureq::Error::ConnectProxyFailed(_) => AttemptError::Broken("the proxy refuses to connect".to_owned()),
         ureq::Error::LargeResponseHeader(found, max) => {
-            Trouble::Broken(format!("{found} bytes of headers, at most {max}"))
+            AttemptError::Broken(format!("{found} bytes of headers, at most {max}"))
         }
-        ureq::Error::ConnectionFailed => Trouble::Broken("no connection".to_owned()),
-        _ => Trouble::Broken("the request failed".to_owned()),
+        ureq::Error::ConnectionFailed => AttemptError::Broken("no connection".to_owned()),
+        _ => AttemptError::Broken("the request failed".to_owned()),
     }
 }

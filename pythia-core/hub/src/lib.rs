@@ -58,10 +58,10 @@ mod url;
 mod wait;
 
 pub use client::Hub;
-pub use clock::{Clock, Patience};
+pub use clock::{Clock, RetryPolicy};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
-pub use lru::{Budget, Cached, Entry, Hold, LruCache, LruError, Pruned, Reservation, Usage};
+pub use lru::{Budget, Cached, Entry, FilesInUse, LruCache, LruError, Pruned, Reservation, Usage};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
 pub use proxy::Proxies;
 pub use settings::{Settings, SettingsError, Token};

@@ -12,7 +12,7 @@ use super::HubError;
 use super::digest::Hasher;
 use super::http::{Answer, Http};
 use super::partial::Partial;
-use super::retry::{Pace, Trouble};
+use super::retry::{AttemptError, Pace};
 
 /// Bytes of a buffer. Measured: larger ones gain nothing, smaller ones make the two threads wait for each other.
 const BUFFER: usize = 2 << 20;
@@ -31,13 +31,13 @@ pub(super) fn receive(
     partial: &mut Partial,
     max: u64,
     watch: &(dyn Fn(u64) + Sync),
-) -> Result<(), Trouble> {
+) -> Result<(), AttemptError> {
     let mut source = Source { http, answer, pace: http.pace(), left: max, watch };
     if max <= SMALL {
         let mut buffer = vec![0; max as usize];
-        let (filled, trouble) = source.fill(&mut buffer);
+        let (filled, failure) = source.fill(&mut buffer);
         partial.write(&buffer[..filled]).map_err(|error| io_at(partial, error))?;
-        return trouble;
+        return failure;
     }
     let hasher = partial.take_hasher();
     let (pumped, hasher, synced) = thread::scope(|scope| {
@@ -53,11 +53,11 @@ pub(super) fn receive(
         let pumped = Pump { file, full, empty, due }.run(&mut source, &mut partial.written);
         (pumped, hashing.join(), syncing.join())
     });
-    partial.give_hasher(hasher.map_err(|_| Trouble::Broken("hashing failed".to_owned()))?);
+    partial.give_hasher(hasher.map_err(|_| AttemptError::Broken("hashing failed".to_owned()))?);
     // The system reports an error of the disk once, so the last sync would not report this one again.
     synced.unwrap_or(Ok(())).map_err(|error| io_at(partial, error))?;
     match pumped {
-        Pumped::Ended(trouble) => trouble,
+        Pumped::Ended(failure) => failure,
         Pumped::Disk(error) => Err(io_at(partial, error)),
     }
 }
@@ -73,7 +73,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     /// Fills a buffer until it is full, the body ends, the connection fails, or [`FLUSH`] has passed.
-    fn fill(&mut self, buffer: &mut [u8]) -> (usize, Result<(), Trouble>) {
+    fn fill(&mut self, buffer: &mut [u8]) -> (usize, Result<(), AttemptError>) {
         let (mut filled, since) = (0, Instant::now());
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         while filled < room && (filled == 0 || since.elapsed() < FLUSH) {
@@ -87,7 +87,7 @@ impl Source<'_> {
                     self.left -= read as u64;
                     (self.watch)(read as u64);
                 }
-                Err(trouble) => return (filled, Err(trouble)),
+                Err(failure) => return (filled, Err(failure)),
             }
         }
         (filled, Ok(()))
@@ -96,7 +96,7 @@ impl Source<'_> {
 
 enum Pumped {
     /// The body ended, or the connection failed.
-    Ended(Result<(), Trouble>),
+    Ended(Result<(), AttemptError>),
     /// The file could not be written.
     Disk(io::Error),
 }
@@ -118,7 +118,7 @@ impl Pump<'_> {
         let mut synced = *written;
         while source.left > 0 {
             let Ok(mut buffer) = self.empty.recv() else { break };
-            let (filled, trouble) = source.fill(&mut buffer);
+            let (filled, failure) = source.fill(&mut buffer);
             if let Err(error) = self.file.write_all(&buffer[..filled]) {
                 return Pumped::Disk(error);
             }
@@ -126,8 +126,8 @@ impl Pump<'_> {
             if *written - synced >= SYNC && self.due.try_send(()).is_ok() {
                 synced = *written;
             }
-            if self.full.send((buffer, filled)).is_err() || trouble.is_err() {
-                return Pumped::Ended(trouble);
+            if self.full.send((buffer, filled)).is_err() || failure.is_err() {
+                return Pumped::Ended(failure);
             }
         }
         Pumped::Ended(Ok(()))
@@ -142,6 +142,6 @@ fn hash_all(mut hasher: Hasher, full: &Receiver<(Buffer, usize)>, free: &SyncSen
     hasher
 }
 
-pub(super) fn io_at(partial: &Partial, source: io::Error) -> Trouble {
+pub(super) fn io_at(partial: &Partial, source: io::Error) -> AttemptError {
     HubError::Io { path: partial.path.clone(), source }.into()
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::url::Url;
-use super::{HubError, Patience};
+use super::{HubError, RetryPolicy};
 
-/// The fewest bytes that a connection must give in [`Patience::stall`](super::Patience::stall).
+/// The fewest bytes that a connection must give in [`RetryPolicy::stall`](super::RetryPolicy::stall).
 pub(super) const LEAST: u64 = 1 << 10;
 
 /// The bytes of a connection in the current interval.
@@ -33,7 +33,7 @@ impl Pace {
 
 /// Why one attempt failed.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum AttemptError {
     /// The connection failed; the next attempt may succeed.
     Broken(String),
     /// The server is busy.
@@ -42,7 +42,7 @@ pub(super) enum Trouble {
     Final(HubError),
 }
 
-impl From<HubError> for Trouble {
+impl From<HubError> for AttemptError {
     fn from(error: HubError) -> Self {
         Self::Final(error)
     }
@@ -59,14 +59,14 @@ pub(super) enum Wait {
 
 /// The attempts at one request.
 pub(super) struct Retry<'a> {
-    patience: Patience,
+    policy: RetryPolicy,
     url: &'a Url,
     failed: u32,
 }
 
 impl<'a> Retry<'a> {
-    pub(super) fn new(patience: Patience, url: &'a Url) -> Self {
-        Self { patience, url, failed: 0 }
+    pub(super) fn new(policy: RetryPolicy, url: &'a Url) -> Self {
+        Self { policy, url, failed: 0 }
     }
 
     /// Counts the next failure as the first again.
@@ -75,20 +75,22 @@ impl<'a> Retry<'a> {
     }
 
     /// After a failed attempt: how long to wait for the next, or the error where there is none.
-    pub(super) fn after(&mut self, trouble: Trouble) -> Result<Wait, HubError> {
-        let Patience { attempts, first_wait, longest_wait, longest_asked, .. } = self.patience;
+    pub(super) fn after(&mut self, failure: AttemptError) -> Result<Wait, HubError> {
+        let RetryPolicy { attempts, first_wait, longest_wait, longest_asked, .. } = self.policy;
         self.failed += 1;
         let spent = self.failed >= attempts;
         let own = first_wait.saturating_mul(1 << (self.failed - 1).min(16)).min(longest_wait);
         let url = self.url.shown();
-        match trouble {
-            Trouble::Final(error) => Err(error),
-            Trouble::Broken(problem) if spent => Err(HubError::Unreachable { url, problem, attempts: self.failed }),
-            Trouble::Busy { status, after } if spent || after.is_some_and(|after| after > longest_asked) => {
+        match failure {
+            AttemptError::Final(error) => Err(error),
+            AttemptError::Broken(problem) if spent => {
+                Err(HubError::Unreachable { url, problem, attempts: self.failed })
+            }
+            AttemptError::Busy { status, after } if spent || after.is_some_and(|after| after > longest_asked) => {
                 Err(HubError::Busy { url, status, after })
             }
-            Trouble::Busy { after: Some(after), .. } => Ok(Wait::ForServer(after)),
-            Trouble::Broken(_) | Trouble::Busy { .. } => Ok(Wait::Backoff(jittered(own, self.failed))),
+            AttemptError::Busy { after: Some(after), .. } => Ok(Wait::ForServer(after)),
+            AttemptError::Broken(_) | AttemptError::Busy { .. } => Ok(Wait::Backoff(jittered(own, self.failed))),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::proxy::Proxies;
-use super::{Endpoint, Patience, UrlError};
+use super::{Endpoint, RetryPolicy, UrlError};
 
 /// A token has about 40 characters; a file with more than this holds something else.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
@@ -69,7 +69,7 @@ pub struct Settings {
     /// The proxies.
     pub proxies: Proxies,
     /// How often and how long to wait for a server.
-    pub patience: Patience,
+    pub retry: RetryPolicy,
 }
 
 /// A variable that cannot be used.
@@ -104,8 +104,8 @@ pub enum SettingsError {
 impl Settings {
     /// Settings with this hub and this cache, and defaults for the rest: no token, no proxy.
     pub fn new(endpoint: Endpoint, cache: PathBuf) -> Self {
-        let (token, proxies, patience) = (None, Proxies::default(), Patience::default());
-        Self { endpoint, token, cache, offline: false, proxies, patience }
+        let (token, proxies, retry) = (None, Proxies::default(), RetryPolicy::default());
+        Self { endpoint, token, cache, offline: false, proxies, retry }
     }
 
     /// From variables: `HF_ENDPOINT`, `HF_TOKEN`, `HF_TOKEN_PATH`, `HF_HOME`, `HF_HUB_CACHE`, `XDG_CACHE_HOME`,
@@ -124,7 +124,7 @@ impl Settings {
         let offline = vars.first(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]).is_some_and(|value| is_true(&value));
         let cache = vars.cache();
         let proxies = Proxies::from_vars(vars.get).map_err(|variable| SettingsError::Proxy { variable })?;
-        Ok(Self { endpoint, token, cache, offline, proxies, patience: Patience::default() })
+        Ok(Self { endpoint, token, cache, offline, proxies, retry: RetryPolicy::default() })
     }
 }
 

@@ -90,6 +90,20 @@ impl DeviceName {
     }
 }
 
+/// The CPU cores of this machine, as the tensor library's device. Burn's name for its CPU backend is flex.
+///
+/// ```
+/// use pythia_core::{device, model::GptNeoX};
+///
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+/// let model = GptNeoX::load(folder, &device::cpu())?;
+/// assert_eq!(model.tokens(&[vec![5, 8, 13]]).dims(), [1, 3]);
+/// # Ok::<(), pythia_core::load::LoadError>(())
+/// ```
+pub fn cpu() -> Device {
+    Device::flex()
+}
+
 /// Every device that this program can use on this machine, the CPU first, or why one fails.
 pub fn list() -> Vec<Result<Compute, DeviceError>> {
     Backend::ALL.into_iter().flat_map(all).collect()
@@ -107,7 +121,7 @@ fn all(backend: Backend) -> impl Iterator<Item = Result<Compute, DeviceError>> {
 impl Compute {
     /// The cores of this machine.
     pub fn cpu() -> Self {
-        Self { device: Device::flex(), backend: Backend::Cpu, index: 0, name: None, software: false }
+        Self { device: cpu(), backend: Backend::Cpu, index: 0, name: None, software: false }
     }
 
     /// Checks that the device supports a number type. A GPU also computes a test product in float32, the type of

@@ -6,10 +6,10 @@
 //! weights in memory or, through `streamed`, in their files.
 //!
 //! ```
-//! use burn::tensor::Device;
+//! use pythia_core::device;
 //! use pythia_core::model::{GptNeoX, Residual};
 //!
-//! let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &Device::flex())?;
+//! let model = GptNeoX::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel"), &device::cpu())?;
 //! let tokens = model.tokens(&[vec![5, 8, 13, 21]]);
 //! // The logit lens: the stream after the first block, `[batch, pos, d_model]`, to logits `[batch, pos, vocab]`.
 //! let after: Residual = model.advance(model.embed(tokens, &mut ()), 1, &mut ());
@@ -34,7 +34,7 @@ mod swap;
 mod weights;
 
 use burn::tensor::{DType, Device, Int, Tensor};
-use pythia_hooks::{Hooks, ModelShape, Site, points_of};
+use pythia_hooks::{ActivationCache, HookError, Hooks, ModelShape, Site, points_of, select};
 
 use crate::{config::NeoxConfig, device::ints};
 use norm::LayerNorm;
@@ -144,6 +144,40 @@ impl GptNeoX {
     pub fn forward(&self, tokens: Tensor<2, Int>, hooks: &mut impl Hooks) -> Tensor<3> {
         let start = self.embed(tokens, hooks);
         self.resume(start, hooks)
+    }
+
+    /// The logits `[batch, pos, vocab]`, and the activations of the hook points that `names` select: full names, short
+    /// ones such as `z.-1`, or globs. To keep a part of each activation, or to edit the run, give
+    /// [`forward`](Self::forward) an [`ActivationCache`] of your own.
+    ///
+    /// ```
+    /// use pythia_core::{device, model::GptNeoX};
+    ///
+    /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
+    /// let model = GptNeoX::load(folder, &device::cpu())?;
+    /// let (logits, cache) = model.run_with_cache(&["z", "resid_post.-1"], model.tokens(&[vec![5, 8, 13, 21]]))?;
+    /// assert_eq!(logits.dims(), [1, 4, 61]);
+    /// // `[batch, pos, head, d_head]`.
+    /// assert_eq!(cache.get_named::<4>("z.0", &model.model_shape())?.dims(), [1, 4, 3, 8]);
+    /// assert!(model.run_with_cache(&["zz"], model.tokens(&[vec![5]])).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`select`]: a name that matches nothing in this model.
+    pub fn run_with_cache(
+        &self,
+        names: &[&str],
+        tokens: Tensor<2, Int>,
+    ) -> Result<(Tensor<3>, ActivationCache), HookError> {
+        let model_shape = self.model_shape();
+        let mut points = Vec::new();
+        for name in names {
+            points.extend(select(name, &model_shape)?);
+        }
+        let mut cache = ActivationCache::of(points);
+        let logits = self.forward(tokens, &mut cache);
+        Ok((logits, cache))
     }
 
     /// Runs up to the last wanted hook point, without logits. A probe of attention patterns computes neither the last

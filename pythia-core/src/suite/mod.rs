@@ -48,6 +48,13 @@ impl Step {
     }
 }
 
+impl From<u32> for Step {
+    /// The step with this label.
+    fn from(label: u32) -> Self {
+        Self::from_label(label)
+    }
+}
+
 impl fmt::Display for Step {
     /// The branch's name, `stepN`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

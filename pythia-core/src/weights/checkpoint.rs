@@ -102,7 +102,7 @@ impl StoredCheckpoint {
     /// are then not read here.
     ///
     /// # Errors
-    /// Those of [`params`](Self::params), as far as they show.
+    /// Those of [`params`](Self::params); values that are not finite only in the tensors that are read.
     pub fn some(
         self,
         only: &BTreeSet<Param>,

@@ -15,11 +15,11 @@ const HEADS: usize = 4;
 const VOCAB: usize = 40;
 
 /// A small stream of numbers: the tests must not depend on a library's generator.
-pub(super) struct Dice(u64);
+pub(super) struct Random(u64);
 
-impl Dice {
+impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
     pub(super) fn below(&mut self, n: usize) -> usize {
@@ -44,13 +44,13 @@ pub(crate) fn model(parallel: bool, dtype: DType, seed: u64) -> GptNeoX {
         rotary: Rotary { ndims: 4, base: 10_000.0 },
         variant: Variant { parallel_residual: parallel, tied_embeddings: false, attention_bias: true },
     };
-    let mut dice = Dice::new(seed);
+    let mut random = Random::new(seed);
     let mut params = HostParams::new();
     for param in Param::all(&config) {
         let shape = param.shape(&config);
         let spread = if shape.len() == 2 { 1.5 / (shape[0] as f32).sqrt() } else { 0.3 };
         let centre = if is_gain(param) { 1.0 } else { 0.0 };
-        let values = (0..shape.iter().product()).map(|_| centre + spread * dice.gaussian()).collect();
+        let values = (0..shape.iter().product()).map(|_| centre + spread * random.gaussian()).collect();
         params.insert(param, HostTensor { shape, values });
     }
     GptNeoX::from_params(config, params, &device(), dtype)
@@ -63,25 +63,25 @@ fn is_gain(param: Param) -> bool {
 }
 
 /// Prompts that differ from position `first` on.
-fn prompts(dice: &mut Dice, batch: usize, length: usize, first: usize) -> [Vec<Vec<u32>>; 2] {
-    let clean: Vec<Vec<u32>> = (0..batch).map(|_| (0..length).map(|_| dice.below(VOCAB) as u32).collect()).collect();
+fn prompts(random: &mut Random, batch: usize, length: usize, first: usize) -> [Vec<Vec<u32>>; 2] {
+    let clean: Vec<Vec<u32>> = (0..batch).map(|_| (0..length).map(|_| random.below(VOCAB) as u32).collect()).collect();
     let mut corrupt = clean.clone();
     for row in &mut corrupt {
         for (position, id) in row.iter_mut().enumerate().skip(first) {
-            if position == first || dice.below(3) == 0 {
-                *id = (*id + 1 + dice.below(VOCAB - 1) as u32) % VOCAB as u32;
+            if position == first || random.below(3) == 0 {
+                *id = (*id + 1 + random.below(VOCAB - 1) as u32) % VOCAB as u32;
             }
         }
     }
     [clean, corrupt]
 }
 
-fn readout(dice: &mut Dice, prompts: &[Vec<u32>], metrics: &[Metric]) -> Readout {
+fn readout(random: &mut Random, prompts: &[Vec<u32>], metrics: &[Metric]) -> Readout {
     let question = |tokens: &Vec<u32>| Question {
         tokens: tokens.clone(),
-        at: tokens.len() - 1 - dice.below(2).min(tokens.len() - 1),
-        answers: vec![dice.below(VOCAB) as u32, dice.below(VOCAB) as u32],
-        wrongs: vec![dice.below(VOCAB) as u32],
+        at: tokens.len() - 1 - random.below(2).min(tokens.len() - 1),
+        answers: vec![random.below(VOCAB) as u32, random.below(VOCAB) as u32],
+        wrongs: vec![random.below(VOCAB) as u32],
     };
     Readout::new(prompts.iter().map(question).collect(), metrics.to_vec(), VOCAB)
 }
@@ -92,15 +92,15 @@ fn changeable(model: &GptNeoX) -> Vec<HookPoint> {
     points_of(&model.model_shape()).into_iter().filter(|point| !late(point)).collect()
 }
 
-fn region(dice: &mut Dice, model_shape: &ModelShape, point: HookPoint, batch: usize, length: usize) -> Region {
+fn region(random: &mut Random, model_shape: &ModelShape, point: HookPoint, batch: usize, length: usize) -> Region {
     let mut region = Region::all();
     for &axis in point.site().axes() {
         if matches!(axis, Axis::Model | Axis::HeadDim | Axis::One) {
             continue;
         }
         let size = model_shape.axis_size(axis, batch, length) as i64;
-        let from = dice.below(size as usize) as i64;
-        region = match dice.below(4) {
+        let from = random.below(size as usize) as i64;
+        region = match random.below(4) {
             0 => region.along(axis, from),
             1 => region.along(axis, from..size),
             2 => region.along(axis, vec![from, size - 1]),
@@ -110,10 +110,16 @@ fn region(dice: &mut Dice, model_shape: &ModelShape, point: HookPoint, batch: us
     region
 }
 
-fn intervention(dice: &mut Dice, model: &GptNeoX, points: &[HookPoint], batch: usize, length: usize) -> IntervenedRun {
-    let change = |dice: &mut Dice| {
-        let point = points[dice.below(points.len())];
-        let replacement = match dice.below(5) {
+fn intervention(
+    random: &mut Random,
+    model: &GptNeoX,
+    points: &[HookPoint],
+    batch: usize,
+    length: usize,
+) -> IntervenedRun {
+    let change = |random: &mut Random| {
+        let point = points[random.below(points.len())];
+        let replacement = match random.below(5) {
             0 => Replacement::Zero,
             1 => Replacement::Scale(0.5),
             2 => Replacement::Add { source: 0, factor: -0.25 },
@@ -122,10 +128,10 @@ fn intervention(dice: &mut Dice, model: &GptNeoX, points: &[HookPoint], batch: u
         // Multiples and sums of scores that are −inf are not numbers, and a norm cannot divide by zero.
         let source_alone = matches!(point.site(), Site::AttnScores | Site::Ln1Scale | Site::Ln2Scale);
         let replacement = if source_alone { Replacement::Source(0) } else { replacement };
-        Change { point, region: region(dice, &model.model_shape(), point, batch, length), replacement }
+        Change { point, region: region(random, &model.model_shape(), point, batch, length), replacement }
     };
-    let count = 1 + dice.below(3);
-    IntervenedRun { changes: (0..count).map(|_| change(dice)).collect() }
+    let count = 1 + random.below(3);
+    IntervenedRun { changes: (0..count).map(|_| change(random)).collect() }
 }
 
 /// The points that interventions touch.
@@ -135,20 +141,20 @@ fn touched(interventions: &[IntervenedRun]) -> impl Iterator<Item = HookPoint> {
 
 /// Compares both engines on random interventions.
 fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64) {
-    let dice = &mut Dice::new(seed);
+    let random = &mut Random::new(seed);
     let model = model(parallel, dtype, seed);
-    let (batch, length) = (1 + dice.below(3), 2 + dice.below(8));
-    let first = dice.below(length);
-    let [clean, corrupt] = prompts(dice, batch, length, first);
-    let metrics: &[Metric] = match dice.below(3) {
+    let (batch, length) = (1 + random.below(3), 2 + random.below(8));
+    let first = random.below(length);
+    let [clean, corrupt] = prompts(random, batch, length, first);
+    let metrics: &[Metric] = match random.below(3) {
         0 => &[Metric::LogitDiff],
         1 => &[Metric::Kl, Metric::LogProb, Metric::LogitDiff],
         _ => &[Metric::Loss, Metric::LogitDiff],
     };
-    let readout = readout(dice, &corrupt, metrics);
+    let readout = readout(random, &corrupt, metrics);
     let points = changeable(&model);
     let source = Run::of(&model, clean, points.iter().copied()).expect("the points exist").seen().clone();
-    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(dice, &model, &points, batch, length)).collect();
+    let drawn: Vec<IntervenedRun> = (0..12).map(|_| intervention(random, &model, &points, batch, length)).collect();
     let base_points = cone::base_points(&model.model_shape(), touched(&drawn));
     let base = Run::of(&model, corrupt, base_points).expect("the points exist");
     let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory };
@@ -173,8 +179,8 @@ fn compare(parallel: bool, dtype: DType, seed: u64, tolerance: f64, memory: u64)
     }
 }
 
-/// Whether an intervention edits nothing that another of its edits makes without effect: the shared norm of a layer
-/// beside the split inputs, which have a norm each.
+/// Whether the edits of an intervention can all take effect. They cannot where one edits the shared norm of a layer and
+/// another its split inputs, which have a norm each.
 fn fits(model: &GptNeoX, intervention: &IntervenedRun) -> bool {
     let zero = |change: &Change| Intervention { point: change.point, region: change.region.clone(), edit: Edit::Zero };
     Interventions::new(intervention.changes.iter().map(zero).collect(), &model.model_shape()).is_ok()
@@ -232,9 +238,9 @@ const WITH_HOOKS: [Site; 11] = [
 #[test]
 fn sites_outside_the_cone_are_run_with_hooks_and_those_after_the_last_block_are_refused() {
     for parallel in [true, false] {
-        let (model, dice, length) = (model(parallel, DType::F32, 9), &mut Dice::new(9), 6);
-        let [clean, corrupt] = prompts(dice, 2, length, 1);
-        let readout = readout(dice, &corrupt, &[Metric::LogitDiff]);
+        let (model, random, length) = (model(parallel, DType::F32, 9), &mut Random::new(9), 6);
+        let [clean, corrupt] = prompts(random, 2, length, 1);
+        let readout = readout(random, &corrupt, &[Metric::LogitDiff]);
         let source = Run::of(&model, clean, changeable(&model)).expect("the points exist").seen().clone();
         let base = Run::of(&model, corrupt, cone::base_points(&model.model_shape(), [])).expect("the points exist");
         let input = EngineInput { model: &model, base: &base, sources: &[source], readout: &readout, memory: 1 << 30 };
@@ -300,9 +306,9 @@ fn sweep_cells(length: usize, parallel: bool) -> Vec<IntervenedRun> {
 #[test]
 fn identities_hold() {
     for parallel in [true, false] {
-        let (model, dice, length) = (model(parallel, DType::F32, 7), &mut Dice::new(7), 7);
-        let [clean, corrupt] = prompts(dice, 3, length, 3);
-        let readout = readout(dice, &clean, &[Metric::LogitDiff, Metric::Kl]);
+        let (model, random, length) = (model(parallel, DType::F32, 7), &mut Random::new(7), 7);
+        let [clean, corrupt] = prompts(random, 3, length, 3);
+        let readout = readout(random, &clean, &[Metric::LogitDiff, Metric::Kl]);
         let interventions = sweep_cells(length, parallel);
         let points = cone::base_points(&model.model_shape(), touched(&interventions));
         let all = || changeable(&model);
@@ -359,7 +365,7 @@ fn identities_hold() {
 fn what_does_not_fit_is_refused_by_both_engines() {
     let model = model(true, DType::F32, 1);
     let base = Run::of(&model, vec![vec![1, 2, 3]], cone::base_points(&model.model_shape(), [])).expect("points");
-    let readout = readout(&mut Dice::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
+    let readout = readout(&mut Random::new(1), &[vec![1, 2, 3]], &[Metric::LogitDiff]);
     let input = EngineInput { model: &model, base: &base, sources: &[], readout: &readout, memory: 1 << 20 };
     let refused = [
         IntervenedRun::of(Site::ResidMid.at(0), Region::all(), Replacement::Zero),

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, Word, enough, pick, pick_two};
+use super::phrase::{Lexicon, SentencePair, Word, enough, pick, pick_two};
 use super::words::{NOUNS, PREPOSITIONS, VERBS};
 use super::{PairError, Task};
 
@@ -41,7 +41,7 @@ impl<'a> Agreement<'a> {
         let slots = |subject| vec![("subject", subject), ("preposition", preposition.text), ("other", other)];
         let (one, many) = ((subject.0, &self.singular), (subject.1, &self.plural));
         let ((clean, answers), (corrupt, wrongs)) = *pick(rng, &[(one, many), (many, one)]);
-        self.lexicon.draft(Scene {
+        self.lexicon.draft(SentencePair {
             template,
             marks: vec![("subject", "subject")],
             clean: slots(clean.text),

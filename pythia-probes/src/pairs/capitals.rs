@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, enough, pick};
+use super::phrase::{Lexicon, SentencePair, enough, pick};
 use super::words::CAPITALS;
 use super::{PairError, Task};
 
@@ -54,7 +54,7 @@ impl<'a> Capitals<'a> {
         let clean = pick(rng, &self.countries);
         let others: Vec<&Country> = self.countries.iter().filter(|other| other.may_replace(clean)).collect();
         let corrupt = *pick(rng, &others);
-        self.lexicon.draft(Scene {
+        self.lexicon.draft(SentencePair {
             template,
             marks: vec![("country", "country")],
             clean: vec![("country", clean.name)],

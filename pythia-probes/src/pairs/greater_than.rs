@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, Word, enough, pick};
+use super::phrase::{Lexicon, SentencePair, Word, enough, pick};
 use super::words::EVENTS;
 use super::{PairError, Task};
 
@@ -41,7 +41,7 @@ impl<'a> GreaterThan<'a> {
         let slots = |yy| vec![("event", event.text), ("xx", century.as_str()), ("yy", yy)];
         let (later, others): (Vec<_>, Vec<_>) = self.digits.iter().partition(|(number, _)| number > year);
         let ids = |digits: Vec<(usize, u32)>| digits.into_iter().map(|(_, id)| id).collect();
-        self.lexicon.draft(Scene {
+        self.lexicon.draft(SentencePair {
             template: TEMPLATE,
             marks: vec![("yy", "yy")],
             clean: slots(&digits),

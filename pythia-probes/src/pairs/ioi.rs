@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, Word, enough, pick, pick_two};
+use super::phrase::{Lexicon, SentencePair, Word, enough, pick, pick_two};
 use super::words::{FEMALE, MALE, OBJECTS, PLACES};
 use super::{PairError, Task};
 
@@ -48,7 +48,7 @@ impl<'a> Ioi<'a> {
         let slots = |giver: &Word| {
             vec![("a", a.text), ("b", b.text), ("s", giver.text), ("place", place.text), ("object", object.text)]
         };
-        self.lexicon.draft(Scene {
+        self.lexicon.draft(SentencePair {
             template,
             marks: vec![(first, "a"), (second, "b"), ("s2", "s")],
             clean: slots(subject),

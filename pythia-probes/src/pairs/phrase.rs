@@ -89,9 +89,10 @@ impl<'a> Lexicon<'a> {
         couples.iter().filter_map(|words| couple(words).transpose()).collect()
     }
 
-    /// The tokens of a scene.
-    pub(super) fn draft(self, scene: Scene<'_>) -> Result<Draft, PairError> {
-        let (clean, corrupt) = (self.sentence(&scene, &scene.clean)?, self.sentence(&scene, &scene.corrupt)?);
+    /// The tokens of both sentences.
+    pub(super) fn draft(self, sentences: SentencePair<'_>) -> Result<Draft, PairError> {
+        let (clean, corrupt) =
+            (self.sentence(&sentences, &sentences.clean)?, self.sentence(&sentences, &sentences.corrupt)?);
         if clean.ids.len() != corrupt.ids.len() {
             return Err(PairError::Lengths { clean: clean.ids.len(), corrupt: corrupt.ids.len() });
         }
@@ -103,19 +104,19 @@ impl<'a> Lexicon<'a> {
                 (clean, corrupt) => return Err(PairError::Moved { name, clean, corrupt }),
             };
         }
-        let Scene { answers, wrongs, .. } = scene;
+        let SentencePair { answers, wrongs, .. } = sentences;
         Ok(Draft { clean: clean.ids, corrupt: corrupt.ids, answers, wrongs, positions })
     }
 
     /// The template with its slots filled, and the last token of every marked slot.
-    fn sentence(self, scene: &Scene<'_>, slots: &Slots<'_>) -> Result<Sentence, PairError> {
-        let (text, ends) = fill(scene.template, slots);
+    fn sentence(self, sentences: &SentencePair<'_>, slots: &Slots<'_>) -> Result<Sentence, PairError> {
+        let (text, ends) = fill(sentences.template, slots);
         let ids = self.encode(&text)?;
         let mark = |&(name, slot): &(&'static str, &str)| {
             let end = ends.iter().find(|(filled, _)| *filled == slot);
             Ok((name, end.map(|(_, end)| self.last(&text[..*end], &ids)).transpose()?.flatten()))
         };
-        let marks = scene.marks.iter().map(mark).collect::<Result<_, _>>()?;
+        let marks = sentences.marks.iter().map(mark).collect::<Result<_, _>>()?;
         Ok(Sentence { ids, marks })
     }
 
@@ -130,7 +131,7 @@ impl<'a> Lexicon<'a> {
 pub(super) type Slots<'a> = Vec<(&'static str, &'a str)>;
 
 /// Two sentences of one template.
-pub(super) struct Scene<'a> {
+pub(super) struct SentencePair<'a> {
     /// `{name}` is a slot; braces stand for nothing else.
     pub template: &'static str,
     /// Names of positions with the slot whose last token each is.
@@ -208,7 +209,7 @@ mod tests {
     fn a_position_that_differs_between_the_two_is_refused() {
         let tokenizer = testing::tokenizer();
         let lexicon = Lexicon::new(&tokenizer, 50_277);
-        let scene = |clean, corrupt| Scene {
+        let pair = |clean, corrupt| SentencePair {
             template: "When {a} and {b} went",
             marks: vec![("a", "a"), ("b", "b")],
             clean,
@@ -217,11 +218,11 @@ mod tests {
             wrongs: Vec::new(),
         };
         let long = "Ouagadougou";
-        let draft = lexicon.draft(scene(vec![("a", "Rome"), ("b", long)], vec![("a", long), ("b", "Rome")]));
+        let draft = lexicon.draft(pair(vec![("a", "Rome"), ("b", long)], vec![("a", long), ("b", "Rome")]));
         assert!(matches!(draft, Err(PairError::Moved { clean: Some(1), corrupt: Some(2..), .. })), "{draft:?}");
-        let draft = lexicon.draft(scene(vec![("a", "Rome"), ("b", "Paris")], vec![("a", "Rome"), ("b", long)]));
+        let draft = lexicon.draft(pair(vec![("a", "Rome"), ("b", "Paris")], vec![("a", "Rome"), ("b", long)]));
         assert!(matches!(draft, Err(PairError::Lengths { clean: 5, .. })), "{draft:?}");
-        let draft = lexicon.draft(scene(vec![("a", "Rome"), ("b", "Paris")], vec![("a", "Oslo"), ("b", "Paris")]));
+        let draft = lexicon.draft(pair(vec![("a", "Rome"), ("b", "Paris")], vec![("a", "Oslo"), ("b", "Paris")]));
         let positions = draft.map(|draft| draft.positions);
         assert_eq!(positions, Ok(BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 3)])));
     }

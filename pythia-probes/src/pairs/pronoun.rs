@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use super::draft::Draft;
-use super::phrase::{Lexicon, Scene, Word, enough, pick};
+use super::phrase::{Lexicon, SentencePair, Word, enough, pick};
 use super::words::{FEMALE, MALE, PRAISES};
 use super::{PairError, Task};
 
@@ -37,7 +37,7 @@ impl<'a> Pronoun<'a> {
         let man = (pick(rng, &self.male), self.he);
         let ((clean, answer), (corrupt, wrong)) = *pick(rng, &[(woman, man), (man, woman)]);
         let slots = |name: &Word| vec![("name", name.text), ("praise", praise)];
-        self.lexicon.draft(Scene {
+        self.lexicon.draft(SentencePair {
             template,
             marks: vec![("name", "name")],
             clean: slots(clean),

@@ -59,5 +59,5 @@ probes! {
     Interventions(interventions::InterventionRuns): Causal, "interventions",
         "edits of runs as the experiment file lists them: zero, scale, mean, other prompt, vector";
     WeightNorms(weight_norms::WeightNorms): Weights, "weight_norms",
-        "size of parameters and of what each head has of them; reads weights alone, and of the files no others";
+        "size of parameters and of what each head has of them; reads only these parameters";
 }

@@ -26,7 +26,7 @@ pub struct TokenLoss {
 impl TokenLoss {
     pub(crate) const TABLES: &'static [TableSpec] = &[TableSpec {
         suffix: "",
-        doc: "A row per token that another one stands before",
+        doc: "A row per token after the first",
         columns: &[&[
             PROMPT_ID,
             ColumnSpec::int("pos", "Position of the token in the prompt, from 1, the BOS included"),

@@ -75,7 +75,7 @@ fn a_connection_that_hangs_or_drips_is_given_up_and_continued() {
     let setup = HubSetup::new("hub-hang");
     setup.mock.fault(AT_CDN, 1, Fault::Hang(2_000_000));
     let mut settings = setup.settings();
-    settings.patience.stall = Duration::from_millis(300);
+    settings.retry.stall = Duration::from_millis(300);
     let start = Instant::now();
     Hub::new(settings).fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     assert!(start.elapsed() < Duration::from_secs(20));
@@ -84,7 +84,7 @@ fn a_connection_that_hangs_or_drips_is_given_up_and_continued() {
     let setup = HubSetup::new("hub-trickle");
     setup.mock.fault(AT_CDN, 1, Fault::Drip(1, Duration::from_millis(20)));
     let mut settings = setup.settings();
-    settings.patience.stall = Duration::from_millis(300);
+    settings.retry.stall = Duration::from_millis(300);
     Hub::new(settings).fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     setup.assert_clean();
 }

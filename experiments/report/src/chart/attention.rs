@@ -1,4 +1,4 @@
-//! Attention patterns: a sheet of thumbnails, layers down and heads across.
+//! Attention patterns: a grid of thumbnails, layers down and heads across.
 
 use super::color::Palette;
 use super::frame::{Anchor, Area, Picture, WIDTH, nothing, upright, word};
@@ -20,26 +20,26 @@ const MOST_WEIGHTS: usize = 1 << 28;
 /// value.
 pub(crate) fn draw(attention: &Attention, id: &str) -> Picture {
     let palette = Palette::weights();
-    let sheet = Sheet::new(attention);
+    let grid = ThumbnailGrid::new(attention);
     let mut svg = Svg::default();
     let bar = ColorBar { id, label: "attention weight", ends: (0.0, 1.0), palette: &palette, missing: false };
     scalebar::draw(&mut svg, &bar, 24.0);
-    scalebar::frame_name(&mut svg, id, &attention.frames, sheet.shown);
+    scalebar::frame_name(&mut svg, id, &attention.frames, grid.shown);
     match attention.prompts.first() {
-        Some(prompt) if attention.layers > 0 && attention.heads > 0 => sheet.draw(&mut svg, prompt, &palette),
+        Some(prompt) if attention.layers > 0 && attention.heads > 0 => grid.draw(&mut svg, prompt, &palette),
         _ => nothing(&mut svg, &Area { x: 0.0, y: TOP, w: WIDTH, h: 40.0 }),
     }
     let data = json!({
         "type": "attention", "frames": attention.frames.iter().map(|name| text::shown(name)).collect::<Value>(),
-        "shown": sheet.shown, "layers": attention.layers, "heads": attention.heads,
+        "shown": grid.shown, "layers": attention.layers, "heads": attention.heads,
         "palette": png::base64(palette.bytes()),
-        "prompts": attention.prompts.iter().map(|prompt| sheet.prompt_data(prompt)).collect::<Value>(),
+        "prompts": attention.prompts.iter().map(|prompt| grid.prompt_data(prompt)).collect::<Value>(),
     });
-    Picture { body: svg, height: sheet.height(), data: Some(data) }
+    Picture { body: svg, height: grid.height(), data: Some(data) }
 }
 
 /// Where the thumbnails are.
-struct Sheet {
+struct ThumbnailGrid {
     frames: usize,
     shown: usize,
     layers: usize,
@@ -49,7 +49,7 @@ struct Sheet {
     side: f64,
 }
 
-impl Sheet {
+impl ThumbnailGrid {
     fn new(attention: &Attention) -> Self {
         let frames = attention.frames.len().max(1);
         let left = 50.0;
@@ -128,7 +128,7 @@ impl Sheet {
 }
 
 /// A pattern in 16 levels and at most [`FINEST`] pixels along its side. Where several weights share a pixel, it shows
-/// the largest, so that a thin line stays visible. The reduction keeps a sheet of a thousand heads small.
+/// the largest, so that a thin line stays visible. The reduction keeps a grid of a thousand heads small.
 fn thumbnail(pattern: &[u8], size: usize) -> (usize, Vec<u8>) {
     let side = size.min(FINEST);
     let mut pixels = vec![0; side * side];

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use pythia_hub::Hold;
+use pythia_hub::FilesInUse;
 
 /// Time between two attempts: another process may have released something.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -16,13 +16,13 @@ pub(super) struct GuardCount(Arc<(Mutex<usize>, Condvar)>);
 #[derive(Debug)]
 pub(crate) struct CacheGuard {
     /// Released before the count of guards falls, so that a thread that wakes up finds the room.
-    hold: Option<Hold>,
+    hold: Option<FilesInUse>,
     guards: GuardCount,
 }
 
 impl GuardCount {
     /// Guards a checkpoint.
-    pub(crate) fn keep(&self, hold: Hold) -> CacheGuard {
+    pub(crate) fn keep(&self, hold: FilesInUse) -> CacheGuard {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         CacheGuard { hold: Some(hold), guards: self.clone() }
     }

@@ -21,7 +21,8 @@ pub(crate) struct Fetched {
     pub(crate) verified: bool,
     /// The files, where they differ from those that a store would find.
     pub(crate) files: Option<CheckpointFiles>,
-    /// Removes files that hold some tensors alone. Declared before the guard, whose end others wait for.
+    /// Removes files that hold some tensors alone. Declared before the guard, so that they are gone when the guard
+    /// lets other fetches have the room.
     pub(crate) _parts: Option<Parts>,
     /// Keeps the files from being evicted.
     pub(crate) _guard: Option<CacheGuard>,

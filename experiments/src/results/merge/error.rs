@@ -66,13 +66,13 @@ impl Explained for MergeError {
         match self {
             Self::MissingParts(_) => Exit::CellsFailed,
             Self::Index(error) => error.exit(),
+            Self::Sink(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
             Self::Folder(error) => error.exit(),
             Self::Write { .. } => Exit::Resources,
             Self::Version(_)
             | Self::OldMerged(_)
             | Self::Stray { .. }
-            | Self::Sink(_)
             | Self::Rows { .. }
             | Self::OtherStep { .. }
             | Self::Columns { .. }

@@ -20,18 +20,18 @@ use crate::{Commit, FileHash, Repo};
 
 /// Which content may be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum Evictable {
     /// Content that this store fetched.
     Ours,
     /// All content.
-    Anybodys,
+    All,
 }
 
 /// The contents that are removed with an entry: those that may be removed, that no process uses and no other commit
 /// links to.
-fn goes(scan: &Scan, contents: &RepoContents, entry: &Entry, whose: Whose) -> Vec<(FileHash, u64)> {
+fn goes(scan: &Scan, contents: &RepoContents, entry: &Entry, evictable: Evictable) -> Vec<(FileHash, u64)> {
     let goes = |hash: &FileHash, ours: bool| {
-        let may = ours || whose == Whose::Anybodys;
+        let may = ours || evictable == Evictable::All;
         may && !scan.is_used(&contents.repo, hash) && !contents.is_shared(entry.commit.as_ref(), hash)
     };
     let mut going: Vec<(FileHash, u64)> = entry
@@ -52,10 +52,10 @@ pub(super) fn evict(
     scan: &Scan,
     contents: &RepoContents,
     entry: &Entry,
-    whose: Whose,
+    evictable: Evictable,
 ) -> io::Result<Pruned> {
     let mut pruned = Pruned::default();
-    for (hash, size) in goes(scan, contents, entry, whose) {
+    for (hash, size) in goes(scan, contents, entry, evictable) {
         if remove_blob(layout, &contents.repo, entry.commit.as_ref(), &hash)? {
             pruned = Pruned { files: pruned.files + 1, bytes: pruned.bytes + size };
         }
@@ -63,7 +63,7 @@ pub(super) fn evict(
     if let Some(commit) = &entry.commit {
         // Contents that other commits share stay. The links of this commit to them are removed, so that no incomplete
         // checkpoint remains.
-        for file in entry.files.iter().filter(|file| file.ours || whose == Whose::Anybodys) {
+        for file in entry.files.iter().filter(|file| file.ours || evictable == Evictable::All) {
             let stays =
                 layout.blob(&contents.repo, &file.hash).exists() && !contents.is_shared(Some(commit), &file.hash);
             if let Some(name) = file.name.as_ref().filter(|_| !stays) {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::LruError;
-use evict::Whose;
+use evict::Evictable;
 use notes::{Note, Used};
 use scan::Scan;
 
@@ -122,7 +122,7 @@ pub struct Reservation {
 
 /// Files in use, until dropped: they are not evicted. Other processes see them.
 #[derive(Debug)]
-pub struct Hold {
+pub struct FilesInUse {
     _note: Option<Note>,
 }
 
@@ -171,7 +171,7 @@ impl LruCache {
     ///
     /// # Errors
     /// [`LruError::Vanished`] when one of them is gone (fetch it again), [`LruError::Io`].
-    pub fn hold(&self, paths: &[PathBuf]) -> Result<Hold, LruError> {
+    pub fn hold(&self, paths: &[PathBuf]) -> Result<FilesInUse, LruError> {
         let root = fs::canonicalize(self.layout.root()).map_err(|source| self.io(source))?;
         let used: Vec<Used> = paths.iter().filter_map(|path| used_at(&root, path)).collect();
         for Used { repo, hash, .. } in &used {
@@ -182,7 +182,7 @@ impl LruCache {
         let note = if used.is_empty() { None } else { Some(leave()?) };
         match paths.iter().find(|path| !path.exists()) {
             Some(path) => Err(LruError::Vanished { path: path.clone() }),
-            None => Ok(Hold { _note: note }),
+            None => Ok(FilesInUse { _note: note }),
         }
     }
 
@@ -248,7 +248,7 @@ impl LruCache {
     /// # Errors
     /// [`LruError::Io`].
     pub fn prune(&self, foreign: bool, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
-        self.sweep(if foreign { Whose::Anybodys } else { Whose::Ours }, wanted)
+        self.sweep(if foreign { Evictable::All } else { Evictable::Ours }, wanted)
     }
 
     fn scan(&self, own: Option<&Note>) -> Result<Scan, LruError> {

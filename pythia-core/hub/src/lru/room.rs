@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use super::evict::{self, Whose};
+use super::evict::{self, Evictable};
 use super::notes::Note;
 use super::scan::{self, Scan};
 use super::{Entry, LruCache, LruError, Pruned, Usage};
@@ -18,7 +18,7 @@ const TURN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Something that may be evicted.
-struct Victim {
+struct Candidate {
     what: What,
     used: SystemTime,
 }
@@ -30,7 +30,7 @@ enum What {
     Leftover(Leftover),
 }
 
-impl Victim {
+impl Candidate {
     /// Its path, which identifies it in a later scan.
     fn key(&self) -> PathBuf {
         match &self.what {
@@ -55,61 +55,61 @@ impl LruCache {
             if short == 0 {
                 return Ok(());
             }
-            let victims = self.victims(&scan, Whose::Ours)?;
-            // A victim that a process had begun to use is not tried again.
-            let victim = victims.iter().find(|victim| !tried.contains(&victim.key()));
-            match victim.filter(|_| spare(&scan) >= short) {
-                Some(victim) => {
-                    tried.insert(victim.key());
-                    self.remove(&scan, victim, Whose::Ours)?;
+            let candidates = self.candidates(&scan, Evictable::Ours)?;
+            // A candidate that a process had begun to use is not tried again.
+            let candidate = candidates.iter().find(|candidate| !tried.contains(&candidate.key()));
+            match candidate.filter(|_| spare(&scan) >= short) {
+                Some(candidate) => {
+                    tried.insert(candidate.key());
+                    self.remove(&scan, candidate, Evictable::Ours)?;
                 }
                 None => return Err(self.too_full(&scan, needed)?),
             }
         }
     }
 
-    /// Evicts every victim for which `wanted` holds.
-    pub(super) fn sweep(&self, whose: Whose, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
+    /// Evicts every candidate for which `wanted` holds.
+    pub(super) fn sweep(&self, evictable: Evictable, wanted: &dyn Fn(&Entry) -> bool) -> Result<Pruned, LruError> {
         let (mut pruned, mut tried) = (Pruned::default(), BTreeSet::new());
         loop {
             // Files that a commit shared with an evicted one are now its own, so the cache is scanned again after
             // each eviction.
             let scan = self.scan(None)?;
-            let victims = self.victims(&scan, whose)?;
-            let is_wanted = |victim: &&Victim| match &victim.what {
+            let candidates = self.candidates(&scan, evictable)?;
+            let is_wanted = |candidate: &&Candidate| match &candidate.what {
                 What::Entry(_, entry) => wanted(entry),
                 What::Leftover(_) => true,
             };
-            let mut left = victims.iter().filter(is_wanted).filter(|victim| !tried.contains(&victim.key()));
-            let Some(victim) = left.next() else { return Ok(pruned) };
-            let removed = self.remove(&scan, victim, whose)?;
-            tried.insert(victim.key());
+            let mut left = candidates.iter().filter(is_wanted).filter(|candidate| !tried.contains(&candidate.key()));
+            let Some(candidate) = left.next() else { return Ok(pruned) };
+            let removed = self.remove(&scan, candidate, evictable)?;
+            tried.insert(candidate.key());
             pruned = Pruned { files: pruned.files + removed.files, bytes: pruned.bytes + removed.bytes };
         }
     }
 
     /// What may be evicted, least recently used first.
-    fn victims(&self, scan: &Scan, whose: Whose) -> Result<Vec<Victim>, LruError> {
-        let mut victims = Vec::new();
+    fn candidates(&self, scan: &Scan, evictable: Evictable) -> Result<Vec<Candidate>, LruError> {
+        let mut candidates = Vec::new();
         for (at, contents) in scan.repos.iter().enumerate() {
             let branches = scan::branches(&self.layout, &contents.repo).map_err(|source| self.io(source))?;
             for entry in contents.entries(scan, &branches) {
-                let may = entry.files.iter().any(|file| file.ours) || whose == Whose::Anybodys;
+                let may = entry.files.iter().any(|file| file.ours) || evictable == Evictable::All;
                 if may && !entry.held {
                     let used = entry.last_used.unwrap_or(SystemTime::UNIX_EPOCH);
-                    victims.push(Victim { what: What::Entry(at, entry), used });
+                    candidates.push(Candidate { what: What::Entry(at, entry), used });
                 }
             }
             let idle = contents.leftovers.iter().filter(|left| left.is_idle());
-            victims.extend(idle.map(|left| Victim { used: left.modified, what: What::Leftover(left.clone()) }));
+            candidates.extend(idle.map(|left| Candidate { used: left.modified, what: What::Leftover(left.clone()) }));
         }
-        victims.sort_by_key(|victim| victim.used);
-        Ok(victims)
+        candidates.sort_by_key(|candidate| candidate.used);
+        Ok(candidates)
     }
 
-    fn remove(&self, scan: &Scan, victim: &Victim, whose: Whose) -> Result<Pruned, LruError> {
-        let removed = match &victim.what {
-            What::Entry(at, entry) => evict::evict(&self.layout, scan, &scan.repos[*at], entry, whose),
+    fn remove(&self, scan: &Scan, candidate: &Candidate, evictable: Evictable) -> Result<Pruned, LruError> {
+        let removed = match &candidate.what {
+            What::Entry(at, entry) => evict::evict(&self.layout, scan, &scan.repos[*at], entry, evictable),
             What::Leftover(left) => layout::remove(&left.path).map(|_| Pruned { files: 1, bytes: left.size }),
         };
         removed.map_err(|source| self.io(source))

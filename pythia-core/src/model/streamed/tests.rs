@@ -60,7 +60,7 @@ fn everything(model: &GptNeoX) -> Vec<(String, Vec<u64>)> {
     let end = model.advance(model.embed(tokens, &mut ()), model.config().n_layers, &mut ());
     let [batch, length, width] = end.stream.dims();
     let rows: Tensor<2> = end.stream.reshape([batch * length, width]);
-    // Also backwards, as nobody in a forward pass goes.
+    // Also from the last layer to the first, an order that a forward pass never has.
     for layer in (0..model.config().n_layers).rev() {
         let block = model.rows(layer);
         let normalized = block.normalize(rows.clone());
