@@ -30,7 +30,7 @@ impl Site {
 }
 
 impl HookPoint {
-    /// The site.
+    /// What is computed there, at whichever layer.
     pub const fn site(self) -> Site {
         self.site
     }

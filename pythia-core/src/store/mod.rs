@@ -43,7 +43,7 @@ pub use hub_cache::HubCacheStore;
 pub struct CheckpointFiles {
     /// `config.json`.
     pub config: PathBuf,
-    /// The weights.
+    /// Safetensors or PyTorch files, whole or in shards.
     pub weights: WeightFiles,
     /// `tokenizer.json`, where there is one.
     pub tokenizer: Option<PathBuf>,

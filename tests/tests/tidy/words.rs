@@ -1,4 +1,4 @@
-//! Words: names of types, reasons of ignored tests, names of machines.
+//! Words: names of types, comments that say nothing, reasons of ignored tests, names of machines.
 
 use pythia_tests::{
     items, paths,
@@ -17,6 +17,24 @@ fn a_general_word_names_one_type_at_most() {
     for word in GENERAL_WORDS {
         let found = items::definitions(&all, word);
         assert!(found.len() <= 1, "{word} names more than one type: {found:#?}");
+    }
+}
+
+/// Whether a line is a doc comment of an article and one word, such as "The file." above a field `path`.
+fn only_names(line: &str) -> bool {
+    let doc = line.trim().strip_prefix("/// ").and_then(|text| text.strip_suffix('.'));
+    let word = doc.and_then(|text| ["The ", "A ", "An "].iter().find_map(|article| text.strip_prefix(article)));
+    word.is_some_and(|word| word.chars().all(|c| c.is_alphanumeric() || c == '_'))
+}
+
+#[test]
+fn no_doc_comment_only_repeats_a_name() {
+    assert!(only_names("    /// The file.") && only_names("/// A token."));
+    assert!(!only_names("/// The file with the token.") && !only_names("/// Why.") && !only_names("// The file."));
+    for source in sources::tracked(&["rs"]) {
+        for (number, line) in source.text.lines().enumerate().filter(|(_, line)| only_names(line)) {
+            panic!("{}:{}: `{}`: say its unit, which one, or why", source.path, number + 1, line.trim());
+        }
     }
 }
 
