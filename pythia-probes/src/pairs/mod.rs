@@ -157,7 +157,7 @@ impl Task {
     }
 
     /// Whether pairs of this task can only be made with the model's tokenizer.
-    pub fn needs_tokenizer(self) -> bool {
+    pub(crate) fn needs_tokenizer(self) -> bool {
         !matches!(self, Task::Induction | Task::InductionMatch)
     }
 }
