@@ -23,7 +23,7 @@ pub enum LoadError {
     /// `config.json` cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// `config.json` of the checkpoint.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -31,7 +31,7 @@ pub enum LoadError {
     /// `config.json` is not that of a GPT-NeoX model.
     #[error("{}: {source}", path.display())]
     Config {
-        /// The file.
+        /// `config.json` of the checkpoint.
         path: PathBuf,
         /// What is wrong with it.
         source: ConfigError,
@@ -42,7 +42,7 @@ pub enum LoadError {
     /// The model has no `tokenizer.json`.
     #[error("{model} has no tokenizer.json; give it token ids")]
     NoTokenizer {
-        /// The model.
+        /// Model as it was asked for.
         model: String,
     },
     /// `tokenizer.json` cannot be used.

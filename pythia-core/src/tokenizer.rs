@@ -36,7 +36,7 @@ pub enum TokenizerError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// `tokenizer.json` of the model.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -64,7 +64,7 @@ pub enum TokenizerError {
     /// An id that the tokenizer does not know, such as one of a padding row.
     #[error("there is no token {id}; the tokenizer knows ids 0 to {}", n_ids.saturating_sub(1))]
     UnknownId {
-        /// The id.
+        /// Token id as given.
         id: u32,
         /// How many ids there are.
         n_ids: usize,

@@ -57,7 +57,7 @@ pub enum HookError {
     OutOfRange {
         /// The hook point.
         point: HookPoint,
-        /// The axis.
+        /// Axis that the index is on, one of the point's own.
         axis: Axis,
         /// The first index that does not exist.
         index: i64,
@@ -69,9 +69,9 @@ pub enum HookError {
     Backwards {
         /// The hook point.
         point: HookPoint,
-        /// The axis.
+        /// Axis that the slice runs along, one of the point's own.
         axis: Axis,
-        /// The slice.
+        /// Slice as given, with negative bounds as they were written.
         span: Span,
         /// The axis's length.
         size: usize,
@@ -126,7 +126,7 @@ pub enum HookError {
          hook_q_input, hook_k_input, hook_v_input), which each have a layer norm of their own; leave one of the two out"
     )]
     SplitInputConflict {
-        /// The layer.
+        /// Layer of both edits, counted from 0.
         layer: usize,
         /// The layer norm's site.
         site: &'static str,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use crate::region::resolve_at;
+use crate::resolve::resolve_at;
 use crate::{Activation, HookError, HookPoint, Hooks, ModelShape, Region, Site};
 
 /// An edit of an activation.

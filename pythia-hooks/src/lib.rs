@@ -40,6 +40,7 @@ mod intervention;
 mod nearest;
 mod point;
 mod region;
+mod resolve;
 mod select;
 mod shape;
 mod site;

@@ -1,10 +1,8 @@
 //! A site at a layer, and its text form.
 
 use std::fmt;
-use std::str::FromStr;
 
-use crate::error::Suggestions;
-use crate::{HookError, SITES, Site, nearest};
+use crate::Site;
 
 /// A hook point: a [`Site`], and the layer if the site belongs to a block.
 ///
@@ -32,7 +30,7 @@ impl Site {
 }
 
 impl HookPoint {
-    /// The site.
+    /// What is computed there, at whichever layer.
     pub const fn site(self) -> Site {
         self.site
     }
@@ -76,39 +74,10 @@ impl fmt::Display for HookPoint {
     }
 }
 
-impl FromStr for HookPoint {
-    type Err = HookError;
-
-    /// Reads a full name. Globs, short forms and negative layers need a model: see [`crate::select`].
-    fn from_str(text: &str) -> Result<Self, HookError> {
-        let unknown = || HookError::UnknownName {
-            name: text.to_owned(),
-            nearest: Suggestions(nearest(text, all_names().iter().map(String::as_str))),
-        };
-        let (layer, name) = match split_block(text) {
-            Some((layer, name)) => (Some(layer), name),
-            None => (None, text),
-        };
-        let row =
-            SITES.iter().find(|row| row.name == name && row.site.is_global() == layer.is_none()).ok_or_else(unknown)?;
-        let layer = layer.map(|l| l.parse().map_err(|_| unknown())).transpose()?;
-        Ok(HookPoint { layer, site: row.site })
-    }
-}
-
-/// Splits `blocks.3.attn.hook_z` into `3` and `attn.hook_z`.
-pub(crate) fn split_block(text: &str) -> Option<(&str, &str)> {
-    text.strip_prefix("blocks.")?.split_once('.')
-}
-
-/// Every full name, with layer 0 standing for all layers: the candidates for suggestions.
-pub(crate) fn all_names() -> Vec<String> {
-    SITES.iter().map(|row| row.site.at(0).to_string()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SITES;
 
     #[test]
     fn every_name_round_trips() {

@@ -1,7 +1,9 @@
-//! Selecting hook points by patterns: globs, TransformerLens' short forms, negative layers.
+//! Reading hook points from text: full names, and patterns with globs, TransformerLens' short forms, negative layers.
+
+use std::str::FromStr;
 
 use crate::error::Suggestions;
-use crate::{HookError, HookPoint, ModelShape, Presence, SITES, Site, SiteRow, nearest, point};
+use crate::{HookError, HookPoint, ModelShape, Presence, SITES, Site, SiteRow, nearest};
 
 /// Every point the model has, in firing order.
 pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
@@ -49,7 +51,7 @@ pub fn select(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookE
 }
 
 fn glob(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> {
-    let resolved = match point::split_block(pattern) {
+    let resolved = match split_block(pattern) {
         Some((layer, rest)) => match layer.parse::<i64>() {
             Ok(layer) => format!("blocks.{}.{rest}", resolve(pattern, layer, model)?),
             Err(_) => pattern.to_owned(),
@@ -103,7 +105,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 /// Reads one name without a glob: the site, and the layer if one is given.
 fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
     let unknown = || HookError::UnknownName { name: text.to_owned(), nearest: suggestions(text) };
-    if let Some((layer, name)) = point::split_block(text) {
+    if let Some((layer, name)) = split_block(text) {
         let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
         return Ok((row.site, Some(layer.parse().map_err(|_| unknown())?)));
     }
@@ -145,9 +147,40 @@ fn suggestions(text: &str) -> Suggestions {
     if !same_end.is_empty() {
         return Suggestions(same_end);
     }
-    let full = point::all_names();
+    let full = all_names();
     let short = SITES.iter().flat_map(|row| row.aliases.iter().copied());
     Suggestions(nearest(text, full.iter().map(String::as_str).chain(short)))
+}
+
+impl FromStr for HookPoint {
+    type Err = HookError;
+
+    /// Reads a full name. Globs, short forms and negative layers need a model: see [`select`].
+    fn from_str(text: &str) -> Result<Self, HookError> {
+        let unknown = || HookError::UnknownName {
+            name: text.to_owned(),
+            nearest: Suggestions(nearest(text, all_names().iter().map(String::as_str))),
+        };
+        let (layer, name) = match split_block(text) {
+            Some((layer, name)) => (Some(layer), name),
+            None => (None, text),
+        };
+        let row =
+            SITES.iter().find(|row| row.name == name && row.site.is_global() == layer.is_none()).ok_or_else(unknown)?;
+        // A global site ignores the layer.
+        let layer = layer.map_or(Ok(0), str::parse).map_err(|_| unknown())?;
+        Ok(row.site.at(layer))
+    }
+}
+
+/// Splits `blocks.3.attn.hook_z` into `3` and `attn.hook_z`.
+fn split_block(text: &str) -> Option<(&str, &str)> {
+    text.strip_prefix("blocks.")?.split_once('.')
+}
+
+/// Every full name, with layer 0 standing for all layers: the candidates for suggestions.
+fn all_names() -> Vec<String> {
+    SITES.iter().map(|row| row.site.at(0).to_string()).collect()
 }
 
 #[cfg(test)]

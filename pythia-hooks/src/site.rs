@@ -70,7 +70,7 @@ pub enum Presence {
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct SiteRow {
-    /// The site.
+    /// The site that the row describes.
     pub site: Site,
     /// TransformerLens 2.x name; inside a block it follows `blocks.{layer}.`.
     pub name: &'static str,

@@ -71,7 +71,7 @@ pub enum ProbeError {
         prompt: usize,
         /// Index of the id in the prompt as it was given.
         index: usize,
-        /// The id.
+        /// Token id, as given.
         id: u32,
         /// Number of ids that are not padding.
         vocab: usize,
@@ -90,7 +90,7 @@ pub enum ProbeError {
     NoSuchPosition {
         /// The configuration field.
         field: &'static str,
-        /// The position.
+        /// Position in the sequence, counted from 0.
         position: usize,
         /// Tokens in the sequence, the BOS included.
         len: usize,
@@ -100,7 +100,7 @@ pub enum ProbeError {
     NeedsRepeats {
         /// The configuration field.
         field: &'static str,
-        /// The probe.
+        /// Kind of the probe.
         probe: &'static str,
     },
     /// A line of a file of prompts that is not a prompt.
@@ -182,7 +182,7 @@ pub enum ProbeError {
     /// The model has no embedding for the BOS.
     #[error("the BOS has id {bos}, but the model has embeddings for the ids 0 to {}", rows.saturating_sub(1))]
     NoSuchBos {
-        /// The id.
+        /// Token id of the BOS.
         bos: u32,
         /// Rows of the embedding.
         rows: usize,
@@ -190,7 +190,7 @@ pub enum ProbeError {
     /// The model was loaded without what a probe of logits needs.
     #[error("{probe} reads logits, but the model was loaded without its unembedding")]
     NoUnembedding {
-        /// The probe.
+        /// Kind of the probe.
         probe: &'static str,
     },
     /// Prompt pairs cannot be made.
@@ -201,7 +201,7 @@ pub enum ProbeError {
     NoSuchChoice {
         /// The configuration field.
         field: &'static str,
-        /// The word.
+        /// The word as given.
         word: String,
         /// What is allowed, in words.
         allowed: String,
@@ -241,13 +241,13 @@ pub enum ProbeError {
     /// A probe of weights alone was asked of a model.
     #[error("{probe} reads weights alone, so it is not asked of a model")]
     WeightsAlone {
-        /// The probe.
+        /// Kind of the probe.
         probe: &'static str,
     },
     /// A probe that runs a model was asked of weights alone.
     #[error("{probe} runs the model, but there are weights alone")]
     NeedsModel {
-        /// The probe.
+        /// Kind of the probe.
         probe: &'static str,
     },
     /// A probe of published weights in an experiment that folds them.
@@ -256,7 +256,7 @@ pub enum ProbeError {
          experiment of its own"
     )]
     AsPublished {
-        /// The probe.
+        /// Kind of the probe.
         probe: &'static str,
         /// How the experiment prepares weights.
         weights: &'static str,

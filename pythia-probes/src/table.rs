@@ -186,11 +186,6 @@ impl Table {
     pub fn n_rows(&self) -> usize {
         self.columns.first().map_or(0, |(_, column)| column.len())
     }
-
-    /// The columns by value.
-    pub fn into_columns(self) -> Vec<(&'static str, Column)> {
-        self.columns
-    }
 }
 
 /// Fills a [`Table`] by whole rows, so that its columns cannot come out unequal.

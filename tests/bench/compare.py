@@ -72,7 +72,8 @@ def workloads(home, peers, binary, reps):
             mine = ours(work, f"{size}/fp32", "--batch", "1")
             yield f"{work}-{size}", mine, [theirs("tl2", work, size, "--batch", "1", "--sample", few)]
         smart = theirs("hf", "f", size, "--batch", "8", "--variant", "smart")
-        yield f"f-{size}", ours("f", f"{size}/fp32"), [theirs("tl2", "f", size, "--batch", "8", "--sample", few // 2), smart]
+        cached = theirs("tl2", "f", size, "--batch", "8", "--sample", few // 2)
+        yield f"f-{size}", ours("f", f"{size}/fp32"), [cached, smart]
     yield "h", ours("h", "ckpt70m"), [theirs("tl2", "h", "70m", "--variant", "good"), theirs("hf", "h", "70m")]
 
 
@@ -107,7 +108,8 @@ def report(name, contestants, lines):
         busy = max(line["busy_other"] for line in ours + theirs)
         print(
             f"{name:12} pythia {seconds[0]:8.4f} s {memory[0]:6d} MiB   {contestant.name:6} {seconds[1]:8.4f} s "
-            f"{memory[1]:6d} MiB   {rate(ours)}ratio {statistics.median(ratios):5.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+            f"{memory[1]:6d} MiB   {rate(ours)}ratio {statistics.median(ratios):5.2f} "
+            f"({min(ratios):.2f} to {max(ratios):.2f}), "
             f"others used up to {busy:.0%}",
             flush=True,
         )

@@ -35,6 +35,7 @@ with torch.no_grad():
 first, times = times[0], times[1:]
 print(json.dumps({
     "peer": "hf", "work": "b", "variant": "last", "batch": 8, "seq": 128, "threads": args.threads,
-    "median_s": statistics.median(times), "min_s": min(times), "max_s": max(times), "first_s": first, "reps": len(times),
+    "median_s": statistics.median(times), "min_s": min(times), "max_s": max(times),
+    "first_s": first, "reps": len(times),
     "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "busy_other": 0.0,
 }))

@@ -50,7 +50,8 @@ def config(shape):
     return {
         "architectures": ["GPTNeoXForCausalLM"], "model_type": "gpt_neox", "hidden_act": "gelu",
         "hidden_size": shape["d_model"], "intermediate_size": shape["d_mlp"], "num_hidden_layers": shape["n_layers"],
-        "num_attention_heads": shape["n_heads"], "vocab_size": shape["vocab_size"], "max_position_embeddings": shape["n_ctx"],
+        "num_attention_heads": shape["n_heads"], "vocab_size": shape["vocab_size"],
+        "max_position_embeddings": shape["n_ctx"],
         "layer_norm_eps": 1e-5, "rotary_pct": shape["rotary_ndims"] * shape["n_heads"] / shape["d_model"],
         "rotary_emb_base": 10000, "use_parallel_residual": True,
         "tie_word_embeddings": False, "bos_token_id": 0, "eos_token_id": 0, "torch_dtype": "float16",

@@ -18,7 +18,9 @@ TABLE = {
     "null": [0.5, 0.25, None, float("nan")],
     "value": [1.0, None, -0.0, 3.0],
 }
-METADATA = {"pythia.kind": "head_scores", "pythia.seed": "7", "pythia.config_hash": "old", "pythia.donor_weights_hash": "{}"}
+METADATA = {
+    "pythia.kind": "head_scores", "pythia.seed": "7", "pythia.config_hash": "old", "pythia.donor_weights_hash": "{}",
+}
 V4 = Path(__file__).with_name("renames_v4.json")
 
 

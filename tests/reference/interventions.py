@@ -21,10 +21,11 @@ METRICS = ("logit_diff", "kl", "loss")
 DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
 # Hooks by their names in TransformerLens.
 NAMES = {name: f"attn.hook_{name}" for name in ("q", "k", "v", "z", "pattern")}
-NAMES |= {name: f"hook_{name}" for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")} | {"mlp_post": "mlp.hook_post"}
+NAMES |= {name: f"hook_{name}" for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")}
+NAMES |= {"mlp_post": "mlp.hook_post"}
 
 
-# Reading ---------------------------------------------------------------------------------------------------------------
+# Reading --------------------------------------------------------------------------------------------------------------
 
 
 def read_safetensors(path):
@@ -137,11 +138,11 @@ class Model:
         return seen
 
 
-# Interventions ---------------------------------------------------------------------------------------------------------
+# Interventions --------------------------------------------------------------------------------------------------------
 
 
 def put(name, layer, where, source):
-    """A hook that writes `source` at the index `where` of one activation. Sources that are one number per column spread."""
+    """A hook that writes `source` at the index `where` of one activation. A source of one number per column spreads."""
 
     def hook(at, of, value):
         if (at, of) != (name, layer):
@@ -238,7 +239,8 @@ def steering(model, all_pairs, pair, coefficient):
     """Rows of the difference of means at the last position, added to the corrupt run after every layer."""
     plain = model.run(pair["corrupt"])
     for layer in range(model.layers):
-        ends = [[model.cache(each[side])["resid_post", layer][-1] for side in ("clean", "corrupt")] for each in all_pairs]
+        sides = ("clean", "corrupt")
+        ends = [[model.cache(each[side])["resid_post", layer][-1] for side in sides] for each in all_pairs]
         vector = np.mean([clean - corrupt for clean, corrupt in ends], axis=0)
 
         def add(name, at, value, layer=layer, vector=vector):
@@ -267,7 +269,7 @@ def reads(model):
 
 
 def edge(model, sender, receiver):
-    """Whether the receiver reads what the sender writes: earlier layers, and the own layer's heads in a sequential MLP."""
+    """Whether the receiver reads what the sender writes: earlier layers, and in a sequential MLP its layer's heads."""
     (_, hook, wrote, _), (_, read, layer, _) = sender, receiver
     if hook == "embed" or read == "resid_post":
         return True
@@ -322,7 +324,7 @@ def compare_with_transformer_lens(name):
             assert error < 1e-12, (name, key, error)
 
 
-# Writing ---------------------------------------------------------------------------------------------------------------
+# Writing --------------------------------------------------------------------------------------------------------------
 
 # Hook, direction, positions one by one, heads one by one, keys one by one.
 PATCHES = [
@@ -366,7 +368,9 @@ def reference(name, seed):
             {"hook": hook, "method": method, "rows": rows(lambda pair: ablation(model, prompts, pair, hook, method))}
             for hook, method in ABLATIONS
         ],
-        "steering": [{"coefficient": c, "rows": rows(lambda pair: steering(model, prompts, pair, c))} for c in (1.0, -2.0)],
+        "steering": [
+            {"coefficient": c, "rows": rows(lambda pair: steering(model, prompts, pair, c))} for c in (1.0, -2.0)
+        ],
         "paths": rows(lambda pair: paths(model, pair)),
     }
 

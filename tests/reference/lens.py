@@ -18,7 +18,8 @@ COPIES = ("hook_attn_in", "hook_q_input", "hook_k_input", "hook_v_input")
 def hub_model(shape, state):
     """`GPTNeoXForCausalLM` in float64 with exactly the values of `state`."""
     spelled = transformers.GPTNeoXConfig(
-        vocab_size=shape.vocab, hidden_size=shape.width, num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
+        vocab_size=shape.vocab, hidden_size=shape.width,
+        num_hidden_layers=shape.layers, num_attention_heads=shape.heads,
         intermediate_size=shape.mlp, hidden_act="gelu", rotary_pct=shape.rotary_pct, rotary_emb_base=shape.rotary_base,
         max_position_embeddings=shape.context, layer_norm_eps=shape.eps, use_parallel_residual=shape.parallel,
         tie_word_embeddings=shape.tied, attention_bias=shape.bias, attn_implementation="eager",

@@ -120,7 +120,8 @@ def config(shape, dialect, dtype):
     if dialect == "rotary":
         out |= {"rotary_pct": shape.rotary_pct, "rotary_emb_base": shape.rotary_base, "torch_dtype": name}
     elif dialect == "rope_parameters":
-        rope = {"rope_type": "default", "rope_theta": float(shape.rotary_base), "partial_rotary_factor": shape.rotary_pct}
+        rope = {"rope_type": "default", "rope_theta": float(shape.rotary_base)}
+        rope["partial_rotary_factor"] = shape.rotary_pct
         out |= {"rope_parameters": rope, "dtype": name}
     else:
         out |= {"rope_theta": shape.rotary_base, "partial_rotary_factor": shape.rotary_pct, "dtype": name}
@@ -134,7 +135,10 @@ def write_config(folder, shape, dialect, dtype):
 
 
 def write_safetensors(folder, state, shards=1):
-    _write(folder, state, shards, "model", "safetensors", lambda part, path: save_file(part, path, metadata={"format": "pt"}))
+    def save(part, path):
+        save_file(part, path, metadata={"format": "pt"})
+
+    _write(folder, state, shards, "model", "safetensors", save)
 
 
 def write_bin(folder, state, shards=1):

@@ -16,7 +16,8 @@ pub struct Import {
     pub at: String,
 }
 
-/// The top-level modules of one crate. `lib.rs` and `main.rs` are left out: what they re-export is no import.
+/// The top-level modules of one crate. `lib.rs` and `main.rs` are no modules, but a name that `lib.rs` re-exports
+/// leads to the module that defines it.
 #[derive(Clone, Debug)]
 pub struct Modules {
     names: BTreeSet<String>,
@@ -25,11 +26,21 @@ pub struct Modules {
 
 impl Modules {
     /// The modules of the files below `src`. `sources` must hold no modules of tests.
+    ///
+    /// # Panics
+    /// If `lib.rs` re-exports by `*`: the names are not known then.
     pub fn of(sources: &[Source], src: &str) -> Self {
         let inside: Vec<(&str, &Source)> =
             sources.iter().filter_map(|source| Some((top_level(source, src)?, source))).collect();
         let names: BTreeSet<String> = inside.iter().map(|(module, _)| (*module).to_owned()).collect();
         let imports = inside.iter().flat_map(|(module, source)| imports(module, source, src));
+        let lib = sources.iter().find(|source| source.path == format!("{src}/lib.rs"));
+        let exported = lib.map(re_exports).unwrap_or_default();
+        let to_module = |import: Import| {
+            let to = if names.contains(&import.to) { import.to } else { exported.get(&import.to)?.clone() };
+            Some(Import { to, ..import })
+        };
+        let imports = imports.filter_map(to_module);
         let imports = imports.filter(|import| names.contains(&import.to) && import.from != import.to).collect();
         Modules { names, imports }
     }
@@ -67,7 +78,9 @@ impl Modules {
     /// The lines that import one of these modules into another of them.
     pub fn imports_among(&self, modules: &BTreeSet<String>) -> Vec<&str> {
         let inside = |import: &&Import| modules.contains(&import.from) && modules.contains(&import.to);
-        self.imports.iter().filter(inside).map(|import| import.at.as_str()).collect()
+        let mut lines: Vec<&str> = self.imports.iter().filter(inside).map(|import| import.at.as_str()).collect();
+        lines.dedup();
+        lines
     }
 
     /// The lines that import a module from above their own. `order` goes from top to bottom and names every module.
@@ -108,8 +121,7 @@ fn depth(source: &Source, src: &str) -> usize {
 /// Every path of the file that begins at the crate's root, by its first segment.
 fn imports(module: &str, source: &Source, src: &str) -> Vec<Import> {
     let lines: Vec<&str> = source.before_tests().collect();
-    let code: Vec<&str> = lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
-    let code = code.join("\n");
+    let code = without_comments(&lines);
     let root_by_super = "super::".repeat(depth(source, src));
     let mut found = Vec::new();
     for root in ["crate::", root_by_super.as_str()] {
@@ -119,6 +131,32 @@ fn imports(module: &str, source: &Source, src: &str) -> Vec<Import> {
                 let at = format!("{}:{}: {}", source.path, line + 1, lines[line].trim());
                 found.push(Import { from: module.to_owned(), to: name.to_owned(), at });
             }
+        }
+    }
+    found
+}
+
+fn without_comments(lines: &[&str]) -> String {
+    let code: Vec<&str> = lines.iter().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    code.join("\n")
+}
+
+/// Every name that `lib.rs` brings to the crate's root, with the top-level module that it comes from.
+fn re_exports(lib: &Source) -> BTreeMap<String, String> {
+    let code = without_comments(&lib.before_tests().collect::<Vec<_>>());
+    let mut found = BTreeMap::new();
+    for (at, _) in code.match_indices("use ") {
+        let visibility = code[..at].rsplit('\n').next().unwrap_or_default().trim();
+        if !(visibility.is_empty() || visibility == "pub" || visibility.starts_with("pub(")) {
+            continue;
+        }
+        let path = code[at + "use ".len()..].split(';').next().unwrap_or_default().trim();
+        let path = path.trim_start_matches("crate::").trim_start_matches("self::");
+        assert!(!path.contains('*'), "{}: name what `use {path}` re-exports", lib.path);
+        let leaves = path.split(['{', '}', ',']).map(str::trim);
+        for leaf in leaves.filter(|leaf| !leaf.is_empty() && !leaf.ends_with("::")) {
+            let name = leaf.rsplit([':', ' ']).next().unwrap_or_default();
+            found.insert(name.to_owned(), word(path).to_owned());
         }
     }
     found
@@ -207,6 +245,29 @@ mod tests {
         let lines = ["a/src/a.rs:1: use crate::b;", "a/src/b.rs:1: use crate::{c, d};", "a/src/c.rs:1: use crate::a;"];
         assert_eq!(modules.imports_among(&modules.cycles()[0]), lines);
         assert_eq!(modules.layers(), 2, "a cycle is one layer");
+    }
+
+    #[test]
+    fn a_name_that_the_root_re_exports_leads_to_its_module() {
+        let lib = [
+            "mod a;\n// pub use d::Commented;\npub use a::A;",
+            "pub use b::{\n    deep::{Deep, Other as Renamed},\n    B,\n};",
+            "pub(crate) use crate::c::c;\nuse self::d::Private;\npub use elsewhere::E;",
+        ]
+        .join("\n");
+        let files = [
+            ("lib.rs", lib.as_str()),
+            ("a.rs", "use crate::{B, E};"),
+            ("b/mod.rs", "pub(crate) mod deep;"),
+            ("b/deep.rs", "use crate::Private;"),
+            ("c.rs", "use super::Renamed;"),
+            ("d.rs", "fn f() -> crate::A {}\nuse crate::Commented;"),
+        ];
+        let modules = modules(&files);
+        let arrows: Vec<String> =
+            modules.imports.iter().map(|import| format!("{}{}", import.from, import.to)).collect();
+        assert_eq!(arrows, ["ab", "bd", "cb", "da"]);
+        assert_eq!(modules.cycles(), [set(&["a", "b", "d"])], "no line of it names a module");
     }
 
     #[test]

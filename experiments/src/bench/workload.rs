@@ -47,7 +47,7 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    /// The letter.
+    /// Lower-case letter that selects it on the command line.
     pub(crate) fn letter(self) -> &'static str {
         match self {
             Workload::A => "a",

@@ -64,7 +64,7 @@ pub(crate) enum LoadedWeights {
 }
 
 impl Loaded {
-    /// The model.
+    /// The checkpoint as a model that can run.
     ///
     /// # Errors
     /// [`WeightError`] of streamed weights, whose first tensors are decoded here.

@@ -68,7 +68,7 @@ pub enum SinkError {
     /// An existing file is not a results file.
     #[error("{} is not a readable Parquet file: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// Parquet file of the results.
         path: PathBuf,
         /// What the library said.
         source: ParquetError,
@@ -76,7 +76,7 @@ pub enum SinkError {
     /// An existing file cannot be opened.
     #[error("cannot open {}: {source}", path.display())]
     Open {
-        /// The file.
+        /// Parquet file of the results.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,

@@ -13,6 +13,10 @@ use sha2::{Digest, Sha256};
 /// The number alone is not enough, because systems reuse numbers, and several machines or containers may share a
 /// disk. The start time counts from boot, so setting the clock does not change it.
 ///
+/// Start times are read from `/proc`, so only Linux tells whether a process has ended. On other systems
+/// [`is_gone`](Self::is_gone) is never true: what a killed process leaves behind counts as in use, and stays until
+/// someone removes it.
+///
 /// ```
 /// use pythia_files::Owner;
 ///
@@ -52,7 +56,8 @@ impl Owner {
         name.rsplit_once('-').filter(|(_, count)| count.parse::<u64>().is_ok())?.0.parse().ok()
     }
 
-    /// Whether the process is known to have ended. Nothing is known about processes of other machines.
+    /// Whether the process is known to have ended. Nothing is known about processes of other machines, nor about any
+    /// process where the system has no `/proc`.
     pub fn is_gone(&self) -> bool {
         let me = Self::me();
         // Without the start of this process the system does not give that of others.

@@ -105,7 +105,7 @@ pub enum HubError {
     /// A range that cannot be read.
     #[error("bytes {start}..{end} of {name} cannot be read: {why}")]
     Range {
-        /// The file.
+        /// File at the hub that the range is part of.
         name: RemoteName,
         /// First byte.
         start: u64,
@@ -130,11 +130,11 @@ pub enum HubError {
 /// A file of a commit, as the hub lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileAt {
-    /// The repository.
+    /// Repository that contains the file.
     pub repo: Repo,
-    /// The commit.
+    /// Commit in which the hub lists it.
     pub commit: Commit,
-    /// The file.
+    /// Name, size and hash as listed.
     pub file: RemoteFile,
 }
 
@@ -169,23 +169,23 @@ pub enum AnswerProblem {
     /// A list with the same file twice.
     #[error("{name} is listed twice")]
     Twice {
-        /// The file.
+        /// File that is listed twice.
         name: RemoteName,
     },
     /// A list that gives a file two sizes.
     #[error("{name} is listed with {size} bytes and with {other}")]
     TwoSizes {
-        /// The file.
+        /// File that is listed with both sizes.
         name: RemoteName,
         /// One size.
         size: u64,
-        /// The other.
+        /// Another size of the same file.
         other: u64,
     },
     /// The content is encoded, which was not requested.
     #[error("the content is encoded as {found:?}")]
     Encoded {
-        /// The encoding.
+        /// Value of the header `Content-Encoding`.
         found: String,
     },
 }

@@ -36,7 +36,7 @@ const AT_ONCE: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pin {
-    /// The commit.
+    /// Commit that the branch pointed to when it was pinned.
     pub commit: Commit,
     /// Its files, sorted by name.
     pub files: Vec<RemoteFile>,
@@ -93,31 +93,31 @@ pub enum LockError {
     /// A pin lists a file twice.
     #[error("{branch} of {repo} lists {name} twice")]
     Twice {
-        /// The repository.
+        /// Repository of the pin.
         repo: Repo,
-        /// The branch.
+        /// Branch of the pin.
         branch: String,
-        /// The file.
+        /// File name that stands there twice.
         name: String,
     },
     /// The repository has no such branch.
     #[error("{repo} has no branch {branch}")]
     NoBranch {
-        /// The repository.
+        /// Repository that was asked.
         repo: Repo,
-        /// The branch.
+        /// Branch that was asked for.
         branch: String,
     },
     /// The commit has no configuration.
     #[error("commit {commit} has no config.json")]
     NoConfig {
-        /// The commit.
+        /// Commit that was asked for.
         commit: Commit,
     },
     /// The commit has no weights in a form that can be read.
     #[error("commit {commit} has no weights: neither safetensors nor PyTorch's, whole or in shards with their index")]
     NoWeights {
-        /// The commit.
+        /// Commit that was asked for.
         commit: Commit,
     },
     /// A request to the hub failed.

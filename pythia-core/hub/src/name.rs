@@ -87,7 +87,7 @@ impl FromStr for Repo {
 pub struct Commit(String);
 
 impl Commit {
-    /// The digits.
+    /// All 40 hexadecimal digits, lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -148,7 +148,7 @@ impl FromStr for FileHash {
 pub struct RemoteName(String);
 
 impl RemoteName {
-    /// The name.
+    /// The relative path, with `/` between its parts.
     pub fn as_str(&self) -> &str {
         &self.0
     }

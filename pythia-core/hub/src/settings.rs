@@ -58,7 +58,7 @@ impl fmt::Debug for Token {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The hub.
+    /// Address of the hub: `HF_ENDPOINT`, or huggingface.co.
     pub endpoint: Endpoint,
     /// The access token. It is sent to the endpoint's own scheme, host and port only.
     pub token: Option<Token>,
@@ -66,7 +66,7 @@ pub struct Settings {
     pub cache: PathBuf,
     /// Whether no connection may be opened.
     pub offline: bool,
-    /// The proxies.
+    /// Which proxy, if any, each address is reached through.
     pub proxies: Proxies,
     /// How often and how long to wait for a server.
     pub retry: RetryPolicy,
@@ -82,7 +82,7 @@ pub enum SettingsError {
     /// passwords.
     #[error("{variable} is not the address of a proxy that can be used (http:// or https://)")]
     Proxy {
-        /// The variable.
+        /// Name of the environment variable.
         variable: &'static str,
     },
     /// A token has characters that a header cannot contain. It is not shown.
@@ -94,7 +94,7 @@ pub enum SettingsError {
     /// The file of the token exists and cannot be read.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// File with the token.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,

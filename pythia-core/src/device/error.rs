@@ -41,13 +41,13 @@ pub enum DeviceError {
          logits are such products in every dtype; use wgpu on the same card"
     )]
     Inexact {
-        /// The device.
+        /// Name of the device that was opened.
         device: String,
     },
     /// The device does not support the number type.
     #[error("{device} does not compute in {dtype}; {offered}")]
     Numbers {
-        /// The device.
+        /// Name of the device that was opened.
         device: String,
         /// The requested type.
         dtype: &'static str,

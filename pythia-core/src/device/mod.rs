@@ -67,7 +67,7 @@ impl DeviceName {
         }
     }
 
-    /// The device.
+    /// Opens the device that the name stands for.
     ///
     /// # Errors
     /// The program has no such backend, the machine has no such device, or its driver fails.

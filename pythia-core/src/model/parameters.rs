@@ -38,7 +38,7 @@ use crate::{
 pub enum ParamMut<'a> {
     /// A bias, or a norm's weight.
     Vector(&'a mut Tensor<1>),
-    /// A weight.
+    /// A weight matrix or an embedding.
     Matrix(&'a mut Tensor<2>),
 }
 

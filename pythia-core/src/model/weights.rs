@@ -64,7 +64,7 @@ impl<T> Deref for WeightRef<'_, T> {
 }
 
 impl GptNeoX {
-    /// A block.
+    /// The weights of one block; `layer` counts from 0.
     pub(super) fn block(&self, layer: usize) -> WeightRef<'_, Block> {
         match &self.weights {
             Weights::Resident(weights) => WeightRef::Resident(&weights.blocks[layer]),
@@ -96,7 +96,7 @@ impl GptNeoX {
         rows.cast(self.dtype())
     }
 
-    /// The unembedding.
+    /// The weights that turn the residual stream into logits.
     ///
     /// # Panics
     /// If the model was loaded without it.

@@ -3,9 +3,9 @@
 use std::env;
 use std::path::PathBuf;
 
-/// Root of the public hub's cache, the folder that holds `models--ORGANISATION--NAME`: `HF_HUB_CACHE`, `HF_HOME/hub`,
-/// `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first.
-pub fn default_cache() -> PathBuf {
+/// Root of the public hub's cache, the folder that holds `models--ORGANISATION--NAME`; [`find`](super::find) has the
+/// order of the variables.
+pub(super) fn default_cache() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let caches = || set("XDG_CACHE_HOME").unwrap_or_else(|| env::home_dir().unwrap_or_default().join(".cache"));
     let home = || set("HF_HOME").unwrap_or_else(|| caches().join("huggingface"));

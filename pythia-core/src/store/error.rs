@@ -16,7 +16,7 @@ pub enum StoreError {
     /// A folder is missing or is not a folder.
     #[error("there is no folder {}; check the path, or make the checkpoints first", dir.display())]
     NoFolder {
-        /// The folder.
+        /// Folder that was looked for.
         dir: PathBuf,
     },
     /// A file or folder exists but cannot be read.
@@ -32,13 +32,13 @@ pub enum StoreError {
         "{} holds no model: neither config.json nor any folder step0, step512, … with one inside", dir.display()
     )]
     NotAModel {
-        /// The folder.
+        /// Folder that was looked in.
         dir: PathBuf,
     },
     /// The folder of a checkpoint has no configuration.
     #[error("{} has no config.json; copy the model's config.json there", dir.display())]
     NoConfig {
-        /// The folder.
+        /// Folder of the checkpoint.
         dir: PathBuf,
     },
     /// The folder of a checkpoint has no weights in a form that can be read.
@@ -46,7 +46,7 @@ pub enum StoreError {
         "{} has no weights: looked for {}; download or copy one of them there", dir.display(), looked_for.join(", ")
     )]
     NoWeights {
-        /// The folder.
+        /// Folder of the checkpoint.
         dir: PathBuf,
         /// The names that were looked for, best first.
         looked_for: Vec<&'static str>,
@@ -54,7 +54,7 @@ pub enum StoreError {
     /// An index lists a shard that is not there.
     #[error("{} lists {shard}, which is not beside it; download or copy it there", index.display())]
     MissingShard {
-        /// The index.
+        /// The index, such as `model.safetensors.index.json`.
         index: PathBuf,
         /// The absent file.
         shard: String,
@@ -62,7 +62,7 @@ pub enum StoreError {
     /// An index of shards is invalid.
     #[error("{} is not a usable index of shards: {problem}", index.display())]
     BadIndex {
-        /// The index.
+        /// The index, such as `model.safetensors.index.json`.
         index: PathBuf,
         /// What is wrong with it.
         problem: IndexProblem,
@@ -70,7 +70,7 @@ pub enum StoreError {
     /// A descriptive file is far larger than any valid one.
     #[error("{} has {found} bytes, expected at most {max}", path.display())]
     TooLarge {
-        /// The file.
+        /// A JSON file that describes the checkpoint.
         path: PathBuf,
         /// Its size in bytes.
         found: u64,
@@ -80,7 +80,7 @@ pub enum StoreError {
     /// `suite.json` beside local checkpoints cannot be understood.
     #[error("{} is not a description of checkpoints: {source}", path.display())]
     BadDescription {
-        /// The file.
+        /// `suite.json` beside the checkpoints.
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
@@ -91,7 +91,7 @@ pub enum StoreError {
         dir.display()
     )]
     NotCached {
-        /// The model.
+        /// Model that was asked for.
         model: ModelId,
         /// The folder that would hold it.
         dir: PathBuf,
@@ -103,9 +103,9 @@ pub enum StoreError {
         present(steps)
     )]
     RevisionNotCached {
-        /// The model.
+        /// Model that was asked for.
         model: ModelId,
-        /// The branch.
+        /// Branch or commit that was asked for.
         revision: String,
         /// The file or folder that would hold it.
         path: PathBuf,
@@ -118,21 +118,21 @@ pub enum StoreError {
         path.display()
     )]
     BadReference {
-        /// The reference.
+        /// File of the cache, in `refs` of the model's folder.
         path: PathBuf,
     },
     /// A branch is pinned to a text that is not a commit.
     #[error("{branch} is pinned to {found:?}, which is no commit hash (40 hexadecimal digits)")]
     BadPin {
-        /// The branch.
+        /// Branch of the repository, such as `step512`.
         branch: String,
-        /// The text.
+        /// What it is pinned to.
         found: String,
     },
     /// The model's main branch holds no weights.
     #[error("{model} has no weights on its main branch; name a step (it has {first} to {last})")]
     StepRequired {
-        /// The model.
+        /// Model that was asked for.
         model: ModelId,
         /// Its first step.
         first: Step,
@@ -145,7 +145,7 @@ pub enum StoreError {
     /// A local model has no such step.
     #[error("{} has no {}{}", dir.display(), asked(*step), present(steps))]
     NoSuchStep {
-        /// The folder.
+        /// Folder of the model.
         dir: PathBuf,
         /// The requested step; `None` for the model without a step.
         step: Option<Step>,
@@ -167,7 +167,7 @@ pub enum IndexProblem {
     /// An entry is not the plain name of a neighbouring file of the right kind.
     #[error("{found:?} is not the plain name of a file ending in {suffix}")]
     NotAPlainName {
-        /// The entry.
+        /// File name as the index has it.
         found: String,
         /// The suffix of valid names.
         suffix: &'static str,

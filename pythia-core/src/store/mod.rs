@@ -33,7 +33,6 @@ use std::str::FromStr;
 use crate::suite::{ModelId, Step, SuiteError};
 use crate::weights::WeightFiles;
 
-pub use cache_dir::default_cache;
 pub use error::{IndexProblem, StoreError};
 pub use folder::FolderStore;
 pub use hub_cache::HubCacheStore;
@@ -43,7 +42,7 @@ pub use hub_cache::HubCacheStore;
 pub struct CheckpointFiles {
     /// `config.json`.
     pub config: PathBuf,
-    /// The weights.
+    /// Safetensors or PyTorch files, whole or in shards.
     pub weights: WeightFiles,
     /// `tokenizer.json`, where there is one.
     pub tokenizer: Option<PathBuf>,
@@ -124,7 +123,8 @@ impl FromStr for ModelRef {
 }
 
 /// Finds a model by a path, a name of the suite, or else the name of a folder in the working directory. Models of the
-/// suite are looked for in [`default_cache`].
+/// suite are looked for in the cache of the hub's Python client: `HF_HUB_CACHE`, `HF_HOME/hub`,
+/// `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first.
 ///
 /// ```
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
@@ -144,7 +144,7 @@ pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync
         Some(Err(error)) if !model.is_dir() => return Err(StoreError::Name(error)),
         Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
     };
-    open(&named, &default_cache())
+    open(&named, &cache_dir::default_cache())
 }
 
 /// Opens the checkpoints of a model. `cache` is the root of the public hub's cache, the folder that holds

@@ -163,12 +163,12 @@ impl Checkpoint {
         Err(SuiteError::UnknownStep { model, found: step, nearest: beside })
     }
 
-    /// The model.
+    /// Model of the suite that was published at this step.
     pub fn model(self) -> ModelId {
         self.model
     }
 
-    /// The step.
+    /// Training step, one at which the model was published.
     pub fn step(self) -> Step {
         self.step
     }
@@ -200,7 +200,7 @@ pub enum SuiteError {
     /// The model was not published at this step.
     #[error("{model} has no {found}; nearest: {}", list(nearest))]
     UnknownStep {
-        /// The model.
+        /// Model that was asked for.
         model: ModelId,
         /// The requested name or step.
         found: Step,

@@ -14,7 +14,7 @@ pub enum WeightError {
     /// A file cannot be opened or mapped.
     #[error("cannot read {}: {source}", path.display())]
     Io {
-        /// The file.
+        /// The weight file, or a shard of it.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum WeightError {
     /// Not a well-formed safetensors file: truncated, overlapping, or nonsense in the header.
     #[error("{} is not a whole safetensors file: {source}", path.display())]
     Safetensors {
-        /// The file.
+        /// The `.safetensors` file.
         path: PathBuf,
         /// What is wrong with it.
         source: safetensors::SafeTensorError,
@@ -33,7 +33,7 @@ pub enum WeightError {
     /// Not a well-formed zip archive of the kind PyTorch writes.
     #[error("{} is not a whole PyTorch archive: {source}", path.display())]
     Zip {
-        /// The file.
+        /// The `.bin` file.
         path: PathBuf,
         /// What is wrong with it.
         source: ZipError,
@@ -41,7 +41,7 @@ pub enum WeightError {
     /// The pickle inside is malformed, or names something that a checkpoint does not need.
     #[error("{} is refused: {source}", path.display())]
     Pickle {
-        /// The file.
+        /// The `.bin` file that contains the pickle.
         path: PathBuf,
         /// What is wrong with it.
         source: PickleError,
@@ -107,7 +107,7 @@ pub enum WeightError {
         tensor: String,
         /// Its index, in the order of the file.
         index: usize,
-        /// The value.
+        /// An infinity or a NaN.
         value: f32,
         /// The file it is in.
         path: PathBuf,

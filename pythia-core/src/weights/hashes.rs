@@ -27,7 +27,7 @@ impl fmt::Debug for ContentHash {
 /// parts in two steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Group {
-    /// The embedding.
+    /// The token embedding, `embed_in`.
     Embed,
     /// The block with this index.
     Block(usize),

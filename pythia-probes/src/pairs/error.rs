@@ -15,9 +15,9 @@ pub enum PairError {
     /// A task and a file.
     #[error("pairs come from the task {task} or from the file {}, not from both: leave one out", file.display())]
     TwoSources {
-        /// The task.
+        /// Task that was set.
         task: Task,
-        /// The file.
+        /// File that was set beside it.
         file: PathBuf,
     },
     /// A count that must not be so small.
@@ -49,7 +49,7 @@ pub enum PairError {
     /// The file's content was not given.
     #[error("the pairs of {} were asked for without the text of that file", file.display())]
     NoText {
-        /// The file.
+        /// File with pairs, as the experiment names it.
         file: PathBuf,
     },
     /// A task made of words, for a model whose tokenizer is unknown.
@@ -58,7 +58,7 @@ pub enum PairError {
          none"
     )]
     TaskNeedsTokenizer {
-        /// The task.
+        /// Task that was set.
         task: Task,
     },
     /// A line with text, for a model whose tokenizer is unknown.
@@ -93,7 +93,7 @@ pub enum PairError {
     /// The tokenizer cuts the words of a task into pieces.
     #[error("the task {task} needs at least {needed} {what}, but this tokenizer has {found}")]
     Wordless {
-        /// The task.
+        /// Task that was set.
         task: Task,
         /// The words, and what they must be.
         what: &'static str,
@@ -105,7 +105,7 @@ pub enum PairError {
     /// A generator's candidates were all refused.
     #[error("the task {task} found no pair number {index} in {attempts} attempts; the last one: {last}")]
     NoCandidate {
-        /// The task.
+        /// Task that was set.
         task: Task,
         /// Index of the pair, from 0.
         index: usize,
@@ -221,7 +221,7 @@ pub enum PairError {
     IdOutOfVocab {
         /// Where it stands.
         key: &'static str,
-        /// The id.
+        /// Token id, as given.
         id: u32,
         /// Number of ids that are not padding.
         vocab: usize,
@@ -229,7 +229,7 @@ pub enum PairError {
     /// Left out: a token that is counted twice, or right and wrong at once.
     #[error("the token {id} stands more than once among the answers and the wrong ones")]
     AnswerTwice {
-        /// The id.
+        /// Token id that stands there more than once.
         id: u32,
     },
     /// Left out: a named place is another one in the corrupt prompt (generators alone meet this).

@@ -36,7 +36,7 @@ impl MockFile {
     }
 }
 
-/// A repository.
+/// A model repository as the mock hub serves it.
 #[derive(Clone, Debug, Default)]
 pub struct MockRepo {
     /// `ORGANISATION/NAME`.

@@ -15,7 +15,7 @@ pub const WEIGHTS: u64 = 3 * (1 << 20) + 12_345;
 
 /// A hub with one model, and a cache in a folder of its own.
 pub struct HubSetup {
-    /// The hub.
+    /// Server that the cache is filled from.
     pub mock: MockHub,
     /// Everything on disk; the cache is one of its folders.
     pub dir: PathBuf,

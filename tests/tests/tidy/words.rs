@@ -1,4 +1,4 @@
-//! Words: names of types, reasons of ignored tests, names of machines.
+//! Words: names of types, comments that say nothing, reasons of ignored tests, names of machines.
 
 use pythia_tests::{
     items, paths,
@@ -20,6 +20,23 @@ fn a_general_word_names_one_type_at_most() {
     }
 }
 
+/// Whether a line is a doc comment of an article and one word, such as "The file." above a field `path`.
+fn only_names(line: &str) -> bool {
+    let doc = line.trim().strip_prefix("/// ").and_then(|text| text.strip_suffix('.'));
+    let word = doc.and_then(|text| ["The ", "A ", "An "].iter().find_map(|article| text.strip_prefix(article)));
+    word.is_some_and(|word| word.chars().all(|c| c.is_alphanumeric() || c == '_'))
+}
+
+#[test]
+fn no_doc_comment_only_repeats_a_name() {
+    assert!(only_names("    /// The file.") && only_names("/// A token."));
+    assert!(!only_names("/// The file with the token.") && !only_names("/// Why.") && !only_names("// The file."));
+    for source in sources::tracked(&["rs"]) {
+        let found = source.text.lines().zip(1..).find(|(line, _)| only_names(line));
+        assert_eq!(found, None, "{}: say its unit, which one, or why", source.path);
+    }
+}
+
 /// What an ignored test may need; its reason begins so. `.ci/run` leaves tests out by these words and says how many.
 const NEEDS: [&str; 7] = [
     "needs PYTHIA_SHARED",
@@ -37,6 +54,7 @@ fn ignored_tests_say_what_they_need() {
     for need in NEEDS.iter().filter_map(|need| need.strip_prefix("needs ")) {
         assert!(gate.contains(&format!("leave_out \"{need}\"")), ".ci/run does not leave out what needs {need}");
     }
+    assert!(gate.contains("--skip write_the_gallery"), ".ci/run has no CHART_GALLERY, without which that test fails");
     let mut ignored = 0;
     for source in sources::tracked(&["rs"]) {
         let lines: Vec<&str> = source.text.lines().collect();

@@ -97,7 +97,7 @@ pub(crate) struct Tag<'a> {
 }
 
 impl Tag<'_> {
-    /// An attribute.
+    /// Adds an attribute to the element that is open.
     pub(crate) fn attr(self, name: &str, value: &str) -> Self {
         self.svg.text.push(' ');
         self.svg.text.push_str(name);
@@ -120,7 +120,7 @@ impl Tag<'_> {
         self.attr(name, &coord(value))
     }
 
-    /// A place.
+    /// Sets `x` and `y`, in the units of the picture.
     pub(crate) fn at(self, x: f64, y: f64) -> Self {
         self.num("x", x).num("y", y)
     }

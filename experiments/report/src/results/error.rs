@@ -24,7 +24,7 @@ pub enum ResultsError {
     Io {
         /// What was read.
         path: PathBuf,
-        /// The cause.
+        /// The system's reason.
         source: std::io::Error,
     },
     /// A file of a table is not a Parquet file.
@@ -32,7 +32,7 @@ pub enum ResultsError {
     Parquet {
         /// Where it is.
         path: PathBuf,
-        /// The cause.
+        /// What is wrong with it.
         source: ParquetError,
     },
     /// The manifest of an experiment is not what this program writes.
@@ -73,7 +73,7 @@ pub enum ResultsError {
     Polars {
         /// Its name.
         table: String,
-        /// The cause.
+        /// Why Polars refused.
         source: PolarsError,
     },
     /// What was computed from a table lacks a column.

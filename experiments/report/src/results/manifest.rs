@@ -11,7 +11,7 @@ use super::ResultsError;
 /// A manifest is some thousand lines at most; anything larger is not one.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// An experiment.
+/// The experiment that made a results folder, as its file in `state/` describes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     /// Name of the experiment.

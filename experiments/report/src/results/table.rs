@@ -56,7 +56,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`tokens_per_step`](Self::tokens_per_step).
-    pub fn common_tokens(&self) -> Result<Option<f64>, ResultsError> {
+    pub(crate) fn common_tokens(&self) -> Result<Option<f64>, ResultsError> {
         let all = self.parts.keys().map(|model| self.tokens_per_step(model)).collect::<Result<Vec<_>, _>>()?;
         Ok(all.first().copied().flatten().filter(|first| all.iter().all(|other| *other == Some(*first))))
     }
@@ -73,7 +73,7 @@ impl Table {
     ///
     /// # Errors
     /// As [`frame`](Self::frame).
-    pub fn frame_of(&self, model: &str) -> Result<Option<LazyFrame>, ResultsError> {
+    pub(crate) fn frame_of(&self, model: &str) -> Result<Option<LazyFrame>, ResultsError> {
         self.parts.get(model).map(|parts| self.scan(parts.iter())).transpose()
     }
 

@@ -15,7 +15,7 @@ pub enum LruError {
     Budget {
         /// The requested bytes.
         needed: u64,
-        /// The budget.
+        /// Bytes that the cache may take.
         max: u64,
         /// Bytes in use.
         held: u64,
@@ -45,7 +45,7 @@ pub enum LruError {
     /// A file to hold is missing. Fetch it again.
     #[error("{} is not in the cache any more", path.display())]
     Vanished {
-        /// The file.
+        /// File of the cache that is missing.
         path: PathBuf,
     },
     /// The cache cannot be read or written.

@@ -62,7 +62,7 @@ pub struct LruCache {
 /// One commit in the cache, or the content that no commit links to.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The repository.
+    /// Repository of the model.
     pub repo: Repo,
     /// The commit; `None` for content that no snapshot links to.
     pub commit: Option<Commit>,
@@ -148,7 +148,7 @@ impl LruCache {
         Self { layout: Layout::new(cache), budget, free }
     }
 
-    /// The budget.
+    /// How many bytes the cache may take, and how many must stay free.
     pub fn budget(&self) -> Budget {
         self.budget
     }

@@ -41,7 +41,7 @@ pub enum ZipError {
     /// A member is compressed or encrypted.
     #[error("its member {member} is compressed or encrypted, which PyTorch never does")]
     NotPlain {
-        /// The member.
+        /// Its name in the directory of the archive.
         member: String,
     },
     /// A name that is not UTF-8.
@@ -53,7 +53,7 @@ pub enum ZipError {
     /// Two members share a name.
     #[error("it has two members called {member}")]
     Duplicate {
-        /// The name.
+        /// The name that both have.
         member: String,
     },
     /// The directory and the member itself disagree about the name.

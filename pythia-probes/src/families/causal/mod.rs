@@ -118,7 +118,7 @@ pub(crate) trait CausalProbe: Probe {
     /// Places that do not fit the model or the pairs.
     fn interventions(&self, context: &Context, pairs: &[&Pair]) -> Result<Vec<IntervenedRun>, ProbeError>;
 
-    /// The answer.
+    /// Computes the probe's table from the metrics of its runs.
     ///
     /// # Errors
     /// What does not fit the pairs or the model, and reading from the device.

@@ -21,7 +21,7 @@ pub enum PickleError {
         "its pickle has instruction {opcode:#04x} at byte {offset}, which a checkpoint has no use for; nothing was run"
     )]
     Opcode {
-        /// The instruction.
+        /// Byte that encodes the instruction.
         opcode: u8,
         /// Its offset.
         offset: usize,
@@ -54,7 +54,7 @@ pub enum PickleError {
     /// The same key twice.
     #[error("its pickle has tensor {tensor} twice")]
     Duplicate {
-        /// The key.
+        /// Name of the tensor, a key of the dictionary.
         tensor: String,
     },
     /// A transposed or sparse view.
