@@ -1,5 +1,5 @@
-//! Files that are generated from the code are fresh. `PYTHIA_REWRITE=1 cargo test --release --test generated` writes
-//! them anew.
+//! Files that are generated from the code are fresh. This writes them anew:
+//! `PYTHIA_REWRITE=1 cargo test --release --workspace --test generated`.
 
 use std::fs;
 

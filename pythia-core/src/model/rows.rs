@@ -88,7 +88,9 @@ impl GptNeoX {
     }
 
     /// As [`logits_of`](Self::logits_of), but with the final norm's divisor given, `[row, 1]`. Then the logits are
-    /// affine in the rows, and contributions of parts of the stream add up.
+    /// affine in the rows: `L(x) = x·A + L(0)`. The logits of a row of zeros, `L(0)`, are the own contribution of the
+    /// biases of the final norm and the unembedding. Subtract them from those of each part of the stream; then the
+    /// contributions of the parts, plus `L(0)` once, add up to the logits of the whole.
     ///
     /// # Panics
     /// If the model was loaded without its unembedding.

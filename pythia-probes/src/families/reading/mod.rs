@@ -66,7 +66,8 @@ pub(crate) struct ReadingRun<'a> {
 /// The prompts come in parts where a device cannot hold all of them at once. For each part come [`part`](Self::part),
 /// [`read`](Self::read) at every wanted point, and [`part_done`](Self::part_done). After an error nothing more is read.
 pub(crate) trait Reader {
-    /// Whether the reader reads the activation at that point.
+    /// Whether the reader reads the activation at that point. `ln_final.*` does not fire in a pass that is shared with
+    /// a probe of losses ([`reads_losses`](ReadingProbe::reads_losses)), which unembeds the last stream by itself.
     fn wants(&self, _: HookPoint) -> bool {
         false
     }
