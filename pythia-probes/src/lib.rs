@@ -23,7 +23,8 @@
 //!
 //! 1. [`Table`], [`TableSpec`]: columns of equal length, in which "undefined" is a null with a status; tables as they
 //!    are declared;
-//! 2. [`pairs`]: two prompts that differ in what matters, and the answers between which they decide;
+//! 2. `from_map`: structs that are read from maps alone; [`pairs`]: two prompts that differ in what matters, and the
+//!    answers between which they decide;
 //! 3. [`Subject`]: the model that probes run on; [`Context`]: what is known of it without its weights;
 //! 4. [`prompts`]: the tokens that a probe runs on, random ones from a named generator (`random`);
 //! 5. `probe`: what every probe says of itself before it runs; [`ProbeError`]: why it is refused or fails;
@@ -42,6 +43,7 @@ mod bytes;
 pub mod engine;
 mod error;
 pub mod families;
+mod from_map;
 #[cfg(test)]
 mod goldens;
 mod loss;

@@ -242,6 +242,12 @@ prompts = { prepend_bos = false }
         let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
         contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
+        for (value, found) in [("[2, 8]", "sequence"), ("[[1, 2]]", "sequence"), ("3", "integer `3`")] {
+            let expected = format!("invalid type: {found}, expected a table: `{{ tokens = [[1, 2]] }}`");
+            contains(&error(&GOOD.replace("{ n = 4 }", value), &[]), &[&expected, "t.toml:9:11"]);
+        }
+        let file = GOOD.replacen("head_scores", "ablation", 1).replace("prompts = { n = 4 }", "pairs = [\"ioi\"]");
+        contains(&error(&file, &[]), &["invalid type: sequence, expected a table: `{ task = \"ioi\" }`", "t.toml:9:9"]);
     }
 
     #[test]

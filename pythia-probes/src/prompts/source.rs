@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::file::{self, Line};
 use super::{MAX_BATCH, Prompts, Repeated};
 use crate::error::ProbeError;
+use crate::from_map::from_map;
 use crate::subject::Context;
 
 /// Where prompts come from: random tokens that repeat, `{ n = 8, half_len = 24, repeats = 2 }`, or else one of
@@ -91,7 +92,7 @@ impl Written {
 
 impl<'de, const N: usize, const HALF_LEN: usize> Deserialize<'de> for PromptSource<N, HALF_LEN> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(from)?;
+        let written: Written = from_map(from, "a table: `{ tokens = [[1, 2]] }`")?;
         if let Some((one, other)) = written.contradiction() {
             return Err(D::Error::custom(format!("`{one}` and `{other}` exclude each other: leave one of them out")));
         }
@@ -370,6 +371,10 @@ mod tests {
         let written = |text: &str| serde_json::from_str::<Source>(text).map_err(|error| error.to_string());
         assert_eq!(written("{}"), Ok(Source::default()));
         assert_eq!(written(r#"{"n": 4}"#), Ok(Source::random(4, 12)));
+        for list in ["[2, 8]", "[[1, 2]]", "[]"] {
+            let table = "invalid type: sequence, expected a table: `{ tokens = [[1, 2]] }`";
+            assert!(written(list).is_err_and(|error| error.starts_with(table)), "{list}");
+        }
         for (text, pair) in [
             (r#"{"texts": ["a"], "tokens": [[1]]}"#, "`texts` and `tokens`"),
             (r#"{"tokens": [[1]], "file": "p.jsonl"}"#, "`tokens` and `file`"),
