@@ -9,12 +9,27 @@ use pythia_core::device::{ReadError, cause};
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// The sequence is longer than the model's context.
+    /// Random prompts, or those of a task, are longer than the model's context.
     #[error(
         "a prompt of {len} tokens does not fit a context of {n_ctx}: make it shorter, or half_len or repeats smaller"
     )]
     TooLong {
         /// Tokens in the longest prompt, the BOS included.
+        len: usize,
+        /// Tokens the model was built for.
+        n_ctx: usize,
+    },
+    /// A prompt that is given as text or by its ids is longer than the model's context.
+    #[error(
+        "prompt {prompt} of {field} has {len} tokens (BOS included), but the model's context is {n_ctx}: make it \
+         shorter, or leave it out"
+    )]
+    PromptTooLong {
+        /// The configuration field.
+        field: &'static str,
+        /// Index of the prompt in the list.
+        prompt: usize,
+        /// Tokens in it, the BOS included.
         len: usize,
         /// Tokens the model was built for.
         n_ctx: usize,

@@ -59,7 +59,9 @@ impl ConfigErrors {
         let place = self.sources.place(&located.span);
         let mark = AnnotationKind::Primary.span(place.span.clone()).label(located.problem.label());
         let snippet = Snippet::source(place.text).path(place.name).annotation(mark);
-        let help = located.problem.help().into_iter().map(|line| Level::HELP.message(line));
+        let for_override = place.is_override.then(|| located.problem.help_for_override(place.text)).flatten();
+        let help = for_override.unwrap_or_else(|| located.problem.help());
+        let help = help.into_iter().map(|line| Level::HELP.message(line));
         Level::ERROR.primary_title(located.problem.to_string()).element(snippet).elements(help)
     }
 }

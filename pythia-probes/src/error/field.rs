@@ -14,6 +14,7 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::NoTokens { field, .. }
+            | ProbeError::PromptTooLong { field, .. }
             | ProbeError::NeedsTokenizer { field }
             | ProbeError::Tokenizer { field, .. } => Some(field),
             ProbeError::Pairs(error) => Some(error.field()),

@@ -189,16 +189,13 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     /// No prompt, or one without a token; text without a tokenizer; ids beyond the vocabulary; a prompt that is
     /// longer than the context.
     pub(crate) fn lengths(&self, context: &Context) -> Result<Vec<usize>, ProbeError> {
-        let lengths = match self.given(context)? {
-            Some(prompts) => prompts.rows().iter().map(Vec::len).collect(),
-            None => {
-                let layout = self.layout(context.prepend_bos);
-                layout.check(1)?;
-                vec![layout.len(); layout.batch]
-            }
-        };
-        fits(lengths.iter().copied().max().unwrap_or(0), context)?;
-        Ok(lengths)
+        if let Some(prompts) = self.given(context)? {
+            return Ok(prompts.rows().iter().map(Vec::len).collect());
+        }
+        let layout = self.layout(context.prepend_bos);
+        layout.check(1)?;
+        fits(layout.len(), context)?;
+        Ok(vec![layout.len(); layout.batch])
     }
 
     /// The prompts, whose [`lengths`](Self::lengths) were found good.
@@ -228,7 +225,8 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         }
     }
 
-    /// The prompts that are given one by one; `None` where they are random.
+    /// The prompts that are given one by one, each with a token and none longer than the context; `None` where they are
+    /// random.
     fn given(&self, context: &Context) -> Result<Option<Prompts>, ProbeError> {
         let Some(field) = self.field() else { return Ok(None) };
         let encode = |(prompt, text): (usize, &str)| encode(field, prompt, text, context.tokenizer);
@@ -254,10 +252,16 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
             return Err(ProbeError::TooLarge { field, value: rows.len(), most: MAX_BATCH });
         }
         let prompts = Prompts::given(&rows, self.bos(context.prepend_bos), context.vocabulary())?;
-        match prompts.rows().iter().position(Vec::is_empty) {
-            Some(prompt) => Err(ProbeError::NoTokens { field, prompt }),
-            None => Ok(Some(prompts)),
+        for (prompt, len) in prompts.rows().iter().map(Vec::len).enumerate() {
+            let n_ctx = context.config.n_ctx;
+            if len == 0 {
+                return Err(ProbeError::NoTokens { field, prompt });
+            }
+            if len > n_ctx {
+                return Err(ProbeError::PromptTooLong { field, prompt, len, n_ctx });
+            }
         }
+        Ok(Some(prompts))
     }
 }
 
@@ -267,7 +271,7 @@ impl<const N: usize, const HALF_LEN: usize> From<PromptKind> for PromptSource<N,
     }
 }
 
-/// Refuses prompts that are longer than the model's context.
+/// Refuses random prompts that are longer than the model's context.
 fn fits(len: usize, context: &Context) -> Result<(), ProbeError> {
     let n_ctx = context.config.n_ctx;
     if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
@@ -354,8 +358,9 @@ mod tests {
         assert_eq!(lengths(Source::tokens([])), Err(ProbeError::Empty { field: "prompts.tokens" }));
         let foreign = lengths(Source::tokens([vec![1], vec![3, 6]]));
         assert_eq!(foreign, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 6, vocab: 6 }));
-        let long = lengths(Source::tokens([vec![1; 25]]));
-        assert_eq!(long, Err(ProbeError::TooLong { len: 26, n_ctx: 25 }));
+        let long = lengths(Source::tokens([vec![1], vec![1; 25]])).expect_err("26 tokens");
+        assert_eq!(long, ProbeError::PromptTooLong { field: "prompts.tokens", prompt: 1, len: 26, n_ctx: 25 });
+        assert!(!long.to_string().contains("half_len"), "{long}");
     }
 
     #[test]
