@@ -16,6 +16,12 @@ pub(super) const PROMPT_KEYS: [(&str, &str); 6] = [
     ("prepend_bos", "prepend_bos"),
 ];
 
+/// The keys of `prompts` that give prompts one by one. Beside one of them stands neither another nor a size.
+pub(super) const PROMPT_SOURCES: [&str; 3] = ["texts", "tokens", "file"];
+
+/// The keys of `prompts` that are the size of random ones.
+pub(super) const PROMPT_SIZES: [&str; 3] = ["n", "half_len", "repeats"];
+
 /// The old keys of a kind of probe with their new names, and the table that they move into, where they move.
 pub(super) fn of_kind(kind: &str) -> (Option<&'static str>, &'static [(&'static str, &'static str)]) {
     match kind {

@@ -92,6 +92,8 @@ pub(crate) enum Problem {
     },
     #[error("`{old}` is the old spelling of `{new}`, and this probe has both")]
     BothSpellings { old: &'static str, new: String },
+    #[error("`{one}` and `{other}` exclude each other: leave one of them out")]
+    Exclude { one: String, other: String },
     #[error("`--set {argument}` is not KEY=VALUE")]
     NotAnOverride { argument: String },
     #[error("`{path}` does not exist: `{segment}` {why}")]
@@ -126,6 +128,7 @@ impl Problem {
             | Problem::Probe { .. }
             | Problem::Input { .. }
             | Problem::NoSourceCheckpoint { .. }
+            | Problem::Exclude { .. }
             | Problem::NotAnOverride { .. }
             | Problem::DeadPath { .. } => String::new(),
         }
@@ -202,6 +205,7 @@ impl Problem {
             | Problem::Store(_)
             | Problem::ModelInfo(_)
             | Problem::BadRange { .. }
+            | Problem::Exclude { .. }
             | Problem::DeadPath { .. } => return None,
         })
     }
