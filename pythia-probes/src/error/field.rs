@@ -14,6 +14,7 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::NoTokens { field, .. }
+            | ProbeError::TooManyPrompts { field, .. }
             | ProbeError::PromptTooLong { field, .. }
             | ProbeError::NeedsTokenizer { field }
             | ProbeError::Tokenizer { field, .. } => Some(field),
@@ -24,7 +25,7 @@ impl ProbeError {
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("prompts.tokens"),
-            ProbeError::PromptLine { .. } => Some("prompts.file"),
+            ProbeError::PromptLine { .. } | ProbeError::NoPrompts { .. } => Some("prompts.file"),
             ProbeError::TooLong { .. } => Some("prompts"),
             ProbeError::VocabTooSmall { .. }
             | ProbeError::TooManyRows { .. }

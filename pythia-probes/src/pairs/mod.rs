@@ -58,6 +58,7 @@ use generate::Maker;
 
 pub use describe::reasons;
 pub use error::PairError;
+pub(crate) use record::{Tokens, Written, column_and_reason};
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;

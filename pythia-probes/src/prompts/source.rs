@@ -242,14 +242,15 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
                     Line::Tokens(ids) => Ok(ids),
                     Line::Text(text) => encode((prompt, &text)),
                 };
-                file::read(text)?.into_iter().enumerate().map(row).collect::<Result<_, _>>()?
+                file::read(file, text)?.into_iter().enumerate().map(row).collect::<Result<_, _>>()?
             }
         };
         if rows.is_empty() {
             return Err(ProbeError::Empty { field });
         }
         if rows.len() > MAX_BATCH {
-            return Err(ProbeError::TooLarge { field, value: rows.len(), most: MAX_BATCH });
+            let (place, found) = (field.to_owned(), rows.len());
+            return Err(ProbeError::TooManyPrompts { field, place, found, most: MAX_BATCH });
         }
         let prompts = Prompts::given(&rows, self.bos(context.prepend_bos), context.vocabulary())?;
         for (prompt, len) in prompts.rows().iter().map(Vec::len).enumerate() {
