@@ -234,7 +234,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Pairs(#[from] crate::pairs::PairError),
     /// A value that is not among the choices of a setting.
-    #[error("{field} cannot be {word:?}: {allowed}")]
+    #[error("{field} cannot be {}: {allowed}", shown(word))]
     NoSuchChoice {
         /// The configuration field.
         field: &'static str,
@@ -319,6 +319,29 @@ impl ProbeError {
     }
 }
 
+/// A word in quotes, a number without.
+fn shown(word: &str) -> String {
+    let is_number = word.ends_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok();
+    if is_number { word.to_owned() } else { format!("{word:?}") }
+}
+
 fn meant(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_and_numbers_are_not() {
+        let message = |word: &str| {
+            let allowed = "0 to 5".to_owned();
+            ProbeError::NoSuchChoice { field: "layers", word: word.to_owned(), allowed }.to_string()
+        };
+        assert_eq!(message("-3"), "layers cannot be -3: 0 to 5");
+        assert_eq!(message("0.5"), "layers cannot be 0.5: 0 to 5");
+        assert_eq!(message("al"), "layers cannot be \"al\": 0 to 5");
+        assert_eq!(message("inf"), "layers cannot be \"inf\": 0 to 5");
+    }
 }
