@@ -1,10 +1,13 @@
 //! Every way in which a probe can be refused or fail.
 
 mod field;
+mod words;
 
 use std::path::PathBuf;
 
 use pythia_core::device::{ReadError, cause};
+
+use words::{meant, shown};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -316,32 +319,5 @@ impl ProbeError {
     /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
     pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
         move |error| ProbeError::Device { place, reason: error.reason }
-    }
-}
-
-/// A word in quotes, a number without.
-fn shown(word: &str) -> String {
-    let is_number = word.ends_with(|c: char| c.is_ascii_digit()) && word.parse::<f64>().is_ok();
-    if is_number { word.to_owned() } else { format!("{word:?}") }
-}
-
-fn meant(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_and_numbers_are_not() {
-        let message = |word: &str| {
-            let allowed = "0 to 5".to_owned();
-            ProbeError::NoSuchChoice { field: "layers", word: word.to_owned(), allowed }.to_string()
-        };
-        assert_eq!(message("-3"), "layers cannot be -3: 0 to 5");
-        assert_eq!(message("0.5"), "layers cannot be 0.5: 0 to 5");
-        assert_eq!(message("al"), "layers cannot be \"al\": 0 to 5");
-        assert_eq!(message("inf"), "layers cannot be \"inf\": 0 to 5");
     }
 }
