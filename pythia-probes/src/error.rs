@@ -1,12 +1,14 @@
 //! Every way in which a probe can be refused or fail.
 
 mod field;
+mod prompts;
 mod words;
 
 use std::path::PathBuf;
 
 use pythia_core::device::{ReadError, cause};
 
+pub use prompts::PromptsError;
 use words::{meant, shown};
 
 /// Why a probe cannot run, or did not end in a table.
@@ -121,36 +123,9 @@ pub enum ProbeError {
         /// The probe.
         probe: &'static str,
     },
-    /// A file of prompts that has none.
-    #[error("{} has no prompts: every line is empty", path.display())]
-    NoPrompts {
-        /// The file, as the probe names it.
-        path: PathBuf,
-    },
-    /// More prompts than are run at once.
-    #[error("{place} has {found} prompts, but at most {most} are run at once")]
-    TooManyPrompts {
-        /// The configuration field.
-        field: &'static str,
-        /// The file that has them, or else the field.
-        place: String,
-        /// How many there are.
-        found: usize,
-        /// The most that are run.
-        most: usize,
-    },
-    /// A line of a file of prompts that is not a prompt.
-    #[error("{}, line {line}, column {column}: {reason}", path.display())]
-    PromptLine {
-        /// The file, as the probe names it.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// Byte in the line, from 1; 0 where the reader knows none.
-        column: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Prompts that are given one by one cannot be read.
+    #[error(transparent)]
+    Prompts(#[from] PromptsError),
     /// A prompt with nothing in it.
     #[error("prompt {prompt} of {field} has no tokens")]
     NoTokens {

@@ -62,7 +62,7 @@ mod table;
 mod testing;
 
 pub use bytes::{Bytes, BytesError};
-pub use error::ProbeError;
+pub use error::{ProbeError, PromptsError};
 pub use families::weights::{ParamSource, WeightSubject};
 pub use probe::{Answer, Estimate};
 pub use probes::{ProbeKind, ProbeSpec};

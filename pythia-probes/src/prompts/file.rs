@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error};
 
 use super::MAX_BATCH;
-use crate::error::ProbeError;
+use crate::error::PromptsError;
 use crate::pairs::{Tokens, Written, column_and_reason};
 
 /// A prompt as it is written.
@@ -45,19 +45,18 @@ fn tokens<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u32>>, D::Err
 ///
 /// # Errors
 /// A line that is not a prompt, no prompt, and more of them than are run at once.
-pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Line>, ProbeError> {
+pub(super) fn read(path: &Path, text: &str) -> Result<Vec<Line>, PromptsError> {
     let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate();
     let lines = lines.filter(|(_, line)| !line.trim().is_empty());
     let found = lines.clone().count();
     if found == 0 {
-        return Err(ProbeError::NoPrompts { path: path.into() });
+        return Err(PromptsError::Empty { path: path.into() });
     }
     if found > MAX_BATCH {
         let place = path.display().to_string();
-        return Err(ProbeError::TooManyPrompts { field: "prompts.file", place, found, most: MAX_BATCH });
+        return Err(PromptsError::TooMany { field: "prompts.file", place, found, most: MAX_BATCH });
     }
-    let refused =
-        |index, (column, reason)| ProbeError::PromptLine { path: path.into(), line: index + 1, column, reason };
+    let refused = |index, (column, reason)| PromptsError::Line { path: path.into(), line: index + 1, column, reason };
     lines.map(|(index, line)| prompt(line).map_err(|reason| refused(index, reason))).collect()
 }
 
@@ -104,7 +103,7 @@ mod tests {
             ("{\"text\": 3}", "invalid type: integer `3`, expected text or a list of token ids for \"text\""),
         ] {
             let error = read(Path::new("p.jsonl"), &format!("{{\"text\": \"a\"}}\n\n{bad}")).expect_err(bad);
-            assert!(matches!(error, ProbeError::PromptLine { line: 3, .. }), "{error}");
+            assert!(matches!(error, PromptsError::Line { line: 3, .. }), "{error}");
             let told = error.to_string();
             assert!(told.starts_with("p.jsonl, line 3, column ") && told.contains(reason), "{told}");
             assert!(!told.contains("at line"), "{told}");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::file::{self, Line};
 use super::{MAX_BATCH, Prompts, Repeated};
-use crate::error::ProbeError;
+use crate::error::{ProbeError, PromptsError};
 use crate::from_map::from_map;
 use crate::subject::Context;
 
@@ -250,7 +250,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         }
         if rows.len() > MAX_BATCH {
             let (place, found) = (field.to_owned(), rows.len());
-            return Err(ProbeError::TooManyPrompts { field, place, found, most: MAX_BATCH });
+            return Err(PromptsError::TooMany { field, place, found, most: MAX_BATCH }.into());
         }
         let prompts = Prompts::given(&rows, self.bos(context.prepend_bos), context.vocabulary())?;
         for (prompt, len) in prompts.rows().iter().map(Vec::len).enumerate() {
