@@ -1,20 +1,40 @@
 //! Every way in which a probe can be refused or fail.
 
 mod field;
+mod prompts;
+mod words;
 
 use std::path::PathBuf;
 
 use pythia_core::device::{ReadError, cause};
 
+pub use prompts::PromptsError;
+use words::{meant, shown};
+
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
-    /// The sequence is longer than the model's context.
+    /// Random prompts, or those of a task, are longer than the model's context.
     #[error(
         "a prompt of {len} tokens does not fit a context of {n_ctx}: make it shorter, or half_len or repeats smaller"
     )]
     TooLong {
         /// Tokens in the longest prompt, the BOS included.
+        len: usize,
+        /// Tokens the model was built for.
+        n_ctx: usize,
+    },
+    /// A prompt that is given as text or by its ids is longer than the model's context.
+    #[error(
+        "prompt {prompt} of {field} has {len} tokens (BOS included), but the model's context is {n_ctx}: make it \
+         shorter, or leave it out"
+    )]
+    PromptTooLong {
+        /// The configuration field.
+        field: &'static str,
+        /// Index of the prompt in the list.
+        prompt: usize,
+        /// Tokens in it, the BOS included.
         len: usize,
         /// Tokens the model was built for.
         n_ctx: usize,
@@ -103,14 +123,9 @@ pub enum ProbeError {
         /// Kind of the probe.
         probe: &'static str,
     },
-    /// A line of a file of prompts that is not a prompt.
-    #[error("line {line} of the file of prompts is not {{\"text\": \"…\"}} or {{\"tokens\": [1, 2]}}: {reason}")]
-    PromptLine {
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Prompts that are given one by one cannot be read.
+    #[error(transparent)]
+    Prompts(#[from] PromptsError),
     /// A prompt with nothing in it.
     #[error("prompt {prompt} of {field} has no tokens")]
     NoTokens {
@@ -197,7 +212,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Pairs(#[from] crate::pairs::PairError),
     /// A value that is not among the choices of a setting.
-    #[error("{field} cannot be {word:?}: {allowed}")]
+    #[error("{field} cannot be {}: {allowed}", shown(word))]
     NoSuchChoice {
         /// The configuration field.
         field: &'static str,
@@ -280,8 +295,4 @@ impl ProbeError {
     pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
         move |error| ProbeError::Device { place, reason: error.reason }
     }
-}
-
-fn meant(nearest: &[String]) -> String {
-    if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
 }

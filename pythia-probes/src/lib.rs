@@ -22,7 +22,8 @@
 //!
 //! 1. [`Table`], [`TableSpec`]: columns of equal length, in which "undefined" is a null with a status; tables as they
 //!    are declared;
-//! 2. [`pairs`]: two prompts that differ in what matters, and the answers between which they decide;
+//! 2. `from_map`: structs that are read from maps alone; [`pairs`]: two prompts that differ in what matters, and the
+//!    answers between which they decide;
 //! 3. [`Subject`]: the model that probes run on; [`Context`]: what is known of it without its weights;
 //! 4. [`prompts`]: the tokens that a probe runs on, random ones from a named generator (`random`);
 //! 5. `probe`: what every probe says of itself before it runs; [`ProbeError`]: why it is refused or fails;
@@ -41,6 +42,7 @@ mod bytes;
 pub mod engine;
 mod error;
 pub mod families;
+mod from_map;
 #[cfg(test)]
 mod goldens;
 mod loss;
@@ -59,7 +61,7 @@ mod table;
 mod testing;
 
 pub use bytes::{Bytes, BytesError};
-pub use error::ProbeError;
+pub use error::{ProbeError, PromptsError};
 pub use families::weights::{ParamSource, WeightSubject};
 pub use probe::{Answer, Estimate};
 pub use probes::{ProbeKind, ProbeSpec};

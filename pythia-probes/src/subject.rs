@@ -180,7 +180,7 @@ mod tests {
             assert_eq!(error, format!("layers cannot be \"{wrong}\": the model's layers are 0 to 2, or -3 to -1"));
         }
         let twice = layers(&[2, -1]).expect_err("twice").to_string();
-        assert_eq!(twice, "layers cannot be \"-1\": it is the same layer as 2, which is in the list");
+        assert_eq!(twice, "layers cannot be -1: it is the same layer as 2, which is in the list");
         assert_eq!(layers(&[]), Err(ProbeError::Empty { field: "layers" }));
     }
 }

@@ -18,6 +18,8 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(crate) enum InputError {
     #[error("cannot read {}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },
+    #[error("an empty path names no file")]
+    EmptyPath,
     #[error("{} is not a regular file", path.display())]
     NotAFile { path: PathBuf },
     #[error("{} has {found} bytes or more, at most {most} are read", path.display())]
@@ -33,6 +35,13 @@ pub(crate) enum InputError {
 }
 
 exits_with!(InputError, Usage);
+
+impl InputError {
+    /// Whether the file is not there, so that it may still come.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, InputError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
 
 /// Why the files of a model do not tell its shape or vocabulary.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +65,9 @@ impl Explained for ModelInfoError {
 /// The text of a regular file of bounded size.
 pub(crate) fn read_text(path: &Path) -> Result<String, InputError> {
     let failed = |source| InputError::Io { path: path.into(), source };
+    if path.as_os_str().is_empty() {
+        return Err(InputError::EmptyPath);
+    }
     // Asked before it is opened: opening a pipe would wait for its other end.
     if !fs::metadata(path).map_err(failed)?.is_file() {
         return Err(InputError::NotAFile { path: path.into() });
@@ -83,7 +95,11 @@ mod tests {
         let scratch = Scratch::new("inputs-bad");
         assert!(matches!(read_text(&scratch.0), Err(InputError::NotAFile { .. })));
         assert!(matches!(read_text(Path::new("/dev/zero")), Err(InputError::NotAFile { .. })));
-        assert!(matches!(read_text(&scratch.0.join("none")), Err(InputError::Io { .. })));
+        let absent = read_text(&scratch.0.join("none")).expect_err("no such file");
+        assert!(matches!(absent, InputError::Io { .. }) && absent.is_missing());
+        let empty = read_text(Path::new("")).expect_err("no path");
+        assert!(matches!(empty, InputError::EmptyPath) && !empty.is_missing());
+        assert!(!read_text(&scratch.0).expect_err("a folder").is_missing());
         let path = scratch.0.join("binary");
         fs::write(&path, b"one\ntw\xff\n").expect("write");
         let error = read_text(&path).expect_err("no text");

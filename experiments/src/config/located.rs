@@ -48,10 +48,14 @@ impl ConfigErrors {
         shown.collect::<Vec<_>>().join("\n\n")
     }
 
-    /// Whether the experiment itself is right and only data that it names is missing or broken.
+    /// Whether the experiment itself is right and only models or files that it names are missing. A file that is there
+    /// and cannot be read is a mistake in the experiment, as one with a broken line is.
     pub(crate) fn are_about_data(&self) -> bool {
-        let is_data =
-            |problem: &Problem| matches!(problem, Problem::Store(_) | Problem::ModelInfo(_) | Problem::Input { .. });
+        let is_data = |problem: &Problem| match problem {
+            Problem::Store(_) | Problem::ModelInfo(_) => true,
+            Problem::Input { error, .. } => error.is_missing(),
+            _ => false,
+        };
         self.problems.iter().all(|located| is_data(&located.problem))
     }
 
@@ -59,7 +63,9 @@ impl ConfigErrors {
         let place = self.sources.place(&located.span);
         let mark = AnnotationKind::Primary.span(place.span.clone()).label(located.problem.label());
         let snippet = Snippet::source(place.text).path(place.name).annotation(mark);
-        let help = located.problem.help().into_iter().map(|line| Level::HELP.message(line));
+        let for_override = place.is_override.then(|| located.problem.help_for_override(place.text)).flatten();
+        let help = for_override.unwrap_or_else(|| located.problem.help());
+        let help = help.into_iter().map(|line| Level::HELP.message(line));
         Level::ERROR.primary_title(located.problem.to_string()).element(snippet).elements(help)
     }
 }

@@ -218,6 +218,13 @@ prompts = { prepend_bos = false }
         );
         let report = error(&GOOD.replace("seed = 3", "sede = 3"), &[]);
         contains(&report, &["unknown key `sede` in the experiment", "did you mean `seed`?", "missing key `seed`"]);
+        let report = error(&GOOD.replace("n = 4", "halflen = 4"), &[]);
+        contains(
+            &report,
+            &["unknown key `halflen` in `prompts` of probe `head_scores`", "t.toml:9:13", "did you mean `half_len`?"],
+        );
+        let file = GOOD.replacen("head_scores", "ablation", 1).replace("prompts = { n", "pairs = { taks = \"ioi\", n");
+        contains(&error(&file, &[]), &["unknown key `taks` in `pairs` of probe `ablation`", "did you mean `task`?"]);
     }
 
     #[test]
@@ -229,6 +236,18 @@ prompts = { prepend_bos = false }
             &["`half_len` is not a key of probe `head_scores` any more", "t.toml:9:1", "t.toml:10:1", new],
         );
         contains(&report, &["`pythia migrate FILE`"]);
+        let beside = error(&GOOD.replace("n = 4 }", "n = 4 }\nhalf_len = 24\nbatch = 4"), &[]);
+        contains(&beside, &["write `prompts = { n = 4, half_len = 24 }`"]);
+        let within = error(&GOOD.replace("n = 4", "batch = 3"), &[]);
+        contains(
+            &within,
+            &["`prompts.batch` is not a key of probe `head_scores` any more", "write `prompts = { n = 3 }`"],
+        );
+        for (old, new) in [("half_len", "prompts.half_len"), ("prompts.batch", "prompts.n")] {
+            let report = error(GOOD, &[&format!("probe.0.{old}=4")]);
+            contains(&report, &["--set:1:1", &format!("write `--set probe.0.{new}=4`")]);
+            assert!(!report.contains("migrate"), "{report}");
+        }
         let pairs = "pairs = { task = \"induction\" }\ndonor = 512";
         let report =
             error(&GOOD.replace("prompts = { n = 4 }", pairs).replacen("head_scores", "cross_checkpoint", 1), &[]);
@@ -242,6 +261,12 @@ prompts = { prepend_bos = false }
         let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
         contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
+        for (value, found) in [("[2, 8]", "sequence"), ("[[1, 2]]", "sequence"), ("3", "integer `3`")] {
+            let expected = format!("invalid type: {found}, expected a table: `{{ tokens = [[1, 2]] }}`");
+            contains(&error(&GOOD.replace("{ n = 4 }", value), &[]), &[&expected, "t.toml:9:11"]);
+        }
+        let file = GOOD.replacen("head_scores", "ablation", 1).replace("prompts = { n = 4 }", "pairs = [\"ioi\"]");
+        contains(&error(&file, &[]), &["invalid type: sequence, expected a table: `{ task = \"ioi\" }`", "t.toml:9:9"]);
     }
 
     #[test]

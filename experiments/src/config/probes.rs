@@ -56,9 +56,7 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     };
     let keys = known_kind(&kind)?;
     let name = word(&mut table, "name")?;
-    let problems = wrong_keys(&table, &format!("probe `{}`", kind.get_ref()), &keys, &header);
-    let problems = problems.into_iter().filter(|one| !is_read_already(one));
-    let problems: Vec<Located> = problems.map(|one| with_new_spelling(one, kind.get_ref(), &table)).collect();
+    let problems = keys_of_probe(kind.get_ref(), &table, &keys, &header);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -73,14 +71,28 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     }
 }
 
-/// A key that earlier versions had is shown as it is written today.
-fn with_new_spelling(located: Located, kind: &str, table: &DeTable<'_>) -> Located {
-    match &*located.problem {
-        Problem::UnknownKey { key, table: what, .. } => match old_keys::new_spelling(kind, key, table) {
-            Some(new) => Located::new(Problem::OldKey { key: key.clone(), table: what.clone(), new }, located.span),
-            None => located,
-        },
-        _ => located,
+/// What is wrong with the keys of a probe, and with those of the tables among its values.
+fn keys_of_probe(kind: &str, table: &DeTable<'_>, keys: &[KeyDoc], header: &Range<usize>) -> Vec<Located> {
+    let what = format!("probe `{kind}`");
+    let found = wrong_keys(table, &what, keys, header).into_iter().filter(|one| !is_read_already(one));
+    let mut problems: Vec<Located> = found.map(|one| with_new_spelling(one, kind, "", table)).collect();
+    for key in keys.iter().filter(|key| !key.keys.is_empty()) {
+        let Some(value) = table.get(key.name.as_str()) else { continue };
+        let Some(inner) = value.get_ref().as_table() else { continue };
+        let what = format!("`{}` of {what}", key.name);
+        let found = wrong_keys(inner, &what, &key.keys, &value.span()).into_iter();
+        problems.extend(found.map(|one| with_new_spelling(one, kind, &format!("{}.", key.name), table)));
+    }
+    problems
+}
+
+/// A key that earlier versions had is shown as it is written today. `above` is the path of its table with a dot.
+fn with_new_spelling(located: Located, kind: &str, above: &str, table: &DeTable<'_>) -> Located {
+    let Problem::UnknownKey { key, .. } = &*located.problem else { return located };
+    let key = format!("{above}{key}");
+    match old_keys::new_spelling(kind, &key, table) {
+        Some(new) => Located::new(Problem::OldKey { key, table: format!("probe `{kind}`"), new }, located.span),
+        None => located,
     }
 }
 

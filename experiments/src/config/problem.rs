@@ -4,6 +4,7 @@ use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_probes::ProbeError;
 
+use super::old_keys::NewSpelling;
 use super::steps::EXPECTED;
 use super::words::plain;
 use crate::config::{InputError, ModelInfoError};
@@ -20,7 +21,7 @@ pub(crate) enum Problem {
     #[error("unknown key `{key}` in {table}")]
     UnknownKey { key: String, table: String, allowed: Vec<String> },
     #[error("`{key}` is not a key of {table} any more")]
-    OldKey { key: String, table: String, new: String },
+    OldKey { key: String, table: String, new: NewSpelling },
     #[error("missing key `{key}` in {table}")]
     MissingKey {
         key: String,
@@ -91,6 +92,8 @@ pub(crate) enum Problem {
     },
     #[error("`{old}` is the old spelling of `{new}`, and this probe has both")]
     BothSpellings { old: &'static str, new: String },
+    #[error("`{one}` and `{other}` exclude each other: leave one of them out")]
+    Exclude { one: String, other: String },
     #[error("`--set {argument}` is not KEY=VALUE")]
     NotAnOverride { argument: String },
     #[error("`{path}` does not exist: `{segment}` {why}")]
@@ -125,6 +128,7 @@ impl Problem {
             | Problem::Probe { .. }
             | Problem::Input { .. }
             | Problem::NoSourceCheckpoint { .. }
+            | Problem::Exclude { .. }
             | Problem::NotAnOverride { .. }
             | Problem::DeadPath { .. } => String::new(),
         }
@@ -141,10 +145,18 @@ impl Problem {
             }
             Problem::UnknownWord { word, allowed, .. } => suggestions(word, allowed, format!("allowed: {EXPECTED}")),
             Problem::OldKey { new, .. } => {
-                vec![format!("write `{new}`"), "`pythia migrate FILE` rewrites a whole file".into()]
+                vec![format!("write `{}`", new.entry), "`pythia migrate FILE` rewrites a whole file".into()]
             }
             other => other.hint().into_iter().collect(),
         }
+    }
+
+    /// What to do about it where it is in an override, `argument`; `None` where that is the same as in a file.
+    pub(super) fn help_for_override(&self, argument: &str) -> Option<Vec<String>> {
+        let Problem::OldKey { key, new, .. } = self else { return None };
+        let (path, value) = argument.split_once('=')?;
+        let probe = path.trim().strip_suffix(key.as_str())?;
+        Some(vec![format!("write `--set {probe}{}={value}`", new.path)])
     }
 
     /// The help that is one line.
@@ -193,6 +205,7 @@ impl Problem {
             | Problem::Store(_)
             | Problem::ModelInfo(_)
             | Problem::BadRange { .. }
+            | Problem::Exclude { .. }
             | Problem::DeadPath { .. } => return None,
         })
     }

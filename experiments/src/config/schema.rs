@@ -17,6 +17,8 @@ pub(crate) struct KeyDoc {
     pub(crate) doc: String,
     /// Whether the table must have it.
     pub(crate) required: bool,
+    /// The keys of its value, where that is a table of known keys.
+    pub(crate) keys: Vec<KeyDoc>,
 }
 
 /// The schema as the file that is committed: pretty JSON with a newline at its end.
@@ -110,6 +112,7 @@ fn keys(schema: &Value) -> Vec<KeyDoc> {
             name: name.clone(),
             doc: doc(property),
             required: required.contains(&name.as_str()),
+            keys: if property["additionalProperties"] == false { keys(property) } else { Vec::new() },
         })
         .collect()
 }

@@ -25,6 +25,8 @@ pub(crate) struct Place<'a> {
     pub(crate) text: &'a str,
     /// The bytes of `text` that are meant.
     pub(crate) span: Range<usize>,
+    /// Whether the text is a `--set` argument and not the file.
+    pub(crate) is_override: bool,
 }
 
 impl Sources {
@@ -57,10 +59,11 @@ impl Sources {
 
     /// Where a span of the joined string lies.
     pub(crate) fn place(&self, span: &Range<usize>) -> Place<'_> {
-        let part = self.parts.iter().rev().find(|part| part.range.start <= span.start).unwrap_or(&self.parts[0]);
+        let index = self.parts.iter().rposition(|part| part.range.start <= span.start).unwrap_or(0);
+        let part = &self.parts[index];
         let text = self.slice(&part.range);
         let inside = |at: usize| at.saturating_sub(part.range.start).min(text.len());
-        Place { name: &part.name, text, span: inside(span.start)..inside(span.end) }
+        Place { name: &part.name, text, span: inside(span.start)..inside(span.end), is_override: index > 0 }
     }
 }
 
@@ -72,9 +75,9 @@ mod tests {
     fn a_span_finds_its_text() {
         let mut sources = Sources::new("a.toml", "seed = 0");
         let range = sources.push("--set", "seed=1");
-        assert_eq!(sources.place(&(7..8)), Place { name: "a.toml", text: "seed = 0", span: 7..8 });
+        assert_eq!(sources.place(&(7..8)), Place { name: "a.toml", text: "seed = 0", span: 7..8, is_override: false });
         let place = sources.place(&(range.start + 5..range.start + 6));
-        assert_eq!(place, Place { name: "--set", text: "seed=1", span: 5..6 });
+        assert_eq!(place, Place { name: "--set", text: "seed=1", span: 5..6, is_override: true });
         assert_eq!(sources.file(), "seed = 0");
     }
 

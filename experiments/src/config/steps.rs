@@ -10,6 +10,8 @@ use toml::de::{DeValue, ValueDeserializer};
 
 use super::located::Located;
 use super::problem::Problem;
+use super::read::wrong_keys;
+use super::schema;
 
 /// A choice of checkpoints, to be made from the grid of steps that a model was saved at.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,11 @@ impl Steps {
     }
 
     fn from_table(value: Spanned<DeValue<'_>>, span: Range<usize>) -> Result<Self, Located> {
+        let keys = schema::keys_of::<StepRange>();
+        let wrong = value.get_ref().as_table().map(|table| wrong_keys(table, "`steps`", &keys, &span));
+        if let Some(first) = wrong.into_iter().flatten().next() {
+            return Err(first);
+        }
         let range = StepRange::deserialize(ValueDeserializer::from(value));
         let range = range.map_err(|error| Located::toml(error, span.clone()))?;
         let StepRange { from, to, every } = range;
@@ -193,7 +200,8 @@ mod tests {
         assert_eq!(select("[3, 512]").unwrap_err(), "step 3 is not a checkpoint of m");
         assert_eq!(select("{ from = 3, to = 3 }").unwrap_err(), "these steps select no checkpoint of m");
         assert!(select("{ from = 4, to = 3 }").unwrap_err().starts_with("a range of steps needs"));
-        assert!(select("{ form = 4, to = 3 }").unwrap_err().contains("unknown field `form`"));
+        assert_eq!(select("{ form = 4, to = 3 }").unwrap_err(), "unknown key `form` in `steps`");
+        assert_eq!(select("{ from = 0 }").unwrap_err(), "missing key `to` in `steps`");
         assert_eq!(select("'al'").unwrap_err(), "`steps` cannot be \"al\"");
         assert!(select("3").unwrap_err().contains("found integer"));
         assert!(select("[-1]").unwrap_err().contains("expected a whole number from 0"));

@@ -14,6 +14,7 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::NoTokens { field, .. }
+            | ProbeError::PromptTooLong { field, .. }
             | ProbeError::NeedsTokenizer { field }
             | ProbeError::Tokenizer { field, .. } => Some(field),
             ProbeError::Pairs(error) => Some(error.field()),
@@ -23,7 +24,7 @@ impl ProbeError {
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("prompts.tokens"),
-            ProbeError::PromptLine { .. } => Some("prompts.file"),
+            ProbeError::Prompts(error) => Some(error.field()),
             ProbeError::TooLong { .. } => Some("prompts"),
             ProbeError::VocabTooSmall { .. }
             | ProbeError::TooManyRows { .. }

@@ -48,8 +48,9 @@ use std::path::PathBuf;
 
 use pythia_core::tokenizer::Tokenizer;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::from_map::from_map;
 use crate::random::Vocabulary;
 
 use file::PairReader;
@@ -57,6 +58,7 @@ use generate::Maker;
 
 pub use describe::reasons;
 pub use error::PairError;
+pub(crate) use record::{Tokens, Written, column_and_reason};
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;
@@ -169,7 +171,7 @@ impl fmt::Display for Task {
 /// prompt is text or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must
 /// be one token (`" Paris"`: the space belongs to it). `wrong` and `positions` may be left out. Positions are names
 /// with indices into the prompt as it stands in the file, without a BOS, and from the end where they are negative.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairSource {
     /// The task whose pairs are generated.
@@ -178,7 +180,7 @@ pub struct PairSource {
     pub file: Option<PathBuf>,
     /// How many pairs are generated, or at most taken from the file: the first that can be used. 32 where it is left
     /// out.
-    #[serde(default = "default_n")]
+    #[schemars(default = "default_n")]
     pub n: usize,
     /// Random tokens before they begin again, for the tasks induction and induction_match; 16 where it is left out.
     pub half_len: Option<usize>,
@@ -186,6 +188,24 @@ pub struct PairSource {
 
 fn default_n() -> usize {
     32
+}
+
+/// A [`PairSource`] as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSource {
+    task: Option<Task>,
+    file: Option<PathBuf>,
+    #[serde(default = "default_n")]
+    n: usize,
+    half_len: Option<usize>,
+}
+
+impl<'de> Deserialize<'de> for PairSource {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let WrittenSource { task, file, n, half_len } = from_map(from, "a table: `{ task = \"ioi\" }`")?;
+        Ok(Self { task, file, n, half_len })
+    }
 }
 
 impl PairSource {
@@ -398,6 +418,8 @@ mod tests {
     #[test]
     fn the_configuration_has_defaults_and_no_other_fields() {
         let read = serde_json::from_str::<PairSource>;
+        let list = read(r#"["ioi"]"#).expect_err("a list").to_string();
+        assert!(list.starts_with("invalid type: sequence, expected a table: `{ task = \"ioi\" }`"), "{list}");
         assert_eq!(read(r#"{"task": "greater_than"}"#).expect("a task"), PairSource::task(Task::GreaterThan));
         let file = PairSource { n: 5, ..PairSource::file("a.jsonl".into()) };
         assert_eq!(read(r#"{"file": "a.jsonl", "n": 5}"#).expect("a file"), file);

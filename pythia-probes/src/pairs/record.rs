@@ -28,7 +28,7 @@ pub(super) struct Record {
 
 /// Tokens as a file gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(crate) enum Written {
     Text(String),
     Texts(Vec<String>),
     Ids(Vec<u32>),
@@ -54,11 +54,17 @@ impl Record {
 
 /// The reader's message with the place in the file, instead of one in a text of one line.
 fn malformed(error: &serde_json::Error, line: usize) -> PairError {
+    let (column, reason) = column_and_reason(error);
+    PairError::Malformed { line, column, reason }
+}
+
+/// Where a line of JSON is broken and why, without the reader's own place, which is in a text of one line.
+pub(crate) fn column_and_reason(error: &serde_json::Error) -> (usize, String) {
     let (told, column) = (error.to_string(), error.column());
     let place = format!(" at line {} column {column}", error.line());
     let told = told.strip_suffix(&place).unwrap_or(&told);
     let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    PairError::Malformed { line, column, reason: told.chars().map(printable).take(LONGEST_REASON).collect() }
+    (column, told.chars().map(printable).take(LONGEST_REASON).collect())
 }
 
 fn clean<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
@@ -93,8 +99,8 @@ fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>
 
 /// Reads a text, a list of texts, or a list of ids. An untagged enum would give one unspecific message for every
 /// mistake.
-struct Tokens {
-    key: &'static str,
+pub(crate) struct Tokens {
+    pub(crate) key: &'static str,
 }
 
 impl<'de> Visitor<'de> for Tokens {

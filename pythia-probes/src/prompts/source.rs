@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::file::{self, Line};
 use super::{MAX_BATCH, Prompts, Repeated};
-use crate::error::ProbeError;
+use crate::error::{ProbeError, PromptsError};
+use crate::from_map::from_map;
 use crate::subject::Context;
 
 /// Where prompts come from: random tokens that repeat, `{ n = 8, half_len = 24, repeats = 2 }`, or else one of
@@ -91,7 +92,7 @@ impl Written {
 
 impl<'de, const N: usize, const HALF_LEN: usize> Deserialize<'de> for PromptSource<N, HALF_LEN> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(from)?;
+        let written: Written = from_map(from, "a table: `{ tokens = [[1, 2]] }`")?;
         if let Some((one, other)) = written.contradiction() {
             return Err(D::Error::custom(format!("`{one}` and `{other}` exclude each other: leave one of them out")));
         }
@@ -188,16 +189,13 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     /// No prompt, or one without a token; text without a tokenizer; ids beyond the vocabulary; a prompt that is
     /// longer than the context.
     pub(crate) fn lengths(&self, context: &Context) -> Result<Vec<usize>, ProbeError> {
-        let lengths = match self.given(context)? {
-            Some(prompts) => prompts.rows().iter().map(Vec::len).collect(),
-            None => {
-                let layout = self.layout(context.prepend_bos);
-                layout.check(1)?;
-                vec![layout.len(); layout.batch]
-            }
-        };
-        fits(lengths.iter().copied().max().unwrap_or(0), context)?;
-        Ok(lengths)
+        if let Some(prompts) = self.given(context)? {
+            return Ok(prompts.rows().iter().map(Vec::len).collect());
+        }
+        let layout = self.layout(context.prepend_bos);
+        layout.check(1)?;
+        fits(layout.len(), context)?;
+        Ok(vec![layout.len(); layout.batch])
     }
 
     /// The prompts, whose [`lengths`](Self::lengths) were found good.
@@ -227,7 +225,8 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         }
     }
 
-    /// The prompts that are given one by one; `None` where they are random.
+    /// The prompts that are given one by one, each with a token and none longer than the context; `None` where they are
+    /// random.
     fn given(&self, context: &Context) -> Result<Option<Prompts>, ProbeError> {
         let Some(field) = self.field() else { return Ok(None) };
         let encode = |(prompt, text): (usize, &str)| encode(field, prompt, text, context.tokenizer);
@@ -243,20 +242,27 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
                     Line::Tokens(ids) => Ok(ids),
                     Line::Text(text) => encode((prompt, &text)),
                 };
-                file::read(text)?.into_iter().enumerate().map(row).collect::<Result<_, _>>()?
+                file::read(file, text)?.into_iter().enumerate().map(row).collect::<Result<_, _>>()?
             }
         };
         if rows.is_empty() {
             return Err(ProbeError::Empty { field });
         }
         if rows.len() > MAX_BATCH {
-            return Err(ProbeError::TooLarge { field, value: rows.len(), most: MAX_BATCH });
+            let (place, found) = (field.to_owned(), rows.len());
+            return Err(PromptsError::TooMany { field, place, found, most: MAX_BATCH }.into());
         }
         let prompts = Prompts::given(&rows, self.bos(context.prepend_bos), context.vocabulary())?;
-        match prompts.rows().iter().position(Vec::is_empty) {
-            Some(prompt) => Err(ProbeError::NoTokens { field, prompt }),
-            None => Ok(Some(prompts)),
+        for (prompt, len) in prompts.rows().iter().map(Vec::len).enumerate() {
+            let n_ctx = context.config.n_ctx;
+            if len == 0 {
+                return Err(ProbeError::NoTokens { field, prompt });
+            }
+            if len > n_ctx {
+                return Err(ProbeError::PromptTooLong { field, prompt, len, n_ctx });
+            }
         }
+        Ok(Some(prompts))
     }
 }
 
@@ -266,7 +272,7 @@ impl<const N: usize, const HALF_LEN: usize> From<PromptKind> for PromptSource<N,
     }
 }
 
-/// Refuses prompts that are longer than the model's context.
+/// Refuses random prompts that are longer than the model's context.
 fn fits(len: usize, context: &Context) -> Result<(), ProbeError> {
     let n_ctx = context.config.n_ctx;
     if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
@@ -353,8 +359,9 @@ mod tests {
         assert_eq!(lengths(Source::tokens([])), Err(ProbeError::Empty { field: "prompts.tokens" }));
         let foreign = lengths(Source::tokens([vec![1], vec![3, 6]]));
         assert_eq!(foreign, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 6, vocab: 6 }));
-        let long = lengths(Source::tokens([vec![1; 25]]));
-        assert_eq!(long, Err(ProbeError::TooLong { len: 26, n_ctx: 25 }));
+        let long = lengths(Source::tokens([vec![1], vec![1; 25]])).expect_err("26 tokens");
+        assert_eq!(long, ProbeError::PromptTooLong { field: "prompts.tokens", prompt: 1, len: 26, n_ctx: 25 });
+        assert!(!long.to_string().contains("half_len"), "{long}");
     }
 
     #[test]
@@ -370,6 +377,10 @@ mod tests {
         let written = |text: &str| serde_json::from_str::<Source>(text).map_err(|error| error.to_string());
         assert_eq!(written("{}"), Ok(Source::default()));
         assert_eq!(written(r#"{"n": 4}"#), Ok(Source::random(4, 12)));
+        for list in ["[2, 8]", "[[1, 2]]", "[]"] {
+            let table = "invalid type: sequence, expected a table: `{ tokens = [[1, 2]] }`";
+            assert!(written(list).is_err_and(|error| error.starts_with(table)), "{list}");
+        }
         for (text, pair) in [
             (r#"{"texts": ["a"], "tokens": [[1]]}"#, "`texts` and `tokens`"),
             (r#"{"tokens": [[1]], "file": "p.jsonl"}"#, "`tokens` and `file`"),

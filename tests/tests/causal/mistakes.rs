@@ -64,7 +64,7 @@ const MISTAKES: &[Mistake] = &[
 
 /// Invalid sources of pairs, each with words of the message.
 const NO_PAIRS: &[Mistake] = &[
-    ("pairs = { task = \"induction\", m = 6 }", &["`m`", "`half_len`", ":8:31"]),
+    ("pairs = { task = \"induction\", m = 6 }", &["unknown key `m` in `pairs`", "half_len", ":8:31"]),
     ("pairs = { task = \"induction\", n = 0 }", &["n = 0", "at least 1", ":8:31"]),
     ("pairs = { task = \"induction\", n = \"six\" }", &["a whole number", ":8:35"]),
     ("pairs = { task = \"induction\", half_len = 60 }", &["61 different ids", "60 besides the BOS", ":8:31"]),

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use toml::Spanned;
+use toml::de::DeValue;
+
 /// An entry `key = value` in its old spelling.
 #[derive(Clone, Debug)]
 pub(super) struct OldEntry {
@@ -20,7 +23,36 @@ impl OldEntry {
     }
 }
 
-/// Replacements by the range of bytes that they take; no two ranges overlap.
+/// How a table is written that entries move into.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target {
+    /// `name = { … }`: entries are put at `at`, behind one that is there where `follows`.
+    Inline { at: usize, follows: bool },
+    /// `[probe.name]`: entries get lines of their own at `at`.
+    Header { at: usize },
+    /// `name.key = …`: entries get the name in front where they are.
+    Dotted,
+}
+
+impl Target {
+    /// That of the key and value of a table, which is a table.
+    pub(super) fn of(text: &str, key: Range<usize>, value: &Spanned<DeValue<'_>>) -> Self {
+        let entries = value.get_ref().as_table().into_iter().flat_map(|table| table.iter());
+        let last = entries.map(|(_, value)| value.span().end).max();
+        if text[key.end..].trim_start_matches([' ', '\t']).starts_with('=') {
+            return Self::Inline { at: last.unwrap_or(value.span().start + 1), follows: last.is_some() };
+        }
+        let line = text[..key.start].rfind('\n').map_or(0, |at| at + 1);
+        if text[line..].trim_start().starts_with('[') {
+            let end = last.unwrap_or(key.end);
+            let line_end = text[end..].find('\n').map_or(text.len(), |at| end + at);
+            return Self::Header { at: text[..line_end].trim_end_matches('\r').len() };
+        }
+        Self::Dotted
+    }
+}
+
+/// Replacements by the range of bytes that they take. Ranges overlap only where nothing takes their place.
 #[derive(Debug, Default)]
 pub(super) struct Edits(Vec<(Range<usize>, String)>);
 
@@ -35,9 +67,9 @@ impl Edits {
         self.0.sort_by_key(|(range, _)| (range.start, range.end));
         let (mut out, mut done) = (String::with_capacity(text.len()), 0);
         for (range, new) in self.0 {
-            out.push_str(&text[done..range.start]);
+            out.push_str(&text[done..range.start.max(done)]);
             out.push_str(&new);
-            done = range.end;
+            done = range.end.max(done);
         }
         out.push_str(&text[done..]);
         out
@@ -56,11 +88,37 @@ impl Edits {
         }
     }
 
-    /// Removes an entry of an inline table, which is not its first, together with one comma.
+    /// Moves entries into a table that is there; their comments stay.
+    pub(super) fn merge(&mut self, text: &str, entries: &[OldEntry], target: Target, inline: bool) {
+        for (index, entry) in entries.iter().enumerate() {
+            let field = format!("{} = {}", entry.new, &text[entry.value.clone()]);
+            match target {
+                Target::Dotted => {
+                    self.replace(entry.key.clone(), entry.path());
+                    continue;
+                }
+                Target::Inline { at, follows } if follows || index > 0 => self.replace(at..at, format!(", {field}")),
+                Target::Inline { at, .. } => self.replace(at..at, format!(" {field}")),
+                Target::Header { at } => self.replace(at..at, format!("{}{field}", line_break(text))),
+            }
+            if inline { self.remove_field(text, entry) } else { self.remove_line(text, entry) }
+        }
+    }
+
+    /// Removes an entry below a header, and its line where nothing else is on it.
+    fn remove_line(&mut self, text: &str, entry: &OldEntry) {
+        let lines = Lines::of(text, entry);
+        let alone = lines.comment(text).is_empty();
+        self.replace(if alone { lines.start..lines.end } else { lines.key..lines.value_end }, "");
+    }
+
+    /// Removes an entry of an inline table together with one comma.
     fn remove_field(&mut self, text: &str, entry: &OldEntry) {
         let before = text[..entry.key.start].trim_end_matches([' ', '\t']);
         // A comma on the same line is no part of a comment, or the key would be one too.
-        if let Some(before) = before.strip_suffix(',') {
+        // It may be gone with the entry before this one.
+        let is_gone = |at: usize| self.0.iter().any(|(range, _)| range.contains(&at));
+        if let Some(before) = before.strip_suffix(',').filter(|before| !is_gone(before.len())) {
             return self.replace(before.len()..entry.value.end, "");
         }
         let after = text[entry.value.end..].trim_start_matches([' ', '\t']);
@@ -106,9 +164,13 @@ impl Lines {
     /// The comment at the end as a line of its own, indented as the entry is; empty where there is none.
     fn comment(&self, text: &str) -> String {
         let comment = text[self.value_end..self.content_end].trim();
-        let line_break = if text.contains("\r\n") { "\r\n" } else { "\n" };
-        if comment.is_empty() { String::new() } else { format!("{}{comment}{line_break}", &text[self.start..self.key]) }
+        let indent = &text[self.start..self.key];
+        if comment.is_empty() { String::new() } else { format!("{indent}{comment}{}", line_break(text)) }
     }
+}
+
+fn line_break(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
 }
 
 /// Where the block of comments begins that ends right above the line at `start`; `start` itself where there is none.

@@ -12,9 +12,9 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use self::edits::{Edits, OldEntry};
+use self::edits::{Edits, OldEntry, Target};
 use super::located::{ConfigErrors, Located};
-use super::old_keys::of_kind;
+use super::old_keys::{PROMPT_SIZES, PROMPT_SOURCES, of_kind};
 use super::problem::Problem;
 use super::sources::Sources;
 
@@ -40,7 +40,7 @@ pub(crate) struct Migrated {
 /// Rewrites an experiment file; `name` is what messages call the text.
 ///
 /// # Errors
-/// A text that is no TOML, and every old key beside the key that took its place.
+/// A text that is no TOML, every old key beside the key that took its place, and keys that say twice what prompts are.
 pub(crate) fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
     let sources = Sources::new(name, text);
     match edit_document(sources.file()) {
@@ -72,12 +72,57 @@ fn edit_probe(text: &str, probe: &Spanned<DeValue<'_>>, edits: &mut Edits) -> Re
     let Some(table) = probe.get_ref().as_table() else { return Ok(Vec::new()) };
     let kind = table.get("kind").and_then(|value| value.get_ref().as_str()).unwrap_or_default();
     let (within, names) = of_kind(kind);
-    let entries = old_entries(text, table, within, names)?;
-    match within {
-        Some(name) => edits.gather(text, &entries, name, text[probe.span()].starts_with('{')),
-        None => entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new)),
-    }
+    let mut entries = old_entries(text, table, within, names)?;
+    let Some(name) = within else {
+        entries.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new));
+        return Ok(entries);
+    };
+    let inline = text[probe.span()].starts_with('{');
+    let Some((key, value)) = table.get_key_value(name) else {
+        check_sources(&entries, &DeTable::new())?;
+        edits.gather(text, &entries, name, inline);
+        return Ok(entries);
+    };
+    let Some(there) = value.get_ref().as_table() else { return Ok(Vec::new()) };
+    let renamed = renamed_within(text, there, name, names)?;
+    renamed.iter().for_each(|entry| edits.replace(entry.key.clone(), entry.new));
+    edits.merge(text, &entries, Target::of(text, key.span(), value), inline);
+    entries.extend(renamed);
+    entries.sort_by_key(|entry| entry.key.start);
+    check_sources(&entries, there)?;
     Ok(entries)
+}
+
+/// The entries of the table `name` that have their old name there.
+///
+/// # Errors
+/// Each of them that is beside its new name.
+fn renamed_within(
+    text: &str,
+    there: &DeTable<'_>,
+    name: &'static str,
+    names: &[(&'static str, &'static str)],
+) -> Result<Vec<OldEntry>, Vec<Located>> {
+    let names: Vec<_> = names.iter().copied().filter(|(old, new)| old != new).collect();
+    let entries = old_entries(text, there, None, &names)?;
+    Ok(entries.into_iter().map(|entry| OldEntry { within: Some(name), ..entry }).collect())
+}
+
+/// Refuses entries which, with those that are in the table already, say twice what the prompts are.
+fn check_sources(entries: &[OldEntry], there: &DeTable<'_>) -> Result<(), Vec<Located>> {
+    let there = there.keys().map(|key| key.get_ref().as_ref());
+    let keys: Vec<&str> = there.chain(entries.iter().map(|entry| entry.new)).filter(|key| says_what(key)).collect();
+    let source = keys.iter().find(|key| PROMPT_SOURCES.contains(key));
+    let other = keys.iter().find(|key| Some(*key) != source);
+    let last = entries.iter().rev().find(|entry| says_what(entry.new));
+    let (Some(source), Some(other), Some(last)) = (source, other, last) else { return Ok(()) };
+    let problem = Problem::Exclude { one: (*source).to_owned(), other: (*other).to_owned() };
+    Err(vec![Located::new(problem, last.key.clone())])
+}
+
+/// Whether the key says what the prompts are.
+fn says_what(key: &str) -> bool {
+    PROMPT_SOURCES.contains(&key) || PROMPT_SIZES.contains(&key)
 }
 
 /// The entries of a table under these old names, in the order of the file. `within` is the table that they move into.
@@ -102,7 +147,11 @@ fn old_entries(
     });
     let mut entries: Vec<OldEntry> = found.collect();
     entries.sort_by_key(|entry| entry.key.start);
-    let beside = |entry: &&OldEntry| table.contains_key(within.unwrap_or(entry.new));
+    let target = match within {
+        Some(name) => table.get(name).and_then(|value| value.get_ref().as_table()),
+        None => Some(table),
+    };
+    let beside = |entry: &&OldEntry| target.is_some_and(|target| target.contains_key(entry.new));
     let problems: Vec<Located> = entries.iter().filter(beside).map(both_spellings).collect();
     if problems.is_empty() { Ok(entries) } else { Err(problems) }
 }

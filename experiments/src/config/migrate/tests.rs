@@ -25,10 +25,14 @@ fn translated(mut root: toml::Table) -> toml::Table {
             if let Some(step) = probe.remove("donor") {
                 probe.insert("source_step".to_owned(), step);
             }
-        } else if PROMPT_PROBES.contains(&kind.as_str()) && !probe.contains_key("prompts") {
-            let moved = PROMPT_KEYS.iter().filter_map(|(old, new)| Some(((*new).to_owned(), probe.remove(*old)?)));
-            let prompts: toml::Table = moved.collect();
-            if !prompts.is_empty() {
+        } else if PROMPT_PROBES.contains(&kind.as_str()) {
+            let there = probe.remove("prompts").and_then(|prompts| prompts.as_table().cloned());
+            let renamed = |key: String| if key == "batch" { "n".to_owned() } else { key };
+            let was_there = there.is_some();
+            let there = there.unwrap_or_default().into_iter().map(|(key, value)| (renamed(key), value));
+            let mut prompts: toml::Table = there.collect();
+            prompts.extend(PROMPT_KEYS.iter().filter_map(|(old, new)| Some(((*new).to_owned(), probe.remove(*old)?))));
+            if was_there || !prompts.is_empty() {
                 probe.insert("prompts".to_owned(), prompts.into());
             }
         }
@@ -170,11 +174,47 @@ fn every_layout_keeps_its_meaning_and_its_comments() {
 
 #[test]
 fn an_old_key_beside_the_new_one_is_refused_with_its_place() {
-    let text = "[[probe]]\nkind = 'head_scores'\nprompts = { n = 2 }\nhalf_len = 3\n\
+    let text = "[[probe]]\nkind = 'head_scores'\nprompts = { half_len = 2 }\nhalf_len = 3\n\
                 [[probe]]\nkind = 'cross_checkpoint'\ndonor = 1\nsource_step = 2\n";
     let report = migrate("t.toml", text).expect_err("both spellings").to_string();
     for part in ["`half_len`", "`prompts.half_len`", "t.toml:4:1", "`donor`", "`source_step`", "t.toml:7:1"] {
         assert!(report.contains(part), "{part} is not in\n{report}");
+    }
+}
+
+#[test]
+fn old_keys_join_the_prompts_that_are_there() {
+    let head = "[[probe]]\nkind = 'head_scores'\n";
+    for (old, new) in [
+        ("prompts = { n = 2 } # p\nhalf_len = 3\n", "prompts = { n = 2, half_len = 3 } # p\n"),
+        ("half_len = 3 # h\nrepeats = 4\nprompts = {}", " # h\nprompts = { half_len = 3, repeats = 4}"),
+        ("prompts.n = 2\nhalf_len = 3", "prompts.n = 2\nprompts.half_len = 3"),
+        ("half_len = 3\n[probe.prompts]\nn = 2 # n\n", "[probe.prompts]\nn = 2 # n\nhalf_len = 3\n"),
+        ("half_len = 3\r\n[probe.prompts]\r\n", "[probe.prompts]\r\nhalf_len = 3\r\n"),
+        ("prompts = { batch = 3 }", "prompts = { n = 3 }"),
+        ("prompts.batch = 3\nhalf_len = 2", "prompts.n = 3\nprompts.half_len = 2"),
+    ] {
+        assert_eq!(migrated(&format!("{head}{old}")).0, format!("{head}{new}"));
+    }
+    let old =
+        "probe = [{ batch = 2, half_len = 3, kind = 'token_loss', prompts = { repeats = 4 }, prepend_bos = true }]";
+    let prompts = "prompts = { repeats = 4, n = 2, half_len = 3, prepend_bos = true }";
+    let (text, changes) = migrated(old);
+    assert!(text.contains(prompts) && changes.len() == 3, "{text}");
+}
+
+#[test]
+fn prompts_that_are_said_twice_are_refused() {
+    for text in [
+        "tokens = [[1]]\nbatch = 3\n",
+        "texts = ['a']\ntokens = [[1]]\n",
+        "prompts = { tokens = [[1]] }\nbatch = 3\n",
+        "prompts = { tokens = [[1]], batch = 3 }\n\n",
+        "prompts = { n = 3 }\ntokens = [[1]]\n",
+    ] {
+        let report = migrate("t.toml", &format!("[[probe]]\nkind = 'token_loss'\n{text}")).expect_err(text).to_string();
+        assert!(report.contains("`tokens` and `") || report.contains("`texts` and `"), "{report}");
+        assert!(report.contains("exclude each other: leave one of them out"), "{report}");
     }
 }
 

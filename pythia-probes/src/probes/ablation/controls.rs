@@ -125,7 +125,7 @@ mod tests {
         let set = vec![(0, 1), (2, 3)];
         assert_eq!(matched("a", &set, 4, 9, 0).expect("3 · 3").len(), 9);
         let error = matched("a", &set, 4, 10, 0).expect_err("one too many");
-        assert_eq!(error.to_string(), "controls cannot be \"10\": there are 9 sets that match the set \"a\"");
+        assert_eq!(error.to_string(), "controls cannot be 10: there are 9 sets that match the set \"a\"");
         assert_eq!(matched("a", &set, 4, 0, 0), Ok(Vec::new()));
     }
 
