@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(layers(&[-1, 0]), Ok(vec![0, 2]));
         for wrong in [3, -4, i64::MIN, i64::MAX] {
             let error = layers(&[wrong]).expect_err("no such layer").to_string();
-            assert_eq!(error, format!("layers cannot be \"{wrong}\": the model's layers are 0 to 2, or -3 to -1"));
+            assert_eq!(error, format!("layers cannot be {wrong}: the model's layers are 0 to 2, or -3 to -1"));
         }
         let twice = layers(&[2, -1]).expect_err("twice").to_string();
         assert_eq!(twice, "layers cannot be -1: it is the same layer as 2, which is in the list");
