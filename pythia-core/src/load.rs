@@ -15,7 +15,6 @@ use crate::weights::{Profile, StoredCheckpoint, Wanted, WeightError};
 
 /// Why a model could not be loaded.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum LoadError {
     /// The model or some of its files are missing.
     #[error(transparent)]

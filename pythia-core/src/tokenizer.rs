@@ -31,7 +31,6 @@ pub struct Tokenizer {
 
 /// A tokenizer that cannot be read or used.
 #[derive(Debug, Error)]
-#[non_exhaustive]
 pub enum TokenizerError {
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]

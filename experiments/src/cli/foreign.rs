@@ -45,8 +45,6 @@ impl Explained for LoadError {
             Self::Weights(error) => error.exit(),
             Self::Tokenizer(error) => error.exit(),
             Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => Exit::BadInput,
-            // The enum is open. Whatever it gets concerns the files of a model too.
-            _ => Exit::BadInput,
         }
     }
 }
@@ -83,8 +81,6 @@ impl Explained for TokenizerError {
             | Self::Malformed { .. }
             | Self::Failed { .. }
             | Self::UnknownId { .. } => Exit::BadInput,
-            // The enum is open. Whatever it gets concerns a tokenizer's file, or ids that it does not know.
-            _ => Exit::BadInput,
         }
     }
 }

@@ -246,7 +246,7 @@ mod tests {
         layout::entries(&dir.path().join("models--a--b/blobs")).unwrap()
     }
 
-    /// An unfinished file of somebody else.
+    /// An unfinished file of another process.
     fn leave(dir: &TempDir, maker: &str, bytes: &[u8]) -> PathBuf {
         dir.write(&format!("models--a--b/blobs/{}.{maker}.part", wanted(dir).hash), bytes)
     }
@@ -282,7 +282,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn only_the_dead_are_robbed() {
+    fn unfinished_downloads_are_taken_over_only_from_processes_that_have_ended() {
         let dir = TempDir::new();
         let me = Owner::me().to_string();
         let (machine, rest) = me.split_once('-').unwrap();
@@ -290,13 +290,13 @@ mod tests {
         // The living: this process. It keeps its file.
         leave(&dir, &format!("{me}-99"), &TEXT[..3]);
         assert_eq!(begin(&dir).written, 0);
-        // The dead: the same number, another time. Continued in place.
+        // Of a process that has ended: the same number, another start. It is continued in place.
         leave(&dir, &format!("{machine}-{pid}-1-0"), &TEXT[..4]);
         let mut partial = begin(&dir);
         assert_eq!(partial.written, 4);
         partial.discard();
-        // Another machine's: nobody knows, until it is old; then it is copied, and what its owner still writes goes
-        // nowhere.
+        // Of another machine: nothing is known of its process, so only an old file is taken over. It is copied, and
+        // what its process may still write has no effect.
         let foreign = leave(&dir, &format!("{}-{pid}-1-0", "0".repeat(16)), &TEXT[..6]);
         assert_eq!(begin(&dir).written, 0);
         let owner = File::options().write(true).open(&foreign).unwrap();
