@@ -1,4 +1,5 @@
-//! Runs a model on a prompt, keeps some activations, and prints where its last layer's heads look:
+//! Runs a model on a prompt, keeps attention patterns, and prints to which position each head of every layer attends
+//! most from the last position:
 //!
 //!     cargo run --release --example run_with_cache -- models/pythia-70m
 //!
@@ -14,10 +15,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = GptNeoX::load(model, &device::cpu())?;
     let shape = model.model_shape();
 
-    // Half a sequence, and the same once more: what induction heads are for. Any ids below the vocabulary's size do.
-    let half: Vec<u32> =
-        [7, 23, 11, 42, 5, 30].into_iter().filter(|&id| (id as usize) < model.config().vocab_size).collect();
-    let tokens = model.tokens(&[[half.clone(), half.clone()].concat()]);
+    // The same six tokens twice, a pattern that induction heads continue. Any ids below the vocabulary's size will do.
+    let half = [7, 23, 11, 42, 5, 30];
+    let tokens = model.tokens(&[[half, half].concat()]);
 
     // Of every pattern `[batch, head, query, key]` the last query's row alone.
     let mut cache = ActivationCache::named("pattern", &shape)?.keeping(Region::all().along(Axis::Query, -1));
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for layer in 0..shape.n_layers {
         let pattern = cache.get_named::<4>(&format!("pattern.{layer}"), &shape)?;
         let top = pattern.argmax(3).try_into_vec_as::<i64>()?;
-        println!("layer {layer}: the heads' last queries look most at positions {top:?}");
+        println!("layer {layer}: the heads' last queries attend most to positions {top:?}");
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::model::GptNeoX;
 use crate::store::{self, CheckpointFiles, StoreError};
 use crate::suite::Step;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::weights::{Profile, StoredCheckpoint, Wanted, WeightError};
+use crate::weights::{StoredCheckpoint, Wanted, WeightError};
 
 /// Why a model could not be loaded.
 #[derive(Debug, Error)]
@@ -114,8 +114,7 @@ impl Tokenizer {
 fn load(model: &Path, step: Option<Step>, device: &Device) -> Result<GptNeoX, LoadError> {
     let CheckpointFiles { config, weights, .. } = store::find(model)?.locate(step)?;
     let config = read_config(&config)?;
-    let wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-    let (params, _) = StoredCheckpoint::open(&config, &weights)?.params(&wanted)?;
+    let (params, _) = StoredCheckpoint::open(&config, &weights)?.params(&Wanted::ALL)?;
     Ok(GptNeoX::from_params(config, params, device, DType::F32))
 }
 

@@ -28,7 +28,8 @@ use std::fmt;
 use crate::config::NeoxConfig;
 pub use crate::f32_buffer::F32Buffer;
 
-/// One parameter of the model, in the layout the model computes with.
+/// One parameter of the model, in the layout the model computes with. In the shapes below `d` is `d_model`, `h` the
+/// number of heads, `e` is `d_head`, `m` is `d_mlp`, and `V` the size of the vocabulary.
 ///
 /// ```
 /// use pythia_core::params::{LayerParam, Param};
@@ -51,7 +52,8 @@ pub enum Param {
     UnembedBias,
 }
 
-/// A parameter inside one block. Head-major columns run over heads first, then over the dimensions of a head.
+/// A parameter inside one block, with the letters of [`Param`] in its shape. Head-major columns hold one head after
+/// another: column `head * e + j` is dimension `j` of the head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LayerParam {
     /// Weight of the norm before attention, `[d]`.

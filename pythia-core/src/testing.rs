@@ -1,10 +1,14 @@
 //! Helpers of several test modules.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::{NeoxConfig, Rotary, Variant};
 use crate::params::{HostParams, HostTensor, Param};
+
+#[path = "../hub/src/testing.rs"]
+mod temp_dir;
+
+pub(crate) use temp_dir::TempDir;
 
 /// The folder of goldens: `PYTHIA_SHARED`, or `shared` beside the repository. Tests that need it are ignored by
 /// default.
@@ -18,27 +22,6 @@ pub(crate) fn shared() -> PathBuf {
 /// A committed fixture.
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures").join(name)
-}
-
-/// A temporary folder, removed when dropped.
-pub(crate) struct TempDir(tempfile::TempDir);
-
-impl TempDir {
-    pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("pythia-core-").tempdir().unwrap())
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Writes a file and the folders above it.
-    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, contents).unwrap();
-        path
-    }
 }
 
 /// A model in which no two extents are equal and none is a round number of tiles.

@@ -38,11 +38,11 @@ impl fmt::Display for Edit {
 /// An edit of part of one activation.
 #[derive(Clone)]
 pub struct Intervention {
-    /// Where.
+    /// The activation that is edited.
     pub point: HookPoint,
-    /// Which part. Outside it the activation stays as it is, bit for bit.
+    /// The part of it that is edited. Outside of this part the activation stays as it is, bit for bit.
     pub region: Region,
-    /// What.
+    /// What is done to that part.
     pub edit: Edit,
 }
 

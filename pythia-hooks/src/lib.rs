@@ -47,7 +47,7 @@ mod site;
 
 pub use activation::Activation;
 pub use cache::ActivationCache;
-pub use error::HookError;
+pub use error::{HookError, Suggestions};
 pub use hooks::Hooks;
 pub use intervention::{Edit, Intervention, Interventions};
 pub use nearest::nearest;

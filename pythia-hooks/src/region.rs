@@ -7,8 +7,8 @@ use std::ops::{Range, RangeFrom, RangeTo};
 use crate::Axis;
 
 /// Indices along one axis, read as Python reads subscripts: negative ones count from the end, and the end of a slice
-/// is not part of it. Unlike in Python, a slice must be within the axis, and one that would select nothing by mistake
-/// is an error.
+/// is not part of it. Unlike in Python, the bounds of a slice must lie within the axis, and a slice that ends before it
+/// begins is an error.
 ///
 /// ```
 /// use pythia_hooks::Span;
@@ -25,7 +25,8 @@ use crate::Axis;
 pub enum Span {
     /// One index.
     Index(i64),
-    /// Indices from a start (the axis's own without one) up to, not including, an end (the axis's own without one).
+    /// Indices from a start up to, not including, an end. Without a start it begins at 0, and without an end it goes to
+    /// the end of the axis.
     Slice(Option<i64>, Option<i64>),
     /// Any indices.
     List(Vec<i64>),
@@ -62,20 +63,22 @@ impl From<Vec<i64>> for Span {
 }
 
 /// A span that does not fit an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpanError {
-    /// There is no such index. Of a slice it is the first bound outside the axis.
+    /// The axis has no such index. For a slice, this is the first of its bounds that lies outside the axis.
+    #[error("{0} is out of range")]
     OutOfRange(i64),
-    /// The slice ends before it begins, or at 0 where it begins counted from the end.
+    /// The slice ends before it begins, or it begins with an index from the end and ends at 0.
+    #[error("the slice ends before it begins")]
     Backwards,
 }
 
 impl Span {
-    /// The indices along an axis of length `size`, in the order given. A slice may be empty where both bounds are the
-    /// same (`3..3`), or `..0`.
+    /// The indices along an axis of length `size`, in the order given. A slice is empty if it begins where it ends:
+    /// `3..3`, or `..0`.
     ///
     /// # Errors
-    /// [`SpanError`].
+    /// [`SpanError`], if an index lies outside the axis or a slice ends before it begins.
     pub fn resolve(&self, size: usize) -> Result<Vec<usize>, SpanError> {
         // The greatest index that is allowed: an end may be one past the last.
         let within = |index: i64, greatest: Option<usize>| {
@@ -108,7 +111,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A part of an activation, for an edit or a cache: everything, or some indices along named axes.
+/// A part of an activation, to edit or to cache: the whole, or some indices along named axes.
 ///
 /// ```
 /// use pythia_hooks::{Axis, Region};
@@ -124,7 +127,7 @@ impl Region {
         Region::default()
     }
 
-    /// Narrows the region along `axis`; a second call for one axis replaces the first.
+    /// Narrows the region to `span` along `axis`. A second call for the same axis replaces the first.
     pub fn along(mut self, axis: Axis, span: impl Into<Span>) -> Self {
         self.0.insert(axis, span.into());
         self

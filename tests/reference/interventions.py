@@ -76,7 +76,7 @@ class Model:
         return scaled * self.state[f"{prefix}.weight"] + self.state[f"{prefix}.bias"]
 
     def rotate(self, x):
-        """x: [head, pos, head_width]; the first `rotary` numbers turn, each with the one half a turn further on."""
+        """x: [head, pos, head_width]. The first `rotary` numbers of a head are rotated, number i with i + rotary / 2."""
         half = self.rotary // 2
         angles = np.arange(x.shape[1])[:, None] * self.base ** (-np.arange(half) * 2 / self.rotary)
         cos, sin = np.cos(angles), np.sin(angles)
@@ -86,10 +86,8 @@ class Model:
     def project(self, layer, part, inputs):
         """Queries, keys or values (part 0, 1, 2) of every head from its own input, [head, pos, head_width]."""
         weight = self.of(layer, "attention.query_key_value.weight").reshape(self.heads, 3, self.head_width, self.width)
-        bias = np.zeros((self.heads, 3, self.head_width)) + np.reshape(
-            self.of(layer, "attention.query_key_value.bias") + np.zeros(3 * self.width),
-            (self.heads, 3, self.head_width),
-        )
+        bias = np.broadcast_to(self.of(layer, "attention.query_key_value.bias"), 3 * self.width)
+        bias = bias.reshape(self.heads, 3, self.head_width)
         normed = self.norm(inputs, f"gpt_neox.layers.{layer}.input_layernorm")
         return np.einsum("hpd,hed->hpe", normed, weight[:, part]) + bias[:, part, None]
 

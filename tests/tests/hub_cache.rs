@@ -153,7 +153,7 @@ fn a_small_disk_is_a_clean_error() {
     let mount = ["-t", "tmpfs", "-o", "size=2m", "tmpfs"];
     succeed(&Command::new("mount").args(mount).arg(setup.cache()).output().unwrap());
     let fetched = setup.fetch();
-    let reserved = LruCache::open(&setup.cache(), Budget::default()).unwrap().reserve(WEIGHTS);
+    let reserved = LruCache::open(&setup.cache(), Budget::default()).reserve(WEIGHTS);
     let unfinished = setup.unfinished();
     assert!(Command::new("umount").arg(setup.cache()).status().unwrap().success());
     let error = fetched.unwrap_err();
@@ -168,7 +168,7 @@ fn a_cache_with_room_for_two_steps_serves_a_model_of_many() {
     let model = steps.iter().fold(MockRepo::new("org/model"), |repo, step| repo.branch(step, files(step)));
     let setup = HubSetup::with("hub-cache", vec![model]);
     let hub = setup.hub();
-    let cache = LruCache::open(&setup.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 }).unwrap();
+    let cache = LruCache::open(&setup.cache(), Budget { max: Some(2 * WEIGHTS + 10_000), min_free: 0 });
     for step in &steps {
         let reservation = cache.reserve(WEIGHTS + 1000).unwrap();
         let path = hub.fetch(&repo(), &commit(step), &weights(step), &|_| ()).unwrap();
@@ -191,7 +191,7 @@ fn a_process_does_not_evict_what_another_uses() {
     let budget = Budget { max: Some(WEIGHTS + 10_000), min_free: 0 };
     let path = hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     // Two handles in one process behave as in two: they share nothing but the files in the cache.
-    let (one, two) = (LruCache::open(&setup.cache(), budget).unwrap(), LruCache::open(&setup.cache(), budget).unwrap());
+    let (one, two) = (LruCache::open(&setup.cache(), budget), LruCache::open(&setup.cache(), budget));
     let hold = one.hold(std::slice::from_ref(&path)).unwrap();
     let error = two.reserve(WEIGHTS).unwrap_err();
     assert!(matches!(error, LruError::Budget { held: WEIGHTS, .. }), "{error}");
@@ -242,9 +242,9 @@ fn python(setup: &HubSetup, script: &str) -> String {
 #[ignore = "needs PYTHIA_PYTHON, a Python with huggingface_hub"]
 fn the_python_client_opens_our_cache() {
     let setup = HubSetup::new("hub-python-reads");
-    let mut setup_outside = setup.command(HELPER, &["fetch", "org/model", "step0"]);
-    succeed(&setup_outside.output().unwrap());
-    setup.command(HELPER, &["fetch", "org/model", "step1"]).output().unwrap();
+    for branch in ["step0", "step1"] {
+        succeed(&setup.command(HELPER, &["fetch", "org/model", branch]).output().unwrap());
+    }
     let before = setup.mock.accepted();
     let script = "
 from huggingface_hub import hf_hub_download, snapshot_download, scan_cache_dir
@@ -261,7 +261,7 @@ print(repo.repo_id, len(repo.revisions), repo.size_on_disk, sorted(repo.refs))
     assert_eq!(said[2], format!("org/model 2 {} ['step0', 'step1']", 2 * WEIGHTS + 18 + 2));
     assert_eq!(setup.mock.accepted(), before);
     // An eviction leaves a cache that Python can still list.
-    let cache = LruCache::open(&setup.cache(), Budget::default()).unwrap();
+    let cache = LruCache::open(&setup.cache(), Budget::default());
     cache.prune(false, &|entry| entry.branches == ["step0"]).unwrap();
     let script = "
 from huggingface_hub import scan_cache_dir
@@ -285,7 +285,7 @@ for name in ['config.json', 'model.safetensors', 'tokenizer.json']:
     let path = setup.fetch().unwrap();
     assert_eq!(path.canonicalize().unwrap(), Path::new(output.lines().nth(1).unwrap()).canonicalize().unwrap());
     assert_eq!(setup.mock.count("model.safetensors"), before, "what Python fetched is hashed, not fetched again");
-    let cache = LruCache::open(&setup.cache(), Budget { max: Some(1), min_free: 0 }).unwrap();
+    let cache = LruCache::open(&setup.cache(), Budget { max: Some(1), min_free: 0 });
     let [entry] = &cache.entries().unwrap()[..] else { panic!("one commit") };
     assert_eq!(
         (entry.branches.as_slice(), entry.files.iter().any(|file| file.ours)),

@@ -155,7 +155,7 @@ impl HubAccess {
         let client = Self::open_client(experiment.machine.cache.as_deref(), offline)?;
         let store = &experiment.store;
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
-        let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free })?;
+        let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free });
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
         let lock = match Self::lock_in(&path) {
             Err(HubAccessError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Lock::default(),

@@ -204,8 +204,8 @@ fn load_all(
     if job.runs_on.is_remote() {
         let asked = job.runs_on.compute.asked();
         let uploaded = device::answer(|| upload(job, config, &stored));
-        let (model, hashes) = uploaded.map_err(|reason| DeviceError::Dead { asked, reason })??;
-        model.arrived().map_err(|error| DeviceError::Dead { asked, reason: error.reason })?;
+        let (model, hashes) = uploaded.map_err(|reason| DeviceError::Failed { asked, reason })??;
+        model.arrived().map_err(|error| DeviceError::Failed { asked, reason: error.reason })?;
         return Ok((LoadedWeights::OnDevice(Box::new(model)), hashes));
     }
     let (params, hashes) = stored.params(&job.wanted)?;

@@ -63,7 +63,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         measured = work()?;
         // A GPU has only queued its operations so far.
         let device = &runs_on.compute.device;
-        device.sync().map_err(|error| DeviceError::Dead { asked: args.device.device, reason: error.to_string() })?;
+        device.sync().map_err(|error| DeviceError::Failed { asked: args.device.device, reason: error.to_string() })?;
         Ok::<(), Failure>(())
     })?;
     let labels = labels(&args, &runs_on.compute.to_string());

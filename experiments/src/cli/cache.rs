@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 
 fn open_cache() -> Result<LruCache, Failure> {
     let settings = env::hub_settings().map_err(HubAccessError::from)?;
-    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }).map_err(HubAccessError::from)?)
+    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }))
 }
 
 fn list(as_json: bool) -> Result<Exit, Failure> {

@@ -14,7 +14,7 @@ use crate::terminal::{Exit, Explained, exits_with};
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Absent { .. } | Self::Dead { .. } => Exit::Resources,
+            Self::Absent { .. } | Self::Failed { .. } => Exit::Resources,
             Self::Unknown { .. } | Self::NotBuilt { .. } | Self::Inexact { .. } | Self::Numbers { .. } => Exit::Usage,
         }
     }

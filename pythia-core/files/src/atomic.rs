@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finished_was_never_there() {
+    fn an_unfinished_file_is_removed_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let (path, temporaries) = (folder.path().join("results/t"), folder.path().join("tmp"));
         let mut file = AtomicFile::in_folder(&temporaries, &path).unwrap();

@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -68,6 +70,14 @@ impl Owner {
     /// Whether the process belongs to this boot of this machine, so that [`is_gone`](Self::is_gone) can know.
     pub fn is_local(&self) -> bool {
         self.machine == Self::me().machine
+    }
+
+    /// Whether this process no longer uses its file at `path`: it has ended, or it is one of another machine and has
+    /// not written to the file for longer than `silence`. A file whose time cannot be read counts as in use.
+    pub fn has_abandoned(&self, path: &Path, silence: Duration) -> bool {
+        let written = || fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        let is_silent = |then| SystemTime::now().duration_since(then).is_ok_and(|age| age > silence);
+        self.is_gone() || (!self.is_local() && written().is_ok_and(is_silent))
     }
 }
 
@@ -137,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dead_are_told_from_the_living() {
+    fn ended_processes_are_told_from_running_ones() {
         assert!(!Owner::me().is_gone());
         if !cfg!(target_os = "linux") {
             return;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -59,12 +59,7 @@ fn owner_of(path: &Path) -> Option<Owner> {
 
 /// Whether a path is that of a temporary file whose process has ended.
 pub fn is_abandoned(path: &Path) -> bool {
-    owner_of(path).is_some_and(|owner| owner.is_gone() || (!owner.is_local() && is_old(path)))
-}
-
-fn is_old(path: &Path) -> bool {
-    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|then| SystemTime::now().duration_since(then).is_ok_and(|age| age > FOREIGN))
+    owner_of(path).is_some_and(|owner| owner.has_abandoned(path, FOREIGN))
 }
 
 /// Removes the temporary files in a folder whose processes have ended. Other files stay. A missing folder has none.
@@ -83,12 +78,12 @@ pub fn remove_own(folder: &Path) -> io::Result<()> {
     remove_all(folder, |path| owner_of(path).as_ref() == Some(Owner::me()))
 }
 
-fn remove_all(folder: &Path, condemned: impl Fn(&Path) -> bool) -> io::Result<()> {
+fn remove_all(folder: &Path, wanted: impl Fn(&Path) -> bool) -> io::Result<()> {
     let paths: Vec<PathBuf> = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries?.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<_>>()?,
     };
-    for path in paths.into_iter().filter(|path| condemned(path)) {
+    for path in paths.into_iter().filter(|path| wanted(path)) {
         match fs::remove_file(&path) {
             // Another process has removed it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -100,11 +95,13 @@ fn remove_all(folder: &Path, condemned: impl Fn(&Path) -> bool) -> io::Result<()
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
+    fn temporary_files_of_ended_processes_alone_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let own = temporary_in(folder.path()).unwrap();
         let me = Owner::me().to_string();

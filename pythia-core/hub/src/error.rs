@@ -111,10 +111,10 @@ pub enum HubError {
         start: u64,
         /// One past the last byte.
         end: u64,
-        /// Why not.
+        /// Why it cannot be read.
         why: &'static str,
     },
-    /// A name that could lead somewhere.
+    /// A name that cannot be used as a path, because it could lead out of the cache's folder.
     #[error(transparent)]
     Name(#[from] NameError),
     /// The cache cannot be read or written.
@@ -163,7 +163,7 @@ pub enum AnswerProblem {
         /// Pages that are read.
         max: usize,
     },
-    /// A name that could lead somewhere.
+    /// A name that cannot be used as a path, because it could lead out of the cache's folder.
     #[error(transparent)]
     Name(#[from] NameError),
     /// A list with the same file twice.

@@ -64,7 +64,7 @@ impl Job<'_> {
         }
         let (records, hash) = (Records(self.layout), &self.file.hash);
         let record = records.read(self.repo, hash);
-        if record.as_ref().is_some_and(|record| record.vouches_for(&metadata)) {
+        if record.as_ref().is_some_and(|record| record.holds_for(&metadata)) {
             return Ok(Some(blob));
         }
         if hash_of(&blob, hash).map_err(|source| at(&blob, source))? != *hash {
@@ -195,8 +195,8 @@ impl Job<'_> {
         let length = answer.length();
         if answer.status == 206 && partial.written > 0 {
             let (start, total) = answer.range().unwrap_or((u64::MAX, None));
-            if total.is_some_and(|total| total != size) {
-                return Err(self.wrong_size(total.unwrap_or(0)));
+            if let Some(total) = total.filter(|&total| total != size) {
+                return Err(self.wrong_size(total));
             }
             if start == partial.written {
                 return Ok(length);

@@ -96,19 +96,18 @@ impl Http {
 
     /// One attempt at a file or at bytes `range` of it. Follows redirects.
     pub(super) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, AttemptError> {
-        let mut url = url.clone();
+        let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.ask(&url, range.as_ref())?;
+            let answer = self.ask(&at, range.as_ref())?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
                 return self.checked(answer);
             }
-            url = redirect(answer)?;
+            at = redirect(answer)?;
         }
-        let (to, url) = (url.shown(), url.shown());
-        Err(HubError::Redirect { url, to, why: "too many redirects" }.into())
+        Err(HubError::Redirect { url: url.shown(), to: at.shown(), why: "too many redirects" }.into())
     }
 
-    /// A small answer, whole.
+    /// The body of an answer and its `link` header. A body of more than `max` bytes is an error.
     pub(super) fn small(&self, url: &Url, max: u64) -> Result<(Vec<u8>, Option<String>), HubError> {
         self.insist(url, || {
             let mut answer = self.get(url, None)?;

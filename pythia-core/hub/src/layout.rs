@@ -5,7 +5,7 @@
 //!                                  snapshots/COMMIT/NAME     links to them
 //!                                  refs/BRANCH               a commit
 //! CACHE/.locks/models--ORGANISATION--NAME/HASH.lock          as other clients use them, not relied on
-//! CACHE/.pythia/blobs/models--ORGANISATION--NAME/HASH.json   the store's own journal
+//! CACHE/.pythia/blobs/models--ORGANISATION--NAME/HASH.json   the store's own record of each content
 //!               holds/  reservations/
 //! ```
 

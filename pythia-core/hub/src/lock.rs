@@ -1,8 +1,9 @@
 //! The lock file: the commit of each branch and its files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -150,8 +151,8 @@ impl Lock {
         let mut repos = self.repos.clone();
         let pins = repos.values_mut().flat_map(BTreeMap::values_mut);
         pins.for_each(|pin| pin.files.sort_by(|a, b| a.name.cmp(&b.name)));
-        let text = serde_json::to_string_pretty(&File { version: VERSION, repos }).unwrap_or_default();
-        text + "\n"
+        let text = serde_json::to_string_pretty(&File { version: VERSION, repos });
+        text.expect("names, hashes and sizes can always be written as JSON") + "\n"
     }
 
     /// Refuses names of branches that are not clean relative paths, and files that are listed twice.
@@ -194,7 +195,7 @@ impl Lock {
         };
         let commits: BTreeMap<String, Commit> = branches.iter().map(commit).collect::<Result<_, _>>()?;
         let lists = lists(hub, repo, commits.values().cloned().collect(), watch)?;
-        let pin = |commit: Commit| Pin { files: lists.get(&commit).cloned().unwrap_or_default(), commit };
+        let pin = |commit: Commit| Pin { files: lists[&commit].clone(), commit };
         Ok(commits.into_iter().map(|(branch, commit)| (branch, pin(commit))).collect())
     }
 }
@@ -208,22 +209,23 @@ fn lists(
 ) -> Result<BTreeMap<Commit, Vec<RemoteFile>>, HubError> {
     let (commits, next): (Vec<Commit>, _) = (commits.into_iter().collect(), AtomicUsize::new(0));
     let lists = Mutex::new(BTreeMap::new());
-    let ask = || {
+    let ask = || -> Result<(), HubError> {
         while let Some(commit) = commits.get(next.fetch_add(1, Ordering::Relaxed)) {
             let files = hub.files(repo, commit).inspect_err(|_| next.store(commits.len(), Ordering::Relaxed))?;
-            let known = lists.lock().map_or(0, |mut lists| {
+            let known = {
+                let mut lists = lists.lock().unwrap_or_else(PoisonError::into_inner);
                 lists.insert(commit.clone(), files);
                 lists.len()
-            });
+            };
             watch(known, commits.len());
         }
         Ok(())
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..AT_ONCE.min(commits.len())).map(|_| scope.spawn(ask)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or(Err(HubError::Stopped)))
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })?;
-    Ok(lists.into_inner().unwrap_or_default())
+    Ok(lists.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 const CONFIG: &str = "config.json";
@@ -306,7 +308,7 @@ mod tests {
     const CONFIGURED: [(&str, char); 2] = [("config.json", '0'), ("tokenizer.json", '1')];
 
     #[test]
-    fn a_lock_comes_back_and_has_one_way_to_be_written() {
+    fn a_lock_reads_back_equal_and_equal_locks_have_equal_texts() {
         let pins = BTreeMap::from([("step1".to_owned(), pin(&[("b", 'b'), ("a", 'a')]))]);
         let lock = Lock { repos: [("a/b".parse().unwrap(), pins)].into() };
         let text = lock.to_json();
@@ -367,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_another_step_are_passed_over_where_there_is_a_choice() {
+    fn a_format_with_weights_of_another_step_is_skipped_where_there_is_another() {
         let [config, _] = CONFIGURED;
         let files = [config, ("model.safetensors", '2'), ("pytorch_model.bin", '3')];
         assert_eq!(needed(&files, &['2']), ["config.json", "pytorch_model.bin"]);

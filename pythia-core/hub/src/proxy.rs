@@ -16,10 +16,11 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// From the environment's variables.
+    /// The proxies that the environment's variables name; `get` reads a variable.
     ///
     /// # Errors
-    /// The name of a variable that cannot be used. Connecting without the proxy could be forbidden.
+    /// The name of a variable that is not the address of a proxy. It is not ignored, because a direct connection may be
+    /// forbidden.
     pub(super) fn from_vars(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, &'static str> {
         const ALL: [&str; 2] = ["all_proxy", "ALL_PROXY"];
         let pick = |own: [&'static str; 2]| {

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,11 +52,14 @@ pub(super) fn receive(
         let hashing = scope.spawn(move || hash_all(hasher, &hashed, &free));
         let syncing = scope.spawn(move || dues.iter().try_for_each(|()| file.sync_data()));
         let pumped = Pump { file, full, empty, due }.run(&mut source, &mut partial.written);
-        (pumped, hashing.join(), syncing.join())
+        // A panic of either thread is a mistake of the program: neither a lost connection nor a file that was synced.
+        let hasher = hashing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        let synced = syncing.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (pumped, hasher, synced)
     });
-    partial.give_hasher(hasher.map_err(|_| AttemptError::Broken("hashing failed".to_owned()))?);
+    partial.give_hasher(hasher);
     // The system reports an error of the disk once, so the last sync would not report this one again.
-    synced.unwrap_or(Ok(())).map_err(|error| io_at(partial, error))?;
+    synced.map_err(|error| io_at(partial, error))?;
     match pumped {
         Pumped::Ended(failure) => failure,
         Pumped::Disk(error) => Err(io_at(partial, error)),

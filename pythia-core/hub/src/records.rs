@@ -48,7 +48,7 @@ impl Record {
     }
 
     /// Whether the file is unchanged since it was hashed.
-    pub(super) fn vouches_for(&self, metadata: &Metadata) -> bool {
+    pub(super) fn holds_for(&self, metadata: &Metadata) -> bool {
         Stamp::of(metadata).is_ok_and(|stamp| self.verified == Some(stamp))
     }
 }
@@ -75,7 +75,7 @@ impl Records<'_> {
     }
 
     /// Writes a record and keeps the time of the last use.
-    pub(super) fn write_quietly(&self, record: &Record) -> io::Result<()> {
+    pub(super) fn write_keeping_use(&self, record: &Record) -> io::Result<()> {
         let used = self.used(&record.repo, &record.hash).unwrap_or(UNIX_EPOCH);
         self.write(record)?;
         self.set_used(&record.repo, &record.hash, used)
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_and_vouch_for_untouched_files_only() {
+    fn records_read_back_equal_and_hold_for_unchanged_files_only() {
         let dir = TempDir::new();
         let layout = Layout::new(dir.path());
         let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
@@ -126,16 +126,16 @@ mod tests {
         assert_eq!(records.read(&repo, &hash), None);
         records.write(&record).unwrap();
         assert_eq!(records.read(&repo, &hash).as_ref(), Some(&record));
-        assert!(record.vouches_for(&metadata));
+        assert!(record.holds_for(&metadata));
         File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH + Duration::from_secs(5)).unwrap();
-        assert!(!record.vouches_for(&fs::metadata(&path).unwrap()));
-        assert!(!Record::new(&repo, &hash, true, None).vouches_for(&metadata));
+        assert!(!record.holds_for(&fs::metadata(&path).unwrap()));
+        assert!(!Record::new(&repo, &hash, true, None).holds_for(&metadata));
         records.forget(&repo, &hash).unwrap();
         assert_eq!(records.read(&repo, &hash), None);
     }
 
     #[test]
-    fn damaged_and_borrowed_records_say_nothing() {
+    fn damaged_records_and_records_of_other_contents_are_ignored() {
         let dir = TempDir::new();
         let layout = Layout::new(dir.path());
         let (records, repo, hash, other): (_, Repo, _, _) =
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_is_not_using() {
+    fn writing_a_record_can_keep_the_time_of_the_last_use() {
         let dir = TempDir::new();
         let layout = Layout::new(dir.path());
         let (records, repo, hash) = (Records(&layout), "a/b".parse().unwrap(), hash("a"));
@@ -158,7 +158,7 @@ mod tests {
         records.write(&record).unwrap();
         let then = UNIX_EPOCH + Duration::from_secs(1000);
         records.set_used(&repo, &hash, then).unwrap();
-        records.write_quietly(&record).unwrap();
+        records.write_keeping_use(&record).unwrap();
         assert_eq!(records.used(&repo, &hash), Some(then));
         records.touch(&repo, &hash).unwrap();
         assert!(records.used(&repo, &hash).unwrap() > then);

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drip_is_as_good_as_nothing() {
+    fn a_connection_with_less_than_the_least_pace_is_too_slow() {
         let (stall, second) = (Duration::from_secs(30), Duration::from_secs(1));
         let drips = |bytes: u64| {
             let mut pace = Pace::new(Duration::ZERO);

@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn offline_is_said_in_four_words() {
+    fn offline_is_1_on_yes_or_true() {
         for (value, expected) in [("1", true), ("on", true), ("Yes", true), ("TRUE", true), ("0", false), ("2", false)]
         {
             assert_eq!(settings(&[("HF_HUB_OFFLINE", value)], Path::new("/h")).unwrap().offline, expected, "{value}");

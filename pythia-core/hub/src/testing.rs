@@ -1,4 +1,4 @@
-//! Helpers of several test modules.
+//! A folder for tests of this crate, and of `pythia-core`, which includes this file.
 
 use std::fs;
 use std::path::{Path, PathBuf};

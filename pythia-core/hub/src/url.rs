@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_stays_at_home() {
+    fn the_token_is_for_the_endpoint_alone() {
         let home: Endpoint = "https://hub.example".parse().unwrap();
         for text in ["https://hub.example/a", "https://HUB.example:443/a?b"] {
             assert!(home.is_home_of(&url(text)), "{text}");

@@ -29,7 +29,7 @@ pub enum DeviceError {
     },
     /// The device exists but fails.
     #[error("the device {asked} fails: {}", cause(reason))]
-    Dead {
+    Failed {
         /// The requested device.
         asked: DeviceName,
         /// The message of its driver.

@@ -78,7 +78,7 @@ impl DeviceName {
             Self::Gpu(index) | Self::Wgpu(index) | Self::Cuda(index) => index,
         };
         match found(backend).into_iter().nth(index) {
-            Some(found) => found.open(index).map_err(|reason| DeviceError::Dead { asked: self, reason }),
+            Some(found) => found.open(index).map_err(|reason| DeviceError::Failed { asked: self, reason }),
             None => {
                 let told = |device: Result<Compute, DeviceError>| match device {
                     Ok(device) => device.to_string(),
@@ -113,7 +113,7 @@ pub fn list() -> Vec<Result<Compute, DeviceError>> {
 fn all(backend: Backend) -> impl Iterator<Item = Result<Compute, DeviceError>> {
     let open = move |(index, found): (usize, Found)| {
         let asked = backend.device(index);
-        found.open(index).map_err(|reason| DeviceError::Dead { asked, reason })
+        found.open(index).map_err(|reason| DeviceError::Failed { asked, reason })
     };
     found(backend).into_iter().enumerate().map(open)
 }
@@ -128,7 +128,7 @@ impl Compute {
     /// scores and logits for every type of weights. This takes as long as its driver needs to compile the product.
     ///
     /// # Errors
-    /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Dead`].
+    /// [`DeviceError::Numbers`], [`DeviceError::Inexact`], [`DeviceError::Failed`].
     pub fn check(&self, dtype: DType) -> Result<(), DeviceError> {
         if !self.computes_in(dtype) {
             return Err(self.refusal(dtype));
@@ -140,7 +140,7 @@ impl Compute {
         match answer(|| exact::products(&self.device)).and_then(|exact| exact) {
             Ok(true) => Ok(()),
             Ok(false) => Err(DeviceError::Inexact { device: self.to_string() }),
-            Err(reason) => Err(DeviceError::Dead { asked, reason }),
+            Err(reason) => Err(DeviceError::Failed { asked, reason }),
         }
     }
 

@@ -108,6 +108,9 @@ impl GptNeoX {
     }
 
     /// Runs the blocks from the one that reads `from` up to, not including, block `to`.
+    ///
+    /// # Panics
+    /// If `to` is greater than the number of blocks.
     pub fn advance(&self, from: Residual, to: usize, hooks: &mut impl Hooks) -> Residual {
         let mut stream = from.stream;
         for layer in from.layer..to {

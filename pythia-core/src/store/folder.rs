@@ -42,7 +42,7 @@ impl FolderStore {
         let described = describe(&dir.join(DESCRIPTION))?;
         let model = described.model.unwrap_or_else(|| folder_name(&dir));
         let store = Self { dir, model, tokens_per_step: described.tokens_per_step };
-        if !looks_like_checkpoint(&store.dir) && store.steps()?.is_empty() && !store.dir.join("config.json").is_file() {
+        if store.steps()?.is_empty() && !store.dir.join("config.json").is_file() {
             return Err(StoreError::NotAModel { dir: store.dir });
         }
         Ok(store)
@@ -96,7 +96,8 @@ fn folder_name(dir: &Path) -> String {
     resolved.file_name().map_or_else(|| resolved.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn at_home(dir: &Path) -> PathBuf {
+/// The path with the home folder in the place of a leading `~`.
+pub(super) fn at_home(dir: &Path) -> PathBuf {
     match (dir.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => dir.to_owned(),

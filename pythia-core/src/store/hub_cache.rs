@@ -55,15 +55,12 @@ impl HubCacheStore {
 
     /// The snapshot that a revision points to.
     fn snapshot(&self, revision: &str) -> Result<PathBuf, StoreError> {
-        if let Some(pin) = self.pins.get(revision) {
-            let snapshot = self.pinned(pin);
-            return if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) };
-        }
         let reference = self.dir.join("refs").join(revision);
-        if !reference.is_file() {
-            return Err(self.not_cached(revision, reference));
-        }
-        let snapshot = self.dir.join("snapshots").join(commit(&reference)?);
+        let snapshot = match self.pins.get(revision) {
+            Some(pin) => self.snapshot_of(pin),
+            None if reference.is_file() => self.snapshot_of(&commit(&reference)?),
+            None => return Err(self.not_cached(revision, reference)),
+        };
         if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
     }
 
@@ -82,7 +79,7 @@ impl HubCacheStore {
         Ok([snapshot].into_iter().chain(self.snapshot("main").ok()).collect())
     }
 
-    fn pinned(&self, commit: &str) -> PathBuf {
+    fn snapshot_of(&self, commit: &str) -> PathBuf {
         self.dir.join("snapshots").join(commit)
     }
 
@@ -100,11 +97,11 @@ impl Checkpoints for HubCacheStore {
     fn steps(&self) -> Result<Vec<Step>, StoreError> {
         let known = |step| Checkpoint::new(self.id, step).is_ok();
         let unpinned = steps_in(&self.dir.join("refs"), |step, reference| {
-            let snapshot = commit(reference).map(|commit| self.dir.join("snapshots").join(commit));
+            let snapshot = commit(reference).map(|commit| self.snapshot_of(&commit));
             let pinned = self.pins.contains_key(&step.to_string());
             !pinned && known(step) && snapshot.is_ok_and(|dir| looks_like_checkpoint(&dir))
         })?;
-        let present = self.pins.iter().filter(|(_, commit)| looks_like_checkpoint(&self.pinned(commit)));
+        let present = self.pins.iter().filter(|(_, commit)| looks_like_checkpoint(&self.snapshot_of(commit)));
         let steps = present.filter(|(branch, _)| branch.starts_with("step"));
         let pinned = steps.filter_map(|(branch, _)| branch.parse().ok()).filter(|&step| known(step));
         let mut steps: Vec<Step> = pinned.chain(unpinned).collect();

@@ -123,8 +123,9 @@ impl FromStr for ModelRef {
 }
 
 /// Finds a model by a path, a name of the suite, or else the name of a folder in the working directory. Models of the
-/// suite are looked for in the cache of the hub's Python client: `HF_HUB_CACHE`, `HF_HOME/hub`,
-/// `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first.
+/// suite are looked for in the cache of the hub's Python client: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`,
+/// `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first. A leading
+/// `~` in a variable is the home folder; `$NAME` in a variable is not replaced here.
 ///
 /// ```
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");

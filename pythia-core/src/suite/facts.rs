@@ -97,7 +97,6 @@ pub enum Fault {
     /// The weights are of another run than the later steps.
     BrokenLineage,
     /// Equal to another step for a known reason; nothing is wrong.
-    #[serde(rename = "expected_twin")]
     ExpectedDuplicate,
     /// Reported as wrong, contradicted by other evidence.
     Disputed,

@@ -192,7 +192,7 @@ pub enum SuiteError {
     /// No model has this name.
     #[error("no model of the suite is called {found:?}{}", names(nearest))]
     UnknownModel {
-        /// The requested name or step.
+        /// The requested name.
         found: String,
         /// Names that exist, best first.
         nearest: Vec<String>,
@@ -202,7 +202,7 @@ pub enum SuiteError {
     UnknownStep {
         /// Model that was asked for.
         model: ModelId,
-        /// The requested name or step.
+        /// The requested step.
         found: Step,
         /// The steps on either side.
         nearest: Vec<Step>,

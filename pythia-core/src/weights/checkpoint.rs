@@ -40,9 +40,6 @@ pub struct StoredCheckpoint {
     directory: Directory,
 }
 
-/// Everything that a checkpoint holds, as published.
-const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-
 impl StoredCheckpoint {
     /// Opens the files and reads their headers. The methods that read weights compare them with the configuration.
     ///
@@ -108,7 +105,7 @@ impl StoredCheckpoint {
         only: &BTreeSet<Param>,
         known: Option<&PartHashes>,
     ) -> Result<(SomeWeights, PartHashes), WeightError> {
-        let jobs = some::needed(&self.config, &self.directory, |param| only.contains(&param))?;
+        let jobs = plan::needed(&self.config, &self.directory, &Wanted::ALL, |param| only.contains(&param))?;
         if some::copy_of_embedding(&self.config, &self.directory, &jobs).is_some() {
             plan::check_tied(&self.config, &self.directory)?;
         }
@@ -134,7 +131,7 @@ impl StoredCheckpoint {
     /// # Errors
     /// Those of [`params`](Self::params).
     pub fn hashes(&self) -> Result<Hashes, WeightError> {
-        self.hashes_of(&ALL)
+        self.hashes_of(&Wanted::ALL)
     }
 
     fn hashes_of(&self, wanted: &Wanted) -> Result<Hashes, WeightError> {

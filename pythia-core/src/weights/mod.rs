@@ -97,6 +97,11 @@ pub struct Wanted {
     pub profile: Profile,
 }
 
+impl Wanted {
+    /// Everything that a checkpoint holds, as published.
+    pub(crate) const ALL: Self = Self { unembed: true, profile: Profile::AsPublished };
+}
+
 /// How weights are prepared before use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {

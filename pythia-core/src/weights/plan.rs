@@ -57,6 +57,20 @@ pub(super) fn jobs<'a>(
     }
 }
 
+/// The stored tensors that make up the parameters for which `which` holds, and of the targets of each those parameters
+/// alone.
+pub(super) fn needed<'a>(
+    config: &NeoxConfig,
+    directory: &'a Directory,
+    wanted: &Wanted,
+    which: impl Fn(Param) -> bool,
+) -> Result<Vec<Job<'a>>, WeightError> {
+    let mut jobs = jobs(config, directory, wanted)?;
+    jobs.iter_mut().for_each(|job| job.targets.retain(|&(param, _)| which(param)));
+    jobs.retain(|job| !job.targets.is_empty());
+    Ok(jobs)
+}
+
 /// A tensor that the configuration requires.
 struct Expected {
     shape: Vec<usize>,

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::directory::{Directory, StoredTensor};
 use super::plan::{self, Job};
-use super::{Profile, Wanted, WeightError, job};
+use super::{Wanted, WeightError, job};
 use crate::config::NeoxConfig;
 use crate::params::{EMBED, HostTensor, Param, UNEMBED};
 
@@ -18,16 +18,13 @@ pub struct SomeWeights {
     only: BTreeSet<Param>,
 }
 
-/// All tensors of a file. The needed ones are selected later.
-const ALL: Wanted = Wanted { unembed: true, profile: Profile::AsPublished };
-
 /// The bytes of the tensors that make up some parameters.
 pub(super) fn ranges(
     config: &NeoxConfig,
     directory: &Directory,
     only: &BTreeSet<Param>,
 ) -> Result<Vec<(usize, Range<u64>)>, WeightError> {
-    let jobs = needed(config, directory, |param| only.contains(&param))?;
+    let jobs = plan::needed(config, directory, &Wanted::ALL, |param| only.contains(&param))?;
     let copy = copy_of_embedding(config, directory, &jobs);
     let tensors = jobs.iter().map(|job| (job.file, job.stored)).chain(copy);
     let range = |(file, stored): (usize, &StoredTensor)| (file, stored.offset..stored.offset + stored.len as u64);
@@ -68,23 +65,11 @@ impl SomeWeights {
     /// If the parameter was not opened: its bytes may not be there.
     pub fn param(&self, param: Param) -> Result<HostTensor, WeightError> {
         assert!(self.only.contains(&param), "{param} was not opened");
-        let jobs = needed(&self.config, &self.directory, |other| other == param)?;
+        let jobs = plan::needed(&self.config, &self.directory, &Wanted::ALL, |other| other == param)?;
         let decoded = jobs.first().map(|job| job::decode(job, &self.config, &self.directory)).transpose()?;
         let tensor = decoded.and_then(|tensors| tensors.into_iter().next());
         Ok(tensor.unwrap_or_else(|| unreachable!("{param} is stored nowhere")).1)
     }
-}
-
-/// The stored tensors that make up some parameters, and of the targets of each those parameters alone.
-pub(super) fn needed<'a>(
-    config: &NeoxConfig,
-    directory: &'a Directory,
-    wanted: impl Fn(Param) -> bool,
-) -> Result<Vec<Job<'a>>, WeightError> {
-    let mut jobs = plan::jobs(config, directory, &ALL)?;
-    jobs.iter_mut().for_each(|job| job.targets.retain(|(param, _)| wanted(*param)));
-    jobs.retain(|job| !job.targets.is_empty());
-    Ok(jobs)
 }
 
 /// The copy of the embedding in the files of a tied model, if the embedding is read. The two are compared.

@@ -132,10 +132,7 @@ impl StoredWeights {
 
     /// The stored tensors that make up some parameters, and only those targets of each.
     fn jobs(&self, which: impl Fn(Param) -> bool) -> Result<Vec<Job<'_>>, WeightError> {
-        let mut jobs = plan::jobs(&self.config, &self.directory, &self.wanted)?;
-        jobs.iter_mut().for_each(|job| job.targets.retain(|&(param, _)| which(param)));
-        jobs.retain(|job| !job.targets.is_empty());
-        Ok(jobs)
+        plan::needed(&self.config, &self.directory, &self.wanted, which)
     }
 }
 

@@ -37,9 +37,8 @@ pub fn to_safetensors(config: &NeoxConfig, params: &HostParams) -> Vec<u8> {
 fn put(tensor: &HostTensor, layout: Layout, config: &NeoxConfig, bytes: &mut [u8]) {
     let e = config.d_head();
     let (n_in, n_out) = match (layout, &tensor.shape[..]) {
-        (Layout::AsIs, _) => (1, tensor.values.len()),
-        (_, &[n_in, n_out]) => (n_in, n_out),
-        (_, _) => (1, tensor.values.len()),
+        (Layout::Transposed | Layout::FusedQkv(_), &[n_in, n_out]) => (n_in, n_out),
+        _ => (1, tensor.values.len()),
     };
     let row = |out: usize| match layout {
         Layout::FusedQkv(part) => out / e * 3 * e + part as usize * e + out % e,

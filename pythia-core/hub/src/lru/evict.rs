@@ -89,7 +89,7 @@ fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &Fil
     }
     if let Some(commit) = commit {
         let dir = layout.snapshots(repo).join(commit.as_str());
-        for (link, _) in files_below(&dir, "", 8)? {
+        for (link, _) in files_below(&dir)? {
             if fs::read_link(&link).is_ok_and(|target| target.ends_with(hash.as_str())) {
                 layout::remove(&link)?;
             }

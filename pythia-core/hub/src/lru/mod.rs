@@ -42,7 +42,7 @@ pub struct Budget {
 /// use pythia_hub::{Budget, LruCache, LruError};
 ///
 /// let folder = tempfile::tempdir()?;
-/// let cache = LruCache::open(folder.path(), Budget { max: Some(1 << 30), min_free: 0 })?;
+/// let cache = LruCache::open(folder.path(), Budget { max: Some(1 << 30), min_free: 0 });
 /// let room = cache.reserve(1 << 20)?;
 /// assert_eq!(cache.usage()?.reserved, 1 << 20);
 /// drop(room);
@@ -105,7 +105,7 @@ pub struct Usage {
     pub ours: u64,
     /// Bytes that other tools fetched.
     pub foreign: u64,
-    /// Of ours, bytes in use now.
+    /// Bytes that this store fetched and that a process uses now; part of [`ours`](Self::ours).
     pub held: u64,
     /// Bytes that are reserved for files under way, by all processes.
     pub reserved: u64,
@@ -129,19 +129,16 @@ pub struct FilesInUse {
 /// What [`LruCache::prune`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Files.
+    /// Number of files that were removed.
     pub files: usize,
-    /// Their bytes.
+    /// Sum of their sizes in bytes.
     pub bytes: u64,
 }
 
 impl LruCache {
     /// The cache rooted at `cache`, which need not exist yet, with a budget.
-    ///
-    /// # Errors
-    /// [`LruError::Io`].
-    pub fn open(cache: &Path, budget: Budget) -> Result<Self, LruError> {
-        Ok(Self::on_disk(cache, budget, free_on_disk))
+    pub fn open(cache: &Path, budget: Budget) -> Self {
+        Self::on_disk(cache, budget, free_on_disk)
     }
 
     fn on_disk(cache: &Path, budget: Budget, free: fn(&Path) -> io::Result<u64>) -> Self {
@@ -238,7 +235,7 @@ impl LruCache {
         let right = hash_of(&path, &cached.hash).map_err(io)? == cached.hash;
         let stamp = if right { Some(Stamp::of(&metadata).map_err(io)?) } else { None };
         let record = Record::new(repo, &cached.hash, cached.ours, stamp);
-        Records(&self.layout).write_quietly(&record).map_err(io)?;
+        Records(&self.layout).write_keeping_use(&record).map_err(io)?;
         Ok(right)
     }
 
@@ -261,7 +258,7 @@ impl LruCache {
 }
 
 impl Reservation {
-    /// Its bytes.
+    /// Bytes that are still reserved.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

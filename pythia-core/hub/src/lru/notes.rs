@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use pythia_files::Owner;
 use serde::{Deserialize, Serialize};
@@ -61,18 +61,13 @@ fn notes(dir: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut notes = Vec::new();
     for path in layout::entries(dir)? {
         let Some(owner) = path.file_name().and_then(|name| Owner::of_name(name.to_str()?)) else { continue };
-        if owner.is_gone() || (!owner.is_local() && is_old(&path)) {
+        if owner.has_abandoned(&path, FOREIGN) {
             let _ = fs::remove_file(&path);
         } else if let Some(text) = layout::read_small(&path, MAX_NOTE)? {
             notes.push((path, text));
         }
     }
     Ok(notes)
-}
-
-fn is_old(path: &Path) -> bool {
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-    SystemTime::now().duration_since(modified).is_ok_and(|age| age > FOREIGN)
 }
 
 /// The files that any process uses now.
@@ -94,11 +89,13 @@ pub(super) fn reserved(dir: &Path, own: Option<&Note>) -> io::Result<(u64, u64)>
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
     use crate::testing::TempDir;
 
     #[test]
-    fn notes_of_the_living_count_until_dropped() {
+    fn notes_of_running_processes_count_until_dropped() {
         let dir = TempDir::new();
         let at = dir.path().join("notes");
         let own = Note::leave(&at, b"5").unwrap();
@@ -114,7 +111,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn notes_of_the_dead_are_swept_away() {
+    fn notes_of_ended_processes_are_removed() {
         let dir = TempDir::new();
         let (me, at) = (Owner::me().to_string(), dir.path());
         let parts: Vec<&str> = me.split('-').collect();

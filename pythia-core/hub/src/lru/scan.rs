@@ -92,7 +92,7 @@ impl RepoContents {
             // The file may have been removed in the meantime.
             let Ok(metadata) = fs::metadata(&path) else { continue };
             let record = records.read(&repo, &hash);
-            let verified = record.as_ref().is_some_and(|record: &Record| record.vouches_for(&metadata));
+            let verified = record.as_ref().is_some_and(|record: &Record| record.holds_for(&metadata));
             let ours = record.is_some_and(|record| record.ours);
             let blob = Blob { size: metadata.len(), ours, verified, used: records.used(&repo, &hash) };
             blobs.insert(hash, blob);
@@ -100,20 +100,17 @@ impl RepoContents {
         let mut snapshots = BTreeMap::new();
         for path in layout::entries(&layout.snapshots(&repo))? {
             let Some(commit) = name_of::<Commit>(&path) else { continue };
-            let mut links = Vec::new();
-            walk(&path, "", MAX_DEPTH, &mut links)?;
-            links.sort_by(|a, b| a.name.cmp(&b.name));
-            snapshots.insert(commit, links);
+            snapshots.insert(commit, links_in(&path)?);
         }
         let leftovers = leftovers(&layout.blobs(&repo))?;
         let mut contents = Self { repo, blobs, snapshots, leftovers };
-        contents.add_ghosts(records);
+        contents.add_missing(records);
         Ok(contents)
     }
 
     /// Contents that this store fetched and that are missing while links still point to them, because an eviction was
     /// killed. They have no bytes; evicting them removes the links.
-    fn add_ghosts(&mut self, records: Records) {
+    fn add_missing(&mut self, records: Records) {
         for link in self
             .snapshots
             .values()
@@ -156,8 +153,8 @@ impl RepoContents {
     }
 
     fn entry(&self, commit: Option<Commit>, branches: Vec<String>, files: Vec<Cached>, held: bool) -> Entry {
-        // A tokenizer that many commits share is used whenever one of them is, so only files that a commit does not
-        // share tell when it was used.
+        // A file that many commits share, such as the tokenizer, is used whenever one of them is. So the file whose
+        // last use is the longest ago tells when this commit was used.
         let used = files.iter().filter_map(|file| self.blobs.get(&file.hash)?.used);
         Entry { repo: self.repo.clone(), commit, branches, last_used: used.min(), files, held }
     }
@@ -171,7 +168,7 @@ impl RepoContents {
 /// The branches in the cache by their commits.
 pub(super) fn branches(layout: &Layout, repo: &Repo) -> io::Result<BTreeMap<Commit, Vec<String>>> {
     let mut branches: BTreeMap<Commit, Vec<String>> = BTreeMap::new();
-    for (path, name) in files_below(&layout.refs(repo), "", MAX_DEPTH)? {
+    for (path, name) in files_below(&layout.refs(repo))? {
         let text = layout::read_small(&path, 64)?.unwrap_or_default();
         let commit = std::str::from_utf8(&text).ok().and_then(|text| text.trim_end().parse().ok());
         if let Some(commit) = commit {
@@ -182,34 +179,37 @@ pub(super) fn branches(layout: &Layout, repo: &Repo) -> io::Result<BTreeMap<Comm
     Ok(branches)
 }
 
-/// Files in a folder and those below it, with their names relative to it.
-pub(super) fn files_below(dir: &Path, prefix: &str, depth: usize) -> io::Result<Vec<(PathBuf, String)>> {
+/// Files in a folder and in its subfolders down to [`MAX_DEPTH`], with their names relative to it.
+pub(super) fn files_below(dir: &Path) -> io::Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
+    collect(dir, "", MAX_DEPTH, &mut files)?;
+    Ok(files)
+}
+
+/// Adds the files in a folder and `depth` levels below it. Their names begin with `prefix`.
+fn collect(dir: &Path, prefix: &str, depth: usize, files: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
     for path in layout::entries(dir)? {
         let Some(name) = path.file_name().and_then(|name| name.to_str()).map(|name| format!("{prefix}{name}")) else {
             continue;
         };
         match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_dir() && depth > 0 => {
-                files.extend(files_below(&path, &format!("{name}/"), depth - 1)?);
-            }
+            Ok(metadata) if metadata.is_dir() && depth > 0 => collect(&path, &format!("{name}/"), depth - 1, files)?,
             Ok(metadata) if !metadata.is_dir() => files.push((path, name)),
             _ => {}
         }
     }
-    Ok(files)
+    Ok(())
 }
 
-/// The links of a snapshot to contents.
-fn walk(dir: &Path, prefix: &str, depth: usize, links: &mut Vec<Link>) -> io::Result<()> {
-    for (path, name) in files_below(dir, prefix, depth)? {
-        let target = fs::read_link(&path).ok();
-        let hash = target.as_deref().and_then(name_of::<FileHash>);
-        if let (Some(hash), Ok(name)) = (hash, name.parse()) {
-            links.push(Link { name, hash });
-        }
-    }
-    Ok(())
+/// The links of a snapshot to contents, sorted by name.
+fn links_in(snapshot: &Path) -> io::Result<Vec<Link>> {
+    let link = |(path, name): (PathBuf, String)| {
+        let hash = name_of(&fs::read_link(path).ok()?)?;
+        Some(Link { name: name.parse().ok()?, hash })
+    };
+    let mut links: Vec<Link> = files_below(snapshot)?.into_iter().filter_map(link).collect();
+    links.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(links)
 }
 
 /// The last part of a path, if it is a clean one of its kind.

@@ -112,7 +112,7 @@ fn what_is_in_use_stays() {
 }
 
 #[test]
-fn using_makes_young() {
+fn a_checkpoint_that_was_used_is_evicted_last() {
     let dir = TempDir::new();
     let path = checkpoint(&dir, 0, 10, 100);
     checkpoint(&dir, 1, 20, 100);
@@ -230,7 +230,7 @@ fn verifying_finds_what_changed() {
     assert_eq!(
         cache.entries().unwrap()[0].last_used,
         Some(UNIX_EPOCH + Duration::from_secs(10)),
-        "looking is not using"
+        "verifying a file is not a use"
     );
 }
 
@@ -250,7 +250,7 @@ fn entries_say_what_is_there() {
     let _hold = cache.hold(&[path]).unwrap();
     assert!(cache.entries().unwrap()[0].held);
     assert_eq!(cache.usage().unwrap(), Usage { ours: 108, foreign: 0, held: 100, reserved: 0, free: DISK - 108 });
-    assert!(LruCache::open(&dir.path().join("new"), Budget::default()).unwrap().usage().unwrap().free > 0);
+    assert!(LruCache::open(&dir.path().join("new"), Budget::default()).usage().unwrap().free > 0);
 }
 
 #[test]

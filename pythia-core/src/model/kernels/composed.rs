@@ -1,11 +1,9 @@
 //! The kernels as tensor operations: for gradients, other devices and float64.
 
-use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
-
-use crate::device::ints;
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 
 use super::{
-    super::{rotary::RotaryTable, rows::Lookup},
+    super::{rotary::RotaryTable, rows::Lookup, weights::indices},
     fast,
 };
 
@@ -63,7 +61,7 @@ pub(super) fn lookup_pattern(queries: Tensor<2>, keys: Tensor<2>, lookup: &Looku
     let (length, d_head) = (lookup.length, queries.dims()[1] / n_heads);
     let part = |from: usize, to: usize| {
         let count = to - from;
-        let q = queries.clone().select(0, rows(&lookup.queries[from..to], &queries));
+        let q = queries.clone().select(0, indices(&lookup.queries[from..to], &queries));
         let q = q.reshape([count, n_heads, 1, d_head]);
         let k = gathered(&keys, &lookup.keys, lookup, from..to, n_heads);
         let scores = q.matmul(k.swap_dims(2, 3)) * (d_head as f64).powf(-0.5);
@@ -108,10 +106,6 @@ fn gathered(
     let (count, length, width) = (queries.len(), lookup.length, table.dims()[1]);
     let of = |&sequence: &u32| &places[sequence as usize * length..][..length];
     let wanted: Vec<u32> = lookup.sequence[queries].iter().flat_map(of).copied().collect();
-    let found = table.clone().select(0, rows(&wanted, table));
+    let found = table.clone().select(0, indices(&wanted, table));
     found.reshape([count, length, n_heads, width / n_heads]).swap_dims(1, 2)
-}
-
-fn rows(places: &[u32], like: &Tensor<2>) -> Tensor<1, Int> {
-    ints(places.iter().map(|&place| place as usize), [places.len()], &like.device())
 }
