@@ -43,6 +43,13 @@ kind = "cross_checkpoint"
 pairs = { task = "induction", n = 3, half_len = 5 }
 source_step = 0
 weights = ["heads", "mlps", "blocks"]
+[[probe]]
+kind = "steering"
+pairs = { task = "induction", n = 3, half_len = 5 }
+[[probe]]
+kind = "interventions"
+pairs = { task = "induction", n = 3, half_len = 5 }
+runs = { quiet = [{ hook = "z.1", edit = "zero" }] }
 "#;
 
 fn experiment_folder(name: &str, probes: &str) -> std::path::PathBuf {
@@ -109,8 +116,8 @@ fn gpu_sweeps_have_the_numbers_of_the_cpu_and_the_same_bytes_twice() {
 #[test]
 #[ignore = "needs a GPU, or a driver that stands in for one"]
 fn gpu_memory_that_runs_out_makes_batches_smaller() {
-    // Patterns of 2000 x 4 x 62 x 62 numbers are 123 MB, and the scores beside them as many: more than a driver that
-    // stands in for a GPU gives to one tensor.
+    // Patterns of 2400 x 4 x 62 x 62 numbers are 148 MB, and the scores beside them as many: more than the 128 MiB that
+    // a driver that stands in for a GPU gives to one tensor.
     let folder = experiment_folder(
         "gpu-memory",
         "[[probe]]\nkind = \"head_scores\"\nprompts = { n = 2400, half_len = 31, prepend_bos = false }\n",

@@ -98,15 +98,13 @@ fn a_list_with_a_wrong_size_or_hash_is_detected() {
 
 #[test]
 fn a_commit_that_gives_other_content_than_it_lists_is_refused() {
-    let setup = HubSetup::new("hub-other-content");
     let other = MockFile { body: weights_body("step1"), ..files("step0").remove(1) };
     let swapped = MockRepo::new("org/model").branch("step0", vec![other]);
-    let setup_swapped = HubSetup::with("hub-other-content-2", vec![swapped]);
-    let error = setup_swapped.fetch().unwrap_err();
+    let setup = HubSetup::with("hub-other-content", vec![swapped]);
+    let error = setup.fetch().unwrap_err();
     assert!(matches!(error, HubError::Hash { .. }), "{error}");
-    setup_swapped.assert_clean();
-    assert_eq!(setup_swapped.blobs(), 0);
     setup.assert_clean();
+    assert_eq!(setup.blobs(), 0);
 }
 
 #[test]
