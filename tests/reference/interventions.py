@@ -76,7 +76,7 @@ class Model:
         return scaled * self.state[f"{prefix}.weight"] + self.state[f"{prefix}.bias"]
 
     def rotate(self, x):
-        """x: [head, pos, head_width]. The first `rotary` numbers of a head are rotated, number i with i + rotary / 2."""
+        """x: [head, pos, head_width]. The first `rotary` numbers of a head rotate, number i with i + rotary / 2."""
         half = self.rotary // 2
         angles = np.arange(x.shape[1])[:, None] * self.base ** (-np.arange(half) * 2 / self.rotary)
         cos, sin = np.cos(angles), np.sin(angles)

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::paths;
+use crate::{hub::MockHub, paths};
 
 /// Path of the release binary, built once per run of the tests.
 pub static PYTHIA: LazyLock<PathBuf> = LazyLock::new(|| PathBuf::from(once_per_run("pythia", build)));
@@ -98,6 +98,14 @@ pub fn pythia(folder: &Path) -> Command {
     let mut command = Command::new(&*PYTHIA);
     command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1").env("HF_HUB_OFFLINE", "1");
     command.env("HOME", folder).env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
+    command.env_remove("HUGGINGFACE_HUB_CACHE").env_remove("XDG_CACHE_HOME");
+    command
+}
+
+/// A `pythia` command in `folder` that may use this hub, with a cache in the folder.
+pub fn pythia_with_hub(folder: &Path, hub: &MockHub) -> Command {
+    let mut command = pythia(folder);
+    command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_HUB_CACHE", folder.join("cache"));
     command
 }
 

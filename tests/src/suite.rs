@@ -55,7 +55,7 @@ pub fn experiment_folder(name: &str, steps: u32) -> PathBuf {
     folder
 }
 
-/// All three probes over all checkpoints of `./tiny`.
+/// Three probes over all checkpoints of `./tiny`.
 pub const EXPERIMENT: &str = r#"
 name = "tiny"
 seed = 7
@@ -104,7 +104,7 @@ pub fn killed_thrice(folder: &Path, out: &str, whole: &BTreeMap<PathBuf, Vec<u8>
     for part in 1..4 {
         let mut child = command::start(folder, &["run", "experiment.toml", "--out", out]);
         let enough = whole.len() * part / 4;
-        command::wait_until("a quarter of the sweep", PATIENCE, || {
+        command::wait_until(&format!("{part}/4 of the sweep"), PATIENCE, || {
             count(&folder.join(out)) >= enough || !command::is_running(&mut child)
         });
         child.kill().expect("the child can be killed");

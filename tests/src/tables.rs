@@ -8,12 +8,15 @@ use crate::suite;
 
 /// The table in one folder of results: every part of it, one after another, which must all have one schema.
 pub fn read(out: &Path, folder: &str) -> DataFrame {
-    let parts = suite::parts(&out.join("results").join(folder)).into_iter().map(|path| {
-        let file = std::fs::File::open(&path).expect("a part can be opened");
-        ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    });
+    let parts = suite::parts(&out.join("results").join(folder)).into_iter().map(|path| file(&path));
     let join = |whole: DataFrame, part: DataFrame| whole.vstack(&part).expect("the parts share a schema");
     parts.reduce(join).unwrap_or_else(|| panic!("{folder} has no results"))
+}
+
+/// The table in one file.
+pub fn file(path: &Path) -> DataFrame {
+    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    ParquetReader::new(file).finish().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The names of the columns, in order.

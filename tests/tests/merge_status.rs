@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::*;
 use pythia_tests::{
     command::{self, finish, run, start},
     paths, suite, tables,
@@ -18,11 +17,6 @@ fn swept(name: &str) -> PathBuf {
     folder
 }
 
-fn read(path: &Path) -> DataFrame {
-    let file = std::fs::File::open(path).expect("the file can be opened");
-    ParquetReader::new(file).finish().expect("a table")
-}
-
 fn merged(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     paths::contents(&folder.join("out/merged"))
 }
@@ -35,12 +29,9 @@ fn merged_tables_are_the_union_of_their_parts_in_every_reader() {
     let mut names: Vec<String> = suite::PROBES.iter().map(|(probe, _)| (*probe).to_owned()).collect();
     names.push(suite::CHECKPOINTS.to_owned());
     for name in &names {
-        let whole = read(&folder.join(format!("out/merged/{name}/tiny.parquet")));
+        let whole = tables::file(&folder.join(format!("out/merged/{name}/tiny.parquet")));
         // The parts' names sort as their steps do, so their union is in order too.
-        let mut parts = suite::parts(&folder.join("out/results").join(name));
-        parts.sort();
-        let union = parts.iter().map(|part| read(part)).reduce(|all, part| all.vstack(&part).expect("one schema"));
-        assert!(whole.equals_missing(&union.expect("there are parts")), "{name}");
+        assert!(whole.equals_missing(&tables::read(&folder.join("out"), name)), "{name}");
         assert!(whole.height() >= STEPS as usize);
         assert!(
             output.err.contains(&format!("{name}: tiny: {STEPS} parts, {} rows", whole.height())),
@@ -80,7 +71,7 @@ fn a_merge_refuses_missing_parts_mixed_experiments_and_other_folders() {
     let output = run(&folder, &["merge", "out", "--allow-missing"]).ok();
     assert!(output.err.contains("warning: 1 of 36 parts are missing"), "{}", output.err);
     assert_eq!(
-        tables::texts(&read(&folder.join("out/merged/head_scores/tiny.parquet")), "step")
+        tables::texts(&tables::file(&folder.join("out/merged/head_scores/tiny.parquet")), "step")
             .iter()
             .filter(|step| *step == "7")
             .count(),
@@ -117,10 +108,11 @@ fn a_duplicate_that_was_left_out_is_neither_missing_nor_planned() {
     assert!(status.out.starts_with("tiny: 11 of 12 cells done (92 %), 1 left out\n"), "{}", status.out);
     let output = run(&folder, &["merge", "out"]).ok();
     assert!(output.err.contains("1 checkpoints were left out as bad"), "{}", output.err);
-    let table = read(&folder.join("out/merged/checkpoints/tiny.parquet"));
+    let table = tables::file(&folder.join("out/merged/checkpoints/tiny.parquet"));
     assert!(tables::texts(&table, "checkpoint_status").contains(&"duplicate_of:4".to_owned()));
     assert!(
-        !tables::texts(&read(&folder.join("out/merged/token_loss/tiny.parquet")), "step").contains(&"9".to_owned())
+        !tables::texts(&tables::file(&folder.join("out/merged/token_loss/tiny.parquet")), "step")
+            .contains(&"9".to_owned())
     );
 }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use polars::prelude::*;
-use pythia_tests::{command, paths, suite, tables};
+use pythia_tests::{command, paths, tables};
 
 /// The folder of the demo, which trains the suite; made once for all tests of this file.
 static DEMO: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -33,13 +33,7 @@ struct Row {
 
 /// The rows of a probe's table, over all its parts.
 fn rows(out: &Path, probe: &str, words: &[&str], numbers: &[&str]) -> Vec<Row> {
-    let parts = suite::parts(&out.join("results").join(probe));
-    parts.iter().flat_map(|path| rows_of(path, words, numbers)).collect()
-}
-
-fn rows_of(path: &Path, words: &[&str], numbers: &[&str]) -> Vec<Row> {
-    let file = std::fs::File::open(path).expect("a part can be opened");
-    let table = ParquetReader::new(file).finish().expect("a part is Parquet");
+    let table = tables::read(out, probe);
     let column = |name: &str| table.column(name).expect("the column exists").clone();
     let steps = column("step");
     let words: Vec<Column> = words.iter().map(|name| column(name)).collect();

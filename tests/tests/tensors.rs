@@ -74,9 +74,7 @@ fn experiment(name: &str) -> PathBuf {
 }
 
 fn run(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Finished {
-    let mut command = command::pythia(folder);
-    command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_HUB_CACHE", folder.join("cache"));
-    Finished::of(command.args(arguments).output().unwrap())
+    Finished::of(command::pythia_with_hub(folder, hub).args(arguments).output().unwrap())
 }
 
 /// Bytes of weights that were asked for; a question without a range asks for a whole file.

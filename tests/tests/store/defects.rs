@@ -1,7 +1,7 @@
 //! Checkpoints that are missing, duplicates of others, or known to be wrong.
 
 use pythia_tests::command;
-use pythia_tests::hub::{MockFile, MockHub, MockRepo};
+use pythia_tests::hub::{MockHub, MockRepo};
 use pythia_tests::{paths, suite, tables};
 
 use super::{BAD_INPUT, CELLS_FAILED, MODEL, STEPS, checkpoints, experiment, file, model, run};
@@ -67,27 +67,24 @@ fn a_branch_without_weights_is_missing_and_the_other_form_of_a_duplicate_is_read
     let folder = experiment("hub-forms", &[0, 2, 512, 1000]);
     let bin = std::fs::read(paths::fixtures().join("parallel-bin/pytorch_model.bin")).unwrap();
     let shape = std::fs::read_to_string(paths::fixtures().join("parallel-bin/config.json")).unwrap();
-    let repo = |step, files: Vec<MockFile>, repo: MockRepo| {
-        let config = vec![file("config.json", shape.clone())];
-        repo.branch(&format!("step{step}"), [config, files].concat())
-    };
     let safe = std::fs::read(paths::fixtures().join("parallel/model.safetensors")).unwrap();
-    let same = || file("model.safetensors", safe.clone());
-    let hub = MockHub::start(vec![repo(
-        1000,
-        vec![same()],
-        repo(
-            512,
-            vec![same(), file("pytorch_model.bin", bin)],
-            repo(2, vec![], repo(0, vec![file("model.safetensors", other_values(&safe))], MockRepo::new(MODEL))),
-        ),
-    )]);
-    let output = run(&folder, &hub, &["run", "exp.toml", "--set", "probe.2.prompts={ tokens = [[1, 2]] }"])
+    let same = file("model.safetensors", safe.clone());
+    let mut repo = MockRepo::new(MODEL);
+    for (step, weights) in [
+        (0, vec![file("model.safetensors", other_values(&safe))]),
+        (2, vec![]),
+        (512, vec![same.clone(), file("pytorch_model.bin", bin)]),
+        (1000, vec![same]),
+    ] {
+        let config = vec![file("config.json", shape.clone())];
+        repo = repo.branch(&format!("step{step}"), [config, weights].concat());
+    }
+    let hub = MockHub::start(vec![repo]);
+    let tokens = "probe.2.prompts={ tokens = [[1, 2]] }";
+    let output = run(&folder, &hub, &["run", "exp.toml", "--set", tokens])
         .refused(&["pythia-14m step2: missing: the branch holds no weights", "pythia-14m step1000: duplicate_of:512"]);
     assert!(!output.err.contains("step512: "), "its other form is its own: {}", output.err);
-    let tokens = "probe.2.prompts={ tokens = [[1, 2]] }";
-    let skip = ["run", "exp.toml", "--on-bad", "mark", "--out", "out", "--set", tokens];
-    run(&folder, &hub, &skip);
+    run(&folder, &hub, &["run", "exp.toml", "--on-bad", "mark", "--out", "out", "--set", tokens]);
     assert!(hub.count("pytorch_model.bin") > 0, "the other form was fetched");
     let statuses = checkpoints(&folder.join("out"), "checkpoint_status");
     assert_eq!(statuses[1], "missing");

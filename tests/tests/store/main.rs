@@ -9,7 +9,6 @@ mod pins;
 mod transfer;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pythia_core::weights;
 use pythia_tests::command::{self, Finished};
@@ -54,15 +53,8 @@ fn experiment(name: &str, steps: &[u32]) -> PathBuf {
     folder
 }
 
-fn pythia(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Command {
-    let mut command = command::pythia(folder);
-    command.env_remove("HF_HUB_OFFLINE").env("HF_ENDPOINT", hub.endpoint()).env("HF_HUB_CACHE", folder.join("cache"));
-    command.args(arguments);
-    command
-}
-
 fn run(folder: &Path, hub: &MockHub, arguments: &[&str]) -> Finished {
-    Finished::of(pythia(folder, hub, arguments).output().unwrap())
+    Finished::of(command::pythia_with_hub(folder, hub).args(arguments).output().unwrap())
 }
 
 /// The words of a column of the table of checkpoints, by ascending step.
