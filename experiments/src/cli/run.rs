@@ -17,12 +17,12 @@ use crate::files::journal::{Event, Journal};
 use crate::files::table;
 use crate::integrity::CHECKPOINTS;
 use crate::plan::Plan;
-use crate::plan::disk::{Disk, pairs};
+use crate::plan::disk::{Disk, WithoutResults, pairs};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::results::manifest;
 use crate::sweep::outcome::Outcome;
-use crate::sweep::refusal;
+use crate::sweep::refusal::{self, Refusal};
 use crate::sweep::signals::{self, WriteLock};
 use crate::sweep::{Sweep, Timeline};
 use crate::terminal::env;
@@ -107,12 +107,10 @@ pub(crate) fn sweep(
     let runs_on = open_device(machine.device, machine.dtype)?;
     refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
+    let plan = &plan(resolved, disk, hub, limit, fresh)?;
     if fresh {
         remove_results(resolved, &folder)?;
     }
-    refusal::check_results(resolved, disk)?;
-    let plan = &Plan::make(resolved, disk, limit);
-    refusal::check_plan(resolved, disk, plan, hub.cache.budget().max)?;
     let writing = stop_on_signals(&folder)?;
     let mut journal = begin(resolved, plan, &folder)?;
     let pair_counts = &PairCounts::of(resolved);
@@ -128,6 +126,25 @@ pub(crate) fn sweep(
     folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
     messages::conclude(&outcome, plan, &summary);
     Ok(outcome)
+}
+
+/// The plan of a run that nothing speaks against. A fresh run is planned as if its results were gone, so that they are
+/// removed only once it can begin.
+fn plan(
+    resolved: &ResolvedExperiment,
+    disk: &Disk,
+    hub: &HubAccess,
+    limit: Option<usize>,
+    fresh: bool,
+) -> Result<Plan, Refusal> {
+    let plan = if fresh {
+        Plan::make(resolved, &WithoutResults(disk), limit)
+    } else {
+        refusal::check_results(resolved, disk)?;
+        Plan::make(resolved, disk, limit)
+    };
+    refusal::check_plan(resolved, disk, &plan, hub.cache.budget().max)?;
+    Ok(plan)
 }
 
 /// From now on a signal ends the process between two writes.
