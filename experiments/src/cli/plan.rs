@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ExperimentArgs;
+use super::RunArgs;
 use crate::checkpoint::hub_access::HubAccessError;
 use crate::cli::failure::Failure;
 use crate::integrity::OnBad;
@@ -25,7 +25,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    experiment: ExperimentArgs,
+    experiment: RunArgs,
     /// Print JSON to stdout
     #[arg(long)]
     json: bool,

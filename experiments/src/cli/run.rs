@@ -5,7 +5,7 @@ pub(crate) mod messages;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ExperimentArgs;
+use super::RunArgs;
 use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
 use crate::cli::device_args::open_device;
@@ -39,7 +39,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) experiment: ExperimentArgs,
+    pub(crate) experiment: RunArgs,
     /// Remove the results of this experiment's probes on its models first, and the models' table of checkpoints
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -104,7 +104,7 @@ pub(crate) fn sweep(
     fresh: bool,
 ) -> Result<Outcome, Failure> {
     let machine = &resolved.experiment.machine;
-    let runs_on = open_device(machine.device, machine.dtype)?;
+    let runs_on = open_device(*machine.device.get_ref(), machine.dtype)?;
     refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     let plan = &plan(resolved, disk, hub, limit, fresh)?;

@@ -336,6 +336,19 @@ fn folded_weights_and_unknown_parameters_are_refused_with_their_places() {
 }
 
 #[test]
+fn a_wrong_list_of_defects_is_shown_where_it_is_named() {
+    let setting = Setting::new("known-bad-place");
+    let list = setting.scratch.0.join("known.json");
+    let named = format!("known_bad='{}'", list.display());
+    let errors = setting.resolved(&["seed=4", &named]).err().expect("must refuse");
+    assert!(errors.are_about_data(), "a file that may still come: {errors}");
+    assert!(errors.to_string().contains("--set:1:11") && errors.to_string().contains(&named), "{errors}");
+    fs::write(&list, "{").expect("write");
+    let errors = setting.resolved(&["seed=4", &named]).err().expect("must refuse");
+    assert!(!errors.are_about_data() && errors.to_string().contains("--set:1:11"), "{errors}");
+}
+
+#[test]
 fn a_single_model_has_no_step() {
     let setting = Setting::new("single");
     testing::model(&setting.scratch.0.join("one"), 5);
