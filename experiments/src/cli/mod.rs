@@ -18,7 +18,6 @@ mod device_args;
 pub(crate) mod error;
 mod experiment_args;
 pub mod failure;
-mod foreign;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod merge;
