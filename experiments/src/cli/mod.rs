@@ -132,13 +132,13 @@ mod tests {
         let refused = |words: &str| Cli::try_parse_from(words.split(' ')).is_err();
         for command in ["lock", "cache fetch"] {
             assert!(!refused(&format!("pythia {command} exp.toml --set seed=1 --cache-max 2GB --lock exp.json")));
-            for option in
-                ["--out x", "--limit 1", "--on-bad skip", "--memory 1GiB", "--device cpu", "--dtype f64"]
-            {
+            for option in ["--out x", "--limit 1", "--on-bad skip", "--memory 1GiB", "--device cpu", "--dtype f64"] {
                 assert!(refused(&format!("pythia {command} exp.toml {option}")), "{command} {option}");
             }
         }
-        assert!(!refused("pythia plan exp.toml --out x --limit 1 --on-bad skip --memory 1GiB --device cpu --dtype f64"));
+        assert!(!refused(
+            "pythia plan exp.toml --out x --limit 1 --on-bad skip --memory 1GiB --device cpu --dtype f64"
+        ));
     }
 
     #[test]

@@ -168,7 +168,9 @@ impl Problem {
                 format!("give one of them another name, for example name = \"{name}_2\"")
             }
             Problem::SharedFolder { .. } => "give one of them another name".into(),
-            Problem::Input { .. } | Problem::KnownBadFile { .. } => "paths count from the folder where the command runs".into(),
+            Problem::Input { .. } | Problem::KnownBadFile { .. } => {
+                "paths count from the folder where the command runs".into()
+            }
             Problem::DuplicateModel { .. } => {
                 "results are in one folder per model name: rename one of the two folders".into()
             }

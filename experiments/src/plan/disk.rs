@@ -99,7 +99,9 @@ impl Disk {
     /// The checkpoint whose weights have changed since a part was made, for messages.
     fn changed(&self, resolved: &ResolvedExperiment, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
         let (model, path) = (&resolved.models[cell.model], self.out.join(&part.file));
-        let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(weights, results)| weights > results);
+        let newer = |step: Option<Step>| {
+            newest(model, step).zip(modified(&path)).is_some_and(|(weights, results)| weights > results)
+        };
         let differs = |key: &str, now: Option<String>| {
             let metadata = sink::metadata(&path).ok().flatten();
             metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
