@@ -266,3 +266,22 @@ impl HubAccess {
             .map_err(|source| HubAccessError::WriteLock { path: self.file.clone(), source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn lock_files_that_cannot_be_read_or_understood_are_bad_input() {
+        let scratch = Scratch::new("lock-in");
+        let path = scratch.0.join("exp.lock.json");
+        let absent = HubAccess::lock_in(&path).expect_err("there is none");
+        fs::write(&path, "{").expect("write");
+        let damaged = HubAccess::lock_in(&path).expect_err("no JSON");
+        for (error, word) in [(absent, "check the path"), (damaged, "remove the file")] {
+            assert_eq!(error.exit(), Exit::BadInput, "{error}");
+            assert!(error.remedy().is_some_and(|remedy| remedy.contains(word)), "{error}");
+        }
+    }
+}

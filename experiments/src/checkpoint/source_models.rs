@@ -93,5 +93,10 @@ mod tests {
         assert_eq!(hashes["0"], loaded(&scratch, 0).hashes.content.expect("all was read").to_string());
         assert_ne!(hashes["0"], hashes["512"]);
         assert_eq!(sources.hashes(&[]), None);
+        // A hash that is not known is left out.
+        let mut unhashed = loaded(&scratch, 2);
+        unhashed.hashes.content = None;
+        sources.add(2, Ok(unhashed), &RunsOn::cpu());
+        assert_eq!((sources.models.0.len(), sources.hashes(&[2])), (3, None));
     }
 }

@@ -12,7 +12,8 @@ use crate::terminal::say;
 
 /// Print an experiment file with its old keys in today's spelling, or rewrite it
 ///
-/// Comments, order and layout stay. Changes are listed on stderr. --write replaces the file instead of printing. A file without old keys is printed byte for byte. Values given with --set are not rewritten.
+/// Comments, order and layout stay. Changes are listed on stderr. --write replaces the file instead of printing it. A
+/// file without old keys is printed byte for byte. Values given with --set are not rewritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -19,8 +19,8 @@ use crate::terminal::say;
 ///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the
 /// probes' prompts. Operations: 2 per weight and token, plus attention. Memory: the peak of the whole process. Weights
-/// are held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a
-/// time; or used layer by layer.
+/// are held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at
+/// a time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
