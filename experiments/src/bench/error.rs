@@ -21,7 +21,16 @@ impl Explained for BenchError {
     fn exit(&self) -> Exit {
         match self {
             Self::Load(error) => error.exit(),
-            Self::Probe(_) | Self::Hook(_) => Exit::BadInput,
+            Self::Hook(error) => error.exit(),
+            Self::Probe(_) => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Load(error) => error.remedy(),
+            Self::Hook(error) | Self::Probe(ProbeError::Hook(error)) => error.remedy(),
+            Self::Probe(_) => None,
         }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct HubAccess {
     pub(crate) file: PathBuf,
 }
 
-/// Which branches are pinned.
+/// Which branches a command pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PinScope {
     /// Unpinned ones of a model whose checkpoints are not all in the cache.
@@ -53,7 +53,7 @@ pub(crate) enum HubAccessError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
-    LruCache(#[from] LruError),
+    Cache(#[from] LruError),
     #[error(transparent)]
     Hub(#[from] HubError),
     #[error("{0}")]
@@ -64,37 +64,38 @@ pub(crate) enum HubAccessError {
     Offline,
     #[error("the lock file does not name {model}")]
     NotPinned { model: ModelId },
-    #[error("cannot {what} {}: {source}", path.display())]
-    Io {
-        /// What was tried, as a verb.
-        what: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    #[error("cannot read {}: {source}", path.display())]
+    ReadLock { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {}: {source}", path.display())]
+    WriteLock { path: PathBuf, source: std::io::Error },
 }
 
 impl Explained for HubAccessError {
     fn exit(&self) -> Exit {
         match self {
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
-            Self::Io { .. } | Self::LruCache(_) => Exit::Resources,
+            Self::WriteLock { .. } | Self::Cache(_) => Exit::Resources,
             Self::Settings(_) => Exit::Usage,
-            Self::Hub(_) | Self::Resolve(_) | Self::Lock { .. } | Self::Offline | Self::NotPinned { .. } => {
-                Exit::BadInput
-            }
+            Self::Hub(_)
+            | Self::Resolve(_)
+            | Self::ReadLock { .. }
+            | Self::Lock { .. }
+            | Self::Offline
+            | Self::NotPinned { .. } => Exit::BadInput,
         }
     }
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Settings(_) => "correct the environment variable".into(),
-            Self::LruCache(error) => error.remedy(),
+            Self::Cache(error) => error.remedy(),
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
             Self::Resolve(_) => "choose other steps; `pythia list steps MODEL` shows what was published".into(),
             Self::Lock { .. } => "remove the file; `pythia lock FILE` makes it anew".into(),
             Self::Offline => "leave --offline out and unset HF_HUB_OFFLINE".into(),
             Self::NotPinned { .. } => "leave --lock out, or make the file with `pythia lock FILE`".into(),
-            Self::Io { .. } => "choose another place with --lock FILE".into(),
+            Self::ReadLock { .. } => "check the path; `pythia lock FILE` makes the lock file of an experiment".into(),
+            Self::WriteLock { .. } => "choose another place with --lock FILE".into(),
         })
     }
 }
@@ -158,7 +159,9 @@ impl HubAccess {
         let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free });
         let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
         let lock = match Self::lock_in(&path) {
-            Err(HubAccessError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Lock::default(),
+            Err(HubAccessError::ReadLock { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Lock::default()
+            }
             lock => lock?,
         };
         Ok(Self { client, cache, lock, file: path })
@@ -238,7 +241,7 @@ impl HubAccess {
 
     /// The lock in a file, which must be there.
     pub(crate) fn lock_in(path: &Path) -> Result<Lock, HubAccessError> {
-        let text = fs::read(path).map_err(|source| HubAccessError::Io { what: "read", path: path.into(), source })?;
+        let text = fs::read(path).map_err(|source| HubAccessError::ReadLock { path: path.into(), source })?;
         Lock::from_json(&text).map_err(|source| HubAccessError::Lock { path: path.into(), source })
     }
 
@@ -260,6 +263,25 @@ impl HubAccess {
     fn write(&self) -> Result<(), HubAccessError> {
         // Synced before it has its name: a lock file that a loss of power leaves empty would pin nothing.
         pythia_files::write_atomic(&self.file, |file| file.write_all(self.lock.to_json().as_bytes()))
-            .map_err(|source| HubAccessError::Io { what: "write", path: self.file.clone(), source })
+            .map_err(|source| HubAccessError::WriteLock { path: self.file.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn lock_files_that_cannot_be_read_or_understood_are_bad_input() {
+        let scratch = Scratch::new("lock-in");
+        let path = scratch.0.join("exp.lock.json");
+        let absent = HubAccess::lock_in(&path).expect_err("there is none");
+        fs::write(&path, "{").expect("write");
+        let damaged = HubAccess::lock_in(&path).expect_err("no JSON");
+        for (error, word) in [(absent, "check the path"), (damaged, "remove the file")] {
+            assert_eq!(error.exit(), Exit::BadInput, "{error}");
+            assert!(error.remedy().is_some_and(|remedy| remedy.contains(word)), "{error}");
+        }
     }
 }

@@ -19,11 +19,10 @@ pub(crate) struct SourceModels {
 impl SourceModels {
     /// Adds a checkpoint, or the error that kept it from being loaded.
     pub(crate) fn add(&mut self, label: u32, checkpoint: Result<Loaded, LoadError>, runs_on: &RunsOn) {
-        let hash =
-            checkpoint.as_ref().ok().and_then(|loaded| Some(loaded.hashes.content?.to_string())).unwrap_or_default();
-        match checkpoint.and_then(|loaded| Ok(loaded.model(runs_on)?)) {
-            Ok(model) => {
-                self.hashes.insert(label, hash);
+        let model = checkpoint.and_then(|loaded| Ok((loaded.hashes.content, loaded.model(runs_on)?)));
+        match model {
+            Ok((hash, model)) => {
+                self.hashes.extend(hash.map(|hash| (label, hash.to_string())));
                 self.models.0.insert(label, model);
             }
             Err(error) => {
@@ -94,5 +93,10 @@ mod tests {
         assert_eq!(hashes["0"], loaded(&scratch, 0).hashes.content.expect("all was read").to_string());
         assert_ne!(hashes["0"], hashes["512"]);
         assert_eq!(sources.hashes(&[]), None);
+        // A hash that is not known is left out.
+        let mut unhashed = loaded(&scratch, 2);
+        unhashed.hashes.content = None;
+        sources.add(2, Ok(unhashed), &RunsOn::cpu());
+        assert_eq!((sources.models.0.len(), sources.hashes(&[2])), (3, None));
     }
 }

@@ -19,7 +19,6 @@ use crate::cli::error::{CommandError, read_file};
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::files::json::canonical;
-use crate::resolved::BOS;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
 
@@ -135,8 +134,7 @@ fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Resu
             Ok(vec![Tokenizer::from_file(path)?.encode(text)?])
         }
         (None, Some(path)) => Ok(read_ids(path)?),
-        // The command line requires one of the two.
-        (None, None) => Ok(vec![vec![BOS]]),
+        (None, None) => unreachable!("the command line requires a text or a file of ids"),
     }
 }
 

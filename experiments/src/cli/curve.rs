@@ -1,6 +1,7 @@
 //! The emergence curve: a table for the terminal, from the results of the shipped induction experiment.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -61,7 +62,7 @@ pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, S
 fn read(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
     let unreadable = |source| SinkError::Unreadable { path: path.into(), source };
     match sink::reader(path) {
-        Err(SinkError::Open { .. }) => Ok(Vec::new()),
+        Err(SinkError::Open { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
         Ok(reader) => {
             let batches = reader.build().map_err(unreadable)?;
@@ -147,6 +148,16 @@ mod tests {
             shown,
             format!("    512             5.500           -       L1H2   0.500   0.020  {}", "█".repeat(12))
         );
+    }
+
+    #[test]
+    fn only_a_file_that_is_not_there_counts_as_a_cell_that_failed() {
+        let scratch = crate::testing::Scratch::new("curve");
+        assert!(read(&scratch.0.join("none.parquet")).expect("nothing to show").is_empty());
+        let file = scratch.0.join("file");
+        std::fs::write(&file, "x").expect("write");
+        assert!(matches!(read(&file.join("below.parquet")), Err(SinkError::Open { .. })));
+        assert!(matches!(read(&file), Err(SinkError::Unreadable { .. })));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The options that name an experiment, and those that replace values of its file.
+//! The options that name an experiment, and those of a run that replace values of its file.
 
 use std::path::PathBuf;
 
@@ -14,17 +14,26 @@ use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
 use crate::terminal::env;
 
-/// The experiment, and options that replace values of its file.
+/// The experiment, and how its checkpoints are fetched.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExperimentArgs {
     /// The experiment file
     file: PathBuf,
-    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
     /// Replace a value of the file, by dotted path: --set seed=1, --set probe.0.prompts.n=4, --set 'steps=[0, 512]'
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+/// The experiment of a run, and options that replace values of its file.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    experiment: ExperimentArgs,
+    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Keep only the first N cells of the plan, for a cheap trial
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) limit: Option<usize>,
@@ -32,8 +41,6 @@ pub(crate) struct ExperimentArgs {
     /// `on_bad`, else fail]
     #[arg(long)]
     on_bad: Option<OnBad>,
-    #[command(flatten)]
-    cache: CacheArgs,
     #[command(flatten)]
     compute: ComputeArgs,
 }
@@ -51,7 +58,7 @@ struct CacheArgs {
     /// Disk that must stay free [default: the file's `min_free`, else 1GiB]
     #[arg(long, value_name = "BYTES")]
     min_free: Option<Bytes>,
-    /// The file of pins [default: the experiment's own name with .lock.json]
+    /// The file of pins [default: the experiment file's path, ending in .lock.json]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
 }
@@ -75,8 +82,12 @@ struct ComputeArgs {
 impl ExperimentArgs {
     /// Reads the experiment, with the values of the command line in place of the file's.
     pub(super) fn experiment(&self) -> Result<Experiment, Failure> {
+        self.read(&self.set)
+    }
+
+    fn read(&self, overrides: &[String]) -> Result<Experiment, Failure> {
         let text = read_file(&self.file)?;
-        let mut experiment = config::parse(&self.file.display().to_string(), &text, &self.overrides())?;
+        let mut experiment = config::parse(&self.file.display().to_string(), &text, overrides)?;
         let store = &mut experiment.store;
         store.cache_max = self.cache.cache_max.or(store.cache_max);
         store.min_free = self.cache.min_free.or(store.min_free);
@@ -84,10 +95,22 @@ impl ExperimentArgs {
         Ok(experiment)
     }
 
+    /// Where its checkpoints come from.
+    pub(super) fn hub(&self, experiment: &Experiment) -> Result<HubAccess, HubAccessError> {
+        HubAccess::open(experiment, &self.file, self.cache.offline)
+    }
+}
+
+impl RunArgs {
+    /// Reads the experiment, with the values of the command line in place of the file's.
+    pub(super) fn experiment(&self) -> Result<Experiment, Failure> {
+        self.experiment.read(&self.overrides())
+    }
+
     /// The `--set` arguments, and the options that are short for one.
     fn overrides(&self) -> Vec<String> {
         let ComputeArgs { memory, device, dtype } = &self.compute;
-        let mut overrides = self.set.clone();
+        let mut overrides = self.experiment.set.clone();
         overrides.extend(device.map(|name| format!("device=\"{name}\"")));
         overrides.extend(dtype.as_ref().map(|dtype| format!("dtype={}", word(dtype))));
         overrides.extend(memory.map(|memory| format!("memory=\"{memory}\"")));
@@ -97,13 +120,13 @@ impl ExperimentArgs {
 
     /// Where its checkpoints come from.
     pub(super) fn hub(&self, experiment: &Experiment) -> Result<HubAccess, HubAccessError> {
-        HubAccess::open(experiment, &self.file, self.cache.offline)
+        self.experiment.hub(experiment)
     }
 
     /// The output folder: the command line's, the file's, or the default.
     pub(super) fn disk(&self, experiment: &Experiment) -> Disk {
         let out = self.out.clone().or_else(|| experiment.out.clone());
-        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.cache.offline }
+        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.experiment.cache.offline }
     }
 }
 

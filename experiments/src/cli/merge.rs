@@ -38,8 +38,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     if is_inside(&to, &args.dir.join("results")) {
         return Err(CommandError::OutIsInput(to).into());
     }
-    let merge = Merge { from: args.dir, to, allow_missing: args.allow_missing };
-    warn(&merge)?;
+    let merge = Merge::open(args.dir, to, args.allow_missing)?;
+    warn(&merge);
     let merged = merge.run(|one| {
         let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
         say!("{table}: {model}: {parts} parts, {rows} rows");
@@ -58,8 +58,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 }
 
 /// Says how much is missing of what is merged all the same, and what was left out.
-fn warn(merge: &Merge) -> Result<(), Failure> {
-    let missing_parts = merge.missing_parts()?;
+fn warn(merge: &Merge) {
+    let missing_parts = &merge.missing_parts;
     if !missing_parts.has_manifest {
         say!("warning: there is no manifest of a run here, so missing parts cannot be found");
     } else if merge.allow_missing && !missing_parts.missing.is_empty() {
@@ -71,7 +71,6 @@ fn warn(merge: &Merge) -> Result<(), Failure> {
             missing_parts.left_out
         );
     }
-    Ok(())
 }
 
 /// Whether a path leads into a folder, as far as it exists.

@@ -10,10 +10,10 @@ use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
 
-/// Rewrite an experiment file that has old keys
+/// Print an experiment file with its old keys in today's spelling, or rewrite it
 ///
-/// Prints the file with its old keys in today's spelling; comments, order and layout stay. Changes are listed
-/// on stderr. A file without old keys is printed byte for byte. Values given with --set are not rewritten.
+/// Comments, order and layout stay. Changes are listed on stderr. --write replaces the file instead of printing it. A
+/// file without old keys is printed byte for byte. Values given with --set are not rewritten.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {

@@ -18,7 +18,6 @@ mod device_args;
 pub(crate) mod error;
 mod experiment_args;
 pub mod failure;
-mod foreign;
 pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod merge;
@@ -33,7 +32,7 @@ pub(crate) mod train;
 pub(crate) mod validate;
 pub(crate) mod verify;
 
-use experiment_args::ExperimentArgs;
+use experiment_args::{ExperimentArgs, RunArgs};
 
 /// Interpretability probes over the checkpoints of the Pythia suite.
 ///
@@ -126,6 +125,20 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_that_a_command_would_ignore_are_refused() {
+        let refused = |words: &str| Cli::try_parse_from(words.split(' ')).is_err();
+        for command in ["lock", "cache fetch"] {
+            assert!(!refused(&format!("pythia {command} exp.toml --set seed=1 --cache-max 2GB --lock exp.json")));
+            for option in ["--out x", "--limit 1", "--on-bad skip", "--memory 1GiB", "--device cpu", "--dtype f64"] {
+                assert!(refused(&format!("pythia {command} exp.toml {option}")), "{command} {option}");
+            }
+        }
+        assert!(!refused(
+            "pythia plan exp.toml --out x --limit 1 --on-bad skip --memory 1GiB --device cpu --dtype f64"
+        ));
     }
 
     #[test]

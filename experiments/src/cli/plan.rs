@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ExperimentArgs;
+use super::RunArgs;
 use crate::checkpoint::hub_access::HubAccessError;
 use crate::cli::failure::Failure;
 use crate::integrity::OnBad;
@@ -18,14 +18,14 @@ use crate::terminal::say;
 /// Show an experiment's cells, what they cost, and what is done
 ///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the
-/// probes' prompts: 2 operations per weight and token, plus attention; the peak of the whole process, with the weights
-/// held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at a
-/// time; or used layer by layer.
+/// probes' prompts. Operations: 2 per weight and token, plus attention. Memory: the peak of the whole process. Weights
+/// are held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at
+/// a time; or used layer by layer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    experiment: ExperimentArgs,
+    experiment: RunArgs,
     /// Print JSON to stdout
     #[arg(long)]
     json: bool,
@@ -96,7 +96,7 @@ fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
     json!({
         "model": resolved.models[cell.model].label,
         "step": cell.step.map(pythia_core::suite::Step::label),
-        "source": cell.location,
+        "location": cell.location,
         "flops": cell.cost.flops,
         "memory": cell.cost.memory,
         "checkpoint_status": cell.verdict.status.to_string(),

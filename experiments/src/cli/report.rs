@@ -25,7 +25,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     /// The output folder of `pythia run`
-    #[arg(default_value = "out")]
+    #[arg(default_value = crate::terminal::env::OUT)]
     dir: PathBuf,
     /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]

@@ -5,7 +5,7 @@ pub(crate) mod messages;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ExperimentArgs;
+use super::RunArgs;
 use crate::checkpoint::fetch::HubFetcher;
 use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
 use crate::cli::device_args::open_device;
@@ -17,12 +17,12 @@ use crate::files::journal::{Event, Journal};
 use crate::files::table;
 use crate::integrity::CHECKPOINTS;
 use crate::plan::Plan;
-use crate::plan::disk::{Disk, pairs};
+use crate::plan::disk::{Disk, WithoutResults, pairs};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::results::manifest;
 use crate::sweep::outcome::Outcome;
-use crate::sweep::refusal;
+use crate::sweep::refusal::{self, Refusal};
 use crate::sweep::signals::{self, WriteLock};
 use crate::sweep::{Sweep, Timeline};
 use crate::terminal::env;
@@ -39,7 +39,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(crate) experiment: ExperimentArgs,
+    pub(crate) experiment: RunArgs,
     /// Remove the results of this experiment's probes on its models first, and the models' table of checkpoints
     #[arg(long)]
     pub(crate) fresh: bool,
@@ -104,15 +104,13 @@ pub(crate) fn sweep(
     fresh: bool,
 ) -> Result<Outcome, Failure> {
     let machine = &resolved.experiment.machine;
-    let runs_on = open_device(machine.device, machine.dtype)?;
+    let runs_on = open_device(*machine.device.get_ref(), machine.dtype)?;
     refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
+    let plan = &plan(resolved, disk, hub, limit, fresh)?;
     if fresh {
         remove_results(resolved, &folder)?;
     }
-    refusal::check_results(resolved, disk)?;
-    let plan = &Plan::make(resolved, disk, limit);
-    refusal::check_plan(resolved, disk, plan, hub.cache.budget().max)?;
     let writing = stop_on_signals(&folder)?;
     let mut journal = begin(resolved, plan, &folder)?;
     let pair_counts = &PairCounts::of(resolved);
@@ -128,6 +126,25 @@ pub(crate) fn sweep(
     folder.write(Path::new("state/timeline.json"), summary.json().as_bytes())?;
     messages::conclude(&outcome, plan, &summary);
     Ok(outcome)
+}
+
+/// The plan of a run that nothing speaks against. A fresh run is planned as if its results were gone, so that they are
+/// removed only once it can begin.
+fn plan(
+    resolved: &ResolvedExperiment,
+    disk: &Disk,
+    hub: &HubAccess,
+    limit: Option<usize>,
+    fresh: bool,
+) -> Result<Plan, Refusal> {
+    let plan = if fresh {
+        Plan::make(resolved, &WithoutResults(disk), limit)
+    } else {
+        refusal::check_results(resolved, disk)?;
+        Plan::make(resolved, disk, limit)
+    };
+    refusal::check_plan(resolved, disk, &plan, hub.cache.budget().max)?;
+    Ok(plan)
 }
 
 /// From now on a signal ends the process between two writes.

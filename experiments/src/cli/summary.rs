@@ -20,7 +20,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     /// The output folder of `pythia run`
-    #[arg(default_value = "out")]
+    #[arg(default_value = crate::terminal::env::OUT)]
     dir: PathBuf,
     /// Rows for each model and score, method or direction
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]

@@ -29,7 +29,7 @@ const LONG_HELP: &str = exit::examples!("  pythia train nano\n  pythia train nan
 /// What can be trained.
 #[derive(Debug, Subcommand)]
 enum What {
-    /// A two-layer GPT-NeoX with 154 checkpoints in which induction heads form, in about a minute
+    /// A two-layer GPT-NeoX with 154 checkpoints in which induction heads form, in about two minutes
     Nano {
         /// Folder that receives DIR/step512/config.json, DIR/step512/model.safetensors and so on
         #[arg(long, value_name = "DIR", default_value = NANO)]

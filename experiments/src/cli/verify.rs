@@ -8,11 +8,11 @@ use pythia_hub::Lock;
 use serde_json::json;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest};
+use crate::checkpoint::verify::{self, Findings};
 use crate::cli::failure::Failure;
 use crate::config::read_text;
 use crate::integrity::KnownDefects;
 use crate::resolved::pins::Pins;
-use crate::sweep::verify::{self, Findings};
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
 use crate::terminal::say;

@@ -53,7 +53,7 @@ impl ConfigErrors {
     pub(crate) fn are_about_data(&self) -> bool {
         let is_data = |problem: &Problem| match problem {
             Problem::Store(_) | Problem::ModelInfo(_) => true,
-            Problem::Input { error, .. } => error.is_missing(),
+            Problem::Input { error, .. } | Problem::KnownBadFile { error } => error.is_missing(),
             _ => false,
         };
         self.problems.iter().all(|located| is_data(&located.problem))

@@ -74,8 +74,9 @@ pub(crate) struct StorePolicy {
     #[serde(default)]
     pub(crate) on_bad: OnBad,
     /// A JSON file of further known defects, in the form of the program's own list: {"known_bad": [...]}.
-    pub(crate) known_bad: Option<PathBuf>,
-    /// The file of pinned commits and hashes; the experiment's own name with .lock.json where it is left out.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(crate) known_bad: Option<Spanned<PathBuf>>,
+    /// The file of pinned commits and hashes; the experiment file's path, ending in .lock.json, where it is left out.
     pub(crate) lock: Option<PathBuf>,
     /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it
     /// is left out.
@@ -88,9 +89,9 @@ pub(crate) struct StorePolicy {
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 pub(crate) struct Machine {
     /// Where to compute: cpu, or a GPU by gpu[:n], wgpu[:n] or cuda[:n]; `pythia list devices` shows them.
-    #[serde(default)]
+    #[serde(default = "cpu")]
     #[schemars(with = "String", regex(pattern = DeviceName::PATTERN))]
-    pub(crate) device: DeviceName,
+    pub(crate) device: Spanned<DeviceName>,
     /// Precision: of everything (f32, f64), or of weights and the products with them (f16, bf16), while all else stays
     /// in 32 bits.
     #[serde(default)]
@@ -104,6 +105,11 @@ pub(crate) struct Machine {
     /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their
     /// files, which changes no result. What the machine has free where it is left out.
     pub(crate) memory: Option<Bytes>,
+}
+
+/// The device where the file names none: no place in the texts.
+fn cpu() -> Spanned<DeviceName> {
+    Spanned::new(0..0, DeviceName::default())
 }
 
 /// A weight profile by name.
@@ -125,9 +131,9 @@ pub(crate) enum Precision {
     F32,
     /// 64 bits: twice the memory and time, for checking; on the CPU alone.
     F64,
-    /// 16 bits with a fraction of 10: weights and the products with them; all else stays in 32 bits.
+    /// float16: more digits, a smaller range. For weights and the products with them; all else stays in 32 bits.
     F16,
-    /// 16 bits with the range of 32: weights and the products with them; all else stays in 32 bits.
+    /// bfloat16: fewer digits, the range of float32. For weights and the products with them; all else stays in 32 bits.
     Bf16,
 }
 
@@ -235,7 +241,7 @@ prompts = { prepend_bos = false }
             &report,
             &["`half_len` is not a key of probe `head_scores` any more", "t.toml:9:1", "t.toml:10:1", new],
         );
-        contains(&report, &["`pythia migrate FILE`"]);
+        contains(&report, &["`pythia migrate --write FILE` rewrites a whole file"]);
         let beside = error(&GOOD.replace("n = 4 }", "n = 4 }\nhalf_len = 24\nbatch = 4"), &[]);
         contains(&beside, &["write `prompts = { n = 4, half_len = 24 }`"]);
         let within = error(&GOOD.replace("n = 4", "batch = 3"), &[]);

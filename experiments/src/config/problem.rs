@@ -145,7 +145,7 @@ impl Problem {
             }
             Problem::UnknownWord { word, allowed, .. } => suggestions(word, allowed, format!("allowed: {EXPECTED}")),
             Problem::OldKey { new, .. } => {
-                vec![format!("write `{}`", new.entry), "`pythia migrate FILE` rewrites a whole file".into()]
+                vec![format!("write `{}`", new.entry), "`pythia migrate --write FILE` rewrites a whole file".into()]
             }
             other => other.hint().into_iter().collect(),
         }
@@ -168,7 +168,9 @@ impl Problem {
                 format!("give one of them another name, for example name = \"{name}_2\"")
             }
             Problem::SharedFolder { .. } => "give one of them another name".into(),
-            Problem::Input { .. } => "paths count from the folder where the command runs".into(),
+            Problem::Input { .. } | Problem::KnownBadFile { .. } => {
+                "paths count from the folder where the command runs".into()
+            }
             Problem::DuplicateModel { .. } => {
                 "results are in one folder per model name: rename one of the two folders".into()
             }
@@ -199,7 +201,6 @@ impl Problem {
             | Problem::Device(_)
             | Problem::WrongType { .. }
             | Problem::Empty { .. }
-            | Problem::KnownBadFile { .. }
             | Problem::KnownBad(_)
             | Problem::Model(_)
             | Problem::Store(_)

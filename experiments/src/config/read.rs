@@ -26,7 +26,7 @@ const WHOLE: &str = "the experiment";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Head {
-    /// The experiment's name; its resolved form is kept as OUT/state/NAME.json.
+    /// The experiment's name; the manifest of its run is OUT/state/NAME.json.
     #[schemars(with = "String", regex(pattern = r"^[a-z0-9_-]+$"))]
     name: Spanned<String>,
     /// What every random choice is derived from: the same seed gives the same prompts for every model and step.

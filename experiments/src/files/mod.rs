@@ -1,6 +1,6 @@
 //! Files of an output folder and their bytes: whole or absent, and the same bytes for the same table.
 //!
-//! This module never knows a model, a checkpoint or an experiment.
+//! This module never opens a checkpoint or an experiment.
 
 pub(crate) mod folder;
 pub(crate) mod journal;

@@ -45,11 +45,12 @@ pub(crate) const STAMP: [ColumnSpec; 4] = [
     ColumnSpec::int("tokens_seen", "Tokens that the model was trained on before it; null where that is not known"),
     ColumnSpec::text(
         "checkpoint_status",
-        "What is known of the checkpoint: `ok`, `unverified`, `known_bad`, `duplicate_of:STEP`",
+        "What is known of the checkpoint: `ok`, `unverified`, `known_bad`, `duplicate_of:STEP`; in `checkpoints` also \
+         `missing`",
     ),
 ];
 
-/// A table that could not be put into, or a key that could not be read from, a Parquet file.
+/// A table that cannot be stored as a Parquet file, or a Parquet file that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The columns do not make a table; a mistake of the probe.

@@ -42,6 +42,11 @@ impl Status {
     pub(crate) fn is_bad(self) -> bool {
         matches!(self, Self::KnownBad | Self::DuplicateOf(_) | Self::Missing)
     }
+
+    /// As [`Status::is_bad`], of a value of the column `checkpoint_status`. A value that no status has is bad too.
+    pub(crate) fn is_bad_value(value: &str) -> bool {
+        [Self::Ok, Self::Unverified].iter().all(|good| good.to_string() != value)
+    }
 }
 
 impl fmt::Display for Status {
@@ -114,10 +119,10 @@ mod tests {
     #[test]
     fn statuses_have_their_names() {
         let names = [Status::Ok, Status::KnownBad, Status::DuplicateOf(Step::from_label(512)), Status::Missing]
-            .map(|status| (status.to_string(), status.is_bad()));
+            .map(|status| (status.to_string(), status.is_bad() && Status::is_bad_value(&status.to_string())));
         let expected = [("ok", false), ("known_bad", true), ("duplicate_of:512", true), ("missing", true)];
         assert_eq!(names, expected.map(|(name, bad)| (name.to_owned(), bad)));
-        assert!(!Status::Unverified.is_bad());
+        assert!(!Status::Unverified.is_bad() && !Status::is_bad_value("unverified") && !Status::is_bad_value("ok"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The table of checkpoints: a row for each one that a sweep met, `results/checkpoints/MODEL/step000512.parquet`.
+//! The table of checkpoints: a row for each one that a sweep looked at, `results/checkpoints/MODEL/step000512.parquet`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 /// Its columns, after those of every table.
 pub(crate) const TABLE: TableSpec = TableSpec {
     suffix: "",
-    doc: "A row per checkpoint that the sweep met",
+    doc: "A row per checkpoint that the sweep looked at",
     columns: &[&[
         ColumnSpec::text("reason", "Why the checkpoint is not `ok`; null where there is nothing to say"),
         ColumnSpec::text("weights_hash", "BLAKE3 of all weights; null where not all of them were read"),

@@ -78,9 +78,14 @@ impl Flat {
         Tensor::cat(self.paired(model).map(flat).collect(), 0)
     }
 
+    /// Each parameter with its place in the vector.
+    ///
+    /// # Panics
+    /// If the model is not that of this layout.
     fn paired<'a>(&'a self, model: &'a mut GptNeoX) -> impl Iterator<Item = (&'a Piece, ParamMut<'a>)> {
         let slots = model.params_mut();
-        debug_assert!(slots.iter().map(|(param, _)| *param).eq(self.0.iter().map(|piece| piece.param)));
+        let same = slots.iter().map(|(param, _)| *param).eq(self.0.iter().map(|piece| piece.param));
+        assert!(same, "the model lists its parameters in the order of the layout");
         self.0.iter().zip(slots.into_iter().map(|(_, slot)| slot))
     }
 }

@@ -1,4 +1,4 @@
-//! A suite of our own: a two-layer GPT-NeoX and its 154 checkpoints, trained here in about a minute.
+//! A suite of our own: a two-layer GPT-NeoX and its 154 checkpoints, trained here in about two minutes.
 //!
 //! The published suite needs a network and hundreds of gigabytes; this one needs neither. In the course of its training
 //! a previous-token head and an induction head form, and the loss on the second half of a repeated sequence falls to a

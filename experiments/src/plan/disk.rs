@@ -28,47 +28,49 @@ pub(crate) struct Disk {
     pub(crate) offline: bool,
 }
 
-/// A results file that another configuration made.
+/// A folder as it will be once the results of the experiment are removed.
+#[derive(Debug)]
+pub(crate) struct WithoutResults<'a>(pub(crate) &'a Disk);
+
+/// A file among the results that a run cannot add to.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ForeignResult {
+pub(crate) struct UnusableResult {
     pub(crate) path: PathBuf,
-    /// The configuration it carries.
-    pub(crate) found: String,
-    /// The configuration of this experiment for that file.
-    pub(crate) wanted: String,
+    pub(crate) reason: Unusable,
+}
+
+/// Why a run cannot add to a results file.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Unusable {
+    /// It is not a whole results file, for the given reason.
+    Damaged(String),
+    /// Another configuration made it.
+    Foreign {
+        /// The configuration it carries.
+        found: String,
+        /// The configuration of this experiment for that file.
+        wanted: String,
+    },
 }
 
 impl Disk {
-    /// Results of other configurations in the folders of the experiment, also of checkpoints that are not in the plan:
-    /// the parts of a table must be made alike.
-    pub(crate) fn foreign_results(&self, resolved: &ResolvedExperiment) -> Vec<ForeignResult> {
-        let foreign = |(path, state, wanted)| match state {
-            State::Foreign(found) => Some(ForeignResult { path, found, wanted }),
-            _ => None,
-        };
-        self.files(resolved).into_iter().filter_map(foreign).collect()
-    }
-
-    /// The first file in those folders that is not a whole results file, and the reason.
-    pub(crate) fn damaged(&self, resolved: &ResolvedExperiment) -> Option<(PathBuf, String)> {
-        self.files(resolved).into_iter().find_map(|(path, state, _)| match state {
-            State::Unreadable(problem) => Some((path, problem)),
-            _ => None,
-        })
-    }
-
-    /// Every file in the folders of the probes and models, with the configuration that it should have.
-    fn files(&self, resolved: &ResolvedExperiment) -> Vec<(PathBuf, State, String)> {
-        let mut files = Vec::new();
+    /// The damaged files and the results of other configurations in the folders of the experiment, also those of
+    /// checkpoints that are not in the plan: the parts of a table must be made alike.
+    pub(crate) fn unusable(&self, resolved: &ResolvedExperiment) -> Vec<UnusableResult> {
+        let mut unusable = Vec::new();
         for (table, model) in pairs(resolved) {
             let folder = file_of(&table.folder(), &model.label, None).with_file_name("");
             for name in file_names(&self.out.join(&folder)) {
                 let config = CellConfig::new(resolved, table, &model.label, step_of(&name));
-                let state = self.state(&folder.join(&name), &config.key());
-                files.push((self.out.join(&folder).join(&name), state, config.text()));
+                let reason = match self.state(&folder.join(&name), &config.key()) {
+                    State::Done | State::ToDo => continue,
+                    State::Foreign(found) => Unusable::Foreign { found, wanted: config.text() },
+                    State::Unreadable(problem) => Unusable::Damaged(problem),
+                };
+                unusable.push(UnusableResult { path: self.out.join(&folder).join(&name), reason });
             }
         }
-        files
+        unusable
     }
 }
 
@@ -97,7 +99,9 @@ impl Disk {
     /// The checkpoint whose weights have changed since a part was made, for messages.
     fn changed(&self, resolved: &ResolvedExperiment, cell: &Cell, part: &Part, hashes: &mut Hashes) -> Option<String> {
         let (model, path) = (&resolved.models[cell.model], self.out.join(&part.file));
-        let newer = |step: Option<Step>| newest(model, step).zip(modified(&path)).is_some_and(|(then, now)| then > now);
+        let newer = |step: Option<Step>| {
+            newest(model, step).zip(modified(&path)).is_some_and(|(weights, results)| weights > results)
+        };
         let differs = |key: &str, now: Option<String>| {
             let metadata = sink::metadata(&path).ok().flatten();
             metadata.zip(now).is_some_and(|(metadata, now)| metadata.get(key).is_some_and(|then| *then != now))
@@ -209,5 +213,23 @@ impl Facts for Disk {
             }
             Err(error) => State::Unreadable(error.to_string()),
         }
+    }
+}
+
+impl Facts for WithoutResults<'_> {
+    fn resources(&self) -> Resources {
+        self.0.resources()
+    }
+
+    fn location(&self, model: &Model, step: Option<Step>) -> Location {
+        self.0.location(model, step)
+    }
+
+    fn weights_hash(&self, _: &Path) -> Option<String> {
+        None
+    }
+
+    fn state(&self, _: &Path, _: &str) -> State {
+        State::ToDo
     }
 }

@@ -47,7 +47,7 @@ impl CellConfig {
             "dtype": machine.dtype,
             "weights": machine.weights.name(),
         });
-        // Absent for probes with one table and without files, whose keys so stay the same.
+        // The entries below are left out where they do not apply, so that they change no other key.
         if !table.name.is_empty() {
             json["table"] = json!(table.name);
         }
@@ -127,9 +127,12 @@ pub(crate) struct RanOn {
 }
 
 /// `{"kind": ..., every field with its default}`.
+///
+/// # Panics
+/// Never: a probe is an enum of plain data, which serializes to its fields under its kind.
 fn probe_json(spec: &ProbeSpec) -> Value {
-    let mut json = serde_json::to_value(spec).unwrap_or(Value::Null);
-    let mut fields = json.get_mut(spec.kind()).map(Value::take).unwrap_or_default();
+    let mut json = serde_json::to_value(spec).expect("a probe is plain data");
+    let mut fields = json.get_mut(spec.kind()).map(Value::take).expect("a probe serializes under its kind");
     fields["kind"] = json!(spec.kind());
     fields
 }

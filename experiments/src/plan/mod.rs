@@ -1,7 +1,7 @@
 //! The plan: an ordered list of cells with the cost and the state of each. [`Plan::make`] is pure: it asks [`Facts`]
 //! about the disk.
 //!
-//! This module never fetches, loads or writes.
+//! This module never fetches or writes. It reads weights only to see whether they have changed.
 
 mod cell;
 pub(crate) mod cost;

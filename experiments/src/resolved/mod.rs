@@ -103,11 +103,12 @@ impl ResolvedExperiment {
     pub(crate) fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
         let known = known(&experiment).unwrap_or_else(|problem| {
-            problems.push(Located::new(problem, 0..0));
+            problems.push(problem);
             KnownDefects::default()
         });
-        let backend = experiment.machine.device.backend().unwrap_or_else(|error| {
-            problems.push(Located::new(Problem::Device(error), 0..0));
+        let device = &experiment.machine.device;
+        let backend = device.get_ref().backend().unwrap_or_else(|error| {
+            problems.push(Located::new(Problem::Device(error), device.span()));
             Backend::Cpu
         });
         let mut models = Vec::<Model>::new();
@@ -129,10 +130,11 @@ impl ResolvedExperiment {
 }
 
 /// The defects that a file of the experiment adds to the list.
-fn known(experiment: &Experiment) -> Result<KnownDefects, Problem> {
-    let Some(path) = &experiment.store.known_bad else { return Ok(KnownDefects::default()) };
-    let text = read_text(path).map_err(|error| Problem::KnownBadFile { error })?;
-    KnownDefects::parse(path.clone(), &text).map_err(Problem::KnownBad)
+fn known(experiment: &Experiment) -> Result<KnownDefects, Located> {
+    let Some(named) = &experiment.store.known_bad else { return Ok(KnownDefects::default()) };
+    let (path, at) = (named.get_ref(), named.span());
+    let text = read_text(path).map_err(|error| Located::new(Problem::KnownBadFile { error }, at.clone()))?;
+    KnownDefects::parse(path.clone(), &text).map_err(|error| Located::new(Problem::KnownBad(error), at))
 }
 
 fn open_model(

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::config::{InputError, read_text};
 use crate::files::sink;
 use crate::files::table::is_folder_name;
-use crate::integrity::{CHECKPOINTS, OnBad};
+use crate::integrity::{CHECKPOINTS, OnBad, Status};
 use crate::results::index::ResultsIndex;
 use crate::terminal::{Exit, Explained};
 
@@ -140,7 +140,7 @@ impl Manifest {
     pub(crate) fn left_out(&self, index: &ResultsIndex, model: &str, step: Option<Step>) -> bool {
         let untouched = || self.tables.iter().all(|table| !index.has(table, model, step));
         let status = || sink::first_text(index.part(CHECKPOINTS, model, step)?, "checkpoint_status");
-        self.skips_bad && untouched() && status().is_some_and(|status| status != "ok" && status != "unverified")
+        self.skips_bad && untouched() && status().is_some_and(|status| Status::is_bad_value(&status))
     }
 }
 

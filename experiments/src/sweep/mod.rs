@@ -11,7 +11,6 @@ pub(crate) mod refusal;
 pub(crate) mod signals;
 mod stages;
 mod timeline;
-pub(crate) mod verify;
 mod write;
 
 use std::thread;

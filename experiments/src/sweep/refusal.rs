@@ -6,7 +6,7 @@ use crate::files::version::OtherVersion;
 use crate::integrity::{CHECKPOINTS, OnBad, Verdict};
 use crate::plan::Plan;
 use crate::plan::difference::Difference;
-use crate::plan::disk::{Disk, Outdated, pairs};
+use crate::plan::disk::{Disk, Outdated, Unusable, UnusableResult, pairs};
 use crate::resolved::ResolvedExperiment;
 use crate::terminal::{Exit, Explained, human};
 
@@ -102,17 +102,17 @@ fn is_replaced(resolved: &ResolvedExperiment, other: &OtherVersion) -> bool {
 
 /// Refuses to add to results that the experiment would not have made itself: a table of mixed settings is no table.
 pub(crate) fn check_results(resolved: &ResolvedExperiment, disk: &Disk) -> Result<(), Refusal> {
-    if let Some((path, problem)) = disk.damaged(resolved) {
-        return Err(Refusal::Unreadable { path, problem });
-    }
-    let mut foreign = disk.foreign_results(resolved).into_iter();
-    match foreign.next() {
+    let mut unusable = disk.unusable(resolved);
+    // A damaged file comes first: its remedy touches no other result.
+    unusable.sort_by_key(|result| matches!(result.reason, Unusable::Foreign { .. }));
+    let mut unusable = unusable.into_iter();
+    match unusable.next() {
         None => Ok(()),
-        Some(first) => Err(Refusal::Foreign {
-            path: first.path,
-            others: foreign.count(),
-            difference: Difference::between(&first.found, &first.wanted),
-        }),
+        Some(UnusableResult { path, reason: Unusable::Damaged(problem) }) => Err(Refusal::Unreadable { path, problem }),
+        Some(UnusableResult { path, reason: Unusable::Foreign { found, wanted } }) => {
+            let difference = Difference::between(&found, &wanted);
+            Err(Refusal::Foreign { path, others: unusable.count(), difference })
+        }
     }
 }
 

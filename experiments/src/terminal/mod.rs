@@ -1,10 +1,11 @@
-//! Exit codes, messages, progress, human numbers, and the environment.
+//! Exit codes and remedies, also of the errors of other crates; messages, progress, human numbers, and the environment.
 //!
 //! This module never knows what is computed.
 
 pub(crate) mod env;
 pub mod exit;
 mod explained;
+mod foreign;
 pub(crate) mod human;
 mod messages;
 pub(crate) mod progress;

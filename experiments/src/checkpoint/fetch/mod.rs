@@ -36,7 +36,7 @@ pub(crate) enum FetchError {
     #[error("the hub did not answer for the checkpoints before this one, and was not asked again")]
     Unreachable,
     #[error(transparent)]
-    LruCache(#[from] LruError),
+    Cache(#[from] LruError),
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
@@ -49,15 +49,15 @@ impl Explained for FetchError {
         match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
             Self::Unreachable => Exit::Temporary,
-            Self::LruCache(LruError::Budget { .. } | LruError::Disk { .. }) => Exit::Resources,
-            Self::Hub(_) | Self::Lock(_) | Self::LruCache(_) | Self::Weights(_) => Exit::BadInput,
+            Self::Cache(LruError::Budget { .. } | LruError::Disk { .. }) => Exit::Resources,
+            Self::Hub(_) | Self::Lock(_) | Self::Cache(_) | Self::Weights(_) => Exit::BadInput,
         }
     }
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Hub(error) | Self::Lock(LockError::Hub(error)) => error.remedy(),
-            Self::LruCache(error) => error.remedy(),
+            Self::Cache(error) => error.remedy(),
             Self::Unreachable => "run the same command again when the hub can be reached".into(),
             Self::Lock(_) | Self::Weights(_) => "leave the step out".into(),
         })

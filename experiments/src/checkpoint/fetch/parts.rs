@@ -145,7 +145,7 @@ fn folder(cache: &Path) -> Result<PathBuf, FetchError> {
 }
 
 fn tried(path: &Path, source: io::Error) -> FetchError {
-    FetchError::LruCache(LruError::Io { path: path.to_owned(), source })
+    FetchError::Cache(LruError::Io { path: path.to_owned(), source })
 }
 
 #[cfg(test)]

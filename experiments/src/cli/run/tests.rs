@@ -133,6 +133,27 @@ fn results_of_other_settings_are_refused_until_a_fresh_start() {
     assert_eq!((outcome.done, setting.results("out").len()), (1, 2));
 }
 
+#[test]
+fn a_fresh_run_that_cannot_begin_removes_nothing() {
+    let setting = Setting::new("fresh-refused");
+    setting.sweep("out", &[]).expect("runs");
+    let before = setting.all_results("out");
+    let refused = |overrides: &[&str]| {
+        let failure = setting.sweep_from("out", overrides, true).expect_err("must refuse");
+        assert!(setting.all_results("out") == before, "results were removed");
+        failure.exit()
+    };
+    assert_eq!(refused(&["memory='1MiB'"]), Exit::Resources);
+    let known = r#"{"known_bad": [{"models": ["tiny"], "kind": "wrong_weights", "steps": [[512, 512]],
+        "problem": "copied by mistake", "source": "our log"}]}"#;
+    let list = setting.scratch.0.join("known.json");
+    fs::write(&list, known).expect("write");
+    assert_eq!(refused(&[&format!("known_bad='{}'", list.display())]), Exit::BadInput);
+    // Planned as if the results were gone: all cells are computed again.
+    assert_eq!(setting.sweep_from("out", &[], true).expect("fresh").done, 4);
+    assert_eq!(setting.all_results("out"), before);
+}
+
 /// Puts a file of another version in the place of every file of a table.
 fn make_old(setting: &Setting, table: &str) {
     let stamp = sink::Stamp { model: "tiny".into(), step: None, tokens_seen: None, checkpoint_status: "ok".into() };
@@ -312,6 +333,19 @@ fn folded_weights_and_unknown_parameters_are_refused_with_their_places() {
         errors.contains("no parameter is called `blocks.*.attn.W_k` (did you mean `blocks.*.attn.W_K`"),
         "{errors}"
     );
+}
+
+#[test]
+fn a_wrong_list_of_defects_is_shown_where_it_is_named() {
+    let setting = Setting::new("known-bad-place");
+    let list = setting.scratch.0.join("known.json");
+    let named = format!("known_bad='{}'", list.display());
+    let errors = setting.resolved(&["seed=4", &named]).err().expect("must refuse");
+    assert!(errors.are_about_data(), "a file that may still come: {errors}");
+    assert!(errors.to_string().contains("--set:1:11") && errors.to_string().contains(&named), "{errors}");
+    fs::write(&list, "{").expect("write");
+    let errors = setting.resolved(&["seed=4", &named]).err().expect("must refuse");
+    assert!(!errors.are_about_data() && errors.to_string().contains("--set:1:11"), "{errors}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use part::Part;
 /// Rows of a group: enough for a fast scan, few enough for a quick read of one step.
 const ROWS_PER_GROUP: usize = 1 << 18;
 
+/// The merge of an output folder, as its results were when it was opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Merge {
     /// The output folder of the runs.
@@ -38,6 +39,8 @@ pub(crate) struct Merge {
     /// The folder of merged tables.
     pub(crate) to: PathBuf,
     pub(crate) allow_missing: bool,
+    pub(crate) missing_parts: MissingParts,
+    index: ResultsIndex,
 }
 
 /// One merged table of one model.
@@ -64,18 +67,13 @@ pub(crate) struct MissingParts {
     pub(crate) has_manifest: bool,
 }
 
-impl Merge {
-    /// The parts that are missing.
-    ///
-    /// # Errors
-    /// [`MergeError`]: manifests or results that cannot be read.
-    pub(crate) fn missing_parts(&self) -> Result<MissingParts, MergeError> {
-        let (manifests, index) = (Manifest::all(&self.from)?, ResultsIndex::of(&self.from)?);
+impl MissingParts {
+    fn of(manifests: &[Manifest], index: &ResultsIndex) -> Self {
         // Two experiments may share a table; then it is one.
         let (mut expected, mut left_out) = (BTreeSet::new(), BTreeSet::new());
-        for manifest in &manifests {
+        for manifest in manifests {
             for (model, step) in manifest.cells() {
-                if manifest.left_out(&index, model, step) {
+                if manifest.left_out(index, model, step) {
                     left_out.insert((model, step));
                 } else {
                     expected.extend(manifest.tables.iter().map(|table| (table.as_str(), model, step)));
@@ -84,12 +82,19 @@ impl Merge {
         }
         let missing = expected.iter().filter(|(table, model, step)| !index.has(table, model, *step));
         let missing = missing.map(|(table, model, step)| format!("{table}: {}", cell_name(model, *step))).collect();
-        Ok(MissingParts {
-            missing,
-            expected: expected.len(),
-            left_out: left_out.len(),
-            has_manifest: !manifests.is_empty(),
-        })
+        Self { missing, expected: expected.len(), left_out: left_out.len(), has_manifest: !manifests.is_empty() }
+    }
+}
+
+impl Merge {
+    /// Lists the results of an output folder, and what is missing of them.
+    ///
+    /// # Errors
+    /// [`MergeError`]: manifests or results that cannot be read.
+    pub(crate) fn open(from: PathBuf, to: PathBuf, allow_missing: bool) -> Result<Self, MergeError> {
+        let (manifests, index) = (Manifest::all(&from)?, ResultsIndex::of(&from)?);
+        let missing_parts = MissingParts::of(&manifests, &index);
+        Ok(Self { from, to, allow_missing, missing_parts, index })
     }
 
     /// Merges every table, and says of each when it is in its place.
@@ -98,18 +103,16 @@ impl Merge {
     /// [`MergeError`]. Where it is about parts, no file has been written.
     pub(crate) fn run(&self, mut done: impl FnMut(&Merged)) -> Result<Vec<Merged>, MergeError> {
         self.check_versions()?;
-        let missing_parts = self.missing_parts()?;
-        if !self.allow_missing && !missing_parts.missing.is_empty() {
-            return Err(MergeError::MissingParts(missing_parts));
+        if !self.allow_missing && !self.missing_parts.missing.is_empty() {
+            return Err(MergeError::MissingParts(self.missing_parts.clone()));
         }
-        let index = ResultsIndex::of(&self.from)?;
-        if let Some(path) = index.strays.into_iter().next() {
-            return Err(MergeError::Stray { path });
+        if let Some(path) = self.index.strays.first() {
+            return Err(MergeError::Stray { path: path.clone() });
         }
-        index.all.iter().try_for_each(|entry| checked(entry).map(drop))?;
+        self.index.all.iter().try_for_each(|entry| checked(entry).map(drop))?;
         let folder = Folder::of_files(&self.to)?;
         let mut merged = Vec::new();
-        for entry in &index.all {
+        for entry in &self.index.all {
             let one = write(&folder, entry)?;
             done(&one);
             merged.push(one);
@@ -124,9 +127,9 @@ impl Merge {
         if let Some(other) = OtherVersion::all_in(&self.from.join("results")).into_iter().next() {
             return Err(MergeError::Version(other));
         }
-        let index = ResultsIndex::of(&self.from)?;
+        let merged = &self.index.all;
         let is_replaced =
-            |old: &OtherVersion| index.all.iter().any(|new| (&new.table, &new.model) == (&old.table, &old.model));
+            |old: &OtherVersion| merged.iter().any(|new| (&new.table, &new.model) == (&old.table, &old.model));
         let stays = OtherVersion::all_in(&self.to).into_iter().find(|old| !is_replaced(old));
         stays.map_or(Ok(()), |old| Err(MergeError::OldMerged(old)))
     }

@@ -40,7 +40,7 @@ impl Out {
     }
 
     fn merge(&self) -> Merge {
-        Merge { from: self.0.0.clone(), to: self.path("merged"), allow_missing: false }
+        Merge::open(self.0.0.clone(), self.path("merged"), false).expect("lists")
     }
 
     fn refused(&self, words: &[&str]) -> MergeError {
@@ -177,9 +177,9 @@ fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
         r#"{"name":"t","models":[{"model":"nano","steps":[0]}],"probes":[{"name":"loss"}]}"#,
     )
     .expect("write");
-    assert_eq!(out.merge().missing_parts().expect("reads").missing, ["loss: nano step0"]);
+    assert_eq!(out.merge().missing_parts.missing, ["loss: nano step0"]);
     fs::remove_dir_all(out.path("state")).expect("remove");
-    assert_eq!(out.merge().missing_parts().expect("reads"), MissingParts::default());
+    assert_eq!(out.merge().missing_parts, MissingParts::default());
     assert_eq!(out.merge().run(|_| {}).expect("merges").len(), 1);
 }
 
@@ -198,7 +198,7 @@ fn bad_checkpoints_that_were_left_out_are_no_holes() {
     let missing = |manifest: &str, status: &str| {
         out.write("state/t.json", manifest.as_bytes());
         out.write("results/checkpoints/nano/step000512.parquet", &row(status));
-        let missing_parts = out.merge().missing_parts().expect("reads");
+        let missing_parts = out.merge().missing_parts;
         (missing_parts.missing.len(), missing_parts.left_out)
     };
     assert_eq!(missing(&skips, "duplicate_of:1"), (0, 1));

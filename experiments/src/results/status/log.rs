@@ -38,9 +38,9 @@ pub(super) struct Log {
 /// What the journal says of one experiment.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// CellCounts whose last event was a failure.
+    /// Cells whose last event was a failure.
     pub(crate) failed: BTreeSet<String>,
-    /// CellCounts that were left out.
+    /// Cells that were left out.
     pub(crate) left_out: BTreeSet<String>,
     /// The last failures: cell, time and reason.
     pub(crate) errors: VecDeque<((String, u64), String)>,

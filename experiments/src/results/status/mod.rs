@@ -40,7 +40,7 @@ pub(crate) struct ExperimentStatus {
     pub(crate) cells: CellCounts,
     /// Processes that run it, as far as is known.
     pub(crate) processes: Vec<Process>,
-    /// CellCounts a minute; null if no run is active, or no cell was done lately.
+    /// Cells a minute; null if no run is active, or no cell was done lately.
     pub(crate) cells_per_minute: Option<f64>,
     /// Seconds until the last cell is done at that rate.
     pub(crate) seconds_left: Option<f64>,
@@ -63,7 +63,7 @@ pub(crate) struct CellCounts {
 }
 
 impl CellCounts {
-    /// CellCounts that were not tried yet.
+    /// Cells that were not tried yet.
     pub(crate) fn left(&self) -> usize {
         self.total.saturating_sub(self.done + self.failed + self.left_out)
     }
@@ -198,7 +198,7 @@ fn at_work(history: &History, now: u64) -> Vec<Process> {
     runs.filter(lives).collect()
 }
 
-/// CellCounts a minute in the recent past: since ten minutes ago, or since the first active process began.
+/// Cells a minute in the recent past: since ten minutes ago, or since the first active process began.
 fn rate(history: &History, processes: &[Process], now: u64) -> Option<f64> {
     let began = processes.iter().map(|process| now.saturating_sub(process.seconds)).min()?;
     let mut from = began.max(now.saturating_sub(RECENT));

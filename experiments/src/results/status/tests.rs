@@ -148,4 +148,8 @@ fn tables_of_another_version_are_named_beside_the_progress() {
     let lines = Status::of(&out.0.0, NOW).expect("can be read").lines();
     assert!(lines[0].starts_with("warning: ") && lines[0].contains("table `a` is of version 3 there"), "{lines:?}");
     assert!(lines[1].starts_with("t: 0 of 10 cells done"), "{lines:?}");
+    fs::remove_file(out.0.0.join("state/t.json")).expect("remove");
+    let lines = Status::of(&out.0.0, NOW).expect("can be read").lines();
+    assert!(lines[0].starts_with("warning: ") && lines[0].contains("table `a` is of version 3 there"), "{lines:?}");
+    assert_eq!(lines[1..], ["No run has started here yet."]);
 }

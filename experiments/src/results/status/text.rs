@@ -9,11 +9,9 @@ const LONGEST: usize = 300;
 impl Status {
     /// The lines for a person.
     pub(crate) fn lines(&self) -> Vec<String> {
-        if self.experiments.is_empty() {
-            return vec!["No run has started here yet.".into()];
-        }
         let other = self.other_versions.first().map(|other| clean(&format!("warning: {other}")));
-        other.into_iter().chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
+        let none = self.experiments.is_empty().then(|| "No run has started here yet.".to_owned());
+        other.into_iter().chain(none).chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
     }
 }
 
@@ -76,5 +74,5 @@ pub(super) fn clean(text: &str) -> String {
 
 /// Marks that change the direction of text.
 fn is_format(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

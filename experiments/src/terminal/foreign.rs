@@ -9,7 +9,7 @@ use pythia_hooks::HookError;
 use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
-use crate::terminal::{Exit, Explained, exits_with};
+use super::{Exit, Explained, exits_with};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -45,6 +45,15 @@ impl Explained for LoadError {
             Self::Weights(error) => error.exit(),
             Self::Tokenizer(error) => error.exit(),
             Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => Exit::BadInput,
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.remedy(),
+            Self::Weights(error) => error.remedy(),
+            Self::Tokenizer(error) => error.remedy(),
+            Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => None,
         }
     }
 }

@@ -78,10 +78,10 @@ fn agreed(listed: Verdict, hashes: &Verdict) -> Verdict {
 /// A defect on the list that the hashes do not show: repaired since, or of another kind.
 fn doubted(listed: Verdict) -> Verdict {
     let status = listed.status;
-    Verdict::because(status, format!("{listed}; no other step has its listed hashes"))
+    Verdict::because(status, format!("{listed}; by the hub's hashes no other step has these weights"))
 }
 
-/// Reads every checkpoint on disk; `watch` is told how many of how many were read.
+/// Reads every checkpoint on disk. Before each, `watch` is told how many were read and which step comes next.
 pub(crate) fn by_content(
     store: &dyn Checkpoints,
     known: &KnownDefects,
