@@ -58,9 +58,13 @@ impl Bytes {
         if bytes == 0 { None } else { Some(Self(bytes)) }
     }
 
-    /// This many MiB, for defaults; 1 byte for 0.
+    /// This many MiB, for defaults.
+    ///
+    /// # Panics
+    /// If `n` is 0.
     pub const fn mib(n: u32) -> Self {
-        if n == 0 { Self(1) } else { Self((n as u64) << 20) }
+        assert!(n > 0, "a size is at least one byte");
+        Self((n as u64) << 20)
     }
 
     /// The number of bytes.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use pythia_core::device::{ReadError, cause};
 
 pub use prompts::PromptsError;
-use words::{meant, shown};
+use words::{ids, meant, shown};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum ProbeError {
         least: usize,
     },
     /// A count beyond any use, which would only exhaust the memory.
-    #[error("{field} = {value}, but at most {most} are run at once")]
+    #[error("{field} = {value}, but it must be at most {most}")]
     TooLarge {
         /// The configuration field.
         field: &'static str,
@@ -73,20 +73,21 @@ pub enum ProbeError {
         /// What is named twice.
         name: &'static str,
     },
-    /// A prompt given by its ids is too short to predict anything.
-    #[error("prompt {prompt} has {len} tokens (BOS included), but a loss needs at least 2")]
+    /// A prompt that is too short to predict anything.
+    #[error("prompt {prompt} of {field} has {len} tokens (BOS included), but a loss needs at least 2")]
     PromptTooShort {
+        /// The configuration field.
+        field: &'static str,
         /// Index of the prompt in the list.
         prompt: usize,
         /// Tokens in it, the BOS included.
         len: usize,
     },
-    /// A prompt given by its ids uses an id the model's vocabulary lacks.
-    #[error(
-        "prompt {prompt} has id {id} at index {index}, but the vocabulary has the ids 0 to {}",
-        vocab.saturating_sub(1)
-    )]
+    /// A prompt has an id that the model's vocabulary lacks.
+    #[error("prompt {prompt} of {field} has id {id} at index {index}, but the vocabulary has {}", ids(*vocab))]
     IdOutOfVocab {
+        /// The configuration field.
+        field: &'static str,
         /// Index of the prompt in the list.
         prompt: usize,
         /// Index of the id in the prompt as it was given.
@@ -179,7 +180,7 @@ pub enum ProbeError {
         reason: String,
     },
     /// The model ran, but a point that the probe reads did not fire in every layer.
-    #[error("the model ran {fired} of {expected} times past the place that is read")]
+    #[error("the activation that is read was seen {fired} times, but {expected} were expected")]
     NotFired {
         /// Layers that reported.
         fired: usize,
@@ -195,7 +196,7 @@ pub enum ProbeError {
         rows: usize,
     },
     /// The model has no embedding for the BOS.
-    #[error("the BOS has id {bos}, but the model has embeddings for the ids 0 to {}", rows.saturating_sub(1))]
+    #[error("the BOS has id {bos}, but the model has embeddings for {}", ids(*rows))]
     NoSuchBos {
         /// Token id of the BOS.
         bos: u32,
@@ -225,7 +226,7 @@ pub enum ProbeError {
     #[error(transparent)]
     Hook(#[from] pythia_hooks::HookError),
     /// A file that should hold a vector holds something else.
-    #[error("{} is not such a vector: {reason}", path.display())]
+    #[error("{} does not hold the vector that is needed: {reason}", path.display())]
     Vector {
         /// The file, as the probe names it.
         path: PathBuf,

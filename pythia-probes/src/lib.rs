@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The parts, in reading order, each knowing only those before it:
+//! The parts, in reading order:
 //!
 //! 1. [`Table`], [`TableSpec`]: columns of equal length, in which "undefined" is a null with a status; tables as they
 //!    are declared;
@@ -34,8 +34,9 @@
 //! 9. [`probes`]: the probes, one file or folder each, and the closed table of them, [`ProbeSpec`];
 //! 10. [`run()`], [`run_on_weights`]: run probes, those of a family together.
 //!
-//! This crate never opens a file, reads a clock, or learns a model's name or training step: a result depends on the
-//! weights, the probe's configuration and the seed alone.
+//! This crate never opens a file, reads a clock, or learns a model's name or training step. A result depends on what
+//! it is given alone: the weights, the tokenizer, the probe's configuration with the content of the files and the
+//! source checkpoints that it names, and the seed.
 #![forbid(unsafe_code)]
 
 mod bytes;

@@ -5,12 +5,8 @@ use pythia_core::device::host_f64;
 use pythia_core::model::Residual;
 
 use crate::error::ProbeError;
-use crate::rows::certainty;
+use crate::rows::{ROWS_AT_A_TIME, certainty};
 use crate::subject::Subject;
-
-/// How many positions are unembedded at a time: enough rows for a fast matrix product, and logits that are small
-/// beside the weights (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
-pub(crate) const POSITIONS_AT_A_TIME: usize = 256;
 
 const PLACE: &str = "the logits";
 
@@ -89,11 +85,11 @@ pub(crate) fn with_losses(
     subject: &Subject,
 ) -> Result<Vec<PromptLoss>, ProbeError> {
     let len = end.stream.dims()[1];
-    let at_a_time = (POSITIONS_AT_A_TIME / len.max(1)).max(1);
+    let at_a_time = (ROWS_AT_A_TIME / len.max(1)).max(1);
     for (index, rows) in rows.chunks(at_a_time).enumerate() {
         let stream = end.stream.clone().narrow(0, index * at_a_time, rows.len());
         match rows {
-            [row] if len > POSITIONS_AT_A_TIME => losses.push(long_losses(&stream, row, subject)?),
+            [row] if len > ROWS_AT_A_TIME => losses.push(long_losses(&stream, row, subject)?),
             rows => losses.extend(read_losses(stream, rows, subject)?),
         }
     }
@@ -104,8 +100,8 @@ pub(crate) fn with_losses(
 /// pieces share a position: what the last one of a piece predicts stands first in the next.
 fn long_losses(stream: &Tensor<3>, row: &[u32], subject: &Subject) -> Result<PromptLoss, ProbeError> {
     let mut whole = PromptLoss { losses: Vec::new(), hits: Vec::new() };
-    for from in (0..row.len().saturating_sub(1)).step_by(POSITIONS_AT_A_TIME - 1) {
-        let piece = &row[from..(from + POSITIONS_AT_A_TIME).min(row.len())];
+    for from in (0..row.len().saturating_sub(1)).step_by(ROWS_AT_A_TIME - 1) {
+        let piece = &row[from..(from + ROWS_AT_A_TIME).min(row.len())];
         let stream = stream.clone().narrow(1, from, piece.len());
         for part in read_losses(stream, &[piece.to_vec()], subject)? {
             whole.losses.extend(part.losses);

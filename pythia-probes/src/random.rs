@@ -75,6 +75,22 @@ pub struct Vocabulary {
     pub bos: u32,
 }
 
+impl Vocabulary {
+    /// Ids that a random token may have: all but the BOS, which may lie beyond the vocabulary.
+    pub(crate) const fn choices(self) -> usize {
+        self.size - self.has_bos() as usize
+    }
+
+    /// The id of a choice, which is a number below [`choices`](Self::choices): the ids from the BOS on are one larger.
+    pub(crate) const fn random_id(self, choice: u32) -> u32 {
+        choice + (self.has_bos() && choice >= self.bos) as u32
+    }
+
+    const fn has_bos(self) -> bool {
+        (self.bos as usize) < self.size
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

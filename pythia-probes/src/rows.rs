@@ -4,6 +4,10 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, activation};
 use pythia_core::device::ints;
 
+/// Rows that are unembedded at a time: enough for a fast matrix product, and logits that are small beside the weights
+/// (50 MB for Pythia's vocabulary, where a batch of 8 × 512 tokens would need 800).
+pub(crate) const ROWS_AT_A_TIME: usize = 256;
+
 /// Values that are added up at a time.
 const RUN: usize = 64;
 

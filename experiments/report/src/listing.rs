@@ -16,6 +16,8 @@
 
 use serde_json::Value;
 
+use crate::words;
+
 /// A table of texts with a title and a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
@@ -104,9 +106,7 @@ impl Listing {
 
 /// A text in which characters that control a terminal or the direction of writing are replaced.
 pub(crate) fn visible(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let steers = |c: char| c.is_control() || words::turns_text(c);
     text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
@@ -146,6 +146,11 @@ mod tests {
          a, "b"�[31m   -0.5
           A note.
         "#);
+    }
+
+    #[test]
+    fn a_terminal_shows_where_text_would_turn() {
+        assert_eq!(visible("a\u{61c}b\u{200f}\u{202e}\u{2069}é"), "a\u{fffd}b\u{fffd}\u{fffd}\u{fffd}é");
     }
 
     #[test]

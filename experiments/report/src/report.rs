@@ -129,7 +129,7 @@ fn provenance(results: &Results) -> Section {
         blocks.push(Block::Pairs(head.into_iter().chain(pairs).collect()));
         blocks.push(Block::Folded {
             title: format!("Configuration of {}", table.name),
-            text: format!("{:#}", table.origin.config()),
+            text: format!("{:#}", table.origin.config),
         });
     }
     let fold = |manifest: &Manifest| Block::Folded {

@@ -75,6 +75,20 @@ pub(crate) fn head(layer: i64, head: i64) -> String {
     format!("L{layer}H{head}")
 }
 
+/// A token as people read it: its text, or its id where the model has no tokenizer.
+pub(crate) fn token(text: &str, id: Option<i64>) -> String {
+    match id {
+        Some(id) if text.is_empty() => format!("#{id}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// Whether a character changes the direction of its neighbours without being seen (Unicode's bidirectional formatting
+/// characters).
+pub(crate) const fn turns_text(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// The site in a hook's full name: `z` of `blocks.3.attn.hook_z`, `resid_pre` of `blocks.0.hook_resid_pre`.
 pub(crate) fn site(hook: &str) -> &str {
     let last = hook.rsplit('.').next().unwrap_or(hook);

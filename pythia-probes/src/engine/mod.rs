@@ -43,7 +43,6 @@ use pythia_core::model::GptNeoX;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use crate::rows::select;
 pub use intervened_run::{Change, IntervenedRun, Replacement, SourceActivations};
 pub use run::Run;
 pub(crate) use run::{flat, rows_differ, rows_of};

@@ -15,6 +15,8 @@ impl ProbeError {
             | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::NoTokens { field, .. }
             | ProbeError::PromptTooLong { field, .. }
+            | ProbeError::PromptTooShort { field, .. }
+            | ProbeError::IdOutOfVocab { field, .. }
             | ProbeError::NeedsTokenizer { field }
             | ProbeError::Tokenizer { field, .. } => Some(field),
             ProbeError::Pairs(error) => Some(error.field()),
@@ -23,7 +25,6 @@ impl ProbeError {
             ProbeError::Vector { .. } => Some("vector"),
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
-            ProbeError::PromptTooShort { .. } | ProbeError::IdOutOfVocab { .. } => Some("prompts.tokens"),
             ProbeError::Prompts(error) => Some(error.field()),
             ProbeError::TooLong { .. } => Some("prompts"),
             ProbeError::VocabTooSmall { .. }

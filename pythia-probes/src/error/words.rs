@@ -6,6 +6,11 @@ pub(super) fn shown(word: &str) -> String {
     if is_number { word.to_owned() } else { format!("{word:?}") }
 }
 
+/// The first `count` ids.
+pub(super) fn ids(count: usize) -> String {
+    format!("the ids 0 to {}", count.saturating_sub(1))
+}
+
 /// The nearest names as a question; empty without any.
 pub(super) fn meant(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }

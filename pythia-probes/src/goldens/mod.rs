@@ -135,7 +135,7 @@ impl Golden {
         let bos = rows[0].len() % 2 == 1;
         let layout = PromptSource::random(rows.len(), rows[0].len() / 2).with_bos(bos);
         let config = HeadScores { prompts: layout, ..config.clone() };
-        let prompts = Prompts::given(rows, false, self.vocabulary()).expect("ids are in range");
+        let prompts = Prompts::given("prompts.tokens", rows, false, self.vocabulary()).expect("ids are in range");
         let subject = Subject::new(&self.model, self.model.config().vocab_size, false, 0);
         read_alone(&config, prompts, &subject).expect("every layer reported").remove(0)
     }

@@ -31,14 +31,15 @@ pub(super) fn value(metric: Metric, question: &Question, row: &Row, loss: f64, b
         let top = right.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         top - row.log_sum + right.iter().map(|logit| (logit - top).exp()).sum::<f64>().ln()
     };
-    let truth = |yes: bool| f64::from(u8::from(yes)) + row.log_sum * 0.0;
+    let overflow = row.log_sum * 0.0; // NaN where the model overflowed, else 0.
+    let truth = |yes: bool| f64::from(u8::from(yes)) + overflow;
     match metric {
         Metric::LogitDiff => mean(right) - mean(wrong),
         Metric::ProbDiff if wrong.is_empty() => f64::NAN,
         Metric::ProbDiff => prob(right) - prob(wrong),
         Metric::LogProb => log_prob(),
         Metric::Prob => prob(right),
-        Metric::Rank => row.rank + row.log_sum * 0.0,
+        Metric::Rank => row.rank + overflow,
         Metric::CrossEntropy => -log_prob(),
         Metric::Kl => row.kl,
         Metric::ArgmaxMatch => truth(base_best == Some(row.best)),

@@ -24,8 +24,8 @@ mod tests;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use readout::Reference;
 pub use readout::{Question, Readout};
-pub(crate) use readout::{ROWS_AT_A_TIME, Reference};
 
 /// A number computed from the logits of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

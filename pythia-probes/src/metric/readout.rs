@@ -6,10 +6,7 @@ use pythia_core::model::GptNeoX;
 use super::Metric;
 use super::logits::{self, Row, divergence, floats, ints, log_sum, picked, unembed};
 use crate::error::ProbeError;
-use crate::rows::select;
-
-/// Rows that are unembedded at a time: enough for a fast matrix product, and logits that stay small beside the weights.
-pub(crate) const ROWS_AT_A_TIME: usize = 256;
+use crate::rows::{ROWS_AT_A_TIME, select};
 
 /// A prompt and the tokens that its logits are compared for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +36,8 @@ struct ReadRow {
     /// Index of the prompt in the batch.
     example: usize,
     position: usize,
+    /// Index among the prompt's rows.
+    index: usize,
 }
 
 /// The run that other runs are compared with, for `kl` and `argmax_match`.
@@ -123,7 +122,7 @@ impl Readout {
             found.extend(if self.needs_few_columns() {
                 self.few_columns(model, rows, part)?
             } else {
-                let base_of = |place: &ReadRow| offsets[place.example] + self.index_of(place);
+                let base_of = |place: &ReadRow| offsets[place.example] + place.index;
                 self.all_columns(model, rows, part, base, &part.iter().map(base_of).collect::<Vec<_>>())?
             });
         }
@@ -133,12 +132,8 @@ impl Readout {
     }
 
     fn places(&self, example: usize) -> impl Iterator<Item = ReadRow> {
-        self.positions(example).into_iter().map(move |position| ReadRow { example, position })
-    }
-
-    fn index_of(&self, place: &ReadRow) -> usize {
-        let index = self.positions(place.example).iter().position(|&p| p == place.position);
-        index.unwrap_or_else(|| unreachable!("a place is one of its prompt's positions"))
+        let row = move |(index, position)| ReadRow { example, position, index };
+        self.positions(example).into_iter().enumerate().map(row)
     }
 
     /// Where each prompt's rows begin among those of all prompts.
@@ -222,7 +217,8 @@ impl Readout {
             return Ok(None);
         }
         let at = |(example, offset): (usize, usize)| {
-            offset + self.index_of(&ReadRow { example, position: self.questions[example].at })
+            let answer = self.places(example).find(|place| place.position == self.questions[example].at);
+            offset + answer.unwrap_or_else(|| unreachable!("the answer's position is read")).index
         };
         let rows: Vec<usize> = self.offsets().into_iter().enumerate().map(at).collect();
         let mut best = Vec::with_capacity(rows.len());

@@ -23,7 +23,7 @@ pub enum PairError {
     /// A count that must not be so small.
     #[error("{field} = {value}, but it must be at least {least}")]
     TooSmall {
-        /// The configuration field.
+        /// The setting of a probe, dotted.
         field: &'static str,
         /// What it was set to.
         value: usize,
@@ -33,7 +33,7 @@ pub enum PairError {
     /// A count beyond any use, which would only exhaust the memory.
     #[error("{field} = {value}, but it must be at most {most}")]
     TooLarge {
-        /// The configuration field.
+        /// The setting of a probe, dotted.
         field: &'static str,
         /// What it was set to.
         value: usize,
@@ -248,11 +248,8 @@ impl PairError {
     /// The setting of a probe that the error is about, dotted.
     pub fn field(&self) -> &'static str {
         match self {
-            PairError::TooSmall { field: "n", .. } | PairError::TooLarge { field: "n", .. } => "pairs.n",
-            PairError::TooSmall { .. }
-            | PairError::TooLarge { .. }
-            | PairError::HalfLen { .. }
-            | PairError::VocabTooSmall { .. } => "pairs.half_len",
+            PairError::TooSmall { field, .. } | PairError::TooLarge { field, .. } => field,
+            PairError::HalfLen { .. } | PairError::VocabTooSmall { .. } => "pairs.half_len",
             PairError::TaskNeedsTokenizer { .. } | PairError::Wordless { .. } | PairError::NoCandidate { .. } => {
                 "pairs.task"
             }

@@ -29,7 +29,7 @@ pub(super) enum Corruption {
 pub(super) struct Induction {
     corruption: Corruption,
     half: usize,
-    /// Ids of the vocabulary without the BOS, which no random token is.
+    /// The vocabulary's [`choices`](Vocabulary::choices).
     choices: u32,
     vocabulary: Vocabulary,
 }
@@ -37,7 +37,7 @@ pub(super) struct Induction {
 impl Induction {
     /// `half` is at least 2. A pair draws that many different ids and one more.
     pub(super) fn new(half: usize, corruption: Corruption, vocabulary: Vocabulary) -> Result<Self, PairError> {
-        let choices = vocabulary.size - usize::from(has_bos(vocabulary));
+        let choices = vocabulary.choices();
         let (half_len, needed) = (half, half.saturating_add(1));
         let enough = u32::try_from(choices).ok().filter(|_| choices >= needed);
         let choices = enough.ok_or(PairError::VocabTooSmall { half_len, needed, choices })?;
@@ -49,9 +49,8 @@ impl Induction {
     /// [`Corruption::Match`], where `half` is at least 6, the ids of `R[j - 1]` and of the last but one change places
     /// in the first part instead, and the wrong answer is the last id of `R`.
     pub(super) fn draft(&self, rng: &mut ChaCha8Rng) -> Draft {
-        let bos = self.vocabulary.bos;
-        let shift = |id: u32| id + u32::from(has_bos(self.vocabulary) && id >= bos);
-        let mut clean: Vec<u32> = distinct(rng, self.choices, self.half + 1).into_iter().map(shift).collect();
+        let drawn = distinct(rng, self.choices, self.half + 1).into_iter();
+        let mut clean: Vec<u32> = drawn.map(|choice| self.vocabulary.random_id(choice)).collect();
         let (again, other) = (self.half / 2, clean[self.half]);
         clean.truncate(self.half);
         clean.extend_from_within(..again);
@@ -69,10 +68,6 @@ impl Induction {
         let positions: BTreeMap<_, _> = positions.into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
         Draft { clean, corrupt, answers: vec![answer], wrongs: vec![wrong], positions }
     }
-}
-
-fn has_bos(vocabulary: Vocabulary) -> bool {
-    (vocabulary.bos as usize) < vocabulary.size
 }
 
 /// `count` different numbers below `n`, in random order: the start of a Fisher-Yates shuffle, of which only the numbers
@@ -141,7 +136,7 @@ mod tests {
             }
         }
         let short = PairSource { half_len: Some(5), ..PairSource::task(Task::InductionMatch) };
-        assert_eq!(short.check(), Err(PairError::TooSmall { field: "half_len", value: 5, least: 6 }));
+        assert_eq!(short.check(), Err(PairError::TooSmall { field: "pairs.half_len", value: 5, least: 6 }));
     }
 
     #[test]

@@ -58,7 +58,7 @@ use generate::Maker;
 
 pub use describe::reasons;
 pub use error::PairError;
-pub(crate) use record::{Tokens, Written, column_and_reason};
+pub(crate) use record::column_and_reason;
 
 /// The largest `n`: all pairs are in memory at once.
 const MAX_PAIRS: usize = 1 << 16;
@@ -125,11 +125,11 @@ pub enum Task {
     Pronoun,
     /// A country's capital.
     Capitals,
-    /// Random tokens that begin again: what followed the last one before? In the corrupt prompt another token did.
-    /// Needs no tokenizer.
+    /// A random sequence that begins again; the answer is what followed its last token the first time. In the corrupt
+    /// prompt another token followed. Needs no tokenizer.
     Induction,
-    /// The same, but in the corrupt prompt the last token stood before another place: both answers stay where they
-    /// were, and what differs is what comes before them. Needs no tokenizer.
+    /// As `induction`, but the corrupt prompt keeps both answers in their places and exchanges the tokens before them,
+    /// so that the last token stood before the other answer. Needs no tokenizer.
     InductionMatch,
 }
 
@@ -232,11 +232,11 @@ impl PairSource {
     /// [`PairError::HalfLen`].
     pub(crate) fn check(&self) -> Result<(), PairError> {
         self.given()?;
-        within("n", self.n, 1, MAX_PAIRS)?;
+        within("pairs.n", self.n, 1, MAX_PAIRS)?;
         match self.half_len {
             Some(half_len) => match self.task {
-                Some(Task::Induction) => within("half_len", half_len, 2, MAX_HALF_LEN),
-                Some(Task::InductionMatch) => within("half_len", half_len, LEAST_FOR_MATCH, MAX_HALF_LEN),
+                Some(Task::Induction) => within("pairs.half_len", half_len, 2, MAX_HALF_LEN),
+                Some(Task::InductionMatch) => within("pairs.half_len", half_len, LEAST_FOR_MATCH, MAX_HALF_LEN),
                 _ => Err(PairError::HalfLen { half_len }),
             },
             None => Ok(()),
@@ -273,15 +273,15 @@ impl PairSource {
         }
     }
 
-    /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is 0 for a file,
-    /// whose prompts are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
-    pub(crate) fn size_hint(&self, prepend_bos: bool) -> (usize, usize) {
+    /// An upper bound of the number of pairs, and of the tokens in a prompt with its BOS. The latter is `None` for a
+    /// file, whose prompts are not known before it is read; for tasks made of words it holds for the suite's tokenizer.
+    pub(crate) fn size_hint(&self, prepend_bos: bool) -> (usize, Option<usize>) {
         let longest = match self.task {
-            None => return (self.n, 0),
+            None => return (self.n, None),
             Some(Task::Induction | Task::InductionMatch) => induction::len(self.half()),
             Some(_) => LONGEST_SENTENCE,
         };
-        (self.n, longest.saturating_add(usize::from(prepend_bos)))
+        (self.n, Some(longest.saturating_add(usize::from(prepend_bos))))
     }
 
     /// Random tokens before they begin again.
@@ -333,13 +333,13 @@ mod tests {
         assert_eq!(check(|source| source.task = None), Err(PairError::NoSource));
         let both = PairError::TwoSources { task: Task::Induction, file: file.clone() };
         assert_eq!(check(|source| source.file = Some("pairs.jsonl".into())), Err(both));
-        assert_eq!(check(|source| source.n = 0), Err(PairError::TooSmall { field: "n", value: 0, least: 1 }));
+        assert_eq!(check(|source| source.n = 0), Err(PairError::TooSmall { field: "pairs.n", value: 0, least: 1 }));
         assert_eq!(check(|source| source.n = 65_536), Ok(()));
-        let most = PairError::TooLarge { field: "n", value: 65_537, most: 65_536 };
+        let most = PairError::TooLarge { field: "pairs.n", value: 65_537, most: 65_536 };
         assert_eq!(check(|source| source.n = 65_537), Err(most));
-        let least = PairError::TooSmall { field: "half_len", value: 1, least: 2 };
+        let least = PairError::TooSmall { field: "pairs.half_len", value: 1, least: 2 };
         assert_eq!(check(|source| source.half_len = Some(1)), Err(least));
-        let most = PairError::TooLarge { field: "half_len", value: usize::MAX, most: MAX_HALF_LEN };
+        let most = PairError::TooLarge { field: "pairs.half_len", value: usize::MAX, most: MAX_HALF_LEN };
         assert_eq!(check(|source| source.half_len = Some(usize::MAX)), Err(most));
         let half = Err(PairError::HalfLen { half_len: 4 });
         assert_eq!(check(|source| (source.half_len, source.task) = (Some(4), Some(Task::Ioi))), half);
@@ -369,7 +369,7 @@ mod tests {
             let source = PairSource { n: 50, ..PairSource::task(task) };
             let pairs = source.make(Some(tokenizer), None, testing::SUITE, bos, seed).expect("the words are there");
             assert_eq!((pairs.list.len(), pairs.dropped), (50, Vec::new()));
-            let (_, longest) = source.size_hint(bos);
+            let longest = source.size_hint(bos).1.expect("tasks have a bound");
             for (index, pair) in pairs.list.iter().enumerate() {
                 assert_eq!((pair.source, pair.clean.len()), (index, pair.corrupt.len()));
                 assert!(pair.clean.len() <= longest, "{task}: {} of {longest}", pair.clean.len());
@@ -432,10 +432,10 @@ mod tests {
 
     #[test]
     fn the_size_is_known_before_the_pairs_are() {
-        assert_eq!(PairSource { n: 3, half_len: Some(7), ..induction() }.size_hint(true), (3, 11));
-        assert_eq!(induction().size_hint(false), (32, 24));
-        assert_eq!(PairSource::file("a.jsonl".into()).size_hint(true), (32, 0));
-        assert_eq!(PairSource { half_len: Some(usize::MAX), ..induction() }.size_hint(true), (32, usize::MAX));
+        assert_eq!(PairSource { n: 3, half_len: Some(7), ..induction() }.size_hint(true), (3, Some(11)));
+        assert_eq!(induction().size_hint(false), (32, Some(24)));
+        assert_eq!(PairSource::file("a.jsonl".into()).size_hint(true), (32, None));
+        assert_eq!(PairSource { half_len: Some(usize::MAX), ..induction() }.size_hint(true), (32, Some(usize::MAX)));
     }
 
     #[test]

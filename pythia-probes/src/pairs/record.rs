@@ -28,7 +28,7 @@ pub(super) struct Record {
 
 /// Tokens as a file gives them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(super) enum Written {
     Text(String),
     Texts(Vec<String>),
     Ids(Vec<u32>),
@@ -99,8 +99,8 @@ fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>
 
 /// Reads a text, a list of texts, or a list of ids. An untagged enum would give one unspecific message for every
 /// mistake.
-pub(crate) struct Tokens {
-    pub(crate) key: &'static str,
+struct Tokens {
+    key: &'static str,
 }
 
 impl<'de> Visitor<'de> for Tokens {

@@ -225,7 +225,8 @@ mod tests {
         let model = model(false);
         let subject = Subject::new(&model, 9, false, 0);
         let context = subject.context(0);
-        let prompts = Prompts::given(&[vec![7], vec![5, 6]], false, context.vocabulary()).expect("ids are in range");
+        let prompts = Prompts::given("prompts.tokens", &[vec![7], vec![5, 6]], false, context.vocabulary())
+            .expect("ids are in range");
         let input = ReadingInput::from(prompts);
         let keeper = || PatternKeeper::new(vec![4], ReadingRun { input: &input, subject: &subject, context });
         let point = Site::Pattern.at(4);

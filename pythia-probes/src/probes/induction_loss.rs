@@ -119,8 +119,7 @@ impl Probe for InductionLoss {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        let layout = self.prompts.layout(context.prepend_bos);
-        (layout.batch, layout.len())
+        self.prompts.size(context)
     }
 }
 

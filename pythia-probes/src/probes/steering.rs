@@ -128,7 +128,7 @@ impl Label for Steered {
     }
 }
 
-/// A point with its vector.
+/// Points with their vectors.
 type Vectors = Vec<(HookPoint, Vec<f64>)>;
 
 impl Steering {

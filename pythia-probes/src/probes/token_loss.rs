@@ -62,7 +62,8 @@ impl Probe for TokenLoss {
     fn check(&self, context: &Context) -> Result<(), ProbeError> {
         let lengths = self.prompts.lengths(context)?;
         let short = lengths.into_iter().enumerate().find(|(_, len)| *len < 2);
-        short.map_or(Ok(()), |(prompt, len)| Err(ProbeError::PromptTooShort { prompt, len }))
+        let field = self.prompts.field();
+        short.map_or(Ok(()), |(prompt, len)| Err(ProbeError::PromptTooShort { field, prompt, len }))
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
@@ -110,7 +111,8 @@ mod tests {
     #[test]
     fn a_row_stands_at_the_token_it_is_about() {
         let rows = [vec![7, 8], vec![9]];
-        let prompts = Prompts::given(&rows, true, Vocabulary { size: 10, bos: 0 }).expect("ids are in range");
+        let prompts = Prompts::given("prompts.tokens", &rows, true, Vocabulary { size: 10, bos: 0 });
+        let prompts = prompts.expect("ids are in range");
         let losses = [
             PromptLoss { losses: vec![0.5, f64::NAN], hits: vec![true, false] },
             PromptLoss { losses: vec![1.5], hits: vec![false] },
@@ -131,10 +133,11 @@ mod tests {
         };
         let given = PromptSource::tokens([vec![1, 2], vec![3]]);
         assert_eq!(check(given.clone(), true), Ok(()));
-        assert_eq!(check(given, false), Err(ProbeError::PromptTooShort { prompt: 1, len: 1 }));
-        let foreign = ProbeError::IdOutOfVocab { prompt: 1, index: 0, id: 10, vocab: 10 };
+        let field = "prompts.tokens";
+        assert_eq!(check(given, false), Err(ProbeError::PromptTooShort { field, prompt: 1, len: 1 }));
+        let foreign = ProbeError::IdOutOfVocab { field, prompt: 1, index: 0, id: 10, vocab: 10 };
         assert_eq!(check(PromptSource::tokens([vec![1, 2], vec![10]]), true), Err(foreign));
         let one = PromptKind::Random { n: 8, half_len: 1, repeats: 1 }.into();
-        assert_eq!(check(one, false), Err(ProbeError::PromptTooShort { prompt: 0, len: 1 }));
+        assert_eq!(check(one, false), Err(ProbeError::PromptTooShort { field: "prompts", prompt: 0, len: 1 }));
     }
 }

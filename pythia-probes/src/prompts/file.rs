@@ -2,12 +2,11 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Deserializer};
 
 use super::MAX_BATCH;
 use crate::error::PromptsError;
-use crate::pairs::{Tokens, Written, column_and_reason};
+use crate::pairs::column_and_reason;
 
 /// A prompt as it is written.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,24 +20,15 @@ pub(super) enum Line {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "given")]
     text: Option<String>,
-    #[serde(default, deserialize_with = "tokens")]
+    #[serde(default, deserialize_with = "given")]
     tokens: Option<Vec<u32>>,
 }
 
-fn text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
-    match from.deserialize_any(Tokens { key: "text" })? {
-        Written::Text(text) => Ok(Some(text)),
-        Written::Texts(_) | Written::Ids(_) => Err(D::Error::custom("text is a list, but a prompt is one text")),
-    }
-}
-
-fn tokens<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<u32>>, D::Error> {
-    match from.deserialize_any(Tokens { key: "tokens" })? {
-        Written::Ids(ids) => Ok(Some(ids)),
-        Written::Text(_) | Written::Texts(_) => Err(D::Error::custom("tokens has texts, but it is a list of ids")),
-    }
+/// A value that stands there. An `Option` alone would take null for a key that is left out.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// The prompts of a file, in its order; empty lines are left out. `path` is what errors call it.
@@ -97,10 +87,11 @@ mod tests {
             ("[null, [1, 2]]", "1: a prompt is a JSON object"),
             ("tokens", "1: a prompt is a JSON object"),
             ("{\"texts\": [\"a\"]}", "unknown field `texts`"),
-            ("{\"tokens\": [-1]}", "invalid type: integer `-1`, expected a token id in the list \"tokens\""),
-            ("{\"tokens\": [\"a\"]}", "tokens has texts, but it is a list of ids"),
-            ("{\"text\": [1]}", "text is a list, but a prompt is one text"),
-            ("{\"text\": 3}", "invalid type: integer `3`, expected text or a list of token ids for \"text\""),
+            ("{\"tokens\": [-1]}", "invalid value: integer `-1`, expected u32"),
+            ("{\"tokens\": [\"a\"]}", "invalid type: string \"a\", expected u32"),
+            ("{\"tokens\": [1], \"text\": null}", "invalid type: null, expected a string"),
+            ("{\"text\": [1]}", "invalid type: sequence, expected a string"),
+            ("{\"text\": 3}", "invalid type: integer `3`, expected a string"),
         ] {
             let error = read(Path::new("p.jsonl"), &format!("{{\"text\": \"a\"}}\n\n{bad}")).expect_err(bad);
             assert!(matches!(error, PromptsError::Line { line: 3, .. }), "{error}");

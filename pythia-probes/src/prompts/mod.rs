@@ -29,7 +29,7 @@ use crate::random::{Domain, below, generator};
 pub use source::{PromptKind, PromptSource};
 pub(crate) use token_texts::TokenTexts;
 
-/// More random prompts than this are refused: they run as one batch.
+/// The most prompts of a probe: they run as one batch.
 pub(crate) const MAX_BATCH: usize = 1 << 16;
 
 /// How random prompts are built.
@@ -88,18 +88,13 @@ impl Prompts {
     /// # Errors
     /// [`ProbeError::VocabTooSmall`] if no id is left to draw from.
     pub fn repeated(shape: Repeated, vocabulary: Vocabulary, seed: u64) -> Result<Self, ProbeError> {
-        let Vocabulary { size, bos } = vocabulary;
-        let has_bos = (bos as usize) < size;
-        let choices = u32::try_from(size - usize::from(has_bos)).ok().filter(|choices| *choices > 0);
-        let choices = choices.ok_or(ProbeError::VocabTooSmall { vocab: size })?;
+        let choices = u32::try_from(vocabulary.choices()).ok().filter(|choices| *choices > 0);
+        let choices = choices.ok_or(ProbeError::VocabTooSmall { vocab: vocabulary.size })?;
         let row = |prompt| {
             let mut rng = generator(seed, Domain::RepeatedRandom, prompt);
-            let half: Vec<u32> = (0..shape.half_len)
-                .map(|_| below(&mut rng, choices))
-                .map(|choice| choice + u32::from(has_bos && choice >= bos))
-                .collect();
+            let half: Vec<u32> = (0..shape.half_len).map(|_| vocabulary.random_id(below(&mut rng, choices))).collect();
             let mut row = Vec::with_capacity(shape.len());
-            row.extend(shape.bos.then_some(bos));
+            row.extend(shape.bos.then_some(vocabulary.bos));
             (0..shape.repeats).for_each(|_| row.extend_from_slice(&half));
             row
         };
@@ -107,14 +102,20 @@ impl Prompts {
     }
 
     /// Sequences given by their ids, each with a BOS put in front if `prepend_bos` (also where it already begins with
-    /// one).
+    /// one). `field`: the setting they come from, for errors.
     ///
     /// # Errors
     /// [`ProbeError::IdOutOfVocab`] for an id that is padding or beyond the table.
-    pub fn given(ids: &[Vec<u32>], prepend_bos: bool, vocabulary: Vocabulary) -> Result<Self, ProbeError> {
+    pub fn given(
+        field: &'static str,
+        ids: &[Vec<u32>],
+        prepend_bos: bool,
+        vocabulary: Vocabulary,
+    ) -> Result<Self, ProbeError> {
         for (prompt, row) in ids.iter().enumerate() {
             if let Some(index) = row.iter().position(|id| *id as usize >= vocabulary.size) {
-                return Err(ProbeError::IdOutOfVocab { prompt, index, id: row[index], vocab: vocabulary.size });
+                let (id, vocab) = (row[index], vocabulary.size);
+                return Err(ProbeError::IdOutOfVocab { field, prompt, index, id, vocab });
             }
         }
         let front = prepend_bos.then_some(vocabulary.bos);
@@ -237,11 +238,12 @@ mod tests {
     #[test]
     fn given_rows_keep_their_lengths_and_are_filled_on_the_right() {
         let rows = [vec![1, 2], vec![3]];
-        let prompts = Prompts::given(&rows, true, VOCABULARY).expect("ids are in range");
+        let prompts = Prompts::given("prompts.tokens", &rows, true, VOCABULARY).expect("ids are in range");
         assert_eq!(prompts.rows(), [vec![4, 1, 2], vec![4, 3]]);
         assert_eq!(prompts.padded(), [[4, 1, 2], [4, 3, 0]]);
-        let error = Prompts::given(&[vec![1], vec![0, 11]], false, VOCABULARY);
-        assert_eq!(error, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 11, vocab: 11 }));
+        let field = "prompts.file";
+        let error = Prompts::given(field, &[vec![1], vec![0, 11]], false, VOCABULARY);
+        assert_eq!(error, Err(ProbeError::IdOutOfVocab { field, prompt: 1, index: 1, id: 11, vocab: 11 }));
     }
 
     #[test]

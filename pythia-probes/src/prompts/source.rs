@@ -160,14 +160,15 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         self.prepend_bos.unwrap_or(prepend_bos)
     }
 
-    /// The random prompts; those of the default size where they are not random. `prepend_bos` is the experiment's
-    /// setting.
+    /// The random prompts. `prepend_bos` is the experiment's setting.
+    ///
+    /// # Panics
+    /// If the prompts are not random, which [`repeats_only`](Self::repeats_only) refuses.
     pub(crate) fn layout(&self, prepend_bos: bool) -> Repeated {
-        let bos = self.bos(prepend_bos);
-        match self.prompts {
-            PromptKind::Random { n, half_len, repeats } => Repeated { batch: n, half_len, repeats, bos },
-            _ => Repeated { batch: N, half_len: HALF_LEN, repeats: 2, bos },
-        }
+        let PromptKind::Random { n, half_len, repeats } = self.prompts else {
+            unreachable!("prompts that are given one by one are refused before")
+        };
+        Repeated { batch: n, half_len, repeats, bos: self.bos(prepend_bos) }
     }
 
     /// The random prompts of a probe that compares repeats.
@@ -175,11 +176,13 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     /// # Errors
     /// Prompts that are not random, fewer than two repeats, counts beyond any use, more tokens than the context holds.
     pub(crate) fn repeats_only(&self, probe: &'static str, context: &Context) -> Result<Repeated, ProbeError> {
-        let layout = self.layout(context.prepend_bos);
-        match self.field() {
-            Some(field) => Err(ProbeError::NeedsRepeats { field, probe }),
-            None => layout.check(2).and_then(|()| fits(layout.len(), context)).map(|()| layout),
+        if let Some(field) = self.given_by() {
+            return Err(ProbeError::NeedsRepeats { field, probe });
         }
+        let layout = self.layout(context.prepend_bos);
+        layout.check(2)?;
+        fits(layout.len(), context)?;
+        Ok(layout)
     }
 
     /// Tokens in each prompt, the BOS included. Nothing random is drawn, so absurd sizes are refused before they are
@@ -215,8 +218,13 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
         (lengths.len(), lengths.into_iter().max().unwrap_or(0))
     }
 
+    /// The field that errors about one of the prompts name.
+    pub(crate) fn field(&self) -> &'static str {
+        self.given_by().unwrap_or("prompts")
+    }
+
     /// The field that gives prompts one by one, where they are not random.
-    fn field(&self) -> Option<&'static str> {
+    fn given_by(&self) -> Option<&'static str> {
         match self.prompts {
             PromptKind::Random { .. } => None,
             PromptKind::Texts { .. } => Some("prompts.texts"),
@@ -228,7 +236,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     /// The prompts that are given one by one, each with a token and none longer than the context; `None` where they are
     /// random.
     fn given(&self, context: &Context) -> Result<Option<Prompts>, ProbeError> {
-        let Some(field) = self.field() else { return Ok(None) };
+        let Some(field) = self.given_by() else { return Ok(None) };
         let encode = |(prompt, text): (usize, &str)| encode(field, prompt, text, context.tokenizer);
         let rows = match &self.prompts {
             PromptKind::Random { .. } => return Ok(None),
@@ -252,7 +260,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
             let (place, found) = (field.to_owned(), rows.len());
             return Err(PromptsError::TooMany { field, place, found, most: MAX_BATCH }.into());
         }
-        let prompts = Prompts::given(&rows, self.bos(context.prepend_bos), context.vocabulary())?;
+        let prompts = Prompts::given(field, &rows, self.bos(context.prepend_bos), context.vocabulary())?;
         for (prompt, len) in prompts.rows().iter().map(Vec::len).enumerate() {
             let n_ctx = context.config.n_ctx;
             if len == 0 {
@@ -358,7 +366,8 @@ mod tests {
         assert_eq!(alone, Err(ProbeError::NoTokens { field: "prompts.tokens", prompt: 1 }));
         assert_eq!(lengths(Source::tokens([])), Err(ProbeError::Empty { field: "prompts.tokens" }));
         let foreign = lengths(Source::tokens([vec![1], vec![3, 6]]));
-        assert_eq!(foreign, Err(ProbeError::IdOutOfVocab { prompt: 1, index: 1, id: 6, vocab: 6 }));
+        let field = "prompts.tokens";
+        assert_eq!(foreign, Err(ProbeError::IdOutOfVocab { field, prompt: 1, index: 1, id: 6, vocab: 6 }));
         let long = lengths(Source::tokens([vec![1], vec![1; 25]])).expect_err("26 tokens");
         assert_eq!(long, ProbeError::PromptTooLong { field: "prompts.tokens", prompt: 1, len: 26, n_ctx: 25 });
         assert!(!long.to_string().contains("half_len"), "{long}");

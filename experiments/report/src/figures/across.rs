@@ -29,15 +29,13 @@ pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
 /// The highest head of every score, a line for each model.
 fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
     let scores = definitions(table)?;
-    let mut panels = Vec::new();
-    for (score, definition) in &scores {
-        let by_model = highest(table, score, definition)?.1;
-        panels.push(LinePanel { title: title_of(score), series: series(&by_model) });
-    }
-    let Some((score, definition)) = scores.first() else {
+    let read = scores.iter().map(|(score, definition)| highest(table, score, definition));
+    let read = read.collect::<Result<Vec<_>, _>>()?;
+    let Some(((score, definition), (rows, by_model))) = scores.first().zip(read.first()) else {
         return Ok(None);
     };
-    let (rows, by_model) = highest(table, score, definition)?;
+    let panel = |(score, by_model)| LinePanel { title: title_of(score), series: series(by_model) };
+    let panels = scores.iter().map(|(score, _)| score.as_str()).zip(read.iter().map(|(_, by_model)| by_model));
     if !has_steps(by_model.values().map(Vec::as_slice)) {
         return Ok(None);
     }
@@ -47,11 +45,11 @@ fn highest_heads(table: &Table) -> Result<Option<Figure>, ResultsError> {
         caption: "The highest score among all heads of a model, at every checkpoint. Models that differ only in their \
                   seed share a colour. Data and code are those of the first panel."
             .into(),
-        alt: peaks(&by_model, score),
+        alt: peaks(by_model, score),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: "highest score".into(), include: vec![0.0] },
-            panels,
+            panels: panels.map(panel).collect(),
         }),
         csv: rows.csv()?,
         code: pick(score, definition).code(table),

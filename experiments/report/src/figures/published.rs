@@ -9,6 +9,7 @@ use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
 use crate::kinds::Z95;
 use crate::listing::csv_line;
 use crate::page::{Block, Code, Figure};
+use crate::pick::{any_of, quoted};
 use crate::words;
 
 /// Models in a figure if the file has none of the report's models.
@@ -152,16 +153,14 @@ impl Published {
 
     /// The code that reads the file; it names no optional column unless it is used.
     fn code(&self, metric: &str, models: &[&str], shots: Option<i64>) -> Code {
-        let quote = |text: &str| serde_json::Value::from(text).to_string();
-        let (file, metric, list) = (quote(&self.name), quote(metric), serde_json::json!(models));
+        let (file, metric, list) = (quoted(&self.name), quoted(metric), serde_json::json!(models));
         let shots_py = shots.map_or(String::new(), |shots| format!(", pl.col(\"num_fewshot\") == {shots}"));
         let python = format!(
             "import polars as pl\n\n(\n    pl.scan_csv({file}, infer_schema_length=None)\n    \
              .filter(pl.col(\"model\").is_in({list}), pl.col(\"metric\") == {metric}, pl.col(\"step\") >= \
              0{shots_py})\n    .select(\"task\", \"metric\", \"model\", \"step\", \"value\")\n    .collect()\n)"
         );
-        let any: Vec<String> = models.iter().map(|model| format!("col(\"model\").eq(lit({}))", quote(model))).collect();
-        let any = any.join(".or(") + &")".repeat(models.len().saturating_sub(1));
+        let any = any_of("model", models.iter().map(|model| quoted(model)));
         let shots_rs = shots.map_or(String::new(), |shots| format!(".and(col(\"num_fewshot\").eq(lit({shots})))"));
         let rust = format!(
             "use polars::prelude::*;\n\nLazyCsvReader::new(PlRefPath::new({file}))\n    \

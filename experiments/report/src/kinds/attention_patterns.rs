@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::logit_lens::word;
 use super::over_steps::{frames, steps_of};
 use super::{IN_FULL, TableKind, blocks};
 use crate::chart::{AttendedPrompt, Attention, Chart};
@@ -106,7 +105,7 @@ impl Patterns {
             let place = || Some((steps[row], layers[row]?, heads[row]?, queries[row]?, keys[row]?));
             let Some((entry, prompt)) = place().zip(prompts[row]) else { continue };
             let prompt = by_prompt.entry(prompt).or_default();
-            prompt.tokens.entry(entry.4).or_insert_with(|| word(&tokens[row], ids[row]));
+            prompt.tokens.entry(entry.4).or_insert_with(|| words::token(&tokens[row], ids[row]));
             // A weight is between 0 and 1; an undefined one is drawn as none.
             prompt.weights.insert(entry, (weights[row].unwrap_or(0.0).clamp(0.0, 1.0) * 255.0).round() as u8);
         }

@@ -44,7 +44,7 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
                   which repeats it; bands are 1.96 standard errors over prompts on each side. The vertical mark is the \
                   change point of the second."
                 .into(),
-        alt: ends(&curves, "loss_second_half"),
+        alt: ends(curves.iter().filter(|(keys, _)| keys[1] == "loss_second_half"), "Loss on repeated tokens"),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: "loss (nats)".into(), include: vec![0.0] },

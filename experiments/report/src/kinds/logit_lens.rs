@@ -68,7 +68,7 @@ fn figure(table: &Table, model: &str, prompt: i64, chosen: &[i64]) -> Result<Opt
              (nostalgebraist 2020). Colour: its probability.",
             words::plural(positions, "position")
         ),
-        alt: agreement(&rows, frames.last().copied().flatten())?.replace("{model}", model),
+        alt: agreement(&rows, model, frames.last().copied().flatten())?,
         chart: Chart::Words(chart),
         csv: rows.csv()?,
         code: pick.code(table),
@@ -89,8 +89,8 @@ fn chart(rows: &FrameRows<'_>, frames: &[Option<i64>]) -> Result<(Words, usize),
         else {
             continue;
         };
-        inputs.entry(position).or_insert_with(|| word(&tokens[row], ids[row]));
-        cells.insert((steps[row], layer, position), (word(&tops[row], top_ids[row]), probabilities[row]));
+        inputs.entry(position).or_insert_with(|| words::token(&tokens[row], ids[row]));
+        cells.insert((steps[row], layer, position), (words::token(&tops[row], top_ids[row]), probabilities[row]));
     }
     let layers: Vec<i64> =
         cells.keys().map(|(_, layer, _)| *layer).collect::<BTreeSet<_>>().into_iter().rev().collect();
@@ -111,16 +111,8 @@ fn chart(rows: &FrameRows<'_>, frames: &[Option<i64>]) -> Result<(Words, usize),
     Ok((chart, inputs.len()))
 }
 
-/// The text of a token; its number where the model has no tokenizer.
-pub(super) fn word(text: &str, id: Option<i64>) -> String {
-    match id {
-        Some(id) if text.is_empty() => format!("#{id}"),
-        _ => text.to_owned(),
-    }
-}
-
 /// How probable the prompt's own next token is after the first and after the last layer, in words.
-fn agreement(rows: &FrameRows<'_>, step: Option<i64>) -> Result<String, ResultsError> {
+fn agreement(rows: &FrameRows<'_>, model: &str, step: Option<i64>) -> Result<String, ResultsError> {
     let (layers, steps, targets) = (rows.ints("layer")?, rows.ints("step")?, rows.floats("target_prob")?);
     let mean = |layer: Option<i64>| {
         let own =
@@ -130,7 +122,7 @@ fn agreement(rows: &FrameRows<'_>, step: Option<i64>) -> Result<String, ResultsE
     };
     let (first, last) = (layers.iter().flatten().min().copied(), layers.iter().flatten().max().copied());
     Ok(format!(
-        "In {{model}} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at \
+        "In {model} at {} the prompt's own next token has a mean probability of {} from the embedding and of {} at \
          the output.",
         words::step(step),
         words::number(mean(first)),

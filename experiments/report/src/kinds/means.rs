@@ -37,16 +37,14 @@ pub(crate) fn means(rows: &FrameRows<'_>, keys: &[&str], value: &str) -> Result<
     Ok(all)
 }
 
-/// The first and the last value of each curve, in words.
-pub(super) fn ends(curves: &[KeyedCurve], metric: &str) -> String {
-    let chosen = curves.iter().filter(|(keys, _)| metric.is_empty() || keys.get(1).is_some_and(|key| key == metric));
+/// The first and the last value of each curve in words, the first key being its model. `what` its values are.
+pub(super) fn ends<'a>(curves: impl Iterator<Item = &'a KeyedCurve>, what: &str) -> String {
     let line = |(keys, points): &KeyedCurve| {
         let values: Vec<f64> = points.iter().filter_map(|point| point.value).collect();
         let (first, last) = (words::number(values.first().copied()), words::number(values.last().copied()));
-        let what = if metric.is_empty() { "It" } else { "Loss on repeated tokens" };
         format!("{what} goes from {first} to {last} in {}.", keys[0])
     };
-    chosen.map(line).collect::<Vec<_>>().join(" ")
+    curves.map(line).collect::<Vec<_>>().join(" ")
 }
 
 /// A mean over training as a figure, a line for each model; `word` ends its id.
@@ -73,7 +71,7 @@ pub(super) fn figure(
         id: format!("{}-{}", words::slug(&table.name), words::slug(word)),
         title: title.into(),
         caption: format!("{title} over training; bands are 1.96 standard errors over prompts on each side."),
-        alt: ends(&curves, "").replacen("It", title, 1),
+        alt: ends(curves.iter(), title),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: table.common_tokens()? },
             y: Y { label: label.into(), include },
@@ -126,11 +124,7 @@ pub(super) fn listing(
 }
 
 fn lines(model: &str, key: &str, curves: &Curves<'_>) -> Result<Vec<Vec<String>>, ResultsError> {
-    let names = if key == "layer" {
-        curves.keys.ints(key)?.into_iter().map(|layer| layer.map_or(String::new(), |layer| layer.to_string())).collect()
-    } else {
-        curves.keys.texts(key)?
-    };
+    let names = curves.keys.labels(key)?;
     Ok(names.into_iter().zip(&curves.points).map(|(name, points)| line(model, name, points)).collect())
 }
 

@@ -1,8 +1,8 @@
 //! What the report knows of the tables of each probe: one file and one row of [`TABLE_KINDS`] per probe.
 //!
 //! A probe's file holds a constant of type [`TableKind`]: the name of the probe, a heading, the section of the report
-//! with its figures, and the listing of the summary. Nothing else names the probe. To add one, write its file here, add
-//! its `mod` line and its row.
+//! with its figures, and the listing of the summary. Only `compared` and `figures/across.rs` name a probe besides. To
+//! add one, write its file here, add its `mod` line and its row.
 //!
 //! ```
 //! use pythia_report::kinds::TableKind;

@@ -1,5 +1,7 @@
 //! HTML as text: elements that are always closed, and one escape for everything that comes from data.
 
+use crate::words::turns_text;
+
 /// A piece of a page that grows at its end.
 #[derive(Debug, Default)]
 pub(crate) struct Html {
@@ -53,6 +55,7 @@ impl Html {
                 // A reader of HTML takes a carriage return for a new line, so two of them would become two lines.
                 '\r' => {}
                 c if c.is_control() => self.text.push('\u{fffd}'),
+                // A line of code or of provenance must read in the order in which it is stored.
                 c if turns_text(c) => self.text.extend(c.escape_unicode()),
                 c => self.text.push(c),
             }
@@ -78,12 +81,6 @@ impl Html {
     pub(crate) fn raw(&mut self, markup: &str) {
         self.text.push_str(markup);
     }
-}
-
-/// Whether a character changes the direction of its neighbours without being seen (Unicode's bidirectional formatting
-/// characters). They are written out: a line of code or of provenance must read in the order in which it is stored.
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// JSON that is safe inside a `script` element: `<`, which could end the element or open a comment, is escaped, and so

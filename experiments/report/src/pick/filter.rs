@@ -106,13 +106,13 @@ impl Filter {
 }
 
 /// Whether a column has one of these literals, in Rust.
-fn any_of(name: &str, literals: impl Iterator<Item = String>) -> String {
+pub(crate) fn any_of(name: &str, literals: impl Iterator<Item = String>) -> String {
     let each: Vec<String> = literals.map(|literal| format!("col(\"{name}\").eq(lit({literal}))")).collect();
     each.join(".or(") + &")".repeat(each.len().saturating_sub(1))
 }
 
 /// A text between quotes, as Python and Rust both read it.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -5,8 +5,8 @@ use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptio
 
 mod filter;
 
-pub(crate) use filter::Filter;
-use filter::{cols, list, quoted};
+pub(crate) use filter::{Filter, any_of, quoted};
+use filter::{cols, list};
 
 use crate::page::Code;
 use crate::results::{FrameRows, ResultsError, Table};

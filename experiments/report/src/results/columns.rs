@@ -124,9 +124,10 @@ fn parse(text: &str) -> Result<Declarations, String> {
     let mut declarations = Declarations::new();
     for (kind, probe) in json.as_object().ok_or("no object of probes")? {
         for (suffix, table) in probe["tables"].as_object().ok_or_else(|| format!("{kind} has no `tables`"))? {
-            let columns = table["columns"].as_array().into_iter().flatten().map(column).collect::<Option<_>>();
+            let columns = table["columns"].as_array().ok_or_else(|| format!("{kind} {suffix:?} has no `columns`"))?;
+            let columns = columns.iter().map(column).collect::<Option<_>>();
             let columns =
-                columns.ok_or_else(|| format!("a column of {kind} {suffix} lacks a name, a type or a doc"))?;
+                columns.ok_or_else(|| format!("a column of {kind} {suffix:?} lacks a name, a type or a doc"))?;
             declarations.insert((kind.clone(), suffix.clone()), columns);
         }
     }
@@ -154,7 +155,8 @@ mod tests {
         assert!(declared("no_such_probe", "").is_empty() && is_declared("ablation", "delta"));
         assert_eq!(parse(r#"{"p": {}}"#), Err("p has no `tables`".into()));
         let lacking = r#"{"p": {"tables": {"": {"columns": [{"name": "a", "type": "bool", "doc": ""}]}}}}"#;
-        assert_eq!(parse(lacking), Err("a column of p  lacks a name, a type or a doc".into()));
+        assert_eq!(parse(lacking), Err("a column of p \"\" lacks a name, a type or a doc".into()));
+        assert_eq!(parse(r#"{"p": {"tables": {"a": {}}}}"#), Err("p \"a\" has no `columns`".into()));
     }
 
     fn problem(scratch: &Scratch) -> String {

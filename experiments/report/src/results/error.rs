@@ -35,6 +35,14 @@ pub enum ResultsError {
         /// What is wrong with it.
         source: ParquetError,
     },
+    /// The metadata of a file is not what this program writes.
+    #[error("{} states no configuration: its metadata `pythia.config` is not JSON: {problem}", path.display())]
+    Metadata {
+        /// Where it is.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The manifest of an experiment is not what this program writes.
     #[error("{} is not the manifest of an experiment: {problem}", path.display())]
     Manifest {
@@ -94,7 +102,7 @@ impl ResultsError {
         match self {
             Self::NotResults { .. } => "name the folder that `pythia run` wrote to, the one that holds results/",
             Self::Io { .. } => "check that the folder can be read",
-            Self::Parquet { .. } => {
+            Self::Parquet { .. } | Self::Metadata { .. } => {
                 "remove the damaged file and run the same experiment again: the cell is computed anew"
             }
             Self::Manifest { .. } => "move the file away, or run its experiment again, which writes the manifest anew",

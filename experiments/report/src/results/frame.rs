@@ -53,9 +53,22 @@ impl<'a> FrameRows<'a> {
     /// # Errors
     /// [`ResultsError::Column`] where there is none.
     pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>, ResultsError> {
-        let column = self.column(name, &DataType::String, ColumnType::Text)?;
+        self.text_of(&self.column(name, &DataType::String, ColumnType::Text)?)
+    }
+
+    fn text_of(&self, column: &Column) -> Result<Vec<String>, ResultsError> {
         let values = column.str().map_err(self.table.failed())?;
         Ok(values.iter().map(|value| value.unwrap_or_default().to_owned()).collect())
+    }
+
+    /// A column of any type, as text; a null is empty.
+    ///
+    /// # Errors
+    /// [`ResultsError::Column`] where there is none.
+    pub(crate) fn labels(&self, name: &str) -> Result<Vec<String>, ResultsError> {
+        let missing = |_| self.missing(name, ColumnType::Text);
+        let column = self.frame.column(name).map_err(missing)?.cast(&DataType::String).map_err(self.table.failed())?;
+        self.text_of(&column)
     }
 
     /// A column of whole numbers.
@@ -77,16 +90,18 @@ impl<'a> FrameRows<'a> {
     }
 
     fn column(&self, name: &str, wanted: &DataType, values: ColumnType) -> Result<Column, ResultsError> {
-        let missing =
-            || ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted: values };
-        let column = self.frame.column(name).map_err(|_| missing())?;
+        let column = self.frame.column(name).map_err(|_| self.missing(name, values))?;
         // A column of nulls may have lost its type on the way; a number may have been counted in 32 bits.
         let castable =
             column.dtype() == wanted || column.dtype() == &DataType::Null || column.dtype().is_primitive_numeric();
         if !castable || (wanted == &DataType::String && column.dtype().is_primitive_numeric()) {
-            return Err(missing());
+            return Err(self.missing(name, values));
         }
         column.cast(wanted).map_err(self.table.failed())
+    }
+
+    fn missing(&self, name: &str, wanted: ColumnType) -> ResultsError {
+        ResultsError::Column { table: self.table.name.clone(), column: name.to_owned(), wanted }
     }
 
     /// The rows with equal `keys`, in the order of their first rows, as curves over steps.
@@ -154,6 +169,7 @@ pub(crate) struct CurvePoint {
     pub step: Option<i64>,
     /// The value, finite or none.
     pub value: Option<f64>,
+    /// The lower and the upper bound of the value, where it has an interval.
     pub band: Option<(f64, f64)>,
 }
 

@@ -1,7 +1,8 @@
 //! The results in one output folder: which tables there are, which files they consist of, and which are missing.
 //!
 //! Reading starts from what the folder holds: `results/TABLE/MODEL/step000512.parquet`, or `merged/TABLE/MODEL.parquet`
-//! where only that was kept. File names decide nothing else: `model` and `step` are read from the rows.
+//! where only that was kept. Names of folders and files say which parts there are: those of one model, and the
+//! checkpoints that a table lacks. Figures and listings read `model` and `step` from the rows.
 //!
 //! ```
 //! use pythia_report::results::{Results, ResultsError};
@@ -13,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{col, lit};
+use polars::prelude::col;
 
 mod columns;
 mod error;
@@ -35,6 +36,11 @@ pub use table::Table;
 
 /// The table of checkpoints, which every sweep writes beside those of its probes.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
+/// Whether a checkpoint of that status is what its name says, as far as anybody can know.
+pub(crate) fn is_good(checkpoint_status: &str) -> bool {
+    matches!(checkpoint_status, "ok" | "unverified")
+}
 
 /// The tables of an output folder, as they were when it was opened: a run that is still going on may add files later.
 #[derive(Clone, Debug)]
@@ -79,10 +85,11 @@ impl Results {
         let Some(table) = &self.checkpoints else {
             return Ok(BTreeSet::new());
         };
-        let good = col("checkpoint_status").eq(lit("ok")).or(col("checkpoint_status").eq(lit("unverified")));
-        let bad = table.frame()?.filter(good.not()).select([col("model"), col("step")]);
-        let rows = FrameRows::collect(table, bad)?;
-        Ok(rows.texts("model")?.into_iter().zip(rows.ints("step")?).collect())
+        let selected = ["model", "step", "checkpoint_status"].map(col);
+        let rows = FrameRows::collect(table, table.frame()?.select(selected))?;
+        let checkpoints = rows.texts("model")?.into_iter().zip(rows.ints("step")?);
+        let all = checkpoints.zip(rows.texts("checkpoint_status")?);
+        Ok(all.filter(|(_, status)| !is_good(status)).map(|(checkpoint, _)| checkpoint).collect())
     }
 
     /// The main tables of all probes, in the order of their names.

@@ -24,18 +24,20 @@ pub struct Origin {
     pub table: String,
     /// All of it, prefix removed.
     pub metadata: BTreeMap<String, String>,
+    /// The configuration under which the part was made; null where the metadata has none.
+    pub config: Value,
 }
 
 impl Origin {
     /// Reads a file's metadata.
     pub(super) fn of(path: &Path) -> Result<Self, ResultsError> {
-        Ok(Self::from_reader(&reader(path)?))
+        Self::from_reader(path, &reader(path)?)
     }
 
     /// Reads the metadata of a file of the table, and checks that this version knows the file's columns.
     pub(super) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
         let reader = reader(path)?;
-        let origin = Self::from_reader(&reader);
+        let origin = Self::from_reader(path, &reader)?;
         // Files of other programs have no metadata of ours. They can be queried, and nothing else is made of them.
         if !origin.metadata.is_empty() {
             let found = origin.metadata.get("table_version").map_or("none", String::as_str);
@@ -47,21 +49,19 @@ impl Origin {
         Ok(origin)
     }
 
-    fn from_reader(reader: &SerializedFileReader<File>) -> Self {
+    fn from_reader(path: &Path, reader: &SerializedFileReader<File>) -> Result<Self, ResultsError> {
         let pairs = reader.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
         let metadata: BTreeMap<String, String> = pairs
             .into_iter()
             .filter_map(|pair| Some((pair.key.strip_prefix(PREFIX)?.to_owned(), pair.value?)))
             .collect();
         let kind = metadata.get("kind").cloned().unwrap_or_default();
-        let mut origin = Self { kind, table: String::new(), metadata };
-        origin.table = origin.config()["table"].as_str().unwrap_or_default().to_owned();
-        origin
-    }
-
-    /// The configuration under which the part was made; null where the metadata has none.
-    pub fn config(&self) -> Value {
-        self.metadata.get("config").and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null)
+        let broken =
+            |error: serde_json::Error| ResultsError::Metadata { path: path.into(), problem: error.to_string() };
+        let config = metadata.get("config").map(|text| serde_json::from_str::<Value>(text)).transpose();
+        let config = config.map_err(broken)?.unwrap_or(Value::Null);
+        let table = config["table"].as_str().unwrap_or_default().to_owned();
+        Ok(Self { kind, table, metadata, config })
     }
 
     /// The texts of the positions of the first prompt, where the probe stored them.
@@ -74,4 +74,41 @@ impl Origin {
 fn reader(path: &Path) -> Result<SerializedFileReader<File>, ResultsError> {
     let file = File::open(path).map_err(|source| ResultsError::Io { path: path.into(), source })?;
     SerializedFileReader::new(file).map_err(|source| ResultsError::Parquet { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::{DataFrame, KeyValueMetadata, ParquetWriter};
+
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, ints};
+
+    /// What is wrong with a folder whose one part states that configuration.
+    fn problem(config: &str) -> Option<String> {
+        let scratch = Scratch::new("origin-config");
+        let folder = scratch.0.join("results/t/m");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let metadata = [("table_version", TABLE_VERSION.to_string()), ("config", config.to_owned())];
+        let metadata = metadata.map(|(key, value)| (format!("{PREFIX}{key}"), value)).to_vec();
+        let mut frame = DataFrame::new(1, vec![ints("layer", vec![None])]).expect("one column");
+        ParquetWriter::new(File::create(folder.join("model.parquet")).expect("a file"))
+            .with_key_value_metadata(Some(KeyValueMetadata::from_static(metadata)))
+            .finish(&mut frame)
+            .expect("a table");
+        let told = Results::open(&scratch.0).err()?.to_string();
+        Some(told.replace(&scratch.0.display().to_string(), "OUT"))
+    }
+
+    #[test]
+    fn a_configuration_that_is_no_json_is_named_with_its_file() {
+        assert_eq!(problem("{\"table\": \"examples\"}"), None);
+        assert_eq!(
+            problem("{\"table\": \"examples\"").as_deref(),
+            Some(
+                "OUT/results/t/m/model.parquet states no configuration: its metadata `pythia.config` is not JSON: EOF \
+                 while parsing an object at line 1 column 20"
+            )
+        );
+    }
 }

@@ -52,8 +52,7 @@ pub(crate) fn bad_checkpoints(results: &Results) -> Result<Option<Listing>, Resu
     let rows = FrameRows::collect(table, table.frame()?.select(selected))?;
     let (models, steps) = (rows.texts("model")?, rows.ints("step")?);
     let (statuses, reasons) = (rows.texts("checkpoint_status")?, rows.texts("reason")?);
-    let good = |status: &str| status == "ok" || status == "unverified";
-    let bad = (0..rows.len()).filter(|row| !good(&statuses[*row]));
+    let bad = (0..rows.len()).filter(|row| !results::is_good(&statuses[*row]));
     let step = |row: usize| steps[row].map_or(String::new(), |step| step.to_string());
     let rows: Vec<Vec<String>> =
         bad.map(|row| vec![models[row].clone(), step(row), statuses[row].clone(), reasons[row].clone()]).collect();

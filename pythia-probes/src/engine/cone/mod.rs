@@ -16,7 +16,7 @@ mod changed_rows;
 mod edits;
 mod unit_plan;
 
-use std::cell::Cell as Counter;
+use std::cell::Cell;
 use std::ops::Range;
 
 use pythia_core::config::NeoxConfig;
@@ -111,7 +111,7 @@ struct Cone<'a> {
     runs: Vec<ExampleRun>,
     /// Per prompt, the positions that the metrics read, ascending.
     wanted: Vec<Vec<usize>>,
-    flops: Counter<u64>,
+    flops: Cell<u64>,
 }
 
 impl<'a> Cone<'a> {
@@ -122,7 +122,7 @@ impl<'a> Cone<'a> {
     ) -> Result<Self, ProbeError> {
         let patches = Patches::of(interventions, &activations)?;
         let wanted = (0..input.readout.n_examples()).map(|example| input.readout.positions(example)).collect();
-        Ok(Cone { input, activations, patches, runs: Vec::new(), wanted, flops: Counter::new(0) })
+        Ok(Cone { input, activations, patches, runs: Vec::new(), wanted, flops: Cell::new(0) })
     }
 
     fn config(&self) -> &NeoxConfig {

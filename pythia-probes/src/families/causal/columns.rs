@@ -1,6 +1,6 @@
 //! The columns of causal probes' tables, in groups that several tables share.
 
-use crate::table::ColumnSpec;
+use crate::table::{ColumnSpec, columns};
 
 /// The hook and its layer.
 pub(crate) const HOOK: &[ColumnSpec] = &[
@@ -10,7 +10,8 @@ pub(crate) const HOOK: &[ColumnSpec] = &[
 
 pub(crate) const POS: &[ColumnSpec] = &[ColumnSpec::int(
     "pos",
-    "Position that is edited, the query's at a pattern; null where it is not one number for all pairs",
+    "Position that is edited, from 0, the BOS included; of a pattern the query's; null where it is not one number for \
+     all pairs",
 )];
 
 pub(crate) const HEAD: &[ColumnSpec] = &[ColumnSpec::int("head", "Head that is edited; null where it is not one head")];
@@ -31,12 +32,13 @@ pub(crate) const DIRECTION: &[ColumnSpec] = &[ColumnSpec::text(
 
 pub(crate) const METRIC: &[ColumnSpec] = &[ColumnSpec::text("metric", "Metric that the values are of")];
 
-pub(crate) const N: &[ColumnSpec] = &[ColumnSpec::int("n", "Pairs with defined values, which the means are over")];
+pub(crate) const N: &[ColumnSpec] =
+    &[ColumnSpec::int("n", "Number of pairs with defined values; the means are over these")];
 
-pub(crate) const PROMPT_ID: &[ColumnSpec] = &[ColumnSpec::int("prompt_id", "Index of the pair among those used")];
+pub(crate) const PROMPT_ID: &[ColumnSpec] =
+    &[ColumnSpec::int("prompt_id", "Index of the pair among those used, from 0")];
 
-pub(crate) const STATUS: &[ColumnSpec] =
-    &[ColumnSpec::text("status", "ok, or why the effect or delta is null: undefined, no_other_prompt")];
+pub(crate) const STATUS: &[ColumnSpec] = &[columns::STATUS];
 
 /// The two runs of a pair's prompts.
 pub(crate) const CLEAN_CORRUPT: &[ColumnSpec] = &[
@@ -56,7 +58,8 @@ pub(crate) const EFFECT: &[ColumnSpec] = &[
     ColumnSpec::float(
         "effect",
         "",
-        "Share of the way from the base run to the source run; null where the two do not differ",
+        "(patched − base) / (source − base): base is the run that is patched, source the run that is taken from; null \
+         where the two do not differ",
     ),
 ];
 
@@ -66,11 +69,12 @@ pub(crate) const MEAN_EFFECT: &[ColumnSpec] = &[
     ColumnSpec::float(
         "effect",
         "",
-        "Share of the way from the base run to the source run, as the ratio of means over pairs",
+        "(patched − base) / (source − base) of the means over pairs: base is the run that is patched, source the run \
+         that is taken from; null where the two do not differ",
     ),
     ColumnSpec::float("effect_low", "", "Lower end of the effect's 95 % bootstrap interval over pairs"),
     ColumnSpec::float("effect_high", "", "Upper end of the effect's 95 % bootstrap interval over pairs"),
-    ColumnSpec::float("effect_mean", "", "The same as the mean over pairs of each pair's own effect"),
+    ColumnSpec::float("effect_mean", "", "Mean over pairs of each pair's own effect"),
 ];
 
 /// What an intervention changes in one pair's run.

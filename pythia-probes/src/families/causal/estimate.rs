@@ -7,9 +7,9 @@ use super::CausalProbe;
 use super::paired_runs::{AT_ONCE, by_length, make_pairs};
 use crate::engine::{Change, Engine, F32_BYTES, IntervenedRun, Replacement, cone};
 use crate::error::ProbeError;
-use crate::metric::ROWS_AT_A_TIME;
 use crate::pairs::Pair;
 use crate::probe::Estimate;
+use crate::rows::ROWS_AT_A_TIME;
 use crate::subject::Context;
 
 /// The estimate for a probe: both base runs with what is kept of them, and its interventions.

@@ -29,7 +29,7 @@ use crate::bytes::Bytes;
 use crate::engine::{Engine, IntervenedRun};
 use crate::error::ProbeError;
 use crate::metric::Metric;
-use crate::pairs::{Pair, PairError, PairSource};
+use crate::pairs::{Pair, PairError, PairSource, Pairs};
 use crate::probe::{Answer, Estimate, Probe};
 use crate::retry_on_oom::retry_on_oom;
 use crate::subject::{Context, Subject};
@@ -152,8 +152,11 @@ impl<T: CausalProbe> Probe for T {
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
         let (n, hint) = self.common().pairs.size_hint(context.prepend_bos);
-        let pairs = if hint == 0 { paired_runs::make_pairs(self, context).ok() } else { None };
-        let (n, len) = pairs.map_or((n, hint), |pairs| (pairs.list.len(), longest_prompt(&pairs.list)));
+        let size = |pairs: Pairs| (pairs.list.len(), longest_prompt(&pairs.list));
+        let (n, len) = match hint {
+            Some(len) => (n, len),
+            None => paired_runs::make_pairs(self, context).map_or((n, 0), size),
+        };
         (n.min(paired_runs::AT_ONCE), len)
     }
 

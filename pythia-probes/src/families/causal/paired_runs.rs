@@ -119,9 +119,14 @@ impl<'a> PairedRuns<'a> {
         Ok(PairedRuns { subject, seed, pairs, groups, parts })
     }
 
-    /// The memory that interventions may take where the device ran out of memory with all of it.
-    pub(crate) fn share(&self, memory: u64) -> u64 {
+    /// `memory` divided by the number of parts: interventions take less where the device ran out of memory.
+    fn share(&self, memory: u64) -> u64 {
         memory / self.parts.max(1) as u64
+    }
+
+    /// How many things of that many bytes fit half of `memory`, at least one. The interventions have the other half.
+    pub(crate) fn at_once(&self, memory: u64, bytes: u64) -> usize {
+        usize::try_from(self.share(memory) / 2 / bytes.max(1)).unwrap_or(usize::MAX).max(1)
     }
 }
 

@@ -208,6 +208,26 @@ pub(crate) fn points(names: &[String], model_shape: &ModelShape) -> Result<Vec<H
     Ok(points)
 }
 
+/// The points that the fields `hooks` and `sets` edit, each once, in firing order.
+///
+/// # Errors
+/// As [`points`], [`before_the_end`], [`sites_of_heads`] and [`sets`].
+pub(crate) fn touched(
+    hooks: &[String],
+    sets: &BTreeMap<String, Vec<String>>,
+    model_shape: &ModelShape,
+) -> Result<Vec<HookPoint>, ProbeError> {
+    let mut points = points(hooks, model_shape)?;
+    before_the_end("hooks", &points)?;
+    let sites = sites_of_heads(&points, sets)?;
+    for (_, heads) in self::sets("sets", sets, model_shape)? {
+        points.extend(sites.iter().flat_map(|site| heads.iter().map(|(layer, _)| site.at(*layer))));
+    }
+    points.sort_unstable();
+    points.dedup();
+    Ok(points)
+}
+
 /// Refuses points after the last block. Metrics read the residual stream that leaves the last block and normalise it
 /// themselves, so that a hook after it would never fire.
 ///

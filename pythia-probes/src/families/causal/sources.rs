@@ -16,6 +16,8 @@ use crate::subject::Files;
 
 /// Bytes that a number of a vector's file may take on average, its indentation included.
 const BYTES_PER_NUMBER: usize = 64;
+/// Why two activations of one point can be put together.
+const SAME_AXES: &str = "activations of one point have the same number of axes";
 /// Characters of a reader's message that are kept.
 const LONGEST_REASON: usize = 300;
 
@@ -79,7 +81,9 @@ fn plus(a: Activation, b: Activation) -> Activation {
     match (a, b) {
         (Activation::Three(a), Activation::Three(b)) => Activation::Three(a + b),
         (Activation::Four(a), Activation::Four(b)) => Activation::Four(a + b),
-        (a, _) => a,
+        (Activation::Three(_), Activation::Four(_)) | (Activation::Four(_), Activation::Three(_)) => {
+            unreachable!("{SAME_AXES}")
+        }
     }
 }
 
@@ -111,7 +115,8 @@ pub(crate) fn resampled(
 /// Rows along the batch of activations that follow each other.
 fn rows(all: &[&Activation], wanted: &[usize]) -> Activation {
     fn chosen<const D: usize>(all: &[&Activation], wanted: &[usize]) -> Tensor<D> {
-        let all = Tensor::cat(all.iter().filter_map(|part| (*part).clone().into_tensor()).collect(), 0);
+        let tensor = |part: &&Activation| (*part).clone().into_tensor().unwrap_or_else(|| unreachable!("{SAME_AXES}"));
+        let all = Tensor::cat(all.iter().map(tensor).collect(), 0);
         let index = ints(wanted.iter().copied(), [wanted.len()], &all.device());
         all.select(0, index)
     }

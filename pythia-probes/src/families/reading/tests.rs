@@ -56,7 +56,7 @@ impl ReadingProbe for Attribution {
             wrongs: pair.wrongs.clone(),
         };
         let questions = pairs.iter().map(question).collect();
-        Ok(ReadingInput { prompts: Prompts::given(&clean, false, context.vocabulary())?, questions })
+        Ok(ReadingInput { prompts: Prompts::given("pairs", &clean, false, context.vocabulary())?, questions })
     }
 
     fn reader<'a>(&'a self, run: ReadingRun<'a>) -> Box<dyn Reader + 'a> {

@@ -12,12 +12,10 @@ use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::targets::{Ablated, CONTROL, METHOD, Target, Targets};
+use self::targets::{Ablated, CONTROL, METHOD, SET, STATUS, Target, Targets};
 use crate::engine::{Change, IntervenedRun, Replacement, SourceActivations};
 use crate::error::ProbeError;
-use crate::families::causal::columns::{
-    DELTA, HEAD, HOOK, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID, SET, STATUS,
-};
+use crate::families::causal::columns::{DELTA, HEAD, HOOK, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID};
 use crate::families::causal::delta::{Deltas, NO_OTHER_PROMPT};
 use crate::families::causal::paired_runs::{PairedRuns, Side};
 use crate::families::causal::places::{self, Positions};
@@ -230,7 +228,8 @@ impl CausalProbe for Ablation {
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
-        self.touched(model_shape)
+        // Random sets have their heads in the layers of the named ones.
+        places::touched(&self.hooks, &self.sets, model_shape)
     }
 
     fn check_settings(&self, context: &Context) -> Result<(), ProbeError> {

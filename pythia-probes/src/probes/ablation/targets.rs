@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site};
+use pythia_hooks::{Axis, HookPoint, ModelShape, Region};
 
 use super::{Ablation, Method, controls};
 use crate::error::ProbeError;
@@ -28,11 +28,24 @@ pub(super) struct Ablated {
     pub method: Method,
 }
 
-pub(super) const CONTROL: &[ColumnSpec] =
-    &[ColumnSpec::int("control", "Number of the random set drawn beside the named one; null for the named set")];
+pub(super) const SET: &[ColumnSpec] = &[ColumnSpec::text(
+    "set",
+    "Name of the set of heads that is ablated, or that a random set is drawn beside; empty where no set is ablated",
+)];
+
+pub(super) const CONTROL: &[ColumnSpec] = &[ColumnSpec::int(
+    "control",
+    "Index of the random set drawn beside `set`, from 0; null where no random set is ablated",
+)];
 
 pub(super) const METHOD: &[ColumnSpec] =
     &[ColumnSpec::text("method", "What replaces the activation: zero, mean, mean_per_position or resample")];
+
+pub(super) const STATUS: &[ColumnSpec] = &[ColumnSpec::text(
+    "status",
+    "`ok`, or why `delta` is null: `undefined` where a number could not be computed, `no_other_prompt` where \
+     `resample` has no other pair of that length",
+)];
 
 impl Label for Ablated {
     fn values(&self) -> Vec<TableValue> {
@@ -69,8 +82,9 @@ impl Ablation {
                 add(&mut targets, &target, point, positions, &region, pairs);
             }
         }
+        let sites = places::sites_of_heads(&places::points(&self.hooks, model_shape)?, &self.sets)?;
         for (set, control, heads) in self.all_sets(model_shape, seed)? {
-            for site in self.sites_of_heads(model_shape)? {
+            for site in &sites {
                 let place = Place::of(site.at(heads[0].0));
                 let target = Target { place, set: set.clone(), control };
                 for (layer, head) in &heads {
@@ -80,26 +94,6 @@ impl Ablation {
             }
         }
         Ok(targets)
-    }
-
-    /// Every point at which something is ablated.
-    pub(super) fn touched(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
-        let mut points = places::points(&self.hooks, model_shape)?;
-        places::before_the_end("hooks", &points)?;
-        // Random sets have their heads in the layers of the named ones.
-        for (_, heads) in places::sets("sets", &self.sets, model_shape)? {
-            for site in self.sites_of_heads(model_shape)? {
-                points.extend(heads.iter().map(|(layer, _)| site.at(*layer)));
-            }
-        }
-        points.sort_unstable();
-        points.dedup();
-        Ok(points)
-    }
-
-    /// The sites of `hooks` that have heads, at which sets are ablated.
-    fn sites_of_heads(&self, model_shape: &ModelShape) -> Result<Vec<Site>, ProbeError> {
-        places::sites_of_heads(&places::points(&self.hooks, model_shape)?, &self.sets)
     }
 
     /// The named sets, each followed by the random ones beside it.

@@ -53,7 +53,8 @@ pub struct ActivationPatching {
     /// Keys of `hook_pattern`: `all` patches whole rows, `each` one entry after another.
     #[serde(default = "defaults::all")]
     pub keys: Vec<String>,
-    /// Neurons of `mlp_post` that are patched together; all of them where it is left out.
+    /// How many neighbouring neurons of `mlp_post` are patched together, block after block; all of them where it is
+    /// left out.
     pub neurons: Option<usize>,
     /// Which run is patched: `denoising` writes clean activations into the corrupt run, `noising` corrupt ones into
     /// the clean run.
@@ -148,13 +149,7 @@ impl CausalProbe for ActivationPatching {
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
-        let mut points = places::points(&self.hooks, model_shape)?;
-        places::before_the_end("hooks", &points)?;
-        let sites = places::sites_of_heads(&points, &self.sets)?;
-        for (_, heads) in places::sets("sets", &self.sets, model_shape)? {
-            points.extend(sites.iter().flat_map(|site| heads.iter().map(|(layer, _)| site.at(*layer))));
-        }
-        Ok(points)
+        places::touched(&self.hooks, &self.sets, model_shape)
     }
 
     fn check_settings(&self, _: &Context) -> Result<(), ProbeError> {

@@ -85,13 +85,11 @@ impl<'a> TwoCheckpoints<'a> {
         Ok(found)
     }
 
-    /// Parts whose outputs fit half the memory; the interventions have the other half.
+    /// Parts whose outputs fit the memory.
     fn at_once(&self, config: &NeoxConfig) -> usize {
         let tokens = (self.group.members.len() * self.source_run.length()) as u64;
         // The output, and a copy in the table of all outputs.
-        let parts =
-            self.runs.share(self.probe.run.memory.get()) / 2 / (2 * F32_BYTES * config.d_model as u64 * tokens).max(1);
-        usize::try_from(parts).unwrap_or(usize::MAX).max(1)
+        self.runs.at_once(self.probe.run.memory.get(), 2 * F32_BYTES * config.d_model as u64 * tokens)
     }
 
     /// The metrics with the source checkpoint's weights in each part. The rest of the model reads nothing of a part

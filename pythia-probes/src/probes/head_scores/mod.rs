@@ -106,14 +106,13 @@ impl HeadScores {
             ColumnSpec::text(
                 "score",
                 "What the head is scored for: `induction`, `previous_token`, `duplicate_token`, `current_token`, \
-                 `bos_sink` \
-                 (`first_token_sink` without a BOS)",
+                 `bos_sink` (`first_token_sink` without a BOS)",
             ),
             ColumnSpec::text(
                 "definition",
-                "Which of the published formulas of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), \
-                 `stripe`, \
-                 `tl_detect_mul`, `tl_detect_abs`, `prefix_sum`, `prefix_mean`, `strict`, `mask_mean`",
+                "Formula of the score: `tl_stripe` (no BOS) or `arena_stripe` (with BOS), `stripe`, `tl_detect_mul`, \
+                 `tl_detect_abs`, `prefix_sum`, `prefix_mean`, `strict`, `mask_mean`; the `tl_detect` ones end in \
+                 `+exclude_bos`, `+exclude_current` or both where the probe leaves these entries out",
             ),
             ColumnSpec::float("value", "", "The score, a mean over the prompts"),
             ColumnSpec::float("uniform", "", "The same formula where each query attends evenly to all it can see"),
@@ -150,8 +149,7 @@ impl Probe for HeadScores {
     }
 
     fn tokens_per_run(&self, context: &Context) -> (usize, usize) {
-        let layout = self.prompts.layout(context.prepend_bos);
-        (layout.batch, layout.len())
+        self.prompts.size(context)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ProbeError;
 use crate::families::causal::places::{self, EACH, Positions};
-use crate::families::causal::sources;
+use crate::families::causal::{longest, not_empty, sources};
 use crate::pairs::Pair;
 use crate::subject::Files;
 
@@ -50,7 +50,7 @@ pub struct UserEdit {
     /// What becomes of it: `zero`, `scale` (times `factor`), `other` (the pair's other prompt), `mean` (over prompts
     /// and positions), `add` (`factor` times the vector of a file).
     pub edit: EditKind,
-    /// The factor of `scale`, which must have one, and of `add`; 1 where it is left out.
+    /// The factor. `scale` needs one; for `add` it is 1 where it is left out.
     pub factor: Option<f64>,
     /// File with the vector of `add`: a JSON list of as many numbers as the hook's last axis is long (d_model; d_head
     /// for `z`).
@@ -82,13 +82,12 @@ impl UserEdit {
     pub(super) fn check(&self, config: &NeoxConfig, files: &Files, pairs: &[Pair]) -> Result<(), ProbeError> {
         self.check_fields()?;
         let model_shape = config.model_shape();
-        let longest: Vec<&Pair> = pairs.iter().max_by_key(|pair| pair.clean.len()).into_iter().collect();
         for words in [("positions", &self.positions), ("keys", &self.keys)] {
             read_positions(words.0, words.1.as_deref(), pairs)?;
         }
         for point in self.points(&model_shape)? {
             self.check_point(point, config, files)?;
-            let regions = self.regions(point, config, &longest)?;
+            let regions = self.regions(point, config, longest(pairs).as_slice())?;
             let zeros = regions.into_iter().map(|region| Intervention { point, region, edit: Edit::Zero });
             pythia_hooks::Interventions::new(zeros.collect(), &model_shape)?;
         }
@@ -97,14 +96,12 @@ impl UserEdit {
 
     /// Refuses settings that do not go with the edit, and those that leave nothing to edit.
     fn check_fields(&self) -> Result<(), ProbeError> {
-        let words = [("positions", &self.positions), ("keys", &self.keys), ("neurons", &self.neurons)];
-        let mut empty = words.into_iter().filter(|(_, words)| words.as_ref().is_some_and(Vec::is_empty));
-        if let Some((field, _)) = empty.next() {
-            return Err(ProbeError::Empty { field });
-        }
-        if self.heads.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ProbeError::Empty { field: "heads" });
-        }
+        not_empty([
+            ("positions", self.positions.as_ref().is_some_and(Vec::is_empty)),
+            ("keys", self.keys.as_ref().is_some_and(Vec::is_empty)),
+            ("neurons", self.neurons.as_ref().is_some_and(Vec::is_empty)),
+            ("heads", self.heads.as_ref().is_some_and(Vec::is_empty)),
+        ])?;
         match (self.edit, self.factor, &self.vector) {
             (EditKind::Scale, None, _) => Err(refused("edit", "scale", "it needs a factor")),
             (EditKind::Add, _, None) => Err(refused("edit", "add", "it needs the file of a vector")),
@@ -201,7 +198,7 @@ fn indices(field: &'static str, words: Option<&[String]>, pair: &Pair) -> Result
     for choice in read_positions(field, Some(words), std::slice::from_ref(pair))? {
         match choice {
             Positions::At(number) => found.insert(if number < 0 { length + number } else { number }),
-            Positions::Named(name) => found.insert(pair.positions.get(&name).map_or(0, |&at| at as i64)),
+            Positions::Named(name) => found.insert(pair.positions[&name] as i64),
             Positions::All | Positions::Each => return Ok(None),
         };
     }

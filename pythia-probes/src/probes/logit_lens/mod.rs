@@ -22,12 +22,13 @@ pub(crate) use self::on_device::tests::agree;
 use self::read::{Prediction, read};
 use crate::error::ProbeError;
 use crate::families::reading::{Reader, ReadingInput, ReadingProbe, ReadingRun};
-use crate::loss::{POSITIONS_AT_A_TIME, PromptLoss};
+use crate::loss::PromptLoss;
 use crate::probe::{Answer, Estimate, Probe};
 use crate::prompts::{PromptSource, TokenTexts};
+use crate::rows::ROWS_AT_A_TIME;
 use crate::subject::{Context, Subject};
 use crate::table::columns::{POS, PROMPT_ID, STATUS};
-use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, UNDEFINED, measured, refuse_too_many};
+use crate::table::{ColumnSpec, OK, TableBuilder, TableSpec, TableValue, UNDEFINED, refuse_too_many};
 
 const PLACE: &str = "the logits of the lens";
 
@@ -199,7 +200,7 @@ fn predictions(
     });
     let places: Vec<(usize, Option<u32>)> = places.collect();
     let mut predictions = Vec::with_capacity(places.len());
-    for part in places.chunks(POSITIONS_AT_A_TIME) {
+    for part in places.chunks(ROWS_AT_A_TIME) {
         let at = ints(part.iter().map(|(at, _)| *at), [part.len()], &device);
         let stream = rows.clone().select(0, at).reshape([1, part.len(), width]);
         let logits = subject.model.unembed(Residual { layer: subject.model.config().n_layers, stream }, &mut ());
@@ -232,7 +233,7 @@ fn row(table: &mut TableBuilder, words: &mut TokenTexts, place: [usize; 3], ids:
     let (own, next) = (ids.get(place[2]).copied(), ids.get(place[2] + 1).copied());
     let top = found.map(|found| found.top);
     let target = found.and_then(|found| found.target);
-    let status = found.map_or(UNDEFINED, |found| measured(found.top_prob + found.entropy).1);
+    let status = if found.is_some() { OK } else { UNDEFINED };
     let cells = [
         id(own),
         word(own),

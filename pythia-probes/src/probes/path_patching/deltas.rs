@@ -9,8 +9,9 @@ use pythia_core::model::GptNeoX;
 use pythia_hooks::{Activation, HookPoint, Site};
 
 use super::edges::{Input, Sender};
-use crate::engine::{Run, SourceActivations, flat, rows_differ, rows_of, select};
+use crate::engine::{Run, SourceActivations, flat, rows_differ, rows_of};
 use crate::error::ProbeError;
+use crate::rows::select;
 
 /// The run that is changed, and the run that senders take their values from.
 pub(super) struct BaseAndSource<'a> {

@@ -12,12 +12,12 @@ use pythia_hooks::{Axis, Region, Site};
 
 use super::deltas::{BaseAndSource, Delta};
 use super::edges::{Edge, Input, Receiver, Sender};
-use crate::engine::select;
 use crate::error::ProbeError;
 use crate::families::causal::effect::Sample;
 use crate::families::causal::places::{self, Positions};
 use crate::metric::Readout;
 use crate::pairs::Pair;
+use crate::rows::select;
 
 /// The logit differences of both runs and of changes of the base run, all with the base run's final norm.
 pub(super) struct Direct<'a> {

@@ -48,14 +48,12 @@ impl DirectedGroup<'_> {
         Ok(())
     }
 
-    /// The number of senders whose deltas, with what receivers compute from them, fit half the memory. The
-    /// interventions have the other half.
+    /// The number of senders whose deltas, with what receivers compute from them, fit the memory.
     fn at_once(&self, config: &NeoxConfig, tokens: usize) -> usize {
         // The delta, the stream with it, norm, affine, projection, the source and its copies in two tables; an MLP's
         // neurons twice.
         let per_token = F32_BYTES * (9 * config.d_model + 2 * config.d_mlp) as u64;
-        let senders = self.runs.share(self.probe.run.memory.get()) / 2 / (per_token * tokens as u64).max(1);
-        usize::try_from(senders).unwrap_or(usize::MAX).max(1)
+        self.runs.at_once(self.probe.run.memory.get(), per_token * tokens as u64)
     }
 
     /// The edges into one input, and the metrics of each.

@@ -8,6 +8,7 @@ use pythia_hooks::{HookPoint, ModelShape, Site};
 use super::words::{self, RECEIVERS, SENDERS};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Label;
+use crate::families::causal::not_empty;
 use crate::table::{ColumnSpec, TableValue};
 
 /// A component that writes to the residual stream.
@@ -188,10 +189,7 @@ impl Graph {
     /// # Errors
     /// An empty field, a word that means nothing for the model, a word that takes part in no edge.
     pub(super) fn read(senders: &[String], receivers: &[String], model_shape: &ModelShape) -> Result<Self, ProbeError> {
-        let empty = [(SENDERS, senders.is_empty()), (RECEIVERS, receivers.is_empty())];
-        if let Some((field, _)) = empty.into_iter().find(|(_, empty)| *empty) {
-            return Err(ProbeError::Empty { field });
-        }
+        not_empty([(SENDERS, senders.is_empty()), (RECEIVERS, receivers.is_empty())])?;
         let from = each(senders, |word| words::sender(word, model_shape))?;
         let to = each(receivers, |word| words::receiver(word, model_shape))?;
         let meets = |sender: &Sender, receiver: &Receiver| receiver.input.reads(*sender, model_shape.parallel);

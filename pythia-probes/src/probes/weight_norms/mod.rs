@@ -22,10 +22,10 @@ use crate::table::{ColumnSpec, TableBuilder, TableSpec, TableValue, measured};
 /// The size of parameters as published: Frobenius norm, root mean square, mean and largest magnitude, also of each
 /// head.
 ///
-/// It reads weights alone: no model is run, and where checkpoints come from the hub, only the tensors that are named
-/// are fetched, as far as the hub has safetensors files. A row with a head is about the head's columns of `W_Q`,
-/// `W_K`, `W_V`, its rows of `W_O`, its part of `b_Q`, `b_K`, `b_V`. Embedding and unembedding count with the padding
-/// rows of the vocabulary, as other tools that measure the stored tensor do.
+/// It reads weights alone; no model is run. Of checkpoints on the hub only the named tensors are fetched, if there are
+/// safetensors files. A row with a head is about the head's columns of `W_Q`, `W_K`, `W_V`, its rows of `W_O`, its part
+/// of `b_Q`, `b_K`, `b_V`. Embedding and unembedding count with the padding rows of the vocabulary, as other tools that
+/// measure the stored tensor do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WeightNorms {
@@ -128,7 +128,8 @@ fn whole(tensor: &HostTensor) -> Sums {
 fn heads(param: Param, tensor: &HostTensor, config: &NeoxConfig) -> Vec<Sums> {
     use LayerParam::{KeyBias, KeyWeight, OutWeight, QueryBias, QueryWeight, ValueBias, ValueWeight};
     let Param::Layer(_, part) = param else { return Vec::new() };
-    // Columns, or rows of `d` values each, run over heads first.
+    // Values that lie together: in a row of a query, key or value weight the columns of a head, in an output weight all
+    // rows of a head.
     let piece = match part {
         QueryWeight | KeyWeight | ValueWeight | QueryBias | KeyBias | ValueBias => config.d_head(),
         OutWeight => config.d_head() * config.d_model,

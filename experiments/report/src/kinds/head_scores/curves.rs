@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::scores::{HeadCurve, Scored};
-use super::{finding, map::csv_of, title_of};
+use super::scores::{HeadCurve, Scored, csv_of, peak_of, pick};
+use super::{finding, title_of};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
 use crate::kinds::over_steps::{event, points};
 use crate::page::Figure;
@@ -37,7 +37,7 @@ pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -
             panels: vec![LinePanel { title: String::new(), series }],
         }),
         csv: csv(shown),
-        code: pick(model, main, peak_of(shown)).code(table),
+        code: pick(model, main, peak_of(shown.iter())).code(table),
         id,
     })
 }
@@ -127,19 +127,6 @@ fn pick_of_scores(model: &str, scores: &[Scored], most: u32) -> Pick {
     Pick::new(&["score", "layer", "head", "step"], &["value"], filters).of(model)
 }
 
-pub(super) fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
-    let filters = vec![Filter::Text("score", main.score.clone()), Filter::Text("definition", main.definition.clone())];
-    let pick = Pick::new(&["layer", "head", "step"], &["value"], filters).of(model);
-    match least {
-        Some(least) => pick.and(Filter::Peak { by: &["layer", "head"], value: "value", least }),
-        None => pick,
-    }
-}
-
-pub(super) fn peak_of(heads: &[HeadCurve]) -> Option<f64> {
-    heads.iter().filter_map(|head| peak(&head.points)).reduce(f64::min)
-}
-
 /// The rows that [`pick`] gives, of curves that were read already.
 fn csv(heads: &[HeadCurve]) -> String {
     let mut sorted: Vec<&HeadCurve> = heads.iter().collect();
@@ -167,7 +154,7 @@ fn csv_of_scores(scores: &[Scored], top: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scored;
+    use super::super::{definitions, scored};
     use super::*;
     use crate::chart::Event;
     use crate::kinds::head_scores::{map, section};
@@ -218,12 +205,12 @@ mod tests {
         head_scores(&scratch.0, "m", (3, 8), &[0, 1, 2, 4, 8, 16, 32, 64, 128]);
         let results = Results::open(&scratch.0).expect("results");
         let table = &results.tables["head_scores"];
-        let main = &scored(table, "m").expect("curves")[0];
+        let main = &scored(table, "m", &definitions(table).expect("scores")).expect("curves")[0];
         let values = |text: &str| -> Vec<Vec<Option<f64>>> {
             text.lines().skip(1).map(|line| line.split(',').map(|cell| cell.parse().ok()).collect()).collect()
         };
         for (figure, least) in [
-            (emergence(table, "m", main, true).expect("a figure"), peak_of(&main.heads[..6])),
+            (emergence(table, "m", main, true).expect("a figure"), peak_of(main.heads[..COLORED].iter())),
             (map::figure(table, "m", main, 100_000), None),
         ] {
             let rows = pick("m", main, least).rows(table).expect("rows");

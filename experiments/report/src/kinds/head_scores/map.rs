@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::curves::pick;
-use super::scores::{HeadCurve, Scored};
+use super::scores::{HeadCurve, Scored, csv_of, peak_of, pick};
 use super::{finding, title_of};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::kinds::grid::step_name;
-use crate::listing::csv_line;
 use crate::page::Figure;
-use crate::results::{Table, peak};
+use crate::results::Table;
 use crate::words;
 
 /// The map of a model's heads under one score: all of them, or as many of the highest as fit into `cells`.
@@ -23,7 +21,7 @@ pub(super) fn figure(table: &Table, model: &str, main: &Scored, cells: usize) ->
         true => "every head".into(),
         false => format!("the {} with the highest peaks", words::plural(shown.len(), "head")),
     };
-    let least = shown.iter().filter_map(|head| peak(&head.points)).reduce(f64::min).filter(|_| !all);
+    let least = peak_of(shown.iter().copied()).filter(|_| !all);
     Figure {
         id: format!("{}-{}-map", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: {} of heads × checkpoints", name.to_lowercase()),
@@ -64,17 +62,4 @@ fn aligned(head: &HeadCurve, steps: &[Option<i64>]) -> Vec<Option<f64>> {
     }
     let value = |step: &Option<i64>| points.iter().find(|point| point.step == *step)?.value;
     steps.iter().map(value).collect()
-}
-
-/// The rows behind a figure of these heads, in their order.
-pub(super) fn csv_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> String {
-    let mut text = csv_line(["layer", "head", "step", "value"].into_iter());
-    for head in heads {
-        for point in &head.points {
-            let step = point.step.map_or(String::new(), |step| step.to_string());
-            let value = point.value.map_or(String::new(), |value| value.to_string());
-            text.push_str(&format!("{},{},{step},{value}\n", head.layer, head.head));
-        }
-    }
-    text
 }

@@ -45,7 +45,8 @@ fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError> {
 
 /// The curves of every model, in the order of sizes.
 fn read(table: &Table) -> Result<Vec<(&str, Vec<Scored>)>, ResultsError> {
-    table.models().into_iter().map(|model| Ok((model, scored(table, model)?))).collect()
+    let scores = definitions(table)?;
+    table.models().into_iter().map(|model| Ok((model, scored(table, model, &scores)?))).collect()
 }
 
 fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> Listing {
@@ -122,7 +123,9 @@ mod tests {
         // The others never change, and the one without any value is last.
         assert_eq!(listing.rows[1][2..4], ["L0H1", "0.050"]);
         assert_eq!(listing.rows[1][6..], ["", "", ""]);
-        let heads = &scored(&results.tables["head_scores"], "pythia-70m").expect("curves")[0].heads;
+        let table = &results.tables["head_scores"];
+        let scores = definitions(table).expect("scores");
+        let heads = &scored(table, "pythia-70m", &scores).expect("curves")[0].heads;
         assert_eq!((heads.len(), heads[47].name().as_str()), (48, "L0H0"));
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use polars::prelude::{Expr, UniqueKeepStrategy, col, lit};
 
+use crate::listing::csv_line;
+use crate::pick::{Filter, Pick};
 use crate::results::{CurvePoint, FrameRows, ResultsError, Table, last, peak};
 use crate::words;
 
@@ -64,23 +66,23 @@ pub(crate) struct Scored {
     pub heads: Vec<HeadCurve>,
 }
 
-/// The curves of a model's heads under every score of the table, in one reading.
+/// The curves of a model's heads under every score of the table, in one reading. `scores`: the table's
+/// [`definitions`].
 ///
 /// # Errors
 /// [`ResultsError`] where the table cannot be read.
-pub(crate) fn scored(table: &Table, model: &str) -> Result<Vec<Scored>, ResultsError> {
+pub(crate) fn scored(table: &Table, model: &str, scores: &[(String, String)]) -> Result<Vec<Scored>, ResultsError> {
     let Some(frame) = table.frame_of(model)? else {
         return Ok(Vec::new());
     };
-    let pairs = definitions(table)?;
     let is = |(score, definition): &(String, String)| {
         col("score").eq(lit(score.as_str())).and(col("definition").eq(lit(definition.as_str())))
     };
-    let chosen = pairs.iter().map(is).reduce(Expr::or).unwrap_or_else(|| lit(false));
+    let chosen = scores.iter().map(is).reduce(Expr::or).unwrap_or_else(|| lit(false));
     let columns: Vec<Expr> = ["score", "step", "layer", "head", "value", "uniform"].map(col).to_vec();
     let rows = FrameRows::collect(table, frame.filter(chosen).select(columns))?;
     let mut by_score = curves(&rows)?;
-    let sorted = pairs.into_iter().map(|(score, definition)| {
+    let sorted = scores.iter().cloned().map(|(score, definition)| {
         let mut heads = by_score.remove(&score).unwrap_or_default();
         let height = |curve: &HeadCurve| peak(&curve.points).unwrap_or(f64::NEG_INFINITY);
         heads.sort_by(|a, b| height(b).total_cmp(&height(a)).then((a.layer, a.head).cmp(&(b.layer, b.head))));
@@ -102,4 +104,32 @@ fn curves(rows: &FrameRows<'_>) -> Result<BTreeMap<String, Vec<HeadCurve>>, Resu
         }
     }
     Ok(by_score)
+}
+
+/// The rows behind a figure of a model's heads under one score: all of them, or those of heads that peak at `least`.
+pub(super) fn pick(model: &str, main: &Scored, least: Option<f64>) -> Pick {
+    let filters = vec![Filter::Text("score", main.score.clone()), Filter::Text("definition", main.definition.clone())];
+    let pick = Pick::new(&["layer", "head", "step"], &["value"], filters).of(model);
+    match least {
+        Some(least) => pick.and(Filter::Peak { by: &["layer", "head"], value: "value", least }),
+        None => pick,
+    }
+}
+
+/// The lowest of the peaks of some heads.
+pub(super) fn peak_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> Option<f64> {
+    heads.filter_map(|head| peak(&head.points)).reduce(f64::min)
+}
+
+/// The rows that [`pick`] gives, of these heads in their order.
+pub(super) fn csv_of<'a>(heads: impl Iterator<Item = &'a HeadCurve>) -> String {
+    let mut text = csv_line(["layer", "head", "step", "value"].into_iter());
+    for head in heads {
+        for point in &head.points {
+            let step = point.step.map_or(String::new(), |step| step.to_string());
+            let value = point.value.map_or(String::new(), |value| value.to_string());
+            text.push_str(&format!("{},{},{step},{value}\n", head.layer, head.head));
+        }
+    }
+    text
 }
