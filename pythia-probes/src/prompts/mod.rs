@@ -14,9 +14,11 @@
 //! ```
 //!
 //! - this file: random tokens that repeat, and batches of token sequences;
-//! - `source`: the value of `prompts` in a configuration; `file`: prompts written one per line as JSON;
+//! - `source`: the value of `prompts` in a configuration; `encode`: its prompts as token ids; `file`: prompts written
+//!   one per line as JSON;
 //! - `token_texts`: the texts that stand beside ids in a table.
 
+mod encode;
 mod file;
 mod source;
 mod token_texts;
