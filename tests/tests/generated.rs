@@ -5,6 +5,7 @@ use std::fs;
 
 use experiments::cli::columns;
 use pythia_hooks::{Presence, SITES, SiteRow};
+use pythia_report::kinds::{TABLE_KINDS, TableKind};
 use pythia_tests::paths;
 
 /// Compares a file with what it should be, or writes it where `PYTHIA_REWRITE` is set.
@@ -35,6 +36,17 @@ fn the_readme_has_the_tables_of_hooks_and_columns() {
         let with_hooks = between(readme, hooks, &hook_table()).unwrap_or_else(|| panic!("README.md lacks {hooks:?}"));
         between(&with_hooks, columns_marks, &columns::summary())
             .unwrap_or_else(|| panic!("README.md lacks {columns_marks:?}"))
+    });
+}
+
+#[test]
+fn the_page_of_the_report_has_the_figures_of_each_table() {
+    is_fresh("docs/report.md", |page| {
+        let marks = ["<!-- figures: generated, do not edit -->", "<!-- end of figures -->"];
+        let row = |kind: &TableKind| format!("| `{}` | {} |\n", kind.name, kind.figures);
+        let rows: String = TABLE_KINDS.iter().map(row).collect();
+        let table = format!("| table of | figures |\n|---|---|\n{rows}");
+        between(page, marks, &table).unwrap_or_else(|| panic!("docs/report.md lacks {marks:?}"))
     });
 }
 

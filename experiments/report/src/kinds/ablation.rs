@@ -2,4 +2,5 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("ablation", "Ablation");
+pub(super) const KIND: TableKind =
+    effects::kind("ablation", "Ablation", "bars beside random controls; over training; heads × layers");

@@ -2,4 +2,8 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("activation_patching", "Activation patching");
+pub(super) const KIND: TableKind = effects::kind(
+    "activation_patching",
+    "Activation patching",
+    "layers × positions or layers × heads by hook; the largest effects over training; bars",
+);

@@ -18,8 +18,13 @@ const PROMPTS: i64 = 3;
 const WEIGHTS: usize = 300_000;
 
 /// Whole patterns have no short answer: what heads attend to is summarised by their scores.
-pub(super) const KIND: TableKind =
-    TableKind { name: "attention_patterns", title: "Attention patterns", section, listing: None };
+pub(super) const KIND: TableKind = TableKind {
+    name: "attention_patterns",
+    title: "Attention patterns",
+    figures: "a viewer: prompts, thumbnails of heads, one head large, tokens",
+    section,
+    listing: None,
+};
 
 fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     Ok(blocks(figures(table)?, None))

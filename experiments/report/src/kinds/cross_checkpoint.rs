@@ -2,4 +2,5 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("cross_checkpoint", "Patching between checkpoints");
+pub(super) const KIND: TableKind =
+    effects::kind("cross_checkpoint", "Patching between checkpoints", "source step × step");

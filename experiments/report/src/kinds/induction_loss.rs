@@ -10,8 +10,13 @@ use crate::pick::{Filter, Pick};
 use crate::results::{ResultsError, Table};
 use crate::words;
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "induction_loss", title: "Loss on repeated random tokens", section, listing: Some(listing) };
+pub(super) const KIND: TableKind = TableKind {
+    name: "induction_loss",
+    title: "Loss on repeated random tokens",
+    figures: "losses with intervals, their share of right answers",
+    section,
+    listing: Some(listing),
+};
 
 fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     let accuracy = accuracy(table)?;

@@ -2,4 +2,5 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("interventions", "Interventions");
+pub(super) const KIND: TableKind =
+    effects::kind("interventions", "Interventions", "bars beside random controls; over training; heads × layers");

@@ -20,8 +20,13 @@ const PROMPTS: i64 = 2;
 /// Positions in a figure: words must be readable.
 const POSITIONS: i64 = 24;
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "logit_lens", title: "Logit lens", section, listing: Some(listing) };
+pub(super) const KIND: TableKind = TableKind {
+    name: "logit_lens",
+    title: "Logit lens",
+    figures: "the most probable next token after each layer, layers × tokens",
+    section,
+    listing: Some(listing),
+};
 
 fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))

@@ -73,6 +73,8 @@ pub struct TableKind {
     pub name: &'static str,
     /// What its tables are about, as a heading.
     pub title: &'static str,
+    /// What its figures show, for the table of docs/report.md.
+    pub figures: &'static str,
     /// Its section of the report.
     section: SectionOf,
     /// Its listing in the summary; none if a table has no short summary.

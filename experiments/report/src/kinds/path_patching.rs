@@ -2,4 +2,5 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("path_patching", "Path patching");
+pub(super) const KIND: TableKind =
+    effects::kind("path_patching", "Path patching", "senders × receivers; the largest effects over training");

@@ -2,4 +2,5 @@
 
 use super::{TableKind, effects};
 
-pub(super) const KIND: TableKind = effects::kind("steering", "Steering");
+pub(super) const KIND: TableKind =
+    effects::kind("steering", "Steering", "bars beside random controls; over training; heads × layers");

@@ -9,8 +9,13 @@ use crate::pick::Pick;
 use crate::results::{ResultsError, Table};
 use crate::words;
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "token_loss", title: "Loss of every token", section, listing: Some(listing) };
+pub(super) const KIND: TableKind = TableKind {
+    name: "token_loss",
+    title: "Loss of every token",
+    figures: "losses with intervals; positions × checkpoints",
+    section,
+    listing: Some(listing),
+};
 
 /// Positions up to which a map of losses has a column for each.
 const POSITIONS: usize = 1024;

@@ -14,8 +14,13 @@ use crate::pick::{Filter, Pick};
 use crate::results::{CurvePoint, Curves, FrameRows, ResultsError, Table, last};
 use crate::words;
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "weight_norms", title: "Norms of weights", section, listing: Some(listing) };
+pub(super) const KIND: TableKind = TableKind {
+    name: "weight_norms",
+    title: "Norms of weights",
+    figures: "parameters × checkpoints",
+    section,
+    listing: Some(listing),
+};
 
 fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
     Ok(blocks(figures(table)?, Some(listing(table, TOP)?)))

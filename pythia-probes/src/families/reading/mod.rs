@@ -39,7 +39,7 @@ pub(crate) trait ReadingProbe: Probe {
 pub(crate) struct ReadingInput {
     /// The tokens of the pass. Probes that have the same share it.
     pub prompts: Prompts,
-    /// The answers that each prompt is asked for, by prompt. Empty for the probes so far; the next ones read answers.
+    /// The answers that each prompt is asked for, by prompt. Empty where a probe asks for none.
     pub questions: Vec<Question>,
 }
 

@@ -31,8 +31,8 @@ const CURVES: usize = 5;
 const SETTINGS: usize = 3;
 
 /// The kind of the tables of a causal probe.
-pub(super) const fn kind(name: &'static str, title: &'static str) -> TableKind {
-    TableKind { name, title, section, listing: Some(listing) }
+pub(super) const fn kind(name: &'static str, title: &'static str, figures: &'static str) -> TableKind {
+    TableKind { name, title, figures, section, listing: Some(listing) }
 }
 
 /// The section of a causal table.

@@ -16,8 +16,13 @@ mod scores;
 pub(crate) use scores::definitions;
 use scores::{HeadCurve, Scored, scored};
 
-pub(super) const KIND: TableKind =
-    TableKind { name: "head_scores", title: "What heads attend to", section, listing: Some(listing) };
+pub(super) const KIND: TableKind = TableKind {
+    name: "head_scores",
+    title: "What heads attend to",
+    figures: "the heads with the highest peaks over training, the other scores, heads × checkpoints",
+    section,
+    listing: Some(listing),
+};
 
 /// Cells of all maps of a section together: at the worst, of noise, they take about a megabyte of the page.
 const MAP_CELLS: usize = 400_000;
