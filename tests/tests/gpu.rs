@@ -1,6 +1,6 @@
 //! The `pythia` command on a GPU, or on a driver that computes on the CPU: numbers as on the CPU, equal bytes in two
 //! runs, smaller batches when its memory runs out. These tests are ignored unless asked for:
-//! `cargo test --release --workspace --test gpu -- --include-ignored`.
+//! `cargo test --release --workspace --features gpu --test gpu -- --include-ignored`.
 
 use std::path::Path;
 

@@ -292,7 +292,8 @@ mod tests {
         for (asked, backend) in [("gpu:1", Backend::Wgpu), ("wgpu", Backend::Wgpu), ("cuda", Backend::Cuda)] {
             let asked = asked.parse().expect("a device");
             let error = DeviceError::NotBuilt { asked, backend }.to_string();
-            let command = format!("`cargo build --release --features {}`", backend.feature().expect("not in every build"));
+            let command =
+                format!("`cargo build --release --features {}`", backend.feature().expect("not in every build"));
             assert!(error.contains(&format!("without {backend}, which the device {asked} needs")), "{error}");
             assert!(error.contains(&command), "{error}");
             assert_eq!(error.contains("released binary"), backend == Backend::Wgpu, "{error}");
