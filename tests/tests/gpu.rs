@@ -1,6 +1,6 @@
 //! The `pythia` command on a GPU, or on a driver that computes on the CPU: numbers as on the CPU, equal bytes in two
 //! runs, smaller batches when its memory runs out. These tests are ignored unless asked for:
-//! `cargo test --release --workspace --test gpu -- --include-ignored`.
+//! `cargo test --release --workspace --features gpu --test gpu -- --include-ignored`.
 
 use std::path::Path;
 
@@ -143,9 +143,36 @@ fn devices_are_listed_and_those_that_are_not_there_are_refused() {
     };
     assert_eq!(refused(&["--device", "tpu"], &["`tpu` is no device", "cuda[:n]"]), Some(2));
     assert_eq!(refused(&["--set", "device=tpu"], &["`tpu` is no device", "--set:1:8"]), Some(2));
-    assert_eq!(refused(&["--device", "wgpu:99"], &["no device wgpu:99", "pythia list devices"]), Some(4));
-    let built_without_cuda = devices.as_array().is_some_and(|all| all.iter().any(|device| device["built"] == false));
-    if built_without_cuda {
-        assert_eq!(refused(&["--device", "cuda"], &["built without cuda", "--features cuda"]), Some(2));
+    let has = |backend: &str| {
+        let mut all = devices.as_array().expect("a list").iter();
+        !all.any(|device| device["backend"] == backend && device["built"] == false)
+    };
+    match has("wgpu") {
+        true => assert_eq!(refused(&["--device", "wgpu:99"], &["no device wgpu:99", "pythia list devices"]), Some(4)),
+        false => {
+            let words = ["built without wgpu", "--features gpu`", "released binary"];
+            assert_eq!(refused(&["--device", "wgpu"], &words), Some(2));
+        }
+    }
+    if !has("cuda") {
+        assert_eq!(refused(&["--device", "cuda"], &["built without cuda", "--features cuda`"]), Some(2));
+    }
+    if !has("wgpu") && !has("cuda") {
+        assert_eq!(refused(&["--device", "gpu:1"], &["the device gpu:1 needs", "--features gpu`"]), Some(2));
+    }
+}
+
+/// Messages name Cargo features. They are those of the package that has the command, and of the workspace's tests, so
+/// that `cargo build` and `cargo test` take them in the root folder.
+#[test]
+fn the_features_that_messages_name_are_those_of_the_packages() {
+    for manifest in ["experiments/Cargo.toml", "tests/Cargo.toml"] {
+        let text = std::fs::read_to_string(paths::root().join(manifest)).expect("a manifest");
+        let manifest: toml::Table = text.parse().expect("TOML");
+        let features = manifest["features"].as_table().expect("features");
+        assert!(!features.contains_key("default"), "a GPU backend is not in the default build");
+        for backend in pythia_core::device::Backend::ALL {
+            assert!(backend.feature().is_none_or(|feature| features.contains_key(feature)), "{backend}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{RecordBatch, cast::AsArray};
 
 use crate::files::sink::{self, SinkError};
 use crate::files::table::file_of;

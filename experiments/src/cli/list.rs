@@ -159,9 +159,10 @@ fn column_row(table: TableDoc) -> Row {
 /// The devices, those that do not answer too, and what this program was built without.
 fn devices() -> Vec<Row> {
     let missing = Backend::ALL.into_iter().filter(|backend| !backend.is_built());
-    let missing = missing.map(|backend| Row {
-        text: format!("{backend:<8} this program was built without it: cargo build --release --features {backend}"),
-        json: json!({ "backend": backend.name(), "built": false }),
+    let missing = missing.filter_map(|backend| Some((backend, backend.feature()?)));
+    let missing = missing.map(|(backend, feature)| Row {
+        text: format!("{backend:<8} this program was built without it: cargo build --release --features {feature}"),
+        json: json!({ "backend": backend.name(), "built": false, "feature": feature }),
     });
     let row = |device: Result<Compute, DeviceError>| match device {
         Ok(compute) => device_row(&compute),

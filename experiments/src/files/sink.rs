@@ -7,9 +7,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
-use arrow::error::ArrowError;
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, cast::AsArray};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -194,7 +193,7 @@ pub(crate) fn metadata_of(file: &FileMetaData) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
     use crate::testing::Scratch;
-    use arrow::datatypes::{Float64Type, Int64Type};
+    use arrow_array::types::{Float64Type, Int64Type};
     use pythia_probes::ColumnKind as Kind;
 
     fn table() -> Table {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, StringArray};
+use arrow_array::{ArrayRef, Float64Array, StringArray};
 use pythia_core::suite::Step;
 use pythia_core::weights::{Group, PartHashes};
 use pythia_probes::{ColumnSpec, TableSpec};

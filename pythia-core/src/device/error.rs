@@ -1,6 +1,6 @@
 //! Why a device cannot be used.
 
-use super::{DeviceName, cause};
+use super::{Backend, DeviceName, cause};
 
 /// Why a device cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,12 +12,12 @@ pub enum DeviceError {
         text: String,
     },
     /// The program was built without its backend.
-    #[error("this program was built without {backends}; build it with `cargo build --release --features {feature}`")]
+    #[error("this program was built without {backend}, which the device {asked} needs; {}", remedy(*backend))]
     NotBuilt {
+        /// The requested device.
+        asked: DeviceName,
         /// The missing backend.
-        backends: String,
-        /// The Cargo feature that adds it.
-        feature: &'static str,
+        backend: Backend,
     },
     /// The machine has no such device.
     #[error("this machine has no device {asked}: {}", has(found))]
@@ -54,6 +54,12 @@ pub enum DeviceError {
         /// The number types that it supports.
         offered: String,
     },
+}
+
+fn remedy(missing: Backend) -> String {
+    let released = if missing == Backend::Wgpu { ", or use a released binary, which has it" } else { "" };
+    let command = |feature| format!("build it with `cargo build --release --features {feature}`{released}");
+    missing.feature().map_or_else(|| "every build has it".to_owned(), command)
 }
 
 fn has(found: &[String]) -> String {

@@ -52,18 +52,15 @@ impl DeviceName {
     /// # Errors
     /// [`DeviceError::NotBuilt`].
     pub fn backend(self) -> Result<Backend, DeviceError> {
-        let missing = |backends: &str, feature| DeviceError::NotBuilt { backends: backends.to_owned(), feature };
-        match self {
-            Self::Cpu => Ok(Backend::Cpu),
-            Self::Wgpu(_) if !Backend::Wgpu.is_built() => Err(missing("wgpu", "wgpu")),
-            Self::Cuda(_) if !Backend::Cuda.is_built() => Err(missing("cuda", "cuda")),
-            Self::Wgpu(_) => Ok(Backend::Wgpu),
-            Self::Cuda(_) => Ok(Backend::Cuda),
-            Self::Gpu(_) => match (Backend::Wgpu.is_built(), Backend::Cuda.is_built()) {
-                (false, false) => Err(missing("a GPU backend", "wgpu")),
-                (true, _) => Ok(Backend::Wgpu),
-                (false, true) => Ok(Backend::Cuda),
-            },
+        let backend = match self {
+            Self::Cpu => Backend::Cpu,
+            Self::Cuda(_) => Backend::Cuda,
+            Self::Gpu(_) if !Backend::Wgpu.is_built() && Backend::Cuda.is_built() => Backend::Cuda,
+            Self::Gpu(_) | Self::Wgpu(_) => Backend::Wgpu,
+        };
+        match backend.is_built() {
+            true => Ok(backend),
+            false => Err(DeviceError::NotBuilt { asked: self, backend }),
         }
     }
 
@@ -284,7 +281,22 @@ mod tests {
         let error = asked.open().expect_err("no machine has so many");
         match Backend::Wgpu.is_built() {
             true => assert!(matches!(&error, DeviceError::Absent { asked: DeviceName::Wgpu(999), .. }), "{error}"),
-            false => assert!(error.to_string().contains("--features wgpu"), "{error}"),
+            false => assert_eq!(error, DeviceError::NotBuilt { asked, backend: Backend::Wgpu }),
+        }
+    }
+
+    /// The two features of the program `pythia` are the ones that the messages name (tests/tests/gpu.rs looks for them
+    /// in its manifest).
+    #[test]
+    fn a_backend_that_is_not_built_in_is_named_with_its_feature() {
+        for (asked, backend) in [("gpu:1", Backend::Wgpu), ("wgpu", Backend::Wgpu), ("cuda", Backend::Cuda)] {
+            let asked = asked.parse().expect("a device");
+            let error = DeviceError::NotBuilt { asked, backend }.to_string();
+            let command =
+                format!("`cargo build --release --features {}`", backend.feature().expect("not in every build"));
+            assert!(error.contains(&format!("without {backend}, which the device {asked} needs")), "{error}");
+            assert!(error.contains(&command), "{error}");
+            assert_eq!(error.contains("released binary"), backend == Backend::Wgpu, "{error}");
         }
     }
 

@@ -23,12 +23,21 @@ impl Backend {
     /// All of them.
     pub const ALL: [Backend; 3] = [Self::Cpu, Self::Wgpu, Self::Cuda];
 
-    /// Its name, which is also the name of its Cargo feature.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cpu => "cpu",
             Self::Wgpu => "wgpu",
             Self::Cuda => "cuda",
+        }
+    }
+
+    /// The Cargo feature that adds it to the program `pythia`; `None` for what every program has.
+    pub fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Cpu => None,
+            Self::Wgpu => Some("gpu"),
+            Self::Cuda => Some("cuda"),
         }
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Fields, Int64Type};
+use arrow_array::types::Int64Type;
+use arrow_array::{RecordBatch, cast::AsArray};
+use arrow_schema::{DataType, Fields};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use pythia_core::suite::Step;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use arrow::compute::concat_batches;
+use arrow_select::concat::concat_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use pythia_probes::{ColumnKind as Kind, Table};
 
