@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use pythia_core::device::DeviceName;
 use pythia_probes::Bytes;
+use toml::Spanned;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError};
 use crate::cli::error::read_file;
@@ -12,7 +13,6 @@ use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
-use crate::terminal::env;
 
 /// The experiment, and how its checkpoints are fetched.
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(crate) struct ExperimentArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
+    /// Folder for results/ and state/ [default: the file's `out`, else out/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Keep only the first N cells of the plan, for a cheap trial
@@ -87,11 +87,11 @@ impl ExperimentArgs {
 
     fn read(&self, overrides: &[String]) -> Result<Experiment, Failure> {
         let text = read_file(&self.file)?;
-        let mut experiment = config::parse(&self.file.display().to_string(), &text, overrides)?;
+        let mut experiment = config::parse(&self.file, &text, overrides)?;
         let store = &mut experiment.store;
         store.cache_max = self.cache.cache_max.or(store.cache_max);
         store.min_free = self.cache.min_free.or(store.min_free);
-        store.lock = self.cache.lock.clone().or(store.lock.take());
+        store.lock = self.cache.lock.clone().map(|path| Spanned::new(0..0, path)).or(store.lock.take());
         Ok(experiment)
     }
 
@@ -125,8 +125,7 @@ impl RunArgs {
 
     /// The output folder: the command line's, the file's, or the default.
     pub(super) fn disk(&self, experiment: &Experiment) -> Disk {
-        let out = self.out.clone().or_else(|| experiment.out.clone());
-        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.experiment.cache.offline }
+        Disk { out: experiment.out_folder(self.out.as_deref()), offline: self.experiment.cache.offline }
     }
 }
 

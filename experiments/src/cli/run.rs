@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::RunArgs;
 use crate::checkpoint::fetch::HubFetcher;
-use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest, PinScope};
 use crate::cli::device_args::open_device;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
@@ -108,6 +108,10 @@ pub(crate) fn sweep(
     refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
     let plan = &plan(resolved, disk, hub, limit, fresh)?;
+    if plan.largest_fetch() > 0 {
+        // Known now, and not at each checkpoint again.
+        hub.client.check_settings().map_err(HubAccessError::from)?;
+    }
     if fresh {
         remove_results(resolved, &folder)?;
     }

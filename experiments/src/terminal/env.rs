@@ -2,19 +2,20 @@
 
 use std::env;
 
-use pythia_hub::{Settings, SettingsError};
+use pythia_files::Environment;
+use pythia_hub::Settings;
 
-/// The output folder where neither the command line nor the file names one.
+/// The folder of output folders: an experiment's is `out/NAME` where neither the command line nor the file names one.
 pub(crate) const OUT: &str = "out";
 
-/// What the environment says about the public hub, and where its cache is.
-pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
-    Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
+/// What the environment says about the public hub, and where its cache is. What only a connection needs is read later.
+pub(crate) fn hub_settings() -> Settings {
+    Settings::of(Environment::of_process())
 }
 
-/// The command as it was typed, for "run this again".
+/// The command as it was typed, for "run this again". Bytes that are no text are shown as �.
 pub(crate) fn this_command() -> String {
-    env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    env::args_os().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// Bytes of memory that programs can still have; `None` where the system does not tell.
