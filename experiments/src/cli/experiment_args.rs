@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
+use crate::terminal::env;
 
 /// The experiment, and how its checkpoints are fetched.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) struct ExperimentArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Folder for results/ and state/ [default: the file's `out`, else out/NAME]
+    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Keep only the first N cells of the plan, for a cheap trial
@@ -125,7 +126,8 @@ impl RunArgs {
 
     /// The output folder: the command line's, the file's, or the default.
     pub(super) fn disk(&self, experiment: &Experiment) -> Disk {
-        Disk { out: experiment.out_folder(self.out.as_deref()), offline: self.experiment.cache.offline }
+        let out = self.out.clone().or_else(|| experiment.out.clone());
+        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.experiment.cache.offline }
     }
 }
 

@@ -31,7 +31,6 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use crate::integrity::OnBad;
-use crate::terminal::env;
 
 pub(crate) use entry::{ProbeEntry, TableOf};
 pub(crate) use input::{InputError, ModelInfoError, read_text};
@@ -67,14 +66,6 @@ pub(crate) struct Experiment {
     pub(crate) store: StorePolicy,
     /// The texts, for messages about errors found later.
     pub(crate) sources: Sources,
-}
-
-impl Experiment {
-    /// The output folder: the one that the command line names, else the file's, else `out/NAME` where the command runs.
-    pub(crate) fn out_folder(&self, named: Option<&Path>) -> PathBuf {
-        let named = named.map(Path::to_owned).or_else(|| self.out.clone());
-        named.unwrap_or_else(|| Path::new(env::OUT).join(&self.name))
-    }
 }
 
 /// How checkpoints are fetched and verified. Of all this only known defects change the bytes of a result.

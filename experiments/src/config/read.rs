@@ -35,7 +35,7 @@ pub(super) struct Head {
     /// Models: names of the suite (pythia-70m), or folders (./data/nano).
     #[schemars(with = "Vec<String>", length(min = 1))]
     models: Spanned<Vec<Spanned<String>>>,
-    /// Folder that receives results/ and state/; out/NAME where the command runs, if it is left out.
+    /// Folder that receives results/ and state/; out where the command runs, if it is left out.
     #[schemars(with = "Option<PathBuf>")]
     out: Option<Spanned<PathBuf>>,
 }
