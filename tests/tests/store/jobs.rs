@@ -36,10 +36,13 @@ fn the_limits_of_a_job_bound_memory_and_plan_names_the_one_that_counts() {
     assert_eq!(suite::all_results(&folder.join("out")), suite::all_results(&folder.join("free")));
 }
 
+fn arguments(out: &str) -> [&str; 4] {
+    ["run", "experiment.toml", "--out", out]
+}
+
 #[test]
 fn a_second_run_of_the_same_cells_gives_way() {
     let folder = suite::experiment_folder("job-second", 240);
-    let arguments = |out| ["run", "experiment.toml", "--out", out];
     let second = command::until_caught("the first run", |attempt| {
         let out = format!("out-{attempt}");
         let mut first = command::start(&folder, &arguments(&out));
