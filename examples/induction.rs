@@ -9,7 +9,7 @@ use polars::prelude::*;
 use pythia_report::chart::{Chart, LinePanel, Lines, Point, Series as Curve, Tone, X, Y};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_else(|| "out/demo".into()));
     let picture = PathBuf::from(args.next().unwrap_or_else(|| "induction.svg".into()));
 

@@ -11,10 +11,10 @@ use pythia_core::{device, model::GptNeoX};
 use pythia_hooks::{Activation, ActivationCache, Axis, Edit, Intervention, Interventions, Region, select};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args_os().skip(1);
     let model = args.next().ok_or("name a model, such as pythia-70m or ./folder")?;
-    let layer: i64 = args.next().map_or(Ok(-1), |layer| layer.parse())?;
-    let head: i64 = args.next().map_or(Ok(0), |head| head.parse())?;
+    let layer: i64 = args.next().map_or(Ok(-1), |layer| layer.to_string_lossy().parse())?;
+    let head: i64 = args.next().map_or(Ok(0), |head| head.to_string_lossy().parse())?;
     let model = GptNeoX::load(model, &device::cpu())?;
     let shape = model.model_shape();
     // The prompts differ in their third token.

@@ -11,7 +11,7 @@ use pythia_core::{device, model::GptNeoX};
 use pythia_hooks::{ActivationCache, Axis, Region};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let model = std::env::args().nth(1).ok_or("name a model, such as pythia-70m or ./folder")?;
+    let model = std::env::args_os().nth(1).ok_or("name a model, such as pythia-70m or ./folder")?;
     let model = GptNeoX::load(model, &device::cpu())?;
     let shape = model.model_shape();
 

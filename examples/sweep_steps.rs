@@ -12,7 +12,7 @@ use burn::tensor::activation::log_softmax;
 use pythia_core::{device, model::GptNeoX, store};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args().nth(1).ok_or("name a folder of steps")?;
+    let folder = std::env::args_os().nth(1).ok_or("name a folder of steps")?;
     let steps = store::find(&folder)?.steps()?;
     println!("step\tlog-probability of the repeated token");
     for step in steps {

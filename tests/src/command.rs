@@ -99,6 +99,10 @@ pub fn pythia(folder: &Path) -> Command {
     command.current_dir(folder).stdin(Stdio::null()).env("NO_COLOR", "1").env("HF_HUB_OFFLINE", "1");
     command.env("HOME", folder).env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
     command.env_remove("HUGGINGFACE_HUB_CACHE").env_remove("XDG_CACHE_HOME");
+    // A proxy or a bundle of certificates of this machine has nothing to do with servers on it.
+    for name in ["ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command
 }
 

@@ -96,10 +96,12 @@ fn previous_token_head() -> String {
 fn shipped(name: &str, more: &[String]) -> PathBuf {
     let file = paths::root().join(format!("experiments/configs/{name}.toml"));
     let file = file.to_str().expect("a plain path");
-    let plan = command::run(&DEMO, &["plan", file]).ok();
+    // The file names the folder in the repository.
+    let models = "models=[\"./data/nano\"]";
+    let plan = command::run(&DEMO, &["plan", file, "--set", models]).ok();
     assert!(plan.out.contains("154 cells, 0 done, 0 without a checkpoint"), "{}", plan.out);
     let out = format!("out/{name}");
-    let mut arguments = vec!["run", file, "--out", &out, "--set", "steps=[0, 700, 1940]"];
+    let mut arguments = vec!["run", file, "--out", &out, "--set", models, "--set", "steps=[0, 700, 1940]"];
     for set in more {
         arguments.extend(["--set", set]);
     }

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_core::store::{Checkpoints, HubCacheStore, ModelRef};
 use pythia_core::suite::{ModelId, Step};
-use pythia_hub::{
-    Budget, FilesInUse, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo, SettingsError,
-};
+use pythia_hub::{Budget, FilesInUse, Hub, HubError, Lock, LockError, LruCache, LruError, Pin, RemoteFile, Repo};
 
 use pythia_probes::Bytes;
 
@@ -51,8 +49,6 @@ pub(crate) enum PinScope {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HubAccessError {
     #[error(transparent)]
-    Settings(#[from] SettingsError),
-    #[error(transparent)]
     Cache(#[from] LruError),
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -75,7 +71,8 @@ impl Explained for HubAccessError {
         match self {
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) if error.is_temporary() => Exit::Temporary,
             Self::WriteLock { .. } | Self::Cache(_) => Exit::Resources,
-            Self::Settings(_) => Exit::Usage,
+            // A variable of the environment that cannot be used.
+            Self::Hub(HubError::Settings(_)) | Self::Resolve(LockError::Hub(HubError::Settings(_))) => Exit::Usage,
             Self::Hub(_)
             | Self::Resolve(_)
             | Self::ReadLock { .. }
@@ -87,7 +84,6 @@ impl Explained for HubAccessError {
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Settings(_) => "correct the environment variable".into(),
             Self::Cache(error) => error.remedy(),
             Self::Hub(error) | Self::Resolve(LockError::Hub(error)) => error.remedy(),
             Self::Resolve(_) => "choose other steps; `pythia list steps MODEL` shows what was published".into(),
@@ -153,11 +149,13 @@ impl PinRequest {
 impl HubAccess {
     /// Opens what an experiment in `file` needs; no connection is made.
     pub(crate) fn open(experiment: &Experiment, file: &Path, offline: bool) -> Result<Self, HubAccessError> {
-        let client = Self::open_client(experiment.machine.cache.as_deref(), offline)?;
+        let cache = experiment.machine.cache.as_ref().map(|cache| cache.get_ref().as_path());
+        let client = Self::open_client(cache, offline);
         let store = &experiment.store;
         let min_free = store.min_free.unwrap_or(MIN_FREE).get();
         let cache = LruCache::open(client.cache(), Budget { max: store.cache_max.map(Bytes::get), min_free });
-        let path = experiment.store.lock.clone().unwrap_or_else(|| file.with_extension(LOCK));
+        let named = experiment.store.lock.as_ref().map(|lock| lock.get_ref().clone());
+        let path = named.unwrap_or_else(|| file.with_extension(LOCK));
         let lock = match Self::lock_in(&path) {
             Err(HubAccessError::ReadLock { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Lock::default()
@@ -165,6 +163,18 @@ impl HubAccess {
             lock => lock?,
         };
         Ok(Self { client, cache, lock, file: path })
+    }
+
+    /// The pins of a request alone, which no file keeps. The hub is asked.
+    pub(crate) fn without_experiment(
+        client: Hub,
+        request: &PinRequest,
+        watch: &(dyn Fn(&str) + Sync),
+    ) -> Result<Self, HubAccessError> {
+        let cache = LruCache::open(client.cache(), Budget { max: None, min_free: MIN_FREE.get() });
+        let pins = Self::resolve(&client, &request.repo(), request.branches(), watch)?;
+        let lock = Lock { repos: [(request.repo(), pins)].into() };
+        Ok(Self { client, cache, lock, file: PathBuf::new() })
     }
 
     /// Pins branches that an experiment reads, and returns whether the lock has changed. Existing pins change with
@@ -230,13 +240,13 @@ impl HubAccess {
     }
 
     /// A client of the hub, with the settings of the environment.
-    pub(crate) fn open_client(cache: Option<&Path>, offline: bool) -> Result<Hub, HubAccessError> {
-        let mut settings = env::hub_settings()?;
+    pub(crate) fn open_client(cache: Option<&Path>, offline: bool) -> Hub {
+        let mut settings = env::hub_settings();
         settings.offline |= offline;
         if let Some(cache) = cache {
             settings.cache = cache.to_owned();
         }
-        Ok(Hub::new(settings))
+        Hub::new(settings)
     }
 
     /// The lock in a file, which must be there.

@@ -6,5 +6,6 @@ pub(crate) mod fetch;
 pub(crate) mod hub_access;
 pub(crate) mod load;
 pub(crate) mod residency;
+pub(crate) mod single;
 pub(crate) mod source_models;
 pub(crate) mod verify;

@@ -1,10 +1,11 @@
 //! `pythia activations`: store a model's activations on some tokens.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use pythia_core::load::read_config;
-use pythia_core::store::{self, CheckpointFiles, Checkpoints, ModelRef};
+use pythia_core::store::{CheckpointFiles, Checkpoints};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
 use pythia_core::weights::{Profile, StoredCheckpoint, Wanted};
@@ -13,6 +14,7 @@ use serde_json::json;
 
 use crate::checkpoint::hub_access::HubAccess;
 use crate::checkpoint::load::RunsOn;
+use crate::checkpoint::single::{Single, model_named};
 use crate::cli::capture::{self, Request};
 use crate::cli::device_args::DeviceArgs;
 use crate::cli::error::{CommandError, read_file};
@@ -29,9 +31,9 @@ use crate::terminal::say;
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// A model of the suite, or a folder (./data/nano)
+    /// A model of the suite, which is fetched if the cache lacks it, or a folder (./data/nano)
     #[arg(long)]
-    model: String,
+    model: OsString,
     /// Which checkpoint; left out for a single model and for the suite's main branch
     #[arg(long)]
     step: Option<Step>,
@@ -51,9 +53,13 @@ pub(crate) struct Args {
     /// Fold the weights as TransformerLens does (profile tl2) instead of using them as published
     #[arg(long)]
     tl2: bool,
-    /// Root of the hub's cache [default: HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub]
+    /// Root of the hub's cache [default: HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub or
+    /// ~/.cache/huggingface/hub]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Open no connection: use what is in the cache
+    #[arg(long)]
+    offline: bool,
 }
 
 /// What the model reads.
@@ -74,20 +80,20 @@ const LONG_HELP: &str = exit::examples!(
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let hub = HubAccess::open_client(args.cache.as_deref(), true)?;
-    let store = store::open(&args.model.parse::<ModelRef>()?, hub.cache())?;
-    let files = store.locate(args.step)?;
+    let hub = HubAccess::open_client(args.cache.as_deref(), args.offline);
+    let Single { store, files, .. } =
+        &Single::open(&model_named(&args.model)?, args.step, hub, &|line| say!("{line}"))?;
     let config = read_config(&files.config)?;
     let RunsOn { compute, dtype } = args.device.open()?;
     let request = Request {
-        rows: rows(&args.input, &files, store.as_ref())?,
+        rows: rows(&args.input, files, store.as_ref())?,
         patterns: args.hooks,
         last_logits: args.last_logits,
         device: compute.device.clone(),
         dtype,
     };
     capture::check(&config, &request)?;
-    refuse_input(&args.out, &args.input, &files)?;
+    refuse_input(&args.out, &args.input, files)?;
     let claim = PendingFile::claim(&args.out)?;
     let profile = if args.tl2 { Profile::Tl2 } else { Profile::AsPublished };
     let (params, hashes) =

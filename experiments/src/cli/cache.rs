@@ -73,13 +73,12 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn open_cache() -> Result<LruCache, Failure> {
-    let settings = env::hub_settings().map_err(HubAccessError::from)?;
-    Ok(LruCache::open(&settings.cache, Budget { max: None, min_free: 0 }))
+fn open_cache() -> LruCache {
+    LruCache::open(&env::hub_settings().cache, Budget { max: None, min_free: 0 })
 }
 
 fn list(as_json: bool) -> Result<Exit, Failure> {
-    let cache = open_cache()?;
+    let cache = open_cache();
     let (entries, usage) = (entries(&cache)?, cache.usage().map_err(HubAccessError::from)?);
     if as_json {
         let rows: Vec<Value> = entries.iter().map(entry_json).collect();
@@ -186,7 +185,7 @@ fn none_of(model: Option<&str>, empty: bool) {
 }
 
 fn verify(model: Option<&str>) -> Result<Exit, Failure> {
-    let cache = open_cache()?;
+    let cache = open_cache();
     let (mut files, mut bad) = (0, 0);
     let mut entries = entries(&cache)?;
     entries.retain(|entry| of_model(entry, model));
@@ -210,7 +209,7 @@ fn verify(model: Option<&str>) -> Result<Exit, Failure> {
 
 /// Removes the least recently used checkpoints until what remains is at most `keep`.
 fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Failure> {
-    let cache = open_cache()?;
+    let cache = open_cache();
     let mut entries = entries(&cache)?;
     entries.retain(|entry| of_model(entry, model) && (all || entry.files.iter().any(|file| file.ours)));
     none_of(model, entries.is_empty());

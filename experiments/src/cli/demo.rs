@@ -44,7 +44,9 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let nano = PathBuf::from(NANO);
     train_nano(&nano, 0, args.device)?;
     let device = format!("device=\"{}\"", args.device);
-    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device])?;
+    // The text names the folder as it lies from the file in the repository.
+    let models = format!("models=[\"./{NANO}\"]");
+    let experiment = config::parse("induction-nano.toml", EXPERIMENT, &[device, models])?;
     let hub = HubAccess::open(&experiment, "induction-nano.toml".as_ref(), true)?;
     let (resolved, hub) = prepare(experiment, hub)?;
     let disk = Disk { out: out(resolved.backend), offline: true };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use pythia_core::device::DeviceName;
 use pythia_probes::Bytes;
+use toml::Spanned;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError};
 use crate::cli::error::read_file;
@@ -87,11 +88,11 @@ impl ExperimentArgs {
 
     fn read(&self, overrides: &[String]) -> Result<Experiment, Failure> {
         let text = read_file(&self.file)?;
-        let mut experiment = config::parse(&self.file.display().to_string(), &text, overrides)?;
+        let mut experiment = config::parse(&self.file, &text, overrides)?;
         let store = &mut experiment.store;
         store.cache_max = self.cache.cache_max.or(store.cache_max);
         store.min_free = self.cache.min_free.or(store.min_free);
-        store.lock = self.cache.lock.clone().or(store.lock.take());
+        store.lock = self.cache.lock.clone().map(|path| Spanned::new(0..0, path)).or(store.lock.take());
         Ok(experiment)
     }
 

@@ -13,6 +13,7 @@ use crate::resolved::weight_scope::Location;
 use crate::sweep::refusal;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
+use crate::terminal::limits::MemoryBound;
 use crate::terminal::say;
 
 /// Show an experiment's cells, what they cost, and what is done
@@ -71,11 +72,12 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 fn json(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) -> Value {
     let cells: Vec<Value> = plan.cells.iter().map(|cell| cell_json(resolved, cell)).collect();
     let pairs = pair_counts.json(resolved);
-    let (residency, bound) = (plan.residency.to_string(), plan.bound);
+    let (residency, bound) = (plan.residency.to_string(), plan.bound.as_ref());
     json!({
         "experiment": resolved.experiment.name,
         "residency": residency,
-        "memory_bound": bound,
+        "memory_bound": bound.map(|bound| bound.bytes),
+        "memory_bound_by": bound.map(|bound| bound.by.to_string()),
         "totals": plan.totals(),
         "pairs": pairs,
         "cells": cells,
@@ -165,10 +167,12 @@ fn open(plan: &Plan) -> bool {
 
 /// Whether the peak fits the bound.
 fn bound_text(plan: &Plan, peak: u64) -> String {
-    match plan.bound {
-        Some(bound) if peak > bound => format!(", which does not fit {}: `pythia run` refuses", human::bytes(bound)),
-        Some(bound) => format!(", within {}", human::bytes(bound)),
-        None => String::new(),
+    let Some(MemoryBound { bytes, by }) = &plan.bound else { return String::new() };
+    let (bound, fits) = (human::bytes(*bytes), peak <= *bytes);
+    if fits {
+        format!(", within {bound} ({by})")
+    } else {
+        format!(", which does not fit {bound} ({by}): `pythia run` refuses")
     }
 }
 

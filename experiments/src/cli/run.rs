@@ -7,20 +7,20 @@ use std::sync::Arc;
 
 use super::RunArgs;
 use crate::checkpoint::fetch::HubFetcher;
-use crate::checkpoint::hub_access::{HubAccess, PinRequest, PinScope};
+use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest, PinScope};
 use crate::cli::device_args::open_device;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Experiment;
 use crate::files::folder::Folder;
-use crate::files::journal::{Event, Journal};
+use crate::files::journal::{self, Event, Journal};
 use crate::files::table;
 use crate::integrity::CHECKPOINTS;
 use crate::plan::Plan;
 use crate::plan::disk::{Disk, WithoutResults, pairs};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
-use crate::results::manifest;
+use crate::results::{at_work, manifest};
 use crate::sweep::outcome::Outcome;
 use crate::sweep::refusal::{self, Refusal};
 use crate::sweep::signals::{self, WriteLock};
@@ -107,12 +107,19 @@ pub(crate) fn sweep(
     let runs_on = open_device(*machine.device.get_ref(), machine.dtype)?;
     refusal::check_version(resolved, disk, fresh)?;
     let folder = Arc::new(Folder::create(&disk.out)?);
+    // Before the plan: what another process writes meanwhile may be unfinished to this one.
+    let manifest = manifest::write::text(resolved);
+    at_work::check_known(&disk.out, &manifest, false, journal::now())?;
     let plan = &plan(resolved, disk, hub, limit, fresh)?;
+    if plan.largest_fetch() > 0 {
+        // Known now, and not at each checkpoint again.
+        hub.client.check_settings().map_err(HubAccessError::from)?;
+    }
+    let writing = stop_on_signals(&folder)?;
+    let mut journal = begin(resolved, plan, &folder, &manifest)?;
     if fresh {
         remove_results(resolved, &folder)?;
     }
-    let writing = stop_on_signals(&folder)?;
-    let mut journal = begin(resolved, plan, &folder)?;
     let pair_counts = &PairCounts::of(resolved);
     messages::announce(resolved, plan, pair_counts);
     let fetcher = &HubFetcher::new(&hub.client, &hub.cache, plan.largest_fetch());
@@ -155,9 +162,8 @@ fn stop_on_signals(folder: &Arc<Folder>) -> Result<WriteLock, CommandError> {
     Ok(writing)
 }
 
-/// Writes the manifest, and the journal's first line.
-fn begin(resolved: &ResolvedExperiment, plan: &Plan, folder: &Folder) -> Result<Journal, Failure> {
-    let manifest = manifest::write::text(resolved);
+/// Writes the manifest, and the journal's first line. Gives way to a process that has begun in the same moment.
+fn begin(resolved: &ResolvedExperiment, plan: &Plan, folder: &Folder, manifest: &str) -> Result<Journal, Failure> {
     folder.write(&manifest::write::file(resolved), manifest.as_bytes())?;
     let mut journal = Journal::open(folder)?;
     let hash = blake3::hash(manifest.as_bytes()).to_hex().to_string();
@@ -168,6 +174,10 @@ fn begin(resolved: &ResolvedExperiment, plan: &Plan, folder: &Folder) -> Result<
         cells: plan.cells.len(),
         done: plan.n_done(),
     })?;
+    if let Err(error) = at_work::check_known(folder.root(), manifest, true, journal::now()) {
+        journal.note(&Event::Withdrawn {})?;
+        return Err(error.into());
+    }
     Ok(journal)
 }
 

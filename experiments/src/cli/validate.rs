@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 /// What there is to note about a good file.
 fn validate(file: &Path) -> Result<String, Failure> {
     let text = read_file(file)?;
-    let experiment = config::parse(&file.display().to_string(), &text, &[])?;
+    let experiment = config::parse(file, &text, &[])?;
     let hub = HubAccess::open(&experiment, file, true)?;
     match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {
         Ok(resolved) => {

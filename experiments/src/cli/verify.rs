@@ -1,5 +1,6 @@
 //! `pythia verify`: is every checkpoint of a model what its name says?
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use pythia_core::store::{self, Checkpoints, ModelRef, StoreError};
@@ -8,6 +9,7 @@ use pythia_hub::Lock;
 use serde_json::json;
 
 use crate::checkpoint::hub_access::{HubAccess, HubAccessError, PinRequest};
+use crate::checkpoint::single::model_named;
 use crate::checkpoint::verify::{self, Findings};
 use crate::cli::failure::Failure;
 use crate::config::read_text;
@@ -27,7 +29,7 @@ use crate::terminal::say;
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
     /// A name of the suite, or a folder of checkpoints
-    model: String,
+    model: OsString,
     /// Only these steps
     #[arg(long, value_delimiter = ',', value_name = "STEP,STEP")]
     steps: Vec<Step>,
@@ -56,12 +58,12 @@ const LONG_HELP: &str = exit::examples!(
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let known = known(&args)?;
-    let findings = match args.model.parse()? {
+    let findings = match model_named(&args.model)? {
         ModelRef::Suite(id) if !args.read => listing(&args, id, &known)?,
         model => contents(&args, &model, &known)?,
     };
     if args.json {
-        super::print(&format!("{:#}", json!({ "model": args.model, "findings": findings.json() })))?;
+        super::print(&format!("{:#}", json!({ "model": args.model.to_string_lossy(), "findings": findings.json() })))?;
     } else {
         findings.lines().iter().try_for_each(|line| super::print(line))?;
     }
@@ -87,7 +89,7 @@ fn listing(args: &Args, id: ModelId, known: &KnownDefects) -> Result<Findings, F
 }
 
 fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
-    let hub = HubAccess::open_client(None, args.offline)?;
+    let hub = HubAccess::open_client(None, args.offline);
     let repo = request.repo();
     let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| say!("{line}"))?;
     say!("{repo}: {} branches listed", pins.len());
@@ -96,7 +98,7 @@ fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
 
 /// By the weights on this disk.
 fn contents(args: &Args, model: &ModelRef, known: &KnownDefects) -> Result<Findings, Failure> {
-    let hub = HubAccess::open_client(None, true)?;
+    let hub = HubAccess::open_client(None, true);
     let store = store::open(model, hub.cache())?;
     let there = store.steps()?;
     let steps = chosen(args, &there);

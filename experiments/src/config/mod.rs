@@ -10,6 +10,7 @@ mod located;
 mod migrate;
 mod old_keys;
 mod overrides;
+mod paths;
 mod probes;
 mod problem;
 mod read;
@@ -18,7 +19,7 @@ mod sources;
 mod steps;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::DType;
 use pythia_core::device::DeviceName;
@@ -57,7 +58,7 @@ pub(crate) struct Experiment {
     pub(crate) steps: Spanned<Steps>,
     /// The probes, in the order of the file; never empty, no two write to one folder.
     pub(crate) probes: Vec<ProbeEntry>,
-    /// Where results go, where the file says so.
+    /// Where results go, if the file says so.
     pub(crate) out: Option<PathBuf>,
     /// What to compute with.
     pub(crate) machine: Machine,
@@ -77,7 +78,8 @@ pub(crate) struct StorePolicy {
     #[schemars(with = "Option<PathBuf>")]
     pub(crate) known_bad: Option<Spanned<PathBuf>>,
     /// The file of pinned commits and hashes; the experiment file's path, ending in .lock.json, where it is left out.
-    pub(crate) lock: Option<PathBuf>,
+    #[schemars(with = "Option<PathBuf>")]
+    pub(crate) lock: Option<Spanned<PathBuf>>,
     /// Disk that fetched checkpoints may take, for example "200GB"; the least recently used go first. No bound where it
     /// is left out.
     pub(crate) cache_max: Option<Bytes>,
@@ -100,8 +102,10 @@ pub(crate) struct Machine {
     #[serde(default, deserialize_with = "WeightProfile::deserialize")]
     #[schemars(with = "WeightProfile")]
     pub(crate) weights: Profile,
-    /// Root of the hub's cache; HF_HUB_CACHE, HF_HOME/hub or ~/.cache/huggingface/hub where it is left out.
-    pub(crate) cache: Option<PathBuf>,
+    /// Root of the hub's cache; where the hub's Python client has it, if this is left out: HF_HUB_CACHE, HF_HOME/hub,
+    /// XDG_CACHE_HOME/huggingface/hub or ~/.cache/huggingface/hub.
+    #[schemars(with = "Option<PathBuf>")]
+    pub(crate) cache: Option<Spanned<PathBuf>>,
     /// Memory that the whole process may take (16GiB): weights that do not fit are used layer by layer from their
     /// files, which changes no result. What the machine has free where it is left out.
     pub(crate) memory: Option<Bytes>,
@@ -159,9 +163,10 @@ impl Precision {
     }
 }
 
-/// Reads an experiment: `name` is what messages call the text, `overrides` are `--set` arguments, laid over in order.
-pub(crate) fn parse(name: &str, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
-    let mut sources = Sources::new(name, text);
+/// Reads an experiment: `file` is what messages call the text, and its folder is what the paths in it count from.
+/// `overrides` are `--set` arguments, laid over in order.
+pub(crate) fn parse(file: impl AsRef<Path>, text: &str, overrides: &[String]) -> Result<Experiment, ConfigErrors> {
+    let mut sources = Sources::new(file.as_ref(), text);
     let ranges: Vec<_> = overrides.iter().map(|argument| sources.push("--set", argument)).collect();
     read::experiment(&sources, &ranges).map_err(|problems| ConfigErrors { sources, problems })
 }

@@ -115,7 +115,7 @@ mod tests {
 
     /// The document after the overrides, printed back through `toml::Value`.
     fn over(file: &str, arguments: &[&str]) -> Result<String, String> {
-        let mut sources = Sources::new("a.toml", file);
+        let mut sources = Sources::new("a.toml".as_ref(), file);
         let ranges: Vec<_> = arguments.iter().map(|text| sources.push("--set", text)).collect();
         let mut root = DeTable::parse(sources.file()).expect("TOML").into_inner();
         for range in &ranges {

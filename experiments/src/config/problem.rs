@@ -1,7 +1,10 @@
 //! What can be wrong with an experiment file, with what is allowed instead.
 
+use std::path::PathBuf;
+
 use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
+use pythia_files::PathError;
 use pythia_probes::ProbeError;
 
 use super::old_keys::NewSpelling;
@@ -42,6 +45,12 @@ pub(crate) enum Problem {
     UnknownKind { kind: String, allowed: Vec<String> },
     #[error("`{key}` is empty")]
     Empty { key: &'static str },
+    #[error("`{key}` names `{}`: {error}", written.display())]
+    Path { key: &'static str, written: PathBuf, error: PathError },
+    #[error("probe `{probe}` names `{}`: {error}", written.display())]
+    PathOfProbe { probe: String, written: PathBuf, error: PathError },
+    #[error("`{}` names two files here: {} and {}", written.display(), first.display(), second.display())]
+    TwoFiles { written: PathBuf, first: PathBuf, second: PathBuf },
     #[error("`known_bad`: {error}")]
     KnownBadFile { error: InputError },
     #[error(transparent)]
@@ -116,6 +125,9 @@ impl Problem {
             | Problem::Toml(_)
             | Problem::UnknownWord { .. }
             | Problem::Empty { .. }
+            | Problem::Path { .. }
+            | Problem::PathOfProbe { .. }
+            | Problem::TwoFiles { .. }
             | Problem::KnownBadFile { .. }
             | Problem::KnownBad(_)
             | Problem::DuplicateModel { .. }
@@ -169,8 +181,11 @@ impl Problem {
             }
             Problem::SharedFolder { .. } => "give one of them another name".into(),
             Problem::Input { .. } | Problem::KnownBadFile { .. } => {
-                "paths count from the folder where the command runs".into()
+                "paths in a file count from the folder of that file, those of options from where the command runs"
+                    .into()
             }
+            Problem::Path { error, .. } | Problem::PathOfProbe { error, .. } => remedy_of_path(error),
+            Problem::TwoFiles { .. } => "write one of them with its whole path".into(),
             Problem::DuplicateModel { .. } => {
                 "results are in one folder per model name: rename one of the two folders".into()
             }
@@ -209,6 +224,16 @@ impl Problem {
             | Problem::Exclude { .. }
             | Problem::DeadPath { .. } => return None,
         })
+    }
+}
+
+/// What to do about a path that leads nowhere.
+fn remedy_of_path(error: &PathError) -> String {
+    match error {
+        PathError::UnknownVariable { name } => format!("set {name}, for example with `export {name}=/path`"),
+        PathError::NoBrace => "write `${NAME}`".into(),
+        PathError::NoHome => "set HOME, or write the whole path".into(),
+        PathError::OtherHome { .. } => "write the whole path".into(),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use pythia_core::store::ModelRef;
 use schemars::JsonSchema;
@@ -33,11 +32,12 @@ pub(super) struct Head {
     seed: u64,
     /// Whether a BOS token stands before every prompt. A probe may say otherwise for itself.
     prepend_bos: bool,
-    /// Models: names of the suite (pythia-70m), or folders (./data/nano, counted from where the command runs).
+    /// Models: names of the suite (pythia-70m), or folders (./data/nano).
     #[schemars(with = "Vec<String>", length(min = 1))]
     models: Spanned<Vec<Spanned<String>>>,
-    /// Folder that receives results/ and state/; ./out where it is left out.
-    out: Option<PathBuf>,
+    /// Folder that receives results/ and state/; out where the command runs, if it is left out.
+    #[schemars(with = "Option<PathBuf>")]
+    out: Option<Spanned<PathBuf>>,
 }
 
 /// Reads the whole document; all mistakes that can be told apart are reported together. `overrides` are the places of
@@ -53,14 +53,16 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
     let probes = take(&mut problems, listed.map(probes::read_probes));
     let comparable = keys_are_right(&problems);
-    let head = take(&mut problems, comparable.then(|| section::<Head>(&mut root, &top)));
-    let machine = take(&mut problems, comparable.then(|| section::<Machine>(&mut root, &top)));
-    let store = take(&mut problems, comparable.then(|| section::<StorePolicy>(&mut root, &top)));
+    let mut head = take(&mut problems, comparable.then(|| section::<Head>(&mut root, &top)));
+    let mut machine = take(&mut problems, comparable.then(|| section::<Machine>(&mut root, &top)));
+    let mut store = take(&mut problems, comparable.then(|| section::<StorePolicy>(&mut root, &top)));
+    problems.extend(lead_paths(sources, head.as_mut(), machine.as_mut(), store.as_mut()));
     take(&mut problems, head.as_ref().map(|head| check_name(&head.name, "an experiment")));
-    let models = take(&mut problems, head.as_ref().map(read_models));
+    let models = take(&mut problems, head.as_ref().map(|head| read_models(sources, head)));
     match (head, machine, store, models, steps, probes) {
         (Some(head), Some(machine), Some(store), Some(models), Some(steps), Some(probes)) if problems.is_empty() => {
             let Head { name, seed, prepend_bos, out, .. } = head;
+            let out = out.map(Spanned::into_inner);
             let (name, steps, sources) = (name.into_inner(), Spanned::new(steps_at, steps), sources.clone());
             Ok(Experiment { name, seed, prepend_bos, models, steps, probes, out, machine, store, sources })
         }
@@ -123,15 +125,29 @@ fn section<T: DeserializeOwned + JsonSchema>(root: &mut DeTable<'_>, at: &Range<
     T::deserialize(ValueDeserializer::from(table)).map_err(|error| vec![Located::toml(error, at.clone())])
 }
 
-fn read_models(head: &Head) -> Result<Vec<Spanned<ModelRef>>, Vec<Located>> {
+/// Replaces the paths of the plain keys by where they lead.
+fn lead_paths(
+    sources: &Sources,
+    head: Option<&mut Head>,
+    machine: Option<&mut Machine>,
+    store: Option<&mut StorePolicy>,
+) -> Vec<Located> {
+    let out = head.map(|head| ("out", &mut head.out));
+    let cache = machine.map(|machine| ("cache", &mut machine.cache));
+    let of_store = store.map(|store| [("known_bad", &mut store.known_bad), ("lock", &mut store.lock)]);
+    let all = out.into_iter().chain(cache).chain(of_store.into_iter().flatten());
+    all.filter_map(|(key, path)| sources.lead(key, path).err()).collect()
+}
+
+fn read_models(sources: &Sources, head: &Head) -> Result<Vec<Spanned<ModelRef>>, Vec<Located>> {
     let (mut models, mut problems) = (Vec::new(), Vec::new());
     if head.models.get_ref().is_empty() {
         problems.push(Located::new(Problem::Empty { key: "models" }, head.models.span()));
     }
     for text in head.models.get_ref() {
-        match ModelRef::from_str(text.get_ref()) {
-            Ok(model) => models.push(Spanned::new(text.span(), model)),
-            Err(error) => problems.push(Located::new(error, text.span())),
+        match sources.model(text) {
+            Ok(model) => models.push(model),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() { Ok(models) } else { Err(problems) }

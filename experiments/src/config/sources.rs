@@ -3,6 +3,15 @@
 //! All texts are joined to one string, so that a span of the merged document also tells which text it is in.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use pythia_core::store::ModelRef;
+use pythia_files::{Environment, PathError};
+use toml::Spanned;
+
+use super::located::Located;
+use super::paths::PathRule;
+use super::problem::Problem;
 
 /// One text: its name in messages, and its place in the joined string.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,10 +20,11 @@ struct Part {
     range: Range<usize>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sources {
     text: String,
     parts: Vec<Part>,
+    rule: PathRule,
 }
 
 /// A span, seen within the text that holds it.
@@ -30,11 +40,33 @@ pub(crate) struct Place<'a> {
 }
 
 impl Sources {
-    /// Starts with the experiment file, called `name` in messages.
-    pub(crate) fn new(name: impl Into<String>, text: &str) -> Self {
-        let mut sources = Self { text: String::new(), parts: Vec::new() };
-        sources.push(name, text);
+    /// Starts with the experiment file.
+    pub(crate) fn new(file: &Path, text: &str) -> Self {
+        let rule = PathRule::of(file, Environment::of_process());
+        let mut sources = Self { text: String::new(), parts: Vec::new(), rule };
+        sources.push(file.display().to_string(), text);
         sources
+    }
+
+    /// Where a path leads that stands at this place of the texts.
+    pub(crate) fn path(&self, written: &Path, at: &Range<usize>) -> Result<PathBuf, PathError> {
+        self.rule.path(written, self.place(at).is_override)
+    }
+
+    /// Replaces the path of a key by where it leads.
+    pub(super) fn lead(&self, key: &'static str, path: &mut Option<Spanned<PathBuf>>) -> Result<(), Located> {
+        let Some(path) = path else { return Ok(()) };
+        let (at, written) = (path.span(), path.get_ref().clone());
+        let failed = |error| Located::new(Problem::Path { key, written: written.clone(), error }, at.clone());
+        *path.get_mut() = self.path(&written, &at).map_err(failed)?;
+        Ok(())
+    }
+
+    /// The model that a name or a path means.
+    pub(super) fn model(&self, written: &Spanned<String>) -> Result<Spanned<ModelRef>, Located> {
+        let at = written.span();
+        let model = self.rule.model(written.get_ref(), self.place(&at).is_override);
+        model.map(|model| Spanned::new(at.clone(), model)).map_err(|problem| Located::new(problem, at.clone()))
     }
 
     /// Adds a text after the others and returns its place in the joined string.
@@ -73,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_span_finds_its_text() {
-        let mut sources = Sources::new("a.toml", "seed = 0");
+        let mut sources = Sources::new(Path::new("a.toml"), "seed = 0");
         let range = sources.push("--set", "seed=1");
         assert_eq!(sources.place(&(7..8)), Place { name: "a.toml", text: "seed = 0", span: 7..8, is_override: false });
         let place = sources.place(&(range.start + 5..range.start + 6));
@@ -83,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_end_is_cut() {
-        let sources = Sources::new("a.toml", "x");
+        let sources = Sources::new(Path::new("a.toml"), "x");
         assert_eq!(sources.place(&(5..9)).span, 1..1);
     }
 }

@@ -44,6 +44,8 @@ pub(crate) enum Event<'a> {
     },
     /// A cell failed.
     Failed { cell: &'a str, error: &'a str },
+    /// The run gave way to another process, which had begun before it.
+    Withdrawn {},
     /// The run went through.
     Finished {
         /// Cells that failed.

@@ -19,6 +19,7 @@ use crate::plan::{Cell, Facts, Part, Plan, State};
 use crate::resolved::weight_scope::{Location, weights_read};
 use crate::resolved::{Model, ResolvedExperiment};
 use crate::terminal::env;
+use crate::terminal::limits::MemoryBound;
 
 /// The stores of checkpoints and an output folder.
 #[derive(Debug)]
@@ -175,7 +176,7 @@ fn file_names(folder: &Path) -> Vec<String> {
 
 impl Facts for Disk {
     fn resources(&self) -> Resources {
-        Resources { memory: env::available_memory(), cores: env::cores() }
+        Resources { memory: MemoryBound::of_process(), cores: env::cores() }
     }
 
     fn location(&self, model: &Model, step: Option<Step>) -> Location {

@@ -12,6 +12,7 @@ use crate::checkpoint::residency::Residency;
 use crate::config::Precision;
 use crate::plan::cost::ProbeCost;
 use crate::resolved::weight_scope::stored_width;
+use crate::terminal::limits::MemoryBound;
 
 /// Bytes of a 32-bit float.
 const F32: u64 = 4;
@@ -23,10 +24,10 @@ const BASE: u64 = 40 << 20;
 const WINDOW: u64 = 32 << 20;
 
 /// Resources of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Resources {
-    /// Bytes that the process may take; `None` if unknown.
-    pub(crate) memory: Option<u64>,
+    /// Memory that the process may take; `None` if unknown.
+    pub(crate) memory: Option<MemoryBound>,
     /// Tensors that are decoded at the same time.
     pub(crate) cores: usize,
 }
@@ -124,7 +125,7 @@ impl Demand {
 
 /// The first residency whose peak fits, and the smallest where none does.
 pub(crate) fn choose(resources: &Resources, peak: impl Fn(Residency) -> u64) -> Residency {
-    let fits = |residency: &Residency| resources.memory.is_none_or(|memory| peak(*residency) <= memory);
+    let fits = |residency: &Residency| resources.memory.as_ref().is_none_or(|bound| peak(*residency) <= bound.bytes);
     Residency::ALL.into_iter().find(fits).unwrap_or(Residency::Streamed)
 }
 
@@ -178,9 +179,14 @@ pub(crate) fn width(dtype: Precision) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::limits::MemoryLimit;
     use crate::testing;
 
     const CORES: usize = 2;
+
+    fn resources(memory: Option<u64>) -> Resources {
+        Resources { memory: memory.map(|bytes| MemoryBound { bytes, by: MemoryLimit::Free }), cores: CORES }
+    }
 
     fn demand(logits: bool) -> Demand {
         let mut config = testing::config();
@@ -247,11 +253,11 @@ mod tests {
         let peaks = Residency::ALL.map(peak);
         assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
         for (residency, least) in Residency::ALL.into_iter().zip(peaks) {
-            let chosen = |memory| choose(&Resources { memory: Some(memory), cores: CORES }, peak);
+            let chosen = |memory| choose(&resources(Some(memory)), peak);
             assert_eq!(chosen(least), residency);
             assert_ne!(chosen(least - 1), residency.min(Residency::StreamedAhead));
         }
-        assert_eq!(choose(&Resources { memory: None, cores: CORES }, peak), Residency::ResidentAhead);
-        assert_eq!(choose(&Resources { memory: Some(0), cores: CORES }, peak), Residency::Streamed);
+        assert_eq!(choose(&resources(None), peak), Residency::ResidentAhead);
+        assert_eq!(choose(&resources(Some(0)), peak), Residency::Streamed);
     }
 }

@@ -27,6 +27,7 @@ use crate::plan::key::CellConfig;
 use crate::plan::memory::{Demand, Resources, WeightBytes};
 use crate::resolved::weight_scope::{Location, WeightScope};
 use crate::resolved::{Model, ResolvedExperiment};
+use crate::terminal::limits::{MemoryBound, MemoryLimit};
 pub(crate) use sources::PlannedSource;
 use sources::asked_for;
 
@@ -56,7 +57,7 @@ pub(crate) struct Plan {
     /// Residency of weights while cells compute: the quickest that the memory allows.
     pub(crate) residency: Residency,
     /// Bytes that the process may take; `None` if unknown.
-    pub(crate) bound: Option<u64>,
+    pub(crate) bound: Option<MemoryBound>,
     /// Checkpoints that are left out because they are bad: those without weights, and with `on_bad = "skip"` all bad
     /// ones.
     pub(crate) left_out: Vec<Cell>,
@@ -132,8 +133,9 @@ fn cell(resolved: &ResolvedExperiment, facts: &impl Facts, index: usize, step: O
 /// The smaller of what the experiment allows and what the machine has.
 fn resources(resolved: &ResolvedExperiment, facts: &impl Facts) -> Resources {
     let resources = facts.resources();
-    let asked = resolved.experiment.machine.memory.map(pythia_probes::Bytes::get);
-    Resources { memory: asked.into_iter().chain(resources.memory).min(), ..resources }
+    let asked = resolved.experiment.machine.memory;
+    let asked = asked.map(|bytes| MemoryBound { bytes: bytes.get(), by: MemoryLimit::Asked });
+    Resources { memory: asked.into_iter().chain(resources.memory).min_by_key(|bound| bound.bytes), ..resources }
 }
 
 /// Chooses the residency, and sets the cost of each open cell.

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use pythia_probes::{Files, ProbeSpec};
 use serde_json::{Value, json};
 
-use crate::config::{Experiment, InputError, Located, Problem, read_text};
+use crate::config::{Experiment, Located, Problem, read_text};
 
-/// The files of an experiment. Paths count from where the command runs, as the folders of models do.
+/// The files of an experiment, by their paths as they are written: where they lie changes no result.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inputs {
     pub(crate) contents: Files,
     hashes: BTreeMap<PathBuf, String>,
+    /// Where each path leads.
+    found: BTreeMap<PathBuf, PathBuf>,
 }
 
 impl Inputs {
@@ -22,22 +24,31 @@ impl Inputs {
         let (mut inputs, mut problems) = (Self::default(), Vec::new());
         for probe in &experiment.probes {
             for path in probe.spec.files() {
-                if let Err(error) = inputs.add(path) {
-                    let problem = Problem::Input { probe: probe.name.clone(), error };
-                    problems.push(Located::new(problem, probe.place_of_file(path)));
-                }
+                let (name, at) = (probe.name.clone(), probe.place_of_file(path));
+                let added = match experiment.sources.path(path, &at) {
+                    Ok(found) => inputs.add(&name, path, found),
+                    Err(error) => Err(Problem::PathOfProbe { probe: name, written: path.into(), error }),
+                };
+                problems.extend(added.err().map(|problem| Located::new(problem, at)));
             }
         }
         (inputs, problems)
     }
 
-    /// Reads a file where it was not read already.
-    fn add(&mut self, path: &Path) -> Result<(), InputError> {
-        if self.contents.get(path).is_none() {
-            let text = read_text(path)?;
-            self.hashes.insert(path.into(), blake3::hash(text.as_bytes()).to_hex().to_string());
-            self.contents.0.insert(path.into(), text);
+    /// Reads a file that was not read already: `written` in the texts, and found at `found`.
+    fn add(&mut self, probe: &str, written: &Path, found: PathBuf) -> Result<(), Problem> {
+        match self.found.get(written) {
+            Some(first) if *first == found => return Ok(()),
+            // One is of the file and one of an option.
+            Some(first) => {
+                return Err(Problem::TwoFiles { written: written.into(), first: first.clone(), second: found });
+            }
+            None => {}
         }
+        let text = read_text(&found).map_err(|error| Problem::Input { probe: probe.to_owned(), error })?;
+        self.hashes.insert(written.into(), blake3::hash(text.as_bytes()).to_hex().to_string());
+        self.contents.0.insert(written.into(), text);
+        self.found.insert(written.into(), found);
         Ok(())
     }
 
@@ -66,8 +77,11 @@ mod tests {
         fs::write(&first, "one\n").expect("write");
         fs::write(&second, "two\n").expect("write");
         let mut inputs = Inputs::default();
-        inputs.add(&first).expect("a text");
-        inputs.add(&second).expect("a text");
+        inputs.add("p", &first, first.clone()).expect("a text");
+        inputs.add("p", &second, second.clone()).expect("a text");
+        inputs.add("p", &first, first.clone()).expect("read already");
+        let other = inputs.add("p", &first, second.clone()).expect_err("another file of that name");
+        assert!(matches!(other, Problem::TwoFiles { .. }), "{other}");
         assert_eq!(inputs.contents.get(&first), Some("one\n"));
         let hashes = inputs.hashes_of(&[&first, &second]).expect("two files");
         let hash = |path: &Path| hashes[path.to_str().expect("UTF-8")].as_str().expect("a hash").to_owned();

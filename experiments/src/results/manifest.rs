@@ -2,6 +2,7 @@
 
 pub(crate) mod write;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,9 +106,13 @@ impl Manifest {
 
     /// One manifest; `None` for another file of the run's, such as its timeline.
     fn read(path: &Path) -> Result<Option<Self>, ManifestError> {
-        let text = read_text(path)?;
+        Self::parse(path, &read_text(path)?)
+    }
+
+    /// The manifest in the text of a file; `None` for one of another kind.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Option<Self>, ManifestError> {
         let form = |source| ManifestError::Form { path: path.into(), source };
-        let value: Value = serde_json::from_str(&text).map_err(form)?;
+        let value: Value = serde_json::from_str(text).map_err(form)?;
         if value.get("models").is_none() || value.get("probes").is_none() {
             return Ok(None);
         }
@@ -133,6 +138,16 @@ impl Manifest {
     /// Every checkpoint of every model, in the order of the plan.
     pub(crate) fn cells(&self) -> impl Iterator<Item = (&str, Option<Step>)> {
         self.models.iter().flat_map(|model| model.steps.iter().map(|step| (model.label.as_str(), *step)))
+    }
+
+    /// Whether two runs would write to one file: a table of one checkpoint, or the manifest itself.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let tables = || self.tables.iter().any(|table| other.tables.contains(table));
+        let cells = || {
+            let theirs: BTreeSet<_> = other.cells().collect();
+            self.cells().any(|cell| theirs.contains(&cell))
+        };
+        self.name == other.name || (tables() && cells())
     }
 
     /// Whether a checkpoint was left out as bad: the run was told to, there are no tables of it, and its row in the

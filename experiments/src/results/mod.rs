@@ -3,6 +3,7 @@
 //!
 //! This module never loads a checkpoint and never parses an experiment file.
 
+pub(crate) mod at_work;
 pub(crate) mod index;
 pub(crate) mod manifest;
 pub(crate) mod merge;

@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use crate::plan::difference::Difference;
 use crate::plan::disk::{Disk, Outdated, Unusable, UnusableResult, pairs};
 use crate::resolved::ResolvedExperiment;
+use crate::terminal::limits::{MemoryBound, MemoryLimit};
 use crate::terminal::{Exit, Explained, human};
 
 /// Why a run does not begin.
@@ -33,15 +34,16 @@ pub(crate) enum Refusal {
     #[error("a checkpoint of {} does not fit into a cache of {}", human::bytes(*largest), human::bytes(*max))]
     SmallBudget { largest: u64, max: u64 },
     #[error(
-        "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
+        "even with weights used layer by layer this needs about {}MiB of memory, and {} allows {}MiB",
         needed.div_ceil(1 << 20),
-        bound.div_ceil(1 << 20)
+        bound.by,
+        bound.bytes >> 20
     )]
     Memory {
         /// Bytes at the peak, as planned for the smallest way to hold weights.
         needed: u64,
-        /// Bytes that are free, or that the experiment allows.
-        bound: u64,
+        /// What may be taken.
+        bound: MemoryBound,
     },
 }
 
@@ -71,9 +73,16 @@ impl Explained for Refusal {
                  the column checkpoint_status then says what each is"
             }
             Self::SmallBudget { .. } => "give more disk with --cache-max; three checkpoints let the stages overlap",
+            Self::Memory { bound, .. } if bound.by == MemoryLimit::Asked => {
+                "allow that much with --memory, or give the probes fewer prompts, for example with \
+                 --set probe.0.prompts.n=2"
+            }
+            Self::Memory { bound, .. } if bound.by == MemoryLimit::Free => {
+                "end other programs, or give the probes fewer prompts, for example with --set probe.0.prompts.n=2"
+            }
             Self::Memory { .. } => {
-                "allow that much with --memory if the machine has it free, or give the probes fewer prompts, \
-                 for example with --set probe.0.prompts.n=2"
+                "ask for a job with more memory, or give the probes fewer prompts, for example with \
+                 --set probe.0.prompts.n=2"
             }
         };
         Some(remedy.to_owned())
@@ -126,7 +135,7 @@ pub(crate) fn check_plan(
     check_weights(resolved, disk, plan)?;
     check_bad(resolved, plan)?;
     check_budget(plan.largest_fetch(), cache_max)?;
-    check_memory(plan.totals().peak_memory, plan.bound)
+    check_memory(plan.totals().peak_memory, plan.bound.clone())
 }
 
 /// Refuses to add to results of weights that have changed since.
@@ -156,9 +165,9 @@ fn check_budget(largest: u64, max: Option<u64>) -> Result<(), Refusal> {
 }
 
 /// A sweep that cannot fit would be killed by the system half-way, without a message.
-fn check_memory(needed: u64, bound: Option<u64>) -> Result<(), Refusal> {
+fn check_memory(needed: u64, bound: Option<MemoryBound>) -> Result<(), Refusal> {
     match bound {
-        Some(bound) if needed > bound => Err(Refusal::Memory { needed, bound }),
+        Some(bound) if needed > bound.bytes => Err(Refusal::Memory { needed, bound }),
         _ => Ok(()),
     }
 }
@@ -187,10 +196,18 @@ mod tests {
 
     #[test]
     fn a_plan_beyond_the_free_memory_is_refused() {
-        let refusal = check_memory(3_000_000_000, Some(2_000_000_000)).expect_err("must refuse");
-        assert_eq!(refusal.exit(), Exit::Resources);
-        let report = refusal.report(false);
-        assert!(report.contains("2862MiB") && report.contains("1908MiB"), "{report}");
-        assert!(check_memory(3, Some(3)).is_ok() && check_memory(u64::MAX, None).is_ok());
+        let bound = |bytes, by| Some(MemoryBound { bytes, by });
+        for (by, words) in [
+            (MemoryLimit::Asked, "allow that much with --memory"),
+            (MemoryLimit::Free, "end other programs"),
+            (MemoryLimit::Slurm("SLURM_MEM_PER_NODE"), "SLURM_MEM_PER_NODE allows"),
+            (MemoryLimit::Ulimit("ulimit -v"), "ask for a job with more memory"),
+        ] {
+            let refusal = check_memory(3_000_000_000, bound(2_000_000_000, by)).expect_err("must refuse");
+            assert_eq!(refusal.exit(), Exit::Resources);
+            let report = refusal.report(false);
+            assert!(report.contains("2862MiB") && report.contains("1907MiB") && report.contains(words), "{report}");
+        }
+        assert!(check_memory(3, bound(3, MemoryLimit::Free)).is_ok() && check_memory(u64::MAX, None).is_ok());
     }
 }

@@ -1,27 +1,22 @@
-//! The environment: variables, default paths, free memory, cores. It is read here and nowhere else.
+//! The environment: variables, default paths, cores. It is read here and nowhere else.
 
 use std::env;
+use std::path::Path;
 
-use pythia_hub::{Settings, SettingsError};
+use pythia_files::Environment;
+use pythia_hub::Settings;
 
 /// The output folder where neither the command line nor the file names one.
 pub(crate) const OUT: &str = "out";
 
-/// What the environment says about the public hub, and where its cache is.
-pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
-    Settings::from_vars(|name| env::var(name).ok(), &env::home_dir().unwrap_or_default())
+/// What the environment says about the public hub, and where its cache is. What only a connection needs is read later.
+pub(crate) fn hub_settings() -> Settings {
+    Settings::of(Environment::of_process())
 }
 
-/// The command as it was typed, for "run this again".
+/// The command as it was typed, for "run this again". Bytes that are no text are shown as �.
 pub(crate) fn this_command() -> String {
-    env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
-}
-
-/// Bytes of memory that programs can still have; `None` where the system does not tell.
-pub(crate) fn available_memory() -> Option<u64> {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory_specifics(sysinfo::MemoryRefreshKind::nothing().with_ram());
-    Some(system.available_memory()).filter(|&bytes| bytes > 0)
+    env::args_os().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// Cores that this process may use.
@@ -33,6 +28,11 @@ pub(crate) fn cores() -> usize {
 pub(crate) fn color() -> bool {
     use std::io::IsTerminal;
     std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A path as a word of a shell.
+pub(crate) fn quoted_path(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
 }
 
 fn quoted(word: &str) -> String {
@@ -47,11 +47,6 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_system_says_how_much_memory_there_is() {
-        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
-    }
 
     #[test]
     fn words_that_a_shell_would_change_are_quoted() {

@@ -16,7 +16,8 @@ pub enum Exit {
     BadInput = 3,
     /// Out of disk or memory, or a folder that cannot be written.
     Resources = 4,
-    /// The hub could not be reached, or asked to wait. The same command may succeed later.
+    /// The hub could not be reached or asked to wait, or another process computes the same cells. The same command may
+    /// succeed later.
     Temporary = 75,
     /// Stopped by SIGINT (Ctrl-C). Running the same command again resumes.
     Interrupted = 130,
@@ -33,7 +34,7 @@ macro_rules! help {
     2  the command line or the experiment file is wrong
     3  bad input data: a missing or damaged checkpoint or file, or results of another experiment
     4  out of disk, more memory planned than there is, or a folder that cannot be written
-   75  the hub could not be reached or asked to wait: the same command later
+   75  the hub could not be reached or asked to wait, or another process computes the same cells: the same command later
   130  stopped by SIGINT, nothing lost: the same command resumes
   143  stopped by SIGTERM, nothing lost: the same command resumes"
     };

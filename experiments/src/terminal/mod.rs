@@ -7,6 +7,7 @@ pub mod exit;
 mod explained;
 mod foreign;
 pub(crate) mod human;
+pub(crate) mod limits;
 mod messages;
 pub(crate) mod progress;
 

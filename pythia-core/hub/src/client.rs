@@ -54,6 +54,14 @@ impl Hub {
         self.http.settings()
     }
 
+    /// Reads the variables that connections need, so that one that cannot be used is known before the first request.
+    ///
+    /// # Errors
+    /// [`HubError::Settings`].
+    pub fn check_settings(&self) -> Result<(), HubError> {
+        if self.settings().offline { Ok(()) } else { self.http.check_settings() }
+    }
+
     /// Root of the cache.
     pub fn cache(&self) -> &Path {
         self.layout.root()
@@ -71,7 +79,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`].
     pub fn branches(&self, repo: &Repo) -> Result<BTreeMap<String, Commit>, HubError> {
-        let url = self.settings().endpoint.url(&format!("/api/models/{repo}/refs"));
+        let url = self.http.connection()?.endpoint.url(&format!("/api/models/{repo}/refs"));
         let (text, _) = self.http.small(&url, MAX_LIST)?;
         listing::branches(&text).map_err(|problem| HubError::Answer { url: url.shown(), problem })
     }
@@ -81,7 +89,7 @@ impl Hub {
     /// # Errors
     /// [`HubError`]; [`HubError::Answer`] when any file has a name or hash that is not clean.
     pub fn files(&self, repo: &Repo, commit: &Commit) -> Result<Vec<RemoteFile>, HubError> {
-        let tree = self.settings().endpoint.url(&format!("/api/models/{repo}/tree/{commit}"));
+        let tree = self.http.connection()?.endpoint.url(&format!("/api/models/{repo}/tree/{commit}"));
         let first = tree.with_query("recursive=true");
         let bad = |problem| HubError::Answer { url: first.shown(), problem };
         let (mut url, mut files) = (first.clone(), BTreeMap::new());
@@ -153,7 +161,7 @@ impl Hub {
 
     /// Repeats the request for the missing bytes until the range is complete.
     fn ask_range(&self, job: &Job, range: Range<u64>) -> Result<Vec<u8>, HubError> {
-        let (url, length) = (job.url(), range.end - range.start);
+        let (url, length) = (job.url()?, range.end - range.start);
         let mut bytes = Vec::new();
         self.http.insist(&url, || {
             let next = range.start + bytes.len() as u64;

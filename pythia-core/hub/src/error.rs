@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::connection::SettingsError;
 use super::name::NameError;
 use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
@@ -23,6 +24,9 @@ use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 /// ```
 #[derive(Debug, Error)]
 pub enum HubError {
+    /// A variable that a connection needs cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The client is offline, and the cache does not have the file.
     #[error("offline: {url} was not asked for")]
     Offline {
@@ -203,6 +207,7 @@ impl HubError {
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {
+            Self::Settings(error) => error.remedy(),
             Self::Offline { .. } => "unset HF_HUB_OFFLINE, or fetch it where there is a connection".to_owned(),
             Self::Stopped => "run the same command again: what arrived is kept".to_owned(),
             Self::Unreachable { .. } => {
@@ -210,7 +215,11 @@ impl HubError {
                  what arrived is kept"
                     .to_owned()
             }
-            Self::Untrusted { .. } => "check HF_ENDPOINT, the proxy and this machine's date".to_owned(),
+            Self::Untrusted { .. } => {
+                "check HF_ENDPOINT and this machine's date; where a proxy of your institution signs certificates, \
+                 point SSL_CERT_FILE to its certificate"
+                    .to_owned()
+            }
             Self::Busy { after: Some(after), .. } => {
                 format!("run the same command again in {} s: what arrived is kept", after.as_secs().max(1))
             }

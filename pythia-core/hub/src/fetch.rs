@@ -5,8 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::answer::Answer;
 use super::digest::hash_of;
-use super::http::{Answer, Http};
+use super::http::Http;
 use super::layout::{self, Layout};
 use super::partial::{Partial, leftovers};
 use super::receive::{io_at, receive};
@@ -42,9 +43,9 @@ impl Job<'_> {
         self.linked(&blob)
     }
 
-    pub(super) fn url(self) -> Url {
+    pub(super) fn url(self) -> Result<Url, HubError> {
         let Self { repo, commit, file, .. } = self;
-        self.http.settings().endpoint.url(&format!("/{repo}/resolve/{commit}/{}", file.name))
+        Ok(self.http.connection()?.endpoint.url(&format!("/{repo}/resolve/{commit}/{}", file.name)))
     }
 
     fn blob(self) -> PathBuf {
@@ -120,16 +121,16 @@ impl Job<'_> {
     }
 
     fn download(self, watch: &(dyn Fn(u64) + Sync)) -> Result<PathBuf, HubError> {
-        let url = self.url();
+        let url = self.url()?;
         if self.http.settings().offline {
             return Err(HubError::Offline { url: url.shown() });
         }
         let blobs = self.layout.blobs(self.repo);
         let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
-            // The bytes are kept if only the connection failed. After a wrong size or hash, or on a full disk, they
+            // The bytes are kept if only the connection failed, or could not be begun. After a wrong size or hash, or on a full disk, they
             // are not.
-            if !error.is_temporary() {
+            if !error.is_temporary() && !matches!(error, HubError::Settings(_)) {
                 partial.discard();
             }
             return Err(error);

@@ -1,27 +1,31 @@
 //! Requests to servers: single attempts, and attempts repeated within the limits of [`RetryPolicy`].
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use ureq::http::{HeaderMap, Response};
-use ureq::{Agent, Body, BodyReader};
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
 
+use super::answer::{Answer, broken, redirect};
 use super::retry::{AttemptError, LEAST, Pace, Retry, Wait};
-use super::url::{Url, harmless};
-use super::{AnswerProblem, Clock, HubError, RetryPolicy, Settings, wait};
+use super::url::Url;
+use super::{AnswerProblem, Clock, Connection, HubError, RetryPolicy, Settings, wait};
 
 const MAX_REDIRECTS: usize = 5;
-/// Bytes read of a redirect's body, so that its connection can be used again.
-const MAX_PAGE: u64 = 64 << 10;
+/// What TLS says of a certificate that no known authority has signed.
+const UNKNOWN: &str = "UnknownIssuer";
 /// The longest sleep between two checks for a stop.
 const NAP: Duration = Duration::from_millis(200);
 
 /// Sends requests, waits between attempts, and knows which server may see the token.
 pub(super) struct Http {
     settings: Settings,
+    /// How servers are reached, once a connection was needed.
+    connection: OnceLock<Connection>,
+    roots: OnceLock<Roots>,
     agent: Agent,
     clock: Box<dyn Clock>,
     /// The time until which the server asked for no requests. All threads that share a client wait.
@@ -29,12 +33,13 @@ pub(super) struct Http {
     stopped: AtomicBool,
 }
 
-/// The head of an answer. Its body is not read yet.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) url: Url,
-    headers: HeaderMap,
-    body: BodyReader<'static>,
+/// The authorities that https servers are checked against.
+struct Roots {
+    first: RootCerts,
+    /// Those that are asked about a server of which the first know nothing.
+    second: OnceLock<Option<RootCerts>>,
+    /// Whether the second have been the ones that know the servers.
+    is_second: AtomicBool,
 }
 
 impl Http {
@@ -48,8 +53,40 @@ impl Http {
         let config = config.timeout_recv_response(Some(stall)).timeout_per_read(Some(stall));
         let agent =
             config.input_buffer_size(512 << 10).user_agent(concat!("pythia/", env!("CARGO_PKG_VERSION"))).build();
-        let (agent, closed_until, stopped) = (agent.into(), Mutex::default(), AtomicBool::new(false));
-        Self { settings, agent, clock, closed_until, stopped }
+        let (connection, roots, agent) = (OnceLock::new(), OnceLock::new(), agent.into());
+        let (closed_until, stopped) = (Mutex::default(), AtomicBool::new(false));
+        Self { settings, connection, roots, agent, clock, closed_until, stopped }
+    }
+
+    /// How servers are reached. Read when it is first asked for.
+    ///
+    /// # Errors
+    /// [`HubError::Settings`]; [`HubError::Offline`] if no connection may be opened anyway.
+    pub(super) fn connection(&self) -> Result<&Connection, HubError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        match self.settings.connection() {
+            Ok(connection) => Ok(self.connection.get_or_init(|| connection)),
+            Err(_) if self.settings.offline => Err(HubError::Offline { url: "the hub".to_owned() }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads all that requests to the endpoint need.
+    pub(super) fn check_settings(&self) -> Result<(), HubError> {
+        let Connection { endpoint, proxies, .. } = self.connection()?;
+        let url = endpoint.url("/");
+        proxies.before(&url)?;
+        if url.is_https() { self.roots().map(drop) } else { Ok(()) }
+    }
+
+    fn roots(&self) -> Result<&Roots, HubError> {
+        if let Some(roots) = self.roots.get() {
+            return Ok(roots);
+        }
+        let first = self.connection()?.certificates.first()?;
+        Ok(self.roots.get_or_init(|| Roots { first, second: OnceLock::new(), is_second: AtomicBool::new(false) }))
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -155,17 +192,49 @@ impl Http {
         if self.settings.offline {
             return Err(HubError::Offline { url: url.shown() }.into());
         }
+        let answer = if url.is_https() { self.ask_trusted(url, range) } else { self.ask_with(url, range, None) };
+        self.unless_stopped()?;
+        answer
+    }
+
+    /// Asks a server that the first or the second authorities know.
+    fn ask_trusted(&self, url: &Url, range: Option<&Range<u64>>) -> Result<Answer, AttemptError> {
+        let roots = self.roots()?;
+        if !roots.is_second.load(Ordering::Relaxed) {
+            match self.ask_with(url, range, Some(&roots.first)) {
+                Err(AttemptError::Final(HubError::Untrusted { problem, .. })) if problem.contains(UNKNOWN) => {}
+                answer => return answer,
+            }
+        }
+        let certificates = || self.connection.get().and_then(|connection| connection.certificates.second());
+        let Some(second) = roots.second.get_or_init(certificates) else {
+            return Err(HubError::Untrusted { url: url.shown(), problem: UNKNOWN.to_owned() }.into());
+        };
+        let answer = self.ask_with(url, range, Some(second));
+        roots.is_second.store(answer.is_ok(), Ordering::Relaxed);
+        answer
+    }
+
+    fn ask_with(
+        &self,
+        url: &Url,
+        range: Option<&Range<u64>>,
+        roots: Option<&RootCerts>,
+    ) -> Result<Answer, AttemptError> {
+        let Connection { endpoint, token, proxies, .. } = self.connection()?;
         // A compressed body has another length than the lists say.
         let mut request = self.agent.get(url.full()).header("accept-encoding", "identity");
-        if let Some(token) = self.settings.token.as_ref().filter(|_| self.settings.endpoint.is_home_of(url)) {
+        if let Some(token) = token.as_ref().filter(|_| endpoint.is_home_of(url)) {
             request = request.header("authorization", token.header());
         }
         if let Some(range) = range {
             request = request.header("range", format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
         }
-        let proxy = self.settings.proxies.before(url);
-        let answer = request.config().proxy(proxy).build().call();
-        self.unless_stopped()?;
+        let mut config = request.config().proxy(proxies.before(url).map_err(HubError::from)?);
+        if let Some(roots) = roots {
+            config = config.tls_config(TlsConfig::builder().root_certs(roots.clone()).build());
+        }
+        let answer = config.build().call();
         answer.map(|answer| Answer::new(url, answer)).map_err(|error| broken(url, error))
     }
 
@@ -211,66 +280,5 @@ impl Http {
     fn closed_for(&self) -> Duration {
         let closed = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         closed.saturating_sub(self.clock.elapsed())
-    }
-}
-
-impl Answer {
-    fn new(url: &Url, answer: Response<Body>) -> Self {
-        let (parts, body) = answer.into_parts();
-        Self { status: parts.status.as_u16(), url: url.clone(), headers: parts.headers, body: body.into_reader() }
-    }
-
-    /// A header's value, if it is text.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
-        self.headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned())
-    }
-
-    /// The length of the body, if the header has it.
-    pub(super) fn length(&self) -> Option<u64> {
-        self.header("content-length")?.parse().ok()
-    }
-
-    /// The start of a part of a file, and the length of the file if the header has it: `bytes 5-9/10`.
-    pub(super) fn range(&self) -> Option<(u64, Option<u64>)> {
-        let header = self.header("content-range")?;
-        let (part, total) = header.strip_prefix("bytes ")?.split_once('/')?;
-        Some((part.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
-    }
-
-    pub(super) fn problem(&self, problem: AnswerProblem) -> AttemptError {
-        HubError::Answer { url: self.url.shown(), problem }.into()
-    }
-}
-
-/// The address that a redirect refers to.
-fn redirect(mut answer: Answer) -> Result<Url, AttemptError> {
-    let location = answer.header("location").unwrap_or_default();
-    let refused = |why| HubError::Redirect { url: answer.url.shown(), to: harmless(&location), why };
-    let next = answer.url.join(&location).ok_or_else(|| refused("it is no address"))?;
-    if answer.url.is_https() && !next.is_https() {
-        return Err(refused("it leads from https to http").into());
-    }
-    let _ = io::copy(&mut answer.body.by_ref().take(MAX_PAGE), &mut io::sink());
-    Ok(next)
-}
-
-/// The kind of a failure of the HTTP library. Only texts that cannot contain whole addresses are passed on.
-fn broken(url: &Url, error: ureq::Error) -> AttemptError {
-    let untrusted = |problem| HubError::Untrusted { url: url.shown(), problem }.into();
-    match error {
-        ureq::Error::Rustls(problem) => untrusted(problem.to_string()),
-        ureq::Error::Tls(problem) => untrusted(problem.to_owned()),
-        // TLS reports an invalid certificate in this form during its handshake.
-        ureq::Error::Io(problem) if problem.kind() == io::ErrorKind::InvalidData => untrusted(problem.to_string()),
-        ureq::Error::Io(problem) => AttemptError::Broken(problem.to_string()),
-        ureq::Error::Timeout(what) => AttemptError::Broken(format!("no answer in time ({what})")),
-        ureq::Error::HostNotFound => AttemptError::Broken("no such host".to_owned()),
-        ureq::Error::Protocol(problem) => AttemptError::Broken(format!("not HTTP: {problem}")),
-        ureq::Error::ConnectProxyFailed(_) => AttemptError::Broken("the proxy refuses to connect".to_owned()),
-        ureq::Error::LargeResponseHeader(found, max) => {
-            AttemptError::Broken(format!("{found} bytes of headers, at most {max}"))
-        }
-        ureq::Error::ConnectionFailed => AttemptError::Broken("no connection".to_owned()),
-        _ => AttemptError::Broken("the request failed".to_owned()),
     }
 }

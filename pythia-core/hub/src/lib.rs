@@ -4,18 +4,19 @@
 //!
 //! 1. [`Repo`], [`Commit`], [`FileHash`], [`RemoteName`], [`RemoteFile`]: names that a server sends. Its answers are
 //!    parsed into these types first, and only these types become part of a path.
-//! 2. [`Settings`]: where the hub and the cache are, from the variables that the hub's Python client reads.
+//! 2. [`Settings`], [`Connection`]: where the cache and the hub are, from the variables that the hub's Python client
+//!    reads.
 //! 3. [`Hub`]: lists branches and files, fetches a file into the cache, reads a range of one.
 //! 4. [`Lock`]: the commit of each branch and its files, so that a pinned run needs no requests.
 //! 5. [`LruCache`]: the content of the cache, its budget, and eviction.
 //!
 //! ```
 //! use std::path::Path;
+//! use pythia_files::Environment;
 //! use pythia_hub::{Hub, Lock, Repo, Settings};
 //!
 //! // The cache that other clients use too. No connection is opened here.
-//! let vars = |name: &str| (name == "HF_HOME").then(|| "~/models".to_owned());
-//! let settings = Settings::from_vars(vars, Path::new("/data/me"))?;
+//! let settings = Settings::of(Environment::of([("HF_HOME", "~/models")], Some("/data/me")));
 //! assert_eq!(settings.cache, Path::new("/data/me/models/hub"));
 //! let hub = Hub::new(settings);
 //!
@@ -37,9 +38,13 @@
 
 #![forbid(unsafe_code)]
 
+mod answer;
+mod certificates;
 mod client;
 mod clock;
+mod connection;
 mod digest;
+mod direct;
 mod error;
 mod fetch;
 mod http;
@@ -57,14 +62,16 @@ mod settings;
 mod url;
 mod wait;
 
+pub use certificates::Certificates;
 pub use client::Hub;
 pub use clock::{Clock, RetryPolicy};
+pub use connection::{Connection, SettingsError, Token};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use lru::{Budget, Cached, Entry, FilesInUse, LruCache, LruError, Pruned, Reservation, Usage};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
 pub use proxy::Proxies;
-pub use settings::{Settings, SettingsError, Token};
+pub use settings::Settings;
 pub use url::{Endpoint, UrlError};
 
 #[cfg(test)]

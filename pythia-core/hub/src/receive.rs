@@ -10,8 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HubError;
+use super::answer::Answer;
 use super::digest::Hasher;
-use super::http::{Answer, Http};
+use super::http::Http;
 use super::partial::Partial;
 use super::retry::{AttemptError, Pace};
 

@@ -97,7 +97,7 @@ fn folder_name(dir: &Path) -> String {
 }
 
 /// The path with the home folder in the place of a leading `~`.
-pub(super) fn at_home(dir: &Path) -> PathBuf {
+fn at_home(dir: &Path) -> PathBuf {
     match (dir.strip_prefix("~"), std::env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => dir.to_owned(),

@@ -21,7 +21,6 @@
 //! # Ok::<(), StoreError>(())
 //! ```
 
-mod cache_dir;
 mod error;
 mod folder;
 mod hub_cache;
@@ -29,6 +28,8 @@ mod layout;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use pythia_files::{Environment, hub_cache};
 
 use crate::suite::{ModelId, Step, SuiteError};
 use crate::weights::WeightFiles;
@@ -125,7 +126,7 @@ impl FromStr for ModelRef {
 /// Finds a model by a path, a name of the suite, or else the name of a folder in the working directory. Models of the
 /// suite are looked for in the cache of the hub's Python client: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`,
 /// `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first. A leading
-/// `~` in a variable is the home folder; `$NAME` in a variable is not replaced here.
+/// `~` in a variable is the home folder, and `$NAME` another variable.
 ///
 /// ```
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/parallel");
@@ -145,7 +146,7 @@ pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync
         Some(Err(error)) if !model.is_dir() => return Err(StoreError::Name(error)),
         Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
     };
-    open(&named, &cache_dir::default_cache())
+    open(&named, &hub_cache(&Environment::of_process()))
 }
 
 /// Opens the checkpoints of a model. `cache` is the root of the public hub's cache, the folder that holds

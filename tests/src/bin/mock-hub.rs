@@ -1,10 +1,11 @@
 //! The mock hub as a program, and a client for it: `mock-hub serve …`, `mock-hub fetch …`.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use pythia_files::Environment;
 use pythia_hub::{Hub, HubError, Repo, Settings};
 use pythia_tests::hub::{Body, Fault, MockFile, MockHub, MockRepo};
 
@@ -65,11 +66,7 @@ fn fetch(repo: &str, branch: &str, files: &[&str]) -> ExitCode {
 
 fn fetch_all(repo: &str, branch: &str, files: &[&str]) -> Result<(), HubError> {
     let repo: Repo = repo.parse()?;
-    let home = std::env::home_dir().unwrap_or(PathBuf::from("."));
-    let settings = match Settings::from_vars(|name| std::env::var(name).ok(), &home) {
-        Ok(settings) => settings,
-        Err(error) => panic!("{error}"),
-    };
+    let settings = Settings::of(Environment::of_process());
     let hub = Hub::new(settings);
     let commit = hub.branches(&repo)?.remove(branch).expect("the repository has the branch");
     let listed = hub.files(&repo, &commit)?;

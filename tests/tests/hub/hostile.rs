@@ -1,6 +1,6 @@
 //! Names, headers and redirects that try to write elsewhere or to learn a secret.
 
-use pythia_hub::{AnswerProblem, HubError, Settings, Token};
+use pythia_hub::{AnswerProblem, Connection, HubError, Token};
 use pythia_tests::hub::setup::{HubSetup, commit, files, repo, weights};
 use pythia_tests::hub::{Body, Fault, MockFile, MockRepo, Seen, commit_of};
 
@@ -10,7 +10,10 @@ use super::AT_CDN;
 fn the_token_is_sent_to_the_endpoint_alone_and_never_printed() {
     const SECRET: &str = "hf_TheSecretOfThisTest";
     let setup = HubSetup::new("hub-token");
-    let with_token = || Settings { token: Token::new(SECRET), ..setup.settings() };
+    let with_token = || {
+        let connection = setup.settings().connection().unwrap();
+        setup.settings().through(Connection { token: Token::new(SECRET), ..connection })
+    };
     let hub = setup.hub_with(with_token());
     hub.fetch(&repo(), &commit("step0"), &weights("step0"), &|_| ()).unwrap();
     let seen = setup.mock.seen();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pythia_hub::{AnswerProblem, HubError, Lock, LockError, Settings};
+use pythia_hub::{AnswerProblem, HubError, Lock, LockError};
 use pythia_tests::hub::setup::{HubSetup, WEIGHTS, commit, files, listed, repo, weights, weights_body};
 use pythia_tests::hub::{Fault, MockRepo, commit_of};
 
@@ -125,7 +125,9 @@ fn a_lock_asks_once_for_commits_that_several_branches_share() {
 #[test]
 fn offline_opens_no_connection() {
     let setup = HubSetup::new("hub-offline");
-    let hub = setup.hub_with(Settings { offline: true, ..setup.settings() });
+    let mut settings = setup.settings();
+    settings.offline = true;
+    let hub = setup.hub_with(settings);
     let (commit, file) = (commit("step0"), weights("step0"));
     assert!(matches!(hub.branches(&repo()), Err(HubError::Offline { .. })));
     assert!(matches!(hub.files(&repo(), &commit), Err(HubError::Offline { .. })));

@@ -2,10 +2,14 @@
 //!
 //! - [`pins`]: what is pinned, verified and planned;
 //! - [`defects`]: checkpoints that are not what their names say;
+//! - [`settings`]: settings of connections, the cache's folder, paths of experiments;
+//! - [`jobs`]: limits of a job, two processes on one folder, words that are no text;
 //! - [`transfer`]: budgets of the cache, servers that stop answering, corrupt bytes.
 
 mod defects;
+mod jobs;
 mod pins;
+mod settings;
 mod transfer;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +20,7 @@ use pythia_tests::hub::{Body, MockFile, MockHub, MockRepo};
 use pythia_tests::{paths, random, suite, tables};
 
 const CELLS_FAILED: i32 = 1;
+const USAGE: i32 = 2;
 const BAD_INPUT: i32 = 3;
 const RESOURCES: i32 = 4;
 const TEMPORARY: i32 = 75;

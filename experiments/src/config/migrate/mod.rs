@@ -42,7 +42,7 @@ pub(crate) struct Migrated {
 /// # Errors
 /// A text that is no TOML, every old key beside the key that took its place, and keys that say twice what prompts are.
 pub(crate) fn migrate(name: &str, text: &str) -> Result<Migrated, ConfigErrors> {
-    let sources = Sources::new(name, text);
+    let sources = Sources::new(name.as_ref(), text);
     match edit_document(sources.file()) {
         Ok((edits, changes)) => Ok(Migrated { text: edits.apply(text), changes }),
         Err(problems) => Err(ConfigErrors { sources, problems }),

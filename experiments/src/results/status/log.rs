@@ -33,6 +33,8 @@ pub(super) struct Log {
     pub(crate) histories: Vec<History>,
     /// The experiment that each process works on.
     at_work: BTreeMap<ProcessKey, usize>,
+    /// Starts that were read.
+    starts: u64,
 }
 
 /// What the journal says of one experiment.
@@ -59,6 +61,8 @@ pub(super) struct History {
 pub(super) struct Run {
     pub(crate) began: u64,
     pub(crate) heard: u64,
+    /// Starts that stand in the journal before its own.
+    pub(crate) line: u64,
 }
 
 /// The fields that are read. Older lines lack the host.
@@ -79,6 +83,7 @@ enum EventLine {
     LeftOut { cell: String },
     Failed { cell: String, error: String },
     Finished {},
+    Withdrawn {},
 }
 
 impl Log {
@@ -130,7 +135,7 @@ impl Log {
             EventLine::Done { cell } => history.done(cell, time),
             EventLine::LeftOut { cell } => history.left_out(cell),
             EventLine::Failed { cell, error } => history.failed(cell, time, error),
-            EventLine::Finished {} => {
+            EventLine::Finished {} | EventLine::Withdrawn {} => {
                 history.runs.remove(&who);
                 self.at_work.remove(&who);
             }
@@ -147,7 +152,8 @@ impl Log {
         if self.at_work.len() >= RUNS {
             self.forget_oldest();
         }
-        self.histories[at].runs.insert(who.clone(), Run { began: time, heard: time });
+        self.histories[at].runs.insert(who.clone(), Run { began: time, heard: time, line: self.starts });
+        self.starts += 1;
         self.at_work.insert(who, at);
     }
 
@@ -241,7 +247,7 @@ mod tests {
         assert_eq!((a.last.clone(), a.runs.len(), a.failed.len()), (Some(("nano step1".into(), 13)), 0, 0));
         assert_eq!((b.failed.len(), b.left_out.len(), b.errors.len(), b.last.clone()), (1, 1, 1, None));
         assert_eq!(b.errors[0], (("nano step1".into(), 12), "why".into()));
-        assert_eq!(b.runs[&(Some("x".into()), 7)], Run { began: 10, heard: 18 });
+        assert_eq!(b.runs[&(Some("x".into()), 7)], Run { began: 10, heard: 18, line: 0 });
     }
 
     #[test]

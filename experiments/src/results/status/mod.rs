@@ -22,7 +22,7 @@ use crate::terminal::{Exit, Explained};
 use log::{History, Log};
 
 /// Seconds that "recent" means.
-const RECENT: u64 = 600;
+pub(super) const RECENT: u64 = 600;
 
 /// The status of every experiment of an output folder.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -196,6 +196,31 @@ fn at_work(history: &History, now: u64) -> Vec<Process> {
         false => process.silent < RECENT,
     };
     runs.filter(lives).collect()
+}
+
+/// Another process that works on cells of this manifest, with the name of its experiment. `earlier`: only one whose start
+/// stands in the journal before that of this process.
+pub(super) fn others_at_work(
+    out: &Path,
+    mine: &Manifest,
+    earlier: bool,
+    now: u64,
+) -> Result<Option<(String, Process)>, StatusError> {
+    let manifests = Manifest::all(out)?;
+    let log = Log::read(&out.join("state/journal.jsonl"), &manifests)?;
+    let me = (Some(host_name()), std::process::id());
+    let before = log.histories.iter().find_map(|history| history.runs.get(&me)).map(|run| run.line);
+    let counts = |history: &History, process: &Process| {
+        let who = (Some(process.host.clone()), process.pid);
+        let line = history.runs.get(&who).map(|run| run.line);
+        who != me && (!earlier || before.zip(line).is_none_or(|(before, line)| line < before))
+    };
+    let experiments = manifests.iter().zip(&log.histories).filter(|(manifest, _)| manifest.overlaps(mine));
+    let mut found = experiments.filter_map(|(manifest, history)| {
+        let other = at_work(history, now).into_iter().find(|process| counts(history, process))?;
+        Some((manifest.name.clone(), other))
+    });
+    Ok(found.next())
 }
 
 /// Cells a minute in the recent past: since ten minutes ago, or since the first active process began.
