@@ -12,7 +12,6 @@ use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
-use crate::terminal::env;
 
 /// The experiment, and how its checkpoints are fetched.
 #[derive(Debug, clap::Args)]
@@ -31,7 +30,7 @@ pub(crate) struct ExperimentArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
+    /// Folder for results/ and state/ [default: the file's `out`, else out/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Keep only the first N cells of the plan, for a cheap trial
@@ -125,8 +124,8 @@ impl RunArgs {
 
     /// The output folder: the command line's, the file's, or the default.
     pub(super) fn disk(&self, experiment: &Experiment) -> Disk {
-        let out = self.out.clone().or_else(|| experiment.out.clone());
-        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.experiment.cache.offline }
+        let out = self.out.clone().unwrap_or_else(|| experiment.output_folder());
+        Disk { out, offline: self.experiment.cache.offline }
     }
 }
 

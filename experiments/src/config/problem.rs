@@ -56,7 +56,12 @@ pub(crate) enum Problem {
         label: String,
     },
     #[error("`{name}` is not a name for {what}")]
-    BadName { name: String, what: &'static str },
+    BadName {
+        name: String,
+        what: &'static str,
+        /// The characters that can stand in such a name.
+        allowed: &'static str,
+    },
     #[error(transparent)]
     Model(#[from] ModelRefError),
     #[error(transparent)]
@@ -174,7 +179,7 @@ impl Problem {
             Problem::DuplicateModel { .. } => {
                 "results are in one folder per model name: rename one of the two folders".into()
             }
-            Problem::BadName { .. } => "allowed are the characters a-z, 0-9, `_` and `-`, at least one".into(),
+            Problem::BadName { allowed, .. } => format!("a name has at least one character; allowed are {allowed}"),
             Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
                 format!("{single}: this probe needs a suite of checkpoints")
             }

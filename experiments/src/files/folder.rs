@@ -31,7 +31,7 @@ impl Explained for FolderError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "free some space and run the same command again: finished cells are kept".into()
             }
-            _ => "choose a folder that can be written with --out DIR, or change its permissions".into(),
+            _ => "choose a place that can be written, or change its permissions".into(),
         })
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! This module never reads weights, never computes, and never knows what is done already.
 
+mod answer_spaces;
 pub(crate) mod inputs;
 pub(crate) mod model_info;
 pub(crate) mod pair_counts;
@@ -23,7 +24,7 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest, read_text};
-use crate::files::table::is_folder_name;
+use crate::files::table::{IN_FOLDER_NAMES, is_folder_name};
 use crate::integrity::{KnownDefects, Status, Verdict};
 use crate::resolved::inputs::Inputs;
 use crate::resolved::model_info::{Vocabulary, shape, vocabulary};
@@ -149,7 +150,7 @@ fn open_model(
     let (store, pins) = open_store(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     if !is_folder_name(&label) {
-        return Err(one(Problem::BadName { name: label, what: "a model in the results" }));
+        return Err(one(Problem::BadName { name: label, what: "a model in the results", allowed: IN_FOLDER_NAMES }));
     }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;

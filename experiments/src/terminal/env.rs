@@ -4,7 +4,9 @@ use std::env;
 
 use pythia_hub::{Settings, SettingsError};
 
-/// The output folder where neither the command line nor the file names one.
+use super::quote;
+
+/// The folder of output folders: an experiment's is OUT/NAME where neither the command line nor its file names one.
 pub(crate) const OUT: &str = "out";
 
 /// What the environment says about the public hub, and where its cache is.
@@ -14,7 +16,7 @@ pub(crate) fn hub_settings() -> Result<Settings, SettingsError> {
 
 /// The command as it was typed, for "run this again".
 pub(crate) fn this_command() -> String {
-    env::args().map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
+    env::args_os().map(quote::shell).collect::<Vec<_>>().join(" ")
 }
 
 /// Bytes of memory that programs can still have; `None` where the system does not tell.
@@ -35,15 +37,6 @@ pub(crate) fn color() -> bool {
     std::io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=~+:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,12 +44,5 @@ mod tests {
     #[test]
     fn the_system_says_how_much_memory_there_is() {
         assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
-    }
-
-    #[test]
-    fn words_that_a_shell_would_change_are_quoted() {
-        assert_eq!(quoted("--set"), "--set");
-        assert_eq!(quoted("steps=[0, 1]"), "'steps=[0, 1]'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
     }
 }

@@ -9,6 +9,7 @@ mod foreign;
 pub(crate) mod human;
 mod messages;
 pub(crate) mod progress;
+pub(crate) mod quote;
 
 pub(crate) use exit::Exit;
 pub(crate) use explained::{Explained, exits_with};
