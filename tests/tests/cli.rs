@@ -172,10 +172,22 @@ fn what_an_experiment_names_must_be_there_to_be_valid() {
     validate("", "").ok();
     let output = validate("./tiny", "./tinny").refused(&["there is no folder", "tinny"]);
     assert_eq!(output.code, Some(3));
-    let output = validate("n = 4, half_len = 20", "file = \"prompts.jsonl\"").refused(&["prompts.jsonl", "changed.toml:10"]);
+    let output =
+        validate("n = 4, half_len = 20", "file = \"prompts.jsonl\"").refused(&["prompts.jsonl", "changed.toml:10"]);
     assert_eq!(output.code, Some(3));
     // A model of the suite is fetched by the run.
     validate("./tiny", "pythia-70m").ok();
+    let texts = suite::EXPERIMENT.replace("tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]", "texts = [\"When Mary\"]");
+    std::fs::write(folder.join("changed.toml"), texts.replace("./tiny", "pythia-70m")).expect("write");
+    let output = run(&folder, &["validate", "changed.toml"]).ok();
+    assert!(
+        output.err.contains("note: probe `token_loss` reads text, and the tokenizer of pythia-70m"),
+        "{}",
+        output.err
+    );
+    let output =
+        run(&folder, &["plan", "changed.toml"]).refused(&["is not fetched yet", "`pythia run FILE` fetches it"]);
+    assert_eq!(output.code, Some(3));
 }
 
 #[test]
@@ -238,7 +250,11 @@ fn printed_lines_read_the_folder_that_they_name_and_no_other() {
         }
         let commands = between(&output.err, "`pythia ", "` has the numbers");
         let script = format!("\"$PYTHIA\" {}", commands[0]);
-        let shell = std::process::Command::new("sh").current_dir(&folder).args(["-c", &script]).env("PYTHIA", &*command::PYTHIA).output();
+        let shell = std::process::Command::new("sh")
+            .current_dir(&folder)
+            .args(["-c", &script])
+            .env("PYTHIA", &*command::PYTHIA)
+            .output();
         assert!(shell.expect("a shell").status.success(), "{script}");
     }
 }
@@ -281,7 +297,7 @@ fn answers_with_and_without_a_space_are_a_warning() {
     let line = |answer: &str, wrong: &str| {
         format!("{{\"clean\": [1, 2], \"corrupt\": [2, 2], \"answer\": \"{answer}\", \"wrong\": \"{wrong}\"}}\n")
     };
-    std::fs::write(folder.join("pairs.jsonl"), line("a", "b") + &line(" a", "b")).expect("write");
+    std::fs::write(folder.join("pairs.jsonl"), line("A", "B") + &line(" a", "B")).expect("write");
     for step in 0..2 {
         std::fs::copy(&tokenizer, folder.join(format!("tiny/step{step}/tokenizer.json"))).expect("copy");
     }

@@ -34,7 +34,8 @@ fn texts() -> Vec<(PathBuf, String)> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(fs::read_dir(&path).expect("a folder").map(|entry| entry.expect("an entry").path()));
-        } else if path.extension().is_some_and(|ending| ["rs", "md", "toml", "py"].iter().any(|known| ending == *known)) {
+        } else if path.extension().is_some_and(|ending| ["rs", "md", "toml", "py"].iter().any(|known| ending == *known))
+        {
             let text = fs::read_to_string(&path).expect("a text");
             let path = path.strip_prefix(&root).expect("below the root").to_owned();
             if path.file_name() != Path::new(file!()).file_name() {
@@ -60,7 +61,10 @@ fn found(text: &str) -> Vec<Found> {
     let ticked = comments.split("`pythia ").skip(1).filter_map(|rest| rest.split_once('`'));
     let mentions = ticked.filter(|(command, _)| command.len() < 300 && !command.contains("\n\n"));
     let mut all: Vec<Found> = mentions
-        .map(|(command, _)| Found { words: words(&command.split_whitespace().collect::<Vec<_>>().join(" ")), is_mention: true })
+        .map(|(command, _)| Found {
+            words: words(&command.split_whitespace().collect::<Vec<_>>().join(" ")),
+            is_mention: true,
+        })
         .collect();
     let lines: Vec<&str> = text.lines().collect();
     for (at, line) in lines.iter().enumerate() {
@@ -155,7 +159,8 @@ fn command_lines_are_found_and_wrong_ones_refused() {
                 $ pythia query out \"SELECT a\n  FROM b\" # all\n$ pythia demo    see it\n";
     let all = found(text);
     let shown: Vec<String> = all.iter().map(|found| found.words.join(" ")).collect();
-    let expected = ["merge --out DIR", "list nothing", "plan exp.toml --json", "run", "query out SELECT a FROM b", "demo"];
+    let expected =
+        ["merge --out DIR", "list nothing", "plan exp.toml --json", "run", "query out SELECT a FROM b", "demo"];
     assert_eq!(shown, expected);
     let refused: Vec<bool> = all.iter().map(|found| refusal(found).is_some()).collect();
     assert_eq!(refused, [false, true, false, true, false, false]);

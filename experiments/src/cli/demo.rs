@@ -15,8 +15,8 @@ use crate::plan::Plan;
 use crate::plan::disk::Disk;
 use crate::resolved::ResolvedExperiment;
 use crate::sweep::refusal::{self, Refusal};
-use crate::terminal::{Explained, quote};
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::{Explained, quote};
 
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///

@@ -38,7 +38,7 @@ pub(crate) struct RunArgs {
     pub(crate) limit: Option<usize>,
     /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's
     /// `on_bad`, else fail]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     on_bad: Option<OnBad>,
     #[command(flatten)]
     compute: ComputeArgs,
@@ -74,7 +74,7 @@ struct ComputeArgs {
     device: Option<DeviceName>,
     /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`,
     /// else f32]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     dtype: Option<Precision>,
 }
 

@@ -68,10 +68,7 @@ fn warn(merge: &Merge) {
         say!("warning: {} of {} parts are missing", missing_parts.missing.len(), missing_parts.expected);
     }
     if missing_parts.left_out > 0 {
-        say!(
-            "{} checkpoints were left out as bad, and are in no table but that of checkpoints",
-            missing_parts.left_out
-        );
+        say!("{} checkpoints were left out as bad; only the table `checkpoints` has them", missing_parts.left_out);
     }
 }
 

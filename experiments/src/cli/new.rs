@@ -141,7 +141,8 @@ mod tests {
     fn the_keys_that_are_left_out_have_the_values_that_stand_there() {
         for kind in ProbeSpec::KINDS {
             let whole = text(kind.name);
-            let keys: Vec<&str> = whole.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ")).collect();
+            let keys: Vec<&str> =
+                whole.lines().filter(|line| line.starts_with('#') && !line.starts_with("# ")).collect();
             assert!(!keys.is_empty(), "{whole}");
             for key in keys {
                 let changed = whole.replacen(&format!("\n{key}\n"), &format!("\n{}\n", &key[1..]), 1);

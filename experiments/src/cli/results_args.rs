@@ -129,7 +129,9 @@ impl Explained for OutputFolderError {
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
-            Self::Nothing { .. } => "name the output folder or the experiment file; `pythia run FILE` makes results".into(),
+            Self::Nothing { .. } => {
+                "name the output folder or the experiment file; `pythia run FILE` makes results".into()
+            }
             Self::Several { found, .. } | Self::Outer { found, .. } => {
                 let first = found.first().map(quote::shell).unwrap_or_default();
                 format!("name one of them, for example {first}")

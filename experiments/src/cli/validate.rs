@@ -53,6 +53,9 @@ fn validate(file: &Path) -> Result<String, Failure> {
             let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
             Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
         }
+        Err(errors) if errors.are_to_fetch() => {
+            Ok(errors.problems.iter().map(|located| format!("\n  note: {}", located.problem)).collect())
+        }
         Err(errors) => Err(errors.into()),
     }
 }

@@ -235,7 +235,8 @@ mod tests {
 
     #[test]
     fn words_are_found_in_any_case() {
-        let words = json!({ "anyOf": [{ "oneOf": [{ "const": "ioi" }, { "const": "greater_than" }] }, { "type": "null" }] });
+        let words =
+            json!({ "anyOf": [{ "oneOf": [{ "const": "ioi" }, { "const": "greater_than" }] }, { "type": "null" }] });
         same(&words, "\"ioi\"", &["'ioi'", "'IOI'", "'Ioi'"]);
         same(&words, "\"greater_than\"", &["'Greater-Than'", "'GREATER_THAN'"]);
         same(&words, "\"io\"", &["'io'"]);

@@ -65,7 +65,9 @@ pub(super) fn toml(value: &Value) -> Option<String> {
 
 /// Whether the value is one of some words.
 fn is_word(schema: &Value) -> bool {
-    schema.get("const").is_some() || schema.get("enum").is_some() || listed(schema).is_some_and(|all| all.iter().all(is_word))
+    schema.get("const").is_some()
+        || schema.get("enum").is_some()
+        || listed(schema).is_some_and(|all| all.iter().all(is_word))
 }
 
 fn listed(schema: &Value) -> Option<&Vec<Value>> {
@@ -93,7 +95,10 @@ mod tests {
         let optional = json!({ "anyOf": [word, { "type": "null" }] });
         assert_eq!((takes(&optional), allowed(&optional).len()), ("word".to_owned(), 2));
         let steps = json!({ "anyOf": [{ "enum": ["all"] }, { "type": "array", "items": { "type": "integer" } }] });
-        assert_eq!((takes(&steps), allowed(&steps)), ("word, or list of whole numbers".to_owned(), vec!["all".to_owned()]));
+        assert_eq!(
+            (takes(&steps), allowed(&steps)),
+            ("word, or list of whole numbers".to_owned(), vec!["all".to_owned()])
+        );
         let lists = json!({ "type": "array", "items": { "type": "array", "items": { "type": "integer" } } });
         assert_eq!(takes(&lists), "list of lists of whole numbers");
         assert_eq!(takes(&json!({ "type": "boolean" })), "true or false");
@@ -105,7 +110,10 @@ mod tests {
         let shown = toml(&value).expect("a value");
         // Whether JSON keeps the order of keys depends on what else is built with it.
         let read: toml::Table = toml::from_str(&format!("x = {shown}")).expect("TOML");
-        assert_eq!(read["x"].to_string(), "{ n = 8, texts = [\"a \\\"b\\\"\"] }".replace("[\"a \\\"b\\\"\"]", "['a \"b\"']"));
+        assert_eq!(
+            read["x"].to_string(),
+            "{ n = 8, texts = [\"a \\\"b\\\"\"] }".replace("[\"a \\\"b\\\"\"]", "['a \"b\"']")
+        );
         assert_eq!((toml(&Value::Null), toml(&json!([1.0, true])).as_deref()), (None, Some("[1.0, true]")));
     }
 }

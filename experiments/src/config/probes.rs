@@ -6,13 +6,13 @@ use pythia_probes::ProbeSpec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::{ProbeEntry, coerce};
 use super::entry::{Folders, Settings};
 use super::located::Located;
 use super::old_keys;
 use super::problem::Problem;
 use super::read::{check_name, wrong_keys};
 use super::schema::{self, KeyDoc};
+use super::{ProbeEntry, coerce};
 
 pub(super) fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Located>> {
     let (at, mut value) = (value.span(), value);

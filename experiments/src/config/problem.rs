@@ -85,6 +85,8 @@ pub(crate) enum Problem {
     BadRange { from: u32, to: u32, every: u32 },
     #[error("probe `{probe}` cannot run on {model}: {error}")]
     Probe { probe: String, model: String, error: Box<ProbeError> },
+    #[error("probe `{probe}` reads text, and the tokenizer of {model} is not fetched yet")]
+    TokenizerToFetch { probe: String, model: String },
     #[error("probe `{probe}`: {error}")]
     Input { probe: String, error: InputError },
     #[error("probe `{probe}` reads step {step}, which is not a checkpoint of {model}")]
@@ -131,6 +133,7 @@ impl Problem {
             | Problem::NoStep { .. }
             | Problem::BadRange { .. }
             | Problem::Probe { .. }
+            | Problem::TokenizerToFetch { .. }
             | Problem::Input { .. }
             | Problem::NoSourceCheckpoint { .. }
             | Problem::Exclude { .. }
@@ -172,6 +175,7 @@ impl Problem {
             Problem::DuplicateProbe { name } => {
                 format!("give one of them another name, for example name = \"{name}_2\"")
             }
+            Problem::TokenizerToFetch { .. } => "`pythia run FILE` fetches it, where the hub can be reached".into(),
             Problem::SharedFolder { .. } => "give one of them another name".into(),
             Problem::Input { .. } | Problem::KnownBadFile { .. } => {
                 "paths count from the folder where the command runs".into()

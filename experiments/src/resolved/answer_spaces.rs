@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn only_pairs_that_mix_both_forms_are_found() {
-        let even = [("\" Paris\"", "\" Rome\""), ("\"is\"", "[\"are\", \"was\"]"), ("[3]", "[4]"), ("\",\"", "\" and\"")];
+        let even =
+            [("\" Paris\"", "\" Rome\""), ("\"is\"", "[\"are\", \"was\"]"), ("[3]", "[4]"), ("\",\"", "\" and\"")];
         let text: String = even.iter().map(|(answer, wrong)| line(answer, wrong)).collect();
         assert_eq!(mixed(&format!("{text}not JSON\n[1]\n3\n")), []);
         let found = mixed(&format!("{text}\n{}{}", line("\" Paris\"", "\"Rome\""), line("[\"a\", \" b\"]", "[]")));

@@ -212,10 +212,26 @@ fn check_probe(
         })
     {
         let at = probe.place_of(&error);
-        let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error: Box::new(error) };
+        let (name, label) = (probe.name.clone(), model.label.clone());
+        let problem = match model.store.suite_id() {
+            Some(_) if model.tokenizer.is_none() && needs_tokenizer(&error) => {
+                Problem::TokenizerToFetch { probe: name, model: label }
+            }
+            _ => Problem::Probe { probe: name, model: label, error: Box::new(error) },
+        };
         problems.push(Located::new(problem, at));
     }
     problems
+}
+
+/// Whether a probe was refused for want of a tokenizer, which every model of the suite has.
+fn needs_tokenizer(error: &ProbeError) -> bool {
+    use pythia_probes::pairs::PairError;
+    matches!(
+        error,
+        ProbeError::NeedsTokenizer { .. }
+            | ProbeError::Pairs(PairError::TaskNeedsTokenizer { .. } | PairError::LineNeedsTokenizer { .. })
+    )
 }
 
 /// The source steps that are not checkpoints of the model.

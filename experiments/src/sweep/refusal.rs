@@ -33,7 +33,7 @@ pub(crate) enum Refusal {
     #[error("a checkpoint of {} does not fit into a cache of {}", human::bytes(*largest), human::bytes(*max))]
     SmallBudget { largest: u64, max: u64 },
     #[error(
-        "even with weights used layer by layer this needs about {}MiB of memory, and it may take {}MiB",
+        "even with weights used layer by layer this needs about {}MiB of memory, but only {}MiB are allowed or free",
         needed.div_ceil(1 << 20),
         bound.div_ceil(1 << 20)
     )]

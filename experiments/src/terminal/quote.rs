@@ -68,7 +68,8 @@ pub(crate) fn scan_parquet(folder: &Path, pattern: &str) -> String {
 /// A path as a pattern that matches this path alone.
 fn glob(path: &Path) -> std::ffi::OsString {
     // Polars takes a leading tilde for the home folder.
-    let path = if path.as_os_str().as_encoded_bytes().starts_with(b"~") { Path::new(".").join(path) } else { path.into() };
+    let path =
+        if path.as_os_str().as_encoded_bytes().starts_with(b"~") { Path::new(".").join(path) } else { path.into() };
     let Some(text) = path.to_str() else { return path.into_os_string() };
     let escaped: String = text.chars().map(|c| if "*?[]".contains(c) { format!("[{c}]") } else { c.into() }).collect();
     escaped.into()
@@ -120,11 +121,14 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "needs Python"]
+    #[ignore = "needs PYTHIA_PYTHON: a Python interpreter"]
     fn python_reads_back_what_was_quoted() {
+        let interpreter = std::env::var_os("PYTHIA_PYTHON").expect("PYTHIA_PYTHON names a Python interpreter");
         for name in NAMES {
-            let script = format!("import os, sys; sys.stdout.buffer.write(os.fsencode({}))", python(OsStr::from_bytes(name)));
-            let output = Command::new("python3").arg("-c").arg(&script).env("PYTHONUTF8", "1").output().expect("Python");
+            let script =
+                format!("import os, sys; sys.stdout.buffer.write(os.fsencode({}))", python(OsStr::from_bytes(name)));
+            let output =
+                Command::new(&interpreter).arg("-c").arg(&script).env("PYTHONUTF8", "1").output().expect("Python");
             assert_eq!(output.stdout, name, "{script}");
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn announce(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: 
     }
     let bad: Vec<&Cell> = plan.bad().collect();
     for (cells, fate) in
-        [(bad, "run, marked in the column checkpoint_status"), (plan.left_out.iter().collect(), "left out")]
+        [(bad, "run and marked in the column checkpoint_status"), (plan.left_out.iter().collect(), "left out")]
     {
         if let Some(first) = cells.first() {
             let (count, name, verdict) = (cells.len(), first.name(resolved), &first.verdict);
