@@ -57,7 +57,8 @@ struct Found {
 /// The command lines of a text: in backticks, and on lines of their own.
 fn found(text: &str) -> Vec<Found> {
     let text = text.replace("\\\"", "\"").replace("\\n", "\n").replace("\\\n", " ");
-    let comments = text.replace("\n///", "\n").replace("\n//!", "\n");
+    let comment = |line: &str| line.trim_start().trim_start_matches("///").trim_start_matches("//!").to_owned();
+    let comments: String = text.lines().map(|line| comment(line) + "\n").collect();
     let ticked = comments.split("`pythia ").skip(1).filter_map(|rest| rest.split_once('`'));
     let mentions = ticked.filter(|(command, _)| command.len() < 300 && !command.contains("\n\n"));
     let mut all: Vec<Found> = mentions
@@ -155,8 +156,13 @@ fn every_command_line_that_is_shown_is_one_that_is_taken() {
 
 #[test]
 fn command_lines_are_found_and_wrong_ones_refused() {
-    let text = "/// `pythia merge --out\n/// DIR` x `pythia list nothing`\n  \"  pythia plan exp.toml --json | jq .totals\\n  pythia run\n\
-                $ pythia query out \"SELECT a\n  FROM b\" # all\n$ pythia demo    see it\n";
+    let text = r#"
+        /// `pythia merge --out
+        /// DIR` x `pythia list nothing`
+        "  pythia plan exp.toml --json | jq .totals\n  pythia run
+        $ pythia query out \"SELECT a
+            FROM b\" # all
+        $ pythia demo    see it"#;
     let all = found(text);
     let shown: Vec<String> = all.iter().map(|found| found.words.join(" ")).collect();
     let expected =

@@ -20,7 +20,7 @@ mod sources;
 mod steps;
 mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::DType;
 use pythia_core::device::DeviceName;
@@ -31,8 +31,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::files::folder;
 use crate::integrity::OnBad;
-use crate::terminal::{Exit, Explained, env};
+use crate::terminal::{Exit, Explained};
 
 pub(crate) use entry::{ProbeEntry, TableOf};
 pub(crate) use input::{InputError, ModelInfoError, read_text};
@@ -73,7 +74,7 @@ pub(crate) struct Experiment {
 impl Experiment {
     /// The folder that a run writes to where the command line names none.
     pub(crate) fn output_folder(&self) -> PathBuf {
-        self.out.clone().unwrap_or_else(|| Path::new(env::OUT).join(&self.name))
+        self.out.clone().unwrap_or_else(|| folder::default_root(&self.name))
     }
 }
 

@@ -155,6 +155,7 @@ impl Problem {
             Problem::OldKey { new, .. } => {
                 vec![format!("write `{}`", new.entry), "`pythia migrate --write FILE` rewrites a whole file".into()]
             }
+            Problem::TokenizerToFetch { .. } => vec!["`pythia run FILE` fetches it".into()],
             other => other.hint().into_iter().collect(),
         }
     }
@@ -172,10 +173,7 @@ impl Problem {
         let single = "it is a single model without steps";
         Some(match self {
             Problem::MissingKey { key, meaning, .. } => format!("`{key}`: {meaning}"),
-            Problem::DuplicateProbe { name } => {
-                format!("give one of them another name, for example name = \"{name}_2\"")
-            }
-            Problem::TokenizerToFetch { .. } => "`pythia run FILE` fetches it, where the hub can be reached".into(),
+            Problem::DuplicateProbe { name } => format!("give one of them another name, such as \"{name}_2\""),
             Problem::SharedFolder { .. } => "give one of them another name".into(),
             Problem::Input { .. } | Problem::KnownBadFile { .. } => {
                 "paths count from the folder where the command runs".into()
@@ -206,6 +204,7 @@ impl Problem {
             | Problem::UnknownKind { .. }
             | Problem::UnknownWord { .. }
             | Problem::OldKey { .. }
+            | Problem::TokenizerToFetch { .. }
             | Problem::Toml(_)
             | Problem::Device(_)
             | Problem::WrongType { .. }
