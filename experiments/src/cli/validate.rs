@@ -14,8 +14,8 @@ use crate::terminal::say;
 /// Check experiment files
 ///
 /// Each file is read and checked against its models and the files that it names: are the steps checkpoints, do the
-/// prompts fit the context. A folder or a file that is missing is an error (exit code 3). Models of the suite need not be
-/// fetched yet: their shapes are known. Nothing is computed or written.
+/// prompts fit the context. A folder or a file that is missing is an error (exit code 3). Models of the suite need not
+/// be fetched yet: their shapes are known. Nothing is computed or written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
