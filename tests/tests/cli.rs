@@ -151,15 +151,19 @@ fn planning_and_validating_write_nothing() {
 
 #[test]
 fn equal_cells_of_a_plan_are_one_line() {
-    let folder = suite::experiment_folder("plan-groups", 9);
+    let folder = suite::experiment_folder("plan-groups", 20);
     let plan = || run(&folder, &["plan", "experiment.toml"]).ok().out;
-    assert!(plan().contains("\n9 × tiny step0 … step8 "), "{}", plan());
+    let of_cells = |plan: &str| plan.lines().filter(|line| line.contains("tiny step")).map(str::to_owned).collect();
+    // The first and the last cell may need another amount of memory.
+    let lines: Vec<String> = of_cells(&plan());
+    assert!(lines.len() <= 3 && lines.iter().any(|line| line.contains(" × tiny step")), "{lines:#?}");
     run(&folder, &["run", "experiment.toml", "--set", "steps=[4]"]).ok();
-    let lines = plan();
-    for name in ["4 × tiny step0 … step3 ", "tiny step4 ", "4 × tiny step5 … step8 "] {
-        assert_eq!(lines.matches(&format!("\n{name}")).count(), 1, "{lines}");
-    }
-    assert!(lines.contains("\nresults: out/tiny\n"), "{lines}");
+    let text = plan();
+    let lines: Vec<String> = of_cells(&text);
+    let done: Vec<&String> = lines.iter().filter(|line| line.starts_with("tiny step4 ")).collect();
+    assert!(lines.len() <= 4 && matches!(done[..], [line] if line.ends_with(" done")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains(" × tiny step5 … step")), "{lines:#?}");
+    assert!(text.contains("20 cells, 1 done") && text.contains("results: out/tiny\n"), "{text}");
 }
 
 #[test]
