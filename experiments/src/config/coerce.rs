@@ -56,7 +56,7 @@ fn fit_items(value: &mut Spanned<DeValue<'_>>, schema: &Value) -> bool {
         return items.iter_mut().all(|item| fit(item, schema));
     }
     // Every item is tried, also after one that does not fit.
-    items.iter_mut().fold(true, |fits, item| fit(item, schema) && fits)
+    items.iter_mut().map(|item| fit(item, schema)).filter(|fits| !fits).count() == 0
 }
 
 /// A lone value for a list of one.
