@@ -74,7 +74,9 @@ fn found(text: &str) -> Vec<Found> {
         // A sentence may begin with the program's name.
         if let Some(command) = command.filter(|command| command.starts_with(|c: char| c.is_ascii_lowercase())) {
             let open = |text: &str| text.matches('"').count() % 2 == 1 || text.matches('\'').count() % 2 == 1;
-            let mut whole = command.to_owned();
+            // The last line of a help text ends with the quote of the program.
+            let ended = command.trim_end_matches([')', ';', ',']).strip_suffix('"').filter(|_| open(command));
+            let mut whole = ended.unwrap_or(command).to_owned();
             for more in lines[at + 1..].iter().take(4) {
                 if open(&whole) {
                     whole = format!("{whole} {}", more.trim());
