@@ -176,8 +176,8 @@ fn what_an_experiment_names_must_be_there_to_be_valid() {
     validate("", "").ok();
     let output = validate("./tiny", "./tinny").refused(&["there is no folder", "tinny"]);
     assert_eq!(output.code, Some(3));
-    let output =
-        validate("n = 4, half_len = 20", "file = \"prompts.jsonl\"").refused(&["prompts.jsonl", "changed.toml:10"]);
+    let tokens = "tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]";
+    let output = validate(tokens, "file = \"prompts.jsonl\"").refused(&["prompts.jsonl", "changed.toml"]);
     assert_eq!(output.code, Some(3));
     // A model of the suite is fetched by the run.
     validate("./tiny", "pythia-70m").ok();

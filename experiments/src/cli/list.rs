@@ -132,7 +132,7 @@ fn hooks() -> Vec<Row> {
         let axes: Vec<&str> = site.axes.iter().map(|axis| axis.name()).collect();
         let when = match site.presence {
             Presence::Always => "",
-            Presence::WhenWanted => " (made only where asked for)",
+            Presence::WhenWanted => " (computed only if asked for)",
             Presence::SequentialOnly => " (only in sequential blocks)",
         };
         Row {

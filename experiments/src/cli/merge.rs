@@ -51,6 +51,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     say!("Merged tables are in {}; read them with", merge.to.display());
+    say!("  import polars as pl");
     let mut tables: Vec<&str> = merged.iter().map(|one| one.table.as_str()).collect();
     tables.dedup();
     for table in tables {

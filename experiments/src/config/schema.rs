@@ -77,7 +77,10 @@ pub(super) fn document() -> Value {
     require(&mut schema, "probe", probes);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Experiment");
-    schema["description"] = json!("An experiment file of the `pythia` command: models x checkpoints x probes.");
+    schema["description"] = json!(
+        "An experiment file of the `pythia` command: models x checkpoints x probes. \
+         A lone value stands for a list of one, numbers may be in quotes, and words are read in any case."
+    );
     schema
 }
 

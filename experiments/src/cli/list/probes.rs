@@ -94,8 +94,8 @@ mod tests {
         let text = text("Ablation");
         for part in [
             "  pairs (table, required)\n",
-            "        task (word, optional)\n",
-            "            allowed: ioi, greater_than,",
+            "      task (word, optional)\n",
+            "          allowed: ioi, greater_than,",
             "  methods (list of words, default [\"zero\"])\n",
             "      allowed: zero, mean, mean_per_position, resample\n",
             "  controls (whole number, default 0)\n",
@@ -110,7 +110,7 @@ mod tests {
             let text = text(kind.name);
             assert!(!text.contains(" ()") && !text.contains(" (,"), "{text}");
         }
-        assert!(text("interventions").contains("        hook (text, required)\n"), "{}", text("interventions"));
+        assert!(text("interventions").contains("\n      hook (text, required)\n"), "{}", text("interventions"));
     }
 
     #[test]

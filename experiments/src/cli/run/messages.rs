@@ -56,6 +56,7 @@ pub(crate) fn report(resolved: &ResolvedExperiment, disk: &Disk, outcome: &Outco
         return outcome.exit();
     }
     say!("Results are in {}; read them with", disk.out.join("results").display());
+    say!("  import polars as pl");
     for table in &tables {
         say!("  {}", quote::scan_parquet(&disk.out.join("results").join(table), "**/*.parquet"));
     }
@@ -115,6 +116,6 @@ mod tests {
         let lines = remedies(&[cell("a", vec![bad()]), cell("b", vec![bad(), table()]), cell("c", vec![bad()])]);
         assert_eq!(lines.len(), 2);
         assert!(lines[0].starts_with("remedy for a and 2 more: leave the step out"), "{lines:?}");
-        assert!(lines[1].starts_with("remedy for b: this is a mistake in the probe"), "{lines:?}");
+        assert!(lines[1].starts_with("remedy for b: this is a bug in the probe"), "{lines:?}");
     }
 }
