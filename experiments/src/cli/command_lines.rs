@@ -69,6 +69,7 @@ fn found(text: &str) -> Vec<Found> {
         .collect();
     let lines: Vec<&str> = text.lines().collect();
     for (at, line) in lines.iter().enumerate() {
+        let line = line.split_once("examples!(").map_or(*line, |(_, help)| help);
         let line = line.trim_start().trim_start_matches(['"', '#']).trim_start().trim_start_matches("$ ");
         let command = line.strip_prefix("pythia ").or_else(|| line.strip_prefix("cargo run --release -- "));
         // A sentence may begin with the program's name.
