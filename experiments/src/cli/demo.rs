@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let disk = Disk { out: out(resolved.backend), offline: true };
     check_results(&resolved, &disk).map_err(|refusal| OldDemo { refusal, out: disk.out.clone() })?;
     let outcome = sweep(&resolved, &disk, &hub, None, false)?;
-    if !tables_with_rows(&resolved, &disk).is_empty() {
+    if !tables_with_rows(&resolved, &disk)?.is_empty() {
         super::print(&curve::of(&resolved, &disk)?)?;
     }
     let exit = report(&resolved, &disk, &outcome);

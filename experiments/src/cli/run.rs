@@ -71,7 +71,8 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 /// Writes the report where there is something to show, and prints where it is. A report that cannot be written changes
 /// no exit code: all tables are in their places.
 pub(crate) fn show(resolved: &ResolvedExperiment, disk: &Disk) {
-    if messages::tables_with_rows(resolved, disk).is_empty() {
+    // What cannot be listed was said with the results.
+    if messages::tables_with_rows(resolved, disk).is_ok_and(|tables| tables.is_empty()) {
         return;
     }
     match super::report::write(&disk.out, None) {

@@ -1,8 +1,8 @@
 //! Values as people write them → values as the schema declares them, before any is read.
 //!
 //! `heads = [0]`, `["0"]`, `"0"` and `0` say the same, and so do `task = "IOI"` and `"ioi"`. A value is only changed
-//! where the schema accepts it in no other way, so nothing that is right changes its meaning. What still does not fit is
-//! left as it was: the reader then says what is expected, at its place.
+//! where the schema accepts it in no other way, so nothing that is right changes its meaning. What still does not fit
+//! is left as it was: the reader then says what is expected, at its place.
 
 use std::borrow::Cow;
 

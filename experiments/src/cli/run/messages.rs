@@ -4,7 +4,7 @@ use crate::plan::disk::Disk;
 use crate::plan::{Cell, Plan};
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
-use crate::results::index::ResultsIndex;
+use crate::results::index::{IndexError, ResultsIndex};
 use crate::sweep::Summary;
 use crate::sweep::outcome::{FailedCell, Outcome};
 use crate::terminal::{Exit, Explained, quote, say};
@@ -50,7 +50,13 @@ const SHOWN: usize = 10;
 /// happened, so here they are only counted.
 pub(crate) fn report(resolved: &ResolvedExperiment, disk: &Disk, outcome: &Outcome) -> Exit {
     remedies(&outcome.failed).iter().for_each(|line| say!("{line}"));
-    let tables = tables_with_rows(resolved, disk);
+    let tables = match tables_with_rows(resolved, disk) {
+        Ok(tables) => tables,
+        Err(error) => {
+            say!("the results cannot be listed: {error}");
+            return outcome.exit();
+        }
+    };
     if tables.is_empty() {
         say!("{} holds no results of this experiment yet", disk.out.display());
         return outcome.exit();
@@ -92,11 +98,14 @@ fn remedies(failed: &[FailedCell]) -> Vec<String> {
     lines
 }
 
-/// The folders of the experiment's tables that hold a file. What cannot be listed has none that can be read.
-pub(crate) fn tables_with_rows(resolved: &ResolvedExperiment, disk: &Disk) -> Vec<String> {
-    let index = ResultsIndex::of(&disk.out).unwrap_or_default();
+/// The folders of the experiment's tables that hold a file.
+///
+/// # Errors
+/// [`IndexError`]: results that cannot be listed.
+pub(crate) fn tables_with_rows(resolved: &ResolvedExperiment, disk: &Disk) -> Result<Vec<String>, IndexError> {
+    let index = ResultsIndex::of(&disk.out)?;
     let tables = resolved.experiment.probes.iter().flat_map(|probe| probe.tables()).map(|table| table.folder());
-    tables.filter(|table| index.all.iter().any(|entry| entry.table == *table)).collect()
+    Ok(tables.filter(|table| index.all.iter().any(|entry| entry.table == *table)).collect())
 }
 
 #[cfg(test)]
