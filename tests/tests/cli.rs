@@ -150,6 +150,169 @@ fn planning_and_validating_write_nothing() {
 }
 
 #[test]
+fn equal_cells_of_a_plan_are_one_line() {
+    let folder = suite::experiment_folder("plan-groups", 20);
+    let plan = || run(&folder, &["plan", "experiment.toml"]).ok().out;
+    let of_cells = |plan: &str| plan.lines().filter(|line| line.contains("tiny step")).map(str::to_owned).collect();
+    // The first and the last cell may need another amount of memory.
+    let lines: Vec<String> = of_cells(&plan());
+    assert!(lines.len() <= 3 && lines.iter().any(|line| line.contains(" × tiny step")), "{lines:#?}");
+    run(&folder, &["run", "experiment.toml", "--set", "steps=[4]"]).ok();
+    let text = plan();
+    let lines: Vec<String> = of_cells(&text);
+    let done: Vec<&String> = lines.iter().filter(|line| line.starts_with("tiny step4 ")).collect();
+    assert!(lines.len() <= 4 && matches!(done[..], [line] if line.ends_with(" done")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains(" × tiny step5 … step")), "{lines:#?}");
+    assert!(text.contains("20 cells, 1 done") && text.contains("results: out/tiny\n"), "{text}");
+}
+
+#[test]
+fn what_an_experiment_names_must_be_there_to_be_valid() {
+    let folder = suite::experiment_folder("validate-missing", 2);
+    let validate = |from: &str, to: &str| {
+        std::fs::write(folder.join("changed.toml"), suite::EXPERIMENT.replacen(from, to, 1)).expect("write");
+        run(&folder, &["validate", "changed.toml"])
+    };
+    validate("", "").ok();
+    let output = validate("./tiny", "./tinny").refused(&["there is no folder", "tinny"]);
+    assert_eq!(output.code, Some(3));
+    let tokens = "tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]";
+    let output = validate(tokens, "file = \"prompts.jsonl\"").refused(&["prompts.jsonl", "changed.toml"]);
+    assert_eq!(output.code, Some(3));
+    // A model of the suite is fetched by the run.
+    validate("./tiny", "pythia-70m").ok();
+    let texts = suite::EXPERIMENT.replace("tokens = [[1, 2, 3, 4, 5], [6, 7, 8]]", "texts = [\"When Mary\"]");
+    std::fs::write(folder.join("changed.toml"), texts.replace("./tiny", "pythia-70m")).expect("write");
+    let output = run(&folder, &["validate", "changed.toml"]).ok();
+    assert!(
+        output.err.contains("note: probe `token_loss` reads text, and the tokenizer of pythia-70m"),
+        "{}",
+        output.err
+    );
+    let output =
+        run(&folder, &["plan", "changed.toml"]).refused(&["is not fetched yet", "`pythia run FILE` fetches it"]);
+    assert_eq!(output.code, Some(3));
+}
+
+#[test]
+fn results_are_looked_for_where_a_run_writes_them() {
+    let folder = suite::experiment_folder("default-out", 3);
+    run(&folder, &["status"]).refused(&["there are no results in out", "pythia run FILE"]);
+    let output = run(&folder, &["run", "experiment.toml"]).ok();
+    assert!(output.err.contains("Results are in out/tiny/results"), "{}", output.err);
+    for arguments in [&["status"][..], &["summary"], &["report"], &["merge"], &["query", "SHOW TABLES"]] {
+        let output = run(&folder, arguments).ok();
+        assert!(output.err.contains("reading out/tiny\n"), "{arguments:?}: {}", output.err);
+        let named = [arguments, &["experiment.toml"]].concat();
+        let named = if arguments[0] == "query" { vec!["query", "experiment.toml", arguments[1]] } else { named };
+        assert!(!run(&folder, &named).ok().err.contains("reading"), "{named:?}");
+    }
+    run(&folder, &["run", "experiment.toml", "--set", "name=other", "--limit", "1"]).ok();
+    let output = run(&folder, &["summary"]).refused(&["several output folders in out", "out/other", "out/tiny"]);
+    assert_eq!(output.code, Some(2));
+    run(&folder, &["status", "out"]).refused(&["is not an output folder itself", "for example out/other"]);
+}
+
+#[test]
+fn a_failure_is_printed_once_and_absent_results_are_not_offered() {
+    let folder = suite::experiment_folder("all-failed", 3);
+    for step in 0..3 {
+        std::fs::write(folder.join(format!("tiny/step{step}/model.safetensors")), b"cut").expect("write");
+    }
+    let output = run(&folder, &["run", "experiment.toml"]);
+    assert_eq!(output.code, Some(1), "{}", output.err);
+    for step in 0..3 {
+        assert_eq!(output.err.matches(&format!("tiny step{step}: ")).count(), 1, "{}", output.err);
+    }
+    assert_eq!(output.err.matches("remedy").count(), 1, "{}", output.err);
+    assert!(output.err.contains("out/tiny holds no results of this experiment yet"), "{}", output.err);
+    for absent in ["scan_parquet", "report", "pythia summary"] {
+        assert!(!output.err.contains(absent), "{absent}: {}", output.err);
+    }
+}
+
+/// The text between two others, each time that both are there.
+fn between<'t>(text: &'t str, start: &str, end: &'t str) -> Vec<&'t str> {
+    text.split(start).skip(1).filter_map(|rest| Some(rest.split_once(end)?.0)).collect()
+}
+
+#[test]
+fn printed_lines_read_the_folder_that_they_name_and_no_other() {
+    let folder = suite::experiment_folder("quoting", 2);
+    // A folder that the pattern in the name would match too.
+    run(&folder, &["run", "experiment.toml", "--out", "o 1 \"x\" it's $HOME and more"]).ok();
+    for out in ["o [1] \"x\" it's $HOME*", "o*", "a?b\\c"] {
+        let output = run(&folder, &["run", "experiment.toml", "--out", out]).ok();
+        let calls = between(&output.err, "pl.scan_parquet(", ").collect()");
+        assert_eq!(calls.len(), suite::PROBES.len(), "{}", output.err);
+        for (call, (probe, _)) in calls.iter().zip(suite::PROBES) {
+            // Of these names JSON and Python write the same literals.
+            let path: String = serde_json::from_str(call).expect("a literal");
+            let path = PlRefPath::new(folder.join(path).to_str().expect("a text"));
+            let rows = LazyFrame::scan_parquet(path, ScanArgsParquet::default()).and_then(LazyFrame::collect);
+            assert!(rows.expect("readable").equals_missing(&tables::read(&folder.join(out), probe)), "{call}");
+        }
+        let commands = between(&output.err, "`pythia ", "` has the numbers");
+        let script = format!("\"$PYTHIA\" {}", commands[0]);
+        let shell = std::process::Command::new("sh")
+            .current_dir(&folder)
+            .args(["-c", &script])
+            .env("PYTHIA", &*command::PYTHIA)
+            .output();
+        assert!(shell.expect("a shell").status.success(), "{script}");
+    }
+}
+
+#[test]
+fn equal_values_in_any_spelling_are_one_experiment() {
+    let folder = suite::experiment_folder("spellings", 2);
+    let plain = "kind = \"ablation\"\nheads = [\"0\", \"1\"]\nmetrics = [\"kl\"]\n\
+                 pairs = { task = \"induction\", n = 2, half_len = 4 }\n";
+    let other = "kind = \"Ablation\"\nheads = [0, \"1\"]\nmetrics = \"KL\"\n\
+                 pairs = { task = \"INDUCTION\", n = \"2\", half_len = 4 }\n";
+    let head = "name = \"tiny\"\nseed = 7\nprepend_bos = false\nmodels = \"./tiny\"\nsteps = \"ALL\"\n";
+    std::fs::write(folder.join("plain.toml"), format!("{head}[[probe]]\n{plain}")).expect("write");
+    std::fs::write(folder.join("other.toml"), format!("{head}[probe]\n{other}")).expect("write");
+    run(&folder, &["run", "plain.toml"]).ok();
+    let output = run(&folder, &["run", "other.toml"]).ok();
+    assert!(output.err.contains("2 were done before"), "{}", output.err);
+}
+
+#[test]
+fn a_new_experiment_is_valid_as_it_is() {
+    let folder = paths::scratch("new");
+    let text = run(&folder, &["new", "Activation-Patching"]).ok().out;
+    std::fs::write(folder.join("exp.toml"), text).expect("write");
+    run(&folder, &["validate", "exp.toml"]).ok();
+    let output = run(&folder, &["new", "activation_patchin"]).refused(&["did you mean `activation_patching`?"]);
+    assert_eq!(output.code, Some(2));
+    let listed = run(&folder, &["list", "probes", "head_scores"]).ok();
+    assert!(listed.out.contains("allowed: induction, previous_token"), "{}", listed.out);
+    run(&folder, &["list", "models", "pythia-70m"]).refused(&["only the lists of steps and of probes take a name"]);
+}
+
+#[test]
+fn answers_with_and_without_a_space_are_a_warning() {
+    let folder = suite::experiment_folder("answer-spaces", 2);
+    let probe = "kind = \"ablation\"\nheads = [0]\npairs = { file = \"pairs.jsonl\" }\n";
+    let text = suite::EXPERIMENT.split("[[probe]]").next().expect("a head").to_owned() + "[[probe]]\n" + probe;
+    std::fs::write(folder.join("experiment.toml"), text).expect("write");
+    let tokenizer = paths::root().join("tests/fixtures/tokenizer/tokenizer.json");
+    let line = |answer: &str, wrong: &str| {
+        format!("{{\"clean\": [1, 2], \"corrupt\": [2, 2], \"answer\": \"{answer}\", \"wrong\": \"{wrong}\"}}\n")
+    };
+    std::fs::write(folder.join("pairs.jsonl"), line("A", "B") + &line(" a", "B")).expect("write");
+    for step in 0..2 {
+        std::fs::copy(&tokenizer, folder.join(format!("tiny/step{step}/tokenizer.json"))).expect("copy");
+    }
+    for command in ["validate", "run"] {
+        let output = run(&folder, &[command, "experiment.toml"]).ok();
+        let told = "warning: 1 pair has answers with and without a leading space";
+        assert_eq!(output.err.matches(told).count(), 1, "{command}: {}", output.err);
+    }
+}
+
+#[test]
 fn lists_and_completions_are_printed() {
     let folder = paths::scratch("lists");
     for (what, word) in [("models", "pythia-70m"), ("hooks", "blocks.{l}.attn.hook_pattern"), ("probes", "head_scores")]

@@ -179,7 +179,7 @@ fn a_status_names_failures_and_runs_that_were_killed() {
     std::fs::write(&journal, format!("{}\n{{\"time\":17", unfinished.join("\n"))).unwrap();
     let status = run(&folder, &["status", "out", "--watch"]).ok();
     let expected =
-        "tiny: 0 of 12 cells done (0 %), 1 failed, 11 to do\n  No run is active; the same command resumes.\n";
+        "tiny: 0 of 12 cells done (0 %), 1 failed, 11 to do\n  No run is active; run the experiment again to resume.\n";
     assert!(status.out.starts_with(expected), "{}", status.out);
     run(&folder, &["status", "out", "--watch", "never"]).refused(&["seconds from 0.1 to 86400 are expected"]);
 }

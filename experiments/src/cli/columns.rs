@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use pythia_probes::{ColumnSpec, ProbeSpec, TableSpec};
+use pythia_probes::{ColumnSpec, ProbeKind, ProbeSpec, TableSpec};
 use serde_json::{Value, json};
 
 use crate::files::sink::STAMP;
@@ -50,6 +50,11 @@ impl TableDoc {
     }
 }
 
+/// The tables of a kind of probe.
+pub(crate) fn tables_of(kind: &ProbeKind) -> impl Iterator<Item = TableDoc> {
+    kind.tables.iter().map(|table| TableDoc::new(kind.name, table))
+}
+
 /// What every table begins with, every table of every probe, and the table of checkpoints.
 pub(crate) fn tables() -> impl Iterator<Item = TableDoc> {
     let shared = TableDoc {
@@ -57,8 +62,7 @@ pub(crate) fn tables() -> impl Iterator<Item = TableDoc> {
         doc: "Each table begins with these columns",
         columns: STAMP.iter().collect(),
     };
-    let of_probes =
-        ProbeSpec::KINDS.iter().flat_map(|kind| kind.tables.iter().map(|table| TableDoc::new(kind.name, table)));
+    let of_probes = ProbeSpec::KINDS.iter().flat_map(tables_of);
     [shared].into_iter().chain(of_probes).chain([TableDoc::new(CHECKPOINTS, &CHECKPOINTS_TABLE)])
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pythia_core::device::{Backend, DeviceName};
 
-use super::run::messages::report;
+use super::run::messages::{report, tables_with_rows};
 use super::run::{prepare, show, sweep};
 use super::train::{NANO, train_nano};
 use crate::checkpoint::hub_access::HubAccess;
@@ -15,8 +15,8 @@ use crate::plan::Plan;
 use crate::plan::disk::Disk;
 use crate::resolved::ResolvedExperiment;
 use crate::sweep::refusal::{self, Refusal};
-use crate::terminal::Explained;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::{Explained, quote};
 
 /// Train a small model, sweep its checkpoints, show induction emerge
 ///
@@ -52,9 +52,11 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let disk = Disk { out: out(resolved.backend), offline: true };
     check_results(&resolved, &disk).map_err(|refusal| OldDemo { refusal, out: disk.out.clone() })?;
     let outcome = sweep(&resolved, &disk, &hub, None, false)?;
-    super::print(&curve::of(&resolved, &disk)?)?;
+    if !tables_with_rows(&resolved, &disk)?.is_empty() {
+        super::print(&curve::of(&resolved, &disk)?)?;
+    }
     let exit = report(&resolved, &disk, &outcome);
-    show(&disk);
+    show(&resolved, &disk);
     Ok(exit)
 }
 
@@ -79,7 +81,7 @@ impl Explained for OldDemo {
     }
 
     fn remedy(&self) -> Option<String> {
-        Some(format!("remove the folder {} and run `pythia demo` again", self.out.display()))
+        Some(format!("remove these results and run `pythia demo` again: rm -r {}", quote::shell(&self.out)))
     }
 }
 

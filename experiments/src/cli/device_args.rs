@@ -14,7 +14,7 @@ pub(super) struct DeviceArgs {
     #[arg(long, default_value = "cpu")]
     pub(super) device: DeviceName,
     /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16)
-    #[arg(long, default_value = "f32")]
+    #[arg(long, default_value = "f32", ignore_case = true)]
     pub(super) dtype: Precision,
 }
 

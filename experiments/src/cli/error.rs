@@ -18,7 +18,7 @@ pub(crate) fn read_file(path: &Path) -> Result<String, CommandError> {
 pub(crate) enum CommandError {
     #[error("cannot read {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("--out {} is one of the files that this command reads", .0.display())]
+    #[error("--out {} is one of the files that this command reads, or among them", .0.display())]
     OutIsInput(PathBuf),
     #[error("{model} has no tokenizer.json beside {}", config.display())]
     NoTokenizer {
@@ -30,6 +30,8 @@ pub(crate) enum CommandError {
     Tokens { path: PathBuf, source: serde_json::Error },
     #[error("{} holds no published curves: {problem}", path.display())]
     Published { path: PathBuf, problem: PublishedError },
+    #[error("`{name}` cannot be chosen here: only the lists of steps and of probes take a name")]
+    NothingOfThatName { name: String },
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),
     #[error("cannot write to stdout: {0}")]
@@ -39,7 +41,7 @@ pub(crate) enum CommandError {
 impl Explained for CommandError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Read { .. } | Self::OutIsInput(_) => Exit::Usage,
+            Self::Read { .. } | Self::OutIsInput(_) | Self::NothingOfThatName { .. } => Exit::Usage,
             Self::NoTokenizer { .. } | Self::Tokens { .. } | Self::Published { .. } => Exit::BadInput,
             Self::Signals(_) | Self::Stdout(_) => Exit::Resources,
         }
@@ -48,7 +50,8 @@ impl Explained for CommandError {
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
             Self::Read { .. } => "check the path, and that the file is text in UTF-8",
-            Self::OutIsInput(_) => "choose another file with --out FILE",
+            Self::OutIsInput(_) => "choose another place with --out",
+            Self::NothingOfThatName { .. } => "leave the name out: the whole list is printed",
             Self::NoTokenizer { .. } => "copy the model's tokenizer.json there, or give ids with --tokens FILE",
             Self::Tokens { .. } => "write for example [[0, 5, 9], [0, 7, 2]]",
             Self::Published { .. } => "give a CSV with the columns model, step, task, metric and value",

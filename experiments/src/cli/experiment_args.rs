@@ -13,7 +13,6 @@ use crate::cli::failure::Failure;
 use crate::config::{self, Experiment, Precision};
 use crate::integrity::OnBad;
 use crate::plan::disk::Disk;
-use crate::terminal::env;
 
 /// The experiment, and how its checkpoints are fetched.
 #[derive(Debug, clap::Args)]
@@ -32,7 +31,7 @@ pub(crate) struct ExperimentArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     experiment: ExperimentArgs,
-    /// Folder for results/ and state/ [default: the file's `out`, else ./out]
+    /// Folder for results/ and state/ [default: the file's `out`, else out/NAME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Keep only the first N cells of the plan, for a cheap trial
@@ -40,7 +39,7 @@ pub(crate) struct RunArgs {
     pub(crate) limit: Option<usize>,
     /// What to do with checkpoints that are known to be wrong, or have the weights of another step [default: the file's
     /// `on_bad`, else fail]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     on_bad: Option<OnBad>,
     #[command(flatten)]
     compute: ComputeArgs,
@@ -76,7 +75,7 @@ struct ComputeArgs {
     device: Option<DeviceName>,
     /// Precision: of everything (f32, f64), or of weights and their products (f16, bf16) [default: the file's `dtype`,
     /// else f32]
-    #[arg(long)]
+    #[arg(long, ignore_case = true)]
     dtype: Option<Precision>,
 }
 
@@ -126,8 +125,8 @@ impl RunArgs {
 
     /// The output folder: the command line's, the file's, or the default.
     pub(super) fn disk(&self, experiment: &Experiment) -> Disk {
-        let out = self.out.clone().or_else(|| experiment.out.clone());
-        Disk { out: out.unwrap_or_else(|| env::OUT.into()), offline: self.experiment.cache.offline }
+        let out = self.out.clone().unwrap_or_else(|| experiment.output_folder());
+        Disk { out, offline: self.experiment.cache.offline }
     }
 }
 

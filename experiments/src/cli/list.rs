@@ -1,16 +1,17 @@
 //! `pythia list`: models, steps, hooks, probes, devices.
 
+mod probes;
+
 use clap::ValueEnum;
 use pythia_core::device::{self, Backend, Compute, DeviceError};
 use pythia_core::store::{Checkpoints, FolderStore, ModelRef};
 use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
-use pythia_probes::ProbeSpec;
 use serde_json::{Value, json};
 
-use crate::cli::columns::{self, TableDoc};
+use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
-use crate::config::{self, Precision};
+use crate::config::Precision;
 use crate::terminal::exit::{self, Exit};
 
 /// List models, steps, hooks, probes or devices
@@ -19,9 +20,9 @@ use crate::terminal::exit::{self, Exit};
 pub(crate) struct Args {
     /// What to list
     what: What,
-    /// For steps: which model's, a name of the suite or a folder
-    #[arg(default_value = "pythia-70m")]
-    model: String,
+    /// For steps: which model's, a name of the suite or a folder [default: pythia-70m]. For probes: one kind, with each
+    /// key's type, default and allowed values [default: every kind]
+    name: Option<String>,
     /// For probes: the columns of their tables, with types, units and meanings, instead of their settings
     #[arg(long)]
     columns: bool,
@@ -34,6 +35,7 @@ const LONG_HELP: &str = exit::examples!(
     "  pythia list models
   pythia list steps pythia-160m-v0
   pythia list steps ./data/nano --json
+  pythia list probes ablation
   pythia list probes --columns
   pythia list devices"
 );
@@ -55,11 +57,13 @@ enum What {
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let rows = match args.what {
+        What::Models | What::Hooks | What::Devices if args.name.is_some() => {
+            return Err(CommandError::NothingOfThatName { name: args.name.unwrap_or_default() }.into());
+        }
         What::Models => models(),
-        What::Steps => steps(&args.model)?,
+        What::Steps => steps(args.name.as_deref().unwrap_or("pythia-70m"))?,
         What::Hooks => hooks(),
-        What::Probes if args.columns => columns::tables().map(column_row).collect(),
-        What::Probes => probes(),
+        What::Probes => probes::rows(args.name.as_deref(), args.columns)?,
         What::Devices => devices(),
     };
     if args.json {
@@ -128,7 +132,7 @@ fn hooks() -> Vec<Row> {
         let axes: Vec<&str> = site.axes.iter().map(|axis| axis.name()).collect();
         let when = match site.presence {
             Presence::Always => "",
-            Presence::WhenWanted => " (made only where asked for)",
+            Presence::WhenWanted => " (computed only if asked for)",
             Presence::SequentialOnly => " (only in sequential blocks)",
         };
         Row {
@@ -137,23 +141,6 @@ fn hooks() -> Vec<Row> {
         }
     };
     SITES.iter().map(row).collect()
-}
-
-fn probes() -> Vec<Row> {
-    let row = |kind: &pythia_probes::ProbeKind| {
-        let keys = config::probe_keys(kind.name);
-        let lines = keys.iter().map(|key| format!("\n    {:<16} {}", key.name, key.doc.replace('\n', " ")));
-        let settings: Vec<Value> = keys.iter().map(|key| json!({ "key": key.name, "doc": key.doc })).collect();
-        Row {
-            text: format!("{}: {}{}", kind.name, kind.doc, lines.collect::<String>()),
-            json: json!({ "kind": kind.name, "doc": kind.doc, "settings": settings }),
-        }
-    };
-    ProbeSpec::KINDS.iter().map(row).collect()
-}
-
-fn column_row(table: TableDoc) -> Row {
-    Row { text: table.text(), json: table.json() }
 }
 
 /// The devices, those that do not answer too, and what this program was built without.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
+use crate::cli::results_args::ResultsArgs;
 use crate::results::merge::Merge;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::say;
+use crate::terminal::{quote, say};
 
 /// Put the parts of every table together: one file per table and model, sorted by step
 ///
@@ -17,8 +18,8 @@ use crate::terminal::say;
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// The output folder of a run
-    dir: PathBuf,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// Folder for the merged tables [default: DIR/merged]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -28,17 +29,18 @@ pub(crate) struct Args {
 }
 
 const LONG_HELP: &str = exit::examples!(
-    "  pythia merge out
-  pythia merge out --allow-missing --out /tmp/so-far
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/merged/head_scores/*.parquet\").collect())'"
+    "  pythia merge out/demo
+  pythia merge out/demo --allow-missing --out /tmp/so-far
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/demo/merged/head_scores/*.parquet\").collect())'"
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let to = args.out.unwrap_or_else(|| args.dir.join("merged"));
-    if is_inside(&to, &args.dir.join("results")) {
+    let dir = args.results.folder()?;
+    let to = args.out.unwrap_or_else(|| dir.join("merged"));
+    if is_inside(&to, &dir.join("results")) {
         return Err(CommandError::OutIsInput(to).into());
     }
-    let merge = Merge::open(args.dir, to, args.allow_missing)?;
+    let merge = Merge::open(dir, to, args.allow_missing)?;
     warn(&merge);
     let merged = merge.run(|one| {
         let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
@@ -49,10 +51,11 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     say!("Merged tables are in {}; read them with", merge.to.display());
+    say!("  import polars as pl");
     let mut tables: Vec<&str> = merged.iter().map(|one| one.table.as_str()).collect();
     tables.dedup();
     for table in tables {
-        say!("  pl.scan_parquet(\"{}\").collect()", merge.to.join(table).join("*.parquet").display());
+        say!("  {}", quote::scan_parquet(&merge.to.join(table), "*.parquet"));
     }
     Ok(Exit::Ok)
 }
@@ -66,10 +69,7 @@ fn warn(merge: &Merge) {
         say!("warning: {} of {} parts are missing", missing_parts.missing.len(), missing_parts.expected);
     }
     if missing_parts.left_out > 0 {
-        say!(
-            "{} checkpoints were left out as bad, and are in no table but that of checkpoints",
-            missing_parts.left_out
-        );
+        say!("{} checkpoints were left out as bad; only the table `checkpoints` has them", missing_parts.left_out);
     }
 }
 

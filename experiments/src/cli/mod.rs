@@ -11,6 +11,8 @@ pub(crate) mod bench;
 pub(crate) mod cache;
 mod capture;
 pub mod columns;
+#[cfg(test)]
+mod command_lines;
 pub(crate) mod completions;
 mod curve;
 pub(crate) mod demo;
@@ -22,9 +24,11 @@ pub(crate) mod list;
 pub(crate) mod lock;
 pub(crate) mod merge;
 pub(crate) mod migrate;
+pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod query;
 pub(crate) mod report;
+mod results_args;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod summary;
@@ -48,6 +52,7 @@ pub struct Cli {
 /// How `--help` ends.
 const LONG_HELP: &str = exit::examples!(
     "  pythia demo                                          see induction heads form, offline, in about two minutes
+  pythia new head_scores > exp.toml                    a commented experiment file to start from
   pythia plan experiments/configs/induction-nano.toml  what would run, what it costs, what is done
   pythia run experiments/configs/induction-nano.toml   run it; again to resume
   pythia summary out/demo                              what came out, in numbers; `pythia report` in pictures"
@@ -62,6 +67,7 @@ enum Command {
     Query(query::Args),
     Report(report::Args),
     Validate(validate::Args),
+    New(new::Args),
     Migrate(migrate::Args),
     Verify(verify::Args),
     Status(status::Args),
@@ -86,6 +92,7 @@ impl Cli {
             Command::Query(args) => query::run(args),
             Command::Report(args) => report::run(args),
             Command::Validate(args) => validate::run(args),
+            Command::New(args) => new::run(args),
             Command::Migrate(args) => migrate::run(args),
             Command::Verify(args) => verify::run(args),
             Command::Status(args) => status::run(args),

@@ -18,6 +18,8 @@ use crate::terminal::say;
 
 /// Show an experiment's cells, what they cost, and what is done
 ///
+/// Cells that are alike are one line, with the numbers of each of them: `154 × nano step0 … step1940`.
+///
 /// Bytes are those of the checkpoints' weights. Operations and memory are estimates from the model's shape and the
 /// probes' prompts. Operations: 2 per weight and token, plus attention. Memory: the peak of the whole process. Weights
 /// are held in the quickest way that `memory` allows: decoded, with the next checkpoint decoded ahead; decoded, one at
@@ -52,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         super::print(&format!("{:#}", json(&resolved, &plan, &pair_counts)))?;
     } else {
         super::print(&table(&resolved, &plan))?;
+        super::print(&format!("results: {}", disk.out.display()))?;
         let totals = plan.totals();
         if totals.fetch.checkpoints > 0 {
             let free = hub.cache.usage().map_err(HubAccessError::from)?.free;
@@ -108,8 +111,10 @@ fn cell_json(resolved: &ResolvedExperiment, cell: &Cell) -> Value {
 }
 
 fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
-    let mut lines = vec![format!("{:<32} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
-    lines.extend(plan.cells.iter().map(|cell| line(resolved, cell)));
+    let mut lines = vec![format!("{:<36} {:>10} {:>10} {:>10}  state", "cell", "read", "compute", "memory")];
+    // Cells in a row that look alike are one line: a sweep has hundreds of them.
+    let alike = |a: &Cell, b: &Cell| a.model == b.model && shown(a) == shown(b);
+    lines.extend(plan.cells.chunk_by(alike).map(|cells| line(resolved, cells)));
     let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
@@ -176,7 +181,18 @@ fn bound_text(plan: &Plan, peak: u64) -> String {
     }
 }
 
-fn line(resolved: &ResolvedExperiment, cell: &Cell) -> String {
+/// A line for cells that look alike; its numbers are those of each.
+fn line(resolved: &ResolvedExperiment, cells: &[Cell]) -> String {
+    let [first, .., last] = cells else {
+        return cells.iter().map(|cell| format!("{:<36} {}", cell.name(resolved), shown(cell))).collect();
+    };
+    let last_step = last.step.map(|step| format!(" … {step}")).unwrap_or_default();
+    let name = format!("{} × {}{last_step}", cells.len(), first.name(resolved));
+    format!("{name:<36} {}", shown(first))
+}
+
+/// What the table says of a cell besides its name.
+fn shown(cell: &Cell) -> String {
     let (read, state) = match (cell.location, state(cell)) {
         (_, "done") => ("-".to_owned(), "done"),
         (Location::Here { bytes }, state) => (human::bytes(bytes), state),
@@ -190,7 +206,7 @@ fn line(resolved: &ResolvedExperiment, cell: &Cell) -> String {
         String::new()
     };
     let (compute, memory) = (human::flops(cell.cost.flops), human::bytes(cell.cost.memory));
-    format!("{:<32} {read:>10} {compute:>10} {memory:>10}  {state}{bad}", cell.name(resolved))
+    format!("{read:>10} {compute:>10} {memory:>10}  {state}{bad}")
 }
 
 fn state(cell: &Cell) -> &'static str {

@@ -6,6 +6,7 @@ use pythia_report::query::{self, Format};
 use pythia_report::results::Results;
 
 use crate::cli::failure::Failure;
+use crate::cli::results_args;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
@@ -15,10 +16,10 @@ use crate::terminal::say;
 /// Polars' SQL: SELECT with WHERE, GROUP BY, HAVING, ORDER BY, JOIN, WITH and window functions. Tables are those of
 /// DIR/results, and `checkpoints`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
+#[command(after_help = exit::HELP, after_long_help = LONG_HELP, allow_missing_positional = true)]
 pub(crate) struct Args {
-    /// The output folder of `pythia run`
-    dir: PathBuf,
+    /// The output folder of `pythia run`, or its experiment file [default: the only output folder in ./out]
+    dir: Option<PathBuf>,
     /// The query
     sql: String,
     /// Write the whole answer to a file: .parquet, .csv or .json
@@ -36,7 +37,7 @@ const LONG_HELP: &str = exit::examples!(
     "  pythia query out/demo \"SELECT layer, head, MIN(step) AS first_step FROM head_scores
     WHERE score = 'induction' AND definition = 'strict' AND value >= 0.5 GROUP BY layer, head ORDER BY first_step\"
   pythia query out/demo 'SELECT * FROM checkpoints' --out checkpoints.csv
-  pythia query out/demo 'SHOW TABLES'"
+  pythia query 'SHOW TABLES'"
 );
 
 /// Forms for stdout.
@@ -65,7 +66,7 @@ fn output(text: &str) -> Result<Output, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let results = Results::open(&args.dir)?;
+    let results = Results::open(&results_args::folder(args.dir.as_deref())?)?;
     // Claimed before the work, so that a place that cannot be written fails at once.
     let claim = args.out.as_ref().map(|out| PendingFile::claim(&out.path)).transpose()?;
     let answer = query::query(&results, &args.sql)?;

@@ -12,6 +12,7 @@ use pythia_report::words::plural;
 
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
+use crate::cli::results_args::ResultsArgs;
 use crate::config::read_text;
 use crate::files::folder::{Folder, FolderError, PendingFile};
 use crate::terminal::exit::{self, Exit};
@@ -24,9 +25,8 @@ use crate::terminal::say;
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// The output folder of `pythia run`
-    #[arg(default_value = crate::terminal::env::OUT)]
-    dir: PathBuf,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -42,11 +42,12 @@ const LONG_HELP: &str = exit::examples!(
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let dir = args.results.folder()?;
     let published = args.with.as_deref().map(published).transpose()?;
     let page = match &args.out {
-        None => write(&args.dir, published.as_ref())?,
+        None => write(&dir, published.as_ref())?,
         Some(out) => {
-            let report = draw(&args.dir, published.as_ref())?;
+            let report = draw(&dir, published.as_ref())?;
             write_beside(&report, out)?;
             out.clone()
         }

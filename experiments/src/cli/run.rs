@@ -28,7 +28,7 @@ use crate::sweep::{Sweep, Timeline};
 use crate::terminal::env;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::progress::Progress;
-use crate::terminal::say;
+use crate::terminal::{quote, say};
 
 /// Sweep an experiment's probes over its checkpoints; resumes what was begun
 ///
@@ -52,7 +52,7 @@ const LONG_HELP: &str = exit::examples!(
     "  pythia run exp.toml
   pythia run exp.toml --limit 3 --out /tmp/trial
   pythia run exp.toml --set seed=1 --set 'steps=[0, 512, 1000]' --out out/seed1
-  python -c 'import polars as pl; print(pl.scan_parquet(\"out/results/head_scores/**/*.parquet\").collect())'"
+  python -c 'import polars as pl; print(pl.scan_parquet(\"out/seed1/results/head_scores/**/*.parquet\").collect())'"
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
@@ -63,17 +63,21 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let outcome = sweep(&resolved, &disk, &hub, args.experiment.limit, args.fresh)?;
     let exit = messages::report(&resolved, &disk, &outcome);
     if !args.no_report {
-        show(&disk);
+        show(&resolved, &disk);
     }
     Ok(exit)
 }
 
-/// Writes the report, and prints where it is. A report that cannot be written changes no exit code: all tables are in
-/// their places.
-pub(crate) fn show(disk: &Disk) {
+/// Writes the report where there is something to show, and prints where it is. A report that cannot be written changes
+/// no exit code: all tables are in their places.
+pub(crate) fn show(resolved: &ResolvedExperiment, disk: &Disk) {
+    // What cannot be listed was said with the results.
+    if messages::tables_with_rows(resolved, disk).is_ok_and(|tables| tables.is_empty()) {
+        return;
+    }
     match super::report::write(&disk.out, None) {
         Ok(page) => {
-            let (page, out) = (page.display(), disk.out.display());
+            let (page, out) = (page.display(), quote::shell(&disk.out));
             say!("open {page} in a browser; `pythia summary {out}` has the numbers");
         }
         Err(failure) => {

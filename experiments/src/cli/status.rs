@@ -1,12 +1,12 @@
 //! `pythia status`: how far runs are, from any other terminal.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
+use crate::cli::results_args::ResultsArgs;
 use crate::files::journal;
 use crate::results::status::Status;
 use crate::terminal::exit::{self, Exit};
@@ -18,9 +18,8 @@ use crate::terminal::exit::{self, Exit};
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// The output folder of a run
-    #[arg(default_value = crate::terminal::env::OUT)]
-    dir: PathBuf,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// Print again every so many seconds, until no run is active
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = pause)]
     watch: Option<Duration>,
@@ -30,20 +29,21 @@ pub(crate) struct Args {
 }
 
 const LONG_HELP: &str = exit::examples!(
-    "  pythia status out
-  pythia status out --watch
-  pythia status out --json"
+    "  pythia status
+  pythia status exp.toml --watch
+  pythia status out/demo --json"
 );
 
 /// Clears a terminal and goes to its upper left corner.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
+    let dir = args.results.folder()?;
     let once = args.watch.is_none();
     let clears = !once && !args.json && std::io::stdout().is_terminal();
     let mut before = String::new();
     loop {
-        let status = Status::of(&args.dir, journal::now())?;
+        let status = Status::of(&dir, journal::now())?;
         let text = if args.json { json(&status, once)? } else { status.lines().join("\n") };
         if clears {
             super::print(&format!("{CLEAR}{text}"))?;

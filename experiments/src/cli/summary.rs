@@ -8,6 +8,7 @@ use pythia_report::summary;
 use serde_json::Value;
 
 use crate::cli::failure::Failure;
+use crate::cli::results_args::ResultsArgs;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
@@ -19,9 +20,8 @@ use crate::terminal::say;
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
-    /// The output folder of `pythia run`
-    #[arg(default_value = crate::terminal::env::OUT)]
-    dir: PathBuf,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// Rows for each model and score, method or direction
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     top: u32,
@@ -41,7 +41,7 @@ const LONG_HELP: &str = exit::examples!(
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let results = Results::open(&args.dir)?;
+    let results = Results::open(&args.results.folder()?)?;
     let listings = summary::summary(&results, args.top as usize)?;
     if let Some(folder) = &args.csv {
         for listing in &listings {

@@ -13,8 +13,9 @@ use crate::terminal::say;
 
 /// Check experiment files
 ///
-/// Each file is read and, where its models are present, checked against them: are the steps checkpoints, do the prompts
-/// fit the context. A model that is not there yet is mentioned and is no error. Nothing is computed or written.
+/// Each file is read and checked against its models and the files that it names: are the steps checkpoints, do the
+/// prompts fit the context. A folder or a file that is missing is an error (exit code 3). Models of the suite need not
+/// be fetched yet: their shapes are known. Nothing is computed or written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -52,9 +53,8 @@ fn validate(file: &Path) -> Result<String, Failure> {
             let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
             Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
         }
-        Err(errors) if errors.are_about_data() => {
-            let notes = errors.problems.iter().map(|located| format!("\n  note: {}", located.problem));
-            Ok(notes.collect())
+        Err(errors) if errors.are_to_fetch() => {
+            Ok(errors.problems.iter().map(|located| format!("\n  note: {}", located.problem)).collect())
         }
         Err(errors) => Err(errors.into()),
     }

@@ -52,11 +52,16 @@ impl ConfigErrors {
     /// and cannot be read is a mistake in the experiment, as one with a broken line is.
     pub(crate) fn are_about_data(&self) -> bool {
         let is_data = |problem: &Problem| match problem {
-            Problem::Store(_) | Problem::ModelInfo(_) => true,
+            Problem::Store(_) | Problem::ModelInfo(_) | Problem::TokenizerToFetch { .. } => true,
             Problem::Input { error, .. } | Problem::KnownBadFile { error } => error.is_missing(),
             _ => false,
         };
         self.problems.iter().all(|located| is_data(&located.problem))
+    }
+
+    /// Whether nothing is wrong, and only what a run fetches is missing for a check.
+    pub(crate) fn are_to_fetch(&self) -> bool {
+        self.problems.iter().all(|located| matches!(*located.problem, Problem::TokenizerToFetch { .. }))
     }
 
     fn group<'a>(&'a self, located: &'a Located) -> Group<'a> {

@@ -4,6 +4,8 @@
 //! and keys are compared with the schema; only then is each table read into the struct that its `kind` names. A tagged
 //! enum would read in one phase and lose the place of a mistake.
 
+mod coerce;
+mod described;
 mod entry;
 mod input;
 mod located;
@@ -25,12 +27,14 @@ use burn::tensor::DType;
 use pythia_core::device::DeviceName;
 use pythia_core::store::ModelRef;
 use pythia_core::weights::Profile;
-use pythia_probes::Bytes;
+use pythia_probes::{Bytes, ProbeSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use crate::files::folder;
 use crate::integrity::OnBad;
+use crate::terminal::{Exit, Explained};
 
 pub(crate) use entry::{ProbeEntry, TableOf};
 pub(crate) use input::{InputError, ModelInfoError, read_text};
@@ -38,7 +42,7 @@ pub(crate) use located::{ConfigErrors, Located};
 pub(crate) use migrate::{Migrated, migrate};
 pub(crate) use problem::Problem;
 pub use schema::json_schema;
-pub(crate) use schema::probe_keys;
+pub(crate) use schema::{KeyDoc, experiment_keys, probe_keys};
 pub(crate) use sources::Sources;
 pub(crate) use steps::{Steps, nearest};
 
@@ -66,6 +70,13 @@ pub(crate) struct Experiment {
     pub(crate) store: StorePolicy,
     /// The texts, for messages about errors found later.
     pub(crate) sources: Sources,
+}
+
+impl Experiment {
+    /// The folder that a run writes to where the command line names none.
+    pub(crate) fn output_folder(&self) -> PathBuf {
+        self.out.clone().unwrap_or_else(|| folder::default_root(&self.name))
+    }
 }
 
 /// How checkpoints are fetched and verified. Of all this only known defects change the bytes of a result.
@@ -160,6 +171,31 @@ impl Precision {
             Precision::F16 => "float16",
             Precision::Bf16 => "bfloat16",
         }
+    }
+}
+
+/// The kind of probe that a word names, in any case.
+pub(crate) fn probe_kind(word: &str) -> Result<&'static str, UnknownKind> {
+    probes::known_kind(word).ok_or_else(|| UnknownKind { kind: word.to_owned() })
+}
+
+/// A word that names no kind of probe.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown probe kind `{kind}`")]
+pub(crate) struct UnknownKind {
+    kind: String,
+}
+
+impl Explained for UnknownKind {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+
+    fn remedy(&self) -> Option<String> {
+        let kinds = || ProbeSpec::KINDS.iter().map(|row| row.name);
+        let nearest = pythia_hooks::nearest(&self.kind, kinds());
+        let near = nearest.first().map(|word| format!("did you mean `{word}`? ")).unwrap_or_default();
+        Some(format!("{near}the kinds are {}", kinds().collect::<Vec<_>>().join(", ")))
     }
 }
 
@@ -269,8 +305,8 @@ prompts = { prepend_bos = false }
 
     #[test]
     fn a_wrong_type_points_at_the_value() {
-        let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
-        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
+        let report = error(&GOOD.replace("n = 4", "n = \"four\""), &[]);
+        contains(&report, &["invalid type: string \"four\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
         for (value, found) in [("[2, 8]", "sequence"), ("[[1, 2]]", "sequence"), ("3", "integer `3`")] {
             let expected = format!("invalid type: {found}, expected a table: `{{ tokens = [[1, 2]] }}`");

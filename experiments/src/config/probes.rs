@@ -6,16 +6,19 @@ use pythia_probes::ProbeSpec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
-use super::ProbeEntry;
 use super::entry::{Folders, Settings};
 use super::located::Located;
 use super::old_keys;
 use super::problem::Problem;
 use super::read::{check_name, wrong_keys};
 use super::schema::{self, KeyDoc};
+use super::{ProbeEntry, coerce};
 
 pub(super) fn read_probes(value: Spanned<DeValue<'_>>) -> Result<Vec<ProbeEntry>, Vec<Located>> {
-    let at = value.span();
+    let (at, mut value) = (value.span(), value);
+    if !matches!(value.get_ref(), DeValue::Array(_)) {
+        coerce::wrap(&mut value);
+    }
     let items = match value.into_inner() {
         DeValue::Array(items) if items.is_empty() => {
             return Err(vec![Located::new(Problem::Empty { key: "probe" }, at)]);
@@ -48,13 +51,17 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
         DeValue::Table(table) => table,
         other => return Err(vec![wrong_type("probe", "tables, each under [[probe]]", &other, header)]),
     };
-    let Some(kind) = word(&mut table, "kind")? else {
+    let Some(mut kind) = word(&mut table, "kind")? else {
         let doc = schema::probe_keys("").into_iter().find(|key| key.name == "kind").map(|key| key.doc);
         let problem =
             Problem::MissingKey { key: "kind".into(), table: "the probe".into(), meaning: doc.unwrap_or_default() };
         return Err(vec![Located::new(problem, header)]);
     };
-    let keys = known_kind(&kind)?;
+    if let Some(known) = known_kind(kind.get_ref()) {
+        *kind.get_mut() = known.to_owned();
+    }
+    let keys = keys_of_kind(&kind)?;
+    coerce::table(&mut table, &schema::probe_schema(kind.get_ref()));
     let name = word(&mut table, "name")?;
     let problems = keys_of_probe(kind.get_ref(), &table, &keys, &header);
     if !problems.is_empty() {
@@ -113,7 +120,12 @@ fn word(table: &mut DeTable<'_>, key: &'static str) -> Result<Option<Spanned<Str
     }
 }
 
-fn known_kind(kind: &Spanned<String>) -> Result<Vec<KeyDoc>, Vec<Located>> {
+/// The kind that is meant, in any case.
+pub(super) fn known_kind(kind: &str) -> Option<&'static str> {
+    coerce::same_word(kind, &ProbeSpec::KINDS.iter().map(|row| row.name).collect::<Vec<_>>())
+}
+
+fn keys_of_kind(kind: &Spanned<String>) -> Result<Vec<KeyDoc>, Vec<Located>> {
     let known = ProbeSpec::KINDS.iter().any(|row| row.name == kind.get_ref());
     if known { Ok(schema::probe_keys(kind.get_ref())) } else { Err(vec![unknown_kind(kind)]) }
 }

@@ -65,7 +65,12 @@ pub(crate) enum Problem {
         label: String,
     },
     #[error("`{name}` is not a name for {what}")]
-    BadName { name: String, what: &'static str },
+    BadName {
+        name: String,
+        what: &'static str,
+        /// The characters that can stand in such a name.
+        allowed: &'static str,
+    },
     #[error(transparent)]
     Model(#[from] ModelRefError),
     #[error(transparent)]
@@ -89,6 +94,8 @@ pub(crate) enum Problem {
     BadRange { from: u32, to: u32, every: u32 },
     #[error("probe `{probe}` cannot run on {model}: {error}")]
     Probe { probe: String, model: String, error: Box<ProbeError> },
+    #[error("probe `{probe}` reads text, and the tokenizer of {model} is not fetched yet")]
+    TokenizerToFetch { probe: String, model: String },
     #[error("probe `{probe}`: {error}")]
     Input { probe: String, error: InputError },
     #[error("probe `{probe}` reads step {step}, which is not a checkpoint of {model}")]
@@ -138,6 +145,7 @@ impl Problem {
             | Problem::NoStep { .. }
             | Problem::BadRange { .. }
             | Problem::Probe { .. }
+            | Problem::TokenizerToFetch { .. }
             | Problem::Input { .. }
             | Problem::NoSourceCheckpoint { .. }
             | Problem::Exclude { .. }
@@ -159,6 +167,7 @@ impl Problem {
             Problem::OldKey { new, .. } => {
                 vec![format!("write `{}`", new.entry), "`pythia migrate --write FILE` rewrites a whole file".into()]
             }
+            Problem::TokenizerToFetch { .. } => vec!["`pythia run FILE` fetches it".into()],
             other => other.hint().into_iter().collect(),
         }
     }
@@ -176,9 +185,7 @@ impl Problem {
         let single = "it is a single model without steps";
         Some(match self {
             Problem::MissingKey { key, meaning, .. } => format!("`{key}`: {meaning}"),
-            Problem::DuplicateProbe { name } => {
-                format!("give one of them another name, for example name = \"{name}_2\"")
-            }
+            Problem::DuplicateProbe { name } => format!("give one of them another name, such as \"{name}_2\""),
             Problem::SharedFolder { .. } => "give one of them another name".into(),
             Problem::Input { .. } | Problem::KnownBadFile { .. } => {
                 "paths in a file count from the folder of that file, those of options from where the command runs"
@@ -189,7 +196,7 @@ impl Problem {
             Problem::DuplicateModel { .. } => {
                 "results are in one folder per model name: rename one of the two folders".into()
             }
-            Problem::BadName { .. } => "allowed are the characters a-z, 0-9, `_` and `-`, at least one".into(),
+            Problem::BadName { allowed, .. } => format!("a name has at least one character; allowed are {allowed}"),
             Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
                 format!("{single}: this probe needs a suite of checkpoints")
             }
@@ -212,6 +219,7 @@ impl Problem {
             | Problem::UnknownKind { .. }
             | Problem::UnknownWord { .. }
             | Problem::OldKey { .. }
+            | Problem::TokenizerToFetch { .. }
             | Problem::Toml(_)
             | Problem::Device(_)
             | Problem::WrongType { .. }

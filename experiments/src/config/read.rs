@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::schema::{self, KeyDoc};
 use super::sources::Sources;
 use super::steps::Steps;
-use super::{Experiment, Machine, StorePolicy, overrides};
+use super::{Experiment, Machine, StorePolicy, coerce, overrides};
 
 /// What messages call the table of the whole file.
 const WHOLE: &str = "the experiment";
@@ -35,7 +35,7 @@ pub(super) struct Head {
     /// Models: names of the suite (pythia-70m), or folders (./data/nano).
     #[schemars(with = "Vec<String>", length(min = 1))]
     models: Spanned<Vec<Spanned<String>>>,
-    /// Folder that receives results/ and state/; out where the command runs, if it is left out.
+    /// Folder that receives results/ and state/; out/NAME where the command runs, if it is left out.
     #[schemars(with = "Option<PathBuf>")]
     out: Option<Spanned<PathBuf>>,
 }
@@ -47,8 +47,10 @@ pub(super) fn experiment(sources: &Sources, overrides: &[Range<usize>]) -> Resul
     let top = 0..sources.file().lines().next().map_or(0, str::len);
     let mut problems = Vec::new();
     problems.extend(wrong_keys(&root, WHOLE, &schema::experiment_keys(), &top));
-    let steps = root.remove_entry("steps");
+    // The tables of probes are made to fit one by one, each to the schema of its kind.
     let listed = root.remove("probe");
+    coerce::table(&mut root, &schema::document());
+    let steps = root.remove_entry("steps");
     let steps_at = steps.as_ref().map_or(top.clone(), |(_, value)| value.span());
     let steps = take(&mut problems, steps.map(|(_, value)| Steps::parse(value).map_err(|one| vec![one])));
     let probes = take(&mut problems, listed.map(probes::read_probes));
@@ -159,6 +161,6 @@ pub(super) fn check_name(name: &Spanned<String>, what: &'static str) -> Result<(
     if !name.get_ref().is_empty() && name.get_ref().chars().all(allowed) {
         return Ok(());
     }
-    let problem = Problem::BadName { name: name.get_ref().clone(), what };
+    let problem = Problem::BadName { name: name.get_ref().clone(), what, allowed: "a-z, 0-9, `_` and `-`" };
     Err(vec![Located::new(problem, name.span())])
 }

@@ -4,6 +4,7 @@ use pythia_probes::ProbeSpec;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
+use super::described;
 use super::read::Head;
 use super::steps::Steps;
 use super::{Machine, StorePolicy};
@@ -15,10 +16,18 @@ pub(crate) struct KeyDoc {
     pub(crate) name: String,
     /// What it means.
     pub(crate) doc: String,
+    /// What its value is, in words: `list of texts`.
+    pub(crate) takes: String,
+    /// Its value where it is left out, as TOML; `None` where that is no value of its own.
+    pub(crate) default: Option<String>,
+    /// The words that it takes, where these are all, or those beside other values.
+    pub(crate) allowed: Vec<String>,
     /// Whether the table must have it.
     pub(crate) required: bool,
     /// The keys of its value, where that is a table of known keys.
     pub(crate) keys: Vec<KeyDoc>,
+    /// The keys of each table in its value, where that is a list of tables, or names such lists.
+    pub(crate) entries: Vec<KeyDoc>,
 }
 
 /// The schema as the file that is committed: pretty JSON with a newline at its end.
@@ -37,7 +46,12 @@ pub(super) fn keys_of<T: JsonSchema>() -> Vec<KeyDoc> {
 
 /// The keys of a probe of that kind, `kind` and `name` among them; of an unknown kind these two alone.
 pub(crate) fn probe_keys(kind: &str) -> Vec<KeyDoc> {
-    keys(&probe(kind, &mut generator()))
+    keys(&probe_schema(kind))
+}
+
+/// The schema of a probe of that kind.
+pub(super) fn probe_schema(kind: &str) -> Value {
+    probe(kind, &mut generator())
 }
 
 fn generator() -> SchemaGenerator {
@@ -45,7 +59,7 @@ fn generator() -> SchemaGenerator {
     SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true).into_generator()
 }
 
-fn document() -> Value {
+pub(super) fn document() -> Value {
     let mut generator = generator();
     let mut schema = generator.subschema_for::<Head>().to_value();
     for more in [generator.subschema_for::<Machine>(), generator.subschema_for::<StorePolicy>()] {
@@ -63,7 +77,10 @@ fn document() -> Value {
     require(&mut schema, "probe", probes);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("Experiment");
-    schema["description"] = json!("An experiment file of the `pythia` command: models x checkpoints x probes.");
+    schema["description"] = json!(
+        "An experiment file of the `pythia` command: models x checkpoints x probes. \
+         A lone value stands for a list of one, numbers may be in quotes, and words are read in any case."
+    );
     schema
 }
 
@@ -105,16 +122,31 @@ fn keys(schema: &Value) -> Vec<KeyDoc> {
     let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let none = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&none);
-    let doc = |property: &Value| property["description"].as_str().unwrap_or_default().to_owned();
-    properties
-        .iter()
-        .map(|(name, property)| KeyDoc {
-            name: name.clone(),
-            doc: doc(property),
-            required: required.contains(&name.as_str()),
-            keys: if property["additionalProperties"] == false { keys(property) } else { Vec::new() },
-        })
-        .collect()
+    properties.iter().map(|(name, property)| key(name, property, required.contains(&name.as_str()))).collect()
+}
+
+fn key(name: &str, property: &Value, required: bool) -> KeyDoc {
+    KeyDoc {
+        name: name.to_owned(),
+        doc: property["description"].as_str().unwrap_or_default().to_owned(),
+        takes: described::takes(property),
+        default: property.get("default").and_then(described::toml),
+        allowed: described::allowed(property),
+        required,
+        keys: if is_table(property) { keys(property) } else { Vec::new() },
+        entries: entries(property).map(keys).unwrap_or_default(),
+    }
+}
+
+/// Whether the schema is that of a table of known keys.
+fn is_table(schema: &Value) -> bool {
+    schema["additionalProperties"] == false
+}
+
+/// The tables in a list, or in the lists of a table whose keys are free.
+fn entries(schema: &Value) -> Option<&Value> {
+    let within = schema.get("items").or_else(|| schema.get("additionalProperties"))?;
+    if is_table(within) { Some(within) } else { entries(within) }
 }
 
 #[cfg(test)]
@@ -133,6 +165,7 @@ mod tests {
             assert!(keys.len() > 2, "{} has its own keys", kind.name);
             for key in keys.iter().chain(&top) {
                 assert!(!key.doc.is_empty(), "{}: {} has no meaning", kind.name, key.name);
+                assert!(!key.takes.is_empty(), "{}: {} has no type", kind.name, key.name);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_files::AtomicFile;
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::{Exit, Explained, env};
 
 /// A file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ impl Explained for FolderError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "free some space and run the same command again: finished cells are kept".into()
             }
-            _ => "choose a folder that can be written with --out DIR, or change its permissions".into(),
+            _ => "choose a place that can be written, or change its permissions".into(),
         })
     }
 }
@@ -40,6 +40,11 @@ impl Explained for FolderError {
 fn tried(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FolderError + use<> {
     let path = path.to_owned();
     move |source| FolderError { what, path, source }
+}
+
+/// The output folder of an experiment where neither the command line nor its file names one.
+pub(crate) fn default_root(name: &str) -> PathBuf {
+    Path::new(env::OUT).join(name)
 }
 
 /// The output folder of one experiment.

@@ -24,6 +24,9 @@ pub(crate) fn cell_name(label: &str, step: Option<Step>) -> String {
     step.map_or(label.to_owned(), |step| format!("{label} {step}"))
 }
 
+/// The characters of [`is_folder_name`] in words.
+pub(crate) const IN_FOLDER_NAMES: &str = "A-Z, a-z, 0-9, `_`, `-` and, but not first, `.`";
+
 /// Whether a name can be that of a folder of results: it must not lead out of the folder that it lies in.
 pub(crate) fn is_folder_name(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -39,5 +42,15 @@ mod tests {
         let path = file_of("p", "m", Some(Step::from_label(512)));
         assert_eq!(path, PathBuf::from("results/p/m/step000512.parquet"));
         assert_eq!(file_of("p", "m", None), PathBuf::from("results/p/m/model.parquet"));
+    }
+
+    #[test]
+    fn the_rule_in_words_is_the_rule() {
+        let ranges = |c: char| c.is_ascii_uppercase() || c.is_ascii_lowercase() || c.is_ascii_digit();
+        for c in (0..256).filter_map(char::from_u32) {
+            let said = ranges(c) || IN_FOLDER_NAMES.contains(&format!("`{c}`"));
+            assert_eq!(is_folder_name(&format!("a{c}")), said, "{c:?}");
+        }
+        assert!(!is_folder_name(".a") && !is_folder_name("") && IN_FOLDER_NAMES.ends_with("but not first, `.`"));
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! This module never reads weights, never computes, and never knows what is done already.
 
+mod answer_spaces;
 pub(crate) mod inputs;
 pub(crate) mod model_info;
 pub(crate) mod pair_counts;
@@ -23,7 +24,7 @@ use pythia_probes::{Context, Files, ProbeError};
 use toml::Spanned;
 
 use crate::config::{ConfigErrors, Experiment, Located, ProbeEntry, Problem, nearest, read_text};
-use crate::files::table::is_folder_name;
+use crate::files::table::{IN_FOLDER_NAMES, is_folder_name};
 use crate::integrity::{KnownDefects, Status, Verdict};
 use crate::resolved::inputs::Inputs;
 use crate::resolved::model_info::{Vocabulary, shape, vocabulary};
@@ -149,7 +150,7 @@ fn open_model(
     let (store, pins) = open_store(reference.get_ref(), lock, cache).map_err(|error| one(error.into()))?;
     let label = store.model().to_owned();
     if !is_folder_name(&label) {
-        return Err(one(Problem::BadName { name: label, what: "a model in the results" }));
+        return Err(one(Problem::BadName { name: label, what: "a model in the results", allowed: IN_FOLDER_NAMES }));
     }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
@@ -211,10 +212,26 @@ fn check_probe(
         })
     {
         let at = probe.place_of(&error);
-        let problem = Problem::Probe { probe: probe.name.clone(), model: model.label.clone(), error: Box::new(error) };
+        let (name, label) = (probe.name.clone(), model.label.clone());
+        let problem = match model.store.suite_id() {
+            Some(_) if model.tokenizer.is_none() && needs_tokenizer(&error) => {
+                Problem::TokenizerToFetch { probe: name, model: label }
+            }
+            _ => Problem::Probe { probe: name, model: label, error: Box::new(error) },
+        };
         problems.push(Located::new(problem, at));
     }
     problems
+}
+
+/// Whether a probe was refused for want of a tokenizer, which every model of the suite has.
+fn needs_tokenizer(error: &ProbeError) -> bool {
+    use pythia_probes::pairs::PairError;
+    matches!(
+        error,
+        ProbeError::NeedsTokenizer { .. }
+            | ProbeError::Pairs(PairError::TaskNeedsTokenizer { .. } | PairError::LineNeedsTokenizer { .. })
+    )
 }
 
 /// The source steps that are not checkpoints of the model.

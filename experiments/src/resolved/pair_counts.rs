@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use pythia_probes::pairs::{Dropped, reasons};
 use serde_json::{Value, json};
 
-use crate::resolved::ResolvedExperiment;
-use crate::resolved::positions;
+use crate::resolved::{ResolvedExperiment, answer_spaces, positions};
 
 /// How many pairs a probe uses and leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +60,12 @@ impl PairCounts {
         Some(json!(positions).to_string())
     }
 
-    /// A line per probe that leaves pairs out; where models differ in it, a line for each of them.
+    /// A line per probe that leaves pairs out, where models differ in it a line for each of them; and a line per probe
+    /// with answers that do not fit each other.
     pub(crate) fn notes(&self, resolved: &ResolvedExperiment) -> Vec<String> {
         let probes = resolved.experiment.probes.iter().enumerate();
-        probes.flat_map(|(index, probe)| self.notes_of(index, &probe.name, resolved)).collect()
+        let dropped = probes.flat_map(|(index, probe)| self.notes_of(index, &probe.name, resolved));
+        dropped.chain(answer_spaces::notes(resolved)).collect()
     }
 
     fn notes_of(&self, index: usize, probe: &str, resolved: &ResolvedExperiment) -> Vec<String> {

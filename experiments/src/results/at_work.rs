@@ -34,7 +34,7 @@ impl Explained for AtWorkError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Other { process, out, .. } => {
-                let follow = format!("follow it with `pythia status {} --watch`", env::quoted_path(out));
+                let follow = format!("follow it with `pythia status {} --watch`", quote::shell(out));
                 let left = human::seconds(RECENT.saturating_sub(process.silent) as f64);
                 Some(match process.here {
                     true => format!("{follow}; run the same command again when it has ended"),

@@ -47,7 +47,7 @@ impl Explained for IndexError {
 
     fn remedy(&self) -> Option<String> {
         match self {
-            Self::NoResults { .. } => Some("name the folder that the run writes to, its --out".into()),
+            Self::NoResults { .. } => Some("name the folder that the run wrote to: the one that holds results/".into()),
             Self::List { .. } => None,
         }
     }

@@ -49,11 +49,11 @@ impl Explained for CellError {
             Self::SourceCheckpoint { remedy, .. } => return remedy.clone(),
             Self::Bad { .. } => "leave the step out, or set on_bad to \"mark\" or \"skip\" (--on-bad)",
             Self::Probe { error: ProbeError::Device { .. }, .. } => {
-                "give the probe fewer prompts or less `memory`, or compute elsewhere: \
+                "give the probe fewer prompts or less `memory`, or use another device: \
                  the device failed even with the least that can be computed at a time"
             }
             Self::Probe { .. } => "change the probe's settings, or leave this step out",
-            Self::NoTable { .. } | Self::Sink { .. } => "this is a mistake in the probe: please report it",
+            Self::NoTable { .. } | Self::Sink { .. } => "this is a bug in the probe: please report it",
         };
         Some(remedy.to_owned())
     }

@@ -9,7 +9,7 @@ use pythia_hooks::HookError;
 use pythia_report::query::QueryError;
 use pythia_report::results::ResultsError;
 
-use super::{Exit, Explained, exits_with};
+use super::{Exit, Explained, exits_with, quote};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -140,7 +140,10 @@ impl Explained for QueryError {
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Results(error) => error.remedy().into(),
-            Self::Sql { tables, .. } => format!("the tables are {}", tables.join(", ")),
+            Self::Sql { tables, .. } => {
+                let names: Vec<String> = tables.iter().map(|table| quote::sql_name(table)).collect();
+                format!("the tables are {}", names.join(", "))
+            }
             Self::Encode { .. } => "choose columns of text and numbers, or another form".into(),
         })
     }

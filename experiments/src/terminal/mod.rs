@@ -10,6 +10,7 @@ pub(crate) mod human;
 pub(crate) mod limits;
 mod messages;
 pub(crate) mod progress;
+pub(crate) mod quote;
 
 pub(crate) use exit::Exit;
 pub(crate) use explained::{Explained, exits_with};

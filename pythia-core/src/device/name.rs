@@ -100,6 +100,8 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self, DeviceError> {
         let unknown = || DeviceError::Unknown { text: text.to_owned() };
+        let lower = text.to_ascii_lowercase();
+        let text = lower.as_str();
         if text == "cpu" {
             return Ok(Self::Cpu);
         }
@@ -154,11 +156,13 @@ mod tests {
             assert_eq!(name.to_string(), text);
         }
         assert_eq!("gpu:0".parse::<DeviceName>().expect("a name").to_string(), "gpu");
+        assert_eq!("CUDA:1".parse::<DeviceName>().expect("a name"), DeviceName::Cuda(1));
     }
 
     #[test]
     fn what_is_no_name_is_refused_with_the_names_there_are() {
-        for text in ["", "cpu:0", "gpu:", "gpu:-1", "gpu:+1", "gpu:01", "wgpu:1234", "tpu", "GPU", "cuda:0:1", "gpu: 1"]
+        for text in
+            ["", "cpu:0", "gpu:", "gpu:-1", "gpu:+1", "gpu:01", "wgpu:1234", "tpu", "CPUS", "cuda:0:1", "gpu: 1"]
         {
             let error = text.parse::<DeviceName>().expect_err("no device").to_string();
             assert!(error.contains(&format!("`{text}`")) && error.contains("gpu[:n]"), "{error}");

@@ -67,6 +67,8 @@ fn the_shipped_experiments_are_valid() {
     let folder = paths::scratch("causal-shipped");
     for name in ["patching-nano", "ablation-nano", "paths-nano", "lens-nano"] {
         let file = paths::root().join(format!("experiments/configs/{name}.toml"));
-        run(&folder, &["validate", file.to_str().expect("a plain path")]).ok();
+        // Nano is not there; nothing else is wrong.
+        let output = run(&folder, &["validate", file.to_str().expect("a plain path")]).refused(&["there is no folder"]);
+        assert_eq!((output.code, output.err.matches("error:").count()), (Some(3), 1), "{}", output.err);
     }
 }

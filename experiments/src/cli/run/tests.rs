@@ -379,7 +379,7 @@ fn an_output_folder_that_cannot_be_written_stops_the_run() {
     fs::write(setting.scratch.0.join("out"), b"a file").expect("write");
     let failure = setting.sweep("out", &[]).expect_err("must stop");
     assert_eq!(failure.exit(), Exit::Resources);
-    assert!(failure.report(false).contains("--out DIR"));
+    assert!(failure.report(false).contains("choose a place that can be written"));
 }
 
 #[test]

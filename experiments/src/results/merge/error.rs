@@ -35,7 +35,11 @@ pub(crate) enum MergeError {
     Folder(#[from] FolderError),
     #[error("{} is not a part of a table", path.display())]
     Stray { path: PathBuf },
-    #[error("{} is of a single model, and {} of one of several checkpoints", first.display(), second.display())]
+    #[error(
+        "{} has results of a model without steps, and {} those of one of several checkpoints",
+        first.display(),
+        second.display()
+    )]
     Mixed { first: PathBuf, second: PathBuf },
     #[error("{} has the columns {there}, but {} has {here}", first.display(), second.display())]
     Columns { first: PathBuf, second: PathBuf, there: String, here: String },

@@ -85,7 +85,7 @@ fn cells_are_done_when_all_their_tables_are_there() {
         lines[..3],
         [
             "t: 3 of 10 cells done (30 %), 1 failed, 3 left out, 3 to do",
-            "  No run is active; the same command resumes.",
+            "  No run is active; run the experiment again to resume.",
             "  last: nano step2, 11.7 min ago",
         ]
     );
@@ -107,7 +107,7 @@ fn the_rate_is_that_of_the_recent_past() {
     let line = Status { experiments: vec![status], other_versions: Vec::new() }.lines().remove(1);
     assert_eq!(
         line,
-        "  running: process 5 on elsewhere, heard of 1.7 min ago, 0.3 cells a minute, about 20.0 min left"
+        "  running: process 5 on elsewhere, last active 1.7 min ago, 0.3 cells a minute, about 20.0 min left"
     );
     // Begun a minute ago.
     out.journal("elsewhere", 5, &[(60, start), (40, done), (20, done)]);

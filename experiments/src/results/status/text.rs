@@ -34,7 +34,7 @@ impl ExperimentStatus {
 
     fn at_work(&self) -> String {
         if self.processes.is_empty() {
-            let hint = if self.cells.left() > 0 { "; the same command resumes" } else { "" };
+            let hint = if self.cells.left() > 0 { "; run the experiment again to resume" } else { "" };
             return format!("No run is active{hint}.");
         }
         let processes: Vec<String> = self.processes.iter().map(process).collect();
@@ -47,8 +47,8 @@ impl ExperimentStatus {
 fn process(process: &Process) -> String {
     let Process { host, pid, seconds, silent, .. } = process;
     match process.here {
-        true => format!("process {pid} since {}", whole(*seconds)),
-        false => format!("process {pid} on {host}, heard of {} ago", whole(*silent)),
+        true => format!("process {pid} for {}", whole(*seconds)),
+        false => format!("process {pid} on {host}, last active {} ago", whole(*silent)),
     }
 }
 
