@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Manifest, ManifestError};
 use super::status::{Process, RECENT, StatusError, others_at_work};
-use crate::terminal::{Exit, Explained, env, human, say};
+use crate::terminal::{Exit, Explained, human, quote, say};
 
 /// Why a run must not begin now.
 #[derive(Debug, thiserror::Error)]
