@@ -127,7 +127,7 @@ impl Job<'_> {
         let blobs = self.layout.blobs(self.repo);
         let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
-            // The bytes are kept if only the connection failed, or could not be begun. After a wrong size or hash, or on
+            // The bytes are kept if only the connection failed or could not be begun. After a wrong size or hash, or on
             // a full disk, they are not.
             if !error.is_temporary() && !matches!(error, HubError::Settings(_)) {
                 partial.discard();

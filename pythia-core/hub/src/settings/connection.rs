@@ -114,6 +114,7 @@ fn read_token(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::TempDir;
 
     fn connection(vars: &[(&str, &str)], home: &Path) -> Result<Connection, SettingsError> {
