@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     fn rule() -> PathRule {
-        let environment = Environment::of([("WORK", "/work"), ("MODEL", "pythia-70m"), ("REL", "./near")], Some("/h"));
+        let environment = Environment::of([("BIG", "/big/me"), ("MODEL", "pythia-70m"), ("REL", "./near")], Some("/h"));
         PathRule::of(Path::new("a/b/exp.toml"), environment)
     }
 
@@ -64,7 +64,7 @@ mod tests {
             ("../x", "a/b/../x", "../x"),
             ("/x", "/x", "/x"),
             ("~/x", "/h/x", "/h/x"),
-            ("$WORK/x", "/work/x", "/work/x"),
+            ("$BIG/x", "/big/me/x", "/big/me/x"),
             ("${REL}/x", "a/b/near/x", "near/x"),
             ("", "", ""),
         ] {
@@ -88,7 +88,7 @@ mod tests {
             ("..", folder("a/b/..")),
             ("~", folder("/h")),
             ("~/x", folder("/h/x")),
-            ("$WORK/x", folder("/work/x")),
+            ("$BIG/x", folder("/big/me/x")),
             ("$REL/x", folder("a/b/near/x")),
         ] {
             assert_eq!(rule().model(written, false).expect("a model"), expected, "{written}");

@@ -14,6 +14,9 @@ use crate::config::{InputError, ModelInfoError};
 use crate::integrity::KnownDefectsError;
 use crate::terminal::Explained;
 
+/// What relative paths count from.
+const PATHS: &str = "paths in a file count from the folder of that file, those of options from where the command runs";
+
 /// One thing that is wrong with a configuration. The variants carry what was found and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
@@ -187,15 +190,10 @@ impl Problem {
             Problem::MissingKey { key, meaning, .. } => format!("`{key}`: {meaning}"),
             Problem::DuplicateProbe { name } => format!("give one of them another name, such as \"{name}_2\""),
             Problem::SharedFolder { .. } => "give one of them another name".into(),
-            Problem::Input { .. } | Problem::KnownBadFile { .. } => {
-                "paths in a file count from the folder of that file, those of options from where the command runs"
-                    .into()
-            }
+            Problem::Input { .. } | Problem::KnownBadFile { .. } => PATHS.into(),
             Problem::Path { error, .. } | Problem::PathOfProbe { error, .. } => remedy_of_path(error),
             Problem::TwoFiles { .. } => "write one of them with its whole path".into(),
-            Problem::DuplicateModel { .. } => {
-                "results are in one folder per model name: rename one of the two folders".into()
-            }
+            Problem::DuplicateModel { .. } => "each model name has a folder of results: rename one of the two".into(),
             Problem::BadName { allowed, .. } => format!("a name has at least one character; allowed are {allowed}"),
             Problem::NoSourceCheckpoint { nearest, .. } if nearest.is_empty() => {
                 format!("{single}: this probe needs a suite of checkpoints")

@@ -24,7 +24,8 @@ struct Part {
 pub(crate) struct Sources {
     text: String,
     parts: Vec<Part>,
-    rule: PathRule,
+    /// Boxed, because errors carry all of this around.
+    rule: Box<PathRule>,
 }
 
 /// A span, seen within the text that holds it.
@@ -42,7 +43,7 @@ pub(crate) struct Place<'a> {
 impl Sources {
     /// Starts with the experiment file.
     pub(crate) fn new(file: &Path, text: &str) -> Self {
-        let rule = PathRule::of(file, Environment::of_process());
+        let rule = Box::new(PathRule::of(file, Environment::of_process()));
         let mut sources = Self { text: String::new(), parts: Vec::new(), rule };
         sources.push(file.display().to_string(), text);
         sources

@@ -92,9 +92,8 @@ mod tests {
     use crate::testing::Scratch;
 
     fn manifest(name: &str, model: &str, steps: &str, table: &str) -> String {
-        format!(
-            r#"{{"name": "{name}", "models": [{{"model": "{model}", "steps": {steps}}}], "probes": [{{"name": "{table}"}}]}}"#
-        )
+        let models = format!(r#"[{{"model": "{model}", "steps": {steps}}}]"#);
+        format!(r#"{{"name": "{name}", "models": {models}, "probes": [{{"name": "{table}"}}]}}"#)
     }
 
     fn started(host: &str, pid: u32, time: u64) -> String {

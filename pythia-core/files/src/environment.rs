@@ -14,11 +14,11 @@ use std::sync::Arc;
 /// use std::path::Path;
 /// use pythia_files::{Environment, PathError};
 ///
-/// let environment = Environment::of([("SCRATCH", "/scratch/me")], Some("/home/me"));
+/// let environment = Environment::of([("SCRATCH", "/scratch/me")], Some("/users/me"));
 /// assert_eq!(environment.expand(Path::new("$SCRATCH/a/${SCRATCH}"))?, Path::new("/scratch/me/a//scratch/me"));
-/// assert_eq!(environment.expand(Path::new("~/a"))?, Path::new("/home/me/a"));
-/// let unknown = environment.expand(Path::new("$WORK/a"));
-/// assert_eq!(unknown, Err(PathError::UnknownVariable { name: "WORK".into() }));
+/// assert_eq!(environment.expand(Path::new("~/a"))?, Path::new("/users/me/a"));
+/// let unknown = environment.expand(Path::new("$BIG/a"));
+/// assert_eq!(unknown, Err(PathError::UnknownVariable { name: "BIG".into() }));
 /// # Ok::<(), PathError>(())
 /// ```
 #[derive(Clone)]
@@ -168,20 +168,20 @@ mod tests {
     use super::*;
 
     fn expand(path: &str) -> Result<PathBuf, PathError> {
-        let values = [("WORK", "/work/me"), ("RUN", "a b"), ("EMPTY", "")];
-        Environment::of(values, Some("/home/me")).expand(Path::new(path))
+        let values = [("BIG", "/big/me"), ("RUN", "a b"), ("EMPTY", "")];
+        Environment::of(values, Some("/users/me")).expand(Path::new(path))
     }
 
     #[test]
     fn home_and_variables_are_replaced() {
         for (written, expected) in [
-            ("~", "/home/me"),
-            ("~/x", "/home/me/x"),
+            ("~", "/users/me"),
+            ("~/x", "/users/me/x"),
             ("x/~", "x/~"),
             ("./x", "./x"),
             ("../x/./y", "../x/y"),
-            ("$WORK/x", "/work/me/x"),
-            ("${WORK}x", "/work/mex"),
+            ("$BIG/x", "/big/me/x"),
+            ("${BIG}x", "/big/mex"),
             ("data/$RUN-1/y", "data/a b-1/y"),
             ("/a/b$", "/a/b$"),
             ("$-/$", "$-/$"),
@@ -193,7 +193,7 @@ mod tests {
             ("$NONE/x", "NONE is not set"),
             ("$EMPTY/x", "EMPTY is not set"),
             ("x/${NONE}", "NONE"),
-            ("${WORK/x", "no `}`"),
+            ("${BIG/x", "no `}`"),
             ("~you/x", "~you"),
         ] {
             let error = expand(written).unwrap_err().to_string();

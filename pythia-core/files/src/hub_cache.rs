@@ -19,7 +19,7 @@ pub fn hub_home(environment: &Environment) -> PathBuf {
 /// use std::path::Path;
 /// use pythia_files::{Environment, hub_cache};
 ///
-/// let environment = Environment::of([("HF_HOME", "$SCRATCH/hf"), ("SCRATCH", "/scratch/me")], Some("/home/me"));
+/// let environment = Environment::of([("HF_HOME", "$SCRATCH/hf"), ("SCRATCH", "/scratch/me")], Some("/users/me"));
 /// assert_eq!(hub_cache(&environment), Path::new("/scratch/me/hf/hub"));
 /// ```
 pub fn hub_cache(environment: &Environment) -> PathBuf {

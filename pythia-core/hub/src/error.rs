@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::connection::SettingsError;
 use super::name::NameError;
+use super::settings::SettingsError;
 use super::{Commit, FileHash, RemoteFile, RemoteName, Repo};
 
 /// A failed request to the hub. Addresses are given without query and credentials.

@@ -5,9 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::answer::Answer;
 use super::digest::hash_of;
-use super::http::Http;
+use super::http::{Answer, Http};
 use super::layout::{self, Layout};
 use super::partial::{Partial, leftovers};
 use super::receive::{io_at, receive};
@@ -128,8 +127,8 @@ impl Job<'_> {
         let blobs = self.layout.blobs(self.repo);
         let mut partial = Partial::begin(self.layout, self.repo, self.file).map_err(|source| at(&blobs, source))?;
         if let Err(error) = self.complete(&url, &mut partial, watch) {
-            // The bytes are kept if only the connection failed, or could not be begun. After a wrong size or hash, or on a full disk, they
-            // are not.
+            // The bytes are kept if only the connection failed or could not be begun. After a wrong size or hash, or on
+            // a full disk, they are not.
             if !error.is_temporary() && !matches!(error, HubError::Settings(_)) {
                 partial.discard();
             }

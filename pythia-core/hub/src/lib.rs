@@ -38,13 +38,9 @@
 
 #![forbid(unsafe_code)]
 
-mod answer;
-mod certificates;
 mod client;
 mod clock;
-mod connection;
 mod digest;
-mod direct;
 mod error;
 mod fetch;
 mod http;
@@ -54,7 +50,6 @@ mod lock;
 mod lru;
 mod name;
 mod partial;
-mod proxy;
 mod receive;
 mod records;
 mod retry;
@@ -62,16 +57,13 @@ mod settings;
 mod url;
 mod wait;
 
-pub use certificates::Certificates;
 pub use client::Hub;
 pub use clock::{Clock, RetryPolicy};
-pub use connection::{Connection, SettingsError, Token};
 pub use error::{AnswerProblem, FileAt, HubError};
 pub use lock::{Lock, LockError, Pin};
 pub use lru::{Budget, Cached, Entry, FilesInUse, LruCache, LruError, Pruned, Reservation, Usage};
 pub use name::{Commit, FileHash, NameError, RemoteFile, RemoteName, Repo};
-pub use proxy::Proxies;
-pub use settings::Settings;
+pub use settings::{Certificates, Connection, Proxies, Settings, SettingsError, Token};
 pub use url::{Endpoint, UrlError};
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::HubError;
-use super::answer::Answer;
 use super::digest::Hasher;
-use super::http::Http;
+use super::http::{Answer, Http};
 use super::partial::Partial;
 use super::retry::{AttemptError, Pace};
 

@@ -81,25 +81,25 @@ fn every_command_has_the_same_cache_and_activations_fetch() {
     fs::write(folder.join("ids.json"), "[1, 2, 3]").unwrap();
     let endpoint = hub.endpoint();
     let activations = |vars: &[(&str, &str)], more: &[&str]| {
-        let vars = [vars, &[("HF_ENDPOINT", &*endpoint), ("WORK", "work")]].concat();
+        let vars = [vars, &[("HF_ENDPOINT", &*endpoint), ("BIG", "big")]].concat();
         let of_512 = ["activations", "--model", "pythia-14m", "--step", "512", "--tokens", "ids.json"];
         run_with(&folder, &vars, &[&of_512[..], &["--hooks", "embed", "--out", "a.safetensors"], more].concat())
     };
-    let cache = [("XDG_CACHE_HOME", "$WORK/x")];
+    let cache = [("XDG_CACHE_HOME", "$BIG/x")];
     let output = activations(&cache, &["--offline"]).refused(&["not in the cache", "leave --offline out"]);
     assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     activations(&cache, &[]).ok();
-    let blobs = folder.join("work/x/huggingface/hub").join(format!("models--{}/blobs", MODEL.replace('/', "--")));
+    let blobs = folder.join("big/x/huggingface/hub").join(format!("models--{}/blobs", MODEL.replace('/', "--")));
     assert!(blobs.is_dir(), "{}", blobs.display());
     // Whoever looks there finds it.
     let asked = hub.seen().len();
     for cache in [
-        ("XDG_CACHE_HOME", "~/work/x"),
-        ("HF_HOME", "${WORK}/x/huggingface"),
-        ("HUGGINGFACE_HUB_CACHE", "work/x/huggingface/hub"),
+        ("XDG_CACHE_HOME", "~/big/x"),
+        ("HF_HOME", "${BIG}/x/huggingface"),
+        ("HUGGINGFACE_HUB_CACHE", "big/x/huggingface/hub"),
     ] {
         activations(&[cache], &["--offline"]).ok();
-        let listed = run_with(&folder, &[cache, ("WORK", "work")], &["cache", "ls"]).ok().out;
+        let listed = run_with(&folder, &[cache, ("BIG", "big")], &["cache", "ls"]).ok().out;
         assert!(listed.contains("step512"), "{cache:?}: {listed}");
     }
     assert_eq!(hub.seen().len(), asked);

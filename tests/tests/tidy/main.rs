@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pythia-hooks", &[]),
     ("pythia-files", &[]),
     ("pythia-hub", &["pythia-files"]),
-    ("pythia-core", &["pythia-hooks"]),
+    ("pythia-core", &["pythia-files", "pythia-hooks"]),
     ("pythia-probes", &["pythia-core", "pythia-hooks"]),
     ("pythia-report", &[]),
     ("experiments", &["pythia-core", "pythia-files", "pythia-hooks", "pythia-hub", "pythia-probes", "pythia-report"]),

@@ -198,8 +198,8 @@ fn at_work(history: &History, now: u64) -> Vec<Process> {
     runs.filter(lives).collect()
 }
 
-/// Another process that works on cells of this manifest, with the name of its experiment. `earlier`: only one whose start
-/// stands in the journal before that of this process.
+/// Another process that works on cells of this manifest, with the name of its experiment. `earlier`: only one whose
+/// start stands in the journal before that of this process.
 pub(super) fn others_at_work(
     out: &Path,
     mine: &Manifest,

@@ -1,8 +1,8 @@
 //! Memory limits of control groups.
 //!
 //! A process is in a group of each hierarchy, and the limits of all groups above count too. `/proc/self/cgroup` has the
-//! groups, and `/proc/self/mountinfo` where their folders are: in a container that may be another place than the group's
-//! name says.
+//! groups, and `/proc/self/mountinfo` where their folders are. In a container that may be another place than
+//! the name of the group says.
 
 use std::fs;
 use std::path::{Path, PathBuf};

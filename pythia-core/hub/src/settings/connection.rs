@@ -3,15 +3,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pythia_files::{Environment, hub_home};
-use thiserror::Error;
 
 use super::certificates::Certificates;
+use super::error::SettingsError;
 use super::proxy::Proxies;
-use super::settings::is_true;
-use super::{Endpoint, UrlError};
+use crate::Endpoint;
 
 /// A token has about 40 characters; a file with more than this holds something else.
 const MAX_TOKEN_FILE: u64 = 64 << 10;
@@ -28,7 +27,7 @@ impl Token {
     }
 
     /// The value of the `authorization` header.
-    pub(super) fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         format!("Bearer {}", self.0)
     }
 }
@@ -52,79 +51,6 @@ pub struct Connection {
     pub certificates: Certificates,
 }
 
-/// A variable that cannot be used.
-#[derive(Debug, Error)]
-pub enum SettingsError {
-    /// `HF_ENDPOINT` is no address.
-    #[error("HF_ENDPOINT: {0}")]
-    Endpoint(#[from] UrlError),
-    /// A variable of a proxy is not an address. Its value is not shown, because addresses of proxies can contain
-    /// passwords.
-    #[error(
-        "{variable} is not the address of a proxy that can be used (http://, https://, socks5://, socks5h://, \
-         socks4:// or socks4a://)"
-    )]
-    Proxy {
-        /// Name of the environment variable.
-        variable: &'static str,
-    },
-    /// A token has characters that a header cannot contain. It is not shown.
-    #[error("the token of {from} holds characters that no token has")]
-    Token {
-        /// Variable or file.
-        from: String,
-    },
-    /// A variable that is not text in UTF-8.
-    #[error("{variable} is not text in UTF-8")]
-    NotText {
-        /// Name of the environment variable.
-        variable: &'static str,
-    },
-    /// The file of the token exists and cannot be read.
-    #[error("the token in {} cannot be read: {source}", path.display())]
-    Io {
-        /// File with the token.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A bundle of certificates cannot be read.
-    #[error("{variable}: {} cannot be read: {source}", path.display())]
-    Bundle {
-        /// Name of the environment variable.
-        variable: &'static str,
-        /// File or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// A bundle holds no certificates.
-    #[error("{variable}: {} holds no certificates in PEM form", path.display())]
-    NoCertificates {
-        /// Name of the environment variable.
-        variable: &'static str,
-        /// File or folder.
-        path: PathBuf,
-    },
-}
-
-impl SettingsError {
-    /// What to do about it.
-    pub fn remedy(&self) -> String {
-        match self {
-            Self::Io { path, .. } => {
-                format!("change the permissions of {}, or set HF_HUB_DISABLE_IMPLICIT_TOKEN=1", path.display())
-            }
-            Self::Token { from } => format!("correct {from}: a token is one word, such as hf_…"),
-            Self::Bundle { variable, .. } | Self::NoCertificates { variable, .. } => {
-                format!("point {variable} to a PEM file of certificate authorities, or unset it")
-            }
-            Self::Endpoint(_) => "correct HF_ENDPOINT, or unset it for the public hub".to_owned(),
-            Self::Proxy { variable } | Self::NotText { variable } => format!("correct {variable}, or unset it"),
-        }
-    }
-}
-
 impl Connection {
     /// A connection without token and proxies.
     pub fn to(endpoint: Endpoint) -> Self {
@@ -146,6 +72,11 @@ impl Connection {
         let (proxies, certificates) = (Proxies::of(environment), Certificates::of(environment));
         Ok(Self { endpoint, token, proxies, certificates })
     }
+}
+
+/// Whether the value of a switch means yes, as the Python client reads it.
+pub(super) fn is_true(value: &str) -> bool {
+    ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
 }
 
 fn text(environment: &Environment, variable: &'static str) -> Result<Option<String>, SettingsError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use pythia_files::Environment;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-use super::SettingsError;
+use super::error::SettingsError;
 
 /// Variables that name a bundle, in the order of the Python client's library; the last two are OpenSSL's.
 const VARIABLES: [&str; 4] = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"];
@@ -53,7 +53,7 @@ impl Certificates {
     }
 
     /// The authorities that are asked first.
-    pub(super) fn first(&self) -> Result<RootCerts, SettingsError> {
+    pub(crate) fn first(&self) -> Result<RootCerts, SettingsError> {
         let Some((variable, path)) = &self.given else { return Ok(RootCerts::WebPki) };
         let failed = |source| SettingsError::Bundle { variable, path: path.clone(), source };
         match bundle(path).map_err(failed)? {
@@ -64,7 +64,7 @@ impl Certificates {
 
     /// The authorities that are asked about a server of which the first know nothing: the system's, unless a bundle was
     /// named.
-    pub(super) fn second(&self) -> Option<RootCerts> {
+    pub(crate) fn second(&self) -> Option<RootCerts> {
         let usual = OF_SYSTEM.iter().map(Path::new);
         let paths: Vec<&Path> = self.system.as_deref().map_or_else(|| usual.collect(), |path| vec![path]);
         // A system without such a file knows no more than Mozilla's list.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use crate::testing::TempDir;
 
-    const PEM: &[u8] = include_bytes!("../tests/tls/authority.pem");
+    const PEM: &[u8] = include_bytes!("../../tests/tls/authority.pem");
 
     fn certificates(vars: &[(&str, &str)]) -> Certificates {
         Certificates::of(&Environment::of(vars.iter().copied(), Some("/h")))

@@ -5,9 +5,9 @@ use std::io::{self, Read};
 use ureq::http::{HeaderMap, Response};
 use ureq::{Body, BodyReader};
 
-use super::retry::AttemptError;
-use super::url::{Url, harmless};
-use super::{AnswerProblem, HubError};
+use crate::retry::AttemptError;
+use crate::url::{Url, harmless};
+use crate::{AnswerProblem, HubError};
 
 /// Bytes read of a redirect's body, so that its connection can be used again.
 const MAX_PAGE: u64 = 64 << 10;
@@ -15,43 +15,43 @@ const MAX_PAGE: u64 = 64 << 10;
 const SOCKS: [&str; 3] = ["invalid response version", "invalid response code", "invalid reserved byte"];
 
 /// The head of an answer. Its body is not read yet.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) url: Url,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) url: Url,
     headers: HeaderMap,
-    pub(super) body: BodyReader<'static>,
+    pub(crate) body: BodyReader<'static>,
 }
 
 impl Answer {
-    pub(super) fn new(url: &Url, answer: Response<Body>) -> Self {
+    pub(crate) fn new(url: &Url, answer: Response<Body>) -> Self {
         let (parts, body) = answer.into_parts();
         Self { status: parts.status.as_u16(), url: url.clone(), headers: parts.headers, body: body.into_reader() }
     }
 
     /// A header's value, if it is text.
-    pub(super) fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned())
     }
 
     /// The length of the body, if the header has it.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         self.header("content-length")?.parse().ok()
     }
 
     /// The start of a part of a file, and the length of the file if the header has it: `bytes 5-9/10`.
-    pub(super) fn range(&self) -> Option<(u64, Option<u64>)> {
+    pub(crate) fn range(&self) -> Option<(u64, Option<u64>)> {
         let header = self.header("content-range")?;
         let (part, total) = header.strip_prefix("bytes ")?.split_once('/')?;
         Some((part.split_once('-')?.0.trim().parse().ok()?, total.trim().parse().ok()))
     }
 
-    pub(super) fn problem(&self, problem: AnswerProblem) -> AttemptError {
+    pub(crate) fn problem(&self, problem: AnswerProblem) -> AttemptError {
         HubError::Answer { url: self.url.shown(), problem }.into()
     }
 }
 
 /// The address that a redirect refers to.
-pub(super) fn redirect(mut answer: Answer) -> Result<Url, AttemptError> {
+pub(crate) fn redirect(mut answer: Answer) -> Result<Url, AttemptError> {
     let location = answer.header("location").unwrap_or_default();
     let refused = |why| HubError::Redirect { url: answer.url.shown(), to: harmless(&location), why };
     let next = answer.url.join(&location).ok_or_else(|| refused("it is no address"))?;
@@ -63,7 +63,7 @@ pub(super) fn redirect(mut answer: Answer) -> Result<Url, AttemptError> {
 }
 
 /// The kind of a failure of the HTTP library. Only texts that cannot contain whole addresses are passed on.
-pub(super) fn broken(url: &Url, error: ureq::Error) -> AttemptError {
+pub(crate) fn broken(url: &Url, error: ureq::Error) -> AttemptError {
     let untrusted = |problem| HubError::Untrusted { url: url.shown(), problem }.into();
     match error {
         ureq::Error::Rustls(problem) => untrusted(problem.to_string()),

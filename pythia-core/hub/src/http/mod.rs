@@ -1,5 +1,7 @@
 //! Requests to servers: single attempts, and attempts repeated within the limits of [`RetryPolicy`].
 
+mod answer;
+
 use std::io::Read;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,10 +11,12 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::tls::{RootCerts, TlsConfig};
 
-use super::answer::{Answer, broken, redirect};
+use answer::{broken, redirect};
+
 use super::retry::{AttemptError, LEAST, Pace, Retry, Wait};
 use super::url::Url;
 use super::{AnswerProblem, Clock, Connection, HubError, RetryPolicy, Settings, wait};
+pub(crate) use answer::Answer;
 
 const MAX_REDIRECTS: usize = 5;
 /// What TLS says of a certificate that no known authority has signed.
@@ -21,7 +25,7 @@ const UNKNOWN: &str = "UnknownIssuer";
 const NAP: Duration = Duration::from_millis(200);
 
 /// Sends requests, waits between attempts, and knows which server may see the token.
-pub(super) struct Http {
+pub(crate) struct Http {
     settings: Settings,
     /// How servers are reached, once a connection was needed.
     connection: OnceLock<Connection>,
@@ -43,7 +47,7 @@ struct Roots {
 }
 
 impl Http {
-    pub(super) fn new(settings: Settings, clock: Box<dyn Clock>) -> Self {
+    pub(crate) fn new(settings: Settings, clock: Box<dyn Clock>) -> Self {
         let RetryPolicy { connect, stall, .. } = settings.retry;
         // Without this line the library would read proxies from the environment.
         let config = Agent::config_builder().proxy(None);
@@ -62,7 +66,7 @@ impl Http {
     ///
     /// # Errors
     /// [`HubError::Settings`]; [`HubError::Offline`] if no connection may be opened anyway.
-    pub(super) fn connection(&self) -> Result<&Connection, HubError> {
+    pub(crate) fn connection(&self) -> Result<&Connection, HubError> {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
@@ -74,7 +78,7 @@ impl Http {
     }
 
     /// Reads all that requests to the endpoint need.
-    pub(super) fn check_settings(&self) -> Result<(), HubError> {
+    pub(crate) fn check_settings(&self) -> Result<(), HubError> {
         let Connection { endpoint, proxies, .. } = self.connection()?;
         let url = endpoint.url("/");
         proxies.before(&url)?;
@@ -89,17 +93,17 @@ impl Http {
         Ok(self.roots.get_or_init(|| Roots { first, second: OnceLock::new(), is_second: AtomicBool::new(false) }))
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         self.agent.clone().shutdown();
     }
 
     /// Repeats a request until there is an answer or an error that ends the attempts.
-    pub(super) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, AttemptError>) -> Result<T, HubError> {
+    pub(crate) fn insist<T>(&self, url: &Url, mut ask: impl FnMut() -> Result<T, AttemptError>) -> Result<T, HubError> {
         let mut retry = self.retry(url);
         loop {
             self.before_attempt()?;
@@ -110,18 +114,18 @@ impl Http {
         }
     }
 
-    pub(super) fn retry<'a>(&self, url: &'a Url) -> Retry<'a> {
+    pub(crate) fn retry<'a>(&self, url: &'a Url) -> Retry<'a> {
         Retry::new(self.settings.retry, url)
     }
 
     /// Waits as long as a server asked for. Fails if the client was stopped.
-    pub(super) fn before_attempt(&self) -> Result<(), HubError> {
+    pub(crate) fn before_attempt(&self) -> Result<(), HubError> {
         self.sleep(self.closed_for())
     }
 
     /// Waits for the next attempt. A wait that the server asks for holds for all threads, which wait before their
     /// next attempt.
-    pub(super) fn wait(&self, wait: Wait) -> Result<(), HubError> {
+    pub(crate) fn wait(&self, wait: Wait) -> Result<(), HubError> {
         match wait {
             Wait::ForServer(time) => {
                 self.close(time);
@@ -132,7 +136,7 @@ impl Http {
     }
 
     /// One attempt at a file or at bytes `range` of it. Follows redirects.
-    pub(super) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, AttemptError> {
+    pub(crate) fn get(&self, url: &Url, range: Option<Range<u64>>) -> Result<Answer, AttemptError> {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let answer = self.ask(&at, range.as_ref())?;
@@ -145,7 +149,7 @@ impl Http {
     }
 
     /// The body of an answer and its `link` header. A body of more than `max` bytes is an error.
-    pub(super) fn small(&self, url: &Url, max: u64) -> Result<(Vec<u8>, Option<String>), HubError> {
+    pub(crate) fn small(&self, url: &Url, max: u64) -> Result<(Vec<u8>, Option<String>), HubError> {
         self.insist(url, || {
             let mut answer = self.get(url, None)?;
             let mut bytes = Vec::new();
@@ -158,7 +162,7 @@ impl Http {
     }
 
     /// Reads up to `max` bytes of a body into `take`, part by part.
-    pub(super) fn pour(&self, answer: &mut Answer, max: u64, take: &mut dyn FnMut(&[u8])) -> Result<u64, AttemptError> {
+    pub(crate) fn pour(&self, answer: &mut Answer, max: u64, take: &mut dyn FnMut(&[u8])) -> Result<u64, AttemptError> {
         let mut buffer = vec![0; max.min(256 << 10) as usize];
         let (mut got, mut pace) = (0, self.pace());
         while got < max {
@@ -174,7 +178,7 @@ impl Http {
     }
 
     /// Reads a body once; zero at its end.
-    pub(super) fn read(&self, answer: &mut Answer, into: &mut [u8], pace: &mut Pace) -> Result<usize, AttemptError> {
+    pub(crate) fn read(&self, answer: &mut Answer, into: &mut [u8], pace: &mut Pace) -> Result<usize, AttemptError> {
         let read = answer.body.read(into);
         self.unless_stopped()?;
         let read = read.map_err(|error| broken(&answer.url, ureq::Error::from(error)))?;
@@ -184,7 +188,7 @@ impl Http {
         Ok(read)
     }
 
-    pub(super) fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> Pace {
         Pace::new(self.clock.elapsed())
     }
 
@@ -258,7 +262,7 @@ impl Http {
     }
 
     /// Waits, unless the client is stopped.
-    pub(super) fn sleep(&self, time: Duration) -> Result<(), HubError> {
+    pub(crate) fn sleep(&self, time: Duration) -> Result<(), HubError> {
         let end = self.clock.elapsed().saturating_add(time);
         loop {
             self.unless_stopped()?;

@@ -1,12 +1,23 @@
 //! The settings of the hub's Python client, from the same variables with the same defaults and the same precedence.
 
+mod certificates;
+mod connection;
+mod direct;
+mod error;
+mod proxy;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pythia_files::{Environment, hub_cache};
 
-use super::connection::{Connection, SettingsError};
 use super::{Endpoint, RetryPolicy};
+use connection::is_true;
+
+pub use certificates::Certificates;
+pub use connection::{Connection, Token};
+pub use error::SettingsError;
+pub use proxy::Proxies;
 
 /// The cache, whether connections may be opened, and how.
 ///
@@ -80,11 +91,6 @@ impl Settings {
             Source::Environment(environment) => Connection::of(environment),
         }
     }
-}
-
-/// Whether the value of a switch means yes, as the Python client reads it.
-pub(super) fn is_true(value: &str) -> bool {
-    ["1", "ON", "YES", "TRUE"].contains(&value.to_ascii_uppercase().as_str())
 }
 
 #[cfg(test)]

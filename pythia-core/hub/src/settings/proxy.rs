@@ -4,9 +4,9 @@ use std::fmt;
 
 use pythia_files::Environment;
 
-use super::SettingsError;
 use super::direct::Direct;
-use super::url::{Url, harmless};
+use super::error::SettingsError;
+use crate::url::{Url, harmless};
 
 /// The proxy for each server: `HTTPS_PROXY` for https, `HTTP_PROXY` for http, `ALL_PROXY` where the other is not set,
 /// none for the servers of `NO_PROXY`. Lower-case variables take precedence. A proxy is reached by HTTP or by SOCKS;
@@ -47,7 +47,7 @@ impl Proxies {
     }
 
     /// The proxy for a server.
-    pub(super) fn before(&self, url: &Url) -> Result<Option<ureq::Proxy>, SettingsError> {
+    pub(crate) fn before(&self, url: &Url) -> Result<Option<ureq::Proxy>, SettingsError> {
         match if url.is_https() { &self.https } else { &self.http } {
             Choice::None => Ok(None),
             _ if self.direct.has(url.host(), url.port()) => Ok(None),
