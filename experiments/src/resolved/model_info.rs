@@ -45,7 +45,7 @@ pub(crate) fn shape(
 }
 
 fn read_tokenizer(path: PathBuf) -> Result<Tokenizer, ModelInfoError> {
-    Tokenizer::from_file(&path).map_err(|source| ModelInfoError::Tokenizer { path, source })
+    Ok(Tokenizer::from_file(&path)?)
 }
 
 /// The published shape of a model of the suite, for a plan before anything is fetched.

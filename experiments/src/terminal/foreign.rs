@@ -85,8 +85,10 @@ impl Explained for StoreError {
 impl Explained for TokenizerError {
     fn exit(&self) -> Exit {
         match self {
+            Self::File { source, .. } => source.exit(),
             Self::Io { .. }
             | Self::TooLarge { .. }
+            | Self::Content(_)
             | Self::Malformed { .. }
             | Self::Failed { .. }
             | Self::UnknownId { .. } => Exit::BadInput,
