@@ -101,11 +101,16 @@ impl Explained for WeightError {
         match self {
             Self::Io { .. }
             | Self::NoFiles
+            | Self::Content { .. }
             | Self::Safetensors { .. }
             | Self::Zip { .. }
             | Self::Pickle { .. }
             | Self::Duplicate { .. }
             | Self::Missing { .. }
+            | Self::NoUnembedding { .. }
+            | Self::Empty { .. }
+            | Self::Quantised { .. }
+            | Self::Adapter { .. }
             | Self::Unexpected { .. }
             | Self::Shape { .. }
             | Self::Dtype { .. }
@@ -116,7 +121,7 @@ impl Explained for WeightError {
     }
 
     fn remedy(&self) -> Option<String> {
-        Some("copy or download the checkpoint's files again".into())
+        self.remedy().map(str::to_owned)
     }
 }
 

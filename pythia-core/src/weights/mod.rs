@@ -49,6 +49,7 @@ mod fold;
 mod hashes;
 mod job;
 mod map;
+mod names;
 mod plan;
 mod pytorch;
 mod raw;
