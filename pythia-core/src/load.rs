@@ -12,7 +12,7 @@ use crate::model::GptNeoX;
 use crate::store::{self, CheckpointFiles, StoreError};
 use crate::suite::Step;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::weights::{StoredCheckpoint, Wanted, WeightError};
+use crate::weights::{StoredCheckpoint, Wanted, WeightError, io_remedy};
 
 /// The suite's largest `config.json` has 1 kB; one with many labels has some hundred.
 const MAX_CONFIG: u64 = 16 << 20;
@@ -51,6 +51,21 @@ pub enum LoadError {
     /// `tokenizer.json` cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl LoadError {
+    /// What helps against this cause, where the message does not say so.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => error.remedy(),
+            Self::Weights(error) => error.remedy(),
+            Self::Io { source, .. } => io_remedy(source),
+            // Such a file is as it was meant.
+            Self::Config { source: ConfigError::Refused { .. } | ConfigError::Unsupported { .. }, .. } => None,
+            Self::Config { .. } => Some("copy the checkpoint's own config.json there again"),
+            Self::NoTokenizer { .. } | Self::Tokenizer(_) => None,
+        }
+    }
 }
 
 impl GptNeoX {

@@ -136,9 +136,10 @@ impl Explained for LoadError {
 
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            Self::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
-            Self::Config(_) | Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
-            Self::Weights(_) => "copy or download the checkpoint's files again",
+            Self::Store(error) => return Explained::remedy(error),
+            Self::Config(error) => return Explained::remedy(error),
+            Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
+            Self::Weights(error) => return Explained::remedy(error),
             Self::Device(_) => {
                 "give a smaller --memory, with which weights are uploaded layer by layer, \
                  or compute elsewhere with --device"

@@ -50,10 +50,11 @@ impl Explained for LoadError {
 
     fn remedy(&self) -> Option<String> {
         match self {
-            Self::Store(error) => error.remedy(),
-            Self::Weights(error) => error.remedy(),
+            Self::Store(error) => Explained::remedy(error),
+            Self::Weights(error) => Explained::remedy(error),
             Self::Tokenizer(error) => error.remedy(),
-            Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => None,
+            Self::Io { .. } | Self::Config { .. } => self.remedy().map(str::to_owned),
+            Self::NoTokenizer { .. } => None,
         }
     }
 }
@@ -65,6 +66,10 @@ impl Explained for StoreError {
             | Self::NoFolder { .. }
             | Self::Io { .. }
             | Self::NotAModel { .. }
+            | Self::DanglingLink { .. }
+            | Self::NotAFile { .. }
+            | Self::Foreign { .. }
+            | Self::Content { .. }
             | Self::NoConfig { .. }
             | Self::NoWeights { .. }
             | Self::MissingShard { .. }
@@ -79,6 +84,10 @@ impl Explained for StoreError {
             | Self::Suite(_)
             | Self::NoSuchStep { .. } => Exit::BadInput,
         }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        self.remedy().map(str::to_owned)
     }
 }
 
