@@ -44,7 +44,8 @@ const PAGES: [&[u8]; 3] = [b"<!doctype", b"<html", b"<?xml"];
 impl WrongContent {
     /// What the bytes are if they are neither JSON nor weights.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
-        let is_page = |start: &&[u8]| trimmed(bytes).get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
+        let is_page =
+            |start: &&[u8]| trimmed(bytes).get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start));
         match bytes {
             [] => Some(Self::Empty),
             _ if bytes.starts_with(LFS) => Some(Self::LfsPointer),

@@ -115,9 +115,10 @@ impl LoadError {
     /// Whether some file is not there (any more).
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            LoadError::Store(_) => true,
-            LoadError::Config(ConfigFileError::Io { source, .. })
+            LoadError::Store(StoreError::Io { source, .. })
+            | LoadError::Config(ConfigFileError::Io { source, .. })
             | LoadError::Weights(WeightError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+            LoadError::Store(_) => true,
             _ => false,
         }
     }

@@ -90,7 +90,9 @@ pub enum ConfigError {
         supported: &'static str,
     },
     /// A key that other software computes with and this program does not.
-    #[error("`{key}` is {found}, which would change what the model computes, and is not supported; expected {expected}")]
+    #[error(
+        "`{key}` is {found}, which would change what the model computes, and is not supported; expected {expected}"
+    )]
     Refused {
         /// The key as the file spells it; one of an object inside as `rope_scaling.factor`.
         key: String,

@@ -172,7 +172,8 @@ pub(super) fn check(file: &Map<String, Value>) -> Result<Vec<String>, ConfigErro
     for object in ROPE {
         check_rope(object, file.get(object))?;
     }
-    let known = |key: &str| READ.contains(&key) || HARMLESS.contains(&key) || REFUSED.iter().any(|(name, _)| *name == key);
+    let known =
+        |key: &str| READ.contains(&key) || HARMLESS.contains(&key) || REFUSED.iter().any(|(name, _)| *name == key);
     let mut unknown: Vec<String> = file.keys().filter(|key| !known(key)).cloned().collect();
     unknown.sort();
     Ok(unknown)

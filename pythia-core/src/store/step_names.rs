@@ -117,8 +117,20 @@ mod tests {
     #[test]
     fn names_that_resemble_steps_are_told_from_others() {
         for name in [
-            "step0512", "step_512", "step-512", "Step512", "STEP512", "step 512", "steps512", "checkpoint-512",
-            "checkpoint_512", "global_step512", "globalstep512", "epoch=1-step=512", "iter_0000512", "ckpt512",
+            "step0512",
+            "step_512",
+            "step-512",
+            "Step512",
+            "STEP512",
+            "step 512",
+            "steps512",
+            "checkpoint-512",
+            "checkpoint_512",
+            "global_step512",
+            "globalstep512",
+            "epoch=1-step=512",
+            "iter_0000512",
+            "ckpt512",
         ] {
             assert_eq!(of_name(name), Likeness::Near(Step::from_label(512)), "{name}");
         }

@@ -257,10 +257,15 @@ fn names_that_are_nearly_right_are_listed() {
     dir.write("checkpoint-8.log", "");
     let store = folder(dir.path()).unwrap();
     assert_eq!(store.steps().unwrap(), [Step::from_label(7)]);
-    let listed: Vec<(String, NameProblem)> = store.misnamed().unwrap().into_iter().map(|entry| {
-        assert!(entry.to_string().starts_with(&entry.path.display().to_string()), "{entry}");
-        (entry.path.file_name().unwrap().to_string_lossy().into_owned(), entry.problem)
-    }).collect();
+    let listed: Vec<(String, NameProblem)> = store
+        .misnamed()
+        .unwrap()
+        .into_iter()
+        .map(|entry| {
+            assert!(entry.to_string().starts_with(&entry.path.display().to_string()), "{entry}");
+            (entry.path.file_name().unwrap().to_string_lossy().into_owned(), entry.problem)
+        })
+        .collect();
     let expected = [
         ("32", NameProblem::Spelling(Step::from_label(32))),
         ("checkpoint-16", NameProblem::Spelling(Step::from_label(16))),
@@ -334,7 +339,11 @@ fn a_broken_cache_is_not_called_empty() {
 fn other_forms_of_weights_are_named() {
     let cases = [
         (&["adapter_config.json", "adapter_model.safetensors"][..], ForeignFormat::Adapter, "merge_and_unload"),
-        (&["layer_00-model_00-model_states.pt", "mp_rank_00_model_states.pt"], ForeignFormat::NeoxNative, "convert_neox"),
+        (
+            &["layer_00-model_00-model_states.pt", "mp_rank_00_model_states.pt"],
+            ForeignFormat::NeoxNative,
+            "convert_neox",
+        ),
         (&["mp_rank_00_model_states.pt", "zero_to_fp32.py"], ForeignFormat::DeepSpeed, "zero_to_fp32.py"),
         (&["__0_0.distcp"], ForeignFormat::Distributed, "dcp_to_torch"),
     ];
@@ -371,7 +380,10 @@ fn descriptions_and_indices_are_read_as_python_writes_them() {
     let dir = TempDir::new();
     dir.write("config.json", "{}");
     dir.write("suite.json", "\u{feff}{\"model\": \"mine\", \"loss\": NaN}");
-    dir.write("model.safetensors.index.json", "\u{feff}{\"metadata\": {\"x\": -Infinity}, \"weight_map\": {\"a\": \"m.safetensors\"}}");
+    dir.write(
+        "model.safetensors.index.json",
+        "\u{feff}{\"metadata\": {\"x\": -Infinity}, \"weight_map\": {\"a\": \"m.safetensors\"}}",
+    );
     dir.write("m.safetensors", "");
     let store = folder(dir.path()).unwrap();
     assert_eq!((store.model(), store.locate(None).unwrap().weights.paths().len()), ("mine", 1));

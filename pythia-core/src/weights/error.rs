@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use super::Profile;
-use crate::content::WrongContent;
 use super::pytorch::{PickleError, ZipError};
+use crate::content::WrongContent;
 
 /// Why the weights of a checkpoint cannot be used.
 #[derive(Debug, Error)]

@@ -85,9 +85,7 @@ fn check_extra(
     let (tensor, path) = (|| name.to_owned(), || path());
     Err(match Extra::of(name, stored, config) {
         Extra::Buffer => return Ok(()),
-        Extra::Quantised => {
-            WeightError::Quantised { tensor: tensor(), found: stored.dtype.to_string(), path: path() }
-        }
+        Extra::Quantised => WeightError::Quantised { tensor: tensor(), found: stored.dtype.to_string(), path: path() },
         Extra::Adapter => WeightError::Adapter { tensor: tensor(), path: path() },
         Extra::Unknown => WeightError::Unexpected { tensor: tensor(), found: stored.shape.clone(), path: path() },
     })

@@ -2,9 +2,11 @@
 //!
 //! - [`pins`]: what is pinned, verified and planned;
 //! - [`defects`]: checkpoints that are not what their names say;
+//! - [`local`]: folders with checkpoints that are broken or misnamed;
 //! - [`transfer`]: budgets of the cache, servers that stop answering, corrupt bytes.
 
 mod defects;
+mod local;
 mod pins;
 mod transfer;
 

@@ -97,7 +97,10 @@ fn tensors_that_do_not_belong_are_named() {
     let mut mistyped = tensors.clone();
     mistyped[find("embed_out.weight")] = raw("embed_out.weight", Dtype::I64, &[97, 70]);
     let error = read_safetensors(&config, &mistyped).unwrap_err().to_string();
-    assert!(error.contains("embed_out.weight") && error.contains("holds I64, expected F16, BF16, F32 or F64"), "{error}");
+    assert!(
+        error.contains("embed_out.weight") && error.contains("holds I64, expected F16, BF16, F32 or F64"),
+        "{error}"
+    );
 
     let mut twice = tensors.clone();
     twice.push(raw("lm_head.weight", Dtype::F16, &[97, 70]));
@@ -170,18 +173,9 @@ fn a_pickle_that_wants_to_run_something_is_refused_by_name() {
 #[test]
 fn instructions_without_use_for_a_checkpoint_are_refused() {
     // OBJ, NEWOBJ, NEWOBJ_EX, EXT1, INST of an allowed global, DUP, POP, LIST, STRING, NEXT_BUFFER.
-    for ops in [
-        &b"o"[..],
-        b"\x81",
-        b"\x92",
-        b"\x82\x01",
-        b"icollections\nOrderedDict\n",
-        b"2",
-        b"0",
-        b"l",
-        b"S",
-        b"\x97",
-    ] {
+    for ops in
+        [&b"o"[..], b"\x81", b"\x92", b"\x82\x01", b"icollections\nOrderedDict\n", b"2", b"0", b"l", b"S", b"\x97"]
+    {
         let error = refused(Pickle::new().ops(ops).ops(b"."));
         assert_eq!(error, PickleError::Opcode { opcode: ops[0], offset: 2 });
     }

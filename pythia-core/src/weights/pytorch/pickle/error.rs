@@ -121,7 +121,9 @@ impl PickleError {
 /// Whether a global makes tensors of low precision.
 fn is_quantised(module: &str, name: &str) -> bool {
     ["bitsandbytes", "torchao"].iter().any(|start| module.starts_with(start))
-        || ["float8", "_rebuild_qtensor", "_rebuild_tensor_v3", "QInt8", "QUInt8"].iter().any(|part| name.contains(part))
+        || ["float8", "_rebuild_qtensor", "_rebuild_tensor_v3", "QInt8", "QUInt8"]
+            .iter()
+            .any(|part| name.contains(part))
 }
 
 fn something_else(key: Option<&str>) -> String {

@@ -44,7 +44,11 @@ enum Value<'a> {
     Global(Global),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    Storage { dtype: Dtype, key: &'a str, n_values: u64 },
+    Storage {
+        dtype: Dtype,
+        key: &'a str,
+        n_values: u64,
+    },
     Tensor(Box<torch::View<'a>>),
 }
 
