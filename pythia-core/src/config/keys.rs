@@ -215,6 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_every_key() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/models.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let refused = REFUSED.iter().map(|(key, _)| key);
+        for key in READ.iter().chain(HARMLESS).chain(refused) {
+            assert!(page.contains(&format!("`{key}`")), "docs/models.md lacks {key}");
+        }
+    }
+
+    #[test]
     fn no_key_is_in_two_lists() {
         let mut all: Vec<&str> = READ.iter().chain(HARMLESS).copied().collect();
         all.extend(REFUSED.iter().map(|(key, _)| *key));

@@ -67,7 +67,7 @@ pub struct NeoxConfig {
 /// A `config.json` that was read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigFile {
-    /// The model.
+    /// Shape and variant of the model that it describes.
     pub config: NeoxConfig,
     /// The keys that are neither read nor known to be harmless, sorted. What they mean is not known here, so a reader
     /// should be told of them.

@@ -43,11 +43,15 @@ pub enum StoreError {
         misnamed: Vec<MisnamedStep>,
     },
     /// A link to nothing, as the cache has one where a file was removed.
-    #[error("{} is a link to {}, which is not there; download or copy the file again", link.display(), target.display())]
+    #[error(
+        "{} is a link to {}, which is not there; download or copy the file again",
+        link.display(),
+        target.display()
+    )]
     DanglingLink {
-        /// The link.
+        /// Where the link is.
         link: PathBuf,
-        /// What it names.
+        /// The path it holds.
         target: PathBuf,
     },
     /// A folder or a device has the name of a file.

@@ -64,7 +64,7 @@ impl fmt::Display for ForeignFormat {
         match self {
             Self::Adapter => write!(f, "it is a LoRA adapter, not a whole model: {ADAPTER}"),
             Self::NeoxNative => f.write_str(
-                "it has the layout in which GPT-NeoX trains: convert it with tools/ckpts/convert_neox_to_hf.py of GPT-NeoX",
+                "it has the layout in which GPT-NeoX trains: convert it with its tools/ckpts/convert_neox_to_hf.py",
             ),
             Self::DeepSpeed => f.write_str(
                 "it is a training state of DeepSpeed: run `python zero_to_fp32.py . pytorch_model.bin` in its folder, \
@@ -80,7 +80,7 @@ impl fmt::Display for ForeignFormat {
             }
             Self::NoIndex => f.write_str("it is a shard, and its index is missing: copy the *.index.json there too"),
             Self::OtherName => f.write_str(
-                "if it holds the model's weights, name it model.safetensors or, where PyTorch wrote it, pytorch_model.bin",
+                "if it holds the model's weights, name it model.safetensors, or pytorch_model.bin if PyTorch wrote it",
             ),
         }
     }

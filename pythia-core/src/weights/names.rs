@@ -123,7 +123,7 @@ mod tests {
             "layers.1.input_layernorm.weight",
             "gpt_neox.gpt_neox.layers.1.input_layernorm.weight",
             "model.gpt_neox.layers.1.input_layernorm.weight",
-            "_fsdp_wrapped_module.gpt_neox.layers.1._fsdp_wrapped_module._checkpoint_wrapped_module.input_layernorm.weight",
+            "_fsdp_wrapped_module.gpt_neox.layers.1._checkpoint_wrapped_module.input_layernorm.weight",
             "model.layers.1.input_layernorm.weight",
         ] {
             assert_eq!(published(name), norm, "{name}");
