@@ -65,7 +65,7 @@ pub enum StoreError {
     Foreign {
         /// A file that shows the form.
         path: PathBuf,
-        /// The form.
+        /// The form that the file shows.
         format: ForeignFormat,
     },
     /// A descriptive file is something else than JSON.
