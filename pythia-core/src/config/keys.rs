@@ -33,9 +33,8 @@ const ROPE: [&str; 2] = ["rope_parameters", "rope_scaling"];
 const READ_OF_ROPE: [&str; 4] = ["rope_theta", "partial_rotary_factor", "rope_type", "type"];
 
 /// The values of a refused key that change nothing, besides `null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Accepted {
+#[derive(Clone, Copy)]
+pub(super) enum Accepted {
     /// `false`.
     False,
     /// `true`.
@@ -71,7 +70,7 @@ impl Accepted {
 
 /// Keys that change what a model computes, in some version of some software, and that are not implemented here. Each
 /// has the values that are accepted.
-pub const REFUSED: &[(&str, Accepted)] = &[
+pub(super) const REFUSED: &[(&str, Accepted)] = &[
     ("add_cross_attention", Accepted::False),
     ("attn_logit_softcapping", Accepted::Nothing),
     ("final_logit_softcapping", Accepted::Nothing),
@@ -87,7 +86,7 @@ pub const REFUSED: &[(&str, Accepted)] = &[
 
 /// Keys without influence on the forward pass of a trained model: regularisation of training, precision that the files
 /// themselves have, settings of generation, ids and labels, and records of how the file came to be.
-pub const HARMLESS: &[&str] = &[
+pub(super) const HARMLESS: &[&str] = &[
     // Only active while training.
     "attention_dropout",
     "attention_probs_dropout_prob",

@@ -5,8 +5,9 @@
 //! file in which two of them disagree is refused. Every size is bounded, so that no product of sizes overflows and no
 //! hostile file causes a huge allocation.
 //!
-//! No key is passed over in silence. A key is read; or it is [`REFUSED`], unless its value is the one that changes
-//! nothing; or it is [`HARMLESS`] for the forward pass; or it is listed in [`ConfigFile::unknown_keys`], to be shown.
+//! No key is passed over in silence. A key is read; or it is refused, unless its value is the one that changes nothing;
+//! or it is harmless for the forward pass; or it is listed in [`ConfigFile::unknown_keys`], to be shown. `keys` has the
+//! lists.
 //!
 //! ```
 //! use pythia_core::config::{ConfigError, NeoxConfig, Rotary};
@@ -34,7 +35,6 @@ use self::raw::RawConfig;
 use crate::json;
 
 pub use self::error::ConfigError;
-pub use self::keys::{HARMLESS, REFUSED};
 
 /// Default epsilon of the layer norms.
 const DEFAULT_LAYER_NORM_EPS: f64 = 1e-5;
