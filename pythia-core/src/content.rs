@@ -49,7 +49,7 @@ impl WrongContent {
         match bytes {
             [] => Some(Self::Empty),
             _ if bytes.starts_with(LFS) => Some(Self::LfsPointer),
-            _ if PAGES.iter().any(|start| is_page(start)) => Some(Self::Html),
+            _ if PAGES.iter().any(is_page) => Some(Self::Html),
             [b'G', b'G', b'U', b'F', ..] => Some(Self::Gguf),
             [0x89, b'H', b'D', b'F', ..] => Some(Self::Hdf5),
             [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => Some(Self::Utf16),
