@@ -12,9 +12,9 @@ use crate::suite::Step;
 /// An entry of a folder of checkpoints that is not read, although its name resembles that of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MisnamedStep {
-    /// The entry.
+    /// Where the entry is.
     pub path: PathBuf,
-    /// What is wrong with it.
+    /// What keeps it from being read.
     pub problem: NameProblem,
 }
 
