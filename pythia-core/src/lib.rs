@@ -31,8 +31,10 @@
 //! ```
 
 pub mod config;
+pub mod content;
 pub mod device;
 mod f32_buffer;
+mod json;
 pub mod load;
 pub mod model;
 pub mod params;

@@ -1,17 +1,21 @@
 //! A model in one call: from a folder or a name of the suite to a [`GptNeoX`] on a device.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device};
 use thiserror::Error;
 
-use crate::config::{ConfigError, NeoxConfig};
+use crate::config::{ConfigError, ConfigFile, NeoxConfig};
 use crate::model::GptNeoX;
 use crate::store::{self, CheckpointFiles, StoreError};
 use crate::suite::Step;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::weights::{StoredCheckpoint, Wanted, WeightError};
+use crate::weights::{StoredCheckpoint, Wanted, WeightError, io_remedy};
+
+/// The suite's largest `config.json` has 1 kB; one with many labels has some hundred.
+const MAX_CONFIG: u64 = 16 << 20;
 
 /// Why a model could not be loaded.
 #[derive(Debug, Error)]
@@ -47,6 +51,21 @@ pub enum LoadError {
     /// `tokenizer.json` cannot be used.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+}
+
+impl LoadError {
+    /// What helps against this cause, where the message does not say so.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Store(error) => error.remedy(),
+            Self::Weights(error) => error.remedy(),
+            Self::Io { source, .. } => io_remedy(source),
+            // Such a file is as it was meant.
+            Self::Config { source: ConfigError::Refused { .. } | ConfigError::Unsupported { .. }, .. } => None,
+            Self::Config { .. } => Some("copy the checkpoint's own config.json there again"),
+            Self::NoTokenizer { .. } | Self::Tokenizer(_) => None,
+        }
+    }
 }
 
 impl GptNeoX {
@@ -118,13 +137,27 @@ fn load(model: &Path, step: Option<Step>, device: &Device) -> Result<GptNeoX, Lo
     Ok(GptNeoX::from_params(config, params, device, DType::F32))
 }
 
-/// Reads a `config.json`.
+/// Reads a `config.json`. [`read_config_file`] also lists the keys of which nothing is known.
 ///
 /// # Errors
 /// [`LoadError::Io`], [`LoadError::Config`].
 pub fn read_config(path: &Path) -> Result<NeoxConfig, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-    NeoxConfig::from_json(&text).map_err(|source| LoadError::Config { path: path.to_owned(), source })
+    read_config_file(path).map(|file| file.config)
+}
+
+/// Reads a `config.json`, with the keys that are neither read nor known to be harmless.
+///
+/// # Errors
+/// As [`read_config`].
+pub fn read_config_file(path: &Path) -> Result<ConfigFile, LoadError> {
+    let io = |source| LoadError::Io { path: path.to_owned(), source };
+    let config = |source| LoadError::Config { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(MAX_CONFIG + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_CONFIG {
+        return Err(config(ConfigError::TooLarge { max: MAX_CONFIG }));
+    }
+    ConfigFile::parse(&bytes).map_err(config)
 }
 
 #[cfg(test)]

@@ -259,14 +259,6 @@ pub(crate) const UNEMBED_ALIAS: &str = "lm_head.weight";
 /// The prefix of the names of all tensors of blocks.
 pub(crate) const LAYERS: &str = "gpt_neox.layers.";
 
-/// Whether a stored tensor is an unused buffer of old files: the causal mask, its filler value, or rotary frequencies
-/// rounded to 16 bits.
-pub(crate) fn is_legacy_buffer(name: &str, config: &NeoxConfig) -> bool {
-    let Some((layer, buffer)) = name.strip_prefix(LAYERS).and_then(|rest| rest.split_once('.')) else { return false };
-    layer.parse::<usize>().is_ok_and(|layer| layer < config.n_layers)
-        && matches!(buffer, "attention.bias" | "attention.masked_bias" | "attention.rotary_emb.inv_freq")
-}
-
 impl fmt::Display for Param {
     /// The name TransformerLens gives the parameter, such as `blocks.0.attn.W_Q`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -325,15 +317,5 @@ mod tests {
         assert_eq!(Param::Layer(0, LayerParam::MlpOutWeight).stored(&config).unwrap().shape, [70, 131]);
         assert_eq!(Param::Unembed.stored(&config).unwrap().shape, [97, 70]);
         assert_eq!(Param::Layer(0, LayerParam::QueryWeight).to_string(), "blocks.0.attn.W_Q");
-    }
-
-    #[test]
-    fn legacy_buffers_are_those_of_existing_layers() {
-        let config = odd_config();
-        for buffer in ["attention.bias", "attention.masked_bias", "attention.rotary_emb.inv_freq"] {
-            assert!(is_legacy_buffer(&format!("gpt_neox.layers.1.{buffer}"), &config));
-            assert!(!is_legacy_buffer(&format!("gpt_neox.layers.2.{buffer}"), &config));
-        }
-        assert!(!is_legacy_buffer("gpt_neox.layers.0.attention.dense.bias", &config));
     }
 }

@@ -1,10 +1,17 @@
 //! The suite's tokenizer: a byte-level BPE, read from `tokenizer.json`. It adds no beginning-of-sequence token.
+//!
+//! A file may hold settings of a training run: `truncation`, `padding`, and `dropout` of merges. They would change
+//! the ids of a text unasked, so they are not obeyed.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
+use tokenizers::models::ModelWrapper;
+
+use crate::content::WrongContent;
+use crate::json;
 
 /// The suite's file has 2 MB, and 3.6 MB in its newest form.
 const MAX_BYTES: u64 = 64 << 20;
@@ -40,6 +47,14 @@ pub enum TokenizerError {
         /// The system's reason.
         source: io::Error,
     },
+    /// Something is wrong with this file.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// `tokenizer.json` of the model.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<TokenizerError>,
+    },
     /// The file is far larger than any tokenizer of this kind.
     #[error("a tokenizer of {found} bytes or more is refused; at most {max} are read")]
     TooLarge {
@@ -48,6 +63,9 @@ pub enum TokenizerError {
         /// The most that is read.
         max: u64,
     },
+    /// Not even JSON.
+    #[error("not a readable tokenizer.json: {0}")]
+    Content(#[from] WrongContent),
     /// Not a tokenizer.
     #[error("not a readable tokenizer.json: {source}")]
     Malformed {
@@ -79,7 +97,8 @@ impl Tokenizer {
         let io = |source| TokenizerError::Io { path: path.to_owned(), source };
         let mut bytes = Vec::new();
         File::open(path).map_err(io)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
-        Self::from_bytes(&bytes)
+        let file = |source| TokenizerError::File { path: path.to_owned(), source: Box::new(source) };
+        Self::from_bytes(&bytes).map_err(file)
     }
 
     /// Reads the contents of a `tokenizer.json`.
@@ -90,7 +109,10 @@ impl Tokenizer {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(TokenizerError::TooLarge { found: bytes.len() as u64, max: MAX_BYTES });
         }
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|source| TokenizerError::Malformed { source })?;
+        let text = json::text(bytes)?;
+        let malformed = |source| TokenizerError::Malformed { source };
+        let mut inner: tokenizers::Tokenizer = text.parse().map_err(malformed)?;
+        obey_nothing_of_training(&mut inner).map_err(malformed)?;
         let n_ids = inner.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1);
         Ok(Self { inner, n_ids, hash: blake3::hash(bytes) })
     }
@@ -143,17 +165,86 @@ impl Tokenizer {
     }
 }
 
+/// Switches off what shortens, lengthens or varies the ids of a text.
+fn obey_nothing_of_training(tokenizer: &mut tokenizers::Tokenizer) -> tokenizers::Result<()> {
+    tokenizer.with_truncation(None)?.with_padding(None);
+    if let ModelWrapper::BPE(model) = tokenizer.get_model()
+        && model.dropout.is_some()
+    {
+        let mut model = model.clone();
+        model.dropout = None;
+        tokenizer.with_model(model);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn nonsense_is_refused() {
-        for bytes in [&b""[..], b"{}", b"not json", b"{\"model\": {\"type\": \"BPE\"}}"] {
+        assert!(matches!(Tokenizer::from_bytes(b""), Err(TokenizerError::Content(WrongContent::Empty))));
+        for bytes in [&b"{}"[..], b"not json", b"{\"model\": {\"type\": \"BPE\"}}"] {
             assert!(matches!(Tokenizer::from_bytes(bytes), Err(TokenizerError::Malformed { .. })));
         }
         let missing = Tokenizer::from_file(Path::new("/nonexistent/tokenizer.json")).unwrap_err();
         assert!(missing.to_string().contains("/nonexistent/tokenizer.json"));
+    }
+
+    /// The committed tokenizer's file with other values of some keys; `model.` is a key of its model.
+    fn altered(changes: &[(&str, &str)]) -> Vec<u8> {
+        let text = std::fs::read_to_string(crate::testing::fixture("tokenizer").join("tokenizer.json")).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (key, value) in changes {
+            let value = serde_json::from_str(value).unwrap();
+            match key.strip_prefix("model.") {
+                Some(key) => file["model"][key] = value,
+                None => file[*key] = value,
+            }
+        }
+        serde_json::to_vec(&file).unwrap()
+    }
+
+    #[test]
+    fn settings_of_a_training_run_change_no_ids() {
+        let text = "When Mary and John went to the store, John gave a drink to Mary. John went to the store again.";
+        let plain = Tokenizer::from_bytes(&altered(&[])).unwrap().encode(text).unwrap();
+        let cut = r#"{"direction": "Left", "max_length": 8, "strategy": "LongestFirst", "stride": 0}"#;
+        let pad = r#"{"strategy": {"Fixed": 64}, "direction": "Left", "pad_to_multiple_of": 8, "pad_id": 1,
+            "pad_type_id": 0, "pad_token": "<|padding|>"}"#;
+        let bos = r#"{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}], "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+            "special_tokens": {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}}}"#;
+        let settings = [
+            &[("truncation", cut)][..],
+            &[("padding", pad)],
+            &[("truncation", cut), ("padding", pad)],
+            &[("model.dropout", "0.9")],
+            &[("post_processor", bos)],
+        ];
+        for changes in settings {
+            let bytes = altered(changes);
+            let tokenizer = Tokenizer::from_bytes(&bytes).unwrap();
+            assert_eq!(tokenizer.encode(text).unwrap(), plain, "{changes:?}");
+            assert_eq!(tokenizer.content_hash(), blake3::hash(&bytes).to_hex().to_string(), "the hash is the file's");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_what_it_is() {
+        let dir = crate::testing::TempDir::new();
+        let marked = dir.write("marked.json", [b"\xEF\xBB\xBF", &altered(&[])[..]].concat());
+        assert_eq!(Tokenizer::from_file(&marked).unwrap().n_ids(), 333);
+        for (text, words) in [
+            ("{\"version\": 1}", "not a readable tokenizer.json"),
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "git lfs pull"),
+            ("<!doctype html><p>401", "web page"),
+        ] {
+            let file = dir.write("sub/tokenizer.json", text);
+            let error = Tokenizer::from_file(&file).unwrap_err().to_string();
+            assert!(error.contains(&file.display().to_string()) && error.contains(words), "{error}");
+        }
     }
 
     #[derive(serde::Deserialize)]

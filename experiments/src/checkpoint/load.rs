@@ -115,9 +115,10 @@ impl LoadError {
     /// Whether some file is not there (any more).
     pub(crate) fn is_absence(&self) -> bool {
         match self {
-            LoadError::Store(_) => true,
-            LoadError::Config(ConfigFileError::Io { source, .. })
+            LoadError::Store(StoreError::Io { source, .. })
+            | LoadError::Config(ConfigFileError::Io { source, .. })
             | LoadError::Weights(WeightError::Io { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+            LoadError::Store(_) => true,
             _ => false,
         }
     }
@@ -136,9 +137,10 @@ impl Explained for LoadError {
 
     fn remedy(&self) -> Option<String> {
         let remedy = match self {
-            Self::Store(_) => "bring the checkpoint to where it was looked for, or leave its step out",
-            Self::Config(_) | Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
-            Self::Weights(_) => "copy or download the checkpoint's files again",
+            Self::Store(error) => return Explained::remedy(error),
+            Self::Config(error) => return Explained::remedy(error),
+            Self::AnotherShape { .. } => "copy the checkpoint's own config.json there again",
+            Self::Weights(error) => return Explained::remedy(error),
             Self::Device(_) => {
                 "give a smaller --memory, with which weights are uploaded layer by layer, \
                  or compute elsewhere with --device"

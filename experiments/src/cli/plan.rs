@@ -47,7 +47,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     refusal::check_version(&resolved, &disk, false)?;
     let plan = Plan::make(&resolved, &disk, args.experiment.limit);
     let pair_counts = PairCounts::of(&resolved);
-    for note in pair_counts.notes(&resolved) {
+    for note in pair_counts.notes(&resolved).iter().chain(resolved.notes()) {
         say!("{note}");
     }
     if args.json {
@@ -83,6 +83,7 @@ fn json(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: &PairCounts) ->
         "memory_bound_by": bound.map(|bound| bound.by.to_string()),
         "totals": plan.totals(),
         "pairs": pairs,
+        "notes": resolved.notes().collect::<Vec<_>>(),
         "cells": cells,
     })
 }

@@ -1,6 +1,7 @@
 //! `pythia summary`: the main numbers of a folder.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use pythia_report::listing::Listing;
 use pythia_report::results::Results;
@@ -10,6 +11,8 @@ use serde_json::Value;
 use crate::cli::failure::Failure;
 use crate::cli::results_args::ResultsArgs;
 use crate::files::folder::PendingFile;
+use crate::results::manifest::Manifest;
+use crate::results::status::clean;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
 
@@ -51,10 +54,21 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     }
     match () {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,
-        () if args.csv.is_none() => terminal(&listings)?,
+        () if args.csv.is_none() => {
+            terminal(&listings)?;
+            for note in notes(&args.dir)? {
+                super::print(&format!("note: {note}"))?;
+            }
+        }
         () => {}
     }
     Ok(Exit::Ok)
+}
+
+/// What the runs of the folder passed over or could not read.
+fn notes(out: &Path) -> Result<BTreeSet<String>, Failure> {
+    let manifests = Manifest::all(out)?;
+    Ok(manifests.iter().flat_map(|manifest| &manifest.notes).map(|note| clean(note)).collect())
 }
 
 fn terminal(listings: &[Listing]) -> Result<(), Failure> {

@@ -49,7 +49,8 @@ fn validate(file: &Path) -> Result<String, Failure> {
     match ResolvedExperiment::open(experiment, &hub.lock, hub.client.cache()) {
         Ok(resolved) => {
             let checkpoints: usize = resolved.models.iter().map(|model| model.steps.len()).sum();
-            let notes = PairCounts::of(&resolved).notes(&resolved);
+            let mut notes = PairCounts::of(&resolved).notes(&resolved);
+            notes.extend(resolved.notes().cloned());
             let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
             Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
         }

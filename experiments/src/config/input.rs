@@ -50,14 +50,14 @@ pub(crate) enum ModelInfoError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Config(#[from] LoadError),
-    #[error("{}: {source}", path.display())]
-    Tokenizer { path: PathBuf, source: TokenizerError },
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
 }
 
 impl Explained for ModelInfoError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Store(_) | Self::Config(_) | Self::Tokenizer { .. } => Exit::BadInput,
+            Self::Store(_) | Self::Config(_) | Self::Tokenizer(_) => Exit::BadInput,
         }
     }
 }

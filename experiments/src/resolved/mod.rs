@@ -7,6 +7,7 @@
 mod answer_spaces;
 pub(crate) mod inputs;
 pub(crate) mod model_info;
+mod notes;
 pub(crate) mod pair_counts;
 pub(crate) mod pins;
 mod positions;
@@ -14,7 +15,7 @@ pub(crate) mod weight_scope;
 
 use std::path::Path;
 
-use pythia_core::config::NeoxConfig;
+use pythia_core::config::{ConfigFile, NeoxConfig};
 use pythia_core::device::Backend;
 use pythia_core::store::{self, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::Step;
@@ -60,6 +61,8 @@ pub(crate) struct Model {
     pub(crate) vocabulary: Vocabulary,
     /// Its tokenizer, where it has one.
     pub(crate) tokenizer: Option<Tokenizer>,
+    /// What is passed over or cannot be read in its files, one line each.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Model {
@@ -100,6 +103,11 @@ impl Model {
 }
 
 impl ResolvedExperiment {
+    /// What is passed over or cannot be read in the files of its models.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &String> {
+        self.models.iter().flat_map(|model| &model.notes)
+    }
+
     /// Opens the models of an experiment and checks it against them.
     pub(crate) fn open(experiment: Experiment, lock: &Lock, cache: &Path) -> Result<Self, ConfigErrors> {
         let (inputs, mut problems) = Inputs::of(&experiment);
@@ -154,9 +162,11 @@ fn open_model(
     }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
     let steps = choose(experiment, &label, &grid)?;
-    let (config, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
+    let (file, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
+    let ConfigFile { config, unknown_keys } = file;
+    let notes = notes::of(store.as_ref(), &steps, &unknown_keys).map_err(|error| one(error.into()))?;
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
-    let model = Model { label, store, pins, steps, config, vocabulary, tokenizer };
+    let model = Model { label, store, pins, steps, config, vocabulary, tokenizer, notes };
     let problems: Vec<Located> =
         experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)).collect();
     if problems.is_empty() { Ok(model) } else { Err(problems) }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use pythia_core::config::{NeoxConfig, Rotary, Variant};
-use pythia_core::load::read_config;
+use pythia_core::config::{ConfigFile, NeoxConfig, Rotary, Variant};
+use pythia_core::load::read_config_file;
 use pythia_core::store::{Checkpoints, StoreError};
 use pythia_core::suite::{ModelId, Step, suite};
 use pythia_core::tokenizer::Tokenizer;
@@ -19,33 +19,38 @@ pub(crate) struct Vocabulary {
     pub(crate) tokenizer_hash: Option<String>,
 }
 
-/// The shape and the tokenizer of the first chosen checkpoint that has files.
+/// The shape and the tokenizer of the first chosen checkpoint whose files can be read.
 ///
 /// # Errors
 /// [`ModelInfoError`]: the configuration or the tokenizer cannot be read, or no chosen checkpoint has files.
 pub(crate) fn shape(
     store: &dyn Checkpoints,
     steps: &[Option<Step>],
-) -> Result<(NeoxConfig, Option<Tokenizer>), ModelInfoError> {
+) -> Result<(ConfigFile, Option<Tokenizer>), ModelInfoError> {
     let mut first_error = None;
     for step in steps {
-        match store.describe(*step) {
-            Ok(files) => {
-                let config = read_config(&files.config)?;
-                return Ok((config, files.tokenizer.map(read_tokenizer).transpose()?));
-            }
+        match described(store, *step) {
+            Ok((file, tokenizer)) => return Ok((file, tokenizer.map(read_tokenizer).transpose()?)),
+            // The checkpoint is a cell that fails.
             Err(error) => first_error = first_error.or(Some(error)),
         }
     }
-    if let Some(id) = store.suite_id() {
-        return Ok((published_shape(id), None));
+    if let Some(id) = store.suite_id()
+        && !matches!(first_error, Some(ModelInfoError::Config(_)))
+    {
+        return Ok((ConfigFile { config: published_shape(id), unknown_keys: Vec::new() }, None));
     }
     // A choice of steps is never empty, so some error was met.
-    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }).into())
+    Err(first_error.unwrap_or_else(|| StoreError::NoFolder { dir: PathBuf::from(store.model()) }.into()))
+}
+
+fn described(store: &dyn Checkpoints, step: Option<Step>) -> Result<(ConfigFile, Option<PathBuf>), ModelInfoError> {
+    let files = store.describe(step)?;
+    Ok((read_config_file(&files.config)?, files.tokenizer))
 }
 
 fn read_tokenizer(path: PathBuf) -> Result<Tokenizer, ModelInfoError> {
-    Tokenizer::from_file(&path).map_err(|source| ModelInfoError::Tokenizer { path, source })
+    Ok(Tokenizer::from_file(&path)?)
 }
 
 /// The published shape of a model of the suite, for a plan before anything is fetched.

@@ -29,6 +29,8 @@ pub(crate) struct Manifest {
     pub(crate) tables: Vec<String>,
     /// Whether bad checkpoints are left out.
     pub(crate) skips_bad: bool,
+    /// What was passed over or could not be read in the files of its models.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One model of an experiment.
@@ -70,6 +72,8 @@ struct Raw {
     /// The first versions lack it.
     #[serde(default)]
     on_bad: OnBad,
+    #[serde(default)]
+    notes: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +130,7 @@ impl Manifest {
             hash: blake3::hash(text.as_bytes()).to_hex().to_string(),
             models: raw.models.into_iter().map(model).collect(),
             skips_bad: raw.on_bad == OnBad::Skip,
+            notes: raw.notes,
             tables: raw.probes.into_iter().flat_map(|probe| probe.tables.unwrap_or(vec![probe.name])).collect(),
         };
         let mut names = manifest.models.iter().map(|model| &model.label).chain(&manifest.tables);

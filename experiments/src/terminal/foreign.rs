@@ -50,10 +50,11 @@ impl Explained for LoadError {
 
     fn remedy(&self) -> Option<String> {
         match self {
-            Self::Store(error) => error.remedy(),
-            Self::Weights(error) => error.remedy(),
+            Self::Store(error) => Explained::remedy(error),
+            Self::Weights(error) => Explained::remedy(error),
             Self::Tokenizer(error) => error.remedy(),
-            Self::Io { .. } | Self::Config { .. } | Self::NoTokenizer { .. } => None,
+            Self::Io { .. } | Self::Config { .. } => self.remedy().map(str::to_owned),
+            Self::NoTokenizer { .. } => None,
         }
     }
 }
@@ -65,6 +66,10 @@ impl Explained for StoreError {
             | Self::NoFolder { .. }
             | Self::Io { .. }
             | Self::NotAModel { .. }
+            | Self::DanglingLink { .. }
+            | Self::NotAFile { .. }
+            | Self::Foreign { .. }
+            | Self::Content { .. }
             | Self::NoConfig { .. }
             | Self::NoWeights { .. }
             | Self::MissingShard { .. }
@@ -80,13 +85,19 @@ impl Explained for StoreError {
             | Self::NoSuchStep { .. } => Exit::BadInput,
         }
     }
+
+    fn remedy(&self) -> Option<String> {
+        self.remedy().map(str::to_owned)
+    }
 }
 
 impl Explained for TokenizerError {
     fn exit(&self) -> Exit {
         match self {
+            Self::File { source, .. } => source.exit(),
             Self::Io { .. }
             | Self::TooLarge { .. }
+            | Self::Content(_)
             | Self::Malformed { .. }
             | Self::Failed { .. }
             | Self::UnknownId { .. } => Exit::BadInput,
@@ -99,11 +110,16 @@ impl Explained for WeightError {
         match self {
             Self::Io { .. }
             | Self::NoFiles
+            | Self::Content { .. }
             | Self::Safetensors { .. }
             | Self::Zip { .. }
             | Self::Pickle { .. }
             | Self::Duplicate { .. }
             | Self::Missing { .. }
+            | Self::NoUnembedding { .. }
+            | Self::Empty { .. }
+            | Self::Quantised { .. }
+            | Self::Adapter { .. }
             | Self::Unexpected { .. }
             | Self::Shape { .. }
             | Self::Dtype { .. }
@@ -114,7 +130,7 @@ impl Explained for WeightError {
     }
 
     fn remedy(&self) -> Option<String> {
-        Some("copy or download the checkpoint's files again".into())
+        self.remedy().map(str::to_owned)
     }
 }
 

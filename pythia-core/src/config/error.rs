@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::content::WrongContent;
+
 /// Why a `config.json` does not describe a model that can be run here.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -9,6 +11,15 @@ pub enum ConfigError {
     /// The text is not JSON of the expected kinds.
     #[error("not a readable config.json: {0}")]
     Json(#[from] serde_json::Error),
+    /// The file is something else than JSON.
+    #[error("not a readable config.json: {0}")]
+    Content(#[from] WrongContent),
+    /// The file is far larger than any that describes a model.
+    #[error("it has more than {max} bytes")]
+    TooLarge {
+        /// The most that is read.
+        max: u64,
+    },
     /// A size that has no default is absent.
     #[error("`{key}` is missing, and it has no default")]
     Missing {
@@ -77,5 +88,17 @@ pub enum ConfigError {
         found: Option<String>,
         /// The one accepted value.
         supported: &'static str,
+    },
+    /// A key that other software computes with and this program does not.
+    #[error(
+        "`{key}` is {found}, which would change what the model computes, and is not supported; expected {expected}"
+    )]
+    Refused {
+        /// The key as the file spells it; one of an object inside as `rope_scaling.factor`.
+        key: String,
+        /// What the file says.
+        found: String,
+        /// The values that change nothing.
+        expected: &'static str,
     },
 }

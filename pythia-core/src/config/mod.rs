@@ -5,6 +5,10 @@
 //! file in which two of them disagree is refused. Every size is bounded, so that no product of sizes overflows and no
 //! hostile file causes a huge allocation.
 //!
+//! No key is passed over in silence. A key is read; or it is refused, unless its value is the one that changes nothing;
+//! or it is harmless for the forward pass; or it is listed in [`ConfigFile::unknown_keys`], to be shown. `keys` has the
+//! lists.
+//!
 //! ```
 //! use pythia_core::config::{ConfigError, NeoxConfig, Rotary};
 //!
@@ -23,17 +27,15 @@
 
 mod error;
 mod hub;
-
-use serde::Deserialize;
+mod keys;
+mod raw;
 
 use self::hub::HubConfig;
+use self::raw::RawConfig;
+use crate::json;
 
 pub use self::error::ConfigError;
 
-/// Default share of the head dimensions that rotates.
-const DEFAULT_ROTARY_PCT: f64 = 0.25;
-/// Default base of the rotary frequencies.
-const DEFAULT_ROTARY_BASE: f64 = 10_000.0;
 /// Default epsilon of the layer norms.
 const DEFAULT_LAYER_NORM_EPS: f64 = 1e-5;
 /// Default longest context, which every Pythia model has.
@@ -62,10 +64,46 @@ pub struct NeoxConfig {
     pub variant: Variant,
 }
 
+/// A `config.json` that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfigFile {
+    /// Shape and variant of the model that it describes.
+    pub config: NeoxConfig,
+    /// The keys that are neither read nor known to be harmless, sorted. What they mean is not known here, so a reader
+    /// should be told of them.
+    pub unknown_keys: Vec<String>,
+}
+
+impl ConfigFile {
+    /// Reads the bytes of a `config.json` of any generation, as Python writes it.
+    ///
+    /// ```
+    /// use pythia_core::config::{ConfigError, ConfigFile};
+    ///
+    /// let sizes = r#""model_type": "gpt_neox", "hidden_size": 512, "num_hidden_layers": 6,
+    ///     "num_attention_heads": 8, "intermediate_size": 2048, "vocab_size": 50304"#;
+    /// let file = ConfigFile::parse(format!("{{{sizes}, \"attention_sink\": 4, \"use_cache\": true}}").as_bytes())?;
+    /// assert_eq!(file.unknown_keys, ["attention_sink"]);
+    /// let refused = ConfigFile::parse(format!("{{{sizes}, \"sliding_window\": 4}}").as_bytes());
+    /// assert!(matches!(refused, Err(ConfigError::Refused { key, .. }) if key == "sliding_window"));
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key, what was found and what is accepted.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let text = json::text(bytes)?;
+        let raw: RawConfig = serde_json::from_str(&text)?;
+        let config = NeoxConfig::from_raw(&raw)?;
+        Ok(Self { config, unknown_keys: keys::check(&serde_json::from_str(&text)?)? })
+    }
+}
+
 /// Rotary position embedding: how much of each head rotates, and how fast.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rotary {
-    /// Leading dimensions of each head that rotate: `int(d_head * rotary_pct)`, even and at least 2.
+    /// Leading dimensions of each head that rotate: `int(head_dim * rotary_pct)`, even and at least 2. `head_dim` is
+    /// that of the file, or else `d_head`.
     pub ndims: usize,
     /// Base of the frequencies, `base^(-2j/ndims)`.
     pub base: f64,
@@ -100,12 +138,16 @@ impl NeoxConfig {
         }
     }
 
-    /// Reads a `config.json` of any generation.
+    /// Reads a `config.json` of any generation. Keys that are neither read nor known to be harmless are passed over;
+    /// [`ConfigFile::parse`] lists them.
     ///
     /// # Errors
     /// [`ConfigError`] names the key, what was found and what is accepted.
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let raw: RawConfig = serde_json::from_str(text)?;
+        ConfigFile::parse(text.as_bytes()).map(|file| file.config)
+    }
+
+    fn from_raw(raw: &RawConfig) -> Result<Self, ConfigError> {
         raw.check_kind()?;
         let d_model = size("hidden_size", raw.hidden_size, MAX_D_MODEL)?;
         let n_heads = size("num_attention_heads", raw.num_attention_heads, MAX_HEADS)?;
@@ -203,97 +245,6 @@ fn positive(key: &'static str, found: f64, max: f64) -> Result<f64, ConfigError>
     if found > 0.0 && found <= max { Ok(found) } else { Err(ConfigError::NotPositive { key, found, max }) }
 }
 
-/// Every key that is read. All are optional, so that an error can name a missing one.
-#[derive(Deserialize)]
-struct RawConfig {
-    model_type: Option<String>,
-    hidden_act: Option<String>,
-    bos_token_id: Option<i64>,
-    hidden_size: Option<u64>,
-    num_hidden_layers: Option<u64>,
-    num_attention_heads: Option<u64>,
-    intermediate_size: Option<u64>,
-    vocab_size: Option<u64>,
-    max_position_embeddings: Option<u64>,
-    layer_norm_eps: Option<f64>,
-    use_parallel_residual: Option<bool>,
-    tie_word_embeddings: Option<bool>,
-    attention_bias: Option<bool>,
-    rotary_pct: Option<f64>,
-    rotary_emb_base: Option<f64>,
-    partial_rotary_factor: Option<f64>,
-    rope_theta: Option<f64>,
-    rope_parameters: Option<RawRope>,
-    rope_scaling: Option<RawRope>,
-}
-
-/// The newest form: an object. Older files call its kind `type`.
-#[derive(Deserialize)]
-struct RawRope {
-    rope_theta: Option<f64>,
-    partial_rotary_factor: Option<f64>,
-    rope_type: Option<String>,
-    r#type: Option<String>,
-}
-
-impl RawConfig {
-    fn check_kind(&self) -> Result<(), ConfigError> {
-        if self.model_type.as_deref() != Some(SUPPORTED_MODEL_TYPE) {
-            let found = self.model_type.clone();
-            return Err(ConfigError::Unsupported { key: "model_type", found, supported: SUPPORTED_MODEL_TYPE });
-        }
-        only("hidden_act", self.hidden_act.as_ref(), SUPPORTED_ACT)?;
-        // Prompts begin with the token 0, as in every Pythia model. For a model with another token they would be
-        // wrong without an error.
-        only("bos_token_id", self.bos_token_id.map(|id| id.to_string()).as_ref(), SUPPORTED_BOS)?;
-        for rope in [&self.rope_parameters, &self.rope_scaling].into_iter().flatten() {
-            only("rope_type", rope.rope_type.as_ref(), SUPPORTED_ROPE)?;
-            only("rope_scaling.type", rope.r#type.as_ref(), SUPPORTED_ROPE)?;
-        }
-        Ok(())
-    }
-
-    fn rotary(&self, d_head: usize) -> Result<Rotary, ConfigError> {
-        let (scaling, parameters) = (self.rope_scaling.as_ref(), self.rope_parameters.as_ref());
-        let pct = agreed(&[
-            ("rope_scaling.partial_rotary_factor", scaling.and_then(|r| r.partial_rotary_factor)),
-            ("rope_parameters.partial_rotary_factor", parameters.and_then(|r| r.partial_rotary_factor)),
-            ("partial_rotary_factor", self.partial_rotary_factor),
-            ("rotary_pct", self.rotary_pct),
-        ])?;
-        let base = agreed(&[
-            ("rope_scaling.rope_theta", scaling.and_then(|r| r.rope_theta)),
-            ("rope_parameters.rope_theta", parameters.and_then(|r| r.rope_theta)),
-            ("rope_theta", self.rope_theta),
-            ("rotary_emb_base", self.rotary_emb_base),
-        ])?;
-        let pct = positive("rotary_pct", pct.unwrap_or(DEFAULT_ROTARY_PCT), 1.0)?;
-        // The reference implementation truncates.
-        let ndims = (d_head as f64 * pct) as usize;
-        Ok(Rotary { ndims, base: base.unwrap_or(DEFAULT_ROTARY_BASE) })
-    }
-}
-
-/// Refuses every value but one. An absent key means the default.
-fn only(key: &'static str, found: Option<&String>, supported: &'static str) -> Result<(), ConfigError> {
-    match found {
-        Some(found) if found != supported => {
-            Err(ConfigError::Unsupported { key, found: Some(found.clone()), supported })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The one value that all the keys present agree on.
-fn agreed(candidates: &[(&'static str, Option<f64>)]) -> Result<Option<f64>, ConfigError> {
-    let mut present = candidates.iter().filter_map(|&(key, value)| Some((key, value?)));
-    let Some((first_key, first)) = present.next() else { return Ok(None) };
-    match present.find(|&(_, value)| value != first) {
-        Some((second_key, second)) => Err(ConfigError::Conflict { first_key, first, second_key, second }),
-        None => Ok(Some(first)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -327,6 +278,7 @@ mod tests {
             r#", "rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 25000.0, "rope_type": "default"}"#,
             r#", "rope_scaling": {"partial_rotary_factor": 0.5, "rope_theta": 25000.0, "type": "default"}"#,
             r#", "rotary_pct": 0.5, "rope_theta": 25000, "rotary_emb_base": 25000.0, "dtype": "float16", "x": [1]"#,
+            r#", "rotary_pct": 0.25, "head_dim": 160, "rotary_emb_base": 25000"#,
         ];
         for dialect in dialects {
             assert_eq!(parse(dialect).unwrap().rotary, Rotary { ndims: 40, base: 25_000.0 }, "{dialect}");

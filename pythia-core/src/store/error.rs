@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::{ForeignFormat, MisnamedStep};
+use crate::content::WrongContent;
 use crate::suite::{ModelId, Step};
+use crate::weights::io_remedy;
 
 /// Why a checkpoint cannot be found.
 #[derive(Debug, Error)]
@@ -29,11 +32,49 @@ pub enum StoreError {
     },
     /// The folder holds neither a model nor steps of one.
     #[error(
-        "{} holds no model: neither config.json nor any folder step0, step512, … with one inside", dir.display()
+        "{} holds no model: neither config.json nor any folder step0, step512, … with one inside{}",
+        dir.display(),
+        listed(misnamed)
     )]
     NotAModel {
         /// Folder that was looked in.
         dir: PathBuf,
+        /// Entries whose names are nearly those of steps.
+        misnamed: Vec<MisnamedStep>,
+    },
+    /// A link to nothing, as the cache has one where a file was removed.
+    #[error(
+        "{} is a link to {}, which is not there; download or copy the file again",
+        link.display(),
+        target.display()
+    )]
+    DanglingLink {
+        /// Where the link is.
+        link: PathBuf,
+        /// The path it holds.
+        target: PathBuf,
+    },
+    /// A folder or a device has the name of a file.
+    #[error("{} is not a regular file", path.display())]
+    NotAFile {
+        /// What was looked at.
+        path: PathBuf,
+    },
+    /// The weights are in a form that is not read here.
+    #[error("{} is not read: {format}", path.display())]
+    Foreign {
+        /// A file that shows the form.
+        path: PathBuf,
+        /// The form that the file shows.
+        format: ForeignFormat,
+    },
+    /// A descriptive file is something else than JSON.
+    #[error("{}: {source}", path.display())]
+    Content {
+        /// A JSON file that describes the checkpoints.
+        path: PathBuf,
+        /// What it is.
+        source: WrongContent,
     },
     /// The folder of a checkpoint has no configuration.
     #[error("{} has no config.json; copy the model's config.json there", dir.display())]
@@ -154,6 +195,19 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What helps against this cause, where the message does not say so.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } => io_remedy(source),
+            Self::NoFolder { .. } | Self::NoSuchStep { .. } | Self::NotAFile { .. } => {
+                Some("bring the checkpoint to where it was looked for, or leave its step out")
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Why an index of shards is refused.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -161,6 +215,9 @@ pub enum IndexProblem {
     /// Not JSON with a `weight_map`.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+    /// Not even JSON.
+    #[error("{0}")]
+    Content(#[from] WrongContent),
     /// It lists no files.
     #[error("its weight_map is empty")]
     Empty,
@@ -172,6 +229,11 @@ pub enum IndexProblem {
         /// The suffix of valid names.
         suffix: &'static str,
     },
+}
+
+/// Entries with wrong names, for the end of a message.
+fn listed(misnamed: &[MisnamedStep]) -> String {
+    misnamed.iter().take(5).map(|entry| format!("\n  {entry}")).collect()
 }
 
 /// The available steps, for the end of a message.

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::StoreError;
-use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
-use super::{CheckpointFiles, Checkpoints, Description, Step};
+use super::layout::{checkpoint_in, description_in, is_dir, is_file, read_small, steps_in};
+use super::step_names::misnamed_in;
+use super::{CheckpointFiles, Checkpoints, Description, MisnamedStep, Step};
+use crate::json;
 use crate::suite::ModelId;
 
 /// The optional description beside the steps.
@@ -36,22 +38,29 @@ impl FolderStore {
     /// [`StoreError`] when there is no such folder, or when it holds neither a model nor steps of one.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let dir = at_home(dir);
-        if !dir.is_dir() {
+        if !is_dir(&dir)? {
             return Err(StoreError::NoFolder { dir });
         }
         let described = describe(&dir.join(DESCRIPTION))?;
         let model = described.model.unwrap_or_else(|| folder_name(&dir));
         let store = Self { dir, model, tokens_per_step: described.tokens_per_step };
-        if store.steps()?.is_empty() && !store.dir.join("config.json").is_file() {
-            return Err(StoreError::NotAModel { dir: store.dir });
+        if !store.steps()?.is_empty() {
+            return Ok(store);
         }
-        Ok(store)
+        // A single model, or an error that says what there is instead.
+        match description_in(&store.dir, &[]) {
+            Err(StoreError::NoConfig { .. }) => {
+                let misnamed = store.misnamed()?;
+                Err(StoreError::NotAModel { dir: store.dir, misnamed })
+            }
+            described => described.map(|_| store),
+        }
     }
 
     /// The folder of a step, or of the model itself.
     fn dir_of(&self, step: Option<Step>) -> Result<PathBuf, StoreError> {
         let dir = step.map_or(self.dir.clone(), |step| self.dir.join(step.to_string()));
-        let there = if step.is_some() { dir.is_dir() } else { dir.join("config.json").is_file() };
+        let there = if step.is_some() { is_dir(&dir)? } else { is_file(&dir.join("config.json"))? };
         if there { Ok(dir) } else { Err(StoreError::NoSuchStep { dir: self.dir.clone(), step, steps: self.steps()? }) }
     }
 }
@@ -62,7 +71,12 @@ impl Checkpoints for FolderStore {
     }
 
     fn steps(&self) -> Result<Vec<Step>, StoreError> {
-        steps_in(&self.dir, |_, dir| looks_like_checkpoint(dir))
+        // A link to nothing, and what may not be looked at, are steps that cannot be read. A file is no step.
+        steps_in(&self.dir, |_, dir| is_dir(dir).unwrap_or(true))
+    }
+
+    fn misnamed(&self) -> Result<Vec<MisnamedStep>, StoreError> {
+        misnamed_in(&self.dir, &self.steps()?)
     }
 
     fn locate(&self, step: Option<Step>) -> Result<CheckpointFiles, StoreError> {
@@ -83,11 +97,12 @@ impl Checkpoints for FolderStore {
 }
 
 fn describe(path: &Path) -> Result<Facts, StoreError> {
-    if !path.is_file() {
+    if !is_file(path)? {
         return Ok(Facts::default());
     }
     let text = read_small(path, MAX_DESCRIPTION)?;
-    serde_json::from_slice(&text).map_err(|source| StoreError::BadDescription { path: path.to_owned(), source })
+    let text = json::text(&text).map_err(|source| StoreError::Content { path: path.to_owned(), source })?;
+    serde_json::from_str(&text).map_err(|source| StoreError::BadDescription { path: path.to_owned(), source })
 }
 
 /// The name of the folder, also for paths that end in `.` or `..`.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
-use super::layout::{checkpoint_in, description_in, looks_like_checkpoint, read_small, steps_in};
+use super::layout::{checkpoint_in, description_in, is_dir, is_file, looks_like_checkpoint, read_small, steps_in};
 use super::{CheckpointFiles, Checkpoints, Description, Step};
 use crate::suite::{Checkpoint, ModelId, suite};
 
@@ -34,7 +34,7 @@ impl HubCacheStore {
     /// [`StoreError::NotCached`] when the cache has never seen the model.
     pub fn open(id: ModelId, cache: &Path) -> Result<Self, StoreError> {
         let dir = dir_of(id, cache);
-        if !dir.is_dir() {
+        if !is_dir(&dir)? {
             return Err(StoreError::NotCached { model: id, dir });
         }
         Ok(Self { id, dir, pins: BTreeMap::new() })
@@ -58,10 +58,10 @@ impl HubCacheStore {
         let reference = self.dir.join("refs").join(revision);
         let snapshot = match self.pins.get(revision) {
             Some(pin) => self.snapshot_of(pin),
-            None if reference.is_file() => self.snapshot_of(&commit(&reference)?),
+            None if is_file(&reference)? => self.snapshot_of(&commit(&reference)?),
             None => return Err(self.not_cached(revision, reference)),
         };
-        if snapshot.is_dir() { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
+        if is_dir(&snapshot)? { Ok(snapshot) } else { Err(self.not_cached(revision, snapshot)) }
     }
 
     /// The snapshot of a step, or of the model itself, and then that of the main branch if the cache has it.
@@ -76,7 +76,11 @@ impl HubCacheStore {
         };
         let snapshot = self.snapshot(&revision)?;
         // All models and steps share one tokenizer, and some branches leave it out.
-        Ok([snapshot].into_iter().chain(self.snapshot("main").ok()).collect())
+        match self.snapshot("main") {
+            Ok(main) => Ok(vec![snapshot, main]),
+            Err(StoreError::RevisionNotCached { .. }) => Ok(vec![snapshot]),
+            Err(error) => Err(error),
+        }
     }
 
     fn snapshot_of(&self, commit: &str) -> PathBuf {

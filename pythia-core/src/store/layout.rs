@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::error::{IndexProblem, StoreError};
-use super::{CheckpointFiles, Description, Step};
+use super::{CheckpointFiles, Description, Step, foreign};
+use crate::json;
 use crate::weights::WeightFiles;
 
 const CONFIG: &str = "config.json";
@@ -52,17 +53,61 @@ pub(super) fn checkpoint_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<Che
 /// The checkpoint without its weights.
 pub(super) fn description_in(dir: &Path, tokenizer_homes: &[&Path]) -> Result<Description, StoreError> {
     let config = dir.join(CONFIG);
-    if !config.is_file() {
-        return Err(StoreError::NoConfig { dir: dir.to_owned() });
+    if !is_file(&config)? {
+        return Err(match foreign::find(dir, true) {
+            Some((path, format)) => StoreError::Foreign { path, format },
+            None => StoreError::NoConfig { dir: dir.to_owned() },
+        });
     }
-    let homes = [dir].into_iter().chain(tokenizer_homes.iter().copied());
-    let tokenizer = homes.map(|home| home.join(TOKENIZER)).find(|file| file.is_file());
-    Ok(Description { config, tokenizer })
+    for home in [dir].into_iter().chain(tokenizer_homes.iter().copied()) {
+        let tokenizer = home.join(TOKENIZER);
+        if is_file(&tokenizer)? {
+            return Ok(Description { config, tokenizer: Some(tokenizer) });
+        }
+    }
+    Ok(Description { config, tokenizer: None })
 }
 
-/// Whether a folder has a configuration and a file of weights or an index. No file is opened.
+/// Whether a folder has a configuration and a file of weights or an index. No file is opened. What cannot be looked at
+/// counts as present, so that it is met again where it is read.
 pub(super) fn looks_like_checkpoint(dir: &Path) -> bool {
-    dir.join(CONFIG).is_file() && names().any(|name| dir.join(name).is_file())
+    let present = |name: &str| is_file(&dir.join(name)).unwrap_or(true);
+    present(CONFIG) && names().any(present)
+}
+
+/// Whether there is a file at a path.
+///
+/// # Errors
+/// If there is something else, or it cannot be told.
+pub(super) fn is_file(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(true),
+        Ok(_) => Err(StoreError::NotAFile { path: path.to_owned() }),
+        Err(error) => absent(path, error).map(|()| false),
+    }
+}
+
+/// Whether there is a folder at a path.
+///
+/// # Errors
+/// If it cannot be told.
+pub(super) fn is_dir(path: &Path) -> Result<bool, StoreError> {
+    match fs::metadata(path) {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(error) => absent(path, error).map(|()| false),
+    }
+}
+
+/// Nothing if the error says that there is nothing at the path. A link to nothing is something.
+fn absent(path: &Path, error: io::Error) -> Result<(), StoreError> {
+    match error.kind() {
+        io::ErrorKind::NotADirectory => Ok(()),
+        io::ErrorKind::NotFound => match fs::read_link(path) {
+            Ok(target) => Err(StoreError::DanglingLink { link: path.to_owned(), target }),
+            Err(_) => Ok(()),
+        },
+        _ => Err(StoreError::Io { path: path.to_owned(), source: error }),
+    }
 }
 
 /// The names of files of weights and of indices, the preferred ones first.
@@ -73,15 +118,18 @@ fn names() -> impl Iterator<Item = &'static str> {
 fn weights_in(dir: &Path) -> Result<WeightFiles, StoreError> {
     for form in FORMS {
         let whole = dir.join(form.whole);
-        if whole.is_file() {
+        if is_file(&whole)? {
             return Ok((form.files)(vec![whole]));
         }
         let index = dir.join(form.index);
-        if index.is_file() {
+        if is_file(&index)? {
             return shards(&index, form.suffix).map(form.files);
         }
     }
-    Err(StoreError::NoWeights { dir: dir.to_owned(), looked_for: names().collect() })
+    Err(match foreign::find(dir, false) {
+        Some((path, format)) => StoreError::Foreign { path, format },
+        None => StoreError::NoWeights { dir: dir.to_owned(), looked_for: names().collect() },
+    })
 }
 
 /// The one key of an index that matters: tensor name → file name.
@@ -94,7 +142,8 @@ struct Index {
 fn shards(index: &Path, suffix: &'static str) -> Result<Vec<PathBuf>, StoreError> {
     let bad = |problem| StoreError::BadIndex { index: index.to_owned(), problem };
     let text = read_small(index, MAX_INDEX)?;
-    let parsed: Index = serde_json::from_slice(&text).map_err(|source| bad(source.into()))?;
+    let text = json::text(&text).map_err(|source| bad(source.into()))?;
+    let parsed: Index = serde_json::from_str(&text).map_err(|source| bad(source.into()))?;
     let names: BTreeSet<String> = parsed.weight_map.into_values().collect();
     if names.is_empty() {
         return Err(bad(IndexProblem::Empty));
@@ -106,7 +155,7 @@ fn shards(index: &Path, suffix: &'static str) -> Result<Vec<PathBuf>, StoreError
             return Err(bad(IndexProblem::NotAPlainName { found: name, suffix }));
         }
         let file = dir.join(&name);
-        if !file.is_file() {
+        if !is_file(&file)? {
             return Err(StoreError::MissingShard { index: index.to_owned(), shard: name });
         }
         files.push(file);
@@ -136,18 +185,26 @@ pub(super) fn read_small(path: &Path, max: u64) -> Result<Vec<u8>, StoreError> {
 
 /// The entries of a folder whose names are steps, ascending, for which `keep` holds; none if there is no such folder.
 pub(super) fn steps_in(dir: &Path, keep: impl Fn(Step, &Path) -> bool) -> Result<Vec<Step>, StoreError> {
+    let mut steps = Vec::new();
+    for (name, path) in entries(dir)? {
+        let label = name.strip_prefix("step").and_then(|_| name.parse().ok());
+        steps.extend(label.filter(|&step| keep(step, &path)));
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
+
+/// The entries of a folder whose names are text, with their paths; none if there is no such folder.
+pub(super) fn entries(dir: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let io = |source| StoreError::Io { path: dir.to_owned(), source };
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(io)?,
     };
-    let mut steps = Vec::new();
+    let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(io)?;
-        let name = entry.file_name();
-        let label = name.to_str().filter(|name| name.starts_with("step")).and_then(|name| name.parse().ok());
-        steps.extend(label.filter(|&step| keep(step, &entry.path())));
+        found.extend(entry.file_name().into_string().ok().map(|name| (name, entry.path())));
     }
-    steps.sort_unstable();
-    Ok(steps)
+    Ok(found)
 }

@@ -23,8 +23,10 @@
 
 mod error;
 mod folder;
+mod foreign;
 mod hub_cache;
 mod layout;
+mod step_names;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -36,7 +38,9 @@ use crate::weights::WeightFiles;
 
 pub use error::{IndexProblem, StoreError};
 pub use folder::FolderStore;
+pub use foreign::ForeignFormat;
 pub use hub_cache::HubCacheStore;
+pub use step_names::{MisnamedStep, NameProblem};
 
 /// The files of one checkpoint. All of them exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +67,8 @@ pub trait Checkpoints {
     /// The name of the model in result tables.
     fn model(&self) -> &str;
 
-    /// The steps that are present, ascending; empty for a model that has no steps.
+    /// The steps that are present, ascending; empty for a model that has no steps. Those whose files cannot be read
+    /// are among them: [`locate`](Self::locate) says what is wrong.
     ///
     /// # Errors
     /// [`StoreError`] when the place cannot be listed.
@@ -80,6 +85,14 @@ pub trait Checkpoints {
     /// # Errors
     /// As [`locate`](Self::locate).
     fn describe(&self, step: Option<Step>) -> Result<Description, StoreError>;
+
+    /// What is not read, although its name resembles that of a step.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the place cannot be listed.
+    fn misnamed(&self) -> Result<Vec<MisnamedStep>, StoreError> {
+        Ok(Vec::new())
+    }
 
     /// Training tokens per step of a label, if known.
     fn tokens_per_step(&self) -> Option<u64>;
@@ -143,7 +156,7 @@ pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync
     let named = match model.to_str().map(str::parse) {
         Some(Ok(named)) => named,
         // The name is not one of the suite, but there is a folder of that name.
-        Some(Err(error)) if !model.is_dir() => return Err(StoreError::Name(error)),
+        Some(Err(error)) if !layout::is_dir(model)? => return Err(StoreError::Name(error)),
         Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
     };
     open(&named, &hub_cache(&Environment::of_process()))

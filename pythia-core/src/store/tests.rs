@@ -35,14 +35,16 @@ fn a_folder_of_steps_is_listed_in_order() {
         dir.write(&format!("{name}/config.json"), "{}");
         dir.write(&format!("{name}/model.safetensors"), "");
     }
+    // Without weights, without anything, and with another name.
     dir.write("step4/config.json", "{}");
+    fs::create_dir(dir.path().join("step5")).unwrap();
     dir.write("step08/config.json", "{}");
     dir.write("notes/step5/config.json", "{}");
     dir.write("tokenizer.json", "{}");
     dir.write("suite.json", r#"{"model": "nano", "tokens_per_step": 2048, "more": 1}"#);
     let store = folder(dir.path()).unwrap();
     let labels: Vec<u32> = store.steps().unwrap().into_iter().map(Step::label).collect();
-    assert_eq!(labels, [0, 2, 16, 1000]);
+    assert_eq!(labels, [0, 2, 4, 5, 16, 1000]);
     assert_eq!((store.model(), store.tokens_per_step(), store.suite_id()), ("nano", Some(2048), None));
     let files = store.locate(step(16)).unwrap();
     let at = dir.path().join("step16");
@@ -50,7 +52,7 @@ fn a_folder_of_steps_is_listed_in_order() {
     assert_eq!(files.weights, WeightFiles::Safetensors(vec![at.join("model.safetensors")]));
     assert_eq!(files.tokenizer, Some(dir.path().join("tokenizer.json")));
     let error = store.locate(step(3)).unwrap_err().to_string();
-    assert!(error.contains("has no step3; 4 steps from step0 to step1000 are there"), "{error}");
+    assert!(error.contains("has no step3; 6 steps from step0 to step1000 are there"), "{error}");
     let error = store.locate(step(4)).unwrap_err().to_string();
     assert!(error.contains("no weights: looked for model.safetensors, model.safetensors.index.json"), "{error}");
     assert!(matches!(store.locate(None), Err(StoreError::NoSuchStep { step: None, .. })));
@@ -241,4 +243,150 @@ fn a_pin_that_is_no_commit_never_becomes_part_of_a_path() {
         let error = HubCacheStore::open_pinned(id("pythia-70m"), Path::new("cache"), pins).unwrap_err();
         assert!(matches!(error, StoreError::BadPin { .. }), "{error}");
     }
+}
+
+#[test]
+fn names_that_are_nearly_right_are_listed() {
+    let dir = TempDir::new();
+    for name in ["step7", "step07", "checkpoint-16", "2024", "notes", "step3.bak"] {
+        fs::create_dir(dir.path().join(name)).unwrap();
+    }
+    dir.write("32/config.json", "{}");
+    dir.write("32/model.safetensors", "");
+    dir.write("step9", "a file");
+    dir.write("checkpoint-8.log", "");
+    let store = folder(dir.path()).unwrap();
+    assert_eq!(store.steps().unwrap(), [Step::from_label(7)]);
+    let listed: Vec<(String, NameProblem)> = store
+        .misnamed()
+        .unwrap()
+        .into_iter()
+        .map(|entry| {
+            assert!(entry.to_string().starts_with(&entry.path.display().to_string()), "{entry}");
+            (entry.path.file_name().unwrap().to_string_lossy().into_owned(), entry.problem)
+        })
+        .collect();
+    let expected = [
+        ("32", NameProblem::Spelling(Step::from_label(32))),
+        ("checkpoint-16", NameProblem::Spelling(Step::from_label(16))),
+        ("step07", NameProblem::Taken(Step::from_label(7))),
+        ("step3.bak", NameProblem::NoNumber),
+        ("step9", NameProblem::NotAFolder),
+    ];
+    assert_eq!(listed, expected.map(|(name, problem)| (name.to_owned(), problem)));
+
+    let other = TempDir::new();
+    fs::create_dir(other.path().join("global_step512")).unwrap();
+    let error = folder(other.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NotAModel { .. }));
+    assert!(error.to_string().contains("global_step512 is not read as a step: rename it to step512"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_broken_is_not_called_absent() {
+    use std::os::unix::fs::symlink;
+    let dir = TempDir::new();
+    symlink("/nowhere/step1", dir.path().join("step1")).unwrap();
+    // A link to itself stands for all that the system will not look at, such as what it has no permission for.
+    symlink("step2", dir.path().join("step2")).unwrap();
+    for name in ["step3", "step4", "step5", "step6"] {
+        dir.write(&format!("{name}/config.json"), "{}");
+    }
+    symlink("../blobs/gone", dir.path().join("step3/model.safetensors")).unwrap();
+    dir.write("step3/pytorch_model.bin", "the other form is not read instead");
+    symlink("pytorch_model.bin", dir.path().join("step4/pytorch_model.bin")).unwrap();
+    fs::create_dir(dir.path().join("step5/model.safetensors")).unwrap();
+    dir.write("step6/model.safetensors", "");
+    symlink("gone.json", dir.path().join("step6/tokenizer.json")).unwrap();
+    let store = folder(dir.path()).unwrap();
+    assert_eq!(store.steps().unwrap(), [1, 2, 3, 4, 5, 6].map(Step::from_label));
+    let error = |label| store.locate(step(label)).unwrap_err();
+    for (label, link) in [(1, "step1"), (3, "step3/model.safetensors"), (6, "step6/tokenizer.json")] {
+        let expected = dir.path().join(link);
+        assert!(matches!(error(label), StoreError::DanglingLink { link, .. } if link == expected), "{label}");
+    }
+    for label in [2, 4] {
+        assert!(matches!(error(label), StoreError::Io { .. }), "{}", error(label));
+    }
+    assert!(matches!(error(5), StoreError::NotAFile { .. }));
+    assert!(matches!(folder(&dir.path().join("step1")), Err(StoreError::DanglingLink { .. })));
+    let found = find(dir.path().join("step2")).err().expect("it cannot be looked at");
+    assert!(matches!(found, StoreError::Io { .. }), "{found}");
+    let denied = StoreError::Io { path: "x".into(), source: std::io::ErrorKind::PermissionDenied.into() };
+    assert!(denied.to_string().contains("permission denied") && denied.remedy().unwrap().contains("chmod"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broken_cache_is_not_called_empty() {
+    use std::os::unix::fs::symlink;
+    let dir = cache("pythia-70m", "step512");
+    let root = dir.path().join("models--EleutherAI--pythia-70m");
+    fs::remove_file(root.join("blobs/pytorch_model.bin-blob")).unwrap();
+    symlink("step1", root.join("refs/step1")).unwrap();
+    let store = HubCacheStore::open(id("pythia-70m"), dir.path()).unwrap();
+    assert!(matches!(store.locate(step(512)), Err(StoreError::DanglingLink { .. })));
+    assert!(matches!(store.locate(step(1)), Err(StoreError::Io { .. })));
+    symlink("main", root.join("refs/main")).unwrap();
+    assert!(matches!(store.describe(step(512)), Err(StoreError::Io { .. })), "the tokenizer of main may be wanted");
+    symlink("loop", dir.path().join("loop")).unwrap();
+    let closed = HubCacheStore::open(id("pythia-70m"), &dir.path().join("loop"));
+    assert!(matches!(closed, Err(StoreError::Io { .. })));
+}
+
+#[test]
+fn other_forms_of_weights_are_named() {
+    let cases = [
+        (&["adapter_config.json", "adapter_model.safetensors"][..], ForeignFormat::Adapter, "merge_and_unload"),
+        (
+            &["layer_00-model_00-model_states.pt", "mp_rank_00_model_states.pt"],
+            ForeignFormat::NeoxNative,
+            "convert_neox",
+        ),
+        (&["mp_rank_00_model_states.pt", "zero_to_fp32.py"], ForeignFormat::DeepSpeed, "zero_to_fp32.py"),
+        (&["__0_0.distcp"], ForeignFormat::Distributed, "dcp_to_torch"),
+    ];
+    for (files, format, words) in cases {
+        for config in [false, true] {
+            let dir = TempDir::new();
+            files.iter().for_each(|file| drop(dir.write(file, "")));
+            if config {
+                dir.write("config.json", "{}");
+            }
+            let error = folder(dir.path()).and_then(|store| store.locate(None)).unwrap_err();
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(matches!(error, StoreError::Foreign { format: found, .. } if found == format), "{error}");
+        }
+    }
+    for (file, format) in [
+        ("model.q8.gguf", ForeignFormat::Gguf),
+        ("tf_model.h5", ForeignFormat::OtherFramework),
+        ("model-00001-of-00002.safetensors", ForeignFormat::NoIndex),
+        ("last.ckpt", ForeignFormat::OtherName),
+    ] {
+        let dir = TempDir::new();
+        dir.write("config.json", "{}");
+        dir.write("optimizer.pt", "");
+        let located = || folder(dir.path()).unwrap().locate(None).unwrap_err();
+        assert!(matches!(located(), StoreError::NoWeights { .. }));
+        dir.write(file, "");
+        assert!(matches!(located(), StoreError::Foreign { format: found, .. } if found == format), "{file}");
+    }
+}
+
+#[test]
+fn descriptions_and_indices_are_read_as_python_writes_them() {
+    let dir = TempDir::new();
+    dir.write("config.json", "{}");
+    dir.write("suite.json", "\u{feff}{\"model\": \"mine\", \"loss\": NaN}");
+    dir.write(
+        "model.safetensors.index.json",
+        "\u{feff}{\"metadata\": {\"x\": -Infinity}, \"weight_map\": {\"a\": \"m.safetensors\"}}",
+    );
+    dir.write("m.safetensors", "");
+    let store = folder(dir.path()).unwrap();
+    assert_eq!((store.model(), store.locate(None).unwrap().weights.paths().len()), ("mine", 1));
+    dir.write("suite.json", "version https://git-lfs.github.com/spec/v1\n");
+    assert!(matches!(folder(dir.path()), Err(StoreError::Content { .. })));
 }

@@ -1,8 +1,8 @@
 //! Stored bytes → 32-bit floats in the model's layout, on all cores.
 //!
-//! The three stored types widen to f32 without rounding. A value that is not finite is an error, because one NaN in a
-//! weight makes every result NaN. Matrices are transposed in small tiles, so that both sides are accessed a cache
-//! line at a time. The size of the tiles does not change the result.
+//! The stored types of 16 and 32 bits become f32 without rounding, float64 is rounded to the nearest. A value that is
+//! not finite is an error, because one NaN in a weight makes every result NaN. Matrices are transposed in small tiles,
+//! so that both sides are accessed a cache line at a time. The size of the tiles does not change the result.
 
 use rayon::prelude::*;
 

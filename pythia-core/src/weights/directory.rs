@@ -7,8 +7,8 @@ use memmap2::Mmap;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use super::map::MappedFile;
-use super::{WeightError, WeightFiles, pytorch};
-use crate::params::{UNEMBED, UNEMBED_ALIAS};
+use super::{WeightError, WeightFiles, names, pytorch};
+use crate::content::WrongContent;
 
 /// One stored tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub(super) struct StoredTensor {
     pub len: usize,
 }
 
-/// All tensors of a checkpoint by name, each with the index of its file.
+/// All tensors of a checkpoint by their published names, each with the index of its file.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub files: Vec<MappedFile>,
@@ -52,7 +52,7 @@ impl Directory {
 
     /// Adds a tensor of the file opened last.
     fn add(&mut self, name: String, tensor: StoredTensor) -> Result<(), WeightError> {
-        let name = if name == UNEMBED_ALIAS { UNEMBED.to_owned() } else { name };
+        let name = names::published(&name).into_owned();
         let at = self.files.len() - 1;
         match self.tensors.insert(name.clone(), (at, tensor)) {
             None => Ok(()),
@@ -94,6 +94,9 @@ impl Directory {
 fn list_safetensors(file: &MappedFile) -> Result<Vec<(String, StoredTensor)>, WeightError> {
     let path = || file.path().to_owned();
     let bytes = file.whole().map_err(|source| WeightError::Io { path: path(), source })?;
+    if let Some(source) = WrongContent::instead_of_safetensors(&bytes) {
+        return Err(WeightError::Content { path: path(), source });
+    }
     let refuse = |source| WeightError::Safetensors { path: path(), source };
     let header = bytes.first_chunk().map_or(0, |first: &[u8; 8]| u64::from_le_bytes(*first));
     if header > MAX_HEADER {

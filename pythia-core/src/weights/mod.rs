@@ -49,6 +49,7 @@ mod fold;
 mod hashes;
 mod job;
 mod map;
+mod names;
 mod plan;
 mod pytorch;
 mod raw;
@@ -62,6 +63,7 @@ use std::path::PathBuf;
 
 pub use self::checkpoint::StoredCheckpoint;
 pub use self::error::WeightError;
+pub(crate) use self::error::{ADAPTER, io_remedy};
 pub use self::hashes::{ContentHash, Group, Hashes, PartHashes};
 pub use self::pytorch::{PickleError, ZipError};
 pub use self::raw::RawParams;

@@ -1,13 +1,14 @@
 //! Compares the tensors of the files with the configuration, before any value is decoded.
 
 use std::collections::BTreeMap;
-
-use safetensors::Dtype;
+use std::path::PathBuf;
 
 use super::directory::{Directory, StoredTensor};
+use super::names::{self, Extra};
+use super::tensor_kind::TensorKind;
 use super::{Group, Wanted, WeightError};
 use crate::config::NeoxConfig;
-use crate::params::{EMBED, Layout, Param, UNEMBED, is_legacy_buffer};
+use crate::params::{EMBED, Layout, Param, UNEMBED};
 
 /// One stored tensor and the parameters that are decoded from it. An unwanted tensor gives no parameter and is read
 /// for the fingerprint only.
@@ -30,31 +31,64 @@ pub(super) fn jobs<'a>(
     let mut expected = expected(config, wanted);
     let mut jobs = Vec::with_capacity(expected.len());
     for (name, (file, stored)) in &directory.tensors {
-        let tied_copy = config.variant.tied_embeddings && name == UNEMBED;
-        if is_legacy_buffer(name, config) || tied_copy {
-            continue;
-        }
         let path = || directory.path(*file);
-        let Some(Expected { shape, group, targets }) = expected.remove(name) else {
-            return Err(WeightError::Unexpected { tensor: name.clone(), found: stored.shape.clone(), path: path() });
-        };
-        if stored.shape != shape {
-            let found = stored.shape.clone();
-            return Err(WeightError::Shape { tensor: name.clone(), expected: shape, found, path: path() });
+        match expected.remove(name) {
+            Some(Expected { shape, group, targets }) => {
+                check(name, stored, shape, &path)?;
+                jobs.push(Job { name, group, file: *file, stored, targets });
+            }
+            None if config.variant.tied_embeddings && name == UNEMBED => {}
+            None => check_extra(name, stored, config, &path)?,
         }
-        if !matches!(stored.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32) {
-            let found = stored.dtype.to_string();
-            return Err(WeightError::Dtype { tensor: name.clone(), found, path: path() });
-        }
-        jobs.push(Job { name, group, file: *file, stored, targets });
     }
     let others = expected.len().saturating_sub(1);
     match expected.into_iter().next() {
         None => Ok(jobs),
+        Some((tensor, _)) if tensor == UNEMBED && others == 0 => Err(WeightError::NoUnembedding { tensor }),
         Some((tensor, Expected { shape: expected, .. })) => {
             Err(WeightError::Missing { tensor, expected, others, found: directory.tensors.len() })
         }
     }
+}
+
+/// A tensor that the configuration calls for must hold floats in the right shape.
+fn check(
+    name: &str,
+    stored: &StoredTensor,
+    expected: Vec<usize>,
+    path: &impl Fn() -> PathBuf,
+) -> Result<(), WeightError> {
+    let (tensor, found) = (|| name.to_owned(), stored.dtype);
+    if names::is_quantised(found) {
+        return Err(WeightError::Quantised { tensor: tensor(), found: found.to_string(), path: path() });
+    }
+    if stored.shape != expected {
+        // A configuration has no extent of 0.
+        return Err(match stored.shape.contains(&0) {
+            true => WeightError::Empty { tensor: tensor(), expected, path: path() },
+            false => WeightError::Shape { tensor: tensor(), expected, found: stored.shape.clone(), path: path() },
+        });
+    }
+    if TensorKind::of(found).is_none() {
+        return Err(WeightError::Dtype { tensor: tensor(), found: found.to_string(), path: path() });
+    }
+    Ok(())
+}
+
+/// A tensor that the configuration does not call for may be a buffer, and nothing else.
+fn check_extra(
+    name: &str,
+    stored: &StoredTensor,
+    config: &NeoxConfig,
+    path: &impl Fn() -> PathBuf,
+) -> Result<(), WeightError> {
+    let (tensor, path) = (|| name.to_owned(), || path());
+    Err(match Extra::of(name, stored, config) {
+        Extra::Buffer => return Ok(()),
+        Extra::Quantised => WeightError::Quantised { tensor: tensor(), found: stored.dtype.to_string(), path: path() },
+        Extra::Adapter => WeightError::Adapter { tensor: tensor(), path: path() },
+        Extra::Unknown => WeightError::Unexpected { tensor: tensor(), found: stored.shape.clone(), path: path() },
+    })
 }
 
 /// The stored tensors that make up the parameters for which `which` holds, and of the targets of each those parameters

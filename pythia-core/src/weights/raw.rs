@@ -82,17 +82,21 @@ fn copy(
 }
 
 impl RawTensor {
-    /// The type of the stored values.
+    /// The type that the values are copied in.
     pub(crate) fn dtype(&self) -> DType {
         match self.kind {
             TensorKind::F16 => DType::F16,
             TensorKind::Bf16 => DType::BF16,
-            TensorKind::F32 => DType::F32,
+            // No device computes in float64, so it is rounded on the host.
+            TensorKind::F32 | TensorKind::F64 => DType::F32,
         }
     }
 
-    /// The stored values in a row, `[n]`, without a copy.
+    /// The stored values in a row, `[n]`, without a copy, but for float64.
     pub(crate) fn stored(mut self) -> TensorData {
+        if self.kind == TensorKind::F64 {
+            return self.widened();
+        }
         let (dtype, size) = (self.dtype(), self.kind.size());
         // Files are little-endian.
         if cfg!(target_endian = "big") {

@@ -11,6 +11,8 @@ pub(super) enum TensorKind {
     F16,
     Bf16,
     F32,
+    /// Rounded to 32 bits when it is read.
+    F64,
 }
 
 /// Bytes that one task copies. They are still in the core's cache when they are checked.
@@ -29,6 +31,7 @@ impl TensorKind {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
             Dtype::F32 => Some(Self::F32),
+            Dtype::F64 => Some(Self::F64),
             _ => None,
         }
     }
@@ -38,16 +41,18 @@ impl TensorKind {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
+            Self::F64 => 8,
         }
     }
 
-    /// Widens as many values as `to` holds. Returns whether all of them are finite.
+    /// Converts as many values as `to` holds to 32 bits. Returns whether all of them are finite.
     #[inline(always)]
     pub(super) fn widen(self, from: &[u8], to: &mut [f32]) -> bool {
         match self {
             Self::F16 => widen(from, to, |bytes| widen_f16(u16::from_le_bytes(bytes))),
             Self::Bf16 => widen(from, to, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)),
             Self::F32 => widen(from, to, f32::from_le_bytes),
+            Self::F64 => widen(from, to, round),
         }
     }
 }
@@ -62,6 +67,12 @@ fn widen<const SIZE: usize>(from: &[u8], to: &mut [f32], widen: impl Fn([u8; SIZ
         special |= u32::from(to.to_bits() & EXPONENT == EXPONENT);
     }
     special == 0
+}
+
+/// Double precision to single, to the nearest. A value beyond the largest single becomes infinite.
+#[inline(always)]
+fn round(double: [u8; 8]) -> f32 {
+    f64::from_le_bytes(double) as f32
 }
 
 /// IEEE half precision to single, exactly. Written without branches and without subnormal singles, so that it is
@@ -83,7 +94,7 @@ fn widen_f16(half: u16) -> f32 {
     f32::from_bits(sign | if magnitude < 0x7C00 { finite } else { special })
 }
 
-/// Whether all values are finite, without decoding them.
+/// Whether all values are finite as 32-bit floats, without decoding them.
 pub(super) fn is_finite(kind: TensorKind, bytes: &[u8]) -> bool {
     widest(
         #[inline(always)]
@@ -91,6 +102,7 @@ pub(super) fn is_finite(kind: TensorKind, bytes: &[u8]) -> bool {
             TensorKind::F16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7C00 != 0x7C00),
             TensorKind::Bf16 => all_finite(bytes, |value| u16::from_le_bytes(value) & 0x7F80 != 0x7F80),
             TensorKind::F32 => all_finite(bytes, |value| u32::from_le_bytes(value) & 0x7F80_0000 != 0x7F80_0000),
+            TensorKind::F64 => all_finite(bytes, |value| round(value).is_finite()),
         },
     )
 }

@@ -4,10 +4,12 @@
 //! - [`defects`]: checkpoints that are not what their names say;
 //! - [`settings`]: settings of connections, the cache's folder, paths of experiments;
 //! - [`jobs`]: limits of a job, two processes on one folder, words that are no text;
+//! - [`local`]: folders with checkpoints that are broken or misnamed;
 //! - [`transfer`]: budgets of the cache, servers that stop answering, corrupt bytes.
 
 mod defects;
 mod jobs;
+mod local;
 mod pins;
 mod settings;
 mod transfer;

@@ -24,7 +24,7 @@ const MOST_FIELDS: usize = 10;
 const LARGER: [(&str, &str); 3] = [
     ("experiments/src/config/problem.rs: help", "one arm with its words per kind of mistake"),
     ("pythia-core/src/config/hub.rs: HubConfig", "the keys of a config.json as transformers writes it"),
-    ("pythia-core/src/config/mod.rs: RawConfig", "the keys of a config.json as transformers writes it"),
+    ("pythia-core/src/config/raw.rs: RawConfig", "the keys of a config.json as transformers writes it"),
 ];
 
 fn code() -> Vec<Source> {

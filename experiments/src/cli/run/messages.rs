@@ -32,6 +32,9 @@ pub(super) fn announce(resolved: &ResolvedExperiment, plan: &Plan, pair_counts: 
     for note in pair_counts.notes(resolved) {
         say!("{note}");
     }
+    for note in resolved.notes() {
+        say!("warning: {note}");
+    }
     let bad: Vec<&Cell> = plan.bad().collect();
     for (cells, fate) in
         [(bad, "run and marked in the column checkpoint_status"), (plan.left_out.iter().collect(), "left out")]

@@ -31,6 +31,7 @@ pub(crate) fn text(resolved: &ResolvedExperiment) -> String {
         "weights": experiment.machine.weights.name(),
         "models": models,
         "probes": probes,
+        "notes": resolved.notes().collect::<Vec<_>>(),
     });
     format!("{:#}\n", sorted(manifest))
 }

@@ -212,7 +212,14 @@ mod tests {
     fn manifest(name: &str, hash: &str, steps: u32) -> Manifest {
         let steps = (0..steps).map(|step| Some(Step::from_label(step))).collect();
         let models = vec![ManifestModel { label: "nano".into(), steps }];
-        Manifest { name: name.into(), hash: hash.into(), models, tables: vec![name.into()], skips_bad: false }
+        Manifest {
+            name: name.into(),
+            hash: hash.into(),
+            models,
+            tables: vec![name.into()],
+            skips_bad: false,
+            notes: vec![],
+        }
     }
 
     fn read(text: &str) -> Log {

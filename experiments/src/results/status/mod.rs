@@ -21,6 +21,8 @@ use pythia_files::host_name;
 use crate::terminal::{Exit, Explained};
 use log::{History, Log};
 
+pub(crate) use self::text::clean;
+
 /// Seconds that "recent" means.
 pub(super) const RECENT: u64 = 600;
 
@@ -48,6 +50,8 @@ pub(crate) struct ExperimentStatus {
     pub(crate) last: Option<CellEvent>,
     /// The last few failures of cells that have not been done since.
     pub(crate) errors: Vec<CellEvent>,
+    /// What was passed over or could not be read in the files of its models when the last run began.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Counts of cells by their state.
@@ -175,6 +179,7 @@ impl ExperimentStatus {
             seconds_left: left,
             last: history.last.as_ref().map(|last| noted(last, None)),
             errors: errors.map(|(cell, error)| noted(cell, Some(error))).collect(),
+            notes: manifest.notes.iter().map(|note| text::clean(note)).collect(),
         }
     }
 }

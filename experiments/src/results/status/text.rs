@@ -19,6 +19,7 @@ impl ExperimentStatus {
     fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.first(), format!("  {}", self.at_work())];
         lines.extend(self.last.as_ref().map(|last| format!("  last: {}", said(last))));
+        lines.extend(self.notes.iter().map(|note| format!("  note: {note}")));
         lines.extend(self.errors.iter().map(|error| format!("  failed: {}", said(error))));
         lines
     }
@@ -63,7 +64,7 @@ fn whole(seconds: u64) -> String {
 }
 
 /// A text from a file made safe for a terminal: one line, no control characters, bounded length.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let shown = |c: char| if c.is_control() || is_format(c) { '\u{fffd}' } else { c };
     let mut clean: String = text.trim().chars().map(|c| if c == '\n' { ' ' } else { shown(c) }).take(LONGEST).collect();
     if text.trim().chars().nth(LONGEST).is_some() {

@@ -27,9 +27,12 @@ impl Member {
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ZipError {
-    /// No end record: truncated, or never a zip archive (PyTorch wrote none before version 1.6).
-    #[error("it has no zip directory: truncated, or written by PyTorch older than 1.6 (then save it again)")]
+    /// No end record: truncated, or never a zip archive.
+    #[error("it has no zip directory, so it is truncated or no file of PyTorch")]
     NoEnd,
+    /// The format of PyTorch before version 1.6.
+    #[error("it has the format of PyTorch before 1.6")]
+    Legacy,
     /// A record lies outside the file or does not begin as it must.
     #[error("its {record} at byte {offset} is cut short or malformed")]
     Record {
@@ -72,6 +75,21 @@ pub enum ZipError {
     BigEndian,
 }
 
+impl ZipError {
+    /// What helps against this cause.
+    pub(in crate::weights) fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoEnd | Self::Record { .. } => "copy or download the file again",
+            Self::Legacy | Self::NotPlain { .. } | Self::BigEndian => {
+                "load it with `torch.load` and save it again with a newer PyTorch, on a little-endian machine"
+            }
+            Self::Name { .. } | Self::Duplicate { .. } | Self::TwoNames { .. } | Self::NoPickle => {
+                "`torch.save` wrote no such file: get it from its source again"
+            }
+        }
+    }
+}
+
 const END: &[u8] = b"PK\x05\x06";
 const END_LEN: u64 = 22;
 const LOCATOR64: &[u8] = b"PK\x06\x07";
@@ -111,7 +129,9 @@ struct CentralDirectory {
 }
 
 fn find_directory(archive: &[u8]) -> Result<CentralDirectory, ZipError> {
-    let end_at = find_end(archive).ok_or(ZipError::NoEnd)?;
+    // Pickles of protocol 2 begin so, and the old format is a row of them.
+    let no_end = || if archive.starts_with(&[0x80, 2]) { ZipError::Legacy } else { ZipError::NoEnd };
+    let end_at = find_end(archive).ok_or_else(no_end)?;
     let end = record(archive, end_at, END_LEN, END, "end record")?;
     let (mut n_entries, mut len, mut offset) = (u64::from(end.u16(10)), end.u32(12), end.u32(16));
     let mut limit = end_at;

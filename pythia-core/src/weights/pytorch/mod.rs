@@ -1,5 +1,7 @@
 //! PyTorch's `.bin` files: a zip archive of one pickle, which names the tensors, and one raw member per storage.
 //!
+//! The pickle may be a training state: a dictionary that holds the dictionary of tensors under a usual key.
+//!
 //! Nothing is unpickled in Python's sense. [`pickle`] interprets the few instructions that a dictionary of tensors
 //! needs, with a closed list of globals as enum variants, and refuses the rest. [`archive`] finds the members, which
 //! are uncompressed and read in place.
@@ -17,11 +19,15 @@ use self::pickle::PickledTensor;
 use super::WeightError;
 use super::directory::StoredTensor;
 use super::map::MappedFile;
+use crate::content::WrongContent;
 
 /// The tensors of a PyTorch file.
 pub(super) fn list(file: &MappedFile) -> Result<Vec<(String, StoredTensor)>, WeightError> {
     let path = || file.path().to_owned();
     let bytes = file.whole().map_err(|source| WeightError::Io { path: path(), source })?;
+    if let Some(source) = WrongContent::instead_of_pytorch(&bytes) {
+        return Err(WeightError::Content { path: path(), source });
+    }
     let zip = |source| WeightError::Zip { path: path(), source };
     let members = archive::members(&bytes).map_err(zip)?;
     let root = root(&members).map_err(zip)?;

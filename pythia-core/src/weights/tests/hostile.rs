@@ -95,9 +95,12 @@ fn tensors_that_do_not_belong_are_named() {
     assert!(error.contains("embed_out.weight") && error.contains("[70, 97], expected [97, 70]"), "{error}");
 
     let mut mistyped = tensors.clone();
-    mistyped[find("embed_out.weight")] = raw("embed_out.weight", Dtype::F64, &[97, 70]);
+    mistyped[find("embed_out.weight")] = raw("embed_out.weight", Dtype::I64, &[97, 70]);
     let error = read_safetensors(&config, &mistyped).unwrap_err().to_string();
-    assert!(error.contains("embed_out.weight") && error.contains("holds F64, expected F16, BF16 or F32"), "{error}");
+    assert!(
+        error.contains("embed_out.weight") && error.contains("holds I64, expected F16, BF16, F32 or F64"),
+        "{error}"
+    );
 
     let mut twice = tensors.clone();
     twice.push(raw("lm_head.weight", Dtype::F16, &[97, 70]));
@@ -152,9 +155,9 @@ fn a_pickle_that_wants_to_run_something_is_refused_by_name() {
     assert_eq!(refused(stacked), name("builtins", "eval"));
     assert_eq!(refused(Pickle::new().ops(b"(X\x01\x00\x00\x00aios\nsystem\n.")), name("os", "system"));
     for (module, global) in [
-        ("torch", "DoubleStorage"),
-        ("torch", "LongStorage"),
-        ("torch._utils", "_rebuild_parameter"),
+        ("torch", "ComplexFloatStorage"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("builtins", "list"),
         ("torch.storage", "_load_from_bytes"),
         ("numpy.core.multiarray", "scalar"),
         ("collections", "OrderedDict.__class__"),
@@ -169,20 +172,10 @@ fn a_pickle_that_wants_to_run_something_is_refused_by_name() {
 
 #[test]
 fn instructions_without_use_for_a_checkpoint_are_refused() {
-    // OBJ, NEWOBJ, NEWOBJ_EX, EXT1, INST of an allowed global, DUP, POP, LIST, BINFLOAT, STRING, NEXT_BUFFER.
-    for ops in [
-        &b"o"[..],
-        b"\x81",
-        b"\x92",
-        b"\x82\x01",
-        b"icollections\nOrderedDict\n",
-        b"2",
-        b"0",
-        b"]",
-        b"G",
-        b"S",
-        b"\x97",
-    ] {
+    // OBJ, NEWOBJ, NEWOBJ_EX, EXT1, INST of an allowed global, DUP, POP, LIST, STRING, NEXT_BUFFER.
+    for ops in
+        [&b"o"[..], b"\x81", b"\x92", b"\x82\x01", b"icollections\nOrderedDict\n", b"2", b"0", b"l", b"S", b"\x97"]
+    {
         let error = refused(Pickle::new().ops(ops).ops(b"."));
         assert_eq!(error, PickleError::Opcode { opcode: ops[0], offset: 2 });
     }
@@ -190,7 +183,7 @@ fn instructions_without_use_for_a_checkpoint_are_refused() {
 
 #[test]
 fn malformed_pickles_are_refused() {
-    let broken: [&[u8]; 16] = [
+    let broken: [&[u8]; 21] = [
         b"",
         b".",
         b"(.",
@@ -200,6 +193,11 @@ fn malformed_pickles_are_refused() {
         b"u.",
         b"s.",
         b"b.",
+        b"a.",
+        b"]a.",
+        b"}K\x01a.",
+        b"e.",
+        b"G\0\0.",
         b"h\x05.",
         b"q\x05.",
         b"\x94.",
@@ -216,8 +214,8 @@ fn malformed_pickles_are_refused() {
     for ops in [&b"N."[..], b"K\x01.", b")."] {
         assert_eq!(refused(Pickle::new().ops(ops)), PickleError::NotTensors { key: None });
     }
-    let nested = Pickle::new().ops(b"}").text("state_dict").ops(b"}s.");
-    assert_eq!(refused(nested), PickleError::NotTensors { key: Some("state_dict".to_owned()) });
+    let nested = Pickle::new().ops(b"}").text("weights").ops(b"}s.");
+    assert_eq!(refused(nested), PickleError::NotTensors { key: Some("weights".to_owned()) });
     // A callable that is on the list, called in a way it never is.
     let called = Pickle::new().global("collections", "OrderedDict").ops(b"(K\x01tR.");
     assert!(matches!(refused(called), PickleError::Malformed { .. }));
@@ -233,6 +231,8 @@ fn bombs_stay_small() {
     // A dictionary that holds itself.
     let own = Pickle::new().ops(b"}q\x00").text("self").ops(b"h\x00s.");
     assert_eq!(refused(own), PickleError::NotTensors { key: Some("self".to_owned()) });
+    let own = Pickle::new().ops(b"}q\x00").text("model").ops(b"h\x00s.");
+    assert_eq!(refused(own), PickleError::NotTensors { key: None });
     // One endless storage name that every tensor would copy.
     let long = "9".repeat(100_000);
     assert!(matches!(refused(Pickle::new().storage(Dtype::F16, &long, 1).ops(b".")), PickleError::Malformed { .. }));
@@ -340,7 +340,7 @@ fn archives_cannot_lie() {
     let error = zip_refused(&changed(&|f| f.members[0].data = b"big".to_vec()));
     assert_eq!(error, ZipError::BigEndian);
     assert_eq!(zip_refused(&zip([].into_iter())), ZipError::NoPickle);
-    for bytes in [&b""[..], b"PK\x05\x06", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."] {
+    for bytes in [&b"x"[..], b"PK\x05\x06"] {
         assert_eq!(zip_refused(bytes), ZipError::NoEnd);
     }
 }

@@ -51,6 +51,14 @@ pub enum PickleError {
         /// The first entry that is not a tensor; `None` where there is no dictionary at all.
         key: Option<String>,
     },
+    /// A training state with two models.
+    #[error("its pickle holds models under {first:?} and {second:?}")]
+    SeveralModels {
+        /// One key.
+        first: String,
+        /// Another key.
+        second: String,
+    },
     /// The same key twice.
     #[error("its pickle has tensor {tensor} twice")]
     Duplicate {
@@ -88,6 +96,34 @@ pub enum PickleError {
         /// Its size.
         bytes: u64,
     },
+}
+
+impl PickleError {
+    /// What helps against this cause.
+    pub(in crate::weights) fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Global { module, name } if is_quantised(module, name) => {
+                "the weights are quantised: use the model before quantisation"
+            }
+            Self::Global { .. } | Self::Opcode { .. } | Self::NotTensors { .. } | Self::TooLarge { .. } => {
+                "if you trust the file, save its weights alone: `torch.save(model.state_dict(), \
+                 \"pytorch_model.bin\")`; a training state has them under a key such as \"model\" or \"module\""
+            }
+            Self::SeveralModels { .. } => "save one of them alone, as pytorch_model.bin",
+            Self::Truncated | Self::Malformed { .. } | Self::Duplicate { .. } => "get the file from its source again",
+            Self::NoStorage { .. } | Self::OutsideStorage { .. } => "get the file from its source again",
+            // It says what helps.
+            Self::Strided { .. } => return None,
+        })
+    }
+}
+
+/// Whether a global makes tensors of low precision.
+fn is_quantised(module: &str, name: &str) -> bool {
+    ["bitsandbytes", "torchao"].iter().any(|start| module.starts_with(start))
+        || ["float8", "_rebuild_qtensor", "_rebuild_tensor_v3", "QInt8", "QUInt8"]
+            .iter()
+            .any(|part| name.contains(part))
 }
 
 fn something_else(key: Option<&str>) -> String {

@@ -1,4 +1,4 @@
-//! An interpreter for pickles that reads a flat dictionary of tensors and calls nothing.
+//! An interpreter for pickles that reads a dictionary of tensors, or a training state around one, and calls nothing.
 //!
 //! Python's unpickler calls whatever a file names. Here a global is a variant of [`Global`] or an error, calling one
 //! is a `match`, and the values are plain data in an arena: no instruction allocates more than a few words beyond the
@@ -35,13 +35,20 @@ type Id = u32;
 #[derive(Clone, Debug)]
 enum Value<'a> {
     None,
-    Bool,
+    /// A truth value or a float, which no tensor needs.
+    Plain,
+    /// A list, whose items no tensor needs.
+    List,
     Int(i64),
     Text(&'a str),
     Global(Global),
     Tuple(Vec<Id>),
     Dict(Vec<(Id, Id)>),
-    Storage { dtype: Dtype, key: &'a str, n_values: u64 },
+    Storage {
+        dtype: Dtype,
+        key: &'a str,
+        n_values: u64,
+    },
     Tensor(Box<torch::View<'a>>),
 }
 
@@ -77,7 +84,13 @@ impl<'a> Machine<'a> {
             0x80 => self.take(1).map(drop)?,
             0x95 => self.take(8).map(drop)?,
             b'N' => self.push(Value::None),
-            0x88 | 0x89 => self.push(Value::Bool),
+            0x88 | 0x89 => self.push(Value::Plain),
+            b'G' => {
+                self.take(8)?;
+                self.push(Value::Plain);
+            }
+            b']' => self.push(Value::List),
+            b'a' | b'e' => self.append(opcode)?,
             b'K' | b'M' | b'J' | 0x8a => {
                 let number = self.number(opcode)?;
                 self.push(Value::Int(number));
@@ -221,6 +234,18 @@ impl<'a> Machine<'a> {
             _ => return Err(self.malformed("a dictionary and pairs")),
         }
         Ok(())
+    }
+
+    /// Items of a list are dropped.
+    fn append(&mut self, opcode: u8) -> Result<(), PickleError> {
+        if opcode == b'e' {
+            self.pop_to_mark()?;
+        } else {
+            self.pop()?;
+        }
+        let list = self.pop()?;
+        self.stack.push(list);
+        if matches!(self.value(list), Value::List) { Ok(()) } else { Err(self.malformed("a list")) }
     }
 
     fn global(&mut self, opcode: u8, offset: usize) -> Result<(), PickleError> {

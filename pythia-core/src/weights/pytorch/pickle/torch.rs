@@ -9,6 +9,11 @@ use super::{Id, Machine, PickleError, Value};
 
 /// No tensor of this family has more axes.
 const MAX_AXES: usize = 8;
+/// The keys under which training states hold a model: of Megatron and fairseq, DeepSpeed, Lightning, and PyTorch's
+/// tutorials.
+const OF_MODELS: [&str; 5] = ["model", "module", "state_dict", "model_state_dict", "model_state"];
+/// Training states hold a model at most so deep.
+const MAX_DEPTH: usize = 3;
 /// Storages are numbered. Tensors refer to theirs by name, so an endless name would be read once for each of them.
 const MAX_KEY: usize = 64;
 
@@ -37,7 +42,10 @@ pub(super) struct View<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     RebuildTensor,
+    RebuildParameter,
     OrderedDict,
+    /// `torch.Size` or `set`, called with a list of plain values that no tensor needs.
+    Plain,
     Storage(Dtype),
 }
 
@@ -45,10 +53,17 @@ impl Global {
     pub(super) fn find(module: &str, name: &str) -> Result<Self, PickleError> {
         Ok(match (module, name) {
             ("torch._utils", "_rebuild_tensor_v2") => Self::RebuildTensor,
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => Self::RebuildParameter,
             ("collections", "OrderedDict") => Self::OrderedDict,
+            ("torch", "Size") | ("__builtin__" | "builtins", "set") => Self::Plain,
             ("torch", "HalfStorage") => Self::Storage(Dtype::F16),
             ("torch", "BFloat16Storage") => Self::Storage(Dtype::BF16),
             ("torch", "FloatStorage") => Self::Storage(Dtype::F32),
+            ("torch", "DoubleStorage") => Self::Storage(Dtype::F64),
+            ("torch", "CharStorage") => Self::Storage(Dtype::I8),
+            ("torch", "ShortStorage") => Self::Storage(Dtype::I16),
+            ("torch", "IntStorage") => Self::Storage(Dtype::I32),
+            ("torch", "LongStorage") => Self::Storage(Dtype::I64),
             ("torch", "ByteStorage") => Self::Storage(Dtype::U8),
             ("torch", "BoolStorage") => Self::Storage(Dtype::BOOL),
             _ => return Err(PickleError::Global { module: module.to_owned(), name: name.to_owned() }),
@@ -80,7 +95,7 @@ impl<'a> Machine<'a> {
         u64::try_from(number).map_err(|_| self.malformed("a number that is not negative"))
     }
 
-    /// A call of one of the two callables on the list.
+    /// A call of one of the callables on the list.
     pub(super) fn call(&mut self) -> Result<(), PickleError> {
         let (arguments, callable) = (self.pop()?, self.pop()?);
         let Value::Tuple(arguments) = self.value(arguments) else { return Err(self.malformed("arguments")) };
@@ -89,7 +104,15 @@ impl<'a> Machine<'a> {
             (Value::Global(Global::RebuildTensor), &[storage, first, shape, strides, _, _]) => {
                 self.rebuild(storage, first, shape, strides)?
             }
-            _ => return Err(self.malformed("a call of OrderedDict or _rebuild_tensor_v2")),
+            // A parameter is its tensor; whether it is trained, and its hooks, do not matter.
+            (Value::Global(Global::RebuildParameter), &[tensor, _, _] | &[tensor, _, _, _]) => {
+                match self.value(tensor) {
+                    Value::Tensor(view) => Value::Tensor(view.clone()),
+                    _ => return Err(self.malformed("a parameter's tensor")),
+                }
+            }
+            (Value::Global(Global::Plain), &[_]) => Value::Plain,
+            _ => return Err(self.malformed("a call that a checkpoint makes")),
         };
         self.push(result);
         Ok(())
@@ -129,9 +152,30 @@ impl<'a> Machine<'a> {
         if matches!(self.value(target), Value::Dict(_)) { Ok(()) } else { Err(self.malformed("a dictionary")) }
     }
 
-    /// The result, checked to be a flat dictionary of dense tensors.
+    /// The dictionary that holds the tensors: the result itself, or in a training state what it has under one of the
+    /// usual keys.
+    fn dictionary(&self, result: Id) -> Result<&[(Id, Id)], PickleError> {
+        let mut at = result;
+        for _ in 0..=MAX_DEPTH {
+            let Value::Dict(entries) = self.value(at) else { return Err(PickleError::NotTensors { key: None }) };
+            let inner = entries.iter().filter_map(|&(key, value)| match (self.value(key), self.value(value)) {
+                (&Value::Text(key), Value::Dict(_)) if OF_MODELS.contains(&key) => Some((key, value)),
+                _ => None,
+            });
+            match inner.collect::<Vec<_>>()[..] {
+                [] => return Ok(entries),
+                [(_, value)] => at = value,
+                [(first, _), (second, _), ..] => {
+                    return Err(PickleError::SeveralModels { first: first.to_owned(), second: second.to_owned() });
+                }
+            }
+        }
+        Err(PickleError::NotTensors { key: None })
+    }
+
+    /// The result, checked to hold a flat dictionary of dense tensors.
     pub(super) fn tensors(&self, result: Id) -> Result<Vec<(&'a str, PickledTensor<'a>)>, PickleError> {
-        let Value::Dict(entries) = self.value(result) else { return Err(PickleError::NotTensors { key: None }) };
+        let entries = self.dictionary(result)?;
         let mut tensors: BTreeMap<&'a str, PickledTensor<'a>> = BTreeMap::new();
         for &(key, value) in entries {
             let &Value::Text(name) = self.value(key) else { return Err(PickleError::NotTensors { key: None }) };

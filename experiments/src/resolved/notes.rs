@@ -1,0 +1,38 @@
+//! What is passed over or cannot be read in the files of a model, so that nothing is left out in silence.
+
+use pythia_core::store::{Checkpoints, StoreError};
+use pythia_core::suite::Step;
+
+use crate::files::table::cell_name;
+
+/// Broken checkpoints of a model that are named; a note counts the others.
+const SHOWN: usize = 10;
+
+/// Notes about a model, one line each: keys of its configuration of which nothing is known, entries whose names are
+/// nearly those of steps, and chosen checkpoints of a folder that cannot be read. Those fail when they run.
+///
+/// # Errors
+/// [`StoreError`]: the model's folder cannot be listed.
+pub(super) fn of(
+    store: &dyn Checkpoints,
+    steps: &[Option<Step>],
+    unknown_keys: &[String],
+) -> Result<Vec<String>, StoreError> {
+    let label = store.model();
+    let keys = (!unknown_keys.is_empty()).then(|| {
+        let keys = unknown_keys.join(", ");
+        format!("{label}: nothing is known about these keys of its config.json, and they are not obeyed: {keys}")
+    });
+    let misnamed = store.misnamed()?.into_iter().map(|entry| format!("{label}: {entry}"));
+    let mut notes: Vec<String> = keys.into_iter().chain(misnamed).collect();
+    // What the cache lacks of a model of the suite is fetched.
+    if store.suite_id().is_none() {
+        let broken = steps.iter().filter_map(|step| Some((step, store.locate(*step).err()?)));
+        let broken: Vec<String> =
+            broken.map(|(step, error)| format!("{} cannot be read: {error}", cell_name(label, *step))).collect();
+        let others = broken.len().saturating_sub(SHOWN);
+        notes.extend(broken.into_iter().take(SHOWN));
+        notes.extend((others > 0).then(|| format!("{label}: {others} more checkpoints cannot be read")));
+    }
+    Ok(notes)
+}
