@@ -13,7 +13,7 @@ pub(super) struct Draft {
     pub corrupt: Vec<u32>,
     pub answers: Vec<u32>,
     pub wrongs: Vec<u32>,
-    /// Named indices below the prompts' length.
+    /// Named indices below the prompts' length, without a BOS; for generators.
     pub positions: BTreeMap<String, usize>,
 }
 
@@ -49,8 +49,9 @@ impl Draft {
         let shift = usize::from(prepend_bos);
         let prompt = |ids: Vec<u32>| prepend_bos.then_some(vocabulary.bos).into_iter().chain(ids).collect::<Vec<u32>>();
         let (clean, corrupt) = (prompt(self.clean), prompt(self.corrupt));
-        let mut positions: BTreeMap<_, _> = self.positions.into_iter().map(|(name, at)| (name, at + shift)).collect();
-        positions.insert("end".to_owned(), clean.len().saturating_sub(1));
+        let shifted = |(name, at): (String, usize)| (name, vec![at + shift]);
+        let mut positions: BTreeMap<_, _> = self.positions.into_iter().map(shifted).collect();
+        positions.insert("end".to_owned(), vec![clean.len().saturating_sub(1)]);
         Pair { clean, corrupt, answers: self.answers, wrongs: self.wrongs, positions, source }
     }
 }
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_bos_shifts_every_position_and_end_is_the_last() {
-        let positions = |subject, end| BTreeMap::from([("end".to_owned(), end), ("subject".to_owned(), subject)]);
+        let positions = |subject, end| BTreeMap::from([("end".to_owned(), vec![end]), ("subject".to_owned(), vec![subject])]);
         let with = draft().finish(VOCABULARY, true, 3);
         assert_eq!((&with.clean[..], &with.corrupt[..]), (&[7, 1, 2, 3][..], &[7, 1, 4, 3][..]));
         assert_eq!((with.positions, with.source), (positions(2, 3), 3));

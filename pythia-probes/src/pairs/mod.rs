@@ -9,7 +9,7 @@
 //! // [BOS] R and the first half of R again: the answer is what followed the last token before.
 //! let pair = &pairs.list[0];
 //! assert_eq!(pair.clean.len(), 1 + 4 + 2);
-//! assert_eq!(pair.clean[pair.positions["successor"]], pair.answers[0]);
+//! assert_eq!(pair.clean[pair.positions["successor"][0]], pair.answers[0]);
 //! # Ok::<(), PairError>(())
 //! ```
 //!
@@ -87,10 +87,21 @@ pub struct Pair {
     /// Next tokens that are wrong after `clean` and expected after `corrupt`, all different. May be empty: metrics that
     /// need them are undefined then.
     pub wrongs: Vec<u32>,
-    /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
-    pub positions: BTreeMap<String, usize>,
+    /// Positions in both prompts by name, from 0 and with the BOS counted: one, or several in ascending order. `"end"` is
+    /// always there: the last one.
+    pub positions: BTreeMap<String, Vec<usize>>,
     /// Line of the file, from 1; or index of the generated pair, from 0.
     pub source: usize,
+}
+
+impl Pair {
+    /// The position that a name stands for, where it is one.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        match self.positions.get(name).map(Vec::as_slice) {
+            Some(&[at]) => Some(at),
+            _ => None,
+        }
+    }
 }
 
 /// A pair that cannot be used.
@@ -170,7 +181,9 @@ impl fmt::Display for Task {
 /// A line of the file is a JSON object: `{"clean": …, "corrupt": …, "answer": …, "wrong": …, "positions": {…}}`. A
 /// prompt is text or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must
 /// be one token (`" Paris"`: the space belongs to it). `wrong` and `positions` may be left out. Positions are names
-/// with indices into the prompt as it stands in the file, without a BOS, and from the end where they are negative.
+/// with an index, or a list of indices for a span of tokens. They are counted as the model sees the tokens, from 0 with
+/// the BOS included, or from the end where they are negative (-1 is the last). Positions that are not negative need the
+/// key `"positions_count_bos"`: `true` where the experiment prepends a BOS, `false` where it does not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairSource {
@@ -376,8 +389,8 @@ mod tests {
                 assert_ne!(pair.clean, pair.corrupt);
                 assert_eq!(pair.clean.iter().filter(|id| **id == testing::SUITE.bos).count(), usize::from(bos));
                 assert_eq!(pair.clean[0] == testing::SUITE.bos, bos);
-                assert_eq!(pair.positions["end"], pair.clean.len() - 1);
-                assert!(pair.positions.values().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2);
+                assert_eq!(pair.positions["end"], [pair.clean.len() - 1]);
+                assert!(pair.positions.values().flatten().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2);
                 assert!(!pair.answers.is_empty() && !pair.wrongs.is_empty());
                 assert!(pair.answers.iter().all(|answer| !pair.wrongs.contains(answer)));
                 let ids = [&pair.clean, &pair.corrupt, &pair.answers, &pair.wrongs].into_iter().flatten();

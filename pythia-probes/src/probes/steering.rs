@@ -115,16 +115,20 @@ impl PartialEq for Steered {
 impl Eq for Steered {}
 
 impl Label for Steered {
-    fn values(&self) -> Vec<TableValue> {
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
         let place = &self.place;
         vec![
             place.point.to_string().into(),
             place.point.layer().into(),
-            place.pos.into(),
-            place.position_name.clone().into(),
+            pos.into(),
+            place.names().into(),
             self.coefficient.into(),
             self.norm.into(),
         ]
+    }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.place.pos_in(pair)
     }
 }
 
@@ -250,13 +254,13 @@ impl CausalProbe for Steering {
         let activation =
             |(point, vector): &(HookPoint, Vec<f64>)| Some((*point, sources::vector(runs, *point, vector)?));
         let source: [SourceActivations; 1] = [vectors.iter().filter_map(activation).collect()];
-        let mut deltas = Deltas::new(&self.metrics);
+        let mut deltas = Deltas::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             let steered = self.steered(&vectors, &positions, &group.pairs(runs));
             let (labels, interventions): (Vec<Steered>, Vec<IntervenedRun>) = steered.into_iter().unzip();
             let [base, _] = group.ends(runs, &self.metrics, self.side)?;
-            let scores = group.scores(runs, &self.common().scores(), self.side, &source, &interventions)?;
-            deltas.note(&labels, &group.members, &base, &scores);
+            let outcomes = group.outcomes(runs, &self.common().scores(), self.side, &source, &interventions)?;
+            deltas.note(&labels, &group.members, &base, &outcomes);
         }
         Ok(self.run.answer(deltas.summary(&MAIN, runs.seed), || deltas.examples(&EXAMPLES)))
     }
@@ -331,7 +335,7 @@ mod tests {
             for pair in &pairs {
                 let length = pair.clean.len();
                 let at = match from {
-                    "end" | "middle" => vec![pair.positions[from]],
+                    "end" | "middle" => pair.positions[from].clone(),
                     "-2" => vec![length - 2],
                     "2" => vec![2],
                     _ => (0..length).collect(),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CausalProbe;
-use crate::engine::{Engine, EngineInput, IntervenedRun, Run, Scores, SourceActivations, cone};
+use crate::engine::{Engine, EngineInput, IntervenedRun, Outcome, Run, Scores, SourceActivations, cone};
 use crate::error::ProbeError;
 use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, Pairs};
@@ -184,19 +184,19 @@ impl Group {
         self.readout(runs, metrics, side).rows(self.run(side).end())
     }
 
-    /// The metrics of interventions on the run of one side: `[intervention][pair of the group][metric]`.
-    pub(crate) fn scores(
+    /// What interventions on the run of one side do, in the order given; the examples are the pairs of the group.
+    pub(crate) fn outcomes(
         &self,
         runs: &PairedRuns,
         settings: &ScoreSettings,
         side: Side,
         sources: &[SourceActivations],
         interventions: &[IntervenedRun],
-    ) -> Result<Vec<Scores>, ProbeError> {
+    ) -> Result<Vec<Outcome>, ProbeError> {
         let readout = self.readout(runs, settings.metrics, side);
         let (model, base) = (runs.subject.model, self.run(side));
         let input = EngineInput { model, base, sources, readout: &readout, memory: runs.share(settings.memory) };
-        input.scores(settings.engine, interventions)
+        input.outcomes(settings.engine, interventions)
     }
 }
 

@@ -42,13 +42,15 @@ pub(crate) enum Heads {
 pub(crate) struct Place {
     /// The hook; the first one where a named set of heads has several.
     pub point: HookPoint,
-    /// The position, where it is one number for all pairs; the query's at `hook_pattern`.
+    /// The position where it is given by its number; the query's at `hook_pattern`.
     pub pos: Option<usize>,
     /// The head, where it is one.
     pub head: Option<usize>,
     /// The key's position, where an entry of a pattern is meant.
     pub key: Option<usize>,
-    /// The position's name where it has one, after the block of neurons where one is edited (`neurons 0..16, end`).
+    /// The block of neurons that is edited, where it is one (`neurons 0..16`).
+    pub neurons: String,
+    /// The position's name where it has one.
     pub position_name: String,
     /// The named set of heads that it is.
     pub set: String,
@@ -57,7 +59,19 @@ pub(crate) struct Place {
 impl Place {
     /// All of a hook.
     pub(crate) fn of(point: HookPoint) -> Self {
-        Place { point, pos: None, head: None, key: None, position_name: String::new(), set: String::new() }
+        let (neurons, position_name, set) = Default::default();
+        Place { point, pos: None, head: None, key: None, neurons, position_name, set }
+    }
+
+    /// The block of neurons and the name of the position, as tables show them.
+    pub(crate) fn names(&self) -> String {
+        let names = [self.neurons.as_str(), &self.position_name];
+        names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The number of the position in a pair's prompts, where it is one.
+    pub(crate) fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.pos.or_else(|| pos_of(&self.position_name, pair))
     }
 }
 
@@ -280,18 +294,30 @@ pub(crate) fn regions_at(
     choices.iter().flat_map(|choice| position_regions(choice, axis, base, pairs)).collect()
 }
 
-/// A region per position that a name stands for; along the batch it holds the prompts that have the name there.
+/// A region per span that a name stands for; along the batch it holds the prompts that have the name there.
 fn per_prompt(name: &str, axis: Axis, base: &Region, pairs: &[&Pair]) -> Vec<Region> {
-    let mut prompts: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
+    let mut prompts: BTreeMap<&[usize], Vec<i64>> = BTreeMap::new();
     for (index, pair) in pairs.iter().enumerate() {
-        if let Some(&position) = pair.positions.get(name) {
-            prompts.entry(position).or_default().push(index as i64);
+        if let Some(span) = pair.positions.get(name) {
+            prompts.entry(span).or_default().push(index as i64);
         }
     }
-    let region = |(position, prompts): (usize, Vec<i64>)| {
+    let region = |(span, prompts): (&[usize], Vec<i64>)| {
         let all = prompts.len() == pairs.len();
-        let region = base.clone().along(axis, position as i64);
+        let region = match span {
+            &[position] => base.clone().along(axis, position as i64),
+            _ => base.clone().along(axis, span.iter().map(|at| *at as i64).collect::<Vec<_>>()),
+        };
         if all { region } else { region.along(Axis::Batch, prompts) }
     };
     prompts.into_iter().map(region).collect()
+}
+
+/// The number of a named position in a pair's prompts, where it is one: of a name that the pair has, or of a number
+/// that counts from the end.
+pub(crate) fn pos_of(name: &str, pair: &Pair) -> Option<usize> {
+    match name.parse::<i64>() {
+        Ok(number) => usize::try_from(pair.clean.len() as i64 + number).ok(),
+        Err(_) => pair.position(name),
+    }
 }

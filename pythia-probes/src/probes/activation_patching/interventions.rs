@@ -26,8 +26,8 @@ impl ActivationPatching {
         let mut placed = Vec::new();
         for &point in &points {
             for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
-                for (position_name, region) in self.neurons_at(point, region, d_mlp) {
-                    let place = Place { head, position_name, ..Place::of(point) };
+                for (neurons, region) in self.neurons_at(point, region, d_mlp) {
+                    let place = Place { head, neurons, ..Place::of(point) };
                     placed.extend(self.positions_at(&place, &positions, &region, pairs));
                 }
             }
@@ -53,10 +53,8 @@ impl ActivationPatching {
     fn positions_at(&self, place: &Place, positions: &[Positions], region: &Region, pairs: &[&Pair]) -> Vec<Placed> {
         let axis = places::position_axis(place.point);
         let mut placed = Vec::new();
-        for (pos, name, regions) in places::regions_at(positions, axis, region, pairs) {
-            let names = [place.position_name.as_str(), &name];
-            let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
-            let place = Place { pos, position_name: names.join(", "), ..place.clone() };
+        for (pos, position_name, regions) in places::regions_at(positions, axis, region, pairs) {
+            let place = Place { pos, position_name, ..place.clone() };
             placed.extend(self.keys_at(&place, &regions));
         }
         placed

@@ -129,14 +129,14 @@ impl ActivationPatching {
         Ok(())
     }
 
-    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<Place>) -> Result<(), ProbeError> {
+    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<'_, Place>) -> Result<(), ProbeError> {
         let config = runs.subject.model.config();
         let placed = self.placed_interventions(&config.model_shape(), config.d_mlp, &group.pairs(runs))?;
         let (places, interventions): (Vec<Place>, Vec<IntervenedRun>) = placed.into_iter().unzip();
         for &direction in &self.directions {
             let [base, source] = group.ends(runs, &self.metrics, direction.base())?;
             let sources = [group.run(direction.source()).seen().clone()];
-            let patched = group.scores(runs, &self.common().scores(), direction.base(), &sources, &interventions)?;
+            let patched = group.outcomes(runs, &self.common().scores(), direction.base(), &sources, &interventions)?;
             effects.note_group(direction, &places, &group.members, [&base, &source], &patched);
         }
         Ok(())
@@ -183,7 +183,7 @@ impl CausalProbe for ActivationPatching {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::new(&self.metrics);
+        let mut effects = Effects::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             self.patch(runs, group, &mut effects)?;
         }

@@ -173,7 +173,7 @@ impl CausalProbe for CrossCheckpoint {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::of_models(&self.metrics);
+        let mut effects = Effects::of_models(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             TwoCheckpoints::new(self, runs, group)?.note(&mut effects)?;
         }

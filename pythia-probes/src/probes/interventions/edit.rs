@@ -197,10 +197,10 @@ fn indices(field: &'static str, words: Option<&[String]>, pair: &Pair) -> Result
     let mut found = BTreeSet::new();
     for choice in read_positions(field, Some(words), std::slice::from_ref(pair))? {
         match choice {
-            Positions::At(number) => found.insert(if number < 0 { length + number } else { number }),
-            Positions::Named(name) => found.insert(pair.positions[&name] as i64),
+            Positions::At(number) => found.extend([if number < 0 { length + number } else { number }]),
+            Positions::Named(name) => found.extend(pair.positions[&name].iter().map(|at| *at as i64)),
             Positions::All | Positions::Each => return Ok(None),
-        };
+        }
     }
     Ok(Some(found.into_iter().collect()))
 }
@@ -231,7 +231,7 @@ mod tests {
     use pythia_hooks::Site;
 
     fn pair(length: usize, middle: usize) -> Pair {
-        let positions = [("end".to_owned(), length - 1), ("middle".to_owned(), middle)].into();
+        let positions = [("end".to_owned(), vec![length - 1]), ("middle".to_owned(), vec![middle])].into();
         let tokens = vec![1; length];
         Pair { clean: tokens.clone(), corrupt: tokens, answers: vec![2], wrongs: vec![3], positions, source: 0 }
     }

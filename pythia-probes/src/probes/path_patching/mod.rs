@@ -118,7 +118,7 @@ impl PathPatching {
         Graph::read(&self.senders, &self.receivers, model_shape)
     }
 
-    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<'_, Edge>) -> Result<(), ProbeError> {
         let positions = places::positions("positions", &self.positions, &runs.pairs)?;
         for &direction in &self.directions {
             let (base, source) = (group.run(direction.base()), group.run(direction.source()));
@@ -191,7 +191,7 @@ impl CausalProbe for PathPatching {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::new(&self.metrics);
+        let mut effects = Effects::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             self.patch(runs, group, &mut effects)?;
         }
