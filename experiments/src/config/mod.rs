@@ -264,8 +264,8 @@ prompts = { prepend_bos = false }
 
     #[test]
     fn a_wrong_type_points_at_the_value() {
-        let report = error(&GOOD.replace("n = 4", "n = \"4\""), &[]);
-        contains(&report, &["invalid type: string \"4\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
+        let report = error(&GOOD.replace("n = 4", "n = \"four\""), &[]);
+        contains(&report, &["invalid type: string \"four\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
         for (value, found) in [("[2, 8]", "sequence"), ("[[1, 2]]", "sequence"), ("3", "integer `3`")] {
             let expected = format!("invalid type: {found}, expected a table: `{{ tokens = [[1, 2]] }}`");
