@@ -18,19 +18,23 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("hook_unembed", LOGITS, LOGITS_NEAR),
     ("unembed", LOGITS, LOGITS_NEAR),
     ("unembed.hook_out", LOGITS, LOGITS_NEAR),
-    (
-        "ln_final.hook_in",
-        "the residual stream that leaves the last block",
-        "name `resid_post.-1`, the same tensor",
-    ),
+    ("ln_final.hook_in", "the residual stream that leaves the last block", "name `resid_post.-1`, the same tensor"),
     (
         "ln1.hook_in",
         "the copy of the residual stream that LN1 alone reads",
         "read `hook_resid_pre`, the same numbers; to edit what attention alone reads, name `hook_attn_in`",
     ),
-    ("attn.q.hook_in", PROJECTED, "read `ln1.hook_normalized`; to edit what the queries alone read, name `hook_q_input`"),
+    (
+        "attn.q.hook_in",
+        PROJECTED,
+        "read `ln1.hook_normalized`; to edit what the queries alone read, name `hook_q_input`",
+    ),
     ("attn.k.hook_in", PROJECTED, "read `ln1.hook_normalized`; to edit what the keys alone read, name `hook_k_input`"),
-    ("attn.v.hook_in", PROJECTED, "read `ln1.hook_normalized`; to edit what the values alone read, name `hook_v_input`"),
+    (
+        "attn.v.hook_in",
+        PROJECTED,
+        "read `ln1.hook_normalized`; to edit what the values alone read, name `hook_v_input`",
+    ),
     (
         "attn.qkv.hook_out",
         "queries, keys and values in one tensor",
@@ -48,7 +52,8 @@ const FOREIGN: &[(&str, &str, &str)] = &[
 const TOKENS: &str = "the token ids, which are no activation";
 const TOKENS_NEAR: &str = "the nearest point is `hook_embed`, their embeddings";
 const ANGLES: &str = "the position embedding (the angles of the rotation)";
-const ANGLES_NEAR: &str = "positions enter by rotation of queries and keys: name `attn.hook_rot_q` or `attn.hook_rot_k`";
+const ANGLES_NEAR: &str =
+    "positions enter by rotation of queries and keys: name `attn.hook_rot_q` or `attn.hook_rot_k`";
 const LOGITS: &str = "the logits";
 const LOGITS_NEAR: &str = "`pythia activations` writes them as `logits`, and metrics read them; the nearest point is \
                            `ln_final.hook_normalized`, which the unembedding reads";

@@ -313,14 +313,12 @@ mod tests {
                     json!({ "pairs": pairs, "runs": { "a": [{ "hook": "z.1", "heads": 2, "edit": "zero" }] } }),
                 ],
             ),
+            ("token_loss", json!({ "prompts": { "texts": ["a b"] } }), vec![json!({ "prompts": { "texts": "a b" } })]),
             (
                 "token_loss",
-                json!({ "prompts": { "texts": ["a b"] } }),
-                vec![json!({ "prompts": { "texts": "a b" } })],
+                json!({ "prompts": { "n": 2, "half_len": 6 } }),
+                vec![json!({ "prompts": { "n": "2", "half_len": "6" } })],
             ),
-            ("token_loss", json!({ "prompts": { "n": 2, "half_len": 6 } }), vec![
-                json!({ "prompts": { "n": "2", "half_len": "6" } }),
-            ]),
         ] {
             let expected = read(kind, strict).expect("the strict form");
             for written in written {

@@ -113,11 +113,7 @@ impl EngineInput<'_> {
     ///
     /// # Errors
     /// Those of [`scores`](Self::scores).
-    pub(crate) fn outcomes(
-        &self,
-        engine: Engine,
-        interventions: &[IntervenedRun],
-    ) -> Result<Vec<Outcome>, ProbeError> {
+    pub(crate) fn outcomes(&self, engine: Engine, interventions: &[IntervenedRun]) -> Result<Vec<Outcome>, ProbeError> {
         match engine {
             Engine::Naive => interventions.iter().map(|intervention| naive::outcome(self, intervention)).collect(),
             Engine::Cone => cone::outcomes(self, interventions).map(|(outcomes, _)| outcomes),

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn a_bos_shifts_every_position_and_end_is_the_last() {
-        let positions = |subject, end| BTreeMap::from([("end".to_owned(), vec![end]), ("subject".to_owned(), vec![subject])]);
+        let positions =
+            |subject, end| BTreeMap::from([("end".to_owned(), vec![end]), ("subject".to_owned(), vec![subject])]);
         let with = draft().finish(VOCABULARY, true, 3);
         assert_eq!((&with.clean[..], &with.corrupt[..]), (&[7, 1, 2, 3][..], &[7, 1, 4, 3][..]));
         assert_eq!((with.positions, with.source), (positions(2, 3), 3));

@@ -390,7 +390,9 @@ mod tests {
                 assert_eq!(pair.clean.iter().filter(|id| **id == testing::SUITE.bos).count(), usize::from(bos));
                 assert_eq!(pair.clean[0] == testing::SUITE.bos, bos);
                 assert_eq!(pair.positions["end"], [pair.clean.len() - 1]);
-                assert!(pair.positions.values().flatten().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2);
+                assert!(
+                    pair.positions.values().flatten().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2
+                );
                 assert!(!pair.answers.is_empty() && !pair.wrongs.is_empty());
                 assert!(pair.answers.iter().all(|answer| !pair.wrongs.contains(answer)));
                 let ids = [&pair.clean, &pair.corrupt, &pair.answers, &pair.wrongs].into_iter().flatten();

@@ -250,8 +250,7 @@ mod tests {
 
     #[test]
     fn every_form_that_is_promised_is_read() {
-        let line =
-            r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2], "positions": {"subject": [3, 4], "end": -1},
+        let line = r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2], "positions": {"subject": [3, 4], "end": -1},
                 "positions_count_bos": true} "#;
         let record = Record::read(line, 1).expect("a well-formed line");
         assert_eq!(record.clean, Written::Text("x y".to_owned()));
@@ -322,7 +321,8 @@ mod tests {
     #[test]
     fn positions_from_the_beginning_say_what_they_count() {
         let line = |rest: &str| Record::read(&format!(r#"{{"clean": [1], "corrupt": [2], "answer": [3], {rest}}}"#), 7);
-        let unclear = |name: &str, position| Err(PairError::PositionUnclear { line: 7, name: name.to_owned(), position });
+        let unclear =
+            |name: &str, position| Err(PairError::PositionUnclear { line: 7, name: name.to_owned(), position });
         assert_eq!(line(r#""positions": {"end": -1, "country": 3}"#), unclear("country", 3));
         assert_eq!(line(r#""positions": {"first": 0}"#), unclear("first", 0));
         assert_eq!(line(r#""positions": {"span": [-2, 1]}"#), unclear("span", 1));

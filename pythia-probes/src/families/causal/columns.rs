@@ -19,8 +19,10 @@ pub(crate) const HEAD: &[ColumnSpec] = &[ColumnSpec::int("head", "Head that is e
 pub(crate) const KEY: &[ColumnSpec] =
     &[ColumnSpec::int("key", "Position of the key, where one entry of a pattern is edited; else null")];
 
-pub(crate) const POSITION_NAME: &[ColumnSpec] =
-    &[ColumnSpec::text("position_name", "Name of the position that is edited (end, -1); empty where it is given by its number or all are edited")];
+pub(crate) const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
+    "position_name",
+    "Name of the position that is edited (end, -1); empty where it is given by its number or all are edited",
+)];
 
 pub(crate) const SET: &[ColumnSpec] =
     &[ColumnSpec::text("set", "Name of the set of heads that is edited; empty where it is not a named set")];

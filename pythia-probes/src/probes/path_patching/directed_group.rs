@@ -107,7 +107,13 @@ impl DirectedGroup<'_> {
         for &sender in &graph.senders {
             for (edge, samples) in direct.edges(sender, self.positions)? {
                 for (&pair, sample) in self.group.members.iter().zip(samples) {
-                    effects.note(self.direction, &edge, pair, vec![sample; self.probe.metrics.len()], sample.changed != sample.base);
+                    effects.note(
+                        self.direction,
+                        &edge,
+                        pair,
+                        vec![sample; self.probe.metrics.len()],
+                        sample.changed != sample.base,
+                    );
                 }
             }
         }
