@@ -24,7 +24,10 @@ pub(super) fn restarted(input: &EngineInput<'_>, intervention: &IntervenedRun) -
 
 /// Runs on from `start`, or from the tokens.
 fn run(input: &EngineInput<'_>, intervention: &IntervenedRun, start: Option<Residual>) -> Result<Outcome, ProbeError> {
-    let mut hooks = Interventions::new(intervention.hooks(input.sources), &input.model.model_shape())?;
+    // What makes the base run comes before what changes it; from a later layer on it is in the stream already.
+    let made = if start.is_none() { input.base.edits() } else { Vec::new() };
+    let list = made.into_iter().chain(intervention.hooks(input.sources)).collect();
+    let mut hooks = Interventions::new(list, &input.model.model_shape())?;
     let start = start.unwrap_or_else(|| input.model.embed(input.model.tokens(input.base.tokens()), &mut hooks));
     let end = input.model.advance(start, input.model.config().n_layers, &mut hooks);
     hooks.finish()?;

@@ -27,6 +27,11 @@ impl Draft {
         if self.clean == self.corrupt {
             return Err(PairError::Same { len: clean });
         }
+        self.check_ids(vocab)
+    }
+
+    /// Why the pair cannot be used with noise in place of the corrupt prompt, if it cannot.
+    pub(super) fn check_ids(&self, vocab: usize) -> Result<(), PairError> {
         let lists =
             [("clean", &self.clean), ("corrupt", &self.corrupt), ("answer", &self.answers), ("wrong", &self.wrongs)];
         for (key, ids) in lists {

@@ -40,6 +40,15 @@ pub enum PairError {
         /// The largest value.
         most: usize,
     },
+    /// Noise without a position.
+    #[error("noise needs the positions that get it: positions = [\"subject\"]")]
+    NoiseNowhere,
+    /// Noise of no size.
+    #[error("noise of {sigmas} standard deviations: sigmas must be a number above 0 that a float32 can hold")]
+    NoiseSize {
+        /// What it was set to.
+        sigmas: String,
+    },
     /// The size of random tokens for a source that has none.
     #[error("half_len = {half_len} is about the tasks induction and induction_match alone: leave it out")]
     HalfLen {
@@ -284,6 +293,8 @@ impl PairError {
                 "pairs.task"
             }
             PairError::NoSource | PairError::TwoSources { .. } => "pairs",
+            PairError::NoiseNowhere => "pairs.noise.positions",
+            PairError::NoiseSize { .. } => "pairs.noise.sigmas",
             PairError::NoText { .. }
             | PairError::LineNeedsTokenizer { .. }
             | PairError::Tokenizer { .. }

@@ -19,6 +19,8 @@ pub(super) struct PairReader<'a> {
     pub tokenizer: Option<&'a Tokenizer>,
     pub vocabulary: Vocabulary,
     pub prepend_bos: bool,
+    /// Whether noise stands for the corrupt prompts, which are not read then.
+    pub noise: bool,
 }
 
 /// Why a line did not become a pair.
@@ -36,6 +38,11 @@ impl PairReader<'_> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
         for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let Some(record) = line(text, index + 1)? else { continue };
+            if record.corrupt.is_none() && !self.noise {
+                let reason =
+                    "missing field `corrupt`: a pair has two prompts, unless noise stands for the second".to_owned();
+                return Err(PairError::Malformed { line: index + 1, column: 0, reason });
+            }
             if pairs.list.len() < n {
                 self.add(&record, index + 1, &mut pairs)?;
             }
@@ -57,14 +64,20 @@ impl PairReader<'_> {
     }
 
     fn pair(&self, record: &Record, line: usize) -> Result<Pair, Refusal> {
+        let clean = self.ids("clean", &record.clean, line)?;
         let draft = Draft {
-            clean: self.ids("clean", &record.clean, line)?,
-            corrupt: self.ids("corrupt", &record.corrupt, line)?,
+            corrupt: match &record.corrupt {
+                Some(corrupt) if !self.noise => self.ids("corrupt", corrupt, line)?,
+                _ => clean.clone(),
+            },
+            clean,
             answers: self.ids("answer", &record.answer, line)?,
             wrongs: self.ids("wrong", &record.wrong, line)?,
             ..Draft::default()
         };
-        draft.check(self.vocabulary.size).map_err(Refusal::Drop)?;
+        let vocab = self.vocabulary.size;
+        let checked = if self.noise { draft.check_ids(vocab) } else { draft.check(vocab) };
+        checked.map_err(Refusal::Drop)?;
         let mut pair = draft.finish(self.vocabulary, self.prepend_bos, line);
         self.check_bos(record, &pair, line).map_err(Refusal::Stop)?;
         for (name, positions) in &record.positions {
@@ -144,7 +157,7 @@ mod tests {
     const VOCABULARY: Vocabulary = Vocabulary { size: 100, bos: 0 };
 
     fn read(text: &str, n: usize) -> Result<Pairs, PairError> {
-        PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true }.pairs(text, n)
+        PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true, noise: false }.pairs(text, n)
     }
 
     #[test]
@@ -232,7 +245,7 @@ mod tests {
                 "{{\"clean\": {clean}, \"corrupt\": [3, 2], \"answer\": [4], \"positions\": {{\"a\": 1}}, \
                  \"positions_count_bos\": {counted}}}"
             );
-            let reader = PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos };
+            let reader = PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos, noise: false };
             reader.pairs(&text, 1).map(|pairs| pairs.list[0].clean[pairs.list[0].positions["a"][0]])
         };
         assert_eq!(read("[1, 2]", true, true), Ok(1));
@@ -244,6 +257,18 @@ mod tests {
         }
         let told = PairError::BosCounted { line: 1, counted: true }.to_string();
         assert!(told.contains("run without a BOS") && told.contains("subtract 1"), "{told}");
+    }
+
+    #[test]
+    fn noise_needs_no_corrupt_prompt_and_without_it_one_is_asked_for() {
+        let text = "{\"clean\": [1, 2], \"answer\": [4]}\n{\"clean\": [1], \"corrupt\": [2, 3], \"answer\": [4]}";
+        let reader = |noise| PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true, noise };
+        let pairs = reader(true).pairs(text, 9).expect("both can be used");
+        assert_eq!((pairs.list.len(), &pairs.list[0].corrupt[..], pairs.dropped), (2, &[0, 1, 2][..], vec![]));
+        match reader(false).pairs(text, 9) {
+            Err(PairError::Malformed { line: 1, reason, .. }) => assert!(reason.contains("`corrupt`"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -261,7 +286,7 @@ mod tests {
     fn shared_text_becomes_the_tokens_of_the_suite() {
         let tokenizer = testing::shared_tokenizer();
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
-        let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
+        let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true, noise: false };
         let text = "\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \
                     \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
@@ -304,7 +329,8 @@ mod tests {
                     + "\n"
             };
             let lines: String = text.lines().map(renamed).collect();
-            let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true };
+            let reader =
+                PairReader { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true, noise: false };
             let pairs = reader.pairs(&lines, usize::MAX).expect("most can be used");
             assert_eq!((pairs.list.len(), pairs.dropped.len()), kept, "{name}");
             assert!(pairs.dropped.iter().all(|one| matches!(one.reason, PairError::Lengths { .. })));

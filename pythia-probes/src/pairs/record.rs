@@ -17,8 +17,9 @@ const LONGEST_REASON: usize = 300;
 pub(super) struct Record {
     #[serde(deserialize_with = "clean")]
     pub clean: Written,
-    #[serde(deserialize_with = "corrupt")]
-    pub corrupt: Written,
+    /// Left out where noise stands for it.
+    #[serde(default, deserialize_with = "corrupt")]
+    pub corrupt: Option<Written>,
     #[serde(deserialize_with = "answer")]
     pub answer: Written,
     #[serde(default, deserialize_with = "wrong")]
@@ -85,8 +86,8 @@ fn clean<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
     prompt("clean", from)
 }
 
-fn corrupt<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
-    prompt("corrupt", from)
+fn corrupt<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Written>, D::Error> {
+    prompt("corrupt", from).map(Some)
 }
 
 fn prompt<'de, D: Deserializer<'de>>(key: &'static str, from: D) -> Result<Written, D::Error> {
@@ -254,14 +255,14 @@ mod tests {
                 "positions_count_bos": true} "#;
         let record = Record::read(line, 1).expect("a well-formed line");
         assert_eq!(record.clean, Written::Text("x y".to_owned()));
-        assert_eq!(record.corrupt, ids(&[1, 2]));
+        assert_eq!(record.corrupt, Some(ids(&[1, 2])));
         assert_eq!(record.answer, Written::Texts(vec![" a".to_owned(), " b".to_owned()]));
         assert_eq!(record.wrong, ids(&[]));
         let positions = [("subject".to_owned(), vec![3, 4]), ("end".to_owned(), vec![-1])];
         assert_eq!((record.positions, record.positions_count_bos), (positions.into(), Some(true)));
         let line = r#"{"clean": [], "corrupt": [4294967295], "answer": [5], "wrong": "w"}"#;
         let record = Record::read(line, 1).expect("a well-formed line");
-        assert_eq!((record.clean, record.corrupt, record.answer), (ids(&[]), ids(&[u32::MAX]), ids(&[5])));
+        assert_eq!((record.clean, record.corrupt, record.answer), (ids(&[]), Some(ids(&[u32::MAX])), ids(&[5])));
         assert_eq!((record.wrong, record.positions), (Written::Text("w".to_owned()), BTreeMap::new()));
     }
 

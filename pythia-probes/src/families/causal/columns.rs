@@ -27,6 +27,11 @@ pub(crate) const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
 pub(crate) const SET: &[ColumnSpec] =
     &[ColumnSpec::text("set", "Name of the set of heads that is edited; empty where it is not a named set")];
 
+pub(crate) const WINDOW: &[ColumnSpec] = &[ColumnSpec::int(
+    "window",
+    "Neighbouring layers that are patched together, centred on the hook's and cut at the model's ends; 1 is that layer",
+)];
+
 pub(crate) const DIRECTION: &[ColumnSpec] = &[ColumnSpec::text(
     "direction",
     "denoising (clean activations in the corrupt run) or noising (the other way round)",
@@ -49,7 +54,11 @@ pub(crate) const STATUS: &[ColumnSpec] = &[ColumnSpec::text(
 /// The two runs of a pair's prompts.
 pub(crate) const CLEAN_CORRUPT: &[ColumnSpec] = &[
     ColumnSpec::float("clean", "metric", "The metric of the run on the clean prompt"),
-    ColumnSpec::float("corrupt", "metric", "The metric of the run on the corrupt prompt"),
+    ColumnSpec::float(
+        "corrupt",
+        "metric",
+        "The metric of the run on the corrupt prompt, or on the clean one with noise",
+    ),
 ];
 
 /// The runs of two checkpoints on one prompt.

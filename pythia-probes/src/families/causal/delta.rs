@@ -122,7 +122,7 @@ fn summary(samples: &[Sample], bootstrap: &mut Bootstrap) -> [Option<f64>; 5] {
 mod tests {
     use super::*;
     use crate::families::causal::columns::{
-        DELTA, HEAD, HOOK, KEY, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID, SET, STATUS,
+        DELTA, HEAD, HOOK, KEY, MEAN_DELTA, METRIC, N, POS, POSITION_NAME, PROMPT_ID, SET, STATUS, WINDOW,
     };
     use crate::families::causal::places::Place;
     use crate::table::Column;
@@ -131,12 +131,12 @@ mod tests {
     const MAIN: TableSpec = TableSpec {
         suffix: "",
         doc: "",
-        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, METRIC, N, MEAN_DELTA, STATUS],
+        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, WINDOW, METRIC, N, MEAN_DELTA, STATUS],
     };
     const EXAMPLES: TableSpec = TableSpec {
         suffix: "examples",
         doc: "",
-        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, METRIC, PROMPT_ID, DELTA, STATUS],
+        columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, WINDOW, METRIC, PROMPT_ID, DELTA, STATUS],
     };
 
     fn place() -> Place {

@@ -46,6 +46,7 @@ impl Label for Place {
             self.key.into(),
             self.names().into(),
             self.set.clone().into(),
+            self.window.into(),
         ]
     }
 

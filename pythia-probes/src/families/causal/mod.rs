@@ -2,6 +2,7 @@
 //!
 //! - `CausalProbe`: what such a probe says of itself; everything else the runner asks of a probe follows from it;
 //! - `paired_runs`: pairs of prompts and the base runs on them, made once for all probes that read the same pairs;
+//! - `noise`: noise at the embeddings in place of a corrupt prompt;
 //! - `places`: positions, heads and neurons as a configuration names them, and the regions that they stand for;
 //! - `defaults`: the values of settings that a configuration leaves out;
 //! - `estimate`: what interventions will cost;
@@ -15,6 +16,7 @@ pub(crate) mod defaults;
 pub(crate) mod delta;
 pub(crate) mod effect;
 mod estimate;
+pub(crate) mod noise;
 pub(crate) mod paired_runs;
 pub(crate) mod places;
 pub(crate) mod sources;
@@ -124,6 +126,11 @@ pub(crate) trait CausalProbe: Probe {
     /// What does not fit the pairs or the model, and reading from the device.
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError>;
 
+    /// Whether its corrupt run may be one of the clean prompt with noise.
+    fn takes_noise(&self) -> bool {
+        false
+    }
+
     /// Files with vectors that it reads.
     fn vector_files(&self) -> Vec<&Path> {
         Vec::new()
@@ -145,8 +152,14 @@ impl<T: CausalProbe> Probe for T {
         not_empty([("metrics", self.common().metrics.is_empty())])?;
         self.check_settings(context)?;
         self.points(&model_shape)?;
+        let source = self.common().pairs;
+        if source.noise.is_some() && !self.takes_noise() {
+            let allowed = "only activation_patching runs prompts with noise: leave it out".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "pairs.noise", word: "noise".to_owned(), allowed });
+        }
         let pairs = paired_runs::make_pairs(self, context)?.list;
-        check_length(self.common().pairs, &pairs, context.config.n_ctx)?;
+        source.noise.as_ref().map_or(Ok(Vec::new()), |noise| noise::spans(noise, &pairs))?;
+        check_length(source, &pairs, context.config.n_ctx)?;
         self.check_places(context, &pairs)
     }
 

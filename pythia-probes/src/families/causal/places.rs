@@ -54,13 +54,15 @@ pub(crate) struct Place {
     pub position_name: String,
     /// The named set of heads that it is.
     pub set: String,
+    /// How many neighbouring layers are edited together.
+    pub window: usize,
 }
 
 impl Place {
     /// All of a hook.
     pub(crate) fn of(point: HookPoint) -> Self {
         let (neurons, position_name, set) = Default::default();
-        Place { point, pos: None, head: None, key: None, neurons, position_name, set }
+        Place { point, pos: None, head: None, key: None, neurons, position_name, set, window: 1 }
     }
 
     /// The block of neurons and the name of the position, as tables show them.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pythia_hooks::{Axis, HookPoint, ModelShape, Region};
 
 use super::ActivationPatching;
-use crate::engine::{IntervenedRun, Replacement};
+use crate::engine::{Change, IntervenedRun, Replacement};
 use crate::error::ProbeError;
 use crate::families::causal::places::{self, ALL, EACH, Place, Positions};
 use crate::pairs::Pair;
@@ -27,13 +27,30 @@ impl ActivationPatching {
         for &point in &points {
             for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
                 for (neurons, region) in self.neurons_at(point, region, d_mlp) {
-                    let place = Place { head, neurons, ..Place::of(point) };
-                    placed.extend(self.positions_at(&place, &positions, &region, pairs));
+                    let place = Place { head, neurons, window: self.window, ..Place::of(point) };
+                    let one_layer = self.positions_at(&place, &positions, &region, pairs);
+                    placed.extend(one_layer.into_iter().map(|(place, run)| (place, self.widened(run, model_shape))));
                 }
             }
         }
         placed.extend(self.sets_at(&points, model_shape, &positions, pairs)?);
         Ok(placed)
+    }
+
+    /// The same hook in every layer of the window around it.
+    pub(super) fn in_window(&self, point: HookPoint, n_layers: usize) -> Vec<HookPoint> {
+        let Some(layer) = point.layer() else { return vec![point] };
+        let end = layer.saturating_add(self.window.div_ceil(2)).min(n_layers);
+        (layer.saturating_sub(self.window / 2)..end).map(|layer| point.site().at(layer)).collect()
+    }
+
+    /// An intervention in every layer of the window.
+    fn widened(&self, one_layer: IntervenedRun, model_shape: &ModelShape) -> IntervenedRun {
+        let everywhere = |change: Change| {
+            let points = self.in_window(change.point, model_shape.n_layers);
+            points.into_iter().map(move |point| Change { point, ..change.clone() })
+        };
+        IntervenedRun { changes: one_layer.changes.into_iter().flat_map(everywhere).collect() }
     }
 
     /// The blocks of neurons at a hook, with their names; one nameless block where no neurons are asked for.

@@ -31,9 +31,9 @@ pub(super) struct Put {
 
 impl Label for Put {
     fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
-        // The last value of a place is a named set of heads, of which there are none here.
+        // The last values of a place are a named set of heads and a window of layers, of which there are none here.
         let mut place = self.place.values(pos);
-        place.pop();
+        place.truncate(place.len() - 2);
         [self.step.into(), self.what.into()].into_iter().chain(place).collect()
     }
 
