@@ -280,10 +280,14 @@ mod tests {
         for (kind, strict, written) in [
             (
                 "activation_patching",
-                json!({ "pairs": pairs, "hooks": ["z"], "heads": ["0"], "positions": ["-1"], "directions": ["noising"] }),
+                json!({
+                    "pairs": pairs, "hooks": ["z"], "heads": ["0"], "positions": ["-1"], "directions": ["noising"]
+                }),
                 vec![
                     json!({ "pairs": pairs, "hooks": "z", "heads": 0, "positions": -1, "directions": "Noising" }),
-                    json!({ "pairs": pairs, "hooks": ["z"], "heads": [0], "positions": [-1], "directions": ["NOISING"] }),
+                    json!({
+                        "pairs": pairs, "hooks": ["z"], "heads": [0], "positions": [-1], "directions": ["NOISING"]
+                    }),
                     json!({
                         "pairs": { "task": "IOI", "n": "4" },
                         "hooks": "z", "heads": "0", "positions": "-1", "directions": ["noising"]

@@ -68,8 +68,8 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
     }
 }
 
-/// Standard normal numbers by Box and Muller: from two words u, v come √(−2 ln((u + 1) / 2^32)) times the cosine and the
-/// sine of 2π v / 2^32.
+/// Standard normal numbers by Box and Muller: from two words u, v come √(−2 ln((u + 1) / 2^32)) times the cosine and
+/// the sine of 2π v / 2^32.
 pub(crate) fn normals(mut rng: ChaCha8Rng) -> impl Iterator<Item = f64> {
     const WORDS: f64 = 4_294_967_296.0;
     let mut pair = move || {

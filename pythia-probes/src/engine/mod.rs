@@ -84,7 +84,7 @@ pub type Scores = Vec<Vec<f64>>;
 /// What one intervention did.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Outcome {
-    /// The metrics.
+    /// NaN where a metric is undefined.
     pub scores: Scores,
     /// Per example, whether the residual stream differs from the base run's where metrics read it.
     pub changed: Vec<bool>,

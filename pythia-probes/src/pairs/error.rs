@@ -170,9 +170,9 @@ pub enum PairError {
     /// Positions that count a BOS where none is prepended, or the other way round.
     #[error(
         "line {line}: positions_count_bos = {counted}, but prompts are run {} a BOS in front: set prepend_bos = \
-         {counted} in the experiment, or {} and set the key to {}",
+         {counted} in the experiment, or {} each position that is not negative and set the key to {}",
         if *counted { "without" } else { "with" },
-        if *counted { "subtract 1 from each position that is not negative" } else { "add 1 to each position that is not negative" },
+        if *counted { "subtract 1 from" } else { "add 1 to" },
         !counted
     )]
     BosCounted {
@@ -281,39 +281,4 @@ pub enum PairError {
         /// Index in the corrupt prompt.
         corrupt: Option<usize>,
     },
-}
-
-impl PairError {
-    /// The setting of a probe that the error is about, dotted.
-    pub fn field(&self) -> &'static str {
-        match self {
-            PairError::TooSmall { field, .. } | PairError::TooLarge { field, .. } => field,
-            PairError::HalfLen { .. } | PairError::VocabTooSmall { .. } => "pairs.half_len",
-            PairError::TaskNeedsTokenizer { .. } | PairError::Wordless { .. } | PairError::NoCandidate { .. } => {
-                "pairs.task"
-            }
-            PairError::NoSource | PairError::TwoSources { .. } => "pairs",
-            PairError::NoiseNowhere => "pairs.noise.positions",
-            PairError::NoiseSize { .. } => "pairs.noise.sigmas",
-            PairError::NoText { .. }
-            | PairError::LineNeedsTokenizer { .. }
-            | PairError::Tokenizer { .. }
-            | PairError::TooManyLines { .. }
-            | PairError::LineTooLong { .. }
-            | PairError::Malformed { .. }
-            | PairError::PositionUnclear { .. }
-            | PairError::BosCounted { .. }
-            | PairError::NoSuchPosition { .. }
-            | PairError::EndElsewhere { .. }
-            | PairError::TooLong { .. }
-            | PairError::NoLines
-            | PairError::NothingLeft { .. }
-            | PairError::Lengths { .. }
-            | PairError::Same { .. }
-            | PairError::AnswerTokens { .. }
-            | PairError::IdOutOfVocab { .. }
-            | PairError::AnswerTwice { .. }
-            | PairError::Moved { .. } => "pairs.file",
-        }
-    }
 }

@@ -90,8 +90,8 @@ pub struct Pair {
     /// Next tokens that are wrong after `clean` and expected after `corrupt`, all different. May be empty: metrics that
     /// need them are undefined then.
     pub wrongs: Vec<u32>,
-    /// Positions in both prompts by name, from 0 and with the BOS counted: one, or several in ascending order. `"end"` is
-    /// always there: the last one.
+    /// Positions in both prompts by name, from 0 and with the BOS counted: one, or several in ascending order. `"end"`
+    /// is always there: the last one.
     pub positions: BTreeMap<String, Vec<usize>>,
     /// Line of the file, from 1; or index of the generated pair, from 0.
     pub source: usize,
@@ -200,8 +200,9 @@ pub struct PairSource {
     pub n: usize,
     /// Random tokens before they begin again, for the tasks induction and induction_match; 16 where it is left out.
     pub half_len: Option<usize>,
-    /// Noise at the embeddings of the clean prompt in place of the corrupt prompt, `{ positions = ["subject"], sigmas = 3 }`,
-    /// for causal tracing by `activation_patching`. The corrupt prompts are not used then, and a file may leave them out.
+    /// Noise at the embeddings of the clean prompt in place of the corrupt prompt, for causal tracing by
+    /// `activation_patching`: `{ positions = ["subject"], sigmas = 3 }`. The corrupt prompts are not used then, and a
+    /// file may leave them out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<Noise>,
 }

@@ -251,8 +251,8 @@ mod tests {
 
     #[test]
     fn every_form_that_is_promised_is_read() {
-        let line = r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2], "positions": {"subject": [3, 4], "end": -1},
-                "positions_count_bos": true} "#;
+        let line = r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2],
+                "positions": {"subject": [3, 4], "end": -1}, "positions_count_bos": true} "#;
         let record = Record::read(line, 1).expect("a well-formed line");
         assert_eq!(record.clean, Written::Text("x y".to_owned()));
         assert_eq!(record.corrupt, Some(ids(&[1, 2])));

@@ -47,8 +47,8 @@ pub(crate) const PROMPT_ID: &[ColumnSpec] =
 
 pub(crate) const STATUS: &[ColumnSpec] = &[ColumnSpec::text(
     "status",
-    "`ok`; `no_change` where the intervention changed nothing that metrics read, bit for bit; `undefined` where a number \
-     could not be computed and is null",
+    "`ok`; `no_change` where the intervention changed nothing that metrics read, bit for bit; `undefined` where a \
+     number could not be computed and is null",
 )];
 
 /// The two runs of a pair's prompts.

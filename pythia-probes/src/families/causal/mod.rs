@@ -3,7 +3,7 @@
 //! - `CausalProbe`: what such a probe says of itself; everything else the runner asks of a probe follows from it;
 //! - `paired_runs`: pairs of prompts and the base runs on them, made once for all probes that read the same pairs;
 //! - `noise`: noise at the embeddings in place of a corrupt prompt;
-//! - `places`: positions, heads and neurons as a configuration names them, and the regions that they stand for;
+//! - `places`, `positions`: positions, heads and neurons as a configuration names them, and their regions;
 //! - `defaults`: the values of settings that a configuration leaves out;
 //! - `estimate`: what interventions will cost;
 //! - `effect`: from metrics per prompt to effects, their means and their intervals, as tables;
@@ -19,6 +19,7 @@ mod estimate;
 pub(crate) mod noise;
 pub(crate) mod paired_runs;
 pub(crate) mod places;
+mod positions;
 pub(crate) mod sources;
 
 use std::path::Path;

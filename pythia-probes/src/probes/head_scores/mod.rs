@@ -75,17 +75,17 @@ impl ScoreFamily {
 /// Scores of every attention head on repeated random tokens: induction, previous token, duplicate token, current
 /// token, BOS sink.
 ///
-/// The prompts may also be texts or tokens of any lengths. Then there is a second table, `NAME_examples`, with a row per
-/// prompt, and the definitions that compare repeats (`tl_stripe`, `arena_stripe`, `stripe`, `prefix_sum`, `prefix_mean`)
-/// are null with the status `needs_repeats`. All others go by the tokens alone.
+/// The prompts may also be texts or tokens of any lengths. Then there is a second table, `NAME_examples`, with a row
+/// per prompt, and the definitions that compare repeats (`tl_stripe`, `arena_stripe`, `stripe`, `prefix_sum`,
+/// `prefix_mean`) are null with the status `needs_repeats`. All others go by the tokens alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HeadScores {
     /// What to score; all by default.
     pub scores: Vec<ScoreFamily>,
     /// The prompts: random tokens that repeat, `{ n = 8, half_len = 50, repeats = 2 }` by default, or
-    /// `{ texts = ["…"] }`, `{ tokens = [[1, 2]] }`, `{ file = "prompts.jsonl" }` of any lengths. Every value of the main
-    /// table is a mean over them.
+    /// `{ texts = ["…"] }`, `{ tokens = [[1, 2]] }`, `{ file = "prompts.jsonl" }` of any lengths. Every value of the
+    /// main table is a mean over them.
     pub prompts: PromptSource<8, 50>,
     /// Leave attention to the first position out of the `tl_detect` definitions (TransformerLens: `exclude_bos`).
     pub exclude_bos: bool,
