@@ -39,8 +39,8 @@ pub struct UserEdit {
     pub hook: String,
     /// The heads; all where they are left out.
     pub heads: Option<Vec<usize>>,
-    /// The positions, each a number or a name that the pairs have (`end`); all where they are left out. At patterns
-    /// and scores these are the queries.
+    /// The positions, each a number (from 0 with the BOS included, or from the end) or a name that the pairs have
+    /// (`end`); all where they are left out. At patterns and scores these are the queries.
     pub positions: Option<Vec<String>>,
     /// The keys of `hook_pattern` and `hook_attn_scores`, written as positions are; all where they are left out.
     pub keys: Option<Vec<String>>,

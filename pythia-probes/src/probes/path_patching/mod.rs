@@ -49,8 +49,8 @@ pub struct PathPatching {
     /// as `layer.head.input` (`5.1.k`), an MLP as `mlp3`.
     #[serde(default = "default_receivers")]
     pub receivers: Vec<String>,
-    /// Positions at which the sender sends: `each` one after another, `all` together, a number, or a position that
-    /// the pairs name (`end`).
+    /// Positions at which the sender sends: `each` one after another, `all` together, a number (from 0 with the BOS
+    /// included, or from the end), or a position or span that the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// Which run is changed: `noising` puts what the sender writes in the corrupt run into the clean run, `denoising`
