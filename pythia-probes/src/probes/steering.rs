@@ -38,14 +38,15 @@ pub struct Steering {
     /// hook is the mean over the pairs of its clean minus its corrupt activation.
     pub vector: Option<PathBuf>,
     /// The position whose activations make the vector where no file gives it: a number (from 0 with the BOS
-    /// included, or from the end), a position or span that the pairs name (`end`), or `all` for the mean over positions.
+    /// included, or from the end), a position or span that the pairs name (`end`), or `all` for the mean over
+    /// positions.
     #[serde(default = "end")]
     pub from: String,
     /// What the vector is multiplied by before it is added, one after another.
     #[serde(default = "one")]
     pub coefficients: Vec<f64>,
-    /// Positions at which it is added: `all` together, `each` one after another, a number (from 0 with the BOS included,
-    /// or from the end), or a position or span that the pairs name.
+    /// Positions at which it is added: `all` together, `each` one after another, a number (from 0 with the BOS
+    /// included, or from the end), or a position or span that the pairs name.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The prompt whose run is steered: `clean` or `corrupt`.

@@ -84,8 +84,8 @@ pub struct Ablation {
     /// clean prompts of one length; `resample` from the clean prompt of another pair of the same length.
     #[serde(default = "zero")]
     pub methods: Vec<Method>,
-    /// Positions: `all` together, `each` one after another, a number (from 0 with the BOS included, or from the end), or
-    /// a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
+    /// Positions: `all` together, `each` one after another, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).

@@ -42,8 +42,8 @@ pub struct ActivationPatching {
     /// `blocks.3.attn.hook_z` or `z.3` in one.
     #[serde(default = "defaults::resid_pre")]
     pub hooks: Vec<String>,
-    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end), or
-    /// a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
+    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
     #[serde(default = "defaults::each")]
     pub positions: Vec<String>,
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.

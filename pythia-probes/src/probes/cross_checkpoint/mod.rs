@@ -46,8 +46,8 @@ pub struct CrossCheckpoint {
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
     #[serde(default = "defaults::each")]
     pub heads: Vec<String>,
-    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end), or
-    /// a position or span that the pairs name (`end`).
+    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`,
