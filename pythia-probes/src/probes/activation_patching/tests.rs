@@ -169,7 +169,7 @@ fn noise_is_the_same_for_the_same_seed_and_another_probe_refuses_it() {
     let tables = answer(noised(Engine::Cone));
     assert_eq!(tables, answer(noised(Engine::Cone)));
     for (cone, naive) in tables.iter().zip(&answer(noised(Engine::Naive))) {
-        assert_close(cone, naive, 1e-5);
+        assert_close(cone, naive, 1e-3);
     }
     // The clean embedding at the noised position restores everything; at all others there is nothing to restore.
     let (hooks, names, positions) =
