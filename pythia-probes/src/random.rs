@@ -72,12 +72,12 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
 /// the sine of 2π v / 2^32.
 pub(crate) fn normals(mut rng: ChaCha8Rng) -> impl Iterator<Item = f64> {
     const WORDS: f64 = 4_294_967_296.0;
-    let mut pair = move || {
+    let pair = move || {
         let (u, v) = ((f64::from(rng.next_u32()) + 1.0) / WORDS, f64::from(rng.next_u32()) / WORDS);
         let (radius, angle) = ((-2.0 * u.ln()).sqrt(), std::f64::consts::TAU * v);
         [radius * angle.cos(), radius * angle.sin()]
     };
-    std::iter::repeat_with(move || pair()).flatten()
+    std::iter::repeat_with(pair).flatten()
 }
 
 /// The ids a random prompt may use.

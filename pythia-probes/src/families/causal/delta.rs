@@ -41,12 +41,12 @@ impl<'a, L: Label> Deltas<'a, L> {
     /// `base` are the scores of the base run.
     pub(crate) fn note(&mut self, labels: &[L], pairs: &[usize], base: &Scores, outcomes: &[Outcome]) {
         for (label, outcome) in labels.iter().zip(outcomes) {
-            let lines = pairs.iter().zip(base).zip(outcome.scores.iter().zip(&outcome.changed));
-            let line = |((&pair, base), (scores, &changed)): ((&usize, &Vec<f64>), (&Vec<f64>, &bool))| {
-                let samples = base.iter().zip(scores).map(|(&base, &score)| sample(base, score)).collect();
-                (pair, Line { samples, changed, otherwise: UNDEFINED })
-            };
-            self.rows.entry(label.clone()).or_default().extend(lines.map(line));
+            let lines = self.rows.entry(label.clone()).or_default();
+            for (index, &pair) in pairs.iter().enumerate() {
+                let values = base[index].iter().zip(&outcome.scores[index]);
+                let samples = values.map(|(&base, &score)| sample(base, score)).collect();
+                lines.insert(pair, Line { samples, changed: outcome.changed[index], otherwise: UNDEFINED });
+            }
         }
     }
 
