@@ -24,6 +24,16 @@ pub enum HookError {
         /// The nearest valid names.
         nearest: Suggestions,
     },
+    /// A name of TransformerLens for something that is no hook point here.
+    #[error("`{name}` is no hook point here: in TransformerLens it is {what}; {instead}")]
+    Foreign {
+        /// The name as given.
+        name: String,
+        /// What TransformerLens has there.
+        what: &'static str,
+        /// Which point is near, and how it differs.
+        instead: &'static str,
+    },
     /// The model has no such layer.
     #[error("`{name}`: the model has layers 0 to {} (−{n_layers} to −1 from the end), not {layer}", n_layers - 1)]
     LayerOutOfRange {

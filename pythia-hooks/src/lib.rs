@@ -35,6 +35,7 @@
 mod activation;
 mod cache;
 mod error;
+mod foreign;
 mod hooks;
 mod intervention;
 mod nearest;

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::Suggestions;
+use crate::foreign::explained;
 use crate::{HookError, HookPoint, ModelShape, Presence, SITES, Site, SiteRow, nearest};
 
 /// Every point the model has, in firing order.
@@ -20,9 +21,12 @@ pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
 }
 
 /// The points that `pattern` names, in firing order. Accepted are
-/// - full names, `blocks.3.attn.hook_z`, with TransformerLens' 3.x names as aliases (`blocks.3.hook_in`);
-/// - globs, where `*` stands for any characters: `blocks.*.attn.hook_pattern`, `blocks.1.*`, `*`;
-/// - short forms: `z` or `hook_z` for all layers, `z3` or `z.3` for one, `embed`;
+/// - full names, `blocks.3.attn.hook_z`, and the names of TransformerLens' bridge (`blocks.3.hook_in`,
+///   `blocks.3.attn.o.hook_out`);
+/// - globs, where `*` stands for any characters: `blocks.*.attn.hook_pattern`, `blocks.1.*`, `*`. Those that match no
+///   full name are matched with the bridge's names;
+/// - short forms: `z` or `hook_z` for all layers, `z3` or `z.3` for one, `embed`; `scale4ln1`, as `get_act_name` of
+///   TransformerLens reads them;
 /// - negative layers, counted from the end: `blocks.-1.hook_resid_post`, `resid_post.-1`.
 ///
 /// ```
@@ -34,7 +38,8 @@ pub fn points_of(model: &ModelShape) -> Vec<HookPoint> {
 /// ```
 ///
 /// # Errors
-/// A name or glob that matches nothing, a layer the model lacks, `hook_resid_mid` of a parallel model.
+/// A name or glob that matches nothing, a name of TransformerLens that has no point here, a layer the model lacks,
+/// `hook_resid_mid` of a parallel model.
 pub fn select(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> {
     if pattern.contains('*') {
         return glob(pattern, model);
@@ -58,12 +63,18 @@ fn glob(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> 
         },
         None => pattern.to_owned(),
     };
-    let matched = |p: &HookPoint| matches(resolved.as_bytes(), p.to_string().as_bytes());
-    let points: Vec<HookPoint> = points_of(model).into_iter().filter(matched).collect();
-    if points.is_empty() {
-        return Err(nothing_matches(pattern, &resolved, model));
-    }
-    Ok(points)
+    let all = points_of(model);
+    let named = |p: &&HookPoint| matches(resolved.as_bytes(), p.to_string().as_bytes());
+    let aliased = |p: &&HookPoint| bridge_names(**p).any(|name| matches(resolved.as_bytes(), name.as_bytes()));
+    let points: Vec<HookPoint> = all.iter().filter(named).copied().collect();
+    let points = if points.is_empty() { all.iter().filter(aliased).copied().collect() } else { points };
+    if points.is_empty() { Err(nothing_matches(pattern, &resolved, model)) } else { Ok(points) }
+}
+
+/// The full names of a point in TransformerLens' bridge. Short forms have no dot and no `hook_`.
+fn bridge_names(point: HookPoint) -> impl Iterator<Item = String> {
+    let names = point.site().row().aliases.iter().filter(|alias| alias.contains("hook_"));
+    names.map(move |alias| point.layer().map_or_else(|| (*alias).to_owned(), |layer| format!("blocks.{layer}.{alias}")))
 }
 
 /// The error for a glob without matches. One that would match in a sequential model names `hook_resid_mid`.
@@ -105,16 +116,37 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 /// Reads one name without a glob: the site, and the layer if one is given.
 fn parse(text: &str) -> Result<(Site, Option<i64>), HookError> {
     let unknown = || HookError::UnknownName { name: text.to_owned(), nearest: suggestions(text) };
+    let in_block = |name| by_name(name).filter(|row| !row.site.is_global());
     if let Some((layer, name)) = split_block(text) {
-        let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
+        let row = in_block(name).ok_or_else(|| explained(text, name).unwrap_or_else(unknown))?;
         return Ok((row.site, Some(layer.parse().map_err(|_| unknown())?)));
     }
     if let Some(row) = by_name(text) {
         return Ok((row.site, None));
     }
-    let (name, layer) = split_layer(text).ok_or_else(unknown)?;
-    let row = by_name(name).filter(|row| !row.site.is_global()).ok_or_else(unknown)?;
+    if let Some((row, layer)) = compact(text) {
+        return Ok((row.site, Some(layer)));
+    }
+    let (name, layer) = split_layer(text).ok_or_else(|| explained(text, text).unwrap_or_else(unknown))?;
+    let row = in_block(name)
+        .ok_or_else(|| explained(text, text).or_else(|| explained(text, name)).unwrap_or_else(unknown))?;
     Ok((row.site, Some(layer)))
+}
+
+/// Reads `scale4ln1`: a name, a layer, and the part of the block, as `get_act_name` of TransformerLens does.
+fn compact(text: &str) -> Option<(&'static SiteRow, i64)> {
+    let from = text.find(|c: char| c.is_ascii_digit())?;
+    let to = from + text[from..].find(|c: char| !c.is_ascii_digit())?;
+    let part = match &text[to..] {
+        "a" | "attn" | "attention" => "attn.",
+        "m" | "mlp" => "mlp.",
+        "b" | "block" | "blocks" => "",
+        "ln1" => "ln1.",
+        "ln2" => "ln2.",
+        _ => return None,
+    };
+    let row = by_name(&format!("{part}hook_{}", &text[..from]))?;
+    Some((row, text[from..to].parse().ok()?))
 }
 
 /// The site of a name, of an alias, or of the last part of a name (`hook_z`) where only one site of a block has it.
@@ -211,6 +243,45 @@ mod tests {
         assert_eq!(names("resid_post.-1"), ["blocks.11.hook_resid_post"]);
         assert_eq!(names("embed"), ["hook_embed"]);
         assert_eq!(names("blocks.0.hook_in"), ["blocks.0.hook_resid_pre"]);
+    }
+
+    #[test]
+    fn names_of_the_bridge_are_those_of_the_tensor_that_lies_there() {
+        for (bridge, ours) in [
+            ("embed.hook_out", "hook_embed"),
+            ("blocks.2.hook_in", "blocks.2.hook_resid_pre"),
+            ("blocks.2.hook_out", "blocks.2.hook_resid_post"),
+            ("blocks.2.ln1.hook_out", "blocks.2.ln1.hook_normalized"),
+            ("blocks.2.ln2.hook_in", "blocks.2.hook_mlp_in"),
+            ("blocks.2.ln2.hook_out", "blocks.2.ln2.hook_normalized"),
+            ("blocks.2.attn.hook_in", "blocks.2.ln1.hook_normalized"),
+            ("blocks.2.attn.q.hook_out", "blocks.2.attn.hook_q"),
+            ("blocks.2.attn.hook_q_input", "blocks.2.hook_q_input"),
+            ("blocks.2.attn.o.hook_in", "blocks.2.attn.hook_z"),
+            ("blocks.2.attn.o.hook_out", "blocks.2.hook_attn_out"),
+            ("blocks.2.attn.hook_out", "blocks.2.hook_attn_out"),
+            ("blocks.2.mlp.hook_in", "blocks.2.ln2.hook_normalized"),
+            ("blocks.2.mlp.in.hook_out", "blocks.2.mlp.hook_pre"),
+            ("blocks.2.mlp.out.hook_in", "blocks.2.mlp.hook_post"),
+            ("blocks.2.mlp.out.hook_out", "blocks.2.hook_mlp_out"),
+            ("blocks.2.mlp.hook_out", "blocks.2.hook_mlp_out"),
+            ("ln_final.hook_out", "ln_final.hook_normalized"),
+            ("unembed.hook_in", "ln_final.hook_normalized"),
+            ("scale4ln1", "blocks.4.ln1.hook_scale"),
+            ("normalized4ln2", "blocks.4.ln2.hook_normalized"),
+            ("k6a", "blocks.6.attn.hook_k"),
+            ("pre5m", "blocks.5.mlp.hook_pre"),
+            ("scale", "ln_final.hook_scale"),
+        ] {
+            assert_eq!(names(bridge), [ours], "{bridge}");
+        }
+        assert_eq!(names("blocks.*.attn.o.hook_out"), names("attn_out"));
+        assert_eq!(names("blocks.-1.*.hook_in").first(), Some(&"blocks.11.ln1.hook_normalized".to_owned()));
+        // A glob that matches full names means these alone.
+        assert!(!names("blocks.*.attn.*").contains(&"blocks.0.hook_attn_out".to_owned()));
+        for nothing in ["scale4ln3", "z4ln1", "4ln1", "scale99999999999999999999ln1", "scale4ln1x"] {
+            assert!(select(nothing, &MODEL).is_err(), "{nothing}");
+        }
     }
 
     #[test]

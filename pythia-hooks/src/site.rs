@@ -78,7 +78,9 @@ pub struct SiteRow {
     pub axes: &'static [Axis],
     /// When it fires.
     pub presence: Presence,
-    /// Other names accepted as input: TransformerLens short forms, and the canonical names of its 3.x bridge.
+    /// Other names accepted as input: TransformerLens short forms, and the names of its bridge (3.x and 4.x) for the
+    /// same tensor. A bridge name is here only if an edit there does the same, too; the others are explained by an
+    /// error.
     pub aliases: &'static [&'static str],
     /// What the tensor is.
     pub doc: &'static str,
@@ -115,17 +117,18 @@ sites! {
         "token embeddings: the residual stream before the first block";
     ResidPre, "hook_resid_pre", [Batch Pos Model], Always, ["resid_pre" "hook_in"],
         "residual stream entering the block";
-    AttnIn, "hook_attn_in", [Batch Pos Head Model], WhenWanted, ["attn_in"],
+    AttnIn, "hook_attn_in", [Batch Pos Head Model], WhenWanted, ["attn_in" "attn.hook_attn_in"],
         "resid_pre repeated for each head, before LN1";
-    QInput, "hook_q_input", [Batch Pos Head Model], WhenWanted, ["q_input"],
+    QInput, "hook_q_input", [Batch Pos Head Model], WhenWanted, ["q_input" "attn.hook_q_input"],
         "what the queries read, for each head, before LN1";
-    KInput, "hook_k_input", [Batch Pos Head Model], WhenWanted, ["k_input"],
+    KInput, "hook_k_input", [Batch Pos Head Model], WhenWanted, ["k_input" "attn.hook_k_input"],
         "what the keys read, for each head, before LN1";
-    VInput, "hook_v_input", [Batch Pos Head Model], WhenWanted, ["v_input"],
+    VInput, "hook_v_input", [Batch Pos Head Model], WhenWanted, ["v_input" "attn.hook_v_input"],
         "what the values read, for each head, before LN1";
     Ln1Scale, "ln1.hook_scale", [Batch Pos One], Always, ["scale1"],
         "LN1's divisor, sqrt(var + eps)";
-    Ln1Normalized, "ln1.hook_normalized", [Batch Pos Model], Always, ["normalized1"],
+    Ln1Normalized, "ln1.hook_normalized", [Batch Pos Model], Always,
+        ["normalized1" "ln1.hook_out" "attn.hook_in" "attn.qkv.hook_in"],
         "LN1's result, weight and bias included: what queries, keys and values read";
     Q, "attn.hook_q", [Batch Pos Head HeadDim], Always, ["q" "query" "attn.q.hook_out"],
         "queries with bias, before rotary";
@@ -145,27 +148,30 @@ sites! {
         "values weighted by the pattern";
     Result, "attn.hook_result", [Batch Pos Head Model], WhenWanted, ["result"],
         "each head's output z·W_O, without b_O";
-    AttnOut, "hook_attn_out", [Batch Pos Model], Always, ["attn_out" "attn.hook_out"],
+    AttnOut, "hook_attn_out", [Batch Pos Model], Always,
+        ["attn_out" "attn.hook_out" "attn.o.hook_out" "attn.hook_hidden_states"],
         "attention's output: sum of the heads' results plus b_O";
     ResidMid, "hook_resid_mid", [Batch Pos Model], SequentialOnly, ["resid_mid"],
         "residual stream between attention and MLP";
-    MlpIn, "hook_mlp_in", [Batch Pos Model], WhenWanted, ["mlp_in"],
+    MlpIn, "hook_mlp_in", [Batch Pos Model], WhenWanted, ["mlp_in" "ln2.hook_in"],
         "what LN2 reads: resid_pre in a parallel block, resid_mid in a sequential one";
     Ln2Scale, "ln2.hook_scale", [Batch Pos One], Always, ["scale2"],
         "LN2's divisor, sqrt(var + eps)";
-    Ln2Normalized, "ln2.hook_normalized", [Batch Pos Model], Always, ["normalized2"],
+    Ln2Normalized, "ln2.hook_normalized", [Batch Pos Model], Always,
+        ["normalized2" "ln2.hook_out" "mlp.hook_in" "mlp.in.hook_in"],
         "LN2's result, weight and bias included: what the MLP reads";
     MlpPre, "mlp.hook_pre", [Batch Pos Mlp], Always, ["pre" "mlp_pre" "mlp.in.hook_out"],
         "neurons before GELU";
     MlpPost, "mlp.hook_post", [Batch Pos Mlp], Always, ["post" "mlp_post" "mlp.out.hook_in"],
         "neurons after GELU";
-    MlpOut, "hook_mlp_out", [Batch Pos Model], Always, ["mlp_out" "mlp.hook_out"],
+    MlpOut, "hook_mlp_out", [Batch Pos Model], Always, ["mlp_out" "mlp.hook_out" "mlp.out.hook_out"],
         "the MLP's output";
     ResidPost, "hook_resid_post", [Batch Pos Model], Always, ["resid_post" "hook_out"],
         "residual stream leaving the block";
-    FinalScale, "ln_final.hook_scale", [Batch Pos One], Always, ["scale_final"],
+    FinalScale, "ln_final.hook_scale", [Batch Pos One], Always, ["scale_final" "scale"],
         "the final layer norm's divisor";
-    FinalNormalized, "ln_final.hook_normalized", [Batch Pos Model], Always, ["normalized_final"],
+    FinalNormalized, "ln_final.hook_normalized", [Batch Pos Model], Always,
+        ["normalized_final" "normalized" "ln_final.hook_out" "unembed.hook_in"],
         "the final layer norm's result, weight and bias included: what the unembedding reads";
 }
 

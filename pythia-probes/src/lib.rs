@@ -46,6 +46,7 @@ pub mod families;
 mod from_map;
 #[cfg(test)]
 mod goldens;
+mod lenient;
 mod loss;
 pub mod metric;
 pub mod pairs;

@@ -24,6 +24,7 @@ pub(crate) enum Domain {
     Bootstrap,
     RandomSets,
     Resample,
+    Noise,
 }
 
 impl Domain {
@@ -40,6 +41,7 @@ impl Domain {
             Domain::Bootstrap => b"causal/bootstrap\0\0\0\0\0\0\0\0",
             Domain::RandomSets => b"causal/random-sets\0\0\0\0\0\0",
             Domain::Resample => b"causal/resample\0\0\0\0\0\0\0\0\0",
+            Domain::Noise => b"causal/noise\0\0\0\0\0\0\0\0\0\0\0\0",
         }
     }
 }
@@ -64,6 +66,18 @@ pub(crate) fn below(rng: &mut ChaCha8Rng, n: u32) -> u32 {
             return word % n;
         }
     }
+}
+
+/// Standard normal numbers by Box and Muller: from two words u, v come √(−2 ln((u + 1) / 2^32)) times the cosine and
+/// the sine of 2π v / 2^32.
+pub(crate) fn normals(mut rng: ChaCha8Rng) -> impl Iterator<Item = f64> {
+    const WORDS: f64 = 4_294_967_296.0;
+    let pair = move || {
+        let (u, v) = ((f64::from(rng.next_u32()) + 1.0) / WORDS, f64::from(rng.next_u32()) / WORDS);
+        let (radius, angle) = ((-2.0 * u.ln()).sqrt(), std::f64::consts::TAU * v);
+        [radius * angle.cos(), radius * angle.sin()]
+    };
+    std::iter::repeat_with(pair).flatten()
 }
 
 /// The ids a random prompt may use.
@@ -94,6 +108,18 @@ impl Vocabulary {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn normal_numbers_have_the_moments_of_the_normal_distribution() {
+        let values: Vec<f64> = normals(generator(3, Domain::Noise, 0)).take(100_000).collect();
+        let moment = |power: i32| values.iter().map(|value| value.powi(power)).sum::<f64>() / values.len() as f64;
+        for (power, expected, near) in [(1, 0.0, 0.02), (2, 1.0, 0.02), (3, 0.0, 0.06), (4, 3.0, 0.1)] {
+            assert!((moment(power) - expected).abs() < near, "{power}: {}", moment(power));
+        }
+        let again: Vec<f64> = normals(generator(3, Domain::Noise, 0)).take(3).collect();
+        assert_eq!(again, values[..3]);
+        assert!(normals(generator(3, Domain::Noise, 1)).next().is_some_and(|other| other != values[0]));
+    }
 
     #[test]
     fn a_remainder_would_be_biased_and_this_is_not() {

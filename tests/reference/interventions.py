@@ -11,9 +11,12 @@ forward pass and its hooks are compared with the float64 values of TransformerLe
 import json
 import math
 import pathlib
+import struct
 import sys
 
 import numpy as np
+
+from draws import chacha8
 
 FIXTURES = pathlib.Path(__file__).resolve().parent.parent / "fixtures"
 MODELS = ("parallel", "sequential", "tied")
@@ -23,6 +26,9 @@ DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int
 NAMES = {name: f"attn.hook_{name}" for name in ("q", "k", "v", "z", "pattern")}
 NAMES |= {name: f"hook_{name}" for name in ("resid_pre", "attn_out", "mlp_out", "resid_post")}
 NAMES |= {"mlp_post": "mlp.hook_post"}
+# The part of a generator's key after the seed, and the positions that get noise.
+NOISE = b"causal/noise".ljust(24, b"\0")
+NOISED = (1, -2)
 
 
 # Reading --------------------------------------------------------------------------------------------------------------
@@ -301,6 +307,54 @@ def paths(model, pair):
                 yield [sender[0], name, measure(logits, plain, pair["clean"], pair)[0]]
 
 
+def normals(seed, index):
+    """Standard normal numbers of one pair, by Box and Muller from two words each, as pythia-probes documents them."""
+    words = chacha8(struct.pack("<Q", seed) + NOISE, index)
+    while True:
+        radius, angle = math.sqrt(-2 * math.log((next(words) + 1) / 2**32)), 2 * math.pi * next(words) / 2**32
+        yield from (radius * math.cos(angle), radius * math.sin(angle))
+
+
+def corruption(model, all_pairs, index):
+    """Causal tracing's corrupted run (Meng et al. 2022, section 2.1): a hook that adds noise to the embeddings at
+    NOISED. Its deviation is three times that of all numbers of these embeddings (over n - 1, as in torch.std)."""
+    spans = [sorted({at % len(pair["clean"]) for at in NOISED}) for pair in all_pairs]
+    embedded = [model.embed[pair["clean"][at]] for pair, span in zip(all_pairs, spans) for at in span]
+    deviation, draws = 3 * np.std(embedded, ddof=1), normals(0, index)
+    noise = np.zeros((len(all_pairs[index]["clean"]), model.width))
+    for at in spans[index]:
+        noise[at] = [deviation * next(draws) for _ in range(model.width)]
+    return lambda name, layer, value: value + noise if name == "embed" else value
+
+
+def tracing(model, all_pairs, index, hook, direction, positions, window):
+    """Rows as those of `patching`, between the clean run and the one with noise, a window of layers at a time: those
+    of the authors' `trace_with_patch`, max(0, layer - window // 2) up to min(layers, layer - (-window // 2))."""
+    pair, noised = all_pairs[index], corruption(model, all_pairs, index)
+    tokens = pair["clean"]
+
+    def plain(name, layer, value):
+        return value
+
+    base, source = (noised, plain) if direction == "denoising" else (plain, noised)
+    logits, cache = model.run(tokens, base), {}
+
+    def keep(name, layer, value):
+        cache[name, layer] = value = source(name, layer, value)
+        return value
+
+    model.run(tokens, keep)
+    for middle in range(model.layers):
+        layers = range(max(0, middle - window // 2), min(model.layers, middle - (-window // 2)))
+        for place, where in places(model, hook, len(tokens), positions, False, False):
+
+            def patched(name, layer, value):
+                value = base(name, layer, value)
+                return put(hook, layer, where, cache[name, layer])(name, layer, value) if layer in layers else value
+
+            yield [middle, *place, *measure(model.run(tokens, patched), logits, tokens, pair)]
+
+
 def compare_with_transformer_lens(name):
     """Logits without an edit, and with the edits of `lens.halve` at one layer."""
     model, values = Model(FIXTURES / name), read_safetensors(FIXTURES / name / "reference.safetensors")
@@ -339,6 +393,14 @@ PATCHES = [
     ("pattern", "denoising", True, True, False),
     ("pattern", "noising", True, True, True),
 ]
+# Hook, direction, positions one by one, layers patched together.
+TRACES = [
+    ("resid_pre", "denoising", True, 1),
+    ("resid_pre", "noising", True, 1),
+    ("mlp_out", "denoising", True, 2),
+    ("attn_out", "denoising", True, 3),
+    ("attn_out", "denoising", False, 10),
+]
 ABLATIONS = [("z", method) for method in ("zero", "mean", "mean_per_position")]
 ABLATIONS += [("attn_out", "zero"), ("mlp_out", "mean"), ("mlp_post", "mean_per_position")]
 
@@ -370,6 +432,11 @@ def reference(name, seed):
             {"coefficient": c, "rows": rows(lambda pair: steering(model, prompts, pair, c))} for c in (1.0, -2.0)
         ],
         "paths": rows(lambda pair: paths(model, pair)),
+        "tracing": [
+            dict(zip(("hook", "direction", "each_position", "window"), trace))
+            | {"rows": [[at, *row] for at in range(len(prompts)) for row in tracing(model, prompts, at, *trace)]}
+            for trace in TRACES
+        ],
     }
 
 

@@ -109,17 +109,17 @@ def losses(per_token, bos):
 
 
 def scores(values):
-    """The committed table of one model: prompt -> "score.definition" -> {value, null}, and the losses."""
+    """The committed table of one model: prompt -> "score.definition" -> {value, uniform}, and the losses."""
     out = {}
     for prompt, bos in (("repeated", False), ("bos_repeated", True)):
         rows = values[f"tokens.{prompt}"].numpy()
         pattern = values[f"{prompt}.pattern"].numpy()
         real = [table(pattern[:, index], row, bos) for index, row in enumerate(rows)]
-        null = [table(uniform(pattern[:, index]), row, bos) for index, row in enumerate(rows)]
+        even = [table(uniform(pattern[:, index]), row, bos) for index, row in enumerate(rows)]
         out[prompt] = {"loss": [losses(row, bos) for row in values[f"{prompt}.loss"].numpy()]}
         for score, definition in real[0]:
             value = np.mean([each[score, definition] for each in real], axis=0)
-            expected = np.mean([each[score, definition] for each in null], axis=0)
+            expected = np.mean([each[score, definition] for each in even], axis=0)
             assert np.ptp(expected) < 1e-15
-            out[prompt][f"{score}.{definition}"] = {"value": value.tolist(), "null": float(expected[0, 0])}
+            out[prompt][f"{score}.{definition}"] = {"value": value.tolist(), "uniform": float(expected[0, 0])}
     return out

@@ -27,8 +27,8 @@ pub(crate) fn of(pairs: &[Pair], tokenizer: Option<&Tokenizer>, bos: u32) -> Opt
 
 /// The name that every pair has for a position.
 fn name(pairs: &[Pair], at: usize) -> Option<String> {
-    let names = pairs.first()?.positions.iter().filter(|(_, position)| **position == at).map(|(name, _)| name);
-    let common = |name: &&String| pairs.iter().all(|pair| pair.positions.get(*name) == Some(&at));
+    let names = pairs.first()?.positions.iter().filter(|(_, span)| span[..] == [at]).map(|(name, _)| name);
+    let common = |name: &&String| pairs.iter().all(|pair| pair.position(name) == Some(at));
     names.filter(common).map(|name| format!("[{name}]")).next()
 }
 
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     fn pair(clean: &[u32], subject: usize) -> Pair {
-        let positions = [("end".to_owned(), clean.len() - 1), ("subject".to_owned(), subject)].into();
+        let positions = [("end".to_owned(), vec![clean.len() - 1]), ("subject".to_owned(), vec![subject])].into();
         Pair { clean: clean.into(), corrupt: clean.into(), answers: vec![9], wrongs: vec![], positions, source: 0 }
     }
 

@@ -81,6 +81,15 @@ pub struct EngineInput<'a> {
 /// The metrics of one intervention: `[example][metric]`, NaN where undefined.
 pub type Scores = Vec<Vec<f64>>;
 
+/// What one intervention did.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Outcome {
+    /// NaN where a metric is undefined.
+    pub scores: Scores,
+    /// Per example, whether the residual stream differs from the base run's where metrics read it.
+    pub changed: Vec<bool>,
+}
+
 impl EngineInput<'_> {
     /// The metrics of the base run itself.
     ///
@@ -97,10 +106,30 @@ impl EngineInput<'_> {
     /// # Errors
     /// An intervention that does not fit the run, reading from the device.
     pub fn scores(&self, engine: Engine, interventions: &[IntervenedRun]) -> Result<Vec<Scores>, ProbeError> {
+        Ok(self.outcomes(engine, interventions)?.into_iter().map(|outcome| outcome.scores).collect())
+    }
+
+    /// What every intervention did, in the order given.
+    ///
+    /// # Errors
+    /// Those of [`scores`](Self::scores).
+    pub(crate) fn outcomes(&self, engine: Engine, interventions: &[IntervenedRun]) -> Result<Vec<Outcome>, ProbeError> {
         match engine {
-            Engine::Naive => interventions.iter().map(|intervention| naive::scores(self, intervention)).collect(),
-            Engine::Cone => cone::scores(self, interventions).map(|(scores, _)| scores),
+            Engine::Naive => interventions.iter().map(|intervention| naive::outcome(self, intervention)).collect(),
+            Engine::Cone => cone::outcomes(self, interventions).map(|(outcomes, _)| outcomes),
         }
+    }
+
+    /// Per example, whether rows of the last residual stream differ from the base run's where metrics read them.
+    pub(crate) fn changed(&self, rows: Tensor<2>) -> Result<Vec<bool>, ProbeError> {
+        let differs = rows_differ(rows, self.base_rows())?;
+        let mut rest = &differs[..];
+        let example = |example| {
+            let (own, more) = rest.split_at(self.readout.positions(example).len());
+            rest = more;
+            own.contains(&true)
+        };
+        Ok((0..self.readout.n_examples()).map(example).collect())
     }
 
     /// The rows of the base run's last residual stream that the metrics read, of all prompts.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use pythia_core::device::host_ints;
 use pythia_core::model::GptNeoX;
-use pythia_hooks::{Activation, ActivationCache, Axis, HookPoint, Site};
+use pythia_hooks::{Activation, ActivationCache, Axis, Edit, HookPoint, Intervention, Interventions, Region, Site};
 
 use crate::error::ProbeError;
 
@@ -14,6 +14,8 @@ use crate::error::ProbeError;
 pub struct Run {
     tokens: Vec<Vec<u32>>,
     seen: BTreeMap<HookPoint, Activation>,
+    /// What was added to the embeddings, `[batch, pos, d_model]`.
+    noise: Option<Activation>,
     /// The stream after the last block, `[batch, pos, d_model]`.
     end: Tensor<3>,
 }
@@ -31,10 +33,34 @@ impl Run {
         tokens: Vec<Vec<u32>>,
         points: impl IntoIterator<Item = HookPoint>,
     ) -> Result<Self, ProbeError> {
-        let mut cache = ActivationCache::of(points);
-        let start = model.embed(model.tokens(&tokens), &mut cache);
-        let end = model.advance(start, model.config().n_layers, &mut cache).stream;
-        Ok(Run { tokens, seen: cache.finish()?, end })
+        Self::with_noise(model, tokens, points, None)
+    }
+
+    /// Runs the prompts with `noise` added to their embeddings, and keeps the activations at `points`.
+    ///
+    /// # Errors
+    /// [`ProbeError::Hook`] for a point that the model lacks, or noise of another shape.
+    ///
+    /// # Panics
+    /// If the prompts differ in length.
+    pub(crate) fn with_noise(
+        model: &GptNeoX,
+        tokens: Vec<Vec<u32>>,
+        points: impl IntoIterator<Item = HookPoint>,
+        noise: Option<Activation>,
+    ) -> Result<Self, ProbeError> {
+        let edits = Interventions::new(added(noise.as_ref()), &model.model_shape())?;
+        let mut hooks = (edits, ActivationCache::of(points));
+        let start = model.embed(model.tokens(&tokens), &mut hooks);
+        let end = model.advance(start, model.config().n_layers, &mut hooks).stream;
+        let (edits, cache) = hooks;
+        edits.finish()?;
+        Ok(Run { tokens, seen: cache.finish()?, noise, end })
+    }
+
+    /// The edits that make this run of one of its tokens alone.
+    pub(crate) fn edits(&self) -> Vec<Intervention> {
+        added(self.noise.as_ref())
     }
 
     /// Token ids of the prompts, `[prompt][pos]`.
@@ -66,6 +92,15 @@ impl Run {
     pub fn end(&self) -> &Tensor<3> {
         &self.end
     }
+}
+
+fn added(noise: Option<&Activation>) -> Vec<Intervention> {
+    let add = |noise: &Activation| Intervention {
+        point: Site::Embed.at(0),
+        region: Region::all(),
+        edit: Edit::Add(noise.clone()),
+    };
+    noise.map(add).into_iter().collect()
 }
 
 /// An activation `[batch, pos, …]` as a matrix with a row per token, heads side by side. Rows of a pattern are those of

@@ -358,6 +358,18 @@ fn identities_hold() {
         for scores in input(&corrupt_run).scores(Engine::Cone, &nothing).expect("scores") {
             assert_eq!(scores, corrupt_base);
         }
+        // A key after the query is zero before it is set to zero.
+        let entry = |query: i64, key: i64| {
+            let region = Region::all().along(Axis::Query, query).along(Axis::Key, key);
+            IntervenedRun::of(Site::Pattern.at(0), region, Replacement::Zero)
+        };
+        let also = [entry(1, 2), entry(2, 1)];
+        let interventions: Vec<IntervenedRun> = nothing.into_iter().chain(also).collect();
+        for engine in [Engine::Cone, Engine::Naive] {
+            let outcomes = input(&corrupt_run).outcomes(engine, &interventions).expect("the engine runs");
+            let changed: Vec<bool> = outcomes.iter().map(|outcome| outcome.changed.contains(&true)).collect();
+            assert_eq!(changed, [false, false, false, false, true], "{engine:?}");
+        }
     }
 }
 

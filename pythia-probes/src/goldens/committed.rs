@@ -15,7 +15,7 @@ use crate::bytes::Bytes;
 use crate::engine::Engine;
 use crate::families::causal::{Direction, RunSettings};
 use crate::metric::Metric;
-use crate::pairs::PairSource;
+use crate::pairs::{Noise, PairSource};
 use crate::probes::ablation::{Ablation, Method};
 use crate::probes::activation_patching::ActivationPatching;
 use crate::probes::path_patching::PathPatching;
@@ -42,6 +42,7 @@ struct Reference {
     steering: Vec<Steered>,
     /// Pair, sender, receiver, logit difference.
     paths: Vec<(usize, String, String, f64)>,
+    tracing: Vec<Traced>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +52,15 @@ struct Patching {
     each_position: bool,
     each_head: bool,
     each_key: bool,
+    rows: Vec<Row>,
+}
+
+#[derive(Deserialize)]
+struct Traced {
+    hook: String,
+    direction: Direction,
+    each_position: bool,
+    window: usize,
     rows: Vec<Row>,
 }
 
@@ -169,6 +179,27 @@ fn patching_equals_plain_full_runs() {
             let table = committed.examples(ProbeSpec::ActivationPatching(probe));
             let what = format!("{} {:?} {engine:?}", patching.hook, patching.direction);
             committed.compare(&what, &table, "patched", &patching.rows);
+        }
+    });
+}
+
+#[test]
+fn causal_tracing_equals_plain_full_runs_with_noise() {
+    with_both_engines(|committed, engine| {
+        for traced in &committed.reference.tracing {
+            let noise = Some(Noise::at(["1", "-2"].map(str::to_owned)));
+            let probe = ActivationPatching {
+                hooks: vec![traced.hook.clone()],
+                positions: words(traced.each_position),
+                window: traced.window,
+                directions: vec![traced.direction],
+                metrics: METRICS.to_vec(),
+                run: settings(engine),
+                ..ActivationPatching::new(PairSource { noise, ..pairs() })
+            };
+            let table = committed.examples(ProbeSpec::ActivationPatching(probe));
+            let what = format!("{} {:?} over {} {engine:?}", traced.hook, traced.direction, traced.window);
+            committed.compare(&what, &table, "patched", &traced.rows);
         }
     });
 }

@@ -64,7 +64,7 @@ mod tests {
         let text = |id: u32| tokenizer.token_text(id).expect("a token");
         let mut kinds = std::collections::BTreeSet::new();
         for pair in &list {
-            let (at, end) = (pair.positions["subject"], pair.positions["end"]);
+            let (at, end) = (pair.positions["subject"][0], pair.positions["end"][0]);
             assert_eq!(testing::differences(pair), [at]);
             let (clean, corrupt) = (text(pair.clean[at]), text(pair.corrupt[at]));
             let find = |one: &str, many: &str| {

@@ -76,7 +76,7 @@ mod tests {
         let Made { tokenizer, list } = testing::made(Task::Capitals, 300, true);
         let (mut seen, mut longer) = (std::collections::BTreeSet::new(), 0);
         for pair in &list {
-            let at = pair.positions["country"];
+            let at = pair.positions["country"][0];
             for (prompt, answers) in [(&pair.clean, &pair.answers), (&pair.corrupt, &pair.wrongs)] {
                 let text = tokenizer.decode(&prompt[..=at]).expect("known ids");
                 let capital = tokenizer.decode(answers).expect("known ids");

@@ -1,6 +1,6 @@
-//! Parts of the messages of [`PairError`](super::PairError).
+//! Parts of the messages of [`PairError`], and the setting that each is about.
 
-use super::Dropped;
+use super::{Dropped, PairError};
 
 /// Reasons of pairs left out that an error repeats; the rest is counted.
 const REASONS: usize = 3;
@@ -25,4 +25,39 @@ pub(super) fn pieces(tokens: &[u32]) -> String {
 /// The advice to put a space in front, where that makes one token.
 pub(super) fn hint(spaced: Option<&str>) -> String {
     spaced.map_or_else(String::new, |spaced| format!("; {spaced:?}, with a space in front, is one token"))
+}
+
+impl PairError {
+    /// The setting of a probe that the error is about, dotted.
+    pub fn field(&self) -> &'static str {
+        match self {
+            PairError::TooSmall { field, .. } | PairError::TooLarge { field, .. } => field,
+            PairError::HalfLen { .. } | PairError::VocabTooSmall { .. } => "pairs.half_len",
+            PairError::TaskNeedsTokenizer { .. } | PairError::Wordless { .. } | PairError::NoCandidate { .. } => {
+                "pairs.task"
+            }
+            PairError::NoSource | PairError::TwoSources { .. } => "pairs",
+            PairError::NoiseNowhere => "pairs.noise.positions",
+            PairError::NoiseSize { .. } => "pairs.noise.sigmas",
+            PairError::NoText { .. }
+            | PairError::LineNeedsTokenizer { .. }
+            | PairError::Tokenizer { .. }
+            | PairError::TooManyLines { .. }
+            | PairError::LineTooLong { .. }
+            | PairError::Malformed { .. }
+            | PairError::PositionUnclear { .. }
+            | PairError::BosCounted { .. }
+            | PairError::NoSuchPosition { .. }
+            | PairError::EndElsewhere { .. }
+            | PairError::TooLong { .. }
+            | PairError::NoLines
+            | PairError::NothingLeft { .. }
+            | PairError::Lengths { .. }
+            | PairError::Same { .. }
+            | PairError::AnswerTokens { .. }
+            | PairError::IdOutOfVocab { .. }
+            | PairError::AnswerTwice { .. }
+            | PairError::Moved { .. } => "pairs.file",
+        }
+    }
 }

@@ -13,7 +13,7 @@ pub(super) struct Draft {
     pub corrupt: Vec<u32>,
     pub answers: Vec<u32>,
     pub wrongs: Vec<u32>,
-    /// Named indices below the prompts' length.
+    /// Named indices below the prompts' length, without a BOS; for generators.
     pub positions: BTreeMap<String, usize>,
 }
 
@@ -27,6 +27,11 @@ impl Draft {
         if self.clean == self.corrupt {
             return Err(PairError::Same { len: clean });
         }
+        self.check_ids(vocab)
+    }
+
+    /// Why the pair cannot be used with noise in place of the corrupt prompt, if it cannot.
+    pub(super) fn check_ids(&self, vocab: usize) -> Result<(), PairError> {
         let lists =
             [("clean", &self.clean), ("corrupt", &self.corrupt), ("answer", &self.answers), ("wrong", &self.wrongs)];
         for (key, ids) in lists {
@@ -49,8 +54,9 @@ impl Draft {
         let shift = usize::from(prepend_bos);
         let prompt = |ids: Vec<u32>| prepend_bos.then_some(vocabulary.bos).into_iter().chain(ids).collect::<Vec<u32>>();
         let (clean, corrupt) = (prompt(self.clean), prompt(self.corrupt));
-        let mut positions: BTreeMap<_, _> = self.positions.into_iter().map(|(name, at)| (name, at + shift)).collect();
-        positions.insert("end".to_owned(), clean.len().saturating_sub(1));
+        let shifted = |(name, at): (String, usize)| (name, vec![at + shift]);
+        let mut positions: BTreeMap<_, _> = self.positions.into_iter().map(shifted).collect();
+        positions.insert("end".to_owned(), vec![clean.len().saturating_sub(1)]);
         Pair { clean, corrupt, answers: self.answers, wrongs: self.wrongs, positions, source }
     }
 }
@@ -68,7 +74,8 @@ mod tests {
 
     #[test]
     fn a_bos_shifts_every_position_and_end_is_the_last() {
-        let positions = |subject, end| BTreeMap::from([("end".to_owned(), end), ("subject".to_owned(), subject)]);
+        let positions =
+            |subject, end| BTreeMap::from([("end".to_owned(), vec![end]), ("subject".to_owned(), vec![subject])]);
         let with = draft().finish(VOCABULARY, true, 3);
         assert_eq!((&with.clean[..], &with.corrupt[..]), (&[7, 1, 2, 3][..], &[7, 1, 4, 3][..]));
         assert_eq!((with.positions, with.source), (positions(2, 3), 3));

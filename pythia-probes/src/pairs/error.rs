@@ -40,6 +40,15 @@ pub enum PairError {
         /// The largest value.
         most: usize,
     },
+    /// Noise without a position.
+    #[error("noise needs the positions that get it: positions = [\"subject\"]")]
+    NoiseNowhere,
+    /// Noise of no size.
+    #[error("noise of {sigmas} standard deviations: sigmas must be a number above 0 that a float32 can hold")]
+    NoiseSize {
+        /// What it was set to.
+        sigmas: String,
+    },
     /// The size of random tokens for a source that has none.
     #[error("half_len = {half_len} is about the tasks induction and induction_match alone: leave it out")]
     HalfLen {
@@ -142,10 +151,40 @@ pub enum PairError {
         /// What is wrong.
         reason: String,
     },
+    /// A position that may or may not count the BOS.
+    #[error(
+        "line {line}: the position {name:?} = {position} does not say whether it counts the BOS. Positions are counted \
+         as the model sees the tokens, and lines with positions from the beginning say so with a key. Earlier versions \
+         counted without the BOS: in such a file add 1 to each position that is not negative, and \
+         \"positions_count_bos\": true to the line (for experiments without a BOS, \"positions_count_bos\": false and \
+         the positions as they are)"
+    )]
+    PositionUnclear {
+        /// Line of the file, from 1.
+        line: usize,
+        /// Name of the position.
+        name: String,
+        /// The position as it was written.
+        position: i64,
+    },
+    /// Positions that count a BOS where none is prepended, or the other way round.
+    #[error(
+        "line {line}: positions_count_bos = {counted}, but prompts are run {} a BOS in front: set prepend_bos = \
+         {counted} in the experiment, or {} each position that is not negative and set the key to {}",
+        if *counted { "without" } else { "with" },
+        if *counted { "subtract 1 from" } else { "add 1 to" },
+        !counted
+    )]
+    BosCounted {
+        /// Line of the file, from 1.
+        line: usize,
+        /// What the line says.
+        counted: bool,
+    },
     /// A named position that the prompt does not have.
     #[error(
-        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens, counted from 0 or, from the \
-         end, from -1 (the BOS is not counted)"
+        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens as the model sees it (a BOS \
+         in front included), counted from 0 or, from the end, from -1"
     )]
     NoSuchPosition {
         /// Line of the file, from 1.
@@ -154,7 +193,7 @@ pub enum PairError {
         name: String,
         /// The position as it was written.
         position: i64,
-        /// Tokens in the prompt, without the BOS.
+        /// Tokens in the prompt, a BOS in front included.
         len: usize,
     },
     /// The position called "end" is another one than the last.
@@ -168,7 +207,7 @@ pub enum PairError {
         line: usize,
         /// The position as it was written.
         position: i64,
-        /// Tokens in the prompt, without the BOS.
+        /// Tokens in the prompt, a BOS in front included.
         len: usize,
     },
     /// A prompt that the model cannot read.
@@ -242,35 +281,4 @@ pub enum PairError {
         /// Index in the corrupt prompt.
         corrupt: Option<usize>,
     },
-}
-
-impl PairError {
-    /// The setting of a probe that the error is about, dotted.
-    pub fn field(&self) -> &'static str {
-        match self {
-            PairError::TooSmall { field, .. } | PairError::TooLarge { field, .. } => field,
-            PairError::HalfLen { .. } | PairError::VocabTooSmall { .. } => "pairs.half_len",
-            PairError::TaskNeedsTokenizer { .. } | PairError::Wordless { .. } | PairError::NoCandidate { .. } => {
-                "pairs.task"
-            }
-            PairError::NoSource | PairError::TwoSources { .. } => "pairs",
-            PairError::NoText { .. }
-            | PairError::LineNeedsTokenizer { .. }
-            | PairError::Tokenizer { .. }
-            | PairError::TooManyLines { .. }
-            | PairError::LineTooLong { .. }
-            | PairError::Malformed { .. }
-            | PairError::NoSuchPosition { .. }
-            | PairError::EndElsewhere { .. }
-            | PairError::TooLong { .. }
-            | PairError::NoLines
-            | PairError::NothingLeft { .. }
-            | PairError::Lengths { .. }
-            | PairError::Same { .. }
-            | PairError::AnswerTokens { .. }
-            | PairError::IdOutOfVocab { .. }
-            | PairError::AnswerTwice { .. }
-            | PairError::Moved { .. } => "pairs.file",
-        }
-    }
 }

@@ -19,6 +19,8 @@ pub(super) struct PairReader<'a> {
     pub tokenizer: Option<&'a Tokenizer>,
     pub vocabulary: Vocabulary,
     pub prepend_bos: bool,
+    /// Whether noise stands for the corrupt prompts, which are not read then.
+    pub noise: bool,
 }
 
 /// Why a line did not become a pair.
@@ -36,6 +38,11 @@ impl PairReader<'_> {
         let mut pairs = Pairs { list: Vec::new(), dropped: Vec::new() };
         for (index, text) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
             let Some(record) = line(text, index + 1)? else { continue };
+            if record.corrupt.is_none() && !self.noise {
+                let reason =
+                    "missing field `corrupt`: a pair has two prompts, unless noise stands for the second".to_owned();
+                return Err(PairError::Malformed { line: index + 1, column: 0, reason });
+            }
             if pairs.list.len() < n {
                 self.add(&record, index + 1, &mut pairs)?;
             }
@@ -57,19 +64,40 @@ impl PairReader<'_> {
     }
 
     fn pair(&self, record: &Record, line: usize) -> Result<Pair, Refusal> {
-        let mut draft = Draft {
-            clean: self.ids("clean", &record.clean, line)?,
-            corrupt: self.ids("corrupt", &record.corrupt, line)?,
+        let clean = self.ids("clean", &record.clean, line)?;
+        let draft = Draft {
+            corrupt: match &record.corrupt {
+                Some(corrupt) if !self.noise => self.ids("corrupt", corrupt, line)?,
+                _ => clean.clone(),
+            },
+            clean,
             answers: self.ids("answer", &record.answer, line)?,
             wrongs: self.ids("wrong", &record.wrong, line)?,
             ..Draft::default()
         };
-        draft.check(self.vocabulary.size).map_err(Refusal::Drop)?;
-        for (name, &position) in &record.positions {
-            let at = place(name, position, draft.clean.len(), line).map_err(Refusal::Stop)?;
-            draft.positions.insert(name.clone(), at);
+        let vocab = self.vocabulary.size;
+        let checked = if self.noise { draft.check_ids(vocab) } else { draft.check(vocab) };
+        checked.map_err(Refusal::Drop)?;
+        let mut pair = draft.finish(self.vocabulary, self.prepend_bos, line);
+        self.check_bos(record, &pair, line).map_err(Refusal::Stop)?;
+        for (name, positions) in &record.positions {
+            let at = |position: &i64| place(name, *position, pair.clean.len(), line);
+            let mut span = positions.iter().map(at).collect::<Result<Vec<_>, _>>().map_err(Refusal::Stop)?;
+            span.sort_unstable();
+            span.dedup();
+            pair.positions.insert(name.clone(), span);
         }
-        Ok(draft.finish(self.vocabulary, self.prepend_bos, line))
+        Ok(pair)
+    }
+
+    /// Refuses positions that count another sequence than the one that the model sees. Where the prompt itself begins
+    /// with a BOS and none is prepended, both values of the key are true.
+    fn check_bos(&self, record: &Record, pair: &Pair, line: usize) -> Result<(), PairError> {
+        let own = !self.prepend_bos && pair.clean.first() == Some(&self.vocabulary.bos);
+        match record.positions_count_bos {
+            Some(counted) if counted != self.prepend_bos && !own => Err(PairError::BosCounted { line, counted }),
+            _ => Ok(()),
+        }
     }
 
     /// The ids of what is written under `key`. Prompts may have any number of tokens, an answer's text exactly one.
@@ -129,27 +157,30 @@ mod tests {
     const VOCABULARY: Vocabulary = Vocabulary { size: 100, bos: 0 };
 
     fn read(text: &str, n: usize) -> Result<Pairs, PairError> {
-        PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true }.pairs(text, n)
+        PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true, noise: false }.pairs(text, n)
     }
 
     #[test]
-    fn ids_need_no_tokenizer_and_positions_count_the_bos_only_once_they_are_stored() {
+    fn ids_need_no_tokenizer_and_positions_are_those_that_the_model_sees() {
         let text = "\u{feff}{\"clean\": [1, 2, 3], \"corrupt\": [1, 9, 3], \"answer\": [4], \"wrong\": [5, 6], \
-                    \"positions\": {\"subject\": 1, \"before\": -2, \"end\": -1, \"start\": 0}}\r\n\n  \n\
+                    \"positions\": {\"subject\": [2, -3], \"before\": -2, \"end\": -1, \"start\": 1}, \
+                    \"positions_count_bos\": true}\r\n\n  \n\
                     {\"clean\": [7], \"corrupt\": [8], \"answer\": [9]}\n";
         let pairs = read(text, 10).expect("two pairs");
         assert_eq!(pairs.dropped, []);
         let [first, second] = &pairs.list[..] else { panic!("{pairs:?}") };
         assert_eq!((&first.clean[..], &first.corrupt[..]), (&[0, 1, 2, 3][..], &[0, 1, 9, 3][..]));
         assert_eq!((&first.answers[..], &first.wrongs[..], first.source), (&[4][..], &[5, 6][..], 1));
-        let named: Vec<(&str, usize)> = first.positions.iter().map(|(name, at)| (name.as_str(), *at)).collect();
-        assert_eq!(named, [("before", 2), ("end", 3), ("start", 1), ("subject", 2)]);
+        let named: Vec<(&str, &[usize])> = first.positions.iter().map(|(name, at)| (name.as_str(), &at[..])).collect();
+        assert_eq!(named, [("before", &[2][..]), ("end", &[3]), ("start", &[1]), ("subject", &[1, 2])]);
+        assert_eq!([first.position("start"), first.position("subject"), first.position("x")], [Some(1), None, None]);
         assert_eq!((&second.clean[..], &second.wrongs[..], second.source), (&[0, 7][..], &[][..], 4));
     }
 
     #[test]
     fn what_cannot_be_used_is_left_out_with_its_line_and_reason() {
-        let text = "{\"clean\": [1, 2], \"corrupt\": [1], \"answer\": [4], \"positions\": {\"a\": 17}}\n\
+        let text = "{\"clean\": [1, 2], \"corrupt\": [1], \"answer\": [4], \"positions\": {\"a\": 17}, \
+                    \"positions_count_bos\": true}\n\
                     {\"clean\": [1], \"corrupt\": [1], \"answer\": [4]}\n\
                     {\"clean\": [1], \"corrupt\": [2], \"answer\": [100]}\n\
                     {\"clean\": [1], \"corrupt\": [2], \"answer\": [4], \"wrong\": [4]}\n";
@@ -188,20 +219,56 @@ mod tests {
     #[test]
     fn what_is_broken_stops_and_names_its_line() {
         let line = |positions: &str| {
-            format!("\n{{\"clean\": [1, 2], \"corrupt\": [3, 2], \"answer\": [4], \"positions\": {positions}}}")
+            format!(
+                "\n{{\"clean\": [1, 2], \"corrupt\": [3, 2], \"answer\": [4], \"positions\": {positions}, \
+                 \"positions_count_bos\": true}}"
+            )
         };
         for (written, position) in
-            [("2", 2), ("-3", -3), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
+            [("3", 3), ("-4", -4), ("[1, 3]", 3), ("9223372036854775807", i64::MAX), ("-9223372036854775808", i64::MIN)]
         {
-            let expected = PairError::NoSuchPosition { line: 2, name: "a".to_owned(), position, len: 2 };
+            let expected = PairError::NoSuchPosition { line: 2, name: "a".to_owned(), position, len: 3 };
             assert_eq!(read(&line(&format!("{{\"a\": {written}}}")), 1), Err(expected));
         }
-        assert_eq!(read(&line("{\"end\": 0}"), 1), Err(PairError::EndElsewhere { line: 2, position: 0, len: 2 }));
-        assert!(read(&line("{\"end\": 1}"), 1).is_ok());
+        assert_eq!(read(&line("{\"end\": 1}"), 1), Err(PairError::EndElsewhere { line: 2, position: 1, len: 3 }));
+        assert!(read(&line("{\"end\": 2}"), 1).is_ok());
         let text = read("{\"clean\": [1], \"corrupt\": [2], \"answer\": \" a\"}", 1);
         assert_eq!(text, Err(PairError::LineNeedsTokenizer { line: 1, key: "answer" }));
         assert_eq!(read(" \n\n", 1), Err(PairError::NoLines));
         assert_eq!(read("", 1), Err(PairError::NoLines));
+    }
+
+    #[test]
+    fn positions_of_another_sequence_than_the_models_are_refused() {
+        let read = |clean: &str, counted: bool, prepend_bos: bool| {
+            let text = format!(
+                "{{\"clean\": {clean}, \"corrupt\": [3, 2], \"answer\": [4], \"positions\": {{\"a\": 1}}, \
+                 \"positions_count_bos\": {counted}}}"
+            );
+            let reader = PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos, noise: false };
+            reader.pairs(&text, 1).map(|pairs| pairs.list[0].clean[pairs.list[0].positions["a"][0]])
+        };
+        assert_eq!(read("[1, 2]", true, true), Ok(1));
+        assert_eq!(read("[1, 2]", false, false), Ok(2));
+        for counted in [true, false] {
+            assert_eq!(read("[1, 2]", counted, !counted), Err(PairError::BosCounted { line: 1, counted }));
+            // The prompt's own BOS: the same position in both readings.
+            assert_eq!(read("[0, 2]", counted, false), Ok(2));
+        }
+        let told = PairError::BosCounted { line: 1, counted: true }.to_string();
+        assert!(told.contains("run without a BOS") && told.contains("subtract 1"), "{told}");
+    }
+
+    #[test]
+    fn noise_needs_no_corrupt_prompt_and_without_it_one_is_asked_for() {
+        let text = "{\"clean\": [1, 2], \"answer\": [4]}\n{\"clean\": [1], \"corrupt\": [2, 3], \"answer\": [4]}";
+        let reader = |noise| PairReader { tokenizer: None, vocabulary: VOCABULARY, prepend_bos: true, noise };
+        let pairs = reader(true).pairs(text, 9).expect("both can be used");
+        assert_eq!((pairs.list.len(), &pairs.list[0].corrupt[..], pairs.dropped), (2, &[0, 1, 2][..], vec![]));
+        match reader(false).pairs(text, 9) {
+            Err(PairError::Malformed { line: 1, reason, .. }) => assert!(reason.contains("`corrupt`"), "{reason}"),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -219,7 +286,7 @@ mod tests {
     fn shared_text_becomes_the_tokens_of_the_suite() {
         let tokenizer = testing::shared_tokenizer();
         let vocabulary = Vocabulary { size: 50_277, bos: 0 };
-        let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true };
+        let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary, prepend_bos: true, noise: false };
         let text = "\
                     {\"clean\": \"So Mary is\", \"corrupt\": \"So John is\", \
                     \"answer\": [\" she\"], \"wrong\": \" he\"}\n\
@@ -231,7 +298,7 @@ mod tests {
         let pairs = reader.pairs(text, 9).expect("the first can be used");
         let [pair] = &pairs.list[..] else { panic!("{pairs:?}") };
         assert_eq!(tokenizer.decode(&pair.clean).expect("known ids"), "<|endoftext|>So Mary is");
-        assert_eq!((&pair.answers[..], &pair.wrongs[..], pair.positions["end"]), (&[703][..], &[344][..], 3));
+        assert_eq!((&pair.answers[..], &pair.wrongs[..], pair.positions["end"][0]), (&[703][..], &[344][..], 3));
         let told: Vec<String> = pairs.dropped.iter().map(|one| format!("{}: {}", one.source, one.reason)).collect();
         assert!(told[0].starts_with("2: answer \" Ouagadougou\" is ") && told[0].contains(" tokens ["), "{told:?}");
         assert!(!told[0].contains("space in front"), "{told:?}");
@@ -262,7 +329,8 @@ mod tests {
                     + "\n"
             };
             let lines: String = text.lines().map(renamed).collect();
-            let reader = PairReader { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true };
+            let reader =
+                PairReader { tokenizer: Some(&tokenizer), vocabulary: testing::SUITE, prepend_bos: true, noise: false };
             let pairs = reader.pairs(&lines, usize::MAX).expect("most can be used");
             assert_eq!((pairs.list.len(), pairs.dropped.len()), kept, "{name}");
             assert!(pairs.dropped.iter().all(|one| matches!(one.reason, PairError::Lengths { .. })));

@@ -87,7 +87,7 @@ mod tests {
         let Made { tokenizer, list } = testing::made(Task::GreaterThan, 200, true);
         let number = |id: u32| tokenizer.token_text(id).expect("a token").parse::<u32>().expect("two digits");
         for pair in &list {
-            let (yy, end) = (pair.positions["yy"], pair.positions["end"]);
+            let (yy, end) = (pair.positions["yy"][0], pair.positions["end"][0]);
             assert_eq!(pair.positions.len(), 2);
             assert_eq!(testing::differences(pair), [yy]);
             let year = number(pair.clean[yy]);

@@ -99,7 +99,7 @@ mod tests {
         let vocabulary = Vocabulary { size: 40, bos: 5 };
         for (half_len, bos, seed) in (2..20).flat_map(|half| [(half, true, half as u64), (half, false, 99)]) {
             for pair in pairs(half_len, vocabulary, bos, seed) {
-                let at = |name: &str| pair.positions[name];
+                let at = |name: &str| pair.positions[name][0];
                 assert_eq!(pair.clean.len(), usize::from(bos) + len(half_len));
                 assert_eq!(pair.clean[0] == 5, bos);
                 assert_eq!(
@@ -125,7 +125,7 @@ mod tests {
         for half_len in 6..20 {
             let source = PairSource { n: 20, half_len: Some(half_len), ..PairSource::task(Task::InductionMatch) };
             for pair in source.make(None, None, vocabulary, true, half_len as u64).expect("enough ids").list {
-                let at = |name: &str| pair.positions[name];
+                let at = |name: &str| pair.positions[name][0];
                 assert_eq!(testing::differences(&pair), [at("first"), at("other")]);
                 assert_eq!(pair.clean[at("first")], pair.clean[at("end")]);
                 assert_eq!(pair.corrupt[at("other")], pair.corrupt[at("end")]);

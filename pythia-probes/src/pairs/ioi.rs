@@ -69,7 +69,7 @@ mod tests {
         let Made { tokenizer, list } = testing::made(Task::Ioi, 300, true);
         let mut orders = [0, 0];
         for pair in &list {
-            let at = |name: &str| pair.positions[name];
+            let at = |name: &str| pair.positions[name][0];
             assert_eq!(pair.positions.len(), 4);
             assert_eq!([pair.clean[at("io")]], pair.answers[..]);
             assert_eq!([pair.clean[at("s1")]], pair.wrongs[..]);

@@ -9,7 +9,7 @@
 //! // [BOS] R and the first half of R again: the answer is what followed the last token before.
 //! let pair = &pairs.list[0];
 //! assert_eq!(pair.clean.len(), 1 + 4 + 2);
-//! assert_eq!(pair.clean[pair.positions["successor"]], pair.answers[0]);
+//! assert_eq!(pair.clean[pair.positions["successor"][0]], pair.answers[0]);
 //! # Ok::<(), PairError>(())
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! - this file: a pair, and where pairs come from;
 //! - `draft`: what makes two prompts a pair, the same for files and generators;
 //! - `file`, `record`: pairs written one per line as JSON;
+//! - `noise`: noise in place of the corrupt prompt;
 //! - `phrase`, `words`: templates and word lists, cut down to what the model's tokenizer has as single tokens;
 //! - `ioi`, `greater_than`, `agreement`, `pronoun`, `capitals`, `induction`: the generators;
 //! - `error`, `describe`: every way in which this can fail, and its message.
@@ -35,6 +36,7 @@ mod generate;
 mod greater_than;
 mod induction;
 mod ioi;
+mod noise;
 mod phrase;
 mod pronoun;
 mod record;
@@ -58,6 +60,7 @@ use generate::Maker;
 
 pub use describe::reasons;
 pub use error::PairError;
+pub use noise::Noise;
 pub(crate) use record::column_and_reason;
 
 /// The largest `n`: all pairs are in memory at once.
@@ -80,17 +83,28 @@ const LONGEST_SENTENCE: usize = 20;
 pub struct Pair {
     /// Token ids `[len]` of the prompt whose right answers are `answers`, the BOS included where one is prepended.
     pub clean: Vec<u32>,
-    /// Token ids `[len]` of the prompt after which `wrongs` are expected.
+    /// Token ids `[len]` of the prompt after which `wrongs` are expected; those of `clean` where noise stands for it.
     pub corrupt: Vec<u32>,
     /// Next tokens that are right after `clean`; at least one, all different and none of them in `wrongs`.
     pub answers: Vec<u32>,
     /// Next tokens that are wrong after `clean` and expected after `corrupt`, all different. May be empty: metrics that
     /// need them are undefined then.
     pub wrongs: Vec<u32>,
-    /// Positions in both prompts by name, from 0 and with the BOS counted. `"end"` is always there: the last one.
-    pub positions: BTreeMap<String, usize>,
+    /// Positions in both prompts by name, from 0 and with the BOS counted: one, or several in ascending order. `"end"`
+    /// is always there: the last one.
+    pub positions: BTreeMap<String, Vec<usize>>,
     /// Line of the file, from 1; or index of the generated pair, from 0.
     pub source: usize,
+}
+
+impl Pair {
+    /// The position that a name stands for, where it is one.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        match self.positions.get(name).map(Vec::as_slice) {
+            Some(&[at]) => Some(at),
+            _ => None,
+        }
+    }
 }
 
 /// A pair that cannot be used.
@@ -170,8 +184,10 @@ impl fmt::Display for Task {
 /// A line of the file is a JSON object: `{"clean": …, "corrupt": …, "answer": …, "wrong": …, "positions": {…}}`. A
 /// prompt is text or a list of token ids; an answer is text, a list of texts, or a list of token ids, and each must
 /// be one token (`" Paris"`: the space belongs to it). `wrong` and `positions` may be left out. Positions are names
-/// with indices into the prompt as it stands in the file, without a BOS, and from the end where they are negative.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+/// with an index, or a list of indices for a span of tokens. They are counted as the model sees the tokens, from 0 with
+/// the BOS included, or from the end where they are negative (-1 is the last). Positions that are not negative need the
+/// key `"positions_count_bos"`: `true` where the experiment prepends a BOS, `false` where it does not.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PairSource {
     /// The task whose pairs are generated.
@@ -184,6 +200,11 @@ pub struct PairSource {
     pub n: usize,
     /// Random tokens before they begin again, for the tasks induction and induction_match; 16 where it is left out.
     pub half_len: Option<usize>,
+    /// Noise at the embeddings of the clean prompt in place of the corrupt prompt, for causal tracing by
+    /// `activation_patching`: `{ positions = ["subject"], sigmas = 3 }`. The corrupt prompts are not used then, and a
+    /// file may leave them out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<Noise>,
 }
 
 fn default_n() -> usize {
@@ -199,24 +220,25 @@ struct WrittenSource {
     #[serde(default = "default_n")]
     n: usize,
     half_len: Option<usize>,
+    noise: Option<Noise>,
 }
 
 impl<'de> Deserialize<'de> for PairSource {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let WrittenSource { task, file, n, half_len } = from_map(from, "a table: `{ task = \"ioi\" }`")?;
-        Ok(Self { task, file, n, half_len })
+        let WrittenSource { task, file, n, half_len, noise } = from_map(from, "a table: `{ task = \"ioi\" }`")?;
+        Ok(Self { task, file, n, half_len, noise })
     }
 }
 
 impl PairSource {
     /// The pairs of a task, as many as by default.
     pub fn task(task: Task) -> Self {
-        Self { task: Some(task), file: None, n: default_n(), half_len: None }
+        Self { task: Some(task), file: None, n: default_n(), half_len: None, noise: None }
     }
 
     /// The pairs of a file, as many as by default.
     pub fn file(file: PathBuf) -> Self {
-        Self { task: None, file: Some(file), n: default_n(), half_len: None }
+        Self { task: None, file: Some(file), n: default_n(), half_len: None, noise: None }
     }
 
     /// Two short pairs that need no tokenizer.
@@ -229,10 +251,11 @@ impl PairSource {
     ///
     /// # Errors
     /// [`PairError::NoSource`], [`PairError::TwoSources`], [`PairError::TooSmall`], [`PairError::TooLarge`],
-    /// [`PairError::HalfLen`].
+    /// [`PairError::HalfLen`], [`PairError::NoiseNowhere`], [`PairError::NoiseSize`].
     pub(crate) fn check(&self) -> Result<(), PairError> {
         self.given()?;
         within("pairs.n", self.n, 1, MAX_PAIRS)?;
+        self.noise.as_ref().map_or(Ok(()), Noise::check)?;
         match self.half_len {
             Some(half_len) => match self.task {
                 Some(Task::Induction) => within("pairs.half_len", half_len, 2, MAX_HALF_LEN),
@@ -259,6 +282,22 @@ impl PairSource {
         seed: u64,
     ) -> Result<Pairs, PairError> {
         self.check()?;
+        let mut pairs = self.without_noise(tokenizer, text, vocabulary, prepend_bos, seed)?;
+        if self.noise.is_some() {
+            pairs.list.iter_mut().for_each(|pair| pair.corrupt = pair.clean.clone());
+        }
+        Ok(pairs)
+    }
+
+    /// The pairs as they are generated or written.
+    fn without_noise(
+        &self,
+        tokenizer: Option<&Tokenizer>,
+        text: Option<&str>,
+        vocabulary: Vocabulary,
+        prepend_bos: bool,
+        seed: u64,
+    ) -> Result<Pairs, PairError> {
         match self.given()? {
             Given::Task(task) => {
                 let maker = Maker::new(task, self.half(), tokenizer, vocabulary)?;
@@ -268,7 +307,8 @@ impl PairSource {
             }
             Given::File(file) => {
                 let text = text.ok_or_else(|| PairError::NoText { file: file.clone() })?;
-                PairReader { tokenizer, vocabulary, prepend_bos }.pairs(text, self.n)
+                let noise = self.noise.is_some();
+                PairReader { tokenizer, vocabulary, prepend_bos, noise }.pairs(text, self.n)
             }
         }
     }
@@ -376,8 +416,10 @@ mod tests {
                 assert_ne!(pair.clean, pair.corrupt);
                 assert_eq!(pair.clean.iter().filter(|id| **id == testing::SUITE.bos).count(), usize::from(bos));
                 assert_eq!(pair.clean[0] == testing::SUITE.bos, bos);
-                assert_eq!(pair.positions["end"], pair.clean.len() - 1);
-                assert!(pair.positions.values().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2);
+                assert_eq!(pair.positions["end"], [pair.clean.len() - 1]);
+                assert!(
+                    pair.positions.values().flatten().all(|at| *at < pair.clean.len()) && pair.positions.len() >= 2
+                );
                 assert!(!pair.answers.is_empty() && !pair.wrongs.is_empty());
                 assert!(pair.answers.iter().all(|answer| !pair.wrongs.contains(answer)));
                 let ids = [&pair.clean, &pair.corrupt, &pair.answers, &pair.wrongs].into_iter().flatten();

@@ -61,7 +61,7 @@ mod tests {
         let [female, male] = [" she", " he"].map(|word| tokenizer.encode(word).expect("a word"));
         let mut women = 0;
         for pair in &list {
-            let at = pair.positions["name"];
+            let at = pair.positions["name"][0];
             assert_eq!(testing::differences(pair), [at]);
             let (clean, corrupt) = (name(pair.clean[at]), name(pair.corrupt[at]));
             let (she, he) = (FEMALE.contains(&clean.as_str()), FEMALE.contains(&corrupt.as_str()));

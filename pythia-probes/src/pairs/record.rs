@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::PairError;
+use super::phrase::excerpt;
 
 /// Characters of a reader's message that are kept: it may quote the whole line.
 const LONGEST_REASON: usize = 300;
@@ -16,14 +17,17 @@ const LONGEST_REASON: usize = 300;
 pub(super) struct Record {
     #[serde(deserialize_with = "clean")]
     pub clean: Written,
-    #[serde(deserialize_with = "corrupt")]
-    pub corrupt: Written,
+    /// Left out where noise stands for it.
+    #[serde(default, deserialize_with = "corrupt")]
+    pub corrupt: Option<Written>,
     #[serde(deserialize_with = "answer")]
     pub answer: Written,
     #[serde(default, deserialize_with = "wrong")]
     pub wrong: Written,
     #[serde(default, deserialize_with = "positions")]
-    pub positions: BTreeMap<String, i64>,
+    pub positions: BTreeMap<String, Vec<i64>>,
+    /// Whether the positions count a BOS in front of the prompts.
+    pub positions_count_bos: Option<bool>,
 }
 
 /// Tokens as a file gives them.
@@ -48,7 +52,18 @@ impl Record {
             let reason = "a pair is a JSON object, {\"clean\": …, \"corrupt\": …, \"answer\": …}".to_owned();
             return Err(PairError::Malformed { line, column: 1, reason });
         }
-        serde_json::from_str(text).map_err(|error| malformed(&error, line))
+        let record: Self = serde_json::from_str(text).map_err(|error| malformed(&error, line))?;
+        record.check_positions(line)?;
+        Ok(record)
+    }
+
+    /// Refuses positions from the beginning that do not say what they count. Earlier versions counted without the BOS.
+    fn check_positions(&self, line: usize) -> Result<(), PairError> {
+        let mut all = self.positions.iter().flat_map(|(name, list)| list.iter().map(move |position| (name, *position)));
+        match all.find(|(_, position)| *position >= 0 && self.positions_count_bos.is_none()) {
+            Some((name, position)) => Err(PairError::PositionUnclear { line, name: excerpt(name), position }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -71,8 +86,8 @@ fn clean<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
     prompt("clean", from)
 }
 
-fn corrupt<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
-    prompt("corrupt", from)
+fn corrupt<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Written>, D::Error> {
+    prompt("corrupt", from).map(Some)
 }
 
 fn prompt<'de, D: Deserializer<'de>>(key: &'static str, from: D) -> Result<Written, D::Error> {
@@ -93,7 +108,7 @@ fn wrong<'de, D: Deserializer<'de>>(from: D) -> Result<Written, D::Error> {
     from.deserialize_any(Tokens { key: "wrong" })
 }
 
-fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, i64>, D::Error> {
+fn positions<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, Vec<i64>>, D::Error> {
     from.deserialize_any(Positions)
 }
 
@@ -165,24 +180,64 @@ impl Visitor<'_> for Item {
 struct Positions;
 
 impl<'de> Visitor<'de> for Positions {
-    type Value = BTreeMap<String, i64>;
+    type Value = BTreeMap<String, Vec<i64>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of names and whole numbers for \"positions\"")
+        f.write_str("an object of names and whole numbers, or lists of them, for \"positions\"")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut positions = BTreeMap::new();
-        while let Some((name, position)) = entries.next_entry::<String, i64>()? {
+        while let Some((name, position)) = entries.next_entry::<String, Span>()? {
             if name.is_empty() {
                 return Err(A::Error::custom("a position has an empty name"));
             }
             if positions.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("the position {name:?} stands there twice")));
             }
-            positions.insert(name, position);
+            if position.0.is_empty() {
+                return Err(A::Error::custom(format_args!("the position {name:?} is an empty list")));
+            }
+            positions.insert(name, position.0);
         }
         Ok(positions)
+    }
+}
+
+/// A whole number, or a list of them.
+struct Span(Vec<i64>);
+
+impl<'de> serde::Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(SpanReader)
+    }
+}
+
+struct SpanReader;
+
+impl<'de> Visitor<'de> for SpanReader {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number or a list of them")
+    }
+
+    fn visit_i64<E: Error>(self, position: i64) -> Result<Span, E> {
+        Ok(Span(vec![position]))
+    }
+
+    fn visit_u64<E: Error>(self, position: u64) -> Result<Span, E> {
+        let position = i64::try_from(position);
+        let position = position.map_err(|_| E::custom("a position beyond every prompt"))?;
+        Ok(Span(vec![position]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Span, A::Error> {
+        let mut positions = Vec::new();
+        while let Some(position) = list.next_element::<i64>()? {
+            positions.push(position);
+        }
+        Ok(Span(positions))
     }
 }
 
@@ -196,17 +251,18 @@ mod tests {
 
     #[test]
     fn every_form_that_is_promised_is_read() {
-        let line =
-            r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2], "positions": {"subject": 3, "end": -1}} "#;
+        let line = r#" {"answer": [" a", " b"], "clean": "x y", "corrupt": [1, 2],
+                "positions": {"subject": [3, 4], "end": -1}, "positions_count_bos": true} "#;
         let record = Record::read(line, 1).expect("a well-formed line");
         assert_eq!(record.clean, Written::Text("x y".to_owned()));
-        assert_eq!(record.corrupt, ids(&[1, 2]));
+        assert_eq!(record.corrupt, Some(ids(&[1, 2])));
         assert_eq!(record.answer, Written::Texts(vec![" a".to_owned(), " b".to_owned()]));
         assert_eq!(record.wrong, ids(&[]));
-        assert_eq!(record.positions, BTreeMap::from([("subject".to_owned(), 3), ("end".to_owned(), -1)]));
+        let positions = [("subject".to_owned(), vec![3, 4]), ("end".to_owned(), vec![-1])];
+        assert_eq!((record.positions, record.positions_count_bos), (positions.into(), Some(true)));
         let line = r#"{"clean": [], "corrupt": [4294967295], "answer": [5], "wrong": "w"}"#;
         let record = Record::read(line, 1).expect("a well-formed line");
-        assert_eq!((record.clean, record.corrupt, record.answer), (ids(&[]), ids(&[u32::MAX]), ids(&[5])));
+        assert_eq!((record.clean, record.corrupt, record.answer), (ids(&[]), Some(ids(&[u32::MAX])), ids(&[5])));
         assert_eq!((record.wrong, record.positions), (Written::Text("w".to_owned()), BTreeMap::new()));
     }
 
@@ -249,6 +305,10 @@ mod tests {
             ),
             (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions": {"": 1}}"#, "empty name"),
             (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions": {"a": 0.5}}"#, "`0.5`"),
+            (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions": {"a": []}}"#, "empty list"),
+            (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions": {"a": [1, "b"]}}"#, "\"b\", expected i64"),
+            (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions": {"a": 9223372036854775808}}"#, "beyond"),
+            (r#"{"clean": [1], "corrupt": [2], "answer": [3], "positions_count_bos": "yes"}"#, "expected a boolean"),
         ];
         for (line, reason) in told {
             let (_, found) = refused(line);
@@ -257,6 +317,24 @@ mod tests {
         }
         let (column, _) = refused(r#"{"clean": true, "corrupt": [2], "answer": [3]}"#);
         assert!((11..=15).contains(&column), "{column}");
+    }
+
+    #[test]
+    fn positions_from_the_beginning_say_what_they_count() {
+        let line = |rest: &str| Record::read(&format!(r#"{{"clean": [1], "corrupt": [2], "answer": [3], {rest}}}"#), 7);
+        let unclear =
+            |name: &str, position| Err(PairError::PositionUnclear { line: 7, name: name.to_owned(), position });
+        assert_eq!(line(r#""positions": {"end": -1, "country": 3}"#), unclear("country", 3));
+        assert_eq!(line(r#""positions": {"first": 0}"#), unclear("first", 0));
+        assert_eq!(line(r#""positions": {"span": [-2, 1]}"#), unclear("span", 1));
+        // From the end both readings are the same.
+        assert!(line(r#""positions": {"end": -1, "span": [-3, -2]}"#).is_ok());
+        for counted in ["true", "false"] {
+            let text = format!(r#""positions": {{"country": 3}}, "positions_count_bos": {counted}"#);
+            assert!(line(&text).is_ok(), "{counted}");
+        }
+        let told = line(r#""positions": {"country": 3}"#).expect_err("unclear").to_string();
+        assert!(told.contains("add 1 to each") && told.contains("\"positions_count_bos\": true"), "{told}");
     }
 
     #[test]

@@ -49,12 +49,14 @@ macro_rules! probes {
             /// The configuration of the probe called `kind`, from anything serde reads; `None` if there is no such
             /// probe.
             ///
-            /// Reading the kind first and then one plain struct keeps the place of an error, which tagged enums lose.
+            /// Reading the kind first and then one plain struct keeps the place of an error, which tagged enums lose. A
+            /// value stands for a list of one, numbers and texts for each other, and words may have any case.
             ///
             /// # Errors
             /// Those of the deserializer: an unknown field, a value of the wrong type.
             pub fn read<'de, D: serde::Deserializer<'de>>(kind: &str, from: D) -> Result<Option<Self>, D::Error> {
                 use serde::Deserialize;
+                let from = $crate::lenient::Lenient::new(from);
                 match kind {
                     $($name => <$config>::deserialize(from).map(|config| Some(Self::$variant(config))),)+
                     _ => Ok(None),

@@ -37,15 +37,16 @@ pub struct Steering {
     /// File with the vector, a JSON list of d_model numbers, for all hooks. Where it is left out, the vector of a
     /// hook is the mean over the pairs of its clean minus its corrupt activation.
     pub vector: Option<PathBuf>,
-    /// The position whose activations make the vector where no file gives it: a number, a position that the pairs
-    /// name (`end`), or `all` for the mean over positions.
+    /// The position whose activations make the vector where no file gives it: a number (from 0 with the BOS
+    /// included, or from the end), a position or span that the pairs name (`end`), or `all` for the mean over
+    /// positions.
     #[serde(default = "end")]
     pub from: String,
     /// What the vector is multiplied by before it is added, one after another.
     #[serde(default = "one")]
     pub coefficients: Vec<f64>,
-    /// Positions at which it is added: `all` together, `each` one after another, a number, or a position that the
-    /// pairs name.
+    /// Positions at which it is added: `all` together, `each` one after another, a number (from 0 with the BOS
+    /// included, or from the end), or a position or span that the pairs name.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The prompt whose run is steered: `clean` or `corrupt`.
@@ -115,16 +116,20 @@ impl PartialEq for Steered {
 impl Eq for Steered {}
 
 impl Label for Steered {
-    fn values(&self) -> Vec<TableValue> {
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
         let place = &self.place;
         vec![
             place.point.to_string().into(),
             place.point.layer().into(),
-            place.pos.into(),
-            place.position_name.clone().into(),
+            pos.into(),
+            place.names().into(),
             self.coefficient.into(),
             self.norm.into(),
         ]
+    }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.place.pos_in(pair)
     }
 }
 
@@ -250,13 +255,13 @@ impl CausalProbe for Steering {
         let activation =
             |(point, vector): &(HookPoint, Vec<f64>)| Some((*point, sources::vector(runs, *point, vector)?));
         let source: [SourceActivations; 1] = [vectors.iter().filter_map(activation).collect()];
-        let mut deltas = Deltas::new(&self.metrics);
+        let mut deltas = Deltas::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             let steered = self.steered(&vectors, &positions, &group.pairs(runs));
             let (labels, interventions): (Vec<Steered>, Vec<IntervenedRun>) = steered.into_iter().unzip();
             let [base, _] = group.ends(runs, &self.metrics, self.side)?;
-            let scores = group.scores(runs, &self.common().scores(), self.side, &source, &interventions)?;
-            deltas.note(&labels, &group.members, &base, &scores);
+            let outcomes = group.outcomes(runs, &self.common().scores(), self.side, &source, &interventions)?;
+            deltas.note(&labels, &group.members, &base, &outcomes);
         }
         Ok(self.run.answer(deltas.summary(&MAIN, runs.seed), || deltas.examples(&EXAMPLES)))
     }
@@ -331,7 +336,7 @@ mod tests {
             for pair in &pairs {
                 let length = pair.clean.len();
                 let at = match from {
-                    "end" | "middle" => vec![pair.positions[from]],
+                    "end" | "middle" => pair.positions[from].clone(),
                     "-2" => vec![length - 2],
                     "2" => vec![2],
                     _ => (0..length).collect(),

@@ -151,7 +151,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     }
 
     /// Whether a BOS stands before each prompt, where `prepend_bos` is the experiment's setting.
-    pub(super) fn bos(&self, prepend_bos: bool) -> bool {
+    pub(crate) fn bos(&self, prepend_bos: bool) -> bool {
         self.prepend_bos.unwrap_or(prepend_bos)
     }
 
@@ -161,7 +161,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
     }
 
     /// The field that gives prompts one by one, where they are not random.
-    pub(super) fn given_by(&self) -> Option<&'static str> {
+    pub(crate) fn given_by(&self) -> Option<&'static str> {
         match self.prompts {
             PromptKind::Random { .. } => None,
             PromptKind::Texts { .. } => Some("prompts.texts"),

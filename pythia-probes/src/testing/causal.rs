@@ -37,7 +37,7 @@ impl Fixture {
             let (answer, wrong, middle) = ((3 * index + 1) % VOCAB, (3 * index + 2) % VOCAB, 1 + index % 2);
             format!(
                 "{{\"clean\": {clean:?}, \"corrupt\": {corrupt:?}, \"answer\": [{answer}], \"wrong\": [{wrong}], \
-                 \"positions\": {{\"middle\": {middle}}}}}\n"
+                 \"positions\": {{\"middle\": {middle}}}, \"positions_count_bos\": false}}\n"
             )
         };
         let text = lengths.iter().enumerate().map(line).collect();

@@ -115,8 +115,15 @@ fn mistakes_in_a_file_of_pairs_name_its_line() {
         (&[r#"{"clean": [1, -2], "corrupt": [1, 3], "answer": [2]}"#], &["line 1"]),
         (&[r#"{"clean": "a", "corrupt": "b", "answer": "c"}"#], &["line 1", "tokenizer", "give token ids"]),
         (
-            &[r#"{"clean": [1, 2], "corrupt": [1, 3], "answer": [2], "positions": {"x": 2}}"#],
-            &["line 1", "\"x\" = 2", "2 tokens"],
+            &[concat!(
+                r#"{"clean": [1, 2], "corrupt": [1, 3], "answer": [2], "#,
+                r#""positions": {"x": 3}, "positions_count_bos": true}"#
+            )],
+            &["line 1", "\"x\" = 3", "3 tokens"],
+        ),
+        (
+            &[r#"{"clean": [1, 2], "corrupt": [1, 3], "answer": [2], "positions": {"x": 1}}"#],
+            &["line 1", "\"x\" = 1 does not say whether it counts the BOS", "add 1 to each position"],
         ),
         (&[GOOD[0], &long], &["line 2", "65 tokens (BOS included)", "context of 64"]),
         (&[""], &["no pair"]),

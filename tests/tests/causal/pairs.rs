@@ -126,11 +126,14 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
         &[
             concat!(
                 r#"{"clean": "a b c", "corrupt": "a d c", "answer": " e", "#,
-                r#""wrong": [" f", " g"], "positions": {"second": 1}}"#
+                r#""wrong": [" f", " g"], "positions": {"second": 2}, "positions_count_bos": true}"#
             ),
             r#"{"clean": "a b c", "corrupt": "a d c", "answer": " ef"}"#,
             r#"{"clean": "a b c", "corrupt": "a d", "answer": " e"}"#,
-            r#"{"clean": "h b c", "corrupt": "a b c", "answer": " e", "wrong": " h", "positions": {"second": 1}}"#,
+            concat!(
+                r#"{"clean": "h b c", "corrupt": "a b c", "answer": " e", "#,
+                r#""wrong": " h", "positions": {"second": 2}, "positions_count_bos": true}"#
+            ),
         ],
     );
     let output = run(&folder, &["run", "experiment.toml", "--out", "out", "--set", "steps=[0]"]).ok();

@@ -21,10 +21,11 @@ const LONGEST_FUNCTION: usize = 50;
 const MOST_FIELDS: usize = 10;
 
 /// Items that may be larger, with the reason.
-const LARGER: [(&str, &str); 3] = [
+const LARGER: [(&str, &str); 4] = [
     ("experiments/src/config/problem.rs: help", "one arm with its words per kind of mistake"),
     ("pythia-core/src/config/hub.rs: HubConfig", "the keys of a config.json as transformers writes it"),
     ("pythia-core/src/config/raw.rs: RawConfig", "the keys of a config.json as transformers writes it"),
+    ("pythia-probes/src/probes/activation_patching/mod.rs: ActivationPatching", "the keys of a probe in its file"),
 ];
 
 fn code() -> Vec<Source> {

@@ -120,6 +120,12 @@ impl Patches {
     fn changes(&self, patch: &Patch, point: HookPoint, run: &ExampleRun, position: u32) -> bool {
         match patch.replacement {
             _ if patch.columns.is_empty() => false,
+            // A query sees no key after it, so that there are zeros already.
+            Replacement::Zero | Replacement::Scale(_) if point.site() == Site::Pattern => {
+                let visible = |column: usize| column % self.length <= position as usize;
+                let seen = patch.columns.iter().cloned().flatten().any(visible);
+                seen && patch.replacement != Replacement::Scale(1.0)
+            }
             Replacement::Zero => true,
             Replacement::Scale(factor) => factor != 1.0,
             Replacement::Add { factor, .. } => factor != 0.0,

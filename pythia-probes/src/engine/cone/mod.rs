@@ -25,8 +25,9 @@ use pythia_hooks::{HookPoint, ModelShape, Site};
 use self::base_activations::BaseActivations;
 use self::changed_rows::{ChangedRows, ExampleRun, Token, TokenSet};
 use self::edits::Patches;
-use super::{EngineInput, F32_BYTES, IntervenedRun, Scores, naive};
+use super::{EngineInput, F32_BYTES, IntervenedRun, Outcome, Scores, naive, rows_differ};
 use crate::error::ProbeError;
+use crate::rows::select;
 
 /// What the interventions cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,12 +77,24 @@ const fn knows(site: Site) -> bool {
 /// # Errors
 /// An intervention that does not fit the run, reading from the device.
 pub fn scores(input: &EngineInput<'_>, interventions: &[IntervenedRun]) -> Result<(Vec<Scores>, ConeCost), ProbeError> {
+    let (outcomes, cost) = outcomes(input, interventions)?;
+    Ok((outcomes.into_iter().map(|outcome| outcome.scores).collect(), cost))
+}
+
+/// What every intervention did in the order given, and what they cost.
+///
+/// # Errors
+/// Those of [`scores`].
+pub(super) fn outcomes(
+    input: &EngineInput<'_>,
+    interventions: &[IntervenedRun],
+) -> Result<(Vec<Outcome>, ConeCost), ProbeError> {
     for intervention in interventions {
         // The hooks check that the intervention fits the model; this is before anything is computed.
         pythia_hooks::Interventions::new(intervention.hooks(input.sources), &input.model.model_shape())?;
     }
-    let base = input.base_scores()?;
-    let mut found = vec![base; interventions.len()];
+    let unchanged = Outcome { scores: input.base_scores()?, changed: vec![false; input.base.batch()] };
+    let mut found = vec![unchanged; interventions.len()];
     let activations = BaseActivations { model: input.model, base: input.base, sources: input.sources };
     let known = |intervention: &IntervenedRun| intervention.changes.iter().all(|change| knows(change.point.site()));
     for (index, intervention) in interventions.iter().enumerate().filter(|(_, intervention)| !known(intervention)) {
@@ -95,8 +108,9 @@ pub fn scores(input: &EngineInput<'_>, interventions: &[IntervenedRun]) -> Resul
     let parts = cone.parts(&runs);
     for part in &parts {
         cone.runs = runs[part.clone()].to_vec();
-        for (run, values) in cone.scores()? {
-            found[run.intervention][run.example] = values;
+        for (run, values, changed) in cone.scores()? {
+            found[run.intervention].scores[run.example] = values;
+            found[run.intervention].changed[run.example] = changed;
         }
     }
     Ok((found, ConeCost { flops: cone.flops.get(), parts: parts.len() }))
@@ -164,8 +178,9 @@ impl<'a> Cone<'a> {
         self.wanted[run.example].last().map_or(0, |last| last + 1)
     }
 
-    /// The metrics of the runs whose last residual stream differs from the base run's.
-    fn scores(&self) -> Result<Vec<(ExampleRun, Vec<f64>)>, ProbeError> {
+    /// The metrics of the runs whose last residual stream was computed anew, and whether it differs from the base run's
+    /// where it is read.
+    fn scores(&self) -> Result<Vec<(ExampleRun, Vec<f64>, bool)>, ProbeError> {
         let mut changed = ChangedRows::default();
         for layer in 0..self.config().n_layers {
             changed = self.block(layer, changed);
@@ -174,10 +189,19 @@ impl<'a> Cone<'a> {
         let end = self.activations.base(Site::ResidPost.at(self.config().n_layers - 1));
         let (Some(end), false) = (end, wanted.is_empty()) else { return Ok(Vec::new()) };
         let Some(rows) = changed.gather(&wanted, &end, |token| self.base_row(token)) else { return Ok(Vec::new()) };
+        let base: Vec<usize> = wanted.as_slice().iter().map(|token| self.base_row(token)).collect();
+        let differs = rows_differ(rows.clone(), select(&end, &base))?;
+        let mut rest = &differs[..];
+        let changed = wanted.by_run().map(|tokens| {
+            let (own, more) = rest.split_at(tokens.len());
+            rest = more;
+            own.contains(&true)
+        });
+        let changed: Vec<bool> = changed.collect();
         let runs: Vec<ExampleRun> = wanted.by_run().map(|tokens| self.runs[tokens[0].run as usize]).collect();
         let examples: Vec<usize> = runs.iter().map(|run| run.example).collect();
         let values = self.input.readout.read(self.input.model, rows, &examples, &self.input.base_rows())?;
-        Ok(runs.into_iter().zip(values).collect())
+        Ok(runs.into_iter().zip(values).zip(changed).map(|((run, values), changed)| (run, values, changed)).collect())
     }
 
     /// The tokens that the metrics read, of the runs of which at least one such token is in `changed`.

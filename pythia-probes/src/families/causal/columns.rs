@@ -1,6 +1,6 @@
 //! The columns of causal probes' tables, in groups that several tables share.
 
-use crate::table::{ColumnSpec, columns};
+use crate::table::ColumnSpec;
 
 /// The hook and its layer.
 pub(crate) const HOOK: &[ColumnSpec] = &[
@@ -10,8 +10,8 @@ pub(crate) const HOOK: &[ColumnSpec] = &[
 
 pub(crate) const POS: &[ColumnSpec] = &[ColumnSpec::int(
     "pos",
-    "Position that is edited, from 0, the BOS included; of a pattern the query's; null where it is not one number for \
-     all pairs",
+    "Position that is edited, from 0, the BOS included, also where it has a name; of a pattern the query's; null where \
+     it is not one number for all pairs of the row",
 )];
 
 pub(crate) const HEAD: &[ColumnSpec] = &[ColumnSpec::int("head", "Head that is edited; null where it is not one head")];
@@ -19,11 +19,18 @@ pub(crate) const HEAD: &[ColumnSpec] = &[ColumnSpec::int("head", "Head that is e
 pub(crate) const KEY: &[ColumnSpec] =
     &[ColumnSpec::int("key", "Position of the key, where one entry of a pattern is edited; else null")];
 
-pub(crate) const POSITION_NAME: &[ColumnSpec] =
-    &[ColumnSpec::text("position_name", "Name of the position that is edited (end, -1); empty where it has none")];
+pub(crate) const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
+    "position_name",
+    "Name of the position that is edited (end, -1); empty where it is given by its number or all are edited",
+)];
 
 pub(crate) const SET: &[ColumnSpec] =
     &[ColumnSpec::text("set", "Name of the set of heads that is edited; empty where it is not a named set")];
+
+pub(crate) const WINDOW: &[ColumnSpec] = &[ColumnSpec::int(
+    "window",
+    "Neighbouring layers that are patched together, centred on the hook's and cut at the model's ends; 1 is that layer",
+)];
 
 pub(crate) const DIRECTION: &[ColumnSpec] = &[ColumnSpec::text(
     "direction",
@@ -38,12 +45,20 @@ pub(crate) const N: &[ColumnSpec] =
 pub(crate) const PROMPT_ID: &[ColumnSpec] =
     &[ColumnSpec::int("prompt_id", "Index of the pair among those used, from 0")];
 
-pub(crate) const STATUS: &[ColumnSpec] = &[columns::STATUS];
+pub(crate) const STATUS: &[ColumnSpec] = &[ColumnSpec::text(
+    "status",
+    "`ok`; `no_change` where the intervention changed nothing that metrics read, bit for bit; `undefined` where a \
+     number could not be computed and is null",
+)];
 
 /// The two runs of a pair's prompts.
 pub(crate) const CLEAN_CORRUPT: &[ColumnSpec] = &[
     ColumnSpec::float("clean", "metric", "The metric of the run on the clean prompt"),
-    ColumnSpec::float("corrupt", "metric", "The metric of the run on the corrupt prompt"),
+    ColumnSpec::float(
+        "corrupt",
+        "metric",
+        "The metric of the run on the corrupt prompt, or on the clean one with noise",
+    ),
 ];
 
 /// The runs of two checkpoints on one prompt.

@@ -11,8 +11,9 @@ use std::collections::BTreeMap;
 
 use super::Direction;
 use super::places::Place;
-use crate::engine::Scores;
+use crate::engine::{Outcome, Scores};
 use crate::metric::Metric;
+use crate::pairs::Pair;
 use crate::random::{Domain, below, generator};
 use crate::table::{OK, Table, TableSpec, TableValue, UNDEFINED, measured};
 
@@ -22,24 +23,42 @@ const RESAMPLES: usize = 1000;
 /// A gap between base and source below this share of their size is rounding error, and an effect is undefined there.
 const VANISHING: f64 = 1e-6;
 
+/// The status of an intervention after which the stream is the base run's wherever metrics read it.
+pub(crate) const NO_CHANGE: &str = "no_change";
+
 /// What an intervention is, in a table: its place, its method, its name.
 pub(crate) trait Label: Ord + Clone {
-    /// Its values in a row, in the order of the columns that the probe declares for it.
-    fn values(&self) -> Vec<TableValue>;
+    /// Its values in a row, in the order of the columns that the probe declares for it. `pos` is the number of the
+    /// position, where it is one.
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue>;
+
+    /// The number of the position in a pair's prompts, where it is one.
+    fn pos_in(&self, pair: &Pair) -> Option<usize>;
 }
 
 impl Label for Place {
-    fn values(&self) -> Vec<TableValue> {
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
         vec![
             self.point.to_string().into(),
             self.point.layer().into(),
-            self.pos.into(),
+            pos.into(),
             self.head.into(),
             self.key.into(),
-            self.position_name.clone().into(),
+            self.names().into(),
             self.set.clone().into(),
+            self.window.into(),
         ]
     }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        Place::pos_in(self, pair)
+    }
+}
+
+/// The number of a label's position in all of some pairs, where it is the same.
+pub(crate) fn common_pos<'a>(label: &impl Label, mut pairs: impl Iterator<Item = &'a Pair>) -> Option<usize> {
+    let first = label.pos_in(pairs.next()?)?;
+    pairs.all(|pair| label.pos_in(pair) == Some(first)).then_some(first)
 }
 
 /// One prompt's values of one metric.
@@ -141,48 +160,54 @@ impl Ends {
     }
 }
 
-/// By pair, a sample per metric.
-type ByPair = BTreeMap<usize, Vec<Sample>>;
-
-/// The effects of interventions, by label, pair and metric.
-pub(crate) struct Effects<L> {
-    ends: Ends,
-    metrics: Vec<Metric>,
-    rows: BTreeMap<(Direction, L), ByPair>,
+/// What an intervention did to one pair.
+struct Line {
+    /// A sample per metric.
+    samples: Vec<Sample>,
+    changed: bool,
 }
 
-impl<L: Label> Effects<L> {
+/// The effects of interventions, by label, pair and metric.
+pub(crate) struct Effects<'a, L> {
+    ends: Ends,
+    metrics: Vec<Metric>,
+    pairs: &'a [Pair],
+    rows: BTreeMap<(Direction, L), BTreeMap<usize, Line>>,
+}
+
+impl<'a, L: Label> Effects<'a, L> {
     /// Effects between the runs on the two prompts of a pair.
-    pub(crate) fn new(metrics: &[Metric]) -> Self {
-        Effects { ends: Ends::Prompts, metrics: metrics.to_vec(), rows: BTreeMap::new() }
+    pub(crate) fn new(metrics: &[Metric], pairs: &'a [Pair]) -> Self {
+        Effects { ends: Ends::Prompts, metrics: metrics.to_vec(), pairs, rows: BTreeMap::new() }
     }
 
     /// Effects between the runs of two models on the same prompt. They are noted under [`Direction::Noising`], and
     /// the tables have no column for the direction.
-    pub(crate) fn of_models(metrics: &[Metric]) -> Self {
-        Effects { ends: Ends::Models, ..Effects::new(metrics) }
+    pub(crate) fn of_models(metrics: &[Metric], pairs: &'a [Pair]) -> Self {
+        Effects { ends: Ends::Models, ..Effects::new(metrics, pairs) }
     }
 
-    /// Notes the effect of an intervention on one pair: a sample per metric.
-    pub(crate) fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>) {
-        self.rows.entry((direction, label.clone())).or_default().insert(pair, samples);
+    /// Notes the effect of an intervention on one pair: a sample per metric, and whether it changed anything that
+    /// metrics read.
+    pub(crate) fn note(&mut self, direction: Direction, label: &L, pair: usize, samples: Vec<Sample>, changed: bool) {
+        self.rows.entry((direction, label.clone())).or_default().insert(pair, Line { samples, changed });
     }
 
-    /// Notes the effects of interventions on the pairs of a group: `patched` are the scores of each label's
-    /// intervention, `base` and `source` those of the runs without any.
+    /// Notes the effects of interventions on the pairs of a group: `patched` is what each label's intervention did,
+    /// `base` and `source` are the scores of the runs without any.
     pub(crate) fn note_group(
         &mut self,
         direction: Direction,
         labels: &[L],
         pairs: &[usize],
         [base, source]: [&Scores; 2],
-        patched: &[Scores],
+        patched: &[Outcome],
     ) {
         for (label, patched) in labels.iter().zip(patched) {
             for (index, &pair) in pairs.iter().enumerate() {
-                let values = base[index].iter().zip(&source[index]).zip(&patched[index]);
+                let values = base[index].iter().zip(&source[index]).zip(&patched.scores[index]);
                 let sample = |((&base, &source), &changed)| Sample { base, source, changed };
-                self.note(direction, label, pair, values.map(sample).collect());
+                self.note(direction, label, pair, values.map(sample).collect(), patched.changed[index]);
             }
         }
     }
@@ -192,15 +217,17 @@ impl<L: Label> Effects<L> {
     /// effects.
     pub(crate) fn summary(&self, spec: &TableSpec, seed: u64) -> Table {
         let (mut table, mut bootstrap) = (spec.builder(), Bootstrap::new(seed));
-        for ((direction, label), pairs) in &self.rows {
+        for ((direction, label), lines) in &self.rows {
+            let pos = common_pos(label, lines.keys().filter_map(|&pair| self.pairs.get(pair)));
+            let good = status(lines.values().any(|line| line.changed));
             for (index, metric) in self.metrics.iter().enumerate() {
                 let samples: Vec<Sample> =
-                    pairs.values().map(|samples| samples[index]).filter(Sample::is_finite).collect();
+                    lines.values().map(|line| line.samples[index]).filter(Sample::is_finite).collect();
                 let before = self.ends.values(*direction, *metric).into_iter().chain([samples.len().into()]);
                 let numbers = summary(*direction, &samples, &mut bootstrap);
-                let status = if numbers[3].is_some() { OK } else { UNDEFINED };
+                let status = if numbers[3].is_some() { good } else { UNDEFINED };
                 let numbers = numbers.into_iter().map(TableValue::from).chain([status.into()]);
-                table.row(label.values().into_iter().chain(before).chain(numbers));
+                table.row(label.values(pos).into_iter().chain(before).chain(numbers));
             }
         }
         table.build()
@@ -209,20 +236,27 @@ impl<L: Label> Effects<L> {
     /// A row per intervention, pair and metric.
     pub(crate) fn examples(&self, spec: &TableSpec) -> Table {
         let mut table = spec.builder();
-        for ((direction, label), pairs) in &self.rows {
-            for (pair, samples) in pairs {
-                for (metric, sample) in self.metrics.iter().zip(samples) {
+        for ((direction, label), lines) in &self.rows {
+            for (pair, line) in lines {
+                let pos = common_pos(label, self.pairs.get(*pair).into_iter());
+                for (metric, sample) in self.metrics.iter().zip(&line.samples) {
                     let before = self.ends.values(*direction, *metric).into_iter().chain([(*pair).into()]);
                     let [first, second] = sides(*direction, sample);
-                    let (effect, status) = measured(sample.effect());
+                    let (effect, found) = measured(sample.effect());
+                    let found = if found == OK { status(line.changed) } else { found };
                     let numbers = [first, second, sample.changed].map(TableValue::from);
-                    let after = numbers.into_iter().chain([effect.into(), status.into()]);
-                    table.row(label.values().into_iter().chain(before).chain(after));
+                    let after = numbers.into_iter().chain([effect.into(), found.into()]);
+                    table.row(label.values(pos).into_iter().chain(before).chain(after));
                 }
             }
         }
         table.build()
     }
+}
+
+/// The status of a value that is defined.
+pub(crate) const fn status(changed: bool) -> &'static str {
+    if changed { OK } else { NO_CHANGE }
 }
 
 /// A sample's clean and corrupt values.
@@ -287,15 +321,62 @@ mod tests {
     #[test]
     fn undefined_pairs_are_left_out_and_counted() {
         let [main, examples] = ActivationPatching::TABLES else { panic!("two tables") };
-        let mut effects: Effects<Place> = Effects::new(&[Metric::LogitDiff]);
+        let mut effects: Effects<Place> = Effects::new(&[Metric::LogitDiff], &[]);
         let place = Place::of(pythia_hooks::Site::Z.at(1));
-        effects.note(Direction::Denoising, &place, 0, vec![sample(0.0, 2.0, 1.0)]);
-        effects.note(Direction::Denoising, &place, 1, vec![sample(f64::NAN, 2.0, 1.0)]);
+        effects.note(Direction::Denoising, &place, 0, vec![sample(0.0, 2.0, 1.0)], true);
+        effects.note(Direction::Denoising, &place, 1, vec![sample(f64::NAN, 2.0, 1.0)], true);
         let summary = effects.summary(main, 0);
         assert_eq!(summary.column("n").and_then(crate::Column::ints), Some([Some(1)].as_slice()));
         assert_eq!(summary.column("effect").and_then(crate::Column::floats), Some([Some(0.5)].as_slice()));
         assert_eq!(summary.column("effect_low").and_then(crate::Column::floats), Some([None].as_slice()));
         let status = effects.examples(examples).column("status").and_then(crate::Column::text).map(<[String]>::to_vec);
         assert_eq!(status, Some(vec!["ok".to_owned(), "undefined".to_owned()]));
+    }
+
+    #[test]
+    fn a_named_position_has_its_number_where_all_pairs_have_it_there() {
+        let pair = |at: &[usize]| Pair {
+            clean: vec![1; 6],
+            corrupt: vec![2; 6],
+            answers: vec![3],
+            wrongs: vec![],
+            positions: [("subject".to_owned(), at.to_vec())].into(),
+            source: 0,
+        };
+        let [main, examples] = ActivationPatching::TABLES else { panic!("two tables") };
+        let pos = |spans: [&[usize]; 2], name: &str| {
+            let pairs = spans.map(pair);
+            let mut effects: Effects<Place> = Effects::new(&[Metric::LogitDiff], &pairs);
+            let place = Place { position_name: name.to_owned(), ..Place::of(pythia_hooks::Site::Z.at(1)) };
+            for pair in 0..2 {
+                effects.note(Direction::Denoising, &place, pair, vec![sample(0.0, 2.0, 1.0)], true);
+            }
+            [effects.summary(main, 0), effects.examples(examples)]
+                .map(|table| table.column("pos").and_then(crate::Column::ints).expect("numbers").to_vec())
+        };
+        assert_eq!(pos([&[2], &[2]], "subject"), [vec![Some(2)], vec![Some(2), Some(2)]]);
+        assert_eq!(pos([&[2], &[4]], "subject"), [vec![None], vec![Some(2), Some(4)]]);
+        // A span of several tokens has no number.
+        assert_eq!(pos([&[2, 3], &[4]], "subject"), [vec![None], vec![None, Some(4)]]);
+        assert_eq!(pos([&[2], &[4]], "-2"), [vec![Some(4)], vec![Some(4), Some(4)]]);
+        assert_eq!(pos([&[2], &[2]], ""), [vec![None], vec![None, None]]);
+    }
+
+    #[test]
+    fn an_edit_that_changed_nothing_is_no_success() {
+        let [main, examples] = ActivationPatching::TABLES else { panic!("two tables") };
+        let statuses = |lines: [(f64, bool); 2]| {
+            let mut effects: Effects<Place> = Effects::new(&[Metric::LogitDiff], &[]);
+            let place = Place::of(pythia_hooks::Site::Z.at(1));
+            for (pair, (patched, changed)) in lines.into_iter().enumerate() {
+                effects.note(Direction::Denoising, &place, pair, vec![sample(0.0, 2.0, patched)], changed);
+            }
+            [effects.summary(main, 0), effects.examples(examples)]
+                .map(|table| table.column("status").and_then(crate::Column::text).expect("texts").join(" "))
+        };
+        assert_eq!(statuses([(0.0, false), (0.0, false)]), ["no_change", "no_change no_change"]);
+        assert_eq!(statuses([(1.0, true), (0.0, false)]), ["ok", "ok no_change"]);
+        // The metric is the same, and the run is not.
+        assert_eq!(statuses([(0.0, true), (0.0, true)]), ["ok", "ok ok"]);
     }
 }

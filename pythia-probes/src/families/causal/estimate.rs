@@ -1,10 +1,12 @@
 //! What the interventions of a probe will cost.
 
+use std::collections::BTreeSet;
+
 use pythia_core::config::NeoxConfig;
 use pythia_hooks::{HookPoint, ModelShape, Site};
 
-use super::CausalProbe;
 use super::paired_runs::{AT_ONCE, by_length, make_pairs};
+use super::{CausalProbe, noise};
 use crate::engine::{Change, Engine, F32_BYTES, IntervenedRun, Replacement, cone};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
@@ -22,10 +24,17 @@ pub(crate) fn of(probe: &dyn CausalProbe, context: &Context) -> Result<Estimate,
     let points = cone::base_points(&model_shape, probe.points(&model_shape)?);
     let mut estimate = Estimate::default();
     let (mut longest, mut tokens) = (0, 0);
-    for members in by_length(&pairs, AT_ONCE) {
+    let noise = probe.common().pairs.noise.as_ref();
+    let noise = noise.map(|noise| noise::spans(noise, &pairs)).transpose()?;
+    for indices in by_length(&pairs, AT_ONCE) {
+        let noised = noise.as_ref().map(|spans| indices.iter().flat_map(|&index| spans[index].clone()).collect());
+        let members = indices;
         let members: Vec<&Pair> = members.into_iter().map(|member| &pairs[member]).collect();
         let (count, length) = (members.len() as u64, members[0].clean.len());
-        let differs = differences(&members);
+        let differs = noised.map_or_else(
+            || differences(&members),
+            |noised: BTreeSet<usize>| (0..length).map(|position| noised.contains(&position)).collect(),
+        );
         let interventions = probe.interventions(context, &members)?;
         let per_token = config.n_layers * per_token(config, 0);
         estimate.flops += 2 * count * length as u64 * per_token as u64;

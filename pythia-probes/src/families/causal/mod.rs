@@ -2,7 +2,8 @@
 //!
 //! - `CausalProbe`: what such a probe says of itself; everything else the runner asks of a probe follows from it;
 //! - `paired_runs`: pairs of prompts and the base runs on them, made once for all probes that read the same pairs;
-//! - `places`: positions, heads and neurons as a configuration names them, and the regions that they stand for;
+//! - `noise`: noise at the embeddings in place of a corrupt prompt;
+//! - `places`, `positions`: positions, heads and neurons as a configuration names them, and their regions;
 //! - `defaults`: the values of settings that a configuration leaves out;
 //! - `estimate`: what interventions will cost;
 //! - `effect`: from metrics per prompt to effects, their means and their intervals, as tables;
@@ -15,8 +16,10 @@ pub(crate) mod defaults;
 pub(crate) mod delta;
 pub(crate) mod effect;
 mod estimate;
+pub(crate) mod noise;
 pub(crate) mod paired_runs;
 pub(crate) mod places;
+mod positions;
 pub(crate) mod sources;
 
 use std::path::Path;
@@ -124,6 +127,11 @@ pub(crate) trait CausalProbe: Probe {
     /// What does not fit the pairs or the model, and reading from the device.
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError>;
 
+    /// Whether its corrupt run may be one of the clean prompt with noise.
+    fn takes_noise(&self) -> bool {
+        false
+    }
+
     /// Files with vectors that it reads.
     fn vector_files(&self) -> Vec<&Path> {
         Vec::new()
@@ -145,8 +153,14 @@ impl<T: CausalProbe> Probe for T {
         not_empty([("metrics", self.common().metrics.is_empty())])?;
         self.check_settings(context)?;
         self.points(&model_shape)?;
+        let source = self.common().pairs;
+        if source.noise.is_some() && !self.takes_noise() {
+            let allowed = "only activation_patching runs prompts with noise: leave it out".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "pairs.noise", word: "noise".to_owned(), allowed });
+        }
         let pairs = paired_runs::make_pairs(self, context)?.list;
-        check_length(self.common().pairs, &pairs, context.config.n_ctx)?;
+        source.noise.as_ref().map_or(Ok(Vec::new()), |noise| noise::spans(noise, &pairs))?;
+        check_length(source, &pairs, context.config.n_ctx)?;
         self.check_places(context, &pairs)
     }
 

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::CausalProbe;
-use crate::engine::{Engine, EngineInput, IntervenedRun, Run, Scores, SourceActivations, cone};
+use super::noise::DrawnNoise;
+use crate::engine::{Engine, EngineInput, IntervenedRun, Outcome, Run, Scores, SourceActivations, cone};
 use crate::error::ProbeError;
 use crate::metric::{Metric, Question, Readout};
 use crate::pairs::{Pair, Pairs};
@@ -91,6 +92,7 @@ pub(crate) struct Group {
     /// Indices of the pairs.
     pub members: Vec<usize>,
     pub clean: Run,
+    /// Of the corrupt prompts, or of the clean ones with noise.
     pub corrupt: Run,
 }
 
@@ -113,8 +115,10 @@ impl<'a> PairedRuns<'a> {
         points.dedup();
         let pairs = make_pairs(probes[0], &subject.context(seed))?.list;
         let at_once = AT_ONCE.div_ceil(parts.max(1));
-        let groups =
-            by_length(&pairs, at_once).into_iter().map(|members| Group::new(members, &pairs, &points, subject));
+        let noise = probes[0].common().pairs.noise.as_ref();
+        let noise = noise.map(|noise| DrawnNoise::new(noise, &pairs, subject, seed)).transpose()?;
+        let group = |members| Group::new(members, &pairs, &points, subject, noise.as_ref());
+        let groups = by_length(&pairs, at_once).into_iter().map(group);
         let groups = groups.collect::<Result<_, _>>()?;
         Ok(PairedRuns { subject, seed, pairs, groups, parts })
     }
@@ -131,12 +135,19 @@ impl<'a> PairedRuns<'a> {
 }
 
 impl Group {
-    fn new(members: Vec<usize>, pairs: &[Pair], points: &[HookPoint], subject: &Subject) -> Result<Self, ProbeError> {
-        let run = |prompt: fn(&Pair) -> &Vec<u32>| {
+    fn new(
+        members: Vec<usize>,
+        pairs: &[Pair],
+        points: &[HookPoint],
+        subject: &Subject,
+        noise: Option<&DrawnNoise>,
+    ) -> Result<Self, ProbeError> {
+        let run = |prompt: fn(&Pair) -> &Vec<u32>, noise: Option<&DrawnNoise>| {
             let tokens = members.iter().map(|&member| prompt(&pairs[member]).clone()).collect();
-            Run::of(subject.model, tokens, points.iter().copied())
+            let noise = noise.map(|noise| noise.of(&members, pairs, subject));
+            Run::with_noise(subject.model, tokens, points.iter().copied(), noise)
         };
-        let (clean, corrupt) = (run(|pair| &pair.clean)?, run(|pair| &pair.corrupt)?);
+        let (clean, corrupt) = (run(|pair| &pair.clean, None)?, run(|pair| &pair.corrupt, noise)?);
         Ok(Group { members, clean, corrupt })
     }
 
@@ -184,19 +195,19 @@ impl Group {
         self.readout(runs, metrics, side).rows(self.run(side).end())
     }
 
-    /// The metrics of interventions on the run of one side: `[intervention][pair of the group][metric]`.
-    pub(crate) fn scores(
+    /// What interventions on the run of one side do, in the order given; the examples are the pairs of the group.
+    pub(crate) fn outcomes(
         &self,
         runs: &PairedRuns,
         settings: &ScoreSettings,
         side: Side,
         sources: &[SourceActivations],
         interventions: &[IntervenedRun],
-    ) -> Result<Vec<Scores>, ProbeError> {
+    ) -> Result<Vec<Outcome>, ProbeError> {
         let readout = self.readout(runs, settings.metrics, side);
         let (model, base) = (runs.subject.model, self.run(side));
         let input = EngineInput { model, base, sources, readout: &readout, memory: runs.share(settings.memory) };
-        input.scores(settings.engine, interventions)
+        input.outcomes(settings.engine, interventions)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Places of interventions, as a configuration names them.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site, select};
@@ -8,23 +7,12 @@ use pythia_hooks::{Axis, HookPoint, ModelShape, Region, Site, select};
 use crate::error::ProbeError;
 use crate::pairs::Pair;
 
+pub(crate) use super::positions::{Positions, pos_of, position_axis, position_regions, positions, regions_at};
+
 /// The word for "one after another".
 pub(crate) const EACH: &str = "each";
 /// The word for "all together".
 pub(crate) const ALL: &str = "all";
-
-/// A choice along the positions of prompts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Positions {
-    /// Every position, one after another.
-    Each,
-    /// All positions together.
-    All,
-    /// The position that every pair has under that name.
-    Named(String),
-    /// The position of that number, from the end where it is negative.
-    At(i64),
-}
 
 /// A choice along a head axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,63 +30,39 @@ pub(crate) enum Heads {
 pub(crate) struct Place {
     /// The hook; the first one where a named set of heads has several.
     pub point: HookPoint,
-    /// The position, where it is one number for all pairs; the query's at `hook_pattern`.
+    /// The position where it is given by its number; the query's at `hook_pattern`.
     pub pos: Option<usize>,
     /// The head, where it is one.
     pub head: Option<usize>,
     /// The key's position, where an entry of a pattern is meant.
     pub key: Option<usize>,
-    /// The position's name where it has one, after the block of neurons where one is edited (`neurons 0..16, end`).
+    /// The block of neurons that is edited, where it is one (`neurons 0..16`).
+    pub neurons: String,
+    /// The position's name where it has one.
     pub position_name: String,
     /// The named set of heads that it is.
     pub set: String,
+    /// How many neighbouring layers are edited together.
+    pub window: usize,
 }
 
 impl Place {
     /// All of a hook.
     pub(crate) fn of(point: HookPoint) -> Self {
-        Place { point, pos: None, head: None, key: None, position_name: String::new(), set: String::new() }
+        let (neurons, position_name, set) = Default::default();
+        Place { point, pos: None, head: None, key: None, neurons, position_name, set, window: 1 }
     }
-}
 
-/// Reads the entries of a field `positions`.
-///
-/// # Errors
-/// A word that is neither `each`, `all`, a number, nor a name that every pair has.
-pub(crate) fn positions(
-    field: &'static str,
-    words: &[String],
-    pairs: &[impl Borrow<Pair>],
-) -> Result<Vec<Positions>, ProbeError> {
-    let pairs: Vec<&Pair> = pairs.iter().map(Borrow::borrow).collect();
-    let read = |word: &String| match word.as_str() {
-        EACH => Ok(Positions::Each),
-        ALL => Ok(Positions::All),
-        _ => match word.parse::<i64>() {
-            Ok(number) => numbered(field, word, number, &pairs),
-            Err(_) if pairs.iter().all(|pair| pair.positions.contains_key(word)) => Ok(Positions::Named(word.clone())),
-            Err(_) => Err(no_such_position(field, word, &pairs)),
-        },
-    };
-    words.iter().map(read).collect()
-}
-
-fn numbered(field: &'static str, word: &str, number: i64, pairs: &[&Pair]) -> Result<Positions, ProbeError> {
-    let shortest = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0) as i64;
-    if (-shortest..shortest).contains(&number) {
-        return Ok(Positions::At(number));
+    /// The block of neurons and the name of the position, as tables show them.
+    pub(crate) fn names(&self) -> String {
+        let names = [self.neurons.as_str(), &self.position_name];
+        names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ")
     }
-    let allowed =
-        format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
-    Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
-}
 
-fn no_such_position(field: &'static str, word: &str, pairs: &[&Pair]) -> ProbeError {
-    let mut names: Vec<&str> =
-        pairs.first().map_or(Vec::new(), |pair| pair.positions.keys().map(String::as_str).collect());
-    names.retain(|name| pairs.iter().all(|pair| pair.positions.contains_key(*name)));
-    let allowed = format!("\"each\", \"all\", a number, or a position that all pairs name ({})", names.join(", "));
-    ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed }
+    /// The number of the position in a pair's prompts, where it is one.
+    pub(crate) fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.pos.or_else(|| pos_of(&self.position_name, pair))
+    }
 }
 
 /// Reads the entries of a field `heads`.
@@ -240,58 +204,4 @@ pub(crate) fn before_the_end(field: &'static str, points: &[HookPoint]) -> Resul
                        norm; the last place is hook_resid_post of the last layer";
         Err(ProbeError::NoSuchChoice { field, word: point.to_string(), allowed: allowed.to_owned() })
     })
-}
-
-/// The axis along which a hook's activations have positions; `Query` for patterns and scores.
-pub(crate) fn position_axis(point: HookPoint) -> Axis {
-    if point.site().dim_of(Axis::Query).is_some() { Axis::Query } else { Axis::Pos }
-}
-
-/// The regions that a choice of positions stands for at a hook, for prompts of one length. Each comes with the
-/// position, where it is one number, and with its name, where it has one. A named position can be a region per
-/// prompt.
-pub(crate) fn position_regions(
-    choice: &Positions,
-    axis: Axis,
-    base: &Region,
-    pairs: &[&Pair],
-) -> Vec<(Option<usize>, String, Vec<Region>)> {
-    let length = pairs.first().map_or(0, |pair| pair.clean.len());
-    let at = |position: usize| base.clone().along(axis, position as i64);
-    match choice {
-        Positions::All => vec![(None, String::new(), vec![base.clone()])],
-        Positions::Each => (0..length).map(|position| (Some(position), String::new(), vec![at(position)])).collect(),
-        Positions::At(number) if *number < 0 => {
-            let position = (length as i64 + number) as usize;
-            vec![(None, number.to_string(), vec![at(position)])]
-        }
-        Positions::At(number) => vec![(Some(*number as usize), String::new(), vec![at(*number as usize)])],
-        Positions::Named(name) => vec![(None, name.clone(), per_prompt(name, axis, base, pairs))],
-    }
-}
-
-/// The regions of several choices of positions, in their order, as [`position_regions`] gives them.
-pub(crate) fn regions_at(
-    choices: &[Positions],
-    axis: Axis,
-    base: &Region,
-    pairs: &[&Pair],
-) -> Vec<(Option<usize>, String, Vec<Region>)> {
-    choices.iter().flat_map(|choice| position_regions(choice, axis, base, pairs)).collect()
-}
-
-/// A region per position that a name stands for; along the batch it holds the prompts that have the name there.
-fn per_prompt(name: &str, axis: Axis, base: &Region, pairs: &[&Pair]) -> Vec<Region> {
-    let mut prompts: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
-    for (index, pair) in pairs.iter().enumerate() {
-        if let Some(&position) = pair.positions.get(name) {
-            prompts.entry(position).or_default().push(index as i64);
-        }
-    }
-    let region = |(position, prompts): (usize, Vec<i64>)| {
-        let all = prompts.len() == pairs.len();
-        let region = base.clone().along(axis, position as i64);
-        if all { region } else { region.along(Axis::Batch, prompts) }
-    };
-    prompts.into_iter().map(region).collect()
 }

@@ -84,8 +84,8 @@ pub struct Ablation {
     /// clean prompts of one length; `resample` from the clean prompt of another pair of the same length.
     #[serde(default = "zero")]
     pub methods: Vec<Method>,
-    /// Positions: `all` together, `each` one after another, a number, or a position that the pairs name (`end`). At
-    /// `hook_pattern` these are the queries.
+    /// Positions: `all` together, `each` one after another, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// The metrics that are read at the last position of the prompts, or over the prompts (`loss`).
@@ -144,7 +144,7 @@ impl Ablation {
         index: usize,
         positions: &[Positions],
         mean: &SourceActivations,
-        deltas: &mut Deltas<Ablated>,
+        deltas: &mut Deltas<'_, Ablated>,
     ) -> Result<(), ProbeError> {
         let (group, model_shape) = (&runs.groups[index], runs.subject.model.model_shape());
         let targets = self.targets(&model_shape, runs.seed, positions, &group.pairs(runs))?;
@@ -158,8 +158,8 @@ impl Ablation {
                     let replacement = if zero { Replacement::Zero } else { Replacement::Source(0) };
                     let (settings, sources) = (self.common().scores(), slice::from_ref(&source));
                     let interventions = interventions(&targets, replacement);
-                    let scores = group.scores(runs, &settings, Side::Clean, sources, &interventions)?;
-                    deltas.note(&labels, &group.members, &base, &scores);
+                    let outcomes = group.outcomes(runs, &settings, Side::Clean, sources, &interventions)?;
+                    deltas.note(&labels, &group.members, &base, &outcomes);
                 }
                 None => deltas.note_none(&labels, &group.members, &base, NO_OTHER_PROMPT),
             }
@@ -260,7 +260,7 @@ impl CausalProbe for Ablation {
         let positions = places::positions("positions", &self.positions, &runs.pairs)?;
         let needs_mean = self.methods.contains(&Method::Mean);
         let mean = if needs_mean { sources::mean(runs, Side::Clean, &points)? } else { SourceActivations::new() };
-        let mut deltas = Deltas::new(&self.metrics);
+        let mut deltas = Deltas::new(&self.metrics, &runs.pairs);
         for group in 0..runs.groups.len() {
             self.ablate(runs, group, &positions, &mean, &mut deltas)?;
         }

@@ -43,23 +43,28 @@ pub(super) const METHOD: &[ColumnSpec] =
 
 pub(super) const STATUS: &[ColumnSpec] = &[ColumnSpec::text(
     "status",
-    "`ok`, or why `delta` is null: `undefined` where a number could not be computed, `no_other_prompt` where \
-     `resample` has no other pair of that length",
+    "`ok`; `no_change` where the ablation changed nothing that metrics read, bit for bit; or why `delta` is null: \
+     `undefined` where a number could not be computed, `no_other_prompt` where `resample` has no other pair of that \
+     length",
 )];
 
 impl Label for Ablated {
-    fn values(&self) -> Vec<TableValue> {
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
         let place = &self.target.place;
         vec![
             place.point.to_string().into(),
             place.point.layer().into(),
-            place.pos.into(),
+            pos.into(),
             place.head.into(),
-            place.position_name.clone().into(),
+            place.names().into(),
             self.target.set.clone().into(),
             self.target.control.into(),
             self.method.name().into(),
         ]
+    }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.target.place.pos_in(pair)
     }
 }
 

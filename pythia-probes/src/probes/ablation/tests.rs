@@ -94,11 +94,11 @@ fn nothing_ablated_is_exactly_nothing_lost() {
         let [base, _] = group.ends(&runs, &metrics, Side::Clean).expect("the base run");
         for engine in [Engine::Cone, Engine::Naive] {
             let settings = ScoreSettings { engine, metrics: &metrics, ..probe.common().scores() };
-            let scores = group.scores(&runs, &settings, Side::Clean, &[], &[IntervenedRun::default()]);
-            let mut deltas = Deltas::new(&metrics);
+            let outcomes = group.outcomes(&runs, &settings, Side::Clean, &[], &[IntervenedRun::default()]);
+            let mut deltas = Deltas::new(&metrics, &runs.pairs);
             let place = Place::of(Site::Z.at(0));
             let label = Ablated { target: Target { place, set: String::new(), control: None }, method: Method::Zero };
-            deltas.note(&[label], &group.members, &base, &scores.expect("the intervention runs"));
+            deltas.note(&[label], &group.members, &base, &outcomes.expect("the intervention runs"));
             assert!(floats(&deltas.examples(&EXAMPLES), "delta").iter().all(|delta| *delta == Some(0.0)));
         }
     }

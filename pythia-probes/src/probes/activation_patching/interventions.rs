@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pythia_hooks::{Axis, HookPoint, ModelShape, Region};
 
 use super::ActivationPatching;
-use crate::engine::{IntervenedRun, Replacement};
+use crate::engine::{Change, IntervenedRun, Replacement};
 use crate::error::ProbeError;
 use crate::families::causal::places::{self, ALL, EACH, Place, Positions};
 use crate::pairs::Pair;
@@ -26,14 +26,31 @@ impl ActivationPatching {
         let mut placed = Vec::new();
         for &point in &points {
             for (head, region) in places::head_regions("heads", &self.heads, point, model_shape)? {
-                for (position_name, region) in self.neurons_at(point, region, d_mlp) {
-                    let place = Place { head, position_name, ..Place::of(point) };
-                    placed.extend(self.positions_at(&place, &positions, &region, pairs));
+                for (neurons, region) in self.neurons_at(point, region, d_mlp) {
+                    let place = Place { head, neurons, window: self.window, ..Place::of(point) };
+                    let one_layer = self.positions_at(&place, &positions, &region, pairs);
+                    placed.extend(one_layer.into_iter().map(|(place, run)| (place, self.widened(run, model_shape))));
                 }
             }
         }
         placed.extend(self.sets_at(&points, model_shape, &positions, pairs)?);
         Ok(placed)
+    }
+
+    /// The same hook in every layer of the window around it.
+    pub(super) fn in_window(&self, point: HookPoint, n_layers: usize) -> Vec<HookPoint> {
+        let Some(layer) = point.layer() else { return vec![point] };
+        let end = layer.saturating_add(self.window.div_ceil(2)).min(n_layers);
+        (layer.saturating_sub(self.window / 2)..end).map(|layer| point.site().at(layer)).collect()
+    }
+
+    /// An intervention in every layer of the window.
+    fn widened(&self, one_layer: IntervenedRun, model_shape: &ModelShape) -> IntervenedRun {
+        let everywhere = |change: Change| {
+            let points = self.in_window(change.point, model_shape.n_layers);
+            points.into_iter().map(move |point| Change { point, ..change.clone() })
+        };
+        IntervenedRun { changes: one_layer.changes.into_iter().flat_map(everywhere).collect() }
     }
 
     /// The blocks of neurons at a hook, with their names; one nameless block where no neurons are asked for.
@@ -53,10 +70,8 @@ impl ActivationPatching {
     fn positions_at(&self, place: &Place, positions: &[Positions], region: &Region, pairs: &[&Pair]) -> Vec<Placed> {
         let axis = places::position_axis(place.point);
         let mut placed = Vec::new();
-        for (pos, name, regions) in places::regions_at(positions, axis, region, pairs) {
-            let names = [place.position_name.as_str(), &name];
-            let names: Vec<&str> = names.into_iter().filter(|name| !name.is_empty()).collect();
-            let place = Place { pos, position_name: names.join(", "), ..place.clone() };
+        for (pos, position_name, regions) in places::regions_at(positions, axis, region, pairs) {
+            let place = Place { pos, position_name, ..place.clone() };
             placed.extend(self.keys_at(&place, &regions));
         }
         placed

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::IntervenedRun;
 use crate::error::ProbeError;
 use crate::families::causal::columns::{
-    CLEAN_CORRUPT, DIRECTION, EFFECT, HEAD, HOOK, KEY, MEAN_EFFECT, METRIC, N, POS, PROMPT_ID, SET, STATUS,
+    CLEAN_CORRUPT, DIRECTION, EFFECT, HEAD, HOOK, KEY, MEAN_EFFECT, METRIC, N, POS, PROMPT_ID, SET, STATUS, WINDOW,
 };
 use crate::families::causal::effect::Effects;
 use crate::families::causal::paired_runs::{Group, PairedRuns};
@@ -27,6 +27,9 @@ use crate::table::{ColumnSpec, TableSpec};
 
 /// Activations of one prompt of a pair written into the run of the other (Meng et al. 2022; Heimersheim & Nanda 2024).
 ///
+/// With `noise` in `pairs`, the corrupt run is that of the clean prompt with noise at the embeddings of a span, and
+/// `denoising` is causal tracing: `patched` − `corrupt` is the indirect effect.
+///
 /// An intervention is a hook, a position and a head. Tables: `NAME` has a row per intervention and metric,
 /// `NAME_examples` a row per intervention, pair and metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,8 +42,8 @@ pub struct ActivationPatching {
     /// `blocks.3.attn.hook_z` or `z.3` in one.
     #[serde(default = "defaults::resid_pre")]
     pub hooks: Vec<String>,
-    /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`). At
-    /// `hook_pattern` these are the queries.
+    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`). At `hook_pattern` these are the queries.
     #[serde(default = "defaults::each")]
     pub positions: Vec<String>,
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
@@ -56,6 +59,10 @@ pub struct ActivationPatching {
     /// How many neighbouring neurons of `mlp_post` are patched together, block after block; all of them where it is
     /// left out.
     pub neurons: Option<usize>,
+    /// How many neighbouring layers are patched together, at every hook of a layer: the hook's own in the middle
+    /// (`window / 2` before it, the rest after it, cut at the model's ends). 1 where it is left out. Not with `sets`.
+    #[serde(default = "one")]
+    pub window: usize,
     /// Which run is patched: `denoising` writes clean activations into the corrupt run, `noising` corrupt ones into
     /// the clean run.
     #[serde(default = "defaults::denoising")]
@@ -68,6 +75,10 @@ pub struct ActivationPatching {
     pub run: RunSettings,
 }
 
+fn one() -> usize {
+    1
+}
+
 const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
     "position_name",
     "Name of the position (end, -1), after the block of neurons (neurons 0..16); empty where it has none",
@@ -76,13 +87,41 @@ const POSITION_NAME: &[ColumnSpec] = &[ColumnSpec::text(
 const MAIN: TableSpec = TableSpec {
     suffix: "",
     doc: "A row per hook, position, head, direction and metric: means over the pairs",
-    columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, DIRECTION, METRIC, N, CLEAN_CORRUPT, MEAN_EFFECT, STATUS],
+    columns: &[
+        HOOK,
+        POS,
+        HEAD,
+        KEY,
+        POSITION_NAME,
+        SET,
+        WINDOW,
+        DIRECTION,
+        METRIC,
+        N,
+        CLEAN_CORRUPT,
+        MEAN_EFFECT,
+        STATUS,
+    ],
 };
 
 const EXAMPLES: TableSpec = TableSpec {
     suffix: "examples",
     doc: "A row per hook, position, head, direction, pair and metric",
-    columns: &[HOOK, POS, HEAD, KEY, POSITION_NAME, SET, DIRECTION, METRIC, PROMPT_ID, CLEAN_CORRUPT, EFFECT, STATUS],
+    columns: &[
+        HOOK,
+        POS,
+        HEAD,
+        KEY,
+        POSITION_NAME,
+        SET,
+        WINDOW,
+        DIRECTION,
+        METRIC,
+        PROMPT_ID,
+        CLEAN_CORRUPT,
+        EFFECT,
+        STATUS,
+    ],
 };
 
 impl ActivationPatching {
@@ -99,6 +138,7 @@ impl ActivationPatching {
             sets: BTreeMap::new(),
             keys: defaults::all(),
             neurons: None,
+            window: one(),
             directions: defaults::denoising(),
             metrics: defaults::logit_diff(),
             run: RunSettings::default(),
@@ -129,14 +169,14 @@ impl ActivationPatching {
         Ok(())
     }
 
-    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<Place>) -> Result<(), ProbeError> {
+    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<'_, Place>) -> Result<(), ProbeError> {
         let config = runs.subject.model.config();
         let placed = self.placed_interventions(&config.model_shape(), config.d_mlp, &group.pairs(runs))?;
         let (places, interventions): (Vec<Place>, Vec<IntervenedRun>) = placed.into_iter().unzip();
         for &direction in &self.directions {
             let [base, source] = group.ends(runs, &self.metrics, direction.base())?;
             let sources = [group.run(direction.source()).seen().clone()];
-            let patched = group.scores(runs, &self.common().scores(), direction.base(), &sources, &interventions)?;
+            let patched = group.outcomes(runs, &self.common().scores(), direction.base(), &sources, &interventions)?;
             effects.note_group(direction, &places, &group.members, [&base, &source], &patched);
         }
         Ok(())
@@ -149,7 +189,16 @@ impl CausalProbe for ActivationPatching {
     }
 
     fn points(&self, model_shape: &ModelShape) -> Result<Vec<HookPoint>, ProbeError> {
-        places::touched(&self.hooks, &self.sets, model_shape)
+        let points = places::touched(&self.hooks, &self.sets, model_shape)?;
+        let mut points: Vec<HookPoint> =
+            points.into_iter().flat_map(|point| self.in_window(point, model_shape.n_layers)).collect();
+        points.sort_unstable();
+        points.dedup();
+        Ok(points)
+    }
+
+    fn takes_noise(&self) -> bool {
+        true
     }
 
     fn check_settings(&self, _: &Context) -> Result<(), ProbeError> {
@@ -160,8 +209,13 @@ impl CausalProbe for ActivationPatching {
             ("keys", self.keys.is_empty()),
             ("directions", self.directions.is_empty()),
         ])?;
-        if self.neurons == Some(0) {
-            return Err(ProbeError::TooSmall { field: "neurons", value: 0, least: 1 });
+        let counts = [("neurons", self.neurons.unwrap_or(1)), ("window", self.window)];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(ProbeError::TooSmall { field, value: 0, least: 1 });
+        }
+        if self.window > 1 && !self.sets.is_empty() {
+            let allowed = "sets of heads name their layers themselves: leave window or sets out".to_owned();
+            return Err(ProbeError::NoSuchChoice { field: "window", word: self.window.to_string(), allowed });
         }
         let wrong = self.keys.iter().find(|key| *key != ALL && *key != EACH);
         wrong.map_or(Ok(()), |word| {
@@ -183,7 +237,7 @@ impl CausalProbe for ActivationPatching {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::new(&self.metrics);
+        let mut effects = Effects::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             self.patch(runs, group, &mut effects)?;
         }

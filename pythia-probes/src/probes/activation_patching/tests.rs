@@ -1,10 +1,11 @@
 use burn::tensor::DType;
 
 use super::*;
-use crate::pairs::PairError;
+use crate::engine::Engine;
+use crate::pairs::{Noise, PairError};
 use crate::probes::ProbeSpec;
 use crate::table::Table;
-use crate::testing::causal::{Fixture, floats, ints, names, texts};
+use crate::testing::causal::{Fixture, assert_close, floats, ints, names, texts};
 
 const LENGTHS: [usize; 5] = [6, 8, 6, 5, 8];
 
@@ -38,6 +39,18 @@ fn what_makes_no_sense_is_refused_before_anything_runs() {
     // Settings that would narrow nothing.
     refused("sets", "name z among them", &|probe| probe.sets = [("a".to_owned(), words(&["1.0"]))].into());
     refused("neurons", "none of the hooks has any", &|probe| probe.neurons = Some(4));
+    refused("window", "window = 0", &|probe| probe.window = 0);
+    refused("window", "leave window or sets out", &|probe| {
+        (probe.hooks, probe.window) = (words(&["z"]), 2);
+        probe.sets = [("a".to_owned(), words(&["1.0"]))].into();
+    });
+    let noise = |positions: &[&str], sigmas| Some(Noise { sigmas, ..Noise::at(words(positions)) });
+    refused("pairs.noise.positions", "needs the positions", &|probe| probe.pairs.noise = noise(&[], 3.0));
+    refused("pairs.noise.positions", "end, middle", &|probe| probe.pairs.noise = noise(&["subject"], 3.0));
+    refused("pairs.noise.positions", "together", &|probe| probe.pairs.noise = noise(&["each"], 3.0));
+    for sigmas in [0.0, -1.0, f64::NAN, 1e39] {
+        refused("pairs.noise.sigmas", "above 0", &|probe| probe.pairs.noise = noise(&["end"], sigmas));
+    }
     refused("pairs.n", "n = 0", &|probe| probe.pairs.n = 0);
     refused("pairs.half_len", "half_len", &|probe| probe.pairs.half_len = Some(5));
 }
@@ -134,7 +147,7 @@ fn a_set_and_a_position_may_share_a_name() {
 
 #[test]
 fn the_tables_have_their_columns() {
-    let place = ["hook", "layer", "pos", "head", "key", "position_name", "set", "direction", "metric"];
+    let place = ["hook", "layer", "pos", "head", "key", "position_name", "set", "window", "direction", "metric"];
     let tables = answer(probe());
     let means = ["n", "clean", "corrupt", "patched", "effect", "effect_low", "effect_high", "effect_mean", "status"];
     assert_eq!(names(&tables[0]), [&place[..], &means].concat());
@@ -142,4 +155,37 @@ fn the_tables_have_their_columns() {
         names(&tables[1]),
         [&place[..], &["prompt_id", "clean", "corrupt", "patched", "effect", "status"]].concat()
     );
+}
+
+#[test]
+fn noise_is_the_same_for_the_same_seed_and_another_probe_refuses_it() {
+    let noised = |engine| ActivationPatching {
+        hooks: words(&["hook_embed", "resid_pre", "mlp_in.1"]),
+        positions: words(&["middle", "each"]),
+        pairs: PairSource { noise: Some(Noise::at(words(&["middle"]))), ..Fixture::source() },
+        run: RunSettings { engine, ..RunSettings::default() },
+        ..probe()
+    };
+    let tables = answer(noised(Engine::Cone));
+    assert_eq!(tables, answer(noised(Engine::Cone)));
+    for (cone, naive) in tables.iter().zip(&answer(noised(Engine::Naive))) {
+        assert_close(cone, naive, 1e-3);
+    }
+    // The clean embedding at the noised position restores everything; at all others there is nothing to restore.
+    let (hooks, names, positions) =
+        (texts(&tables[1], "hook"), texts(&tables[1], "position_name"), ints(&tables[1], "pos"));
+    let (effects, statuses) = (floats(&tables[1], "effect"), texts(&tables[1], "status"));
+    let noised_at: BTreeMap<i64, Option<i64>> = (0..tables[1].n_rows())
+        .filter(|&row| names[row] == "middle")
+        .map(|row| (ints(&tables[1], "prompt_id")[row].expect("a pair"), positions[row]))
+        .collect();
+    for row in (0..tables[1].n_rows()).filter(|&row| hooks[row] == "hook_embed") {
+        let here = positions[row] == noised_at[&ints(&tables[1], "prompt_id")[row].expect("a pair")];
+        let effect = effects[row].expect("noise changes the metric");
+        assert!((effect - f64::from(u8::from(here))).abs() < 1e-3, "{row}: {effect}");
+        assert_eq!(statuses[row] == "no_change", !here, "{row}");
+    }
+    let ablation = crate::probes::ablation::Ablation::new(noised(Engine::Cone).pairs);
+    let refused = Fixture::new(true, DType::F32, &LENGTHS).ask(ProbeSpec::Ablation(ablation));
+    assert_eq!(refused.expect_err("ablation has no noise").field(), Some("pairs.noise"));
 }

@@ -46,7 +46,8 @@ pub struct CrossCheckpoint {
     /// Heads, at hooks that have them: `each` one after another, `all` together, or a number.
     #[serde(default = "defaults::each")]
     pub heads: Vec<String>,
-    /// Positions: `each` one after another, `all` together, a number, or a position that the pairs name (`end`).
+    /// Positions: `each` one after another, `all` together, a number (from 0 with the BOS included, or from the end),
+    /// or a position or span that the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// Components that get the other checkpoint's weights, one after another: `heads` (every head), `mlps`, `blocks`,
@@ -173,7 +174,7 @@ impl CausalProbe for CrossCheckpoint {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::of_models(&self.metrics);
+        let mut effects = Effects::of_models(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             TwoCheckpoints::new(self, runs, group)?.note(&mut effects)?;
         }

@@ -6,14 +6,20 @@ use pythia_hooks::{ActivationCache, HookError, Region, Site};
 
 use super::CrossCheckpoint;
 use super::parts::{self, Part};
-use crate::engine::{Engine, F32_BYTES, IntervenedRun, Replacement, Run, Scores, SourceActivations};
+use crate::engine::{
+    Engine, EngineInput, F32_BYTES, IntervenedRun, Outcome, Replacement, Run, Scores, SourceActivations,
+};
 use crate::error::ProbeError;
 use crate::families::causal::effect::{Effects, Label};
 use crate::families::causal::paired_runs::{Group, PairedRuns, ScoreSettings, Side};
 use crate::families::causal::places::{self, Place};
 use crate::families::causal::{CausalProbe, Direction};
 use crate::metric::Reference;
+use crate::pairs::Pair;
 use crate::table::TableValue;
+
+/// The column `what` of weights.
+const WEIGHTS: &str = "weights";
 
 /// An activation or a component of the source checkpoint that is put into this one, as tables show it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +30,16 @@ pub(super) struct Put {
 }
 
 impl Label for Put {
-    fn values(&self) -> Vec<TableValue> {
-        // The last value of a place is a named set of heads, of which there are none here.
-        let mut place = self.place.values();
-        place.pop();
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
+        // The last values of a place are a named set of heads and a window of layers, of which there are none here.
+        let mut place = self.place.values(pos);
+        place.truncate(place.len() - 2);
         [self.step.into(), self.what.into()].into_iter().chain(place).collect()
+    }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        // Of weights the name is the component's.
+        if self.what == WEIGHTS { None } else { self.place.pos_in(pair) }
     }
 }
 
@@ -56,31 +67,31 @@ impl<'a> TwoCheckpoints<'a> {
     }
 
     /// Everything that is put into the checkpoint, with the metrics of every prompt.
-    fn all(&self) -> Result<Vec<(Put, Scores)>, ProbeError> {
-        let put = |what| move |(place, scores)| (Put { step: self.probe.source_step, what, place }, scores);
+    fn all(&self) -> Result<Vec<(Put, Outcome)>, ProbeError> {
+        let put = |what| move |(place, outcome)| (Put { step: self.probe.source_step, what, place }, outcome);
         let activations = self.activations()?.into_iter().map(put("activation"));
-        let weights = self.weights()?.into_iter().map(put("weights"));
+        let weights = self.weights()?.into_iter().map(put(WEIGHTS));
         Ok(activations.chain(weights).collect())
     }
 
-    fn activations(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
+    fn activations(&self) -> Result<Vec<(Place, Outcome)>, ProbeError> {
         let (config, pairs) = (self.runs.subject.model.config(), self.group.pairs(self.runs));
         let placed = self.probe.activations().placed_interventions(&config.model_shape(), config.d_mlp, &pairs)?;
         let (places, interventions): (Vec<Place>, Vec<IntervenedRun>) = placed.into_iter().unzip();
-        let scores = self.scores(&[self.source_run.seen().clone()], &interventions, self.probe.run.memory.get())?;
-        Ok(places.into_iter().zip(scores).collect())
+        let outcomes = self.outcomes(&[self.source_run.seen().clone()], &interventions, self.probe.run.memory.get())?;
+        Ok(places.into_iter().zip(outcomes).collect())
     }
 
-    fn weights(&self) -> Result<Vec<(Place, Scores)>, ProbeError> {
+    fn weights(&self) -> Result<Vec<(Place, Outcome)>, ProbeError> {
         let config = self.runs.subject.model.config();
         let parts = parts::parts(&self.probe.weights, &config.model_shape())?;
         let mut found = Vec::with_capacity(parts.len());
         for parts in parts.chunks(self.at_once(config)) {
-            let scores = match self.probe.run.engine {
+            let outcomes = match self.probe.run.engine {
                 Engine::Cone => self.written(parts)?,
                 Engine::Naive => parts.iter().map(|&part| self.in_full(part)).collect::<Result<_, _>>()?,
             };
-            found.extend(parts.iter().map(|part| part.place()).zip(scores));
+            found.extend(parts.iter().map(|part| part.place()).zip(outcomes));
         }
         Ok(found)
     }
@@ -95,13 +106,13 @@ impl<'a> TwoCheckpoints<'a> {
     /// The metrics with the source checkpoint's weights in each part. The rest of the model reads nothing of a part
     /// but its output, and the part's input is the base run's, so that one block gives the output and the engine does
     /// the rest.
-    fn written(&self, parts: &[Part]) -> Result<Vec<Scores>, ProbeError> {
+    fn written(&self, parts: &[Part]) -> Result<Vec<Outcome>, ProbeError> {
         let outputs = parts.iter().map(|&part| self.output(part)).collect::<Result<Vec<_>, _>>()?;
         let patch = |(index, part): (usize, &Part)| {
             IntervenedRun::of(part.place().point, Region::all(), Replacement::Source(index))
         };
         let interventions: Vec<IntervenedRun> = parts.iter().enumerate().map(patch).collect();
-        self.scores(&outputs, &interventions, self.probe.run.memory.get() / 2)
+        self.outcomes(&outputs, &interventions, self.probe.run.memory.get() / 2)
     }
 
     /// What a part writes with the source checkpoint's weights.
@@ -116,19 +127,23 @@ impl<'a> TwoCheckpoints<'a> {
     }
 
     /// The metrics of the whole model, run with a part of the source checkpoint.
-    fn in_full(&self, part: Part) -> Result<Scores, ProbeError> {
+    fn in_full(&self, part: Part) -> Result<Outcome, ProbeError> {
         let model = part.exchanged(self.runs.subject.model, self.source);
-        self.ends(&model, &Run::of(&model, self.group.clean.tokens().to_vec(), [])?)
+        let run = Run::of(&model, self.group.clean.tokens().to_vec(), [])?;
+        let readout = self.group.readout(self.runs, &self.probe.metrics, Side::Clean);
+        let input = EngineInput { model: &model, base: &self.group.clean, sources: &[], readout: &readout, memory: 0 };
+        let changed = input.changed(readout.rows(run.end()))?;
+        Ok(Outcome { scores: self.ends(&model, &run)?, changed })
     }
 
-    fn scores(
+    fn outcomes(
         &self,
         sources: &[SourceActivations],
         interventions: &[IntervenedRun],
         memory: u64,
-    ) -> Result<Vec<Scores>, ProbeError> {
+    ) -> Result<Vec<Outcome>, ProbeError> {
         let settings = ScoreSettings { memory, ..self.probe.common().scores() };
-        self.group.scores(self.runs, &settings, Side::Clean, sources, interventions)
+        self.group.outcomes(self.runs, &settings, Side::Clean, sources, interventions)
     }
 
     /// The metrics of a run, compared with the base run where a metric compares.
@@ -141,10 +156,10 @@ impl<'a> TwoCheckpoints<'a> {
     }
 
     /// Notes the effects of everything that is put into the checkpoint.
-    pub(super) fn note(&self, effects: &mut Effects<Put>) -> Result<(), ProbeError> {
+    pub(super) fn note(&self, effects: &mut Effects<'_, Put>) -> Result<(), ProbeError> {
         let base = self.ends(self.runs.subject.model, &self.group.clean)?;
         let source = self.ends(self.source, &self.source_run)?;
-        let (labels, patched): (Vec<Put>, Vec<Scores>) = self.all()?.into_iter().unzip();
+        let (labels, patched): (Vec<Put>, Vec<Outcome>) = self.all()?.into_iter().unzip();
         effects.note_group(Direction::Noising, &labels, &self.group.members, [&base, &source], &patched);
         Ok(())
     }

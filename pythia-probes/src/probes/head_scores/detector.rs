@@ -17,6 +17,21 @@ pub(super) enum Formula {
     Difference,
 }
 
+/// What the scores need to know of the prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Whether a BOS stands in front.
+    pub bos: bool,
+    /// Tokens before they repeat; none for prompts that do not repeat by design.
+    pub half_len: Option<usize>,
+}
+
+impl From<Repeated> for Layout {
+    fn from(repeated: Repeated) -> Self {
+        Layout { bos: repeated.bos, half_len: Some(repeated.half_len) }
+    }
+}
+
 /// One row of the table for every head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Detector {
@@ -49,6 +64,11 @@ impl Detector {
             formula,
             exclude,
         })
+    }
+
+    /// Whether the score compares repeats, which the prompts do not have.
+    pub(super) fn needs_repeats(&self) -> bool {
+        self.rule == Rule::Nothing
     }
 
     /// Whether both detectors count the same entries, whatever their formulas.
@@ -89,7 +109,11 @@ impl Detector {
     ///
     /// The first query sees only itself and so adds a 1 to `current_token` and to the sink; uniform attention scores
     /// the same 1.
-    pub(super) fn all(config: &HeadScores, layout: Repeated) -> Vec<Self> {
+    ///
+    /// Prompts that are given one by one have no N: `tl_stripe`, `arena_stripe`, `stripe`, `prefix_sum` and
+    /// `prefix_mean` count nothing there and are undefined. All others go by the tokens alone.
+    pub(super) fn all(config: &HeadScores, layout: impl Into<Layout>) -> Vec<Self> {
+        let layout = layout.into();
         let exclude = config.exclude();
         let mut detectors = Vec::new();
         for family in ScoreFamily::ALL.into_iter().filter(|family| config.scores.contains(family)) {
@@ -107,7 +131,7 @@ impl Detector {
                 _ => detectors.push(Self::new(score, "mask_mean", rule, Formula::PerQuery)),
             }
             if family == ScoreFamily::DuplicateToken {
-                let rule = Rule::Diagonal { offset: layout.half_len };
+                let rule = layout.half_len.map_or(Rule::Nothing, |offset| Rule::Diagonal { offset });
                 detectors.push(Self::new(score, "stripe", rule, Formula::PerEntry));
             }
             detectors.extend(Self::detect_head(score, rule, exclude));
@@ -116,10 +140,12 @@ impl Detector {
     }
 
     /// The definitions of induction that are not ratios.
-    fn induction(score: &'static str, layout: Repeated) -> [Self; 4] {
+    fn induction(score: &'static str, layout: Layout) -> [Self; 4] {
         let stripe = if layout.bos { "arena_stripe" } else { "tl_stripe" };
-        let diagonal = Rule::Diagonal { offset: layout.half_len - 1 };
-        let repeats = Rule::EarlierRepeats { start: usize::from(layout.bos), half_len: layout.half_len };
+        let start = usize::from(layout.bos);
+        let (diagonal, repeats) = layout.half_len.map_or((Rule::Nothing, Rule::Nothing), |half_len| {
+            (Rule::Diagonal { offset: half_len - 1 }, Rule::EarlierRepeats { start, half_len })
+        });
         [
             Self::new(score, stripe, diagonal, Formula::PerEntry),
             Self::new(score, "prefix_sum", repeats, Formula::PerQuery),
@@ -134,20 +160,29 @@ impl Detector {
 pub(super) struct PromptMasks {
     masks: Vec<(Mask, Formula)>,
     exclude: Exclude,
+    /// Tokens in the prompt.
     n: usize,
+    width: usize,
 }
 
 impl PromptMasks {
-    /// The detectors that `config` asks for, on the prompt `tokens` of that `layout`.
-    pub(super) fn new(config: &HeadScores, layout: Repeated, tokens: &[u32]) -> Self {
-        let masks = Detector::all(config, layout);
-        let masks = masks.iter().map(|have| (Mask::new(have.rule, have.exclude, tokens), have.formula)).collect();
-        Self { masks, exclude: config.exclude(), n: tokens.len() }
+    /// The detectors that `config` asks for, on the prompt `tokens` of that `layout` alone.
+    #[cfg(test)]
+    pub(super) fn new(config: &HeadScores, layout: impl Into<Layout>, tokens: &[u32]) -> Self {
+        Self::padded(config, layout, tokens, tokens.len())
     }
 
-    /// Tokens in the prompt.
-    pub(super) fn n(&self) -> usize {
-        self.n
+    /// The detectors that `config` asks for, on the prompt `tokens` of that `layout` among others of at most `width`
+    /// tokens.
+    pub(super) fn padded(config: &HeadScores, layout: impl Into<Layout>, tokens: &[u32], width: usize) -> Self {
+        let mask = |have: &Detector| (Mask::padded(have.rule, have.exclude, tokens, width), have.formula);
+        let masks = Detector::all(config, layout).iter().map(mask).collect();
+        Self { masks, exclude: config.exclude(), n: tokens.len(), width }
+    }
+
+    /// Tokens in the longest prompt, which is how wide patterns are.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     /// The scores of one head whose pattern on the prompt is `[query, key]`, in the order of [`Detector::all`]; NaN
@@ -155,7 +190,7 @@ impl PromptMasks {
     /// if the head had been tested and failed.)
     pub(super) fn scores<T: Copy + Into<f64>>(&self, pattern: &[T]) -> impl Iterator<Item = f64> {
         // One sum serves every ratio, for they all leave out the same entries.
-        let total = total(pattern, self.n, self.exclude);
+        let total = total(pattern, self.n, self.width, self.exclude);
         self.scores_of(self.masks.iter().map(|(mask, _)| mask.mass(pattern)), total)
     }
 
@@ -181,7 +216,7 @@ impl PromptMasks {
 
     /// The entries whose sum is the total.
     pub(super) fn not_excluded(&self) -> Mask {
-        Mask::new(Rule::Visible, self.exclude, &vec![0; self.n])
+        Mask::padded(Rule::Visible, self.exclude, &vec![0; self.n], self.width)
     }
 }
 

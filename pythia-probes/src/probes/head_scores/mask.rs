@@ -25,6 +25,8 @@ pub(super) enum Rule {
         /// Its length, N.
         half_len: usize,
     },
+    /// None at all: what the score compares is not in the prompts.
+    Nothing,
 }
 
 impl Rule {
@@ -37,6 +39,7 @@ impl Rule {
             Rule::Visible => (0..=query).collect(),
             Rule::Duplicates => same().collect(),
             Rule::Successors => same().map(|key| key + 1).collect(),
+            Rule::Nothing => Vec::new(),
             Rule::EarlierRepeats { start, half_len } => {
                 let into = query.saturating_sub(start);
                 let mut keys: Vec<usize> = (1..=into / half_len).map(|m| query - m * half_len + 1).collect();
@@ -65,21 +68,26 @@ impl Exclude {
 /// The entries a rule picks in one prompt of n tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mask {
-    /// Indices into the pattern of one head, `query · n + key`, ascending.
+    /// Indices into the pattern of one head, `query · width + key`, ascending; the width is that of the longest prompt.
     pub entries: Vec<usize>,
     /// How many queries have at least one entry.
     pub queries: usize,
 }
 
 impl Mask {
-    /// Applies `rule` to a prompt.
+    /// Applies `rule` to a prompt whose pattern is as wide as it is long.
+    #[cfg(test)]
     pub(super) fn new(rule: Rule, exclude: Exclude, tokens: &[u32]) -> Self {
-        let n = tokens.len();
+        Self::padded(rule, exclude, tokens, tokens.len())
+    }
+
+    /// Applies `rule` to a prompt, whose pattern has rows of that width: prompts are filled up on the right.
+    pub(super) fn padded(rule: Rule, exclude: Exclude, tokens: &[u32], width: usize) -> Self {
         let mut mask = Self { entries: Vec::new(), queries: 0 };
-        for query in 0..n {
+        for query in 0..tokens.len() {
             let before = mask.entries.len();
             let keys = rule.keys(tokens, query).into_iter().filter(|key| exclude.leaves(query, *key));
-            mask.entries.extend(keys.map(|key| query * n + key));
+            mask.entries.extend(keys.map(|key| query * width + key));
             mask.queries += usize::from(mask.entries.len() > before);
         }
         mask
@@ -91,12 +99,12 @@ impl Mask {
     }
 }
 
-/// All attention of a pattern `[query, key]` of n tokens that is not excluded.
-pub(super) fn total<T: Copy + Into<f64>>(pattern: &[T], n: usize, exclude: Exclude) -> f64 {
+/// All attention of the n tokens of a pattern `[query, key]` with rows of that width that is not excluded.
+pub(super) fn total<T: Copy + Into<f64>>(pattern: &[T], n: usize, width: usize, exclude: Exclude) -> f64 {
     let row = |query: usize| -> f64 {
         let first = usize::from(exclude.first);
         let end = if exclude.current { query } else { query + 1 };
-        pattern[query * n..][first.min(end)..end].iter().map(|value| (*value).into()).sum()
+        pattern[query * width..][first.min(end)..end].iter().map(|value| (*value).into()).sum()
     };
     (0..n).map(row).sum()
 }
@@ -143,7 +151,7 @@ mod tests {
         let pattern: Vec<f64> = (0..n * n).map(|entry| if entry % n <= entry / n { 1.0 } else { 0.0 }).collect();
         let count = |first, current| {
             let exclude = Exclude { first, current };
-            let sum = total(&pattern, n, exclude);
+            let sum = total(&pattern, n, n, exclude);
             assert_eq!(Mask::new(Rule::Visible, exclude, &[0; 4]).mass(&pattern), sum, "the same as a mask");
             sum
         };

@@ -8,7 +8,6 @@
 //! A NaN anywhere in a pattern makes all scores of the head undefined here, since 0 · NaN is NaN. The CPU looks at
 //! the entries of a mask alone, and there the scores that the NaN has no part in stay.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -16,7 +15,7 @@ use pythia_core::device::host_f32;
 
 use super::detector::{Detector, PromptMasks};
 use super::mask::Mask;
-use super::reader::PLACE;
+use super::sums::Sums;
 use crate::error::ProbeError;
 use crate::rows::row_sums;
 
@@ -77,45 +76,47 @@ impl DeviceSums {
     }
 
     fn masks(&self, prompt_masks: &[PromptMasks], device: &Device) -> Vec<Tensor<4>> {
-        let n = prompt_masks.first().map_or(0, PromptMasks::n);
+        let n = prompt_masks.first().map_or(0, PromptMasks::width);
         let of = |detector: &usize| dense(prompt_masks.iter().map(|prompt| prompt.mask(*detector)), n, device);
         let all: Vec<Mask> = prompt_masks.iter().map(PromptMasks::not_excluded).collect();
         self.over.iter().map(of).chain([dense(all.iter(), n, device)]).collect()
     }
 
-    /// Adds the scores of every layer to its sums over the prompts `[head, detector]`. All sums are read back at once.
+    /// Adds the scores of every layer to its sums. All sums are read back at once.
     ///
     /// # Errors
     /// [`ProbeError::Device`].
-    pub(super) fn add_to(
-        self,
-        layers: &mut BTreeMap<usize, Vec<f64>>,
-        prompt_masks: &[PromptMasks],
-    ) -> Result<(), ProbeError> {
+    pub(super) fn add_to(self, all: &mut Sums, prompt_masks: &[PromptMasks]) -> Result<(), ProbeError> {
         let sums = self.taken.iter().flat_map(|taken| &taken.sums);
         let sums: Vec<Tensor<2>> = sums.cloned().collect();
         if sums.is_empty() {
             return Ok(());
         }
-        let values = host_f32(Tensor::cat(sums, 0)).map_err(ProbeError::device(PLACE))?;
+        let values = host_f32(Tensor::cat(sums, 0)).map_err(ProbeError::device(super::reader::PLACE))?;
         let mut rest = &values[..];
         for Taken { layer, prompts, sums } in &self.taken {
             let patterns = sums[0].dims()[0];
             let (own, more) = rest.split_at(patterns * sums.len());
             let heads = patterns / prompts.len();
-            let layer = layers.entry(*layer).or_insert_with(|| vec![0.0; heads * self.sum_of.len()]);
-            self.add(layer, own, &prompt_masks[prompts.clone()]);
+            self.add(all, (*layer, heads), own, prompts.clone(), prompt_masks);
             rest = more;
         }
         Ok(())
     }
 
-    /// Adds the scores of a layer whose sums `[sum, prompt, head]` are `values`.
-    fn add(&self, layer: &mut [f64], values: &[f32], prompt_masks: &[PromptMasks]) {
-        let heads = layer.len() / self.sum_of.len();
-        for (prompt, masks) in prompt_masks.iter().enumerate() {
-            for (head, sums) in layer.chunks_mut(self.sum_of.len()).enumerate() {
-                let mass = |sum: usize| f64::from(values[(sum * prompt_masks.len() + prompt) * heads + head]);
+    /// Adds the scores of a layer with that many heads whose sums `[sum, prompt, head]` are `values`.
+    fn add(
+        &self,
+        all: &mut Sums,
+        (layer, heads): (usize, usize),
+        values: &[f32],
+        prompts: Range<usize>,
+        prompt_masks: &[PromptMasks],
+    ) {
+        for (index, prompt) in prompts.clone().enumerate() {
+            let masks = &prompt_masks[prompt];
+            for (head, sums) in all.of(layer, heads, prompt).chunks_mut(self.sum_of.len()).enumerate() {
+                let mass = |sum: usize| f64::from(values[(sum * prompts.len() + index) * heads + head]);
                 let masses = self.sum_of.iter().map(|sum| mass(*sum));
                 let scores = masks.scores_of(masses, mass(self.over.len()));
                 sums.iter_mut().zip(scores).for_each(|(sum, score)| *sum += score);
@@ -136,6 +137,8 @@ fn dense<'a>(masks: impl ExactSizeIterator<Item = &'a Mask>, n: usize, device: &
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::probes::head_scores::HeadScores;
     use crate::prompts::{Prompts, Repeated};
@@ -167,7 +170,7 @@ pub(crate) mod tests {
         layers: &[Vec<f32>],
         device: &Device,
     ) -> BTreeMap<usize, Vec<f64>> {
-        let n = prompt_masks[0].n();
+        let n = prompt_masks[0].width();
         let mut masses = DeviceSums::new(detectors);
         for part in [0..BATCH - 1, BATCH - 1..BATCH] {
             masses.forget_masks();
@@ -177,14 +180,14 @@ pub(crate) mod tests {
                 masses.take(layer, pattern, part.clone(), &prompt_masks[part.clone()]);
             }
         }
-        let mut sums = BTreeMap::new();
+        let mut sums = Sums::new(detectors.len(), None);
         masses.add_to(&mut sums, prompt_masks).expect("the device answers");
-        sums
+        sums.layers
     }
 
     /// Sums of the scores `[head, detector]` in float64, from the entries of the masks.
     fn expected(prompt_masks: &[PromptMasks], patterns: &[f32]) -> Vec<f64> {
-        let size = prompt_masks[0].n() * prompt_masks[0].n();
+        let size = prompt_masks[0].width() * prompt_masks[0].width();
         let mut sums = vec![Vec::new(); HEADS];
         for (index, pattern) in patterns.chunks(size).enumerate() {
             let scores: Vec<f64> = prompt_masks[index / HEADS].scores(pattern).collect();

@@ -1,6 +1,5 @@
 //! Reduces attention patterns to scores while the model runs.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use burn::tensor::{DType, Tensor};
@@ -8,16 +7,20 @@ use pythia_core::device::{host_f32, host_f64, is_cpu};
 use pythia_hooks::{Activation, HookPoint, Site};
 
 use super::HeadScores;
-use super::detector::{Detector, PromptMasks, uniform};
+use super::detector::{Detector, Layout, PromptMasks, uniform};
 use super::on_device::DeviceSums;
+use super::sums::Sums;
 use crate::error::ProbeError;
 use crate::families::reading::Reader;
 use crate::loss::PromptLoss;
-use crate::probe::Answer;
-use crate::prompts::{Prompts, Repeated};
-use crate::table::measured;
+use crate::probe::{Answer, Probe};
+use crate::prompts::Prompts;
+use crate::table::{TableValue, measured};
 
 pub(super) const PLACE: &str = "an attention pattern";
+
+/// The status of a score that compares repeats, on prompts without any.
+const NEEDS_REPEATS: &str = "needs_repeats";
 
 /// Reduces the pattern of every layer to `heads × detectors` numbers. The pattern itself is not kept.
 #[derive(Debug)]
@@ -28,19 +31,38 @@ pub(super) struct PatternReader {
     masks: Vec<PromptMasks>,
     /// The prompts that the model runs on.
     part: Range<usize>,
-    /// By layer the scores `[head, detector]`, summed over the prompts so far in their order.
-    sums: BTreeMap<usize, Vec<f64>>,
+    /// The scores of the prompts so far.
+    sums: Sums,
+    /// Whether each prompt has rows of its own.
+    examples: bool,
     /// Sums on a device other than the CPU, which were not read back yet.
     on_device: DeviceSums,
 }
 
 impl PatternReader {
     /// For a model of `n_layers` that runs on `prompts`, which have that `layout`.
-    pub(super) fn new(config: &HeadScores, layout: Repeated, prompts: &Prompts, n_layers: usize) -> Self {
-        let masks = prompts.rows().iter().map(|tokens| PromptMasks::new(config, layout, tokens)).collect();
+    pub(super) fn new(config: &HeadScores, layout: impl Into<Layout>, prompts: &Prompts, n_layers: usize) -> Self {
+        let (layout, width, batch) = (layout.into(), prompts.len(), prompts.batch());
+        let masks = prompts.rows().iter().map(|tokens| PromptMasks::padded(config, layout, tokens, width)).collect();
         let detectors = Detector::all(config, layout);
         let on_device = DeviceSums::new(&detectors);
-        Self { n_layers, detectors, masks, part: 0..prompts.batch(), sums: BTreeMap::new(), on_device }
+        let examples = !config.main_table_only();
+        let sums = Sums::new(detectors.len(), examples.then_some(batch));
+        Self { n_layers, detectors, masks, part: 0..batch, sums, examples, on_device }
+    }
+
+    /// The values of a row after its place: of a detector, its score of a head and of uniform attention.
+    fn values(detector: &Detector, value: f64, uniform: f64) -> [TableValue; 6] {
+        let (number, status) = measured(value);
+        let status = if detector.needs_repeats() { NEEDS_REPEATS } else { status };
+        [
+            detector.score.into(),
+            detector.definition.as_str().into(),
+            number.into(),
+            uniform.into(),
+            (value - uniform).into(),
+            status.into(),
+        ]
     }
 }
 
@@ -63,80 +85,95 @@ impl Reader for PatternReader {
             self.on_device.take(layer, pattern, self.part.clone(), masks);
             return Ok(());
         }
-        let sums = self.sums.entry(layer).or_insert_with(|| vec![0.0; pattern.dims()[1] * detectors]);
-        read(sums, detectors, masks, pattern)
+        read(&mut self.sums, layer, detectors, (self.part.clone(), masks), pattern)
     }
 
     /// Every value is the mean over the prompts of the prompt's own value, for ratios too (a mean of ratios). It is
     /// undefined where one of them is.
     fn finish(self: Box<Self>, _: &[PromptLoss]) -> Result<Answer, ProbeError> {
-        let mut layers = self.sums;
-        self.on_device.add_to(&mut layers, &self.masks)?;
-        if layers.len() != self.n_layers {
-            return Err(ProbeError::NotFired { fired: layers.len(), expected: self.n_layers });
+        let Self { n_layers, detectors, masks, mut sums, examples, on_device, .. } = *self;
+        on_device.add_to(&mut sums, &masks)?;
+        if sums.layers.len() != n_layers {
+            return Err(ProbeError::NotFired { fired: sums.layers.len(), expected: n_layers });
         }
-        let mean = |sum: f64| sum / self.masks.len() as f64;
-        let uniform: Vec<f64> = of_uniform(self.detectors.len(), &self.masks).into_iter().map(mean).collect();
-        let mut table = HeadScores::TABLES[0].builder();
-        for (layer, sums) in layers {
-            for (head, sums) in sums.chunks(self.detectors.len()).enumerate() {
-                for ((detector, sum), uniform) in self.detectors.iter().zip(sums).zip(&uniform) {
-                    let value = mean(*sum);
-                    let (number, status) = measured(value);
-                    let Detector { score, definition, .. } = detector;
-                    table.row([
-                        layer.into(),
-                        head.into(),
-                        (*score).into(),
-                        definition.as_str().into(),
-                        number.into(),
-                        (*uniform).into(),
-                        (value - uniform).into(),
-                        status.into(),
-                    ]);
-                }
+        let uniform = of_uniform(detectors.len(), &masks);
+        let mean = |sum: f64| sum / masks.len() as f64;
+        let mut main = HeadScores::TABLES[0].builder();
+        for (layer, sums) in sums.summed() {
+            for (index, sum) in sums.into_iter().enumerate() {
+                let (head, detector) = (index / detectors.len(), index % detectors.len());
+                let uniform = mean(uniform.iter().map(|prompt| prompt[detector]).sum());
+                let values = Self::values(&detectors[detector], mean(sum), uniform);
+                main.row([layer.into(), head.into()].into_iter().chain(values));
             }
         }
-        Ok(vec![table.build()])
+        if !examples {
+            return Ok(vec![main.build()]);
+        }
+        let mut each = HeadScores::TABLES[1].builder();
+        for (prompt, layer, scores) in sums.by_prompt() {
+            for (index, score) in scores.iter().enumerate() {
+                let (head, detector) = (index / detectors.len(), index % detectors.len());
+                let values = Self::values(&detectors[detector], *score, uniform[prompt][detector]);
+                each.row([prompt.into(), layer.into(), head.into()].into_iter().chain(values));
+            }
+        }
+        Ok(vec![main.build(), each.build()])
     }
 }
 
 /// A pattern `[prompt, head, query, key]`, if it has the shape that these prompts give.
 fn of_shape(masks: &[PromptMasks], pattern: &Activation) -> Result<Tensor<4>, ProbeError> {
-    let (n, found) = (masks.first().map_or(0, PromptMasks::n), pattern.dims());
+    let (n, found) = (masks.first().map_or(0, PromptMasks::width), pattern.dims());
     let expected = vec![masks.len(), found.get(1).copied().unwrap_or(0), n, n];
     let tensor = pattern.clone().into_tensor().filter(|_| found == expected);
     tensor.ok_or(ProbeError::Shape { place: PLACE, expected, found })
 }
 
-/// Adds the scores of a pattern `[prompt, head, query, key]` that lies in memory to the sums `[head, detector]`.
-fn read(sums: &mut [f64], detectors: usize, masks: &[PromptMasks], pattern: Tensor<4>) -> Result<(), ProbeError> {
-    let device = ProbeError::device(PLACE);
+/// Adds the scores of a layer's pattern `[prompt, head, query, key]` that lies in memory, of the prompts of a part.
+fn read(
+    all: &mut Sums,
+    layer: usize,
+    detectors: usize,
+    (part, masks): (Range<usize>, &[PromptMasks]),
+    pattern: Tensor<4>,
+) -> Result<(), ProbeError> {
+    let (device, [_, heads, width, _]) = (ProbeError::device(PLACE), pattern.dims());
+    let size = heads * width * width;
+    let mut each = |add: &dyn Fn(&mut [f64], &PromptMasks, usize)| {
+        for (index, (prompt, masks)) in part.clone().zip(masks).enumerate() {
+            add(all.of(layer, heads, prompt), masks, index * size);
+        }
+    };
     match pattern.dtype() {
-        DType::F64 => add(sums, detectors, masks, &host_f64(pattern).map_err(device)?),
-        _ => add(sums, detectors, masks, &host_f32(pattern).map_err(device)?),
+        DType::F64 => {
+            let values = host_f64(pattern).map_err(device)?;
+            each(&|sums, masks, from| add(sums, detectors, masks, &values[from..][..size]));
+        }
+        _ => {
+            let values = host_f32(pattern).map_err(device)?;
+            each(&|sums, masks, from| add(sums, detectors, masks, &values[from..][..size]));
+        }
     }
     Ok(())
 }
 
-/// Adds the scores of the patterns `[prompt, head, query, key]` to the sums `[head, detector]`.
-fn add<T: Copy + Into<f64>>(sums: &mut [f64], detectors: usize, masks: &[PromptMasks], patterns: &[T]) {
-    let mut rest = patterns;
-    for prompt in masks {
-        for sums in sums.chunks_mut(detectors) {
-            let (pattern, more) = rest.split_at(prompt.n() * prompt.n());
-            sums.iter_mut().zip(prompt.scores(pattern)).for_each(|(sum, score)| *sum += score);
-            rest = more;
-        }
+/// Adds the scores of one prompt's patterns `[head, query, key]` to the sums `[head, detector]`.
+fn add<T: Copy + Into<f64>>(sums: &mut [f64], detectors: usize, prompt: &PromptMasks, patterns: &[T]) {
+    let patterns = patterns.chunks(prompt.width() * prompt.width());
+    for (sums, pattern) in sums.chunks_mut(detectors).zip(patterns) {
+        sums.iter_mut().zip(prompt.scores(pattern)).for_each(|(sum, score)| *sum += score);
     }
 }
 
-/// The sum over the prompts of every detector's score of a head that attends evenly.
-fn of_uniform(detectors: usize, masks: &[PromptMasks]) -> Vec<f64> {
-    let mut sums = vec![0.0; detectors];
-    let of = |prompt: &PromptMasks| add(&mut sums, detectors, std::slice::from_ref(prompt), &uniform(prompt.n()));
-    masks.iter().for_each(of);
-    sums
+/// For each prompt every detector's score of a head that attends evenly.
+fn of_uniform(detectors: usize, masks: &[PromptMasks]) -> Vec<Vec<f64>> {
+    let of = |prompt: &PromptMasks| {
+        let mut scores = vec![0.0; detectors];
+        add(&mut scores, detectors, prompt, &uniform(prompt.width()));
+        scores
+    };
+    masks.iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -144,6 +181,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::prompts::Repeated;
     use crate::random::Vocabulary;
     use crate::table::{Column, Table};
 

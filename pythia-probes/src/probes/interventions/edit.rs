@@ -39,8 +39,8 @@ pub struct UserEdit {
     pub hook: String,
     /// The heads; all where they are left out.
     pub heads: Option<Vec<usize>>,
-    /// The positions, each a number or a name that the pairs have (`end`); all where they are left out. At patterns
-    /// and scores these are the queries.
+    /// The positions, each a number (from 0 with the BOS included, or from the end) or a name that the pairs have
+    /// (`end`); all where they are left out. At patterns and scores these are the queries.
     pub positions: Option<Vec<String>>,
     /// The keys of `hook_pattern` and `hook_attn_scores`, written as positions are; all where they are left out.
     pub keys: Option<Vec<String>>,
@@ -197,10 +197,10 @@ fn indices(field: &'static str, words: Option<&[String]>, pair: &Pair) -> Result
     let mut found = BTreeSet::new();
     for choice in read_positions(field, Some(words), std::slice::from_ref(pair))? {
         match choice {
-            Positions::At(number) => found.insert(if number < 0 { length + number } else { number }),
-            Positions::Named(name) => found.insert(pair.positions[&name] as i64),
+            Positions::At(number) => found.extend([if number < 0 { length + number } else { number }]),
+            Positions::Named(name) => found.extend(pair.positions[&name].iter().map(|at| *at as i64)),
             Positions::All | Positions::Each => return Ok(None),
-        };
+        }
     }
     Ok(Some(found.into_iter().collect()))
 }
@@ -231,7 +231,7 @@ mod tests {
     use pythia_hooks::Site;
 
     fn pair(length: usize, middle: usize) -> Pair {
-        let positions = [("end".to_owned(), length - 1), ("middle".to_owned(), middle)].into();
+        let positions = [("end".to_owned(), vec![length - 1]), ("middle".to_owned(), vec![middle])].into();
         let tokens = vec![1; length];
         Pair { clean: tokens.clone(), corrupt: tokens, answers: vec![2], wrongs: vec![3], positions, source: 0 }
     }

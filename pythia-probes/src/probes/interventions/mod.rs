@@ -70,8 +70,12 @@ const EXAMPLES: TableSpec = TableSpec {
 
 /// The name of a run.
 impl Label for String {
-    fn values(&self) -> Vec<TableValue> {
+    fn values(&self, _: Option<usize>) -> Vec<TableValue> {
         vec![self.clone().into()]
+    }
+
+    fn pos_in(&self, _: &Pair) -> Option<usize> {
+        None
     }
 }
 
@@ -210,13 +214,13 @@ impl CausalProbe for InterventionRuns {
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
         let labels: Vec<String> = self.runs.keys().cloned().collect();
         let mut sources = self.sources(runs)?;
-        let mut deltas = Deltas::new(&self.metrics);
+        let mut deltas = Deltas::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             sources[OTHER] = group.run(self.side.other()).seen().clone();
             let interventions = self.intervened_runs(runs.subject.model.config(), &group.pairs(runs))?;
             let [base, _] = group.ends(runs, &self.metrics, self.side)?;
-            let scores = group.scores(runs, &self.common().scores(), self.side, &sources, &interventions)?;
-            deltas.note(&labels, &group.members, &base, &scores);
+            let outcomes = group.outcomes(runs, &self.common().scores(), self.side, &sources, &interventions)?;
+            deltas.note(&labels, &group.members, &base, &outcomes);
         }
         Ok(self.run.answer(deltas.summary(&MAIN, runs.seed), || deltas.examples(&EXAMPLES)))
     }

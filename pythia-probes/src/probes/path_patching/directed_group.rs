@@ -7,7 +7,7 @@ use super::PathPatching;
 use super::deltas::{BaseAndSource, Delta};
 use super::direct::Direct;
 use super::edges::{Edge, Input, Receiver};
-use crate::engine::{F32_BYTES, IntervenedRun, Replacement, Scores};
+use crate::engine::{F32_BYTES, IntervenedRun, Outcome, Replacement};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Effects;
 use crate::families::causal::paired_runs::{Group, PairedRuns, ScoreSettings};
@@ -32,7 +32,7 @@ impl DirectedGroup<'_> {
     ///
     /// # Errors
     /// What does not fit the model or the pairs, and reading from the device.
-    pub(super) fn paths(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    pub(super) fn paths(&self, effects: &mut Effects<'_, Edge>) -> Result<(), ProbeError> {
         let config = self.ends.model.config();
         let graph = self.probe.graph(&config.model_shape())?;
         let [base, source] = self.group.ends(self.runs, &self.probe.metrics, self.direction.base())?;
@@ -62,7 +62,7 @@ impl DirectedGroup<'_> {
         input: Input,
         heads: &[Option<usize>],
         sent: &[&Delta],
-    ) -> Result<(Vec<Edge>, Vec<Scores>), ProbeError> {
+    ) -> Result<(Vec<Edge>, Vec<Outcome>), ProbeError> {
         if sent.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
@@ -78,8 +78,8 @@ impl DirectedGroup<'_> {
         let (edges, interventions): (Vec<Edge>, Vec<IntervenedRun>) = interventions.into_iter().unzip();
         let memory = self.probe.run.memory.get() / 2;
         let settings = ScoreSettings { memory, ..self.probe.common().scores() };
-        let scores = self.group.scores(self.runs, &settings, self.direction.base(), &sources, &interventions)?;
-        Ok((edges, scores))
+        let outcomes = self.group.outcomes(self.runs, &settings, self.direction.base(), &sources, &interventions)?;
+        Ok((edges, outcomes))
     }
 
     /// An intervention per choice of positions. What a receiver computes for a token depends on that token alone, so
@@ -100,14 +100,20 @@ impl DirectedGroup<'_> {
     ///
     /// # Errors
     /// What does not fit the model or the pairs, and reading from the device.
-    pub(super) fn direct(&self, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    pub(super) fn direct(&self, effects: &mut Effects<'_, Edge>) -> Result<(), ProbeError> {
         let graph = self.probe.graph(&self.ends.model.model_shape())?;
         let readout = self.group.readout(self.runs, &[Metric::LogitDiff], self.direction.base());
         let direct = Direct::new(&self.ends, &self.pairs, &readout)?;
         for &sender in &graph.senders {
             for (edge, samples) in direct.edges(sender, self.positions)? {
                 for (&pair, sample) in self.group.members.iter().zip(samples) {
-                    effects.note(self.direction, &edge, pair, vec![sample; self.probe.metrics.len()]);
+                    effects.note(
+                        self.direction,
+                        &edge,
+                        pair,
+                        vec![sample; self.probe.metrics.len()],
+                        sample.changed != sample.base,
+                    );
                 }
             }
         }

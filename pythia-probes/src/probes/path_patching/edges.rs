@@ -9,6 +9,8 @@ use super::words::{self, RECEIVERS, SENDERS};
 use crate::error::ProbeError;
 use crate::families::causal::effect::Label;
 use crate::families::causal::not_empty;
+use crate::families::causal::places::pos_of;
+use crate::pairs::Pair;
 use crate::table::{ColumnSpec, TableValue};
 
 /// A component that writes to the residual stream.
@@ -157,8 +159,8 @@ pub(super) const EDGE: &[ColumnSpec] = &[
 ];
 
 impl Label for Edge {
-    fn values(&self) -> Vec<TableValue> {
-        let Edge { sender, receiver, pos, position_name } = self;
+    fn values(&self, pos: Option<usize>) -> Vec<TableValue> {
+        let Edge { sender, receiver, pos: _, position_name } = self;
         vec![
             sender.to_string().into(),
             sender.layer().into(),
@@ -167,9 +169,13 @@ impl Label for Edge {
             receiver.input.layer().into(),
             receiver.head.into(),
             receiver.input.name().into(),
-            (*pos).into(),
+            pos.into(),
             position_name.clone().into(),
         ]
+    }
+
+    fn pos_in(&self, pair: &Pair) -> Option<usize> {
+        self.pos.or_else(|| pos_of(&self.position_name, pair))
     }
 }
 

@@ -49,8 +49,8 @@ pub struct PathPatching {
     /// as `layer.head.input` (`5.1.k`), an MLP as `mlp3`.
     #[serde(default = "default_receivers")]
     pub receivers: Vec<String>,
-    /// Positions at which the sender sends: `each` one after another, `all` together, a number, or a position that
-    /// the pairs name (`end`).
+    /// Positions at which the sender sends: `each` one after another, `all` together, a number (from 0 with the BOS
+    /// included, or from the end), or a position or span that the pairs name (`end`).
     #[serde(default = "defaults::all")]
     pub positions: Vec<String>,
     /// Which run is changed: `noising` puts what the sender writes in the corrupt run into the clean run, `denoising`
@@ -118,7 +118,7 @@ impl PathPatching {
         Graph::read(&self.senders, &self.receivers, model_shape)
     }
 
-    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<Edge>) -> Result<(), ProbeError> {
+    fn patch(&self, runs: &PairedRuns, group: &Group, effects: &mut Effects<'_, Edge>) -> Result<(), ProbeError> {
         let positions = places::positions("positions", &self.positions, &runs.pairs)?;
         for &direction in &self.directions {
             let (base, source) = (group.run(direction.base()), group.run(direction.source()));
@@ -191,7 +191,7 @@ impl CausalProbe for PathPatching {
     }
 
     fn answer(&self, runs: &PairedRuns) -> Result<Answer, ProbeError> {
-        let mut effects = Effects::new(&self.metrics);
+        let mut effects = Effects::new(&self.metrics, &runs.pairs);
         for group in &runs.groups {
             self.patch(runs, group, &mut effects)?;
         }

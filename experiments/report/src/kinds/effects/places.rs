@@ -49,15 +49,16 @@ impl Places {
     pub(crate) fn of(rows: &FrameRows<'_>, tokens: Vec<String>) -> Result<Self, ResultsError> {
         let ints = |name: &str| if rows.has(name) { rows.ints(name) } else { Ok(vec![None; rows.len()]) };
         let texts = |name: &str| if rows.has(name) { rows.texts(name) } else { Ok(vec![String::new(); rows.len()]) };
+        let names = texts("position_name")?;
         Ok(Self {
             layers: ints("layer")?,
             heads: ints("head")?,
-            positions: ints("pos")?,
+            positions: ints("pos")?.into_iter().zip(&names).map(|(pos, name)| pos.filter(|_| numbered(name))).collect(),
             sources: ints("source_step")?,
             steps: ints("step")?,
             hooks: texts("hook")?,
             what: texts("what")?,
-            position_names: texts("position_name")?,
+            position_names: names,
             edges: texts("sender")?.into_iter().zip(texts("receiver")?).collect(),
             tokens,
         })
@@ -115,6 +116,12 @@ impl Places {
     }
 }
 
+/// Whether a position is given by its number alone. A named one is no column of a map of positions, although its number
+/// stands beside its name. Blocks of neurons come before the name.
+fn numbered(name: &str) -> bool {
+    name.is_empty() || name.starts_with("neurons ") && !name.contains(", ")
+}
+
 /// The order of components in the model: the embedding, in each layer heads before the MLP, the logits.
 fn component(name: &str) -> Label {
     let number = |text: &str| text.split('.').next().and_then(|digits| digits.parse::<i64>().ok());
@@ -129,6 +136,12 @@ fn component(name: &str) -> Label {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn named_positions_are_no_columns_of_a_map() {
+        let found = ["", "neurons 0..16", "end", "-1", "neurons 0..16, end", "subject"].map(numbered);
+        assert_eq!(found, [true, true, false, false, false, false]);
+    }
 
     #[test]
     fn components_stand_in_the_order_of_the_model() {
