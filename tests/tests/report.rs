@@ -138,6 +138,24 @@ fn published_curves_are_added_and_other_files_are_refused() {
 }
 
 #[test]
+fn damage_that_only_decoding_finds_is_named_by_every_reader() {
+    let folder = swept("report-decoded");
+    let part = folder.join("out/results/head_scores/tiny/step000003.parquet");
+    let mut bytes = fs::read(&part).expect("a part");
+    let page = bytes.windows(4).position(|four| four == [0x28, 0xb5, 0x2f, 0xfd]).expect("a compressed page");
+    bytes[page + 4..page + 8].fill(0xff);
+    fs::write(&part, bytes).expect("write");
+    let sql = "SELECT COUNT(model) AS n FROM head_scores WHERE layer >= 0";
+    for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", sql], &["merge", "out"]] {
+        let output = run(&folder, command).refused(&["this part is damaged: ", "step000003.parquet: ", "remedy:"]);
+        assert!(output.code == Some(3) && !output.err.contains("panicked"), "{command:?}: {}", output.err);
+    }
+    run(&folder, &["status", "out"]).ok();
+    let page = fs::read_to_string(folder.join("out/report.html")).expect("a page");
+    assert!(page.contains("damaged parts") && page.contains("head_scores/tiny/step000003.parquet"));
+}
+
+#[test]
 fn damaged_files_and_other_folders_are_named() {
     let folder = swept("report-refused");
     for command in ["summary", "report"] {
@@ -148,19 +166,22 @@ fn damaged_files_and_other_folders_are_named() {
     let bytes = fs::read(&part).expect("a part");
     fs::write(&part, &bytes[..bytes.len() / 2]).expect("write");
     for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", "SELECT * FROM head_scores"]] {
-        run(&folder, command).refused(&["step000000.parquet is not a readable Parquet file", "remedy:"]);
+        let output = run(&folder, command).refused(&["this part is damaged: ", "step000000.parquet: ", "remedy:"]);
+        assert_eq!(output.code, Some(3));
+        // What can be read is shown.
+        assert!(!output.out.is_empty() && !output.err.contains("panicked"), "{command:?}: {}", output.err);
     }
     fs::write(&part, bytes).expect("write");
     // A later part is named too. A sweep does not depend on whether a report can be written.
     let later = folder.join("out/results/induction_loss/tiny/step000007.parquet");
     let bytes = fs::read(&later).expect("a part");
     fs::write(&later, &bytes[..bytes.len() / 2]).expect("write");
-    run(&folder, &["summary", "out"]).refused(&["step000007.parquet is not a readable Parquet file"]);
+    run(&folder, &["summary", "out"]).refused(&["this part is damaged: ", "step000007.parquet: "]);
     fs::create_dir_all(folder.join("out/results/old/nano")).expect("a folder");
     fs::rename(&later, folder.join("out/results/old/nano/step000007.parquet")).expect("a move");
     let output = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     assert!(
-        output.err.contains("no report was written: ") && output.err.contains("step000007.parquet"),
+        output.err.contains("it lacks parts that other runs wrote: ") && output.err.contains("step000007.parquet"),
         "{}",
         output.err
     );

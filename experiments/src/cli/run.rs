@@ -72,9 +72,12 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
 /// their places.
 pub(crate) fn show(disk: &Disk) {
     match super::report::write(&disk.out, None) {
-        Ok(page) => {
+        Ok((page, damage)) => {
             let (page, out) = (page.display(), disk.out.display());
             say!("open {page} in a browser; `pythia summary {out}` has the numbers");
+            if let Some(damage) = damage {
+                say!("it lacks parts that other runs wrote: {}", Failure::from(damage).report(env::color()));
+            }
         }
         Err(failure) => {
             say!("no report was written: {}", failure.report(env::color()))

@@ -41,8 +41,8 @@ const LONG_HELP: &str = exit::examples!(
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let results = Results::open(&args.dir)?;
-    let listings = summary::summary(&results, args.top as usize)?;
+    let mut results = Results::open(&args.dir)?;
+    let listings = results.around_damage(|results| summary::summary(results, args.top as usize))?;
     if let Some(folder) = &args.csv {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         () if args.csv.is_none() => terminal(&listings)?,
         () => {}
     }
-    Ok(Exit::Ok)
+    super::query::complete(&results)
 }
 
 fn terminal(listings: &[Listing]) -> Result<(), Failure> {
