@@ -72,7 +72,8 @@ pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
         Ok(Err(error)) if is_of_the_query(&error) => error.to_string(),
         other => {
             // Rows that cannot be decoded make errors and panics that do not name their file.
-            let parts: Vec<DamagedPart> = results.tables.values().chain(&results.checkpoints).flat_map(Table::damage).collect();
+            let parts: Vec<DamagedPart> =
+                results.tables.values().chain(&results.checkpoints).flat_map(Table::damage).collect();
             if !parts.is_empty() {
                 return Err(ResultsError::Damaged { parts }.into());
             }

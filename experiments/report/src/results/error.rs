@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use polars::error::PolarsError;
 
-use super::{DamagedPart, TABLE_VERSION};
 use super::columns::ColumnType;
+use super::{DamagedPart, TABLE_VERSION};
 
 /// Why results cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -30,7 +30,7 @@ pub struct Origin {
 
 impl Origin {
     /// Reads the metadata of a file of the table, and checks that this version knows the file's columns.
-    pub(super) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
+    pub(crate) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
         let reader = part::footer(path)?;
         let origin = Self::from_reader(path, &reader)?;
         // Files of other programs have no metadata of ours. They can be queried, and nothing else is made of them.

@@ -56,7 +56,11 @@ pub(super) fn check(file: &mut (impl Read + Seek)) -> Result<(), LayoutError> {
     let schema = footer.list(2).ok_or(LayoutError::Unsaid("which columns there are"))?;
     let groups = footer.list(4).ok_or(LayoutError::Unsaid("where its rows are"))?;
     if schema.len() > MOST_COLUMNS {
-        return Err(LayoutError::Count { what: "the most columns", said: MOST_COLUMNS as u64, found: schema.len() as u64 });
+        return Err(LayoutError::Count {
+            what: "the most columns",
+            said: MOST_COLUMNS as u64,
+            found: schema.len() as u64,
+        });
     }
     let most = ALWAYS + EXPANSION.saturating_mul(length);
     let (mut rows, mut decoded) = (0_u64, 0_u64);
@@ -133,7 +137,12 @@ fn chunk(about: &Thrift) -> Result<Chunk, LayoutError> {
         Some(3 | 6 | 7) => 16,
         _ => return Err(LayoutError::Unsaid("the type of a column")),
     };
-    Ok(Chunk { begin, end: begin.saturating_add(size), values: count(about, 5, "how many values a column has")?, width })
+    Ok(Chunk {
+        begin,
+        end: begin.saturating_add(size),
+        values: count(about, 5, "how many values a column has")?,
+        width,
+    })
 }
 
 /// Walks through the pages of a column, and adds up their decompressed sizes.
