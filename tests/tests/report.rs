@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use pythia_tests::{command::run, suite};
+use pythia_tests::{command::run, paths, suite};
 
 /// A sweep of its own, in `out`, without a report.
 fn swept(name: &str) -> PathBuf {
@@ -184,5 +185,27 @@ fn damaged_files_and_other_folders_are_named() {
         output.err.contains("it lacks parts that other runs wrote: ") && output.err.contains("step000007.parquet"),
         "{}",
         output.err
+    );
+}
+
+/// The lines of Python under the figures find the files of a table whose name has every character that means something
+/// in a literal or in a pattern.
+#[test]
+#[ignore = "needs PYTHIA_PYTHON, a Python with Polars"]
+fn the_lines_of_python_are_quoted_for_names_of_any_kind() {
+    let python = std::env::var_os("PYTHIA_PYTHON").expect("set PYTHIA_PYTHON to a Python with Polars");
+    let folder = swept("report-quoted");
+    let results = folder.join("out/results");
+    fs::rename(results.join("head_scores"), results.join("he\"ad [1]* \\x\ny?")).expect("a move");
+    // What the first name would match as a pattern.
+    fs::create_dir_all(results.join("he\"ad 1 \\x\nyz/tiny")).expect("a folder");
+    run(&folder, &["report", "out"]).ok();
+    let lines = paths::root().join("tests/report/lines.py");
+    let output = Command::new(python).arg(lines).arg("out").current_dir(&folder).output().expect("runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && told.contains("gives their data"),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
     );
 }

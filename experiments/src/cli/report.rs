@@ -30,7 +30,8 @@ pub(crate) struct Args {
     /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Lay published curves beside your own: a CSV with the columns model, step, task, metric, value
+    /// Add published evaluations: a CSV with the columns model, step, task, metric, value. They share a figure with your
+    /// own curves of the same table and metric
     #[arg(long, value_name = "CSV")]
     with: Option<PathBuf>,
 }

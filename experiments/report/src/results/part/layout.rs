@@ -30,9 +30,11 @@ pub(super) enum LayoutError {
     Footer(u64),
     #[error("{0}")]
     Thrift(#[from] ThriftError),
+    #[error("it has {0} columns, and at most {MOST_COLUMNS} are read")]
+    Columns(usize),
     #[error("its footer does not say {0}")]
     Unsaid(&'static str),
-    #[error("its footer says {what} {said}, and there are {found}")]
+    #[error("it says that it has {said} {what}, and there are {found}")]
     Count { what: &'static str, said: u64, found: u64 },
     #[error("a page is outside of its column")]
     Outside,
@@ -56,11 +58,7 @@ pub(super) fn check(file: &mut (impl Read + Seek)) -> Result<(), LayoutError> {
     let schema = footer.list(2).ok_or(LayoutError::Unsaid("which columns there are"))?;
     let groups = footer.list(4).ok_or(LayoutError::Unsaid("where its rows are"))?;
     if schema.len() > MOST_COLUMNS {
-        return Err(LayoutError::Count {
-            what: "the most columns",
-            said: MOST_COLUMNS as u64,
-            found: schema.len() as u64,
-        });
+        return Err(LayoutError::Columns(schema.len()));
     }
     let most = ALWAYS + EXPANSION.saturating_mul(length);
     let (mut rows, mut decoded) = (0_u64, 0_u64);
@@ -75,7 +73,7 @@ pub(super) fn check(file: &mut (impl Read + Seek)) -> Result<(), LayoutError> {
             }
         }
     }
-    same("a number of rows of", count(&footer, 3, "how many rows there are")?, rows)
+    same("rows", count(&footer, 3, "how many rows there are")?, rows)
 }
 
 /// The footer, and where it begins.
@@ -109,14 +107,14 @@ fn chunks(group: &Thrift, schema: &[Thrift], rows: u64, data: u64) -> Result<Vec
     let is_flat = schema.len() == columns.len() + 1 && schema.iter().all(|element| element.int(3) != Some(2));
     if columns.len() >= schema.len() {
         let (said, found) = (schema.len().saturating_sub(1) as u64, columns.len() as u64);
-        return Err(LayoutError::Count { what: "a number of columns of", said, found });
+        return Err(LayoutError::Count { what: "columns", said, found });
     }
     let chunk = |column: &Thrift| {
         let about = column.field(3).filter(|_| column.field(1).is_none());
         let chunk = chunk(about.ok_or(LayoutError::Unsaid("where a column is"))?)?;
         // A row of a nested column has a value at least.
         if (is_flat && chunk.values != rows) || chunk.values < rows {
-            return Err(LayoutError::Count { what: "a number of rows of", said: rows, found: chunk.values });
+            return Err(LayoutError::Count { what: "rows", said: rows, found: chunk.values });
         }
         let inside = MAGIC.len() as u64 <= chunk.begin && chunk.begin <= chunk.end && chunk.end <= data;
         if inside { Ok(chunk) } else { Err(LayoutError::Outside) }
@@ -160,7 +158,7 @@ fn pages(file: &mut (impl Read + Seek), chunk: &Chunk) -> Result<u64, LayoutErro
     if at > chunk.end {
         return Err(LayoutError::Outside);
     }
-    same("a number of values of", chunk.values, values)?;
+    same("values in a column", chunk.values, values)?;
     Ok(decompressed)
 }
 
