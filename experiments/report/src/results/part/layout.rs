@@ -15,7 +15,7 @@ const LARGEST_HEADER: u64 = 16 << 20;
 /// Columns of a table; each takes memory in every row group.
 const MOST_COLUMNS: usize = 4096;
 /// Decoded bytes that any part may have.
-const ALWAYS: u64 = 64 << 20;
+const ALWAYS: u64 = 128 << 20;
 /// Decoded bytes that a part may have for each of its own: columns of equal values compress a thousandfold.
 const EXPANSION: u64 = 1000;
 

@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use polars::prelude::{DataFrame, ParquetWriter};
+
 use super::*;
 use crate::query::query;
 use crate::results::Results;
 use crate::summary::summary;
-use crate::testing::{Scratch, head_scores};
+use crate::testing::{Scratch, head_scores, ints};
 
 /// A folder with three parts, and the bytes of the middle one.
 fn folder(name: &str) -> (Scratch, PathBuf, Vec<u8>) {
@@ -101,6 +103,13 @@ fn a_part_that_asks_for_more_memory_than_its_bytes_can_fill_is_refused() {
     long[end..end + 4].copy_from_slice(&(size + 5).to_le_bytes());
     fs::write(&part, &long).expect("write");
     assert!(told(&scratch).contains("it ends in the middle of a structure"), "{}", told(&scratch));
+    // Equal numbers compress a thousandfold; so many of them are no table of this program.
+    let rows = 30_000_000;
+    let mut frame = DataFrame::new(rows, vec![ints("layer", vec![Some(7); rows])]).expect("one column");
+    ParquetWriter::new(File::create(&part).expect("a file")).finish(&mut frame).expect("a table");
+    drop(frame);
+    let told_of_it = told(&scratch);
+    assert!(told_of_it.contains("bytes of memory, and at most "), "{told_of_it}");
     fs::write(&part, b"<html>404 not found, and some more</html>").expect("write");
     assert!(
         told(&scratch).contains("it is not a Parquet file: its first or its last four bytes"),
