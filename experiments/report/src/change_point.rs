@@ -6,8 +6,8 @@
 //! regular parameter: the ratio is distributed as `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and
 //! threshold estimation*), and 7.35 is the 95 % point of this distribution. There is no change if two means are no
 //! better than one by the Bayesian information criterion (two more parameters, the second mean and the place), or if
-//! they differ by less than a thousandth of the curve's largest value. A place with fewer than five checkpoints on a side
-//! is not reported: its mean would be that of the first or the last checkpoints of a training.
+//! they differ by less than a thousandth of the curve's largest value. A place with fewer than five checkpoints on a
+//! side is not reported: its mean would be that of the first or the last checkpoints of a training.
 //!
 //! Checkpoints count equally, however many steps are between them. On a curve that rises over several checkpoints the
 //! estimate is about half-way up. The noise of neighbouring checkpoints of a training is correlated. Then small changes

@@ -1,7 +1,7 @@
 //! The axes of charts: from values to places, and the ticks.
 
 use super::X;
-use super::numbers::{Unit, count};
+use super::numbers::{Unit, count, exact};
 
 /// The value if it can be drawn: finite, and not larger than any sensible quantity.
 pub(crate) fn drawable(value: f64) -> Option<f64> {
@@ -198,14 +198,6 @@ impl StepAxis {
 /// Whether two steps are one but for rounding.
 fn same(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * b.abs()
-}
-
-/// The last step as a label: exact, where a short form would round it.
-fn exact(step: f64) -> String {
-    // The end of an axis is the power of a logarithm, so it is rounded first.
-    let step = step.round();
-    let is_short = step < 1000.0 || (step < 1e6 && step % 1000.0 == 0.0);
-    if is_short { count(step) } else { crate::words::count(step as u64) }
 }
 
 /// The x axis.

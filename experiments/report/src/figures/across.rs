@@ -116,8 +116,8 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
         id: "induction-against-loss".into(),
         title: "Induction score against loss on repeated tokens".into(),
         caption: format!(
-            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, y its \
-             mean loss on the repeated half of the prompts. Its first and its last step are named. {}.",
+            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, y \
+             its mean loss on the repeated half of the prompts. Its first and its last step are named. {}.",
             words::plural(joined.iter().map(|row| row.step).collect::<BTreeSet<_>>().len(), "checkpoint")
         ),
         alt: format!("{} {}", peaks(&by_model, score), ends(&joined)),

@@ -23,11 +23,6 @@ pub(super) fn figure(setting: &Setting<'_>) -> Result<Option<Figure>, ResultsErr
     }
     let last = setting.curves.iter().filter_map(|curve| at_end(curve)?.step).max();
     let pick = pick_of_end(setting, last);
-    let ratio = if value_of(setting.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
-    let which = match places > CURVES {
-        true => format!("the {CURVES} of {places} places with the largest effects"),
-        false => words::plural(places, "place"),
-    };
     let ends = |(name, points): &(String, Vec<Point>)| {
         let value = |point: Option<&Point>| words::number(point.and_then(|point| point.y));
         format!("{name} from {} to {}", value(points.first()), value(points.last()))
@@ -46,9 +41,7 @@ pub(super) fn figure(setting: &Setting<'_>) -> Result<Option<Figure>, ResultsErr
     Ok(Some(Figure {
         id: setting.id("dose"),
         title: format!("{}: effect by coefficient at {}", setting.name(), words::step(last)),
-        caption: format!(
-            "The effect of each coefficient at {which}, in the order of coefficients; bands are 95 % intervals over pairs.{ratio}"
-        ),
+        caption: caption(setting, places),
         alt,
         csv: pick.rows(setting.table)?.csv()?,
         code: pick.code(setting.table),
@@ -61,6 +54,18 @@ pub(super) fn figure(setting: &Setting<'_>) -> Result<Option<Figure>, ResultsErr
             }],
         }),
     }))
+}
+
+fn caption(setting: &Setting<'_>, places: usize) -> String {
+    let which = match places > CURVES {
+        true => format!("the {CURVES} of {places} places with the largest effects"),
+        false => words::plural(places, "place"),
+    };
+    let ratio = if value_of(setting.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
+    format!(
+        "The effect of each coefficient at {which}, in the order of coefficients; bands are 95 % intervals over \
+         pairs.{ratio}"
+    )
 }
 
 /// The effects of each place by coefficient, in the order of coefficients. The names of targets end with theirs.

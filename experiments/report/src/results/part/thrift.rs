@@ -6,7 +6,7 @@
 /// How deep structures may be nested; those of Parquet are far shallower.
 const DEEPEST: usize = 24;
 
-/// A value.
+/// A value of the compact form, as far as the layout of a file needs it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Thrift {
     /// A whole number of any width, or a boolean.
