@@ -27,8 +27,8 @@ pub(crate) fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
             .num("stroke-width", 1.7)
             .maybe("stroke-dasharray", series_dash(index)),
         Tone::Reference(index) => {
-            let tag = tag.attr("stroke", series_color(index)).num("stroke-width", 1.2);
-            tag.attr("stroke-dasharray", if index < PALETTE { "1.5 3" } else { "5 2 1.5 2" })
+            let tag = tag.attr("stroke", series_color(index)).num("stroke-width", 1.6);
+            tag.attr("stroke-dasharray", if index < PALETTE { "2 3" } else { "5 2 1.5 2" })
         }
         Tone::Muted | Tone::Note => {
             tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.5)

@@ -188,7 +188,7 @@ fn caption(choice: &Choice<'_>, common: bool) -> String {
     let mut text = format!("{how} of {whose}. Bands are 1.96 published standard errors on each side.");
     let (references, others) = &choice.references;
     if !references.is_empty() {
-        text.push_str(&format!(" Dashed: models without checkpoints ({}).", references.join(", ")));
+        text.push_str(&format!(" Dotted: models without checkpoints ({}).", references.join(", ")));
     }
     if *others > 0 {
         text.push_str(&format!(" {} of other sizes are not shown.", words::plural(*others, "such model")));
@@ -212,7 +212,7 @@ fn metric_of<'a>(task: &str, rows: &[&'a PublishedScore]) -> &'a str {
     metrics.get("acc").or_else(|| metrics.first()).copied().unwrap_or_default()
 }
 
-/// One task: published curves, the report's own, and dashed the models without checkpoints.
+/// One task: published curves, the report's own, and dotted the models without checkpoints.
 fn panel(task: &str, choice: &Choice<'_>) -> LinePanel {
     let rows = || choice.rows.iter().copied().filter(|row| row.task == task);
     let published = choice.models.iter().enumerate().map(|(index, model)| {
@@ -287,7 +287,7 @@ mod tests {
         let level: Vec<(f64, Option<f64>)> = opt.points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(level, [(0.0, Some(0.9)), (512.0, Some(0.9))]);
         assert!(
-            figure.caption.contains("Dashed: models without checkpoints (bloom-560m, opt-1b)."),
+            figure.caption.contains("Dotted: models without checkpoints (bloom-560m, opt-1b)."),
             "{}",
             figure.caption
         );
