@@ -30,8 +30,8 @@ pub(crate) struct Args {
     /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Add published evaluations: a CSV with the columns model, step, task, metric, value. They share a figure with your
-    /// own curves of the same table and metric
+    /// Add published evaluations: a CSV with the columns model, step, task, metric, value. They share a figure with
+    /// your own curves of the same table and metric
     #[arg(long, value_name = "CSV")]
     with: Option<PathBuf>,
 }
@@ -63,7 +63,8 @@ fn published(path: &Path) -> Result<Published, Failure> {
     Ok(Published::parse(&name, &text).map_err(|problem| CommandError::Published { path: path.into(), problem })?)
 }
 
-/// Writes the report of an output folder into it, and returns the path of the page, and the damaged parts that it lacks.
+/// Writes the report of an output folder into it, and returns the path of the page, and the damaged parts that it
+/// lacks.
 pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<(PathBuf, Option<ResultsError>), Failure> {
     let (report, damage) = draw(dir, published)?;
     let earlier = figures_of(&dir.join("report.html"));

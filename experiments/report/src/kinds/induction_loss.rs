@@ -48,8 +48,8 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
         id: format!("{}-halves", words::slug(&table.name)),
         title: "Loss on new and on repeated tokens".into(),
         caption: format!(
-            "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, which \
-             repeats it; bands are 1.96 standard errors over prompts on each side.{}",
+            "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, \
+             which repeats it; bands are 1.96 standard errors over prompts on each side.{}",
             marks.join("")
         ),
         alt: ends(curves.iter().filter(|(keys, _)| keys[1] == "loss_second_half"), "Loss on repeated tokens"),

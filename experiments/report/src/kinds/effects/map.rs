@@ -80,8 +80,8 @@ fn figure(
 }
 
 /// The value of the last colour, the same for all maps of one quantity, so that they can be compared. It is the largest
-/// value; for ratios it is bounded by 1 and the largest value at the end, so that one early checkpoint does not make all
-/// others pale.
+/// value; for ratios it is bounded by 1 and the largest value at the end, so that one early checkpoint does not make
+/// all others pale.
 pub(super) fn limit<'a>(table: &Table, curves: impl Iterator<Item = &'a EffectCurve>) -> f64 {
     let (mut all, mut end) = (0.0_f64, 1.0_f64);
     for curve in curves.filter(|curve| curve.target.control.is_none()) {

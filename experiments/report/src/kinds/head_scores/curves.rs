@@ -26,8 +26,8 @@ pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -
     Ok(Figure {
         title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
-            "{name} score ({definition}) of the {} with the highest peaks over training{}{}. {} Dashed: the score under \
-             uniform attention.",
+            "{name} score ({definition}) of the {} with the highest peaks over training{}{}. {} Dashed: the score \
+             under uniform attention.",
             words::plural(shown.len(), "head"),
             greys(main.heads.len(), full),
             if shown.iter().any(HeadCurve::is_above_uniform) { "" } else { "; none is above uniform attention" },
@@ -101,8 +101,8 @@ pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Res
         id: format!("{}-{}-others", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: the other scores"),
         caption: format!(
-            "The three heads with the highest peaks under each score ({}); dashed, the score under uniform attention. A \
-             head has one colour in all figures.",
+            "The three heads with the highest peaks under each score ({}); dashed, the score under uniform attention. \
+             A head has one colour in all figures.",
             definitions.into_iter().collect::<Vec<_>>().join(", ")
         ),
         alt: lines.join(" "),

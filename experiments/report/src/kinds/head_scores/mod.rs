@@ -69,8 +69,8 @@ fn listing_of(table: &Table, models: &[(&str, Vec<Scored>)], top: usize) -> List
         none => format!(" No head is above it: {}.", none.join(", ")),
     };
     let note = format!(
-        "At most {shown} for each score: those with the highest peaks, of the heads whose peak is above \"uniform\", the \
-         same formula under uniform attention.{none}"
+        "At most {shown} for each score: those with the highest peaks, of the heads whose peak is above \"uniform\", \
+         the same formula under uniform attention.{none}"
     );
     let title = format!("{}: the highest heads", table.name);
     Listing { id: words::slug(&table.name), title, note, columns, rows }
