@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use pythia_tests::{command::run, suite};
+use pythia_tests::{command::run, paths, suite};
 
 /// A sweep of its own, in `out`, without a report.
 fn swept(name: &str) -> PathBuf {
@@ -138,6 +139,31 @@ fn published_curves_are_added_and_other_files_are_refused() {
 }
 
 #[test]
+fn damage_that_only_decoding_finds_is_named_by_every_reader() {
+    let folder = swept("report-decoded");
+    let part = folder.join("out/results/head_scores/tiny/step000003.parquet");
+    let mut bytes = fs::read(&part).expect("a part");
+    let is_page = |four: &[u8]| four == [0x28, 0xb5, 0x2f, 0xfd];
+    let pages: Vec<usize> = bytes.windows(4).zip(0..).filter(|(four, _)| is_page(four)).map(|(_, at)| at).collect();
+    assert!(pages.len() > 10, "every column has compressed pages");
+    pages.iter().for_each(|page| bytes[page + 4..page + 8].fill(0xff));
+    fs::write(&part, bytes).expect("write");
+    let sql = "SELECT COUNT(model) AS n FROM head_scores WHERE layer >= 0";
+    for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", sql], &["merge", "out"]] {
+        let output = run(&folder, command).refused(&["this part is damaged: ", "step000003.parquet: ", "remedy:"]);
+        assert!(output.code == Some(3) && !output.err.contains("panicked"), "{command:?}: {}", output.err);
+    }
+    // The status reads no rows; it names what its layout gives away.
+    assert!(!run(&folder, &["status", "out"]).ok().out.contains("damaged"));
+    let cut = folder.join("out/results/head_scores/tiny/step000004.parquet");
+    fs::write(&cut, b"PAR1").expect("write");
+    let status = run(&folder, &["status", "out"]).ok();
+    assert!(status.out.contains("warning: this part is damaged: out/results/head_scores/tiny/step000004.parquet: "));
+    let page = fs::read_to_string(folder.join("out/report.html")).expect("a page");
+    assert!(page.contains("damaged parts") && page.contains("head_scores/tiny/step000003.parquet"));
+}
+
+#[test]
 fn damaged_files_and_other_folders_are_named() {
     let folder = swept("report-refused");
     for command in ["summary", "report"] {
@@ -148,20 +174,45 @@ fn damaged_files_and_other_folders_are_named() {
     let bytes = fs::read(&part).expect("a part");
     fs::write(&part, &bytes[..bytes.len() / 2]).expect("write");
     for command in [&["summary", "out"][..], &["report", "out"], &["query", "out", "SELECT * FROM head_scores"]] {
-        run(&folder, command).refused(&["step000000.parquet is not a readable Parquet file", "remedy:"]);
+        let output = run(&folder, command).refused(&["this part is damaged: ", "step000000.parquet: ", "remedy:"]);
+        assert_eq!(output.code, Some(3));
+        // What can be read is shown.
+        assert!(!output.out.is_empty() && !output.err.contains("panicked"), "{command:?}: {}", output.err);
     }
     fs::write(&part, bytes).expect("write");
     // A later part is named too. A sweep does not depend on whether a report can be written.
     let later = folder.join("out/results/induction_loss/tiny/step000007.parquet");
     let bytes = fs::read(&later).expect("a part");
     fs::write(&later, &bytes[..bytes.len() / 2]).expect("write");
-    run(&folder, &["summary", "out"]).refused(&["step000007.parquet is not a readable Parquet file"]);
+    run(&folder, &["summary", "out"]).refused(&["this part is damaged: ", "step000007.parquet: "]);
     fs::create_dir_all(folder.join("out/results/old/nano")).expect("a folder");
     fs::rename(&later, folder.join("out/results/old/nano/step000007.parquet")).expect("a move");
     let output = run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     assert!(
-        output.err.contains("no report was written: ") && output.err.contains("step000007.parquet"),
+        output.err.contains("it lacks parts that other runs wrote: ") && output.err.contains("step000007.parquet"),
         "{}",
         output.err
+    );
+}
+
+/// The lines of Python under the figures find the files of a table whose name has every character that means something
+/// in a literal or in a pattern.
+#[test]
+#[ignore = "needs PYTHIA_PYTHON, a Python with Polars"]
+fn the_lines_of_python_are_quoted_for_names_of_any_kind() {
+    let python = std::env::var_os("PYTHIA_PYTHON").expect("set PYTHIA_PYTHON to a Python with Polars");
+    let folder = swept("report-quoted");
+    let results = folder.join("out/results");
+    fs::rename(results.join("head_scores"), results.join("he\"ad [1]* \\x\ny?")).expect("a move");
+    // What the first name would match as a pattern.
+    fs::create_dir_all(results.join("he\"ad 1 \\x\nyz/tiny")).expect("a folder");
+    run(&folder, &["report", "out"]).ok();
+    let lines = paths::root().join("tests/report/lines.py");
+    let output = Command::new(python).arg(lines).arg("out").current_dir(&folder).output().expect("runs");
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && told.contains("gives their data"),
+        "{told}{}",
+        String::from_utf8_lossy(&output.stderr)
     );
 }

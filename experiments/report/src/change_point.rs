@@ -6,11 +6,14 @@
 //! regular parameter: the ratio is distributed as `P(ξ ≤ x) = (1 − exp(−x/2))²` (Hansen 2000, *Sample splitting and
 //! threshold estimation*), and 7.35 is the 95 % point of this distribution. There is no change if two means are no
 //! better than one by the Bayesian information criterion (two more parameters, the second mean and the place), or if
-//! they differ by less than a thousandth of the curve's largest value.
+//! they differ by less than a thousandth of the curve's largest value. A place with fewer than five checkpoints on a
+//! side is not reported: its mean would be that of the first or the last checkpoints of a training.
 //!
 //! Checkpoints count equally, however many steps are between them. On a curve that rises over several checkpoints the
 //! estimate is about half-way up. The noise of neighbouring checkpoints of a training is correlated. Then small changes
 //! are found too often and intervals are too short; the means before and after say how large a change is.
+
+use std::fmt;
 
 /// The 95 % point of Hansen's distribution, −2·ln(1 − √0.95).
 const HANSEN_95: f64 = 7.352_274_9;
@@ -18,8 +21,9 @@ const HANSEN_95: f64 = 7.352_274_9;
 /// Means that differ by less, relative to the curve's largest value, are the same.
 const LEAST_SHIFT: f64 = 1e-3;
 
-/// The fewest checkpoints with a change point: two means, a place and a variance are four numbers already.
-const LEAST: usize = 6;
+/// The fewest checkpoints on each side of a change: a mean of fewer is that of a few outliers, such as the first
+/// checkpoints of a training.
+pub(crate) const LEAST: usize = 5;
 
 /// A change of a curve's mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,34 +40,62 @@ pub(crate) struct ChangePoint {
     pub after: f64,
 }
 
-/// The change point of `(step, value)` in the order of steps; none where the curve has too few points or no change.
-/// Values that are not finite are left out.
-pub(crate) fn change_point(points: &[(i64, f64)]) -> Option<ChangePoint> {
+/// Why a curve has no change point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoChange {
+    /// Fewer checkpoints with a value than two sides need.
+    Few(usize),
+    /// One mean is as good as two.
+    Flat,
+    /// The best place is so near to an end that fewer than [`LEAST`] checkpoints are on that side.
+    Edge,
+    /// Its intervals hold 0 on both sides of the change.
+    HoldsZero,
+}
+
+impl fmt::Display for NoChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Few(1) => f.write_str("only 1 checkpoint has a value"),
+            Self::Few(found) => write!(f, "only {found} checkpoints have values"),
+            Self::Flat => f.write_str("one mean fits as well as two"),
+            Self::Edge => write!(f, "fewer than {LEAST} checkpoints on one side"),
+            Self::HoldsZero => f.write_str("the 95 % intervals hold 0"),
+        }
+    }
+}
+
+/// The change point of `(step, value)` in the order of steps. Values that are not finite are left out.
+pub(crate) fn change_point(points: &[(i64, f64)]) -> Result<ChangePoint, NoChange> {
     let points: Vec<(i64, f64)> = points.iter().copied().filter(|(_, value)| value.is_finite()).collect();
     let n = points.len();
-    if n < LEAST {
-        return None;
+    if n < 2 * LEAST {
+        return Err(NoChange::Few(n));
     }
     let values: Vec<f64> = points.iter().map(|(_, value)| *value).collect();
     let errors = squared_errors(&values);
-    let (best, least) = (1..n).map(|k| (k, errors[k])).min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let (best, least) = (1..n).map(|k| (k, errors[k])).min_by(|a, b| a.1.total_cmp(&b.1)).ok_or(NoChange::Flat)?;
     // A sum of squares below the rounding of its own terms counts as 0, so a flat line has no change and a clean step
     // has one place.
     let largest = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let rounding = n as f64 * (n as f64 * f64::EPSILON * largest).powi(2);
     let excess = |error: f64| n as f64 * (error.max(rounding) / least.max(rounding)).ln();
     if least.max(rounding) >= errors[0].max(rounding) || excess(errors[0]) <= 2.0 * (n as f64).ln() {
-        return None;
+        return Err(NoChange::Flat);
+    }
+    if best.min(n - best) < LEAST {
+        return Err(NoChange::Edge);
     }
     let ratio = |error: f64| n as f64 * (error.max(rounding) / least.max(rounding) - 1.0);
     let inside = |k: &usize| ratio(errors[*k]) <= HANSEN_95;
-    let (low, high) = ((1..n).find(inside)?, (1..n).rfind(inside)?);
+    // The best place is inside, so both are there.
+    let (low, high) = ((1..n).find(inside).unwrap_or(best), (1..n).rfind(inside).unwrap_or(best));
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
     let (before, after) = (mean(&values[..best]), mean(&values[best..]));
     if (after - before).abs() < LEAST_SHIFT * largest {
-        return None;
+        return Err(NoChange::Flat);
     }
-    Some(ChangePoint { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
+    Ok(ChangePoint { step: points[best].0, low: points[low].0, high: points[high].0, before, after })
 }
 
 /// For each k the sum of squared distances to the means of the first k values and of the others; at 0 that to the mean
@@ -127,14 +159,14 @@ mod tests {
     #[test]
     fn noise_alone_rarely_has_a_change() {
         let (mut state, draws) = (11, 1000);
-        let found = (0..draws).filter(|_| change_point(&curve((0..154).map(|_| normal(&mut state)))).is_some()).count();
+        let found = (0..draws).filter(|_| change_point(&curve((0..154).map(|_| normal(&mut state)))).is_ok()).count();
         assert!(found < draws / 10, "{found} of {draws}");
     }
 
     #[test]
     fn a_change_in_the_last_digits_is_none() {
-        assert_eq!(change_point(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), None);
-        assert!(change_point(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_some());
+        assert_eq!(change_point(&curve((0..40).map(|i| if i < 20 { 0.9999 } else { 1.0 }))), Err(NoChange::Flat));
+        assert!(change_point(&curve((0..40).map(|i| if i < 20 { 0.99 } else { 1.0 }))).is_ok());
     }
 
     #[test]
@@ -147,11 +179,22 @@ mod tests {
 
     #[test]
     fn where_nothing_changes_nothing_is_said() {
-        assert_eq!(change_point(&curve([0.3; 40])), None);
-        assert_eq!(change_point(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), None);
-        assert_eq!(change_point(&curve([0.0, 0.0, 1.0, 1.0])), None);
-        assert_eq!(change_point(&[]), None);
-        assert_eq!(change_point(&curve([f64::NAN; 20])), None);
+        assert_eq!(change_point(&curve([0.3; 40])), Err(NoChange::Flat));
+        assert_eq!(change_point(&curve((0..40).map(|i| if i % 2 == 0 { 0.1 } else { 0.2 }))), Err(NoChange::Flat));
+        assert_eq!(change_point(&curve([0.0, 0.0, 1.0, 1.0])), Err(NoChange::Few(4)));
+        assert_eq!(change_point(&[]), Err(NoChange::Few(0)));
+        assert_eq!(change_point(&curve([f64::NAN; 20])), Err(NoChange::Few(0)));
+    }
+
+    #[test]
+    fn a_side_has_five_checkpoints_at_least() {
+        let step = |at: i32, n: i32| change_point(&curve((0..n).map(|i| if i < at { 0.0 } else { 1.0 })));
+        for (at, n) in [(4, 40), (36, 40), (1, 154), (153, 154)] {
+            assert_eq!(step(at, n), Err(NoChange::Edge), "{at} of {n}");
+        }
+        assert_eq!([step(5, 40), step(35, 40)].map(|found| found.expect("a step").step), [50, 350]);
+        assert_eq!(step(4, 9), Err(NoChange::Few(9)));
+        assert_eq!(step(5, 10).expect("a step").step, 50);
     }
 
     #[test]
@@ -192,7 +235,7 @@ mod tests {
         /// Neither the unit of the values nor their level matters to where the change is.
         #[test]
         fn the_place_does_not_depend_on_the_unit(
-            at in 3_usize..37, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64,
+            at in 5_usize..36, scale in 0.001..1000.0_f64, level in -10.0..10.0_f64,
         ) {
             let values = (0..40).map(|i| level + scale * if i < at { 0.0 } else { 1.0 });
             prop_assert_eq!(change_point(&curve(values)).expect("a step").step, at as i64 * 10);

@@ -57,6 +57,8 @@ pub mod results;
 pub mod summary;
 pub mod words;
 
+pub use pick::quote;
+
 mod change_point;
 mod pick;
 #[cfg(test)]

@@ -55,15 +55,26 @@ impl ListingColumn {
 }
 
 impl Listing {
-    /// The table for a terminal: title, aligned columns, note.
+    /// The columns that have a value in some row, by their numbers. An empty column takes the room of others; without
+    /// any row all are kept.
+    pub(crate) fn shown_columns(&self) -> Vec<usize> {
+        let is_shown = |column: &usize| {
+            self.rows.is_empty() || self.rows.iter().any(|row| row.get(*column).is_some_and(|cell| !cell.is_empty()))
+        };
+        (0..self.columns.len()).filter(is_shown).collect()
+    }
+
+    /// The table for a terminal: title, aligned columns, note. Empty columns are left out.
     pub fn terminal(&self) -> String {
+        let shown = self.shown_columns();
+        let columns: Vec<&ListingColumn> = shown.iter().map(|column| &self.columns[*column]).collect();
         let mut table = comfy_table::Table::new();
         table.load_preset(comfy_table::presets::NOTHING);
-        table.set_header(self.columns.iter().map(|column| visible(&column.name)));
+        table.set_header(columns.iter().map(|column| visible(&column.name)));
         for row in &self.rows {
-            table.add_row(row.iter().map(|cell| visible(cell)));
+            table.add_row(shown.iter().map(|column| row.get(*column).map_or(String::new(), |cell| visible(cell))));
         }
-        for (column, layout) in self.columns.iter().zip(table.column_iter_mut()) {
+        for (column, layout) in columns.iter().zip(table.column_iter_mut()) {
             let right = comfy_table::CellAlignment::Right;
             layout.set_cell_alignment(if column.numeric { right } else { comfy_table::CellAlignment::Left });
         }
@@ -146,6 +157,15 @@ mod tests {
          a, "b"�[31m   -0.5
           A note.
         "#);
+    }
+
+    #[test]
+    fn an_empty_column_is_not_shown_and_stays_in_the_data() {
+        let mut listing = listing();
+        listing.rows[0][2].clear();
+        assert!(!listing.terminal().contains("change point") && listing.csv().starts_with("model,peak,change point"));
+        listing.rows.clear();
+        assert!(listing.terminal().contains("change point"));
     }
 
     #[test]

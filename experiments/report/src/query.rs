@@ -9,14 +9,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::panic::{self, AssertUnwindSafe};
-
-use polars::error::{PolarsError, PolarsResult};
+use polars::error::PolarsError;
 use polars::prelude::{AnyValue, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, SerWriter};
 use polars::sql::SQLContext;
 
 use crate::listing::{Listing, ListingColumn, visible};
-use crate::results::{Results, ResultsError};
+use crate::results::{DamagedPart, NamesDamage, Results, ResultsError, Table, guarded};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +38,12 @@ pub enum QueryError {
     },
 }
 
+impl NamesDamage for QueryError {
+    fn damaged(&self) -> &[DamagedPart] {
+        if let Self::Results(error) = self { error.damaged() } else { &[] }
+    }
+}
+
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -54,7 +58,7 @@ pub enum Format {
 /// The answer to a query in SQL, in which every table of the folder has its own name.
 ///
 /// # Errors
-/// [`QueryError::Sql`] with what is wrong and which tables there are.
+/// [`QueryError::Sql`] with what is wrong and which tables there are; [`QueryError::Results`] with the damaged parts.
 pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
     let mut context = SQLContext::new();
     let mut tables = Vec::new();
@@ -62,22 +66,37 @@ pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
         context.register(&table.name, table.frame()?);
         tables.push(visible(&table.name));
     }
-    let failed =
-        |error: polars::error::PolarsError| QueryError::Sql { problem: error.to_string(), tables: tables.clone() };
-    quietly(|| context.execute(sql).and_then(|frame| frame.collect())).map_err(failed)
+    let answer = guarded(|| context.execute(sql).and_then(|frame| frame.collect()));
+    let problem = match answer {
+        Ok(Ok(frame)) => return Ok(frame),
+        Ok(Err(error)) if is_of_the_query(&error) => error.to_string(),
+        other => {
+            // Rows that cannot be decoded make errors and panics that do not name their file.
+            let parts: Vec<DamagedPart> =
+                results.tables.values().chain(&results.checkpoints).flat_map(Table::damage).collect();
+            if !parts.is_empty() {
+                return Err(ResultsError::Damaged { parts }.into());
+            }
+            match other {
+                Ok(answer) => answer.err().map_or_else(String::new, |error| error.to_string()),
+                // Polars panics where a query needs a type that this program was built without, such as dates.
+                Err(panic) => format!("this query cannot be computed: {panic}"),
+            }
+        }
+    };
+    Err(QueryError::Sql { problem, tables })
 }
 
-/// Turns a panic into an error: Polars panics where a query needs a type that this program was built without, such as
-/// dates.
-fn quietly(ask: impl FnOnce() -> PolarsResult<DataFrame>) -> PolarsResult<DataFrame> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let answer = panic::catch_unwind(AssertUnwindSafe(ask));
-    panic::set_hook(hook);
-    answer.unwrap_or_else(|reason| {
-        let reason = reason.downcast_ref::<String>().map(String::as_str).or_else(|| reason.downcast_ref().copied());
-        Err(PolarsError::ComputeError(format!("this query cannot be computed: {}", reason.unwrap_or("a panic")).into()))
-    })
+/// Whether an error is one of the query's words, so that no rows were read.
+fn is_of_the_query(error: &PolarsError) -> bool {
+    matches!(
+        error,
+        PolarsError::ColumnNotFound(_)
+            | PolarsError::Duplicate(_)
+            | PolarsError::SchemaFieldNotFound(_)
+            | PolarsError::SQLInterface(_)
+            | PolarsError::SQLSyntax(_)
+    )
 }
 
 /// The answer as a file's bytes.
@@ -158,8 +177,6 @@ mod tests {
         std::fs::write(&path, "a,b\n2020-01-01,1\n").expect("write");
         // Whether it can or cannot be computed depends on how Polars was built; it must not end the program.
         let _ = query(&results(&scratch), &format!("SELECT CAST(b AS DATE) FROM read_csv('{}')", path.display()));
-        let error = quietly(|| panic!("no such type")).expect_err("a panic");
-        assert_eq!(error.to_string(), "this query cannot be computed: no such type");
     }
 
     #[test]

@@ -99,8 +99,13 @@ fn list(names: &[&str]) -> String {
 
 /// Which checkpoints the curves run through, and what is missing.
 fn integrity(results: &Results) -> Result<Section, ResultsError> {
-    let listings = [summary::checkpoints(results)?, summary::bad_checkpoints(results)?, summary::missing(results)?];
-    let complete = listings[2].is_none() && !results.manifests.is_empty();
+    let listings = [
+        summary::checkpoints(results)?,
+        summary::bad_checkpoints(results)?,
+        summary::missing(results)?,
+        summary::damaged(results),
+    ];
+    let complete = listings[2].is_none() && results.damaged.is_empty() && !results.manifests.is_empty();
     let mut blocks: Vec<Block> = listings.into_iter().flatten().map(Block::Listing).collect();
     if complete {
         blocks.push(Block::Text("Nothing is missing: every cell of every experiment in this folder is there.".into()));

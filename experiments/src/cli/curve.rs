@@ -7,7 +7,7 @@ use std::path::Path;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{RecordBatch, cast::AsArray};
 
-use crate::files::sink::{self, SinkError};
+use crate::files::sink::{self, Batches, SinkError};
 use crate::files::table::file_of;
 use crate::plan::disk::Disk;
 use crate::resolved::ResolvedExperiment;
@@ -60,14 +60,10 @@ pub(crate) fn of(resolved: &ResolvedExperiment, disk: &Disk) -> Result<String, S
 
 /// The batches of a results file; none where the cell failed.
 fn read(path: &Path) -> Result<Vec<RecordBatch>, SinkError> {
-    let unreadable = |source| SinkError::Unreadable { path: path.into(), source };
     match sink::reader(path) {
         Err(SinkError::Open { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
-        Ok(reader) => {
-            let batches = reader.build().map_err(unreadable)?;
-            batches.collect::<Result<_, _>>().map_err(|error| unreadable(error.into()))
-        }
+        Ok(reader) => Batches::of(path, reader)?.collect(),
     }
 }
 
@@ -157,7 +153,7 @@ mod tests {
         let file = scratch.0.join("file");
         std::fs::write(&file, "x").expect("write");
         assert!(matches!(read(&file.join("below.parquet")), Err(SinkError::Open { .. })));
-        assert!(matches!(read(&file), Err(SinkError::Unreadable { .. })));
+        assert!(matches!(read(&file), Err(SinkError::Damaged(_))));
     }
 
     #[test]

@@ -66,10 +66,10 @@ fn output(text: &str) -> Result<Output, String> {
 }
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let results = Results::open(&results_args::folder(args.dir.as_deref())?)?;
+    let mut results = Results::open(&results_args::folder(args.dir.as_deref())?)?;
     // Claimed before the work, so that a place that cannot be written fails at once.
     let claim = args.out.as_ref().map(|out| PendingFile::claim(&out.path)).transpose()?;
-    let answer = query::query(&results, &args.sql)?;
+    let answer = results.around_damage(|results| query::query(results, &args.sql))?;
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {
             claim.write(&query::encode(&answer, out.format)?)?;
@@ -81,5 +81,10 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         }
         _ => super::print(&query::listing(&answer, args.rows).terminal())?,
     }
-    Ok(Exit::Ok)
+    complete(&results)
+}
+
+/// The end of a command that has shown what can be read: damaged parts are not in it, so it is no success.
+pub(super) fn complete(results: &Results) -> Result<Exit, Failure> {
+    results.damage().map_or(Ok(Exit::Ok), |damage| Err(damage.into()))
 }

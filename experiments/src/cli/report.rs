@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use pythia_report::figures::Published;
 use pythia_report::report::{self, Report};
-use pythia_report::results::Results;
+use pythia_report::results::{Results, ResultsError};
 use pythia_report::words::plural;
 
 use crate::cli::error::CommandError;
@@ -30,7 +30,8 @@ pub(crate) struct Args {
     /// Where the page goes; figures/ lies beside it [default: DIR/report.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Lay published curves beside your own: a CSV with the columns model, step, task, metric, value
+    /// Add published evaluations: a CSV with the columns model, step, task, metric, value. They share a figure with
+    /// your own curves of the same table and metric
     #[arg(long, value_name = "CSV")]
     with: Option<PathBuf>,
 }
@@ -44,16 +45,17 @@ const LONG_HELP: &str = exit::examples!(
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let dir = args.results.folder()?;
     let published = args.with.as_deref().map(published).transpose()?;
-    let page = match &args.out {
+    let (page, damage) = match &args.out {
         None => write(&dir, published.as_ref())?,
         Some(out) => {
-            let report = draw(&dir, published.as_ref())?;
+            let (report, damage) = draw(&dir, published.as_ref())?;
             write_beside(&report, out)?;
-            out.clone()
+            (out.clone(), damage)
         }
     };
     super::print(&page.display().to_string())?;
-    Ok(Exit::Ok)
+    // The page names damaged parts and shows the others; that is no success.
+    damage.map_or(Ok(Exit::Ok), |damage| Err(damage.into()))
 }
 
 fn published(path: &Path) -> Result<Published, Failure> {
@@ -62,9 +64,10 @@ fn published(path: &Path) -> Result<Published, Failure> {
     Ok(Published::parse(&name, &text).map_err(|problem| CommandError::Published { path: path.into(), problem })?)
 }
 
-/// Writes the report of an output folder into it, and returns the path of the page.
-pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf, Failure> {
-    let report = draw(dir, published)?;
+/// Writes the report of an output folder into it, and returns the path of the page, and the damaged parts that it
+/// lacks.
+pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<(PathBuf, Option<ResultsError>), Failure> {
+    let (report, damage) = draw(dir, published)?;
     let earlier = figures_of(&dir.join("report.html"));
     let folder = Folder::of_files(dir)?;
     for (path, bytes) in &report.files {
@@ -73,15 +76,16 @@ pub(crate) fn write(dir: &Path, published: Option<&Published>) -> Result<PathBuf
     forget(dir, &earlier, &report)?;
     folder.write(Path::new("report.html"), report.page.html().as_bytes())?;
     folder.tidy();
-    Ok(dir.join("report.html"))
+    Ok((dir.join("report.html"), damage))
 }
 
 /// Reads a folder and draws everything. A line is printed first: the results of a whole suite take some seconds.
-fn draw(dir: &Path, published: Option<&Published>) -> Result<Report, Failure> {
-    let results = Results::open(dir)?;
+fn draw(dir: &Path, published: Option<&Published>) -> Result<(Report, Option<ResultsError>), Failure> {
+    let mut results = Results::open(dir)?;
     let (tables, models) = (results.main_tables().len(), results.models().len());
     say!("drawing {}, {} ...", plural(tables, "table"), plural(models, "model"));
-    Ok(report::report(&results, published)?)
+    let report = results.around_damage(|results| report::report(results, published))?;
+    Ok((report, results.damage()))
 }
 
 fn write_beside(report: &Report, page: &Path) -> Result<(), FolderError> {

@@ -76,9 +76,12 @@ pub(crate) fn show(resolved: &ResolvedExperiment, disk: &Disk) {
         return;
     }
     match super::report::write(&disk.out, None) {
-        Ok(page) => {
+        Ok((page, damage)) => {
             let (page, out) = (page.display(), quote::shell(&disk.out));
             say!("open {page} in a browser; `pythia summary {out}` has the numbers");
+            if let Some(damage) = damage {
+                say!("it lacks parts that other runs wrote: {}", Failure::from(damage).report(env::color()));
+            }
         }
         Err(failure) => {
             say!("no report was written: {}", failure.report(env::color()))

@@ -44,8 +44,9 @@ const LONG_HELP: &str = exit::examples!(
 );
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
-    let results = Results::open(&args.results.folder()?)?;
-    let listings = summary::summary(&results, args.top as usize)?;
+    let dir = args.results.folder()?;
+    let mut results = Results::open(&dir)?;
+    let listings = results.around_damage(|results| summary::summary(results, args.top as usize))?;
     if let Some(folder) = &args.csv {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
@@ -56,13 +57,13 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,
         () if args.csv.is_none() => {
             terminal(&listings)?;
-            for note in notes(&args.dir)? {
+            for note in notes(&dir)? {
                 super::print(&format!("note: {note}"))?;
             }
         }
         () => {}
     }
-    Ok(Exit::Ok)
+    super::query::complete(&results)
 }
 
 /// What the runs of the folder passed over or could not read.

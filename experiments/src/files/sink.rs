@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, cast::AsArray};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{FileMetaData, KeyValue};
@@ -18,6 +18,7 @@ use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnPath;
 use pythia_probes::{Column, ColumnSpec, Table};
+use pythia_report::results::{DamagedPart, ResultsError, guarded, part};
 
 use crate::terminal::{Exit, Explained};
 
@@ -66,13 +67,8 @@ pub enum SinkError {
     #[error("encoding the table failed: {0}")]
     Encode(#[from] ParquetError),
     /// An existing file is not a results file.
-    #[error("{} is not a readable Parquet file: {source}", path.display())]
-    Unreadable {
-        /// Parquet file of the results.
-        path: PathBuf,
-        /// What the library said.
-        source: ParquetError,
-    },
+    #[error(transparent)]
+    Damaged(#[from] DamagedPart),
     /// An existing file cannot be opened.
     #[error("cannot open {}: {source}", path.display())]
     Open {
@@ -88,7 +84,7 @@ impl Explained for SinkError {
         match self {
             // Mistakes of the program: no input is bad. A cell whose table cannot be stored has the same code.
             Self::Arrow { .. } | Self::Encode(_) => Exit::CellsFailed,
-            Self::Unreadable { .. } | Self::Open { .. } => Exit::BadInput,
+            Self::Damaged(_) | Self::Open { .. } => Exit::BadInput,
         }
     }
 }
@@ -160,25 +156,58 @@ pub(crate) fn properties(schema: &Schema, metadata: &BTreeMap<String, String>) -
 
 /// This program's metadata of a results file, prefix removed; `None` where there is no such file.
 pub fn metadata(path: &Path) -> Result<Option<BTreeMap<String, String>>, SinkError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(SinkError::Open { path: path.into(), source }),
-    };
-    let reader =
-        SerializedFileReader::new(file).map_err(|source| SinkError::Unreadable { path: path.into(), source })?;
-    Ok(Some(metadata_of(reader.metadata().file_metadata())))
+    let opened = part::read(path, SerializedFileReader::new).map_err(|error| failed(path, error));
+    match opened {
+        Err(SinkError::Open { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        opened => Ok(Some(metadata_of(opened?.metadata().file_metadata()))),
+    }
 }
 
-/// A reader of the rows of a results file.
+/// A reader of the rows of a results file, whose layout has been checked.
 pub(crate) fn reader(path: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>, SinkError> {
-    let file = File::open(path).map_err(|source| SinkError::Open { path: path.into(), source })?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|source| SinkError::Unreadable { path: path.into(), source })
+    part::read(path, ParquetRecordBatchReaderBuilder::try_new).map_err(|error| failed(path, error))
+}
+
+/// Rows of a results file, batch by batch.
+pub(crate) struct Batches {
+    path: PathBuf,
+    batches: ParquetRecordBatchReader,
+}
+
+impl Batches {
+    /// The rows that a reader is set to.
+    pub(crate) fn of(path: &Path, reader: ParquetRecordBatchReaderBuilder<File>) -> Result<Self, SinkError> {
+        let batches = guarded(|| reader.build().map_err(|error| error.to_string())).and_then(|batches| batches);
+        let batches = batches.map_err(|problem| DamagedPart::new(path, problem))?;
+        Ok(Self { path: path.into(), batches })
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, SinkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = match guarded(|| self.batches.next()) {
+            Ok(None) => return None,
+            Ok(Some(batch)) => batch.map_err(|error| error.to_string()),
+            Err(panic) => Err(panic),
+        };
+        Some(batch.map_err(|problem| DamagedPart::new(&self.path, problem).into()))
+    }
+}
+
+/// Why a file cannot be opened or decoded.
+fn failed(path: &Path, error: ResultsError) -> SinkError {
+    match error {
+        ResultsError::Io { path, source } => SinkError::Open { path, source },
+        ResultsError::Damaged { mut parts } if parts.len() == 1 => parts.remove(0).into(),
+        other => DamagedPart::new(path, other).into(),
+    }
 }
 
 /// The first value of a column of text; `None` where there is no such file, column or value.
 pub(crate) fn first_text(path: &Path, column: &str) -> Option<String> {
-    let rows = reader(path).ok()?.with_limit(1).build().ok()?.next()?.ok()?;
+    let rows = Batches::of(path, reader(path).ok()?.with_limit(1)).ok()?.next()?.ok()?;
     let column = rows.column_by_name(column)?.as_string_opt::<i32>()?;
     (!column.is_empty() && column.is_valid(0)).then(|| column.value(0).to_owned())
 }
@@ -242,7 +271,7 @@ mod tests {
         let path = scratch.0.join("cut.parquet");
         std::fs::write(&path, &bytes()[..40]).expect("write");
         let unreadable = metadata(&path).expect_err("no Parquet");
-        assert!(matches!(unreadable, SinkError::Unreadable { .. }));
+        assert!(matches!(&unreadable, SinkError::Damaged(part) if part.path == path), "{unreadable}");
         assert_eq!(unreadable.exit(), Exit::BadInput);
         assert_eq!(SinkError::Encode(ParquetError::EOF("a mistake of ours".into())).exit(), Exit::CellsFailed);
     }

@@ -32,6 +32,7 @@ pub(crate) fn draw(attention: &Attention, id: &str) -> Picture {
     let data = json!({
         "type": "attention", "frames": attention.frames.iter().map(|name| text::shown(name)).collect::<Value>(),
         "shown": grid.shown, "layers": attention.layers, "heads": attention.heads,
+        "open": if attention.open < attention.layers * attention.heads { attention.open } else { 0 },
         "palette": png::base64(palette.bytes()),
         "prompts": attention.prompts.iter().map(|prompt| grid.prompt_data(prompt)).collect::<Value>(),
     });
@@ -149,7 +150,7 @@ mod tests {
         let patterns = (0..2 * layers * heads * tokens * tokens).map(|index| (index % 256) as u8).collect();
         let tokens = (0..tokens).map(|index| format!(" t{index}")).collect();
         let frames = vec!["step 0".into(), "step 1".into()];
-        Attention { frames, shown: 1, layers, heads, prompts: vec![AttendedPrompt { tokens, patterns }] }
+        Attention { frames, shown: 1, layers, heads, open: 0, prompts: vec![AttendedPrompt { tokens, patterns }] }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use super::curve::PanelAxes;
 use super::frame::{AXIS, Anchor, Area, RULE, SMALL, uncrowded, word};
-use super::numbers::count;
 use super::scale::{Tick, XAxis};
 use super::svg::Svg;
 use super::text;
@@ -12,6 +11,8 @@ use super::text;
 pub(crate) struct Sides {
     /// Whether no panel is at its left.
     pub first: bool,
+    /// Whether the scale is written at its left.
+    pub scale: bool,
     /// Whether no panel is below.
     pub lowest: bool,
 }
@@ -22,7 +23,7 @@ pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
         let y = axes.y.at(value);
         let zero = value == 0.0 && y < area.bottom() - 12.0;
         svg.rule((area.x, y), (area.right(), y), if zero { 0.3 } else { RULE });
-        if sides.first {
+        if sides.scale {
             word(svg, (area.x - 6.0, y + 3.5), Anchor::End, &label, f64::INFINITY);
         }
     }
@@ -33,7 +34,8 @@ pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, area: &Area, sides: Sides) {
     svg.uprights(&places, (area.bottom(), area.bottom() + 4.5), AXIS);
     if sides.lowest {
         let unit = if matches!(axes.x, XAxis::Steps(_)) && sides.first { "step" } else { "" };
-        labels(svg, &axes.x, area, &ticks, LabelRow { baseline: area.bottom() + 15.0, favoured: 1, unit });
+        let favoured = ticks.len().saturating_sub(1);
+        labels(svg, &axes.x, area, &ticks, LabelRow { baseline: area.bottom() + 15.0, favoured, unit });
     }
 }
 
@@ -58,14 +60,13 @@ fn floor(svg: &mut Svg, x: &XAxis, area: &Area) {
     svg.uprights(&minor, (floor, floor + 2.5), AXIS * 0.6);
 }
 
-/// The axis on top: the tokens seen at each tick and at the end of the axis, whose label takes precedence.
+/// The axis on top: round numbers of tokens, and those seen at the end of the axis, whose label takes precedence.
 pub(crate) fn draw_tokens(svg: &mut Svg, x: &XAxis, area: &Area, (tokens, baseline): (f64, f64), first: bool) {
-    let steps = x.ticks().into_iter().map(|tick| tick.value).filter(|step| *step != x.end()).chain([x.end()]);
-    let ticks: Vec<Tick> = steps.map(|value| Tick { value, label: count(value * tokens) }).collect();
+    let ticks = x.token_ticks(tokens);
     let places: Vec<f64> = ticks.iter().map(|tick| x.at(tick.value)).collect();
     svg.uprights(&places, (area.y - 3.5, area.y), AXIS);
     let unit = if first { "tokens" } else { "" };
-    labels(svg, x, area, &ticks, LabelRow { baseline, favoured: ticks.len() - 1, unit });
+    labels(svg, x, area, &ticks, LabelRow { baseline, favoured: ticks.len().saturating_sub(1), unit });
 }
 
 /// A row of labels.

@@ -9,8 +9,14 @@ use super::{ColorScale, ScaleKind};
 /// it looks like the blue.
 const SERIES: [&str; 8] = ["#2090f6", "#b4391c", "#54a37f", "#83538b", "#d87f00", "#b418ba", "#4654fc", "#9d4c45"];
 
+/// Colours of the palette.
+pub(crate) const PALETTE: usize = SERIES.len();
+
 /// Dashes of curves beyond the first eight, whose colours come again.
 const DASHES: [Option<&str>; 3] = [None, Some("6 3"), Some("2 2.5")];
+
+/// Looks that differ in colour or dashes.
+pub(crate) const LOOKS: usize = SERIES.len() * DASHES.len();
 
 /// The colour of the curve with this index, counted around.
 pub(crate) fn series_color(index: usize) -> &'static str {

@@ -1,6 +1,7 @@
 //! Curves with gaps and bands around them, as short SVG paths.
 
 use super::color::series_color;
+use super::frame::{Anchor, word};
 use super::legend::look;
 use super::scale::{LinearAxis, XAxis, drawable};
 use super::svg::Svg;
@@ -135,13 +136,14 @@ fn ends_with_point(path: &str) -> bool {
 
 /// Draws all bands, over them the muted curves, over them the others in their order.
 pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
-    for series in series.iter().filter(|series| series.tone != Tone::Muted) {
+    for series in series.iter().filter(|series| !matches!(series.tone, Tone::Muted | Tone::Note)) {
         draw_band(svg, axes, series);
     }
     let rank = |series: &&Series| match series.tone {
         Tone::Muted => 0,
-        Tone::Baseline => 1,
+        Tone::Baseline | Tone::Reference(_) => 1,
         Tone::Color(_) => 2,
+        Tone::Note => 3,
     };
     let mut ordered: Vec<&Series> = series.iter().collect();
     ordered.sort_by_key(rank);
@@ -155,8 +157,8 @@ pub(crate) fn draw(svg: &mut Svg, axes: &PanelAxes, series: &[Series]) {
 
 fn fill(tone: Tone) -> &'static str {
     match tone {
-        Tone::Color(index) => series_color(index),
-        Tone::Muted | Tone::Baseline => "currentColor",
+        Tone::Color(index) | Tone::Reference(index) => series_color(index),
+        Tone::Muted | Tone::Baseline | Tone::Note => "currentColor",
     }
 }
 
@@ -176,13 +178,44 @@ fn draw_band(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
     }
 }
 
+/// Up to this number of points, each has a mark: a line alone hides where it was measured.
+const SPARSE: usize = 30;
+
+fn is_sparse(series: &Series) -> bool {
+    let points = series.points.iter().filter(|point| point.y.and_then(drawable).is_some()).count();
+    matches!(series.tone, Tone::Color(_)) && points <= SPARSE
+}
+
+/// The places of the points that have a value.
+fn placed(axes: &PanelAxes, points: &[Point]) -> Vec<(f64, f64)> {
+    let places = points.iter().filter_map(|point| axes.place(point.x, point.y?));
+    places.map(|(x, y)| (x as f64 / 10.0, y as f64 / 10.0)).collect()
+}
+
+/// A ring at each point with the name beside it, where the panel has room.
+fn draw_note(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
+    let middle = axes.x.middle();
+    for (x, y) in placed(axes, &series.points) {
+        let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", 4.0).attr("fill", "none");
+        tag.attr("stroke", "currentColor").num("stroke-width", 1.2).empty();
+        let (at, anchor) = if x < middle { (x + 8.0, Anchor::Start) } else { (x + 8.0, Anchor::End) };
+        // A path that comes from the left leaves room below its end.
+        let below = x >= middle && y + 18.0 < axes.y.at(axes.y.low);
+        word(svg, (at, if below { y + 15.0 } else { y - 7.0 }), anchor, &series.name, f64::INFINITY);
+    }
+}
+
 fn draw_curve(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
+    if series.tone == Tone::Note {
+        return draw_note(svg, axes, series);
+    }
     let drawn = curve(axes, &series.points);
     if !drawn.path.is_empty() {
         let tag = look(svg.tag("path").attr("class", "line"), series.tone).attr("fill", "none");
         tag.attr("stroke-linejoin", "round").attr("d", &drawn.path).empty();
     }
-    for (x, y) in drawn.lone {
+    let marks = if is_sparse(series) { placed(axes, &series.points) } else { drawn.lone };
+    for (x, y) in marks {
         let (radius, opacity) = if series.tone == Tone::Muted { (1.2, 0.6) } else { (2.2, 1.0) };
         let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", radius);
         tag.attr("fill", fill(series.tone)).num("fill-opacity", opacity).empty();
@@ -230,6 +263,21 @@ mod tests {
         assert_eq!(drawn, "M0 30l20 0 0-10-20 0z");
         let lone = points(&[(0.0, None), (2.0, Some(0.5)), (3.0, None)]);
         assert_eq!((band(&axes(), &lone), whiskers(&axes(), &lone)), (String::new(), vec![(20.0, 30.0, 20.0)]));
+    }
+
+    #[test]
+    fn few_points_have_marks_and_many_have_none() {
+        let circles = |count: usize, tone: Tone| {
+            let values: Vec<(f64, Option<f64>)> = (0..count).map(|at| (at as f64 / 10.0, Some(0.5))).collect();
+            let mut svg = Svg::default();
+            let series = Series { name: "a".into(), tone, points: points(&values), event: None };
+            draw(&mut svg, &axes(), &[series]);
+            svg.document(&crate::chart::svg::Heading { id: "a", title: "", alt: "" }, 10.0, 10.0)
+                .matches("<circle")
+                .count()
+        };
+        assert_eq!([30, 31].map(|count| circles(count, Tone::Color(0))), [30, 0]);
+        assert_eq!((circles(30, Tone::Muted), circles(2, Tone::Reference(0))), (0, 0));
     }
 
     #[test]

@@ -95,8 +95,8 @@ pub(crate) fn draw(svg: &mut Svg, marks: &[Mark], area: &Area) {
     for mark in marks {
         svg.group("event");
         let color = match mark.tone {
-            Tone::Color(index) => series_color(index),
-            Tone::Muted | Tone::Baseline => "currentColor",
+            Tone::Color(index) | Tone::Reference(index) => series_color(index),
+            Tone::Muted | Tone::Baseline | Tone::Note => "currentColor",
         };
         let (low, high) = (mark.interval.0.min(mark.interval.1), mark.interval.0.max(mark.interval.1));
         if high - low > 0.5 {

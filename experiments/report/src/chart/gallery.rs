@@ -311,6 +311,7 @@ fn patterns(layers: usize, in_each: usize) -> Chart {
         shown: 0,
         layers,
         heads: in_each,
+        open: 0,
         prompts: vec![AttendedPrompt { tokens: tokens(), patterns }],
     })
 }

@@ -1,6 +1,6 @@
 //! Legends: the names of colours and dashes.
 
-use super::color::{series_color, series_dash};
+use super::color::{PALETTE, series_color, series_dash};
 use super::frame::QUIET;
 use super::svg::{Svg, Tag};
 use super::text;
@@ -26,7 +26,13 @@ pub(crate) fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
             .attr("stroke", series_color(index))
             .num("stroke-width", 1.7)
             .maybe("stroke-dasharray", series_dash(index)),
-        Tone::Muted => tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.5),
+        Tone::Reference(index) => {
+            let tag = tag.attr("stroke", series_color(index)).num("stroke-width", 1.6);
+            tag.attr("stroke-dasharray", if index < PALETTE { "2 3" } else { "5 2 1.5 2" })
+        }
+        Tone::Muted | Tone::Note => {
+            tag.attr("stroke", "currentColor").num("stroke-width", 1.0).num("stroke-opacity", 0.5)
+        }
         Tone::Baseline => {
             let tag = tag.attr("stroke", "currentColor").num("stroke-width", 1.3).num("stroke-opacity", 0.6);
             tag.attr("stroke-dasharray", "4 3")
@@ -37,7 +43,9 @@ pub(crate) fn look(tag: Tag<'_>, tone: Tone) -> Tag<'_> {
 /// The named looks of curves in their order, each once.
 pub(crate) fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<LegendEntry> {
     let mut entries: Vec<LegendEntry> = Vec::new();
-    for series in series.into_iter().filter(|series| series.tone != Tone::Muted && !series.name.is_empty()) {
+    for series in
+        series.into_iter().filter(|series| !matches!(series.tone, Tone::Muted | Tone::Note) && !series.name.is_empty())
+    {
         let entry = LegendEntry { name: series.name.clone(), tone: series.tone };
         if !entries.contains(&entry) {
             entries.push(entry);
@@ -49,7 +57,7 @@ pub(crate) fn entries<'a>(series: impl IntoIterator<Item = &'a Series>) -> Vec<L
 /// Whether a colour has the same name in all panels, so that they can share a legend.
 pub(crate) fn is_shared(panels: &[LinePanel]) -> bool {
     let all = entries(panels.iter().flat_map(|panel| &panel.series));
-    let colors = |entry: &&LegendEntry| matches!(entry.tone, Tone::Color(_));
+    let colors = |entry: &&LegendEntry| matches!(entry.tone, Tone::Color(_) | Tone::Reference(_));
     let same = |a: &LegendEntry, b: &LegendEntry| a.tone == b.tone && a.name != b.name;
     all.iter().filter(colors).all(|a| !all.iter().any(|b| same(a, b)))
 }

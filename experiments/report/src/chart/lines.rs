@@ -24,7 +24,9 @@ pub(crate) fn draw(lines: &Lines) -> Picture {
         svg.end();
     }
     if let (Some(first), Some(last)) = (areas.first(), areas.last()) {
-        upright(&mut svg, 12.0, (first.y, last.bottom()), &lines.y.label);
+        let own =
+            if layout.free { format!("{} (a scale for each panel)", lines.y.label) } else { lines.y.label.clone() };
+        upright(&mut svg, 12.0, (first.y, last.bottom()), &own);
     }
     if let X::Linear { label } = &lines.x {
         let middle = (layout.grid.left + layout.grid.right()) / 2.0;
@@ -48,7 +50,10 @@ enum Key {
 /// Sizes and places, which must be known before the first element is written.
 struct LineLayout {
     x: XAxis,
-    y: LinearAxis,
+    /// The axis of each panel.
+    y: Vec<LinearAxis>,
+    /// Whether each panel has a scale of its own.
+    free: bool,
     grid: PanelGrid,
     key: Key,
     marks: Vec<Vec<Mark>>,
@@ -85,17 +90,17 @@ impl LineLayout {
         let points = || lines.panels.iter().flat_map(|panel| &panel.series).flat_map(|series| &series.points);
         let wide = columns(lines.panels.len());
         let panel = [300.0, 190.0, 140.0][wide.min(3) - 1];
-        let y = LinearAxis::around(
-            points().flat_map(heights).chain(lines.y.include.iter().copied()),
-            (panel / 45.0) as usize,
-        );
+        let (y, free) = heights_of(lines, (panel / 45.0) as usize);
         let xs = points().map(|point| point.x);
         let x = XAxis::around(&lines.x, xs, if wide > 1 { 4 } else { 8 });
-        let left = 30.0 + y.ticks().iter().map(|tick| text::width(&tick.label, SMALL)).fold(26.0, f64::max);
+        let widths = y.iter().flat_map(LinearAxis::ticks).map(|tick| text::width(&tick.label, SMALL));
+        let labels = widths.fold(26.0, f64::max);
+        let (left, gap) = (30.0 + labels, if free { GAP + labels } else { GAP });
         let mut layout = Self {
             x,
             y,
-            grid: PanelGrid::new(lines.panels.len(), wide, (left, WIDTH - 12.0), GAP),
+            free,
+            grid: PanelGrid::new(lines.panels.len(), wide, (left, WIDTH - 12.0), gap),
             key: Key::Absent,
             marks: Vec::new(),
             top: 4.0,
@@ -160,8 +165,10 @@ impl LineLayout {
 
     fn draw_panel(&self, svg: &mut Svg, lines: &Lines, panel: &LinePanel, index: usize) {
         let area = self.area(index);
-        let axes = PanelAxes { x: self.x.between(area.x, area.right()), y: self.y.between(area.bottom(), area.y) };
-        let sides = Sides { first: self.grid.is_first(index), lowest: self.grid.is_lowest(index) };
+        let axes =
+            PanelAxes { x: self.x.between(area.x, area.right()), y: self.y[index].between(area.bottom(), area.y) };
+        let first = self.grid.is_first(index);
+        let sides = Sides { first, scale: first || self.free, lowest: self.grid.is_lowest(index) };
         let tokens = tokens_per_step(&lines.x).filter(|_| self.grid.row(index) == 0);
         let top = area.y - self.above.height() - if tokens.is_some() { TOKENS } else { 0.0 };
         title(svg, (area.x, top + 13.0), &panel.title, area.w);
@@ -181,6 +188,28 @@ impl LineLayout {
             nothing(svg, &area);
         }
     }
+}
+
+/// A panel whose values take less than this share of the common axis would be a flat line on it.
+const FLAT: f64 = 0.3;
+
+/// The y axes of all panels, and whether they differ. Panels share one axis unless it would flatten one of them.
+fn heights_of(lines: &Lines, ticks: usize) -> (Vec<LinearAxis>, bool) {
+    let values = |panel: &LinePanel| -> Vec<f64> {
+        let points = panel.series.iter().flat_map(|series| &series.points);
+        points.flat_map(heights).filter(|value| drawable(*value).is_some()).collect()
+    };
+    let each: Vec<Vec<f64>> = lines.panels.iter().map(values).collect();
+    let around = |values: &mut dyn Iterator<Item = f64>| {
+        LinearAxis::around(values.chain(lines.y.include.iter().copied()), ticks)
+    };
+    let common = around(&mut each.iter().flatten().copied());
+    let own: Vec<LinearAxis> = each.iter().map(|values| around(&mut values.iter().copied())).collect();
+    let flat = |(values, axis): (&Vec<f64>, &LinearAxis)| {
+        !values.is_empty() && axis.high - axis.low < FLAT * (common.high - common.low)
+    };
+    let free = own.len() > 1 && each.iter().zip(&own).any(flat);
+    (if free { own } else { vec![common; each.len()] }, free)
 }
 
 /// The largest plausible number of tokens in a step; larger ones are mistakes in the data and have no axis.

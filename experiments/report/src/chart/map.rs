@@ -136,6 +136,12 @@ impl MapLayout {
             draw_beside(svg, &panel.rows, &area);
         }
         draw_under(svg, &self.unders[index], &panel.columns, &area);
+        if let Some(column) = spacing_break(&panel.columns) {
+            let x = area.x + area.w * column as f64 / panel.columns.len() as f64;
+            for side in [x - 1.5, x + 1.5] {
+                svg.rule((side - 1.5, area.bottom() + 4.0), (side + 1.5, area.bottom() - 4.0), 0.9);
+            }
+        }
     }
 
     fn draw_axes(&self, svg: &mut Svg, map: &Map) {
@@ -143,8 +149,28 @@ impl MapLayout {
         let right = self.areas.iter().map(Area::right).fold(first.right(), f64::max);
         upright(svg, 13.0, (first.y, last.bottom()), &map.axes.0);
         let middle = ((first.x + right) / 2.0, self.height - 6.0);
-        word(svg, middle, Anchor::Middle, &map.axes.1, WIDTH - 2.0 * (WIDTH / 2.0 - middle.0).abs());
+        let broken = map.panels.iter().any(|panel| spacing_break(&panel.columns).is_some());
+        let words = if broken { format!("{} (// evenly spaced from here on)", map.axes.1) } else { map.axes.1.clone() };
+        word(svg, middle, Anchor::Middle, &words, WIDTH - 2.0 * (WIDTH / 2.0 - middle.0).abs());
     }
+}
+
+/// The first of the columns that are evenly spaced, where those before are not: steps such as 0, 1, 2, 4, …, 512, 1000,
+/// 2000, 3000, whose axis changes its scale.
+fn spacing_break(columns: &[String]) -> Option<usize> {
+    const EVEN: usize = 4;
+    let steps = columns.iter().map(|name| name.parse::<u64>().ok()).collect::<Option<Vec<u64>>>()?;
+    let gaps = steps.windows(2).map(|pair| pair[1].checked_sub(pair[0])).collect::<Option<Vec<u64>>>()?;
+    let last = *gaps.last()?;
+    let even = gaps.iter().rev().skip(1).take_while(|gap| **gap == last).count() + 1;
+    // The last gap is often cut off by the end of the training.
+    let even = if even > 1 {
+        even
+    } else {
+        gaps.iter().rev().skip(2).take_while(|gap| **gap == gaps[gaps.len() - 2]).count() + 2
+    };
+    let first = steps.len().checked_sub(even + 1)?;
+    (even >= EVEN && first >= 2).then_some(first)
 }
 
 /// How many grids stand side by side, so that a cell is some units wide.
@@ -173,4 +199,22 @@ pub(crate) fn draw_cells(svg: &mut Svg, area: &Area, (rows, columns): (usize, us
     }
     let tag = svg.tag("rect").at(area.x, area.y).num("width", area.w).num("height", area.h).attr("fill", "none");
     tag.attr("stroke", "currentColor").num("stroke-opacity", AXIS * 0.7).num("stroke-width", 0.5).empty();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_break_is_where_steps_begin_to_be_evenly_spaced() {
+        let names = |steps: &[u64]| steps.iter().map(u64::to_string).collect::<Vec<_>>();
+        let suite: Vec<u64> =
+            [0].into_iter().chain((0..10).map(|k| 1 << k)).chain((1..=143).map(|k| k * 1000)).collect();
+        assert_eq!(spacing_break(&names(&suite)).map(|column| suite[column]), Some(1000));
+        assert_eq!(spacing_break(&names(&[0, 1, 2, 4, 8, 16, 26, 36, 46, 50])), Some(5));
+        assert_eq!(spacing_break(&names(&[0, 10, 20, 30, 40, 50])), None);
+        assert_eq!(spacing_break(&names(&[0, 1, 2, 4, 8, 16, 32])), None);
+        assert_eq!(spacing_break(&["a".to_owned(), "b".to_owned()]), None);
+        assert_eq!(spacing_break(&[]), None);
+    }
 }

@@ -27,6 +27,8 @@ mod tests;
 mod text;
 mod words;
 
+pub(crate) use color::{LOOKS, PALETTE};
+
 /// A picture of one kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chart {
@@ -137,6 +139,10 @@ pub enum Tone {
     Muted,
     /// Dashed grey with a place in the legend: a baseline.
     Baseline,
+    /// A mark at each point with the name beside it, and no place in the legend: a place on a path.
+    Note,
+    /// Dotted, in a colour of the palette: a value that does not depend on x, such as that of another model.
+    Reference(usize),
 }
 
 /// A point of a curve.
@@ -270,6 +276,8 @@ pub struct Attention {
     pub layers: usize,
     /// Heads in a layer.
     pub heads: usize,
+    /// The head that the viewer opens on: layer × heads + head.
+    pub open: usize,
     /// The prompts; the first is drawn where there is no script.
     pub prompts: Vec<AttendedPrompt>,
 }

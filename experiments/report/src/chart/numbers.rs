@@ -73,6 +73,14 @@ pub(crate) fn count(value: f64) -> String {
     format!("{}{suffix}", trimmed(&text))
 }
 
+/// The last step as a label: exact, where a short form would round it.
+pub(crate) fn exact(step: f64) -> String {
+    // The end of an axis is the power of a logarithm, so it is rounded first.
+    let step = step.round();
+    let is_short = step < 1000.0 || (step < 1e6 && step % 1000.0 == 0.0);
+    if is_short { count(step) } else { crate::words::count(step as u64) }
+}
+
 fn trimmed(number: &str) -> &str {
     if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
 }

@@ -1,7 +1,7 @@
 //! The axes of charts: from values to places, and the ticks.
 
 use super::X;
-use super::numbers::{Unit, count};
+use super::numbers::{Unit, count, exact};
 
 /// The value if it can be drawn: finite, and not larger than any sensible quantity.
 pub(crate) fn drawable(value: f64) -> Option<f64> {
@@ -118,6 +118,8 @@ const ROOMY: f64 = 150.0;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct StepAxis {
     zero: bool,
+    /// Whether there is any step but 0.
+    trained: bool,
     /// The only trained step, if there is no second.
     only: Option<f64>,
     low: f64,
@@ -134,11 +136,12 @@ impl StepAxis {
     pub(crate) fn around(steps: impl IntoIterator<Item = f64> + Clone) -> Self {
         let zero = steps.clone().into_iter().any(|step| step < 1.0);
         let trained = steps.into_iter().filter(|step| (1.0..=MOST_STEPS).contains(step));
-        let (low, high) = range(trained).unwrap_or((1.0, 10.0));
+        let ends = range(trained);
+        let (low, high) = ends.unwrap_or((1.0, 10.0));
         let only = (low == high).then_some(low);
         // A single step is drawn in the middle of its axis.
         let (low, high) = if only.is_some() { (low / 2.0, high * 2.0) } else { (low, high) };
-        Self { zero, only, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
+        Self { zero, trained: ends.is_some(), only, low: low.log10(), high: high.log10(), from: 0.0, to: 1.0 }
     }
 
     /// The place of the break between step 0 and the others, if there is one.
@@ -159,6 +162,11 @@ impl StepAxis {
         }
         let part = ((step.log10() - self.low) / (self.high - self.low)).clamp(0.0, 1.0);
         self.from + first + part * (width - first)
+    }
+
+    /// Whether there is a last step; without any trained step the axis has an end that nobody reached.
+    fn has_end(&self) -> bool {
+        self.trained
     }
 
     fn inside(&self, step: f64) -> bool {
@@ -185,6 +193,11 @@ impl StepAxis {
         let wide = (self.to - self.from - self.first()) / (self.high - self.low);
         if decades.len() > 2 && wide < ROOMY { decades } else { steps(&[1.0, 2.0, 5.0]) }
     }
+}
+
+/// Whether two steps are one but for rounding.
+fn same(a: f64, b: f64) -> bool {
+    (a - b).abs() <= 1e-9 * b.abs()
 }
 
 /// The x axis.
@@ -221,12 +234,49 @@ impl XAxis {
         }
     }
 
+    /// The place in the middle.
+    pub(crate) fn middle(&self) -> f64 {
+        let (from, to) = match self {
+            Self::Steps(steps) => (steps.from, steps.to),
+            Self::Linear(linear) => (linear.from, linear.to),
+        };
+        (from + to) / 2.0
+    }
+
     /// The ticks with labels.
     pub(crate) fn ticks(&self) -> Vec<Tick> {
         match self {
-            Self::Steps(steps) => steps.majors().into_iter().map(|value| Tick { value, label: count(value) }).collect(),
+            Self::Steps(steps) => {
+                let last = self.end();
+                let before = steps.majors().into_iter().filter(|value| !same(*value, last));
+                let ticks = before.map(|value| Tick { value, label: count(value) });
+                ticks.chain(steps.has_end().then(|| Tick { value: last, label: exact(last) })).collect()
+            }
             Self::Linear(linear) => linear.ticks(),
         }
+    }
+
+    /// Ticks of the tokens seen, by their steps: round numbers, and at the end of the axis what was seen in all.
+    pub(crate) fn token_ticks(&self, per_step: f64) -> Vec<Tick> {
+        let Self::Steps(steps) = self else { return Vec::new() };
+        let tick = |value: f64| Tick { value, label: count(value * per_step) };
+        let last = self.end();
+        let decades = (steps.low + per_step.log10()).floor() as i32..=(steps.high + per_step.log10()).ceil() as i32;
+        let round = |times: &[f64]| -> Vec<f64> {
+            let all =
+                decades.clone().flat_map(|power| times.iter().map(move |times| times * 10f64.powi(power) / per_step));
+            all.filter(|step| steps.inside(*step) && !same(*step, last)).collect()
+        };
+        let tens = round(&[1.0]);
+        let chosen = if steps.only.is_some() || !steps.trained {
+            Vec::new()
+        } else if tens.len() > 1 {
+            tens
+        } else {
+            round(&[1.0, 2.0, 5.0])
+        };
+        let zero = steps.zero.then_some(0.0);
+        zero.into_iter().chain(chosen).map(tick).chain(steps.has_end().then(|| tick(last))).collect()
     }
 
     /// The places of ticks without labels.
@@ -290,12 +340,27 @@ mod tests {
     #[test]
     fn steps_have_a_place_for_zero() {
         let axis = XAxis::Steps(StepAxis::around([0.0, 1.0, 512.0, 143_000.0])).between(100.0, 800.0);
-        assert_eq!(labels(&axis.ticks()), ["0", "1", "10", "100", "1k", "10k", "100k"]);
+        assert_eq!(labels(&axis.ticks()), ["0", "1", "10", "100", "1k", "10k", "100k", "143k"]);
         let places: Vec<f64> = [0.0, 1.0, 10.0, 100.0].map(|step| axis.at(step)).to_vec();
         assert!(places.is_sorted() && places[0] > 100.0, "{places:?}");
         assert!((places[2] - places[1] - (places[3] - places[2])).abs() < 1e-9, "decades are of one width");
         assert_eq!(axis.at(143_000.0), 800.0);
         assert_eq!(axis.minor().len(), 5 * 8);
+    }
+
+    #[test]
+    fn tokens_are_round_and_the_last_step_is_exact() {
+        let nano = XAxis::Steps(StepAxis::around([0.0, 1.0, 1940.0])).between(0.0, 400.0);
+        assert_eq!(labels(&nano.ticks()), ["0", "1", "10", "100", "1k", "1,940"]);
+        let tokens = nano.token_ticks(2048.0);
+        assert_eq!(labels(&tokens), ["0", "10k", "100k", "1M", "4M"]);
+        assert!((tokens[3].value * 2048.0 - 1e6).abs() < 1e-6, "{tokens:?}");
+        let suite = XAxis::Steps(StepAxis::around([0.0, 1.0, 143_000.0]));
+        assert_eq!(labels(&suite.token_ticks(2_097_152.0)), ["0", "10M", "100M", "1B", "10B", "100B", "300B"]);
+        let few = XAxis::Steps(StepAxis::around([1000.0, 2000.0]));
+        assert_eq!(labels(&few.token_ticks(1000.0)), ["1M", "2M"]);
+        let untrained = XAxis::Steps(StepAxis::around([0.0]));
+        assert_eq!(labels(&untrained.token_ticks(2048.0)), ["0"]);
     }
 
     #[test]
@@ -308,7 +373,7 @@ mod tests {
     #[test]
     fn few_decades_have_ticks_between() {
         let axis = XAxis::Steps(StepAxis::around([1000.0, 3000.0]));
-        assert_eq!(labels(&axis.ticks()), ["1k", "2k"]);
+        assert_eq!(labels(&axis.ticks()), ["1k", "2k", "3k"]);
         let roomy = XAxis::Steps(StepAxis::around([1.0, 2000.0])).between(0.0, 700.0);
         assert_eq!(labels(&roomy.ticks())[..5], ["1", "2", "5", "10", "20"]);
         for steps in [vec![], vec![0.0], vec![7.0], vec![f64::NAN]] {

@@ -7,13 +7,13 @@ use super::{LinePanel, Lines, Series, Tone, X, text};
 use serde_json::{Value, json};
 
 /// The values of all curves, and where their x are drawn.
-pub(crate) fn data(lines: &Lines, x: &XAxis, y: &LinearAxis, areas: &[Area]) -> Value {
+pub(crate) fn data(lines: &Lines, x: &XAxis, y: &[LinearAxis], areas: &[Area]) -> Value {
     let label = match &lines.x {
         X::Steps { .. } => "step".to_owned(),
         X::Linear { label } => text::shown(label),
     };
-    let panels: Vec<Value> =
-        lines.panels.iter().zip(areas).map(|(panel, area)| panel_data(panel, x, y, area)).collect();
+    let panels = lines.panels.iter().zip(y).zip(areas);
+    let panels: Vec<Value> = panels.map(|((panel, y), area)| panel_data(panel, x, y, area)).collect();
     json!({"type": "lines", "x": label, "y": text::shown(&lines.y.label), "panels": panels})
 }
 
@@ -24,7 +24,8 @@ fn panel_data(panel: &LinePanel, x: &XAxis, y: &LinearAxis, area: &Area) -> Valu
     xs.sort_by(f64::total_cmp);
     xs.dedup();
     let places: Vec<Value> = xs.iter().map(|x| number((across.at(*x) * 10.0).round() / 10.0)).collect();
-    let series: Vec<Value> = panel.series.iter().map(|series| series_data(series, &xs)).collect();
+    let read = panel.series.iter().filter(|series| series.tone != Tone::Note);
+    let series: Vec<Value> = read.map(|series| series_data(series, &xs)).collect();
     let values: Vec<Value> = xs.iter().map(|x| number(*x)).collect();
     json!({
         "box": area.sides(), "y": [number(y.low), number(y.high)], "title": text::shown(&panel.title),
@@ -38,8 +39,8 @@ fn series_data(series: &Series, xs: &[f64]) -> Value {
     let points: Vec<(usize, Value)> =
         series.points.iter().filter_map(|point| Some((index(point.x)?, rounded(point.y)))).collect();
     let color = match series.tone {
-        Tone::Color(index) => json!(series_color(index)),
-        Tone::Muted | Tone::Baseline => Value::Null,
+        Tone::Color(index) | Tone::Reference(index) => json!(series_color(index)),
+        Tone::Muted | Tone::Baseline | Tone::Note => Value::Null,
     };
     let name = text::shown(&series.name);
     let distinct = points.windows(2).all(|pair| pair[0].0 < pair[1].0);

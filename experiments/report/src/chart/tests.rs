@@ -101,7 +101,7 @@ fn charts_without_panels_are_pictures_too() {
         Chart::Map(Map { scale: scale.clone(), frames: vec![], shown: 9, axes: axes.clone(), panels: vec![] }),
         Chart::Bars(Bars { label: String::new(), panels: vec![] }),
         Chart::Words(Words { scale, frames: vec![], shown: 9, axes, rows: vec![], columns: vec![], cells: vec![] }),
-        Chart::Attention(Attention { frames: vec![], shown: 9, layers: 0, heads: 0, prompts: vec![] }),
+        Chart::Attention(Attention { frames: vec![], shown: 9, layers: 0, heads: 0, open: 0, prompts: vec![] }),
     ];
     for chart in charts {
         check(&chart.draw("none", "", "").svg, "none");
@@ -151,7 +151,13 @@ fn lines() -> impl Strategy<Value = Chart> {
     let point = (number(), proptest::option::of(number()), proptest::option::of((number(), number())));
     let points = proptest::collection::vec(point.prop_map(|(x, y, band)| Point { x, y, band }), 0..6);
     let event = proptest::option::of((number(), number(), number()));
-    let tone = prop_oneof![any::<usize>().prop_map(Tone::Color), Just(Tone::Muted), Just(Tone::Baseline)];
+    let tone = prop_oneof![
+        any::<usize>().prop_map(Tone::Color),
+        any::<usize>().prop_map(Tone::Reference),
+        Just(Tone::Muted),
+        Just(Tone::Baseline),
+        Just(Tone::Note)
+    ];
     let series = (any::<String>(), tone, points, event).prop_map(|(name, tone, points, event)| Series {
         name,
         tone,
@@ -284,6 +290,7 @@ fn snapshot_of_attention() {
         shown: 0,
         layers: 1,
         heads: 2,
+        open: 0,
         prompts: vec![prompt],
     });
     insta::assert_snapshot!(chart.draw("attention", "Patterns", "They look back.").svg);

@@ -1,7 +1,8 @@
 //! Comparisons of models: sizes, seeds, and one measure against another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::sample;
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
 use crate::kinds::{compared, definitions, has_steps, means, points, title_of};
 use crate::listing::csv_line;
@@ -18,7 +19,9 @@ pub(super) fn blocks(results: &Results) -> Result<Vec<Block>, ResultsError> {
     let mut figures = Vec::new();
     let [heads, losses] = compared(results);
     if let Some(table) = heads.filter(|table| table.parts.len() > 1) {
-        figures.extend(highest_heads(table)?);
+        let mut figure = highest_heads(table)?;
+        figure.iter_mut().for_each(|figure| sample::state(figure, None));
+        figures.extend(figure);
     }
     if let Some((heads, losses)) = heads.zip(losses) {
         figures.extend(score_against_loss(heads, losses)?);
@@ -107,13 +110,16 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
     if lines.is_empty() {
         return Ok(None);
     }
+    let notes: Vec<Series> = lines.iter().flat_map(|line| path_ends(&joined, &line.name)).collect();
+    lines.extend(notes);
     Ok(Some(Figure {
         id: "induction-against-loss".into(),
         title: "Induction score against loss on repeated tokens".into(),
-        caption:
-            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, \
-                  y its mean loss on the repeated half of the prompts."
-                .into(),
+        caption: format!(
+            "A line for each model and a point for each checkpoint: x is the score of its highest induction head, y \
+             its mean loss on the repeated half of the prompts. Its first and its last step are named. {}.",
+            words::plural(joined.iter().map(|row| row.step).collect::<BTreeSet<_>>().len(), "checkpoint")
+        ),
         alt: format!("{} {}", peaks(&by_model, score), ends(&joined)),
         chart: Chart::Lines(Lines {
             x: X::Linear { label: format!("highest induction score ({definition})") },
@@ -123,6 +129,18 @@ fn score_against_loss(heads: &Table, losses: &Table) -> Result<Option<Figure>, R
         csv: csv(&joined),
         code: join(&pick(score, definition).code(heads), &of_losses.code(losses)),
     }))
+}
+
+/// The first and the last checkpoint of a model's path, with their steps.
+fn path_ends(joined: &[ScoreAndLoss<'_>], model: &str) -> Vec<Series> {
+    let own: Vec<&ScoreAndLoss<'_>> = joined.iter().filter(|row| row.model == model).collect();
+    let note = |row: &&ScoreAndLoss<'_>| Series {
+        name: words::step(Some(row.step)),
+        tone: Tone::Note,
+        points: vec![Point { x: row.score, y: Some(row.loss), band: None }],
+        event: None,
+    };
+    own.first().into_iter().chain(own.last()).map(note).collect()
 }
 
 /// A checkpoint with both measures.

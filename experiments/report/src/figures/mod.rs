@@ -15,7 +15,9 @@ use crate::results::{DeclaredColumn, Results, ResultsError, Table, declared};
 use crate::words;
 
 mod across;
+mod colors;
 mod published;
+mod sample;
 
 pub use published::{Published, PublishedError};
 
@@ -24,7 +26,7 @@ pub(crate) fn sections(results: &Results, published: Option<&Published>) -> Resu
     let mut sections = Vec::new();
     for (table, kind) in main_tables(results) {
         let mut blocks = match kind {
-            Some(kind) => kind.section(table)?,
+            Some(kind) => sample::stated(table, kind.section(table)?)?,
             None => vec![Block::Text(unknown(table))],
         };
         blocks.extend(columns(table));
@@ -33,8 +35,10 @@ pub(crate) fn sections(results: &Results, published: Option<&Published>) -> Resu
     let together = if results.models().len() > 1 { "Across models" } else { "Scores and losses together" };
     sections.extend(section("across", together, across::blocks(results)?));
     if let Some(published) = published {
-        sections.extend(section("published", "Published evaluations", published.blocks(&results.models())));
+        let blocks = published.blocks(&results.models(), &published::own_curves(results)?);
+        sections.extend(section("published", "Published evaluations", blocks));
     }
+    colors::fix(&mut sections, &results.models());
     Ok(sections)
 }
 

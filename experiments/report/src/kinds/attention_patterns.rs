@@ -21,7 +21,7 @@ const WEIGHTS: usize = 300_000;
 pub(super) const KIND: TableKind = TableKind {
     name: "attention_patterns",
     title: "Attention patterns",
-    figures: "a viewer: prompts, thumbnails of heads, one head large, tokens",
+    figures: "a viewer: prompts, thumbnails of heads, one head large with its tokens; it opens on the highest induction head",
     section,
     listing: None,
 };
@@ -47,7 +47,14 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
     let Some(patterns) = Patterns::of(&rows)? else {
         return Ok(None);
     };
-    let (attention, left_out) = patterns.chart(&frames, share);
+    let (mut attention, left_out) = patterns.chart(&frames, share);
+    let highest = patterns.highest(frames.last().copied().flatten());
+    let open = highest.map_or(String::new(), |at| {
+        let (layer, head) = (patterns.layers[at / patterns.heads.len()], patterns.heads[at % patterns.heads.len()]);
+        let head = words::head(layer, head);
+        format!(" The viewer opens on {head}, which attends most to what followed a token before.")
+    });
+    attention.open = highest.unwrap_or(0);
     let Some(first) = attention.prompts.first() else {
         return Ok(None);
     };
@@ -62,7 +69,7 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
         title: format!("{model}: attention patterns"),
         caption: format!(
             "Attention patterns of each head: queries from top to bottom, keys from left to right, darker for more \
-             weight. Each row of thumbnails is a layer.{missing}"
+             weight. Each row of thumbnails is a layer.{open}{missing}"
         ),
         alt: format!(
             "Attention patterns of {layers} layers of {heads} heads of {model} on a prompt of {tokens} tokens."
@@ -120,6 +127,26 @@ impl Patterns {
         Ok((!patterns.prompts.is_empty()).then_some(patterns))
     }
 
+    /// The head that attends most, on the first prompt at a step, from each token to the one behind an earlier
+    /// occurrence of it: `layer × heads + head`, counted in the table's order. None if no token occurs twice.
+    fn highest(&self, step: Option<i64>) -> Option<usize> {
+        let prompt = self.prompts.values().next()?;
+        let token = |position: i64| prompt.tokens.get(&position);
+        let after = |query: i64| -> Vec<(i64, i64)> {
+            let same = |key: &i64| *key < query && token(*key) == token(query);
+            prompt.tokens.keys().copied().filter(same).map(|key| (query, key + 1)).collect()
+        };
+        let pairs: Vec<(i64, i64)> = prompt.tokens.keys().flat_map(|query| after(*query)).collect();
+        let of = |layer: i64, head: i64| -> u64 {
+            let weight = |(query, key): &(i64, i64)| prompt.weights.get(&(step, layer, head, *query, *key));
+            pairs.iter().filter_map(weight).map(|weight| u64::from(*weight)).sum()
+        };
+        let all = self.layers.iter().flat_map(|layer| self.heads.iter().map(|head| of(*layer, *head)));
+        // Of equal heads the first.
+        let best = all.enumerate().max_by_key(|(at, sum)| (*sum, std::cmp::Reverse(*at)));
+        best.filter(|(_, sum)| *sum > 0).map(|(at, _)| at)
+    }
+
     /// The chart of as many prompts as fit into `share` weights, and how many did not.
     fn chart(&self, frames: &[Option<i64>], share: usize) -> (Attention, usize) {
         let mut room = share;
@@ -135,7 +162,7 @@ impl Patterns {
         let left_out = self.prompts.len() - prompts.len();
         let frames: Vec<String> = frames.iter().map(|step| words::step(*step)).collect();
         let shown = frames.len() - 1;
-        (Attention { frames, shown, layers: self.layers.len(), heads: self.heads.len(), prompts }, left_out)
+        (Attention { frames, shown, layers: self.layers.len(), heads: self.heads.len(), open: 0, prompts }, left_out)
     }
 
     fn attended(&self, prompt: &PromptPatterns, frames: &[Option<i64>]) -> AttendedPrompt {
@@ -153,5 +180,40 @@ impl Patterns {
             }
         }
         AttendedPrompt { tokens: prompt.tokens.values().cloned().collect(), patterns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Results;
+    use crate::testing::{Scratch, floats, ints, part, texts};
+
+    #[test]
+    fn the_viewer_opens_on_the_head_that_repeats() {
+        let scratch = Scratch::new("attention-open");
+        // a b a: from the second a, head 1 of layer 0 attends to b.
+        let cells: Vec<(i64, i64, i64)> = (0..2)
+            .flat_map(|head| (0..3).flat_map(move |query| (0..=query).map(move |key| (head, query, key))))
+            .collect();
+        let weight = |cell: &(i64, i64, i64)| if matches!(cell, (1, 2, 1) | (0, 2, 0)) { 0.9 } else { 0.05 };
+        let token = |at: i64| if at == 1 { "b" } else { "a" }.to_owned();
+        let own = vec![
+            ints("prompt_id", vec![Some(0); cells.len()]),
+            ints("layer", vec![Some(0); cells.len()]),
+            ints("head", cells.iter().map(|cell| Some(cell.0)).collect()),
+            ints("query", cells.iter().map(|cell| Some(cell.1)).collect()),
+            ints("key", cells.iter().map(|cell| Some(cell.2)).collect()),
+            ints("key_id", cells.iter().map(|cell| Some(cell.2 % 2)).collect()),
+            texts("query_token", cells.iter().map(|cell| token(cell.1)).collect()),
+            texts("key_token", cells.iter().map(|cell| token(cell.2)).collect()),
+            floats("weight", cells.iter().map(|cell| Some(weight(cell))).collect()),
+        ];
+        part(&scratch.0, "attention_patterns", "attention_patterns", "m", Some(0), own);
+        let results = Results::open(&scratch.0).expect("results");
+        let figures = figures(&results.tables["attention_patterns"]).expect("figures");
+        let Chart::Attention(attention) = &figures[0].chart else { panic!("{figures:?}") };
+        assert_eq!(attention.open, 1);
+        assert!(figures[0].caption.contains("opens on L0H1,"), "{}", figures[0].caption);
     }
 }

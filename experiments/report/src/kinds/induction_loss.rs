@@ -1,8 +1,9 @@
 //! Losses on repeated random tokens.
 
+use super::change::mark_in_words;
 use super::means::{self, KeyedCurve, ends, means};
 use super::over_steps::{event, has_steps, points};
-use super::{TOP, TableKind, blocks};
+use super::{IN_FULL, TOP, TableKind, blocks};
 use crate::chart::{Chart, LinePanel, Lines, Series, Tone, X, Y};
 use crate::listing::Listing;
 use crate::page::{Block, Figure};
@@ -41,14 +42,21 @@ fn halves(table: &Table) -> Result<Option<Figure>, ResultsError> {
     if !has_steps(curves.iter().map(|(_, points)| points.as_slice())) {
         return Ok(None);
     }
+    let second: Vec<&KeyedCurve> = curves.iter().filter(|(keys, _)| keys[1] == "loss_second_half").collect();
+    let mark = |(keys, points): &&KeyedCurve| match second.len() {
+        1 => format!(" {}", mark_in_words(points, "the second half")),
+        _ => format!(" {}", mark_in_words(points, &format!("the second half in {}", keys[0]))),
+    };
+    // With many models the marks alone tell where there is a change.
+    let marks: Vec<String> = second.iter().filter(|_| second.len() <= IN_FULL).map(mark).collect();
     Ok(Some(Figure {
         id: format!("{}-halves", words::slug(&table.name)),
         title: "Loss on new and on repeated tokens".into(),
-        caption:
+        caption: format!(
             "Mean loss (nats per token) over prompts [BOS] R R on the first R, which is random, and on the second, \
-                  which repeats it; bands are 1.96 standard errors over prompts on each side. The vertical mark is the \
-                  change point of the second."
-                .into(),
+             which repeats it; bands are 1.96 standard errors over prompts on each side.{}",
+            marks.join("")
+        ),
         alt: ends(curves.iter().filter(|(keys, _)| keys[1] == "loss_second_half"), "Loss on repeated tokens"),
         chart: Chart::Lines(Lines {
             x: X::Steps { tokens_per_step: table.common_tokens()? },

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::change_point::change_point;
+use super::change::change_of;
 use crate::chart::{Event, Point};
 use crate::pick::{Filter, Pick};
-use crate::results::{CurvePoint, ResultsError, Table, defined};
+use crate::results::{CurvePoint, ResultsError, Table};
 
 /// The points of a curve for a chart; checkpoints without a step have no place along x.
 pub(crate) fn points(curve: &[CurvePoint]) -> Vec<Point> {
@@ -15,7 +15,7 @@ pub(crate) fn points(curve: &[CurvePoint]) -> Vec<Point> {
 
 /// The change point of a curve as a mark in a chart.
 pub(super) fn event(curve: &[CurvePoint]) -> Option<Event> {
-    let found = change_point(&defined(curve))?;
+    let found = change_of(curve).ok()?;
     Some(Event { at: found.step as f64, interval: (found.low as f64, found.high as f64) })
 }
 

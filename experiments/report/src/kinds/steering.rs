@@ -3,4 +3,4 @@
 use super::{TableKind, effects};
 
 pub(super) const KIND: TableKind =
-    effects::kind("steering", "Steering", "bars beside random controls; over training; heads × layers");
+    effects::kind("steering", "Steering", "the effect against the coefficient at the last checkpoint; over training");

@@ -2,7 +2,7 @@
 
 use super::html::{Html, json};
 use super::{Code, Figure, table};
-use crate::chart::{Chart, Drawing};
+use crate::chart::Drawing;
 
 /// Writes a figure; `number` stands in its caption.
 pub(crate) fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &Drawing) {
@@ -10,7 +10,7 @@ pub(crate) fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &
     html.element("figure", &[("id", &figure.id), ("aria-labelledby", &heading)], |html| {
         html.leaf("h3", &[("id", &heading)], &figure.title);
         html.element("div", &[("class", "plot")], |html| {
-            html.element("div", &[("class", pane(&figure.chart))], |html| html.raw(&drawing.svg));
+            html.element("div", &[("class", "pane")], |html| html.raw(&drawing.svg));
         });
         if let Some(data) = &drawing.data {
             let id = format!("{}-data", figure.id);
@@ -24,15 +24,6 @@ pub(crate) fn figure(html: &mut Html, number: usize, figure: &Figure, drawing: &
     });
     html.element("div", &[("class", "folds")], |html| folds(html, number, figure));
     html.raw("\n");
-}
-
-/// The class of the element in which a picture scrolls where it is wider than the page. A single panel of curves is
-/// scrolled to its end first, because curves differ there; of several panels the first is seen first.
-fn pane(chart: &Chart) -> &'static str {
-    match chart {
-        Chart::Lines(lines) if lines.panels.len() == 1 => "pane late",
-        _ => "pane",
-    }
 }
 
 /// What is under a figure: its data, the code that makes them, its file.

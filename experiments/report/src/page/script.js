@@ -1,5 +1,4 @@
-// What a reader can turn and point at: sliders, values under the pointer, the attention viewer. The page is whole without it.
-// Texts arrive as they are to be shown and become text nodes and attributes, never markup.
+// Sliders, values under the pointer, the attention viewer. Texts become text nodes and attributes, never markup.
 const fill = (node, attributes, ...children) => {
   for (const name in attributes) node.setAttribute(name, attributes[name]);
   node.append(...children);
@@ -66,8 +65,8 @@ const slider = (figure, { frames, shown }, turn) => {
   control(figure, input, output);
 };
 
-// Values under the pointer, or under a cursor that the arrow keys move. A panel has `columns`, and `rows(column)` in each; it
-// finds a place (`at`) and can `read` it: where it is, what marks it, what it says. Returns what reads again in a new frame.
+// Values under the pointer or a cursor. A panel has `columns`, and `rows(column)` in each; it finds a place (`at`) and can
+// `read` it: where it is, what marks it, what it says. Returns what reads again in a new frame.
 const readable = (figure, panels) => {
   const plot = figure.querySelector('.plot');
   const svg = plot.querySelector('svg');
@@ -112,8 +111,7 @@ const readable = (figure, panels) => {
   return () => show(place);
 };
 
-// A panel of cells with names of rows and columns. `at(x, y)` finds a cell, `box(row, column)` is its [x, y, width, height],
-// `says(index)` what stands in it.
+// A panel of cells. `at(x, y)` finds one, `box(row, column)` is its [x, y, width, height], `says(index)` what it holds.
 const grid = (rows, columns, at, box, says) => ({
   at,
   columns: columns.length,
@@ -173,7 +171,7 @@ const words = (figure, { rows, columns, texts, names, ...data }) => {
   });
 };
 
-// A column of a panel of curves is a place along x that has values, and its rows are those curves from the top.
+// A column of a panel of curves is a place along x that has values; its rows are the curves from the top.
 const NEAREST = 6;
 const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low, high], xs, px, series }) => {
   const [left, top, width, height] = box;
@@ -213,7 +211,7 @@ const lines = (figure, data) => readable(figure, data.panels.map(({ box, y: [low
   };
 }));
 
-// One of many is reached by Tab; the arrow keys move on, in rows of `columns`.
+// One of many is reached by Tab; arrow keys move on, in rows of `columns`.
 const rove = (items, columns, choose) => items.forEach((item, i) => {
   item.tabIndex = i ? -1 : 0;
   on(item, 'focus', () => {
@@ -231,7 +229,7 @@ const attention = (figure, data) => {
   if (!thumbs.length) return;
   const nameOf = (head) => `Layer ${Math.floor(head / heads)}, head ${head % heads}`;
   const press = (items, chosen) => items.forEach((item, i) => item.setAttribute('aria-pressed', i === chosen));
-  const [title, large, told] = [make('h4', {}), make('div', {}), make('p', { role: 'status' })];
+  const [title, large, told] = [make('h4', {}), make('div', { class: 'large' }), make('p', { role: 'status' })];
   const row = make('p', { class: 'tokens', role: 'group', 'aria-label': 'Tokens' });
   let [frame, head, query, names, tokens, cells] = [data.shown, 0, 0];
 
@@ -253,7 +251,8 @@ const attention = (figure, data) => {
     const canvas = pattern(head);
     on(canvas, 'pointermove', ({ offsetY }) => attend(clamp(Math.floor((offsetY * names.length) / canvas.clientHeight), 0, names.length - 1)));
     title.textContent = `${nameOf(head)}: queries down, keys across`;
-    large.replaceChildren(canvas);
+    const side = (of) => make('div', { class: of, 'aria-hidden': true }, ...names.map((name) => make('span', {}, name)));
+    large.replaceChildren(...(names.length > 40 ? [canvas] : [side('ys'), canvas, side('xs')]));
     press(thumbs, head);
     attend(query);
   };
@@ -287,7 +286,7 @@ const attention = (figure, data) => {
   slider(figure, data, turn);
   figure.querySelector('.plot').after(make('div', { class: 'viewer' }, make('div', {}, title, large), make('div', {}, row, told)));
   spell(prompts[0]);
-  enlarge(0);
+  enlarge(data.open);
 };
 
 for (const script of document.querySelectorAll('figure > script')) {
@@ -295,6 +294,6 @@ for (const script of document.querySelectorAll('figure > script')) {
     const data = JSON.parse(script.textContent);
     ({ map, words, lines, attention })[data.type](script.parentElement, data);
   } catch (error) {
-    console.error(script.id, error); // A bad figure must not stop the others.
+    console.error(script.id, error); // The others go on.
   }
 }

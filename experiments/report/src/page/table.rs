@@ -5,6 +5,9 @@ use super::html::Html;
 use crate::listing::Listing;
 use crate::words;
 
+/// Rows up to which a listing is open; longer ones are folded, so that what follows is in reach.
+const LONG: usize = 30;
+
 /// Rows from which on a table scrolls inside of the page.
 const TALL: usize = 30;
 
@@ -29,12 +32,25 @@ pub(crate) fn listing(html: &mut Html, listing: &Listing) {
             html.leaf("p", &[("class", "quiet")], "No rows.");
             return;
         }
-        let columns: Vec<(&str, bool)> = listing.columns.iter().map(|column| (&*column.name, column.numeric)).collect();
+        let shown = listing.shown_columns();
+        let columns: Vec<(&str, bool)> =
+            shown.iter().map(|at| (&*listing.columns[*at].name, listing.columns[*at].numeric)).collect();
+        let cells = |row: &Vec<String>| shown.iter().filter_map(|at| row.get(*at).cloned()).collect();
+        let rows: Vec<Vec<String>> = listing.rows.iter().map(cells).collect();
         let describes = if listing.note.is_empty() { vec![] } else { vec![("aria-describedby", &*note)] };
-        scroll(html, listing.rows.len(), &heading, |html| {
-            html.element("table", &[&[("aria-labelledby", &*heading)], &*describes].concat(), |html| {
-                table(html, &columns, &listing.rows);
+        let whole = |html: &mut Html| {
+            scroll(html, listing.rows.len(), &heading, |html| {
+                html.element("table", &[&[("aria-labelledby", &*heading)], &*describes].concat(), |html| {
+                    table(html, &columns, &rows);
+                });
             });
+        };
+        if rows.len() <= LONG {
+            return whole(html);
+        }
+        html.element("details", &[("class", "folded")], |html| {
+            html.leaf("summary", &[], &format!("All {} rows", words::count(rows.len() as u64)));
+            whole(html);
         });
     });
 }
@@ -151,10 +167,12 @@ mod tests {
     fn empty_ragged_and_long_listings_are_written() {
         let empty = written(|html| listing(html, &Listing { rows: vec![], ..heads() }));
         assert!(empty.contains("No rows.") && !empty.contains("<table"));
-        let ragged = written(|html| listing(html, &Listing { rows: vec![vec![], vec![String::new(); 3]], ..heads() }));
-        assert_eq!(ragged.matches("<td").count(), 2);
+        let ragged = written(|html| listing(html, &Listing { rows: vec![vec![], vec!["1".to_owned(); 3]], ..heads() }));
+        assert_eq!((ragged.matches("<th scope=\"row\"").count(), ragged.matches("<td").count()), (1, 1));
         let long = written(|html| listing(html, &Listing { rows: vec![vec![]; 31], ..heads() }));
-        assert!(long.contains("scroll tall"));
+        assert!(long.contains("scroll tall") && long.contains("<summary>All 31 rows</summary>"), "{long}");
+        let short = written(|html| listing(html, &Listing { rows: vec![vec!["1".to_owned()]; 30], ..heads() }));
+        assert!(!short.contains("<details"), "{short}");
     }
 
     #[test]

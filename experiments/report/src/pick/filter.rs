@@ -1,5 +1,6 @@
 //! Conditions on rows: as an expression, and as the code in Python and in Rust that a figure shows.
 
+use super::quote;
 use polars::prelude::{Expr, PolarsResult, RankMethod, RankOptions, col, lit};
 
 /// A condition on rows.
@@ -59,7 +60,7 @@ impl Filter {
     /// As a line of Python.
     pub(super) fn python(&self) -> String {
         match self {
-            Self::Text(name, text) => format!("pl.col(\"{name}\") == {}", quoted(text)),
+            Self::Text(name, text) => format!("pl.col(\"{name}\") == {}", quote::python(text)),
             Self::Int(name, number) => format!("pl.col(\"{name}\") == {number}"),
             Self::Ints(name, numbers) => format!("pl.col(\"{name}\").is_in({numbers:?})"),
             Self::Null(name) => format!("pl.col(\"{name}\").is_null()"),
@@ -84,7 +85,7 @@ impl Filter {
     /// As a line of Rust.
     pub(super) fn rust(&self) -> String {
         match self {
-            Self::Text(name, text) => format!("col(\"{name}\").eq(lit({}))", quoted(text)),
+            Self::Text(name, text) => format!("col(\"{name}\").eq(lit({}))", quote::rust(text)),
             Self::Int(name, number) => format!("col(\"{name}\").eq(lit({number}))"),
             Self::Ints(name, numbers) => any_of(name, numbers.iter().map(ToString::to_string)),
             Self::Null(name) => format!("col(\"{name}\").is_null()"),
@@ -92,7 +93,7 @@ impl Filter {
                 let end = format!("col(\"{value}\").filter(col(\"step\").eq(lit({step}))).abs().max()");
                 format!("{end}.over([{}])?.gt_eq(lit({least:?}))", cols(by.iter().copied()))
             }
-            Self::Texts(name, texts) => any_of(name, texts.iter().map(|text| quoted(text))),
+            Self::Texts(name, texts) => any_of(name, texts.iter().map(|text| quote::rust(text))),
             Self::Top { within, by, value, most } => {
                 let curve = cols([*within].into_iter().chain(by.iter().copied()));
                 let rank = "rank(RankOptions { method: RankMethod::Dense, descending: true }, None)";
@@ -111,14 +112,9 @@ pub(crate) fn any_of(name: &str, literals: impl Iterator<Item = String>) -> Stri
     each.join(".or(") + &")".repeat(each.len().saturating_sub(1))
 }
 
-/// A text between quotes, as Python and Rust both read it.
-pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// Names between quotes, with commas.
+/// Names as literals of Python, with commas.
 pub(super) fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.map(quoted).collect::<Vec<_>>().join(", ")
+    names.map(quote::python).collect::<Vec<_>>().join(", ")
 }
 
 /// Names as columns in Rust, with commas.

@@ -4,8 +4,9 @@
 use polars::prelude::{DataType, Expr, LazyFrame, PolarsResult, SortMultipleOptions, col};
 
 mod filter;
+pub mod quote;
 
-pub(crate) use filter::{Filter, any_of, quoted};
+pub(crate) use filter::{Filter, any_of};
 use filter::{cols, list};
 
 use crate::page::Code;
@@ -117,14 +118,14 @@ impl Pick {
 
     /// The Polars code that gives the same rows.
     pub(crate) fn code(&self, table: &Table) -> Code {
-        let glob = format!("{}/{}/**/*.parquet", table.folder, table.name);
+        let glob = format!("{}/{}/**/*.parquet", table.folder, quote::glob(&table.name));
         Code { python: self.python(&glob), rust: self.rust(&glob) }
     }
 
     fn python(&self, glob: &str) -> String {
         let keys = list(self.keys.iter().copied());
         let mut lines = vec!["import polars as pl".to_owned(), String::new(), "(".into()];
-        lines.push(format!("    pl.scan_parquet({})", quoted(glob)));
+        lines.push(format!("    pl.scan_parquet({})", quote::python(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.python())));
         let each = |function: &str| {
             self.values.iter().map(|value| format!("pl.col(\"{value}\").{function}()")).collect::<Vec<_>>().join(", ")
@@ -151,7 +152,7 @@ impl Pick {
     fn rust(&self, glob: &str) -> String {
         let keys = cols(self.keys.iter().copied());
         let mut lines = vec!["use polars::prelude::*;".to_owned(), String::new()];
-        lines.push(format!("LazyFrame::scan_parquet(PlRefPath::new({}), Default::default())?", quoted(glob)));
+        lines.push(format!("LazyFrame::scan_parquet(PlRefPath::new({}), Default::default())?", quote::rust(glob)));
         lines.extend(self.filters.iter().map(|filter| format!("    .filter({})", filter.rust())));
         let each = |function: &str| {
             self.values.iter().map(|value| format!("col(\"{value}\").{function}()")).collect::<Vec<_>>().join(", ")

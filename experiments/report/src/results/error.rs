@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use parquet::errors::ParquetError;
 use polars::error::PolarsError;
 
-use super::TABLE_VERSION;
 use super::columns::ColumnType;
+use super::{DamagedPart, TABLE_VERSION};
 
 /// Why results cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,13 +26,11 @@ pub enum ResultsError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file of a table is not a Parquet file.
-    #[error("{} is not a readable Parquet file: {source}", path.display())]
-    Parquet {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: ParquetError,
+    /// Files of tables cannot be decoded.
+    #[error("{}", lines(parts))]
+    Damaged {
+        /// At least one.
+        parts: Vec<DamagedPart>,
     },
     /// The metadata of a file is not what this program writes.
     #[error("{} states no configuration: its metadata `pythia.config` is not JSON: {problem}", path.display())]
@@ -102,7 +99,10 @@ impl ResultsError {
         match self {
             Self::NotResults { .. } => "name the folder that `pythia run` wrote to, the one that holds results/",
             Self::Io { .. } => "check that the folder can be read",
-            Self::Parquet { .. } | Self::Metadata { .. } => {
+            Self::Damaged { parts } if parts.iter().all(DamagedPart::is_merged) => {
+                "remove the damaged file and merge again, where its parts are"
+            }
+            Self::Damaged { .. } | Self::Metadata { .. } => {
                 "remove the damaged file and run the same experiment again: the cell is computed anew"
             }
             Self::Manifest { .. } => "move the file away, or run its experiment again, which writes the manifest anew",
@@ -115,4 +115,29 @@ impl ResultsError {
             }
         }
     }
+}
+
+/// An error that may be due to damaged parts.
+pub trait NamesDamage {
+    /// The parts; none where the error has another cause.
+    fn damaged(&self) -> &[DamagedPart];
+}
+
+impl NamesDamage for ResultsError {
+    fn damaged(&self) -> &[DamagedPart] {
+        if let Self::Damaged { parts } = self { parts } else { &[] }
+    }
+}
+
+/// Damaged parts that are named one by one.
+const NAMED: usize = 10;
+
+/// A line for each part.
+fn lines(parts: &[DamagedPart]) -> String {
+    let mut lines: Vec<String> = parts.iter().take(NAMED).map(ToString::to_string).collect();
+    let others = parts.len().saturating_sub(NAMED);
+    if others > 0 {
+        lines.push(format!("and {others} more"));
+    }
+    lines.join("\n")
 }

@@ -1,11 +1,12 @@
 //! Columns of a computed frame as plain vectors, and the curves over steps in it.
 
+use polars::error::PolarsError;
 use polars::prelude::{
     Column, CsvWriter, DataFrame, DataType, IntoLazy, LazyFrame, PolarsResult, SerWriter, Series, col,
 };
 
 use super::columns::ColumnType;
-use super::{ResultsError, Table};
+use super::{ResultsError, Table, guarded};
 
 /// A frame that was computed from a table; errors name the table.
 #[derive(Clone, Debug)]
@@ -20,7 +21,8 @@ impl<'a> FrameRows<'a> {
     /// # Errors
     /// [`ResultsError::Polars`].
     pub(crate) fn collect(table: &'a Table, frame: LazyFrame) -> Result<Self, ResultsError> {
-        Ok(Self { table, frame: frame.collect().map_err(table.failed())? })
+        let frame = guarded(|| frame.collect()).unwrap_or_else(|panic| Err(PolarsError::ComputeError(panic.into())));
+        Ok(Self { table, frame: frame.map_err(table.failed())? })
     }
 
     /// Number of rows.

@@ -19,19 +19,23 @@ use polars::prelude::col;
 mod columns;
 mod error;
 mod frame;
+mod guard;
 mod manifest;
 mod missing;
 mod origin;
+pub mod part;
 mod scan;
 mod table;
 
 pub use columns::ColumnType;
 pub(crate) use columns::{DeclaredColumn, declared, is_declared};
-pub use error::ResultsError;
+pub use error::{NamesDamage, ResultsError};
 pub(crate) use frame::{CurvePoint, Curves, FrameRows, defined, last, peak};
+pub use guard::guarded;
 pub use manifest::{Manifest, ManifestModel, ManifestProbe};
 pub(crate) use missing::{MissingSteps, missing};
 pub use origin::{Origin, TABLE_VERSION};
+pub use part::DamagedPart;
 pub use table::Table;
 
 /// The table of checkpoints, which every sweep writes beside those of its probes.
@@ -53,19 +57,57 @@ pub struct Results {
     pub checkpoints: Option<Table>,
     /// The experiments that ran into the folder, by name.
     pub manifests: Vec<Manifest>,
+    /// Parts that are in none of the tables, because they cannot be decoded.
+    pub damaged: Vec<DamagedPart>,
 }
 
 impl Results {
     /// Finds the tables of an output folder and checks the version and the columns of every file.
     ///
     /// # Errors
-    /// [`ResultsError::NotResults`] if the folder holds no results, [`ResultsError::Io`] and [`ResultsError::Parquet`]
-    /// if it cannot be read, [`ResultsError::Version`] and [`ResultsError::FileColumn`] if a file was not made by this
-    /// version.
+    /// [`ResultsError::NotResults`] if the folder holds no results, [`ResultsError::Io`] if it cannot be read,
+    /// [`ResultsError::Version`] and [`ResultsError::FileColumn`] if a file was not made by this version. Damaged parts
+    /// are no error: they are [set aside](Self::damaged).
     pub fn open(root: &Path) -> Result<Self, ResultsError> {
-        let mut tables = scan::tables(root)?;
+        let (mut tables, damaged) = scan::tables(root)?;
         let checkpoints = tables.remove(CHECKPOINTS);
-        Ok(Self { root: root.into(), tables, checkpoints, manifests: manifest::all(root)? })
+        Ok(Self { root: root.into(), tables, checkpoints, manifests: manifest::all(root)?, damaged })
+    }
+
+    /// Makes something of the tables. Some damage is found only when rows are decoded: then those parts are set aside
+    /// too, and it is made of the others.
+    ///
+    /// # Errors
+    /// Those of `make`, but for damaged parts.
+    pub fn around_damage<T, E: NamesDamage>(&mut self, make: impl Fn(&Self) -> Result<T, E>) -> Result<T, E> {
+        loop {
+            match make(self) {
+                Err(error) if self.set_aside(error.damaged()) => {}
+                made => return made,
+            }
+        }
+    }
+
+    /// Takes damaged parts out of their tables; whether any was there.
+    fn set_aside(&mut self, parts: &[DamagedPart]) -> bool {
+        let count = |results: &Self| -> usize {
+            let tables = results.tables.values().chain(&results.checkpoints);
+            tables.flat_map(|table| table.parts.values()).map(Vec::len).sum()
+        };
+        if parts.is_empty() {
+            return false;
+        }
+        let before = count(self);
+        self.tables.values_mut().chain(&mut self.checkpoints).for_each(|table| table.leave_out(parts));
+        self.tables.retain(|_, table| !table.parts.is_empty());
+        self.checkpoints = self.checkpoints.take().filter(|table| !table.parts.is_empty());
+        self.damaged.extend(parts.iter().cloned());
+        count(self) < before
+    }
+
+    /// The damaged parts as an error: what is made of the others is not all that the folder holds.
+    pub fn damage(&self) -> Option<ResultsError> {
+        (!self.damaged.is_empty()).then(|| ResultsError::Damaged { parts: self.damaged.clone() })
     }
 
     /// The models of any table in the order of their sizes: pythia-70m before pythia-160m.

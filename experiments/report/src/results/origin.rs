@@ -7,7 +7,7 @@ use std::path::Path;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::Value;
 
-use super::{ResultsError, columns};
+use super::{ResultsError, columns, part};
 
 /// Prefix of the program's keys in a file's metadata.
 const PREFIX: &str = "pythia.";
@@ -29,14 +29,9 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads a file's metadata.
-    pub(super) fn of(path: &Path) -> Result<Self, ResultsError> {
-        Self::from_reader(path, &reader(path)?)
-    }
-
     /// Reads the metadata of a file of the table, and checks that this version knows the file's columns.
-    pub(super) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
-        let reader = reader(path)?;
+    pub(crate) fn checked(path: &Path, table: &str) -> Result<Self, ResultsError> {
+        let reader = part::footer(path)?;
         let origin = Self::from_reader(path, &reader)?;
         // Files of other programs have no metadata of ours. They can be queried, and nothing else is made of them.
         if !origin.metadata.is_empty() {
@@ -69,11 +64,6 @@ impl Origin {
         let texts = self.metadata.get("positions").and_then(|text| serde_json::from_str(text).ok());
         texts.unwrap_or_default()
     }
-}
-
-fn reader(path: &Path) -> Result<SerializedFileReader<File>, ResultsError> {
-    let file = File::open(path).map_err(|source| ResultsError::Io { path: path.into(), source })?;
-    SerializedFileReader::new(file).map_err(|source| ResultsError::Parquet { path: path.into(), source })
 }
 
 #[cfg(test)]

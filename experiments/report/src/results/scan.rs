@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Origin, ResultsError, Table};
+use super::{DamagedPart, Origin, ResultsError, Table};
 
-/// The tables under `results/`, else those under `merged/`.
-pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsError> {
-    let mut tables = BTreeMap::new();
+/// The tables under `results/`, else those under `merged/`, and the parts that are damaged.
+pub(super) fn tables(root: &Path) -> Result<(BTreeMap<String, Table>, Vec<DamagedPart>), ResultsError> {
+    let (mut tables, mut damaged) = (BTreeMap::new(), Vec::new());
     for place in ["results", "merged"] {
         let folder = root.join(place);
         if folder.is_dir() && tables.is_empty() {
             for (name, path) in folders(&folder)? {
-                if let Some(table) = table(&name, place, &path)? {
+                if let Some(table) = table(&name, place, &path, &mut damaged)? {
                     tables.insert(name, table);
                 }
             }
@@ -21,11 +21,16 @@ pub(super) fn tables(root: &Path) -> Result<BTreeMap<String, Table>, ResultsErro
     }
     // A run that has not finished any part yet has an empty folder of results.
     let begun = root.join("results").is_dir() || root.join("merged").is_dir();
-    if begun { Ok(tables) } else { Err(ResultsError::NotResults { root: root.into() }) }
+    if begun { Ok((tables, damaged)) } else { Err(ResultsError::NotResults { root: root.into() }) }
 }
 
-/// The table in one folder; none where it has no part.
-fn table(name: &str, place: &'static str, path: &Path) -> Result<Option<Table>, ResultsError> {
+/// The table in one folder; none where it has no part that can be read.
+fn table(
+    name: &str,
+    place: &'static str,
+    path: &Path,
+    damaged: &mut Vec<DamagedPart>,
+) -> Result<Option<Table>, ResultsError> {
     let mut parts: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for (model, folder) in folders(path)? {
         let files = parquet_files(&folder)?;
@@ -37,12 +42,23 @@ fn table(name: &str, place: &'static str, path: &Path) -> Result<Option<Table>, 
         let model = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         parts.entry(model).or_insert_with(|| vec![file]);
     }
-    let mut origins = parts.values().flatten().map(|part| Origin::checked(part, name));
-    let Some(origin) = origins.next().transpose()? else {
-        return Ok(None);
-    };
-    // Parts that were made by different versions are never mixed, so every part is checked.
-    origins.try_for_each(|other| other.map(drop))?;
+    let mut origin = None;
+    for files in parts.values_mut() {
+        let mut good = Vec::new();
+        for file in std::mem::take(files) {
+            // Parts that were made by different versions are never mixed, so every part is checked.
+            match Origin::checked(&file, name) {
+                Err(ResultsError::Damaged { parts }) => damaged.extend(parts),
+                checked => {
+                    origin = origin.or(Some(checked?));
+                    good.push(file);
+                }
+            }
+        }
+        *files = good;
+    }
+    parts.retain(|_, files| !files.is_empty());
+    let Some(origin) = origin else { return Ok(None) };
     Ok(Some(Table { name: name.into(), folder: place, origin, parts }))
 }
 

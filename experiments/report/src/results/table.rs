@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use polars::error::PolarsError;
 use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, UniqueKeepStrategy, col};
 
-use super::{FrameRows, Origin, ResultsError};
+use super::{DamagedPart, FrameRows, Origin, ResultsError, part};
 
 /// A table of an output folder.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,11 +86,28 @@ impl Table {
             .map_err(|source| ResultsError::Polars { table: self.name.clone(), source })
     }
 
-    /// Turns an error of Polars into one of this table. Polars does not name the damaged file, so it is searched for.
+    /// Turns an error of Polars into one of this table. Polars does not name the damaged files, so they are searched
+    /// for.
     pub(crate) fn failed(&self) -> impl Fn(PolarsError) -> ResultsError + '_ {
         move |source| {
-            let damaged = self.parts.values().flatten().find_map(|part| Origin::of(part).err());
-            damaged.unwrap_or_else(|| ResultsError::Polars { table: self.name.clone(), source })
+            let parts = self.damage();
+            if parts.is_empty() {
+                return ResultsError::Polars { table: self.name.clone(), source };
+            }
+            ResultsError::Damaged { parts }
         }
+    }
+
+    /// The parts whose rows cannot be decoded. Every row is decoded to see that.
+    pub(crate) fn damage(&self) -> Vec<DamagedPart> {
+        self.parts.values().flatten().filter_map(|path| part::damage(path)).collect()
+    }
+
+    /// Leaves parts out.
+    pub(super) fn leave_out(&mut self, parts: &[DamagedPart]) {
+        for files in self.parts.values_mut() {
+            files.retain(|file| parts.iter().all(|part| part.path != *file));
+        }
+        self.parts.retain(|_, files| !files.is_empty());
     }
 }

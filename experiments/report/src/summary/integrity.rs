@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use polars::prelude::{Expr, col};
 
 use crate::listing::{Listing, ListingColumn};
-use crate::results::{self, FrameRows, MissingSteps, Results, ResultsError};
+use crate::results::{self, DamagedPart, FrameRows, MissingSteps, Results, ResultsError};
 use crate::words;
 
 /// Missing steps that are named one by one.
@@ -91,6 +91,24 @@ pub(crate) fn missing(results: &Results) -> Result<Option<Listing>, ResultsError
         rows,
     };
     Ok(Some(listing).filter(|listing| !listing.rows.is_empty()))
+}
+
+/// The files that are in no table, because they cannot be decoded.
+pub(crate) fn damaged(results: &Results) -> Option<Listing> {
+    let row = |part: &DamagedPart| {
+        let path = part.path.strip_prefix(&results.root).unwrap_or(&part.path);
+        vec![path.display().to_string(), part.problem.clone()]
+    };
+    let listing = Listing {
+        id: "damaged-parts".into(),
+        title: "damaged parts".into(),
+        note: "These files cannot be decoded, and nothing that is shown here is made of them. Remove them and run the \
+               same experiment again: their cells are computed anew."
+            .into(),
+        columns: columns(&["file", "what is wrong"], &[], &[]),
+        rows: results.damaged.iter().map(row).collect(),
+    };
+    Some(listing).filter(|listing| !listing.rows.is_empty())
 }
 
 /// Columns of text, of numbers and again of text.

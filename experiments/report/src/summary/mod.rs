@@ -17,7 +17,7 @@ use crate::words;
 mod integrity;
 
 pub use crate::kinds::WHEN;
-pub(crate) use integrity::{bad_checkpoints, checkpoints, missing};
+pub(crate) use integrity::{bad_checkpoints, checkpoints, damaged, missing};
 
 /// The summary of a folder: listings in the order in which they are read.
 ///
@@ -35,6 +35,7 @@ pub fn summary(results: &Results, top: usize) -> Result<Vec<Listing>, ResultsErr
     listings.extend(checkpoints(results)?);
     listings.extend(bad_checkpoints(results)?);
     listings.extend(missing(results)?);
+    listings.extend(damaged(results));
     let mut distinct = words::Distinct::default();
     for listing in &mut listings {
         listing.id = distinct.word(&listing.id);

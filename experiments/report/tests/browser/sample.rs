@@ -46,7 +46,7 @@ pub(crate) fn nothing() -> Page {
     let Chart::Map(full) = map(ScaleKind::Sequential) else { return everything() };
     let bars = Bars { label: String::new(), panels: vec![BarPanel { title: String::new(), bars: vec![] }] };
     let patterns = AttendedPrompt { tokens: vec![], patterns: vec![] };
-    let attention = Attention { frames: frames(), shown: 0, layers: 2, heads: 2, prompts: vec![patterns] };
+    let attention = Attention { frames: frames(), shown: 0, layers: 2, heads: 2, open: 0, prompts: vec![patterns] };
     let charts =
         [Chart::Lines(no_values), Chart::Map(Map { panels, ..full }), Chart::Bars(bars), Chart::Attention(attention)];
     let blocks = charts.into_iter().enumerate().map(|(at, chart)| figure(&format!("empty-{at}"), chart)).collect();
@@ -104,7 +104,7 @@ pub(crate) fn large() -> Page {
     };
     let patterns = (0..4 * 144 * 16 * 16).map(|at| (at % 251) as u8).collect();
     let prompts = vec![AttendedPrompt { tokens: names(" t", 16), patterns }];
-    let attention = Attention { frames: names("step ", 4), shown: 3, layers: 12, heads: 12, prompts };
+    let attention = Attention { frames: names("step ", 4), shown: 3, layers: 12, heads: 12, open: 0, prompts };
     let charts = [
         curves,
         map(ScaleKind::Sequential, 0.0, 1, 384, 154),
@@ -230,7 +230,7 @@ fn attention() -> Chart {
         AttendedPrompt { tokens: tokens.iter().map(|token| (*token).to_owned()).collect(), patterns }
     };
     let prompts = vec![prompt(&TOKENS), prompt(&[" a", " b", " a"])];
-    Chart::Attention(Attention { frames: frames(), shown: 3, layers: 2, heads: 4, prompts })
+    Chart::Attention(Attention { frames: frames(), shown: 3, layers: 2, heads: 4, open: 0, prompts })
 }
 
 fn bars() -> Chart {

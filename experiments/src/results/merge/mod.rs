@@ -189,7 +189,7 @@ fn copy(
     let unreadable = |source| MergeError::Rows { path: part.path.clone(), source };
     let mut rows = 0;
     for batch in part.rows()? {
-        let batch = batch.map_err(unreadable)?;
+        let batch = batch?;
         part.refuse_other_steps(&batch)?;
         let batch = RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()).map_err(unreadable)?;
         writer.write(&batch).map_err(|source| MergeError::Write { path: path.into(), source })?;

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use arrow_array::types::Int64Type;
 use arrow_array::{RecordBatch, cast::AsArray};
 use arrow_schema::{DataType, Fields};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use pythia_core::suite::Step;
 
 use super::{MergeError, in_column};
-use crate::files::sink::{self, SinkError};
+use crate::files::sink::{self, Batches};
 
 /// Rows that are in memory at a time.
 const ROWS_AT_A_TIME: usize = 1 << 15;
@@ -54,15 +53,14 @@ impl Part {
     ///
     /// # Errors
     /// [`MergeError::Changed`] if it is not the file whose footer was read.
-    pub(crate) fn rows(&self) -> Result<ParquetRecordBatchReader, MergeError> {
+    pub(crate) fn rows(&self) -> Result<Batches, MergeError> {
         let builder = sink::reader(&self.path)?;
         let same = *builder.schema().fields() == self.columns
             && sink::metadata_of(builder.metadata().file_metadata()) == self.metadata;
         if !same {
             return Err(MergeError::Changed { path: self.path.clone() });
         }
-        let unreadable = |source| SinkError::Unreadable { path: self.path.clone(), source };
-        Ok(builder.with_batch_size(ROWS_AT_A_TIME).build().map_err(unreadable)?)
+        Ok(Batches::of(&self.path, builder.with_batch_size(ROWS_AT_A_TIME))?)
     }
 
     /// Refuses rows of another checkpoint than the one that the file is named after: the merged table would not be

@@ -17,6 +17,7 @@ use crate::files::version::OtherVersion;
 use crate::results::index::{IndexError, ResultsIndex};
 use crate::results::manifest::{Manifest, ManifestError};
 use pythia_files::host_name;
+use pythia_report::results::{ResultsError, part};
 
 use crate::terminal::{Exit, Explained};
 use log::{History, Log};
@@ -33,6 +34,8 @@ pub(crate) struct Status {
     pub(crate) experiments: Vec<ExperimentStatus>,
     /// The tables that another version made: this version can neither read nor continue them.
     pub(crate) other_versions: Vec<OtherVersion>,
+    /// What is wrong with the parts whose layout is damaged. Their rows are not decoded.
+    pub(crate) damaged: Vec<String>,
 }
 
 /// The status of one experiment.
@@ -137,12 +140,22 @@ impl Status {
         let index = ResultsIndex::of(out)?;
         let status = |(manifest, history): (&Manifest, &History)| ExperimentStatus::of(manifest, history, &index, now);
         let experiments = manifests.iter().zip(&log.histories).map(status).collect();
-        Ok(Self { experiments, other_versions: OtherVersion::all_in(&out.join("results")) })
+        let parts = index.all.iter().flat_map(|entry| entry.parts.values());
+        let damaged = parts.filter_map(|path| damage(path)).collect();
+        Ok(Self { experiments, other_versions: OtherVersion::all_in(&out.join("results")), damaged })
     }
 
     /// Whether no run is active.
     pub(crate) fn is_settled(&self) -> bool {
         self.experiments.iter().all(|status| status.processes.is_empty())
+    }
+}
+
+/// What is wrong with the layout of a part. One that was removed in the meantime is not damaged.
+fn damage(path: &Path) -> Option<String> {
+    match part::check(path).err()? {
+        ResultsError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => None,
+        error => Some(error.to_string()),
     }
 }
 

@@ -80,7 +80,7 @@ fn cells_are_done_when_all_their_tables_are_there() {
     assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
     assert_eq!(status.errors, [CellEvent { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
-    let lines = Status { experiments: vec![status], other_versions: Vec::new() }.lines();
+    let lines = Status { experiments: vec![status], other_versions: Vec::new(), damaged: Vec::new() }.lines();
     assert_eq!(
         lines[..3],
         [
@@ -90,6 +90,21 @@ fn cells_are_done_when_all_their_tables_are_there() {
         ]
     );
     assert!(lines[3].starts_with("  failed: nano step8, 13.3 min ago: first second"), "{lines:?}");
+}
+
+#[test]
+fn damaged_parts_are_named() {
+    let out = Out::new("status-damaged");
+    (0..5).for_each(|step| out.part("a", step));
+    let status = Status::of(&out.0.0, NOW).expect("can be read");
+    assert_eq!(status.damaged.len(), 5);
+    let lines = status.lines();
+    assert!(
+        lines[0].starts_with("warning: this part is damaged: ") && lines[0].contains("step000000.parquet: "),
+        "{lines:?}"
+    );
+    assert_eq!(lines[3], "warning: 2 more parts are damaged");
+    assert!(lines[4].starts_with("t: 0 of 10 cells done"), "{lines:?}");
 }
 
 #[test]
@@ -104,7 +119,7 @@ fn the_rate_is_that_of_the_recent_past() {
     let process = Process { host: "elsewhere".into(), pid: 5, here: false, seconds: 3600, silent: 100 };
     assert_eq!(status.processes, [process]);
     assert_eq!((status.cells_per_minute, status.seconds_left), (Some(0.3), Some(1200.0)));
-    let line = Status { experiments: vec![status], other_versions: Vec::new() }.lines().remove(1);
+    let line = Status { experiments: vec![status], other_versions: Vec::new(), damaged: Vec::new() }.lines().remove(1);
     assert_eq!(
         line,
         "  running: process 5 on elsewhere, last active 1.7 min ago, 0.3 cells a minute, about 20.0 min left"

@@ -6,12 +6,19 @@ use crate::terminal::human;
 /// Characters of a foreign text that are shown.
 const LONGEST: usize = 300;
 
+/// Damaged parts that are named.
+const DAMAGED: usize = 3;
+
 impl Status {
     /// The lines for a person.
     pub(crate) fn lines(&self) -> Vec<String> {
         let other = self.other_versions.first().map(|other| clean(&format!("warning: {other}")));
         let none = self.experiments.is_empty().then(|| "No run has started here yet.".to_owned());
-        other.into_iter().chain(none).chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
+        let damaged = self.damaged.iter().take(DAMAGED).map(|part| clean(&format!("warning: {part}")));
+        let others = self.damaged.len().saturating_sub(DAMAGED);
+        let others = (others > 0).then(|| format!("warning: {others} more parts are damaged"));
+        let warnings = other.into_iter().chain(damaged).chain(others);
+        warnings.chain(none).chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
     }
 }
 

@@ -62,7 +62,7 @@ fn panel(setting: &Setting<'_>) -> BarPanel {
 }
 
 /// All targets of the main metric at one step, controls among them.
-fn pick_of_end(setting: &Setting<'_>, last: Option<i64>) -> Pick {
+pub(super) fn pick_of_end(setting: &Setting<'_>, last: Option<i64>) -> Pick {
     let metric = setting.values.last().map(|metric| Filter::Text("metric", metric.clone()));
     let step = last.map_or(Filter::Null("step"), |step| Filter::Int("step", step));
     setting.pick(metric.into_iter().chain([step]).collect())

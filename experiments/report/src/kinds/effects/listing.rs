@@ -25,29 +25,23 @@ pub(super) fn listing(table: &Table, top: usize) -> Result<Listing, ResultsError
         }
     }
     let columns = ["model", "how", "place"].map(ListingColumn::text).into_iter();
-    let numbers = [value_of(table), "95 % interval of it", CONTROLS].map(ListingColumn::number);
-    let mut columns: Vec<ListingColumn> = columns.chain(numbers).chain(when_columns()).collect();
-    // Most tables have no controls, and an empty column would take the room of others.
-    let controls = columns.iter().position(|column| column.name == CONTROLS);
-    if let Some(empty) = controls.filter(|column| rows.iter().all(|row: &Vec<String>| row[*column].is_empty())) {
-        columns.remove(empty);
-        for row in &mut rows {
-            row.remove(empty);
-        }
-    }
+    let numbers =
+        [value_of(table), &format!("95 % interval of the {}", value_of(table)), CONTROLS].map(ListingColumn::number);
+    let columns = columns.chain(numbers).chain(when_columns()).collect();
     let title = format!("{}: the largest effects at the last checkpoint", table.name);
-    let note = note(table);
+    let note = note(table, rows.iter().any(|row: &Vec<String>| !row[5].is_empty()));
     Ok(Listing { id: words::slug(&table.name), title, note, columns, rows })
 }
 
-/// Most tables have no random controls; then this column is left out.
+/// Most tables have no random controls; then this column is empty and is not shown.
 const CONTROLS: &str = "random controls";
 
 /// How the listing is read, in a sentence.
-fn note(table: &Table) -> String {
+fn note(table: &Table, controls: bool) -> String {
     match value_of(table) {
         "effect" => UNSURE.into(),
-        _ => format!("\"{CONTROLS}\", where there are some: the range over random sets of the same size."),
+        _ if controls => format!("\"{CONTROLS}\" is the range over random sets of the same size."),
+        _ => String::new(),
     }
 }
 
@@ -76,7 +70,7 @@ mod tests {
 
     fn ablation(scratch: &Scratch) {
         // A set that matters from step 8 on, and two random controls that never do.
-        for step in [0, 1, 2, 4, 8, 16, 32, 64] {
+        for step in [0, 1, 2, 4, 6, 8, 16, 32, 64, 128] {
             let delta = if step >= 8 { -3.0 } else { 0.0 };
             let own = vec![
                 texts("hook", vec!["blocks.1.attn.hook_z".into(); 3]),
@@ -111,7 +105,9 @@ mod tests {
             "8",
             "8–8",
             "0.000 → -3.000",
+            "",
         ];
         assert_eq!((listing.rows.len(), row.as_slice()), (1, expected.as_slice()));
+        assert!(listing.note.contains("random sets"), "{}", listing.note);
     }
 }

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::curves::{bounds_of, is_sure, keys, value_of};
+use super::curves::{EffectCurve, bounds_of, is_sure, keys, value_of};
 use super::places::{Label, MapAxes, Places};
 use super::{Setting, UNSURE, frames};
 use crate::chart::{Chart, ColorScale, Map, MapPanel, ScaleKind};
 use crate::page::{Code, Figure};
 use crate::pick::{Filter, Pick};
-use crate::results::{FrameRows, ResultsError};
+use crate::results::{CurvePoint, FrameRows, ResultsError, Table};
 use crate::words;
 
 /// Frames of a slider.
@@ -27,8 +27,9 @@ struct MapCell {
     value: Option<f64>,
 }
 
-/// The maps of a setting, one for each kind of grid that its places make.
-pub(super) fn figures(setting: &Setting<'_>) -> Result<Vec<Figure>, ResultsError> {
+/// The maps of a setting, one for each kind of grid that its places make. `limit` is the value of the last colour
+/// ([`limit`]).
+pub(super) fn figures(setting: &Setting<'_>, limit: f64) -> Result<Vec<Figure>, ResultsError> {
     let keys = keys(setting.table);
     let sources = keys.contains(&"source_step");
     let frames = if sources { Vec::new() } else { frames(setting.curves, FRAMES) };
@@ -45,7 +46,7 @@ pub(super) fn figures(setting: &Setting<'_>) -> Result<Vec<Figure>, ResultsError
         let line = axes == MapAxes::SenderReceiver && panels.iter().all(|panel| panel.columns.len() < 2);
         if !panels.is_empty() && !line {
             let (csv, code) = (rows.csv()?, pick.code(setting.table));
-            figures.push(figure(setting, axes, &frames, (panels, left_out), (csv, code)));
+            figures.push(figure(setting, (axes, limit), &frames, (panels, left_out), (csv, code)));
         }
     }
     Ok(figures)
@@ -53,7 +54,7 @@ pub(super) fn figures(setting: &Setting<'_>) -> Result<Vec<Figure>, ResultsError
 
 fn figure(
     setting: &Setting<'_>,
-    axes: MapAxes,
+    (axes, limit): (MapAxes, f64),
     frames: &[Option<i64>],
     (panels, left_out): (Vec<MapPanel>, usize),
     (csv, code): (String, Code),
@@ -61,7 +62,6 @@ fn figure(
     let (row, column) = axes.words();
     let name =
         |step: &Option<i64>| if axes == MapAxes::SourceStep { "all checkpoints".into() } else { words::step(*step) };
-    let limit = limit(setting, &panels, frames.len());
     Figure {
         id: setting.id(&format!("{row} {column}")),
         title: format!("{}: {row} × {column}", setting.name()),
@@ -79,16 +79,17 @@ fn figure(
     }
 }
 
-/// The value of the last colour. It is the largest value; for ratios it is bounded by 1 and the largest value of the
-/// last frame, so that one early frame does not make all others pale.
-fn limit(setting: &Setting<'_>, panels: &[MapPanel], frames: usize) -> f64 {
-    let largest = |values: &mut dyn Iterator<Item = &Option<f64>>| {
-        values.flatten().fold(0.0_f64, |most, value| most.max(value.abs()))
-    };
-    let all = largest(&mut panels.iter().flat_map(|panel| &panel.values));
-    let last = |panel: &MapPanel| panel.values.len() - panel.values.len() / frames.max(1);
-    let end = largest(&mut panels.iter().flat_map(|panel| &panel.values[last(panel)..]));
-    let limit = if value_of(setting.table) == "effect" { all.min(end.max(1.0)) } else { all };
+/// The value of the last colour, the same for all maps of one quantity, so that they can be compared. It is the largest
+/// value; for ratios it is bounded by 1 and the largest value at the end, so that one early checkpoint does not make
+/// all others pale.
+pub(super) fn limit<'a>(table: &Table, curves: impl Iterator<Item = &'a EffectCurve>) -> f64 {
+    let (mut all, mut end) = (0.0_f64, 1.0_f64);
+    for curve in curves.filter(|curve| curve.target.control.is_none()) {
+        let size = |point: &CurvePoint| point.value.map_or(0.0, f64::abs);
+        all = curve.points.iter().map(size).fold(all, f64::max);
+        end = curve.points.last().map(size).map_or(end, |last| end.max(last));
+    }
+    let limit = if value_of(table) == "effect" { all.min(end) } else { all };
     if limit > 0.0 { limit } else { 1.0 }
 }
 
@@ -186,15 +187,16 @@ fn caption(setting: &Setting<'_>, axes: MapAxes, frames: usize, left_out: usize)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::effects::curves::{EffectCurve, curves};
-    use crate::results::{Results, Table};
+    use crate::kinds::effects::curves::curves;
+    use crate::results::Results;
     use crate::testing::{Scratch, floats, ints, part, texts};
 
     fn maps_of(table: &Table) -> Vec<Figure> {
         let curves = curves(table, "m").expect("curves");
         let own: Vec<&EffectCurve> = curves.iter().collect();
         let values = curves[0].target.setting.clone();
-        figures(&Setting { table, model: "m", values: &values, curves: &own }).expect("readable")
+        figures(&Setting { table, model: "m", values: &values, curves: &own }, limit(table, curves.iter()))
+            .expect("readable")
     }
 
     #[test]

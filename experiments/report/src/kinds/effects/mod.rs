@@ -10,6 +10,7 @@ use crate::results::{ResultsError, Table};
 
 mod bars;
 mod curves;
+mod dose;
 mod listing;
 mod map;
 mod over_training;
@@ -44,16 +45,29 @@ fn section(table: &Table) -> Result<Vec<Block>, ResultsError> {
 fn figures(table: &Table) -> Result<Vec<Figure>, ResultsError> {
     let mut figures = Vec::new();
     let models = table.models();
-    for model in &models {
-        let curves = curves::curves(table, model)?;
-        let settings = main_settings(&curves, if models.len() > IN_FULL { 1 } else { SETTINGS });
+    let read = models.iter().map(|model| Ok((*model, curves::curves(table, model)?)));
+    let read = read.collect::<Result<Vec<(&str, Vec<EffectCurve>)>, ResultsError>>()?;
+    for (model, curves) in &read {
+        let settings = main_settings(curves, if models.len() > IN_FULL { 1 } else { SETTINGS });
+        let mut by_dose = false;
         for setting in &settings {
             let own: Vec<&EffectCurve> = curves.iter().filter(|curve| curve.target.setting == *setting).collect();
             let setting = Setting { table, model, values: setting, curves: &own };
-            figures.extend(map::figures(&setting)?);
+            // One metric has one scale, in every direction and for every model.
+            let metric = setting.values.last();
+            let all = read.iter().flat_map(|(_, curves)| curves);
+            let limit = map::limit(table, all.filter(|curve| curve.target.setting.last() == metric));
+            figures.extend(map::figures(&setting, limit)?);
             figures.extend(over_training::figure(&setting)?);
+            let dose = dose::figure(&setting)?;
+            by_dose |= dose.is_some();
+            figures.extend(dose);
         }
-        figures.extend(bars::figure(table, model, &curves, &settings)?);
+        // Bars would show the same values in the order of their sizes.
+        if by_dose {
+            continue;
+        }
+        figures.extend(bars::figure(table, model, curves, &settings)?);
     }
     Ok(figures)
 }

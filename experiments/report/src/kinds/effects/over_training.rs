@@ -3,6 +3,7 @@
 use super::curves::{EffectCurve, at_end, keys, value_of};
 use super::{CURVES, Setting, UNSURE};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
+use crate::kinds::change::mark_in_words;
 use crate::kinds::over_steps::{event, has_steps, points};
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
@@ -25,7 +26,7 @@ pub(super) fn figure(setting: &Setting<'_>) -> Result<Option<Figure>, ResultsErr
     Ok(Some(Figure {
         id: setting.id("curves"),
         title: format!("{}: the largest effects over training", setting.name()),
-        caption: caption(setting, shown.len(), last, controls.as_ref()),
+        caption: caption(setting, shown, last, controls.as_ref()),
         alt: setting.finding(shown),
         csv: pick.rows(setting.table)?.csv()?,
         code: pick.code(setting.table),
@@ -40,14 +41,15 @@ pub(super) fn figure(setting: &Setting<'_>) -> Result<Option<Figure>, ResultsErr
     }))
 }
 
-fn caption(setting: &Setting<'_>, shown: usize, last: i64, controls: Option<&Series>) -> String {
+fn caption(setting: &Setting<'_>, shown: &[&EffectCurve], last: i64, controls: Option<&Series>) -> String {
     let controls = controls
         .map_or(String::new(), |controls| format!(" Dashed, the mean of the {} with their range.", controls.name));
     let ratio = if value_of(setting.table) == "effect" { format!(" {UNSURE}") } else { String::new() };
     format!(
-        "The {} with the largest effect at step {last}, over training; bands are 95 % intervals over pairs, the mark \
-         is the change point of the first.{controls}{ratio}",
-        words::plural(shown, "place"),
+        "The {} with the largest effect at step {last}, over training; bands are 95 % intervals over pairs. \
+         {}{controls}{ratio}",
+        words::plural(shown.len(), "place"),
+        mark_in_words(shown.first().map_or(&[], |curve| &curve.points), "the first"),
     )
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::scores::{HeadCurve, Scored, csv_of, peak_of, pick};
 use super::{finding, title_of};
 use crate::chart::{Chart, LinePanel, Lines, Point, Series, Tone, X, Y};
+use crate::kinds::change::mark_in_words;
 use crate::kinds::over_steps::{event, points};
 use crate::page::Figure;
 use crate::pick::{Filter, Pick};
@@ -25,10 +26,12 @@ pub(super) fn emergence(table: &Table, model: &str, main: &Scored, full: bool) -
     Ok(Figure {
         title: format!("{model}: how {} emerges", name.to_lowercase()),
         caption: format!(
-            "{name} score ({definition}) of the {} with the highest peaks over training{}. The vertical mark is the \
-             change point of the highest head with its 95 % interval; dashed, the score under uniform attention.",
+            "{name} score ({definition}) of the {} with the highest peaks over training{}{}. {} Dashed: the score \
+             under uniform attention.",
             words::plural(shown.len(), "head"),
             greys(main.heads.len(), full),
+            if shown.iter().any(HeadCurve::is_above_uniform) { "" } else { "; none is above uniform attention" },
+            mark_in_words(shown.first().map_or(&[], |head| &head.points), "the highest head"),
         ),
         alt: finding(model, main),
         chart: Chart::Lines(Lines {
@@ -78,19 +81,19 @@ fn baseline(main: &Scored) -> Option<Series> {
     Some(Series { name: "uniform attention".into(), tone: Tone::Baseline, points, event: None })
 }
 
+/// Heads in a panel of another score.
+const RANKS: usize = 3;
+
 /// The three highest heads under every other score, in small multiples.
 pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Result<Figure, ResultsError> {
-    const RANKS: [&str; 3] = ["highest head", "second", "third"];
     let panel = |scored: &Scored| {
-        let series = RANKS.iter().zip(&scored.heads).enumerate().map(|(index, (rank, head))| Series {
-            name: (*rank).to_owned(),
+        let series = scored.heads.iter().take(RANKS).enumerate().map(|(index, head)| Series {
+            name: head.name(),
             tone: Tone::Color(index),
             points: points(&head.points),
             event: None,
         });
-        let names: Vec<String> = scored.heads.iter().take(RANKS.len()).map(HeadCurve::name).collect();
-        let title = format!("{}: {}", title_of(&scored.score), names.join(", "));
-        LinePanel { title, series: baseline(scored).into_iter().chain(series).collect() }
+        LinePanel { title: title_of(&scored.score), series: baseline(scored).into_iter().chain(series).collect() }
     };
     let lines: Vec<String> = others.iter().map(|scored| finding(model, scored)).collect();
     let definitions: BTreeSet<&str> = others.iter().map(|scored| scored.definition.as_str()).collect();
@@ -98,8 +101,8 @@ pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Res
         id: format!("{}-{}-others", words::slug(&table.name), words::slug(model)),
         title: format!("{model}: the other scores"),
         caption: format!(
-            "The three heads with the highest peaks under each score ({}), named above each panel in that order; \
-             dashed, the score under uniform attention.",
+            "The three heads with the highest peaks under each score ({}); dashed, the score under uniform attention. \
+             A head has one colour in all figures.",
             definitions.into_iter().collect::<Vec<_>>().join(", ")
         ),
         alt: lines.join(" "),
@@ -108,8 +111,8 @@ pub(super) fn other_scores(table: &Table, model: &str, others: &[Scored]) -> Res
             y: Y { label: "score".into(), include: vec![0.0] },
             panels: others.iter().map(panel).collect(),
         }),
-        csv: csv_of_scores(others, RANKS.len()),
-        code: pick_of_scores(model, others, RANKS.len() as u32).code(table),
+        csv: csv_of_scores(others, RANKS),
+        code: pick_of_scores(model, others, RANKS as u32).code(table),
     })
 }
 
@@ -211,7 +214,7 @@ mod tests {
         };
         for (figure, least) in [
             (emergence(table, "m", main, true).expect("a figure"), peak_of(main.heads[..COLORED].iter())),
-            (map::figure(table, "m", main, 100_000), None),
+            (map::figure(table, "m", main, (100_000, (0.0, 1.0))), None),
         ] {
             let rows = pick("m", main, least).rows(table).expect("rows");
             // Ties at the bound may bring more rows than the figure has, never fewer.
@@ -220,7 +223,7 @@ mod tests {
             assert_eq!(figure.code, pick("m", main, least).code(table));
         }
         assert_eq!(
-            values(&map::figure(table, "m", main, 100_000).csv),
+            values(&map::figure(table, "m", main, (100_000, (0.0, 1.0))).csv),
             values(&pick("m", main, None).rows(table).expect("rows").csv().expect("csv"))
         );
     }

@@ -10,8 +10,15 @@ use crate::page::Figure;
 use crate::results::Table;
 use crate::words;
 
-/// The map of a model's heads under one score: all of them, or as many of the highest as fit into `cells`.
-pub(super) fn figure(table: &Table, model: &str, main: &Scored, cells: usize) -> Figure {
+/// The values of the first and the last colour: those of all models, so that a colour means one value on a page.
+pub(super) fn ends<'a>(scores: impl Iterator<Item = &'a Scored>) -> (f64, f64) {
+    let values = scores.flat_map(|scored| &scored.heads).flat_map(|head| &head.points).filter_map(|point| point.value);
+    values.fold((0.0, f64::MIN_POSITIVE), |(low, high), value| (f64::min(low, value), f64::max(high, value)))
+}
+
+/// The map of a model's heads under one score: all of them, or as many of the highest as fit into `cells`. `ends` are
+/// the values of the first and the last colour.
+pub(super) fn figure(table: &Table, model: &str, main: &Scored, (cells, ends): (usize, (f64, f64))) -> Figure {
     let checkpoints = main.heads.first().map_or(1, |head| head.points.len()).max(1);
     let mut shown: Vec<&HeadCurve> = main.heads.iter().take((cells / checkpoints).max(24)).collect();
     shown.sort_by_key(|head| (head.layer, head.head));
@@ -30,19 +37,17 @@ pub(super) fn figure(table: &Table, model: &str, main: &Scored, cells: usize) ->
             main.definition
         ),
         alt: finding(model, main),
-        chart: Chart::Map(chart(format!("{name} score"), &shown)),
+        chart: Chart::Map(chart(format!("{name} score"), &shown, ends)),
         csv: csv_of(shown.iter().copied()),
         code: pick(model, main, least).code(table),
     }
 }
 
-fn chart(label: String, shown: &[&HeadCurve]) -> Map {
+fn chart(label: String, shown: &[&HeadCurve], (low, high): (f64, f64)) -> Map {
     let steps: BTreeSet<Option<i64>> =
         shown.iter().flat_map(|head| head.points.iter().map(|point| point.step)).collect();
     let steps: Vec<Option<i64>> = steps.into_iter().collect();
     let values: Vec<Option<f64>> = shown.iter().flat_map(|head| aligned(head, &steps)).collect();
-    let high = values.iter().copied().flatten().fold(f64::MIN_POSITIVE, f64::max);
-    let low = values.iter().copied().flatten().fold(0.0, f64::min);
     let rows = shown.iter().map(|head| head.name()).collect();
     let columns = steps.iter().map(|step| step_name(*step)).collect();
     Map {

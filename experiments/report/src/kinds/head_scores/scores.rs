@@ -30,6 +30,12 @@ impl HeadCurve {
     pub(crate) fn name(&self) -> String {
         words::head(self.layer, self.head)
     }
+
+    /// Whether its peak is above the score of uniform attention. A head without any value is not; a score without a
+    /// value under uniform attention has no such bound.
+    pub(crate) fn is_above_uniform(&self) -> bool {
+        peak(&self.points).is_some_and(|peak| self.uniform.is_none_or(|uniform| peak > uniform))
+    }
 }
 
 /// The scores of a table, each with the definition that stands for it, in alphabetical order, induction first.
