@@ -48,7 +48,7 @@ impl Explained for SingleError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Name(error) => error.remedy(),
-            Self::Store(error) => error.remedy(),
+            Self::Store(error) => Explained::remedy(error),
             Self::Offline { .. } => Some("leave --offline out and unset HF_HUB_OFFLINE".into()),
             Self::Hub(error) => error.remedy(),
             Self::Fetch(error) => error.remedy(),
