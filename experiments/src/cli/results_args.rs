@@ -39,7 +39,7 @@ pub(super) fn folder(named: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// Where `pythia run FILE` writes.
 fn of_experiment(file: &Path) -> Result<PathBuf, Failure> {
-    let experiment = config::parse(&file.display().to_string(), &read_file(file)?, &[])?;
+    let experiment = config::parse(file, &read_file(file)?, &[])?;
     Ok(experiment.output_folder())
 }
 

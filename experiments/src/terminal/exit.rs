@@ -34,7 +34,7 @@ macro_rules! help {
     2  the command line or the experiment file is wrong
     3  bad input data: a missing or damaged checkpoint or file, or results of another experiment
     4  out of disk, more memory planned than there is, or a folder that cannot be written
-    75  the hub could not be reached or asked to wait, or another process computes the same cells: the same command later
+   75  the hub could not be reached, or another process computes the same cells: the same command later
   130  stopped by SIGINT, nothing lost: the same command resumes
   143  stopped by SIGTERM, nothing lost: the same command resumes"
     };

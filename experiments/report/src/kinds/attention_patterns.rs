@@ -21,7 +21,7 @@ const WEIGHTS: usize = 300_000;
 pub(super) const KIND: TableKind = TableKind {
     name: "attention_patterns",
     title: "Attention patterns",
-    figures: "a viewer: prompts, thumbnails of heads, one head large with its tokens; it opens on the highest induction head",
+    figures: "a viewer: prompts, thumbnails of heads, one head with its tokens, at first the highest induction head",
     section,
     listing: None,
 };
