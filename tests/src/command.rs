@@ -23,9 +23,12 @@ fn build() -> String {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_test)) {
         cargo.env_remove(name);
     }
+    let features = [("gpu", cfg!(feature = "gpu")), ("cuda", cfg!(feature = "cuda"))];
+    let features = features.iter().filter(|(_, is_on)| *is_on).flat_map(|(name, _)| ["--features", name]);
     let output = cargo
         .current_dir(paths::root())
         .args(["build", "--release", "--workspace", "--bin", "pythia", "--message-format", "json"])
+        .args(features)
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo can be started");

@@ -127,6 +127,7 @@ fn placed(word: &str) -> String {
         "BYTES" | "SIZE" => "1GiB".to_owned(),
         "KEY=VALUE" => "seed=1".to_owned(),
         "KIND" => "ablation".to_owned(),
+        "{}" => "value".to_owned(),
         _ => word.replace(['{', '}'], ""),
     }
 }

@@ -65,7 +65,7 @@ mod tests {
             ("/x", "/x", "/x"),
             ("~/x", "/h/x", "/h/x"),
             ("$BIG/x", "/big/me/x", "/big/me/x"),
-            ("${REL}/x", "a/b/near/x", "near/x"),
+            ("${REL}/x", "a/b/near/x", "./near/x"),
             ("", "", ""),
         ] {
             assert_eq!(rule().path(Path::new(written), false).expect("a path"), Path::new(of_file), "{written}");

@@ -233,7 +233,7 @@ fn parts_that_do_not_belong_together_are_refused_with_their_names() {
     out.refused(&["step000512.parquet"]);
     out.write(&name, &part(512, 3, &config(512)));
     out.write("results/loss/nano/model.parquet", &bytes(&stamp(None), &table(1, 3)));
-    out.refused(&["model.parquet is of a single model"]);
+    out.refused(&["model.parquet has results of a model without steps"]);
     fs::rename(out.path("results/loss/nano/model.parquet"), out.path("results/loss/nano/copy.parquet"))
         .expect("rename");
     out.refused(&["copy.parquet is not a part of a table"]);
