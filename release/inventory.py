@@ -97,12 +97,14 @@ def bill_of_materials(found, target):
     }
     content = {"components": rows, "metadata": {"component": program}}
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(content, sort_keys=True))
-    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "serialNumber": f"urn:uuid:{serial}", "version": 1, **content}
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.5", "serialNumber": f"urn:uuid:{serial}", "version": 1}
+    return {**head, **content}
 
 
 def third_party(found):
     """Each text once, below the packages that have it."""
-    rustc = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.strip()
+    asked = subprocess.run(["rustc", "--version"], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    rustc = asked.stdout.strip()
     rows, users, bodies = [], {}, {}
     for package in found:
         if package["source"] is None:
@@ -117,8 +119,8 @@ def third_party(found):
     line = "=" * 100
     head = (
         "Software of others that is part of the program `pythia`\n\n"
-        "Each package with its licence and the address of its sources. The texts follow below the list. Where a package\n"
-        "has no text, the text of that licence is below another package's name. The standard library of\n"
+        "Each package with its licence and the address of its sources. The texts follow below the list. Where a\n"
+        "package has no text, the text of that licence is below another package's name. The standard library of\n"
         f"{rustc} is part of the program too, under MIT OR Apache-2.0.\n\n" + "\n".join(rows) + "\n"
     )
     parts = [f"{line}\n" + "\n".join(users[key]) + f"\n{line}\n\n{bodies[key]}\n" for key in users]
