@@ -171,7 +171,7 @@ fn missing_files_are_named() {
     refuses_model(&folder, &["model-00002-of-00003.safetensors"]);
     let folder = with_model("missing-weights", "parallel");
     std::fs::remove_file(folder.join("model/model.safetensors")).unwrap();
-    refuses_model(&folder, &["has no weights"]);
+    refuses_model(&folder, &["reference.safetensors is not read", "name it model.safetensors"]);
 }
 
 #[test]

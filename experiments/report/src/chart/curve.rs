@@ -199,8 +199,8 @@ fn draw_note(svg: &mut Svg, axes: &PanelAxes, series: &Series) {
         let tag = svg.tag("circle").num("cx", x).num("cy", y).num("r", 4.0).attr("fill", "none");
         tag.attr("stroke", "currentColor").num("stroke-width", 1.2).empty();
         let (at, anchor) = if x < middle { (x + 8.0, Anchor::Start) } else { (x + 8.0, Anchor::End) };
-        // A path that comes from the left leaves room below its end.
-        let below = x >= middle && y + 18.0 < axes.y.at(axes.y.low);
+        // A path that comes from the left leaves room below its end. At the top of the panel there is none above.
+        let below = y < 17.0 || (x >= middle && y + 18.0 < axes.y.at(axes.y.low));
         word(svg, (at, if below { y + 15.0 } else { y - 7.0 }), anchor, &series.name, f64::INFINITY);
     }
 }
