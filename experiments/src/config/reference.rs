@@ -34,7 +34,7 @@ prompts = { n = 8, half_len = 24 }
 - A sign of `–` under \"default\" means that the key may be left out and has no value of its own then.
 ";
 
-/// The page.
+/// The text of `docs/experiments.md`.
 pub fn reference() -> String {
     let head = schema::experiment_keys();
     let probes: String = ProbeSpec::KINDS.iter().map(|kind| section(kind.name)).collect();
