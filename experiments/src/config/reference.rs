@@ -38,7 +38,9 @@ prompts = { n = 8, half_len = 24 }
 pub fn reference() -> String {
     let head = schema::experiment_keys();
     let probes: String = ProbeSpec::KINDS.iter().map(|kind| section(kind.name)).collect();
-    let common = schema::probe_keys("");
+    // Of no kind: the keys that all have, whose words depend on the kind.
+    let common: Vec<KeyDoc> =
+        schema::probe_keys("").into_iter().map(|key| KeyDoc { allowed: Vec::new(), ..key }).collect();
     format!(
         "{HEAD}\n## The whole file\n\n{}\n## Every `[[probe]]`\n\n{}\nThe other keys depend on `kind`.\n{probes}",
         table(&head.iter().filter(|key| key.name != "probe").collect::<Vec<_>>()),
