@@ -66,6 +66,11 @@ fn the_schema_of_experiment_files_is_fresh() {
 }
 
 #[test]
+fn the_reference_of_experiment_files_is_fresh() {
+    is_fresh("docs/experiments.md", |_| experiments::config::reference());
+}
+
+#[test]
 fn text_between_two_marks_is_replaced_and_stays_so() {
     let text = "a\n<b>\nold\n<e>\nc";
     let fresh = between(text, ["<b>", "<e>"], "new\n").expect("both lines are there");

@@ -75,7 +75,10 @@ struct Input {
 }
 
 const LONG_HELP: &str = exit::examples!(
-    "  pythia activations --model ./data/nano --step 512 --tokens ids.json --hooks '*hook_pattern' z --out a.safetensors
+    "  # With the model that `pythia demo` leaves in ./data/nano:
+  echo '[[0, 5, 9, 5]]' > ids.json
+  pythia activations --model ./data/nano --step 512 --tokens ids.json --hooks '*hook_pattern' z --out a.safetensors
+  # Fetched from the hub, where the cache lacks it:
   pythia activations --model pythia-70m --text 'When Mary and John' --hooks z --last-logits --out z.safetensors"
 );
 

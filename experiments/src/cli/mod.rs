@@ -51,11 +51,11 @@ pub struct Cli {
 
 /// How `--help` ends.
 const LONG_HELP: &str = exit::examples!(
-    "  pythia demo                                          see induction heads form, offline, in about two minutes
-  pythia new head_scores > exp.toml                    a commented experiment file to start from
-  pythia plan experiments/configs/induction-nano.toml  what would run, what it costs, what is done
-  pythia run experiments/configs/induction-nano.toml   run it; again to resume
-  pythia summary out/demo                              what came out, in numbers; `pythia report` in pictures"
+    "  pythia demo                        see induction heads form, offline, in about two minutes
+  pythia new head_scores > exp.toml  a commented experiment file to start from
+  pythia plan exp.toml               what would run, what it costs, what is done
+  pythia run exp.toml                run it; again to resume
+  pythia summary out/demo            what came out, in numbers; `pythia report` in pictures"
 );
 
 /// The commands; their help texts are the docs of their `Args`.

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     files: Vec<PathBuf>,
 }
 
-const LONG_HELP: &str = exit::examples!("  pythia validate experiments/configs/*.toml");
+const LONG_HELP: &str = exit::examples!("  pythia validate exp.toml\n  pythia validate *.toml");
 
 /// Runs the command: all files are checked, and the worst one decides the exit code.
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
