@@ -9,16 +9,16 @@ use std::path::PathBuf;
 use pythia_core::device::{ReadError, cause};
 
 pub use prompts::PromptsError;
-use words::{ids, meant, shown};
+use words::{ids, meant, shorter, shown};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     /// Random prompts, or those of a task, are longer than the model's context.
-    #[error(
-        "a prompt of {len} tokens does not fit a context of {n_ctx}: make it shorter, or half_len or repeats smaller"
-    )]
+    #[error("a prompt of {len} tokens (BOS included) does not fit a context of {n_ctx}: {}", shorter(field))]
     TooLong {
+        /// The configuration field: what the length comes from.
+        field: &'static str,
         /// Tokens in the longest prompt, the BOS included.
         len: usize,
         /// Tokens the model was built for.

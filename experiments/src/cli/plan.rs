@@ -12,6 +12,7 @@ use crate::resolved::pair_counts::PairCounts;
 use crate::resolved::weight_scope::Location;
 use crate::sweep::refusal;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::Explained;
 use crate::terminal::human;
 use crate::terminal::limits::MemoryBound;
 use crate::terminal::say;
@@ -60,6 +61,9 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
             let free = hub.cache.usage().map_err(HubAccessError::from)?.free;
             super::print(&fetching(&totals.fetch, free, hub.cache.budget().max))?;
         }
+    }
+    if let Err(refusal) = refusal::check_results(&resolved, &disk) {
+        say!("`pythia run` refuses to begin:\n{}", refusal.report(false));
     }
     let bad = plan.bad().count();
     if bad == 0 || resolved.experiment.store.on_bad != OnBad::Fail {
@@ -116,7 +120,7 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     // Cells in a row that look alike are one line: a sweep has hundreds of them.
     let alike = |a: &Cell, b: &Cell| a.model == b.model && shown(a) == shown(b);
     lines.extend(plan.cells.chunk_by(alike).map(|cells| line(resolved, cells)));
-    let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
+    let Totals { cells, done, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
         "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
         human::bytes(bytes),
@@ -130,12 +134,6 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
              the stages overlap, so the longest counts"
         ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
-    }
-    if refused > 0 {
-        lines.push(format!(
-            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; \
-             use --out or --fresh"
-        ));
     }
     lines.join("\n")
 }
@@ -214,6 +212,9 @@ fn state(cell: &Cell) -> &'static str {
     let done = cell.parts.iter().filter(|part| part.state == State::Done).count();
     if cell.parts.iter().any(|part| matches!(part.state, State::Unreadable(_))) {
         return "a damaged file";
+    }
+    if cell.parts.iter().any(|part| matches!(part.state, State::Unopened(_))) {
+        return "a file that cannot be opened";
     }
     match cell.is_refused() {
         true => "results of another experiment",

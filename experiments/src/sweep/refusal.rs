@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     Foreign { path: PathBuf, others: usize, difference: Difference },
     #[error("{} is not a whole results file: {problem}", path.display())]
     Unreadable { path: PathBuf, problem: String },
+    #[error("cannot open {}: {problem}", path.display())]
+    Unopened { path: PathBuf, problem: String },
     #[error("{} was made from other weights than those of {cell} now", path.display())]
     OtherWeights { path: PathBuf, cell: String },
     #[error("{}", list_of_bad(bad))]
@@ -53,6 +55,7 @@ impl Explained for Refusal {
             Self::Version { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }
+            | Self::Unopened { .. }
             | Self::OtherWeights { .. }
             | Self::BadCheckpoints { .. } => Exit::BadInput,
             Self::SmallBudget { .. } | Self::Memory { .. } => Exit::Resources,
@@ -67,7 +70,8 @@ impl Explained for Refusal {
             Self::Version { .. } | Self::Foreign { .. } | Self::OtherWeights { .. } => {
                 "choose another folder with --out DIR, or replace these results with --fresh"
             }
-            Self::Unreadable { .. } => "remove that file and run the same command again",
+            Self::Unreadable { .. } => "remove that file and run the experiment again",
+            Self::Unopened { .. } => "check the permissions of that file and of its folder",
             Self::BadCheckpoints { .. } => {
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: \
                  the column checkpoint_status then says what each is"
@@ -118,6 +122,7 @@ pub(crate) fn check_results(resolved: &ResolvedExperiment, disk: &Disk) -> Resul
     match unusable.next() {
         None => Ok(()),
         Some(UnusableResult { path, reason: Unusable::Damaged(problem) }) => Err(Refusal::Unreadable { path, problem }),
+        Some(UnusableResult { path, reason: Unusable::Unopened(problem) }) => Err(Refusal::Unopened { path, problem }),
         Some(UnusableResult { path, reason: Unusable::Foreign { found, wanted } }) => {
             let difference = Difference::between(&found, &wanted);
             Err(Refusal::Foreign { path, others: unusable.count(), difference })

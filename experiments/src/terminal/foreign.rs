@@ -6,7 +6,7 @@ use pythia_core::store::{ModelRefError, StoreError};
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
 use pythia_hooks::HookError;
-use pythia_report::query::QueryError;
+use pythia_report::query::{Mistake, QueryError, READING};
 use pythia_report::results::ResultsError;
 
 use super::{Exit, Explained, exits_with, quote};
@@ -149,18 +149,42 @@ impl Explained for QueryError {
     fn exit(&self) -> Exit {
         match self {
             Self::Results(error) => error.exit(),
-            Self::Sql { .. } | Self::Encode { .. } => Exit::Usage,
+            Self::Writes { .. }
+            | Self::Several { .. }
+            | Self::Empty
+            | Self::Sql { .. }
+            | Self::Encode { .. } => Exit::Usage,
         }
     }
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Results(error) => error.remedy().into(),
-            Self::Sql { tables, .. } => {
-                let names: Vec<String> = tables.iter().map(|table| quote::sql_name(table)).collect();
-                format!("the tables are {}", names.join(", "))
+            Self::Writes { .. } => {
+                format!("begin with {}; results are changed by `pythia run` alone", READING.join(", "))
+            }
+            Self::Several { .. } => "ask each by a command of its own".into(),
+            Self::Empty => "write for example 'SHOW TABLES'".into(),
+            Self::Sql { mistake: Mistake::Syntax, .. } => {
+                "check the words near that place; 'texts' stand in single quotes, \"names\" in double quotes or bare"
+                    .into()
+            }
+            Self::Sql { mistake: Mistake::Column { tables }, .. } => {
+                let of = |(table, columns): &(String, Vec<String>)| {
+                    format!("the columns of {} are {}", quote::sql_name(table), sql_names(columns))
+                };
+                tables.iter().map(of).collect::<Vec<_>>().join("; ")
+            }
+            Self::Sql { mistake: Mistake::Table, tables, .. } => format!("the tables are {}", sql_names(tables)),
+            Self::Sql { mistake: Mistake::Other, tables, .. } => {
+                format!("write it as Polars' SQL has it; the tables are {}", sql_names(tables))
             }
             Self::Encode { .. } => "choose columns of text and numbers, or another form".into(),
         })
     }
+}
+
+/// Names as they are written in SQL.
+fn sql_names(names: &[String]) -> String {
+    names.iter().map(|name| quote::sql_name(name)).collect::<Vec<_>>().join(", ")
 }

@@ -324,6 +324,14 @@ impl PairSource {
         (self.n, Some(longest.saturating_add(usize::from(prepend_bos))))
     }
 
+    /// The field that the length of the prompts comes from.
+    pub(crate) fn length_field(&self) -> &'static str {
+        match self.task {
+            Some(Task::Induction | Task::InductionMatch) => "pairs.half_len",
+            _ => "pairs",
+        }
+    }
+
     /// Random tokens before they begin again.
     fn half(&self) -> usize {
         self.half_len.unwrap_or(HALF_LEN)
