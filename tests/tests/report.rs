@@ -96,10 +96,10 @@ fn a_query_prints_or_writes_its_answer() {
         run(&folder, &["query", "out", sql, "--out", name]).ok();
         assert!(fs::read(folder.join(name)).expect("an answer").starts_with(start), "{name}");
     }
+    let drop = run(&folder, &["query", "out", "DROP TABLE head_scores"]).refused(&["query only reads", "`DROP`"]);
+    assert_eq!(drop.code, Some(2), "{drop:?}");
+    run(&folder, &["query", "out", "SELECT haed FROM head_scores"]).refused(&["remedy: the columns of head_scores"]);
     let output =
-        let drop = run(&folder, &["query", "out", "DROP TABLE head_scores"]).refused(&["query only reads", "`DROP`"]);
-        assert_eq!(drop.code, Some(2), "{drop:?}");
-        run(&folder, &["query", "out", "SELECT haed FROM head_scores"]).refused(&["remedy: the columns of head_scores"]);
         run(&folder, &["query", "out", "SELECT * FROM heads"]).refused(&["remedy: the tables are", "head_scores"]);
     assert_eq!(output.code, Some(2));
     run(&folder, &["query", "out", "SELECT 1", "--out", "a.txt"]).refused(&[".parquet, .csv or .json"]);
