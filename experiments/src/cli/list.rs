@@ -9,6 +9,7 @@ use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
 use pythia_hooks::{Presence, SITES};
 use serde_json::{Value, json};
 
+use crate::checkpoint::single::model_named;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Precision;
@@ -100,7 +101,7 @@ fn models() -> Vec<Row> {
 }
 
 fn steps(model: &str) -> Result<Vec<Row>, Failure> {
-    match model.parse()? {
+    match model_named(model.as_ref())? {
         ModelRef::Suite(id) => Ok(id.info().grid().iter().map(|step| published(id, *step)).collect()),
         ModelRef::Folder(folder) => {
             let store = FolderStore::open(&folder)?;

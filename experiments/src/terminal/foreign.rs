@@ -2,14 +2,14 @@
 
 use pythia_core::device::DeviceError;
 use pythia_core::load::LoadError;
-use pythia_core::store::{ModelRefError, StoreError};
+use pythia_core::store::StoreError;
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
 use pythia_hooks::HookError;
 use pythia_report::query::{Mistake, QueryError, READING};
 use pythia_report::results::ResultsError;
 
-use super::{Exit, Explained, exits_with, quote};
+use super::{Exit, Explained, quote};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -36,7 +36,6 @@ impl Explained for HookError {
     }
 }
 
-exits_with!(ModelRefError, Usage);
 
 impl Explained for LoadError {
     fn exit(&self) -> Exit {
@@ -62,8 +61,9 @@ impl Explained for LoadError {
 impl Explained for StoreError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Name(_)
-            | Self::NoFolder { .. }
+            // A word of the command line.
+            Self::Name(_) => Exit::Usage,
+            Self::NoFolder { .. }
             | Self::Io { .. }
             | Self::NotAModel { .. }
             | Self::DanglingLink { .. }
