@@ -7,7 +7,7 @@
 mod answer_spaces;
 pub(crate) mod inputs;
 pub(crate) mod model_info;
-mod notes;
+pub(crate) mod notes;
 pub(crate) mod pair_counts;
 pub(crate) mod pins;
 mod positions;

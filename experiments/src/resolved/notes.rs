@@ -8,6 +8,14 @@ use crate::files::table::cell_name;
 /// Broken checkpoints of a model that are named; a note counts the others.
 const SHOWN: usize = 10;
 
+/// A note on the keys of a model's configuration of which nothing is known, where there are any.
+pub(crate) fn of_keys(label: &str, unknown_keys: &[String]) -> Option<String> {
+    (!unknown_keys.is_empty()).then(|| {
+        let keys = unknown_keys.join(", ");
+        format!("{label}: nothing is known about these keys of its config.json, and they are not obeyed: {keys}")
+    })
+}
+
 /// Notes about a model, one line each: keys of its configuration of which nothing is known, entries whose names are
 /// nearly those of steps, and chosen checkpoints of a folder that cannot be read. Those fail when they run.
 ///
@@ -19,10 +27,7 @@ pub(super) fn of(
     unknown_keys: &[String],
 ) -> Result<Vec<String>, StoreError> {
     let label = store.model();
-    let keys = (!unknown_keys.is_empty()).then(|| {
-        let keys = unknown_keys.join(", ");
-        format!("{label}: nothing is known about these keys of its config.json, and they are not obeyed: {keys}")
-    });
+    let keys = of_keys(label, unknown_keys);
     let misnamed = store.misnamed()?.into_iter().map(|entry| format!("{label}: {entry}"));
     let mut notes: Vec<String> = keys.into_iter().chain(misnamed).collect();
     // What the cache lacks of a model of the suite is fetched.

@@ -135,9 +135,10 @@ impl Explained for WeightError {
 }
 
 impl Explained for ResultsError {
-    /// Every variant is about files among the results.
+    /// Every other variant is about files among the results.
     fn exit(&self) -> Exit {
-        Exit::BadInput
+        // The command line names a folder that is no output folder.
+        if matches!(self, Self::NotResults { .. }) { Exit::Usage } else { Exit::BadInput }
     }
 
     fn remedy(&self) -> Option<String> {

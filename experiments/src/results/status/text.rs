@@ -1,6 +1,6 @@
 //! The status as text.
 
-use super::{CellEvent, ExperimentStatus, Process, Status};
+use super::{CellCounts, CellEvent, ExperimentStatus, Process, Status};
 use crate::terminal::human;
 
 /// Characters of a foreign text that are shown.
@@ -34,7 +34,13 @@ impl ExperimentStatus {
     fn first(&self) -> String {
         let cells = &self.cells;
         let share = 100.0 * cells.done as f64 / cells.total.max(1) as f64;
-        let more = [(cells.failed, "failed"), (cells.left_out, "left out"), (cells.left(), "to do")];
+        let other = "of another version, which no command here reads";
+        let more = [
+            (cells.other_version, other),
+            (cells.failed, "failed"),
+            (cells.left_out, "left out"),
+            (cells.left(), "to do"),
+        ];
         let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
         let more: String = more.collect();
         format!("{}: {} of {} cells done ({share:.0} %){more}", self.name, cells.done, cells.total)
@@ -42,7 +48,11 @@ impl ExperimentStatus {
 
     fn at_work(&self) -> String {
         if self.processes.is_empty() {
-            let hint = if self.cells.left() > 0 { "; run the experiment again to resume" } else { "" };
+            let hint = match self.cells {
+                CellCounts { other_version: 1.., .. } => "; run the experiment again with --fresh or another --out",
+                cells if cells.left() > 0 => "; run the experiment again to resume",
+                _ => "",
+            };
             return format!("No run is active{hint}.");
         }
         let processes: Vec<String> = self.processes.iter().map(process).collect();
