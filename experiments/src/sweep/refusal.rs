@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::files::sink::SinkError;
 use crate::files::version::OtherVersion;
 use crate::integrity::{CHECKPOINTS, OnBad, Verdict};
 use crate::plan::Plan;
@@ -24,6 +25,8 @@ pub(crate) enum Refusal {
     Foreign { path: PathBuf, others: usize, difference: Difference },
     #[error("{} is not a whole results file: {problem}", path.display())]
     Unreadable { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Listing(SinkError),
     #[error("cannot open {}: {problem}", path.display())]
     Unopened { path: PathBuf, problem: String },
     #[error("{} was made from other weights than those of {cell} now", path.display())]
@@ -56,6 +59,7 @@ impl Explained for Refusal {
             | Self::Foreign { .. }
             | Self::Unreadable { .. }
             | Self::Unopened { .. }
+            | Self::Listing(_)
             | Self::OtherWeights { .. }
             | Self::BadCheckpoints { .. } => Exit::BadInput,
             Self::SmallBudget { .. } | Self::Memory { .. } => Exit::Resources,
@@ -71,7 +75,7 @@ impl Explained for Refusal {
                 "choose another folder with --out DIR, or replace these results with --fresh"
             }
             Self::Unreadable { .. } => "remove that file and run the experiment again",
-            Self::Unopened { .. } => "check the permissions of that file and of its folder",
+            Self::Unopened { .. } | Self::Listing(_) => "check the permissions of that file and of its folder",
             Self::BadCheckpoints { .. } => {
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: \
                  the column checkpoint_status then says what each is"
@@ -96,7 +100,7 @@ impl Explained for Refusal {
 /// Refuses to add to a folder with results of another version, checkpoints included: no reader takes a mix. A fresh run
 /// may begin if it replaces all of them.
 pub(crate) fn check_version(resolved: &ResolvedExperiment, disk: &Disk, fresh: bool) -> Result<(), Refusal> {
-    let mut found = OtherVersion::all_in(&disk.out.join("results"));
+    let mut found = OtherVersion::all_in(&disk.out.join("results")).map_err(Refusal::Listing)?;
     let stays = found.iter().position(|other| !is_replaced(resolved, other));
     match (stays, found.is_empty()) {
         (Some(at), _) => Err(Refusal::Version { found: found.swap_remove(at), fresh_helps: false }),

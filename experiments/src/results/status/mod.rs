@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::files::sink::SinkError;
 use crate::files::table::cell_name;
 use crate::files::version::OtherVersion;
 use crate::results::index::{IndexError, ResultsIndex};
@@ -109,6 +110,8 @@ pub(crate) enum StatusError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     #[error("cannot read {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
 }
@@ -118,6 +121,7 @@ impl Explained for StatusError {
         match self {
             Self::Index(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
+            Self::Sink(error) => error.exit(),
             Self::Journal { .. } => Exit::BadInput,
         }
     }
@@ -125,6 +129,7 @@ impl Explained for StatusError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Index(error) => error.remedy(),
+            Self::Sink(error) => error.remedy(),
             Self::Manifest(_) | Self::Journal { .. } => None,
         }
     }
@@ -140,7 +145,7 @@ impl Status {
         let manifests = Manifest::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &manifests)?;
         let index = ResultsIndex::of(out)?;
-        let other_versions = OtherVersion::all_in(&out.join("results"));
+        let other_versions = OtherVersion::all_in(&out.join("results"))?;
         let status = |(manifest, history): (&Manifest, &History)| {
             ExperimentStatus::of(manifest, history, (&index, &other_versions), now)
         };
