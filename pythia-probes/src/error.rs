@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use pythia_core::device::{ReadError, cause};
 
 pub use prompts::PromptsError;
+pub(crate) use words::tokens;
 use words::{ids, meant, shorter, shown};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     /// Random prompts, or those of a task, are longer than the model's context.
-    #[error("a prompt of {len} tokens (BOS included) does not fit a context of {n_ctx}: {}", shorter(field))]
+    #[error("a prompt of {} (BOS included) does not fit a context of {n_ctx}: {}", tokens(*len), shorter(field))]
     TooLong {
         /// The configuration field: what the length comes from.
         field: &'static str,
@@ -26,8 +27,9 @@ pub enum ProbeError {
     },
     /// A prompt that is given as text or by its ids is longer than the model's context.
     #[error(
-        "prompt {prompt} of {field} has {len} tokens (BOS included), but the model's context is {n_ctx}: make it \
-         shorter, or leave it out"
+        "prompt {prompt} of {field} has {} (BOS included), but the model's context is {n_ctx}: make it \
+         shorter, or leave it out",
+        tokens(*len)
     )]
     PromptTooLong {
         /// The configuration field.
@@ -74,7 +76,7 @@ pub enum ProbeError {
         name: &'static str,
     },
     /// A prompt that is too short to predict anything.
-    #[error("prompt {prompt} of {field} has {len} tokens (BOS included), but a loss needs at least 2")]
+    #[error("prompt {prompt} of {field} has {} (BOS included), but a loss needs at least 2", tokens(*len))]
     PromptTooShort {
         /// The configuration field.
         field: &'static str,
@@ -105,7 +107,8 @@ pub enum ProbeError {
     },
     /// A position was asked for that the sequence does not have.
     #[error(
-        "{field} = {position}, but the sequence has {len} tokens and a loss at the positions 1 to {}",
+        "{field} = {position}, but the sequence has {} and a loss at the positions 1 to {}",
+        tokens(*len),
         len.saturating_sub(1)
     )]
     NoSuchPosition {

@@ -275,7 +275,7 @@ fn equal_values_in_any_spelling_are_one_experiment() {
     std::fs::write(folder.join("other.toml"), format!("{head}[probe]\n{other}")).expect("write");
     run(&folder, &["run", "plain.toml"]).ok();
     let output = run(&folder, &["run", "other.toml"]).ok();
-    assert!(output.err.contains("2 were done before"), "{}", output.err);
+    assert!(output.err.contains("2 done before"), "{}", output.err);
 }
 
 #[test]

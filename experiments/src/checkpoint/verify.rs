@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::load::{self, LoadError};
 use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
 use crate::resolved::pins::Pins;
+use crate::terminal::human;
 
 /// What is known of one step.
 #[derive(Clone, Debug)]
@@ -171,7 +172,7 @@ impl Findings {
         } else {
             String::new()
         };
-        lines.push(format!("{all} checkpoints: {} not known to be bad{against}, {bad} bad", all - bad));
+        lines.push(format!("{}: {} not known to be bad{against}, {bad} bad", human::plural(all, "checkpoint"), all - bad));
         lines
     }
 

@@ -122,7 +122,8 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     lines.extend(plan.cells.chunk_by(alike).map(|cells| line(resolved, cells)));
     let Totals { cells, done, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
-        "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
+        "{}, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
+        human::plural(cells, "cell"),
         human::bytes(bytes),
         human::flops(flops),
         human::bytes(peak_memory)
@@ -149,12 +150,13 @@ const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s",
 fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
     let &Fetching { checkpoints, bytes, largest, pinned } = fetch;
     let times = LINKS.map(|(link, rate)| format!("{} at {link}", human::seconds(8.0 * bytes as f64 / rate)));
+    let checkpoints = human::plural(checkpoints, "checkpoint");
     let known = if pinned { "as pinned" } else { "by the suite's usual sizes; `pythia lock` pins the exact ones" };
     let budget = budget
         .map_or("no budget is set (--cache-max)".to_owned(), |max| format!("the budget is {}", human::bytes(max)));
     let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(human::bytes);
     format!(
-        "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
+        "fetch: {checkpoints}, {all}, {known}; at least {}\n\
          disk: {all} to keep all of them, {least} to stream them \
          ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); {free} are free, {budget}",
         times.join(", ")

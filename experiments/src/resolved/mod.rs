@@ -170,7 +170,9 @@ fn open_model(
         Err(error) => return Err(one(Problem::ModelInfo(error))),
     };
     let ConfigFile { config, unknown_keys } = file;
-    let notes = notes::of(store.as_ref(), &steps, &unknown_keys).map_err(|error| one(error.into()))?;
+    let mut notes = notes::of(store.as_ref(), &steps, &unknown_keys).map_err(|error| one(error.into()))?;
+    let unlike_main = steps.iter().flatten().filter_map(|step| pins.as_ref()?.unlike_main(*step));
+    notes.extend(unlike_main.map(|note| format!("{label}: {note}")));
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
     let model = Model { label, store, pins, steps, config, vocabulary, tokenizer, notes };
     problems.extend(experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)));

@@ -4,6 +4,7 @@ use pythia_core::store::{Checkpoints, StoreError};
 use pythia_core::suite::Step;
 
 use crate::files::table::cell_name;
+use crate::terminal::human;
 
 /// Broken checkpoints of a model that are named; a note counts the others.
 const SHOWN: usize = 10;
@@ -37,7 +38,7 @@ pub(super) fn of(
             broken.map(|(step, error)| format!("{} cannot be read: {error}", cell_name(label, *step))).collect();
         let others = broken.len().saturating_sub(SHOWN);
         notes.extend(broken.into_iter().take(SHOWN));
-        notes.extend((others > 0).then(|| format!("{label}: {others} more checkpoints cannot be read")));
+        notes.extend((others > 0).then(|| format!("{label}: also unreadable: {}", human::plural(others, "more checkpoint"))));
     }
     Ok(notes)
 }

@@ -183,7 +183,7 @@ fn check_memory(needed: u64, bound: Option<MemoryBound>) -> Result<(), Refusal> 
 
 /// "and N more such files", where there are more.
 fn more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" (and {others} more such files)") }
+    if others == 0 { String::new() } else { format!(" (and {})", human::plural(others, "more such file")) }
 }
 
 /// The first few bad checkpoints, a line each.

@@ -16,6 +16,11 @@ pub(super) fn meant(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
 }
 
+/// A number of tokens in words.
+pub(crate) fn tokens(count: usize) -> String {
+    if count == 1 { "1 token".to_owned() } else { format!("{count} tokens") }
+}
+
 /// How prompts that are not given one by one are made shorter.
 pub(super) fn shorter(field: &str) -> &'static str {
     match field {
@@ -36,6 +41,12 @@ mod tests {
         assert_eq!(message("prompts"), format!("{start}make half_len or repeats smaller"));
         assert_eq!(message("pairs.half_len"), format!("{start}make half_len smaller"));
         assert!(!message("pairs").contains("half_len"));
+    }
+
+    #[test]
+    fn one_token_is_no_plural() {
+        let short = ProbeError::PromptTooShort { field: "prompts.tokens", prompt: 0, len: 1 };
+        assert!(short.to_string().contains("has 1 token (BOS included)"), "{short}");
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn damaged_parts_are_named() {
         lines[0].starts_with("warning: this part is damaged: ") && lines[0].contains("step000000.parquet: "),
         "{lines:?}"
     );
-    assert_eq!(lines[3], "warning: 2 more parts are damaged");
+    assert_eq!(lines[3], "warning: also damaged: 2 more parts");
     assert!(lines[4].starts_with("t: 0 of 10 cells done"), "{lines:?}");
 }
 

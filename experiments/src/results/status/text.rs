@@ -16,7 +16,7 @@ impl Status {
         let none = self.experiments.is_empty().then(|| "No run has started here yet.".to_owned());
         let damaged = self.damaged.iter().take(DAMAGED).map(|part| clean(&format!("warning: {part}")));
         let others = self.damaged.len().saturating_sub(DAMAGED);
-        let others = (others > 0).then(|| format!("warning: {others} more parts are damaged"));
+        let others = (others > 0).then(|| format!("warning: also damaged: {}", human::plural(others, "more part")));
         let warnings = other.into_iter().chain(damaged).chain(others);
         warnings.chain(none).chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
     }
@@ -43,7 +43,7 @@ impl ExperimentStatus {
         ];
         let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
         let more: String = more.collect();
-        format!("{}: {} of {} cells done ({share:.0} %){more}", self.name, cells.done, cells.total)
+        format!("{}: {} of {} done ({share:.0} %){more}", self.name, cells.done, human::plural(cells.total, "cell"))
     }
 
     fn at_work(&self) -> String {
