@@ -66,8 +66,7 @@ pub fn select(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookE
 /// A name or glob that matches nothing in any model, a name of TransformerLens that has no point here.
 pub fn is_known(pattern: &str) -> Result<(), HookError> {
     /// No model of this architecture has as many layers.
-    const ANY: ModelShape =
-        ModelShape { n_layers: 1000, n_heads: 1, d_model: 1, d_head: 1, d_mlp: 1, parallel: false };
+    const ANY: ModelShape = ModelShape { n_layers: 1000, n_heads: 1, d_model: 1, d_head: 1, d_mlp: 1, parallel: false };
     if !pattern.contains('*') {
         return parse(pattern).map(drop);
     }

@@ -9,8 +9,8 @@ use crate::cli::failure::Failure;
 use crate::cli::results_args;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::say;
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Ask an output folder in SQL; every table is called by its name
 ///

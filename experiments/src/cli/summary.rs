@@ -14,8 +14,8 @@ use crate::files::folder::PendingFile;
 use crate::results::manifest::Manifest;
 use crate::results::status::clean;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::say;
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
 ///

@@ -9,8 +9,8 @@ use crate::config;
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::say;
 use crate::terminal::human;
+use crate::terminal::say;
 
 /// Check experiment files
 ///

@@ -16,9 +16,9 @@ use crate::config::read_text;
 use crate::integrity::KnownDefects;
 use crate::resolved::pins::Pins;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::human;
 use crate::terminal::progress::Progress;
 use crate::terminal::say;
-use crate::terminal::human;
 
 /// Check every checkpoint of a model: is it what its name says?
 ///

@@ -73,7 +73,12 @@ impl Model {
         let listed = || self.listed(known, step);
         // A listed defect counts even if another form of the weights is read: that form may be wrong too.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
-        listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+        let unlike_main = || {
+            let reason = pins.and_then(|(pins, step)| pins.unlike_main(step))?;
+            Some(Verdict::because(Status::Unverified, reason))
+        };
+        let known = listed().or(rescued).or_else(hashes).or_else(unlike_main);
+        known.unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }
 
     /// The hashes of the weights that a step is pinned to.

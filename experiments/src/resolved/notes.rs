@@ -38,7 +38,9 @@ pub(super) fn of(
             broken.map(|(step, error)| format!("{} cannot be read: {error}", cell_name(label, *step))).collect();
         let others = broken.len().saturating_sub(SHOWN);
         notes.extend(broken.into_iter().take(SHOWN));
-        notes.extend((others > 0).then(|| format!("{label}: also unreadable: {}", human::plural(others, "more checkpoint"))));
+        notes.extend(
+            (others > 0).then(|| format!("{label}: also unreadable: {}", human::plural(others, "more checkpoint"))),
+        );
     }
     Ok(notes)
 }

@@ -36,7 +36,6 @@ impl Explained for HookError {
     }
 }
 
-
 impl Explained for LoadError {
     fn exit(&self) -> Exit {
         match self {
@@ -150,11 +149,9 @@ impl Explained for QueryError {
     fn exit(&self) -> Exit {
         match self {
             Self::Results(error) => error.exit(),
-            Self::Writes { .. }
-            | Self::Several { .. }
-            | Self::Empty
-            | Self::Sql { .. }
-            | Self::Encode { .. } => Exit::Usage,
+            Self::Writes { .. } | Self::Several { .. } | Self::Empty | Self::Sql { .. } | Self::Encode { .. } => {
+                Exit::Usage
+            }
         }
     }
 

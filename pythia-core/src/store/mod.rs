@@ -130,7 +130,7 @@ pub enum ModelRefError {
     Ambiguous {
         /// What was written.
         found: String,
-        /// The model.
+        /// Which model of the suite it is.
         id: ModelId,
     },
 }
@@ -204,7 +204,9 @@ impl FromStr for ModelRef {
 pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync>, StoreError> {
     let model = model.as_ref();
     // What is no text in UTF-8 can only be a path.
-    let named = model.to_str().map_or_else(|| Ok(ModelRef::Folder(model.into())), |word| ModelRef::named(word, Path::new("")))?;
+    let named = model
+        .to_str()
+        .map_or_else(|| Ok(ModelRef::Folder(model.into())), |word| ModelRef::named(word, Path::new("")))?;
     open(&named, &hub_cache(&Environment::of_process()))
 }
 

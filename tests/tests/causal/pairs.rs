@@ -147,7 +147,7 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
     // A run without a usable pair is refused.
     write(&folder, "experiment.toml", &experiment(["kind = \"ablation\""], FILE));
     lines(&folder, &[r#"{"clean": "a b", "corrupt": "a d", "answer": "ef"}"#]);
-    let output =
-        run(&folder, &["validate", "experiment.toml"]).refused(&["not even the only pair can be used", "answer \"ef\" is 2 tokens"]);
+    let output = run(&folder, &["validate", "experiment.toml"])
+        .refused(&["not even the only pair can be used", "answer \"ef\" is 2 tokens"]);
     assert_eq!(output.code, Some(USAGE), "{}", output.err);
 }
