@@ -1,15 +1,16 @@
 //! Every way in which a probe can be refused or fail.
 
+mod device;
 mod field;
 mod prompts;
 mod words;
 
 use std::path::PathBuf;
 
-use pythia_core::device::{ReadError, cause};
+use pythia_core::device::cause;
 
+use crate::counted::tokens;
 pub use prompts::PromptsError;
-pub(crate) use words::tokens;
 use words::{ids, meant, shorter, shown};
 
 /// Why a probe cannot run, or did not end in a table.
@@ -292,11 +293,4 @@ pub enum ProbeError {
         /// The label of its step.
         label: u32,
     },
-}
-
-impl ProbeError {
-    /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
-    pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
-        move |error| ProbeError::Device { place, reason: error.reason }
-    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     warn(&merge);
     let merged = merge.run(|one| {
         let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
-        say!("{table}: {model}: {}, {}", human::plural(parts, "part"), human::plural(rows, "row"));
+        say!("{table}: {model}: {}, {}", human::plural(parts, "part"), human::plural(rows as usize, "row"));
     })?;
     if merged.is_empty() {
         say!("there is nothing to merge in {}", merge.from.display());

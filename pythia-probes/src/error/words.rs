@@ -16,11 +16,6 @@ pub(super) fn meant(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
 }
 
-/// A number of tokens in words.
-pub(crate) fn tokens(count: usize) -> String {
-    if count == 1 { "1 token".to_owned() } else { format!("{count} tokens") }
-}
-
 /// How prompts that are not given one by one are made shorter.
 pub(super) fn shorter(field: &str) -> &'static str {
     match field {

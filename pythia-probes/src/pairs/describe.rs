@@ -1,7 +1,7 @@
 //! Parts of the messages of [`PairError`], and the setting that each is about.
 
 use super::{Dropped, PairError};
-use crate::error::tokens as count;
+use crate::counted::tokens as count;
 
 /// Reasons of pairs left out that an error repeats; the rest is counted.
 const REASONS: usize = 3;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::describe::{hint, pieces, reasons};
 use super::{Dropped, Task};
-use crate::error::tokens;
+use crate::counted::tokens;
 
 /// Why there are no pairs, or why one pair was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

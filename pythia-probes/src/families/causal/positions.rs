@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use pythia_hooks::{Axis, HookPoint, Region};
 
 use super::places::{ALL, EACH};
-use crate::error::{ProbeError, tokens};
+use crate::counted::tokens;
+use crate::error::ProbeError;
 use crate::pairs::Pair;
 
 /// A choice along the positions of prompts.
