@@ -54,6 +54,6 @@ pub use intervention::{Edit, Intervention, Interventions};
 pub use nearest::nearest;
 pub use point::HookPoint;
 pub use region::{Region, Span, SpanError};
-pub use select::{glob_matches, points_of, select};
+pub use select::{glob_matches, is_known, points_of, select};
 pub use shape::ModelShape;
 pub use site::{Axis, Presence, SITES, Site, SiteRow};

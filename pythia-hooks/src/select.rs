@@ -55,6 +55,27 @@ pub fn select(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookE
     }
 }
 
+/// Whether some model has a point that `pattern` names, as [`select`] reads it: what needs no model to be told.
+///
+/// ```
+/// # use pythia_hooks::is_known;
+/// assert!(is_known("resid_mid").is_ok() && is_known("z.99").is_ok() && is_known("zz").is_err());
+/// ```
+///
+/// # Errors
+/// A name or glob that matches nothing in any model, a name of TransformerLens that has no point here.
+pub fn is_known(pattern: &str) -> Result<(), HookError> {
+    /// No model of this architecture has as many layers.
+    const ANY: ModelShape = ModelShape { n_layers: 1000, n_heads: 1, d_model: 1, d_head: 1, d_mlp: 1, parallel: false };
+    if !pattern.contains('*') {
+        return parse(pattern).map(drop);
+    }
+    match glob(pattern, &ANY) {
+        Err(HookError::LayerOutOfRange { .. }) => Ok(()),
+        found => found.map(drop),
+    }
+}
+
 fn glob(pattern: &str, model: &ModelShape) -> Result<Vec<HookPoint>, HookError> {
     let resolved = match split_block(pattern) {
         Some((layer, rest)) => match layer.parse::<i64>() {

@@ -1,24 +1,26 @@
 //! Every way in which a probe can be refused or fail.
 
+mod device;
 mod field;
 mod prompts;
 mod words;
 
 use std::path::PathBuf;
 
-use pythia_core::device::{ReadError, cause};
+use pythia_core::device::cause;
 
+use crate::counted::tokens;
 pub use prompts::PromptsError;
-use words::{ids, meant, shown};
+use words::{ids, meant, shorter, shown};
 
 /// Why a probe cannot run, or did not end in a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProbeError {
     /// Random prompts, or those of a task, are longer than the model's context.
-    #[error(
-        "a prompt of {len} tokens does not fit a context of {n_ctx}: make it shorter, or half_len or repeats smaller"
-    )]
+    #[error("a prompt of {} (BOS included) does not fit a context of {n_ctx}: {}", tokens(*len), shorter(field))]
     TooLong {
+        /// The configuration field: what the length comes from.
+        field: &'static str,
         /// Tokens in the longest prompt, the BOS included.
         len: usize,
         /// Tokens the model was built for.
@@ -26,8 +28,9 @@ pub enum ProbeError {
     },
     /// A prompt that is given as text or by its ids is longer than the model's context.
     #[error(
-        "prompt {prompt} of {field} has {len} tokens (BOS included), but the model's context is {n_ctx}: make it \
-         shorter, or leave it out"
+        "prompt {prompt} of {field} has {} (BOS included), but the model's context is {n_ctx}: make it \
+         shorter, or leave it out",
+        tokens(*len)
     )]
     PromptTooLong {
         /// The configuration field.
@@ -74,7 +77,7 @@ pub enum ProbeError {
         name: &'static str,
     },
     /// A prompt that is too short to predict anything.
-    #[error("prompt {prompt} of {field} has {len} tokens (BOS included), but a loss needs at least 2")]
+    #[error("prompt {prompt} of {field} has {} (BOS included), but a loss needs at least 2", tokens(*len))]
     PromptTooShort {
         /// The configuration field.
         field: &'static str,
@@ -105,7 +108,8 @@ pub enum ProbeError {
     },
     /// A position was asked for that the sequence does not have.
     #[error(
-        "{field} = {position}, but the sequence has {len} tokens and a loss at the positions 1 to {}",
+        "{field} = {position}, but the sequence has {} and a loss at the positions 1 to {}",
+        tokens(*len),
         len.saturating_sub(1)
     )]
     NoSuchPosition {
@@ -289,11 +293,4 @@ pub enum ProbeError {
         /// The label of its step.
         label: u32,
     },
-}
-
-impl ProbeError {
-    /// From a tensor that could not be read back, for `map_err`. `place`: where the tensor came from.
-    pub(crate) fn device(place: &'static str) -> impl Fn(ReadError) -> Self {
-        move |error| ProbeError::Device { place, reason: error.reason }
-    }
 }

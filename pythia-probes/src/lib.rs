@@ -40,6 +40,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod counted;
 pub mod engine;
 mod error;
 pub mod families;

@@ -119,7 +119,7 @@ mod tests {
         let model = model(false);
         let long = ProbeSpec::HeadScores(HeadScores { prompts: PromptSource::random(8, 32), ..HeadScores::default() });
         let answers = run(&[long, heads(), halves()], &subject(&model), 0);
-        assert_eq!(answers[0], Err(ProbeError::TooLong { len: 65, n_ctx: 64 }));
+        assert_eq!(answers[0], Err(ProbeError::TooLong { field: "prompts", len: 65, n_ctx: 64 }));
         assert!(answers[1].as_ref().is_ok_and(|tables| tables[0].n_rows() > 0));
         assert_eq!(answers[2], Err(ProbeError::NoUnembedding { probe: "induction_loss" }));
         let padded = Subject { vocab: 25, ..subject(&model) };

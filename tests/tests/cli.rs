@@ -278,7 +278,7 @@ fn equal_values_in_any_spelling_are_one_experiment() {
     std::fs::write(folder.join("other.toml"), format!("{head}[probe]\n{other}")).expect("write");
     run(&folder, &["run", "plain.toml"]).ok();
     let output = run(&folder, &["run", "other.toml"]).ok();
-    assert!(output.err.contains("2 were done before"), "{}", output.err);
+    assert!(output.err.contains("2 done before"), "{}", output.err);
 }
 
 #[test]
@@ -291,7 +291,14 @@ fn a_new_experiment_is_valid_as_it_is() {
     assert_eq!(output.code, Some(2));
     let listed = run(&folder, &["list", "probes", "head_scores"]).ok();
     assert!(listed.out.contains("allowed: induction, previous_token"), "{}", listed.out);
-    run(&folder, &["list", "models", "pythia-70m"]).refused(&["only the lists of steps and of probes take a name"]);
+    let of_all = run(&folder, &["list", "hooks"]).ok().out;
+    let parallel = run(&folder, &["list", "hooks", "pythia-70m"]).ok().out;
+    assert!(of_all.contains("hook_resid_mid") && !parallel.contains("hook_resid_mid"), "{parallel}");
+    assert_eq!(of_all.lines().count(), parallel.lines().count() + 1);
+    paths::copy_folder(&paths::fixtures().join("parallel"), &folder.join("data/parallel"));
+    assert_eq!(run(&folder, &["list", "hooks", "data/parallel"]).ok().out, parallel);
+    run(&folder, &["list", "steps", "data/parallel"]).ok();
+    run(&folder, &["list", "models", "pythia-70m"]).refused(&["only the lists of steps, hooks and probes take a name"]);
 }
 
 #[test]

@@ -292,7 +292,17 @@ fn a_damaged_result_is_named_and_needs_no_fresh_start() {
     let output =
         run(&folder, &["run", "experiment.toml", "--out", "out"]).refused(&["not a whole results file", "remove"]);
     assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
+    let name = part.file_name().and_then(std::ffi::OsStr::to_str).unwrap();
+    assert_eq!(output.err.matches(name).count(), 1, "{}", output.err);
+    let plan = run(&folder, &["plan", "experiment.toml", "--out", "out"]).ok();
+    assert!(plan.err.contains("remove that file") && !plan.err.contains("--fresh"), "{plan:?}");
     std::fs::remove_file(&part).unwrap();
     run(&folder, &["run", "experiment.toml", "--out", "out"]).ok();
     assert_eq!(suite::results(&folder.join("out")), whole);
+    let other_seed = ["--out", "out", "--set", "seed=77"];
+    let plan = run(&folder, &[&["plan", "experiment.toml"], &other_seed[..]].concat()).ok();
+    let refused = run(&folder, &[&["run", "experiment.toml"], &other_seed[..]].concat()).refused(&["other settings"]);
+    assert!(plan.err.contains("--fresh") && !plan.err.contains("remove that file"), "{plan:?}");
+    let remedy = refused.err.lines().find(|line| line.starts_with("remedy: ")).unwrap();
+    assert!(plan.err.contains(remedy), "{plan:?}");
 }

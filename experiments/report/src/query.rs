@@ -9,12 +9,32 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod statement;
+
 use polars::error::PolarsError;
-use polars::prelude::{AnyValue, CsvWriter, DataFrame, JsonFormat, JsonWriter, ParquetWriter, SerWriter};
+use polars::prelude::{AnyValue, CsvWriter, DataFrame, JsonFormat, JsonWriter, LazyFrame, ParquetWriter, SerWriter};
 use polars::sql::SQLContext;
 
 use crate::listing::{Listing, ListingColumn, visible};
 use crate::results::{DamagedPart, NamesDamage, Results, ResultsError, Table, guarded};
+
+pub use statement::READING;
+
+/// What is wrong with a query, as far as what Polars says can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// It is no SQL.
+    Syntax,
+    /// It names a column that is not there; `tables` are the tables that it names, or else all, with their columns.
+    Column {
+        /// Names of tables, and of their columns.
+        tables: Vec<(String, Vec<String>)>,
+    },
+    /// It names a table that is not there.
+    Table,
+    /// Anything else.
+    Other,
+}
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +42,28 @@ pub enum QueryError {
     /// A table cannot be read.
     #[error(transparent)]
     Results(#[from] ResultsError),
+    /// A statement that would change tables, or none that is known.
+    #[error("query only reads: `{word}` begins no statement that reads")]
+    Writes {
+        /// The first word of the statement, in capitals.
+        word: String,
+    },
+    /// More than one statement.
+    #[error("a query is one statement, found {found}")]
+    Several {
+        /// How many there are.
+        found: usize,
+    },
+    /// Nothing but spaces and comments.
+    #[error("the query is empty")]
+    Empty,
     /// The query is wrong, or cannot be computed.
     #[error("{problem}")]
     Sql {
         /// What Polars said.
         problem: String,
+        /// What the user did.
+        mistake: Mistake,
         /// The tables that can be queried.
         tables: Vec<String>,
     },
@@ -58,18 +95,25 @@ pub enum Format {
 /// The answer to a query in SQL, in which every table of the folder has its own name.
 ///
 /// # Errors
-/// [`QueryError::Sql`] with what is wrong and which tables there are; [`QueryError::Results`] with the damaged parts.
+/// What is not one statement that reads; [`QueryError::Sql`] with what is wrong and which tables there are;
+/// [`QueryError::Results`] with the damaged parts.
 pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
+    statement::check(sql)?;
     let mut context = SQLContext::new();
-    let mut tables = Vec::new();
+    let mut frames = Vec::new();
     for table in results.tables.values().chain(&results.checkpoints) {
-        context.register(&table.name, table.frame()?);
-        tables.push(visible(&table.name));
+        let frame = table.frame()?;
+        context.register(&table.name, frame.clone());
+        frames.push((table.name.as_str(), frame));
     }
     let answer = guarded(|| context.execute(sql).and_then(|frame| frame.collect()));
+    let mut mistake = Mistake::Other;
     let problem = match answer {
         Ok(Ok(frame)) => return Ok(frame),
-        Ok(Err(error)) if is_of_the_query(&error) => error.to_string(),
+        Ok(Err(error)) if is_of_the_query(&error) => {
+            mistake = mistake_of(&error, sql, &frames);
+            error.to_string()
+        }
         other => {
             // Rows that cannot be decoded make errors and panics that do not name their file.
             let parts: Vec<DamagedPart> =
@@ -78,13 +122,41 @@ pub fn query(results: &Results, sql: &str) -> Result<DataFrame, QueryError> {
                 return Err(ResultsError::Damaged { parts }.into());
             }
             match other {
-                Ok(answer) => answer.err().map_or_else(String::new, |error| error.to_string()),
+                Ok(answer) => answer.err().map_or_else(String::new, |error| {
+                    mistake = mistake_of(&error, sql, &frames);
+                    error.to_string()
+                }),
                 // Polars panics where a query needs a type that this program was built without, such as dates.
                 Err(panic) => format!("this query cannot be computed: {panic}"),
             }
         }
     };
-    Err(QueryError::Sql { problem, tables })
+    let tables = frames.iter().map(|(name, _)| visible(name)).collect();
+    Err(QueryError::Sql { problem, mistake, tables })
+}
+
+/// What the user did, from an error of Polars, which tells apart by words what its types do not.
+fn mistake_of(error: &PolarsError, sql: &str, frames: &[(&str, LazyFrame)]) -> Mistake {
+    let text = error.to_string();
+    let has = |words: &str| text.contains(words);
+    match error {
+        PolarsError::ColumnNotFound(_) | PolarsError::SchemaFieldNotFound(_) => columns(sql, frames),
+        _ if has("no column named") || has("unable to find column") => columns(sql, frames),
+        PolarsError::SQLSyntax(_) => Mistake::Syntax,
+        _ if has("sql parser error") => Mistake::Syntax,
+        _ if has("relation '") || has("no table or alias") => Mistake::Table,
+        _ => Mistake::Other,
+    }
+}
+
+/// The columns of the tables that the query names.
+fn columns(sql: &str, frames: &[(&str, LazyFrame)]) -> Mistake {
+    let of = |(name, frame): &(&str, LazyFrame)| {
+        let schema = guarded(|| frame.clone().collect_schema()).ok()?.ok()?;
+        Some((visible(name), schema.iter_names().map(|column| visible(column)).collect()))
+    };
+    let named: Vec<_> = frames.iter().filter(|(name, _)| statement::names(sql, name)).filter_map(of).collect();
+    Mistake::Column { tables: if named.is_empty() { frames.iter().filter_map(of).collect() } else { named } }
 }
 
 /// Whether an error is one of the query's words, so that no rows were read.
@@ -180,9 +252,31 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_query_says_which_tables_there_are() {
+    fn a_wrong_query_says_what_is_wrong_and_which_names_there_are() {
         let scratch = Scratch::new("query-wrong");
-        let error = query(&results(&scratch), "SELECT * FROM heads").expect_err("no such table");
-        assert!(matches!(&error, QueryError::Sql { tables, .. } if tables == &["head_scores"]), "{error:?}");
+        let results = results(&scratch);
+        let wrong = |sql: &str| match query(&results, sql) {
+            Err(QueryError::Sql { mistake, tables, .. }) => {
+                assert_eq!(tables, ["head_scores"], "{sql}");
+                mistake
+            }
+            other => panic!("{sql}: {other:?}"),
+        };
+        assert_eq!(wrong("SELECT * FROM heads"), Mistake::Table);
+        assert_eq!(wrong("SELECT * FROM head_scores WHERE"), Mistake::Syntax);
+        assert_eq!(wrong("SELECT layer head value FROM head_scores"), Mistake::Syntax);
+        for sql in ["SELECT haed FROM head_scores", "SELECT head_scores.haed FROM head_scores"] {
+            let Mistake::Column { tables } = wrong(sql) else { panic!("{sql}") };
+            assert!(tables[0].0 == "head_scores" && tables[0].1.iter().any(|column| column == "head"), "{tables:?}");
+        }
+    }
+
+    #[test]
+    fn a_query_changes_nothing() {
+        let scratch = Scratch::new("query-writes");
+        let results = results(&scratch);
+        for sql in ["DROP TABLE head_scores", "DELETE FROM head_scores", "CREATE TABLE a AS SELECT 1"] {
+            assert!(matches!(query(&results, sql), Err(QueryError::Writes { .. })), "{sql}");
+        }
     }
 }

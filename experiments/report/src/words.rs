@@ -60,9 +60,20 @@ pub(crate) fn count(number: u64) -> String {
 /// use pythia_report::words::plural;
 ///
 /// assert_eq!([1, 2, 143_000].map(|n| plural(n, "step")), ["1 step", "2 steps", "143,000 steps"]);
+/// assert_eq!(["entry", "branch", "key"].map(|one| plural(0, one)), ["0 entries", "0 branches", "0 keys"]);
 /// ```
 pub fn plural(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{} {one}s", count(number as u64)) }
+    format!("{} {}", count(number as u64), noun(number, one))
+}
+
+/// The word for one thing, or for another number of them.
+pub fn noun(number: usize, one: &str) -> String {
+    match one.strip_suffix('y') {
+        _ if number == 1 => one.to_owned(),
+        Some(stem) if !stem.ends_with(['a', 'e', 'o', 'u']) => format!("{stem}ies"),
+        _ if ["ch", "sh", "s", "x"].iter().any(|end| one.ends_with(end)) => format!("{one}es"),
+        _ => format!("{one}s"),
+    }
 }
 
 /// A step as a label; `the model` where there is none.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::Path;
 
-use pythia_core::store::{self, CheckpointFiles, Checkpoints, HubCacheStore, ModelRef, ModelRefError, StoreError};
+use pythia_core::store::{self, CheckpointFiles, Checkpoints, HubCacheStore, ModelRef, StoreError};
 use pythia_core::suite::{Checkpoint, ModelId, Step, SuiteError};
 use pythia_hub::{FilesInUse, Hub};
 
@@ -24,8 +25,6 @@ pub(crate) struct Single {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SingleError {
     #[error(transparent)]
-    Name(#[from] ModelRefError),
-    #[error(transparent)]
     Store(#[from] StoreError),
     #[error("{source}\nit was not fetched, because the command is offline")]
     Offline { source: StoreError },
@@ -38,7 +37,6 @@ pub(crate) enum SingleError {
 impl Explained for SingleError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Name(error) => error.exit(),
             Self::Store(error) | Self::Offline { source: error } => error.exit(),
             Self::Hub(error) => error.exit(),
             Self::Fetch(error) => error.exit(),
@@ -47,7 +45,6 @@ impl Explained for SingleError {
 
     fn remedy(&self) -> Option<String> {
         match self {
-            Self::Name(error) => error.remedy(),
             Self::Store(error) => Explained::remedy(error),
             Self::Offline { .. } => Some("leave --offline out and unset HF_HUB_OFFLINE".into()),
             Self::Hub(error) => error.remedy(),
@@ -57,8 +54,8 @@ impl Explained for SingleError {
 }
 
 /// The model that a word of the command line names. What is no text in UTF-8 can only be a path.
-pub(crate) fn model_named(word: &OsStr) -> Result<ModelRef, ModelRefError> {
-    word.to_str().map_or_else(|| Ok(ModelRef::Folder(word.into())), str::parse)
+pub(crate) fn model_named(word: &OsStr) -> Result<ModelRef, StoreError> {
+    word.to_str().map_or_else(|| Ok(ModelRef::Folder(word.into())), |word| ModelRef::named(word, Path::new("")))
 }
 
 impl Single {

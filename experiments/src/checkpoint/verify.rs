@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::checkpoint::load::{self, LoadError};
 use crate::integrity::{Break, KnownDefects, Seen, Status, Verdict, are_expected_duplicates, breaks};
 use crate::resolved::pins::Pins;
+use crate::terminal::human;
 
 /// What is known of one step.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Findings {
     pub(crate) breaks: Vec<Break>,
     /// Parts of the model (the embedding, a block) that two steps have in common though the rest differs.
     pub(crate) shared: Vec<SharedPart>,
+    /// What else there is to say, a line each.
+    pub(crate) notes: Vec<String>,
 }
 
 /// A part of a model that is the same in two steps.
@@ -55,7 +58,8 @@ pub(crate) fn by_listing(pins: &Pins, id: ModelId, known: &KnownDefects, steps: 
         };
         Finding { step: *step, verdict, hashes: None }
     };
-    Findings { steps: steps.iter().map(finding).collect(), ..Findings::default() }
+    let notes = steps.iter().filter_map(|step| pins.unlike_main(*step)).collect();
+    Findings { steps: steps.iter().map(finding).collect(), notes, ..Findings::default() }
 }
 
 /// A verdict with the same reason for all steps with the same weights, so that a report groups them.
@@ -108,7 +112,7 @@ pub(crate) fn by_content(
     }
     let norms: Vec<(Step, f64)> =
         findings.iter().filter_map(|found| Some((found.step, found.hashes.as_ref()?.embed_norm))).collect();
-    Findings { breaks: breaks(&norms), shared: shared_parts(&findings), steps: findings }
+    Findings { breaks: breaks(&norms), shared: shared_parts(&findings), steps: findings, notes: Vec::new() }
 }
 
 /// A checkpoint that is known to be missing keeps its verdict; any other that cannot be read is bad.
@@ -163,6 +167,7 @@ impl Findings {
             let (step, norm, expected) = (found.step, found.found, found.expected);
             lines.push(format!("{step}: the embedding's norm is {norm:.3}, its neighbours say {expected:.3}"));
         }
+        lines.extend(self.notes.iter().cloned());
         let count = |wanted: fn(Status) -> bool| self.steps.iter().filter(|found| wanted(found.verdict.status)).count();
         let (bad, all) = (count(Status::is_bad), self.steps.len());
         let unverified = count(|status| status == Status::Unverified);
@@ -171,7 +176,11 @@ impl Findings {
         } else {
             String::new()
         };
-        lines.push(format!("{all} checkpoints: {} not known to be bad{against}, {bad} bad", all - bad));
+        lines.push(format!(
+            "{}: {} not known to be bad{against}, {bad} bad",
+            human::plural(all, "checkpoint"),
+            all - bad
+        ));
         lines
     }
 

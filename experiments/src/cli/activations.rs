@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pythia_core::load::read_config;
+use pythia_core::config::ConfigFile;
+use pythia_core::load::read_config_file;
 use pythia_core::store::{CheckpointFiles, Checkpoints};
 use pythia_core::suite::Step;
 use pythia_core::tokenizer::Tokenizer;
@@ -21,6 +22,7 @@ use crate::cli::error::{CommandError, read_file};
 use crate::cli::failure::Failure;
 use crate::files::folder::PendingFile;
 use crate::files::json::canonical;
+use crate::resolved::notes;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::say;
 
@@ -86,7 +88,10 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let hub = HubAccess::open_client(args.cache.as_deref(), args.offline);
     let Single { store, files, .. } =
         &Single::open(&model_named(&args.model)?, args.step, hub, &|line| say!("{line}"))?;
-    let config = read_config(&files.config)?;
+    let ConfigFile { config, unknown_keys } = read_config_file(&files.config)?;
+    if let Some(note) = notes::of_keys(store.model(), &unknown_keys) {
+        say!("{note}");
+    }
     let RunsOn { compute, dtype } = args.device.open()?;
     let request = Request {
         rows: rows(&args.input, files, store.as_ref())?,

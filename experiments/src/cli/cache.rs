@@ -162,14 +162,15 @@ fn fetch(args: &ExperimentArgs) -> Result<Exit, Failure> {
                 Ok(hold) => holds.push(hold),
                 Err(error) if error.exit() == Exit::Resources && !holds.is_empty() => {
                     let step = crate::resolved::pins::branch(step);
-                    say!("the budget is spent at {} {step}: {} checkpoints are in the cache", request.id, holds.len());
+                    let there = human::plural(holds.len(), "checkpoint");
+                    say!("the budget is spent at {} {step}; now in the cache: {there}", request.id);
                     return Ok(Exit::Ok);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    say!("{} checkpoints are in the cache", holds.len());
+    say!("now in the cache: {}", human::plural(holds.len(), "checkpoint"));
     Ok(Exit::Ok)
 }
 
@@ -203,7 +204,7 @@ fn verify(model: Option<&str>) -> Result<Exit, Failure> {
             ))?;
         }
     }
-    super::print(&format!("{files} files were hashed, {bad} are wrong"))?;
+    super::print(&format!("hashed {}, {bad} wrong", human::plural(files, "file")))?;
     Ok(if bad == 0 { Exit::Ok } else { Exit::BadInput })
 }
 
@@ -225,6 +226,6 @@ fn prune(model: Option<&str>, keep: Option<u64>, all: bool) -> Result<Exit, Fail
         .collect();
     let wanted = |entry: &Entry| to_remove.iter().any(|(repo, commit)| *repo == entry.repo && *commit == entry.commit);
     let pruned = cache.prune(all, &wanted).map_err(HubAccessError::from)?;
-    super::print(&format!("removed {} files, {}", pruned.files, human::bytes(pruned.bytes)))?;
+    super::print(&format!("removed {}, {}", human::plural(pruned.files, "file"), human::bytes(pruned.bytes)))?;
     Ok(Exit::Ok)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::terminal::{Exit, Explained};
+use crate::terminal::{Exit, Explained, human};
 use burn::tensor::{DType, Device, Tensor};
 use pythia_core::config::NeoxConfig;
 use pythia_core::device::{ReadError, host_f32, host_f64};
@@ -38,7 +38,8 @@ pub(crate) enum CaptureError {
         prompt: usize,
     },
     #[error(
-        "prompt {prompt} has {found} tokens, the first has {expected}: give prompts of different lengths one by one"
+        "prompt {prompt} has {}, the first has {expected}: give prompts of different lengths one by one",
+        human::plural(*found, "token")
     )]
     Ragged { prompt: usize, found: usize, expected: usize },
     #[error("prompt {prompt} has the id {id}, the model has the ids 0 to {}", vocab - 1)]

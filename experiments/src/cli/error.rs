@@ -30,7 +30,7 @@ pub(crate) enum CommandError {
     Tokens { path: PathBuf, source: serde_json::Error },
     #[error("{} holds no published curves: {problem}", path.display())]
     Published { path: PathBuf, problem: PublishedError },
-    #[error("`{name}` cannot be chosen here: only the lists of steps and of probes take a name")]
+    #[error("`{name}` cannot be chosen here: only the lists of steps, hooks and probes take a name")]
     NothingOfThatName { name: String },
     #[error("cannot watch for signals: {0}")]
     Signals(io::Error),

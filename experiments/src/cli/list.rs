@@ -6,12 +6,14 @@ use clap::ValueEnum;
 use pythia_core::device::{self, Backend, Compute, DeviceError};
 use pythia_core::store::{Checkpoints, FolderStore, ModelRef};
 use pythia_core::suite::{Checkpoint, ModelId, Step, Suite};
-use pythia_hooks::{Presence, SITES};
+use pythia_hooks::{ModelShape, Presence, SITES};
 use serde_json::{Value, json};
 
+use crate::checkpoint::single::model_named;
 use crate::cli::error::CommandError;
 use crate::cli::failure::Failure;
 use crate::config::Precision;
+use crate::resolved::model_info::{published_shape, shape};
 use crate::terminal::exit::{self, Exit};
 
 /// List models, steps, hooks, probes or devices
@@ -20,7 +22,8 @@ use crate::terminal::exit::{self, Exit};
 pub(crate) struct Args {
     /// What to list
     what: What,
-    /// For steps: which model's, a name of the suite or a folder [default: pythia-70m]. For probes: one kind, with each
+    /// For steps: which model's, a name of the suite or a folder [default: pythia-70m]. For hooks: the same, to list
+    /// those that it has [default: those of every model]. For probes: one kind, with each
     /// key's type, default and allowed values [default: every kind]
     name: Option<String>,
     /// For probes: the columns of their tables, with types, units and meanings, instead of their settings
@@ -35,6 +38,7 @@ const LONG_HELP: &str = exit::examples!(
     "  pythia list models
   pythia list steps pythia-160m-v0
   pythia list steps ./data/nano --json
+  pythia list hooks pythia-70m
   pythia list probes ablation
   pythia list probes --columns
   pythia list devices"
@@ -57,12 +61,12 @@ enum What {
 
 pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     let rows = match args.what {
-        What::Models | What::Hooks | What::Devices if args.name.is_some() => {
+        What::Models | What::Devices if args.name.is_some() => {
             return Err(CommandError::NothingOfThatName { name: args.name.unwrap_or_default() }.into());
         }
         What::Models => models(),
         What::Steps => steps(args.name.as_deref().unwrap_or("pythia-70m"))?,
-        What::Hooks => hooks(),
+        What::Hooks => hooks(args.name.as_deref().map(shape_of).transpose()?),
         What::Probes => probes::rows(args.name.as_deref(), args.columns)?,
         What::Devices => devices(),
     };
@@ -100,7 +104,7 @@ fn models() -> Vec<Row> {
 }
 
 fn steps(model: &str) -> Result<Vec<Row>, Failure> {
-    match model.parse()? {
+    match model_named(model.as_ref())? {
         ModelRef::Suite(id) => Ok(id.info().grid().iter().map(|step| published(id, *step)).collect()),
         ModelRef::Folder(folder) => {
             let store = FolderStore::open(&folder)?;
@@ -125,7 +129,26 @@ fn step_row(step: Step, tokens_seen: Option<u64>, known_bad: Option<&str>) -> Ro
     }
 }
 
-fn hooks() -> Vec<Row> {
+/// The shape of a model, from the configuration of its first checkpoint that has one.
+fn shape_of(model: &str) -> Result<ModelShape, Failure> {
+    match model_named(model.as_ref())? {
+        ModelRef::Suite(id) => Ok(published_shape(id).model_shape()),
+        ModelRef::Folder(folder) => {
+            let store = FolderStore::open(&folder)?;
+            let mut steps: Vec<Option<Step>> = store.steps()?.into_iter().map(Some).collect();
+            if steps.is_empty() {
+                steps.push(None);
+            }
+            Ok(shape(&store, &steps)?.0.config.model_shape())
+        }
+    }
+}
+
+/// The points of a model, or of all of them.
+fn hooks(model: Option<ModelShape>) -> Vec<Row> {
+    let has = |site: &&pythia_hooks::SiteRow| {
+        !(site.presence == Presence::SequentialOnly && model.is_some_and(|model| model.parallel))
+    };
     let row = |site: &pythia_hooks::SiteRow| {
         let block = if site.site.is_global() { "" } else { "blocks.{l}." };
         let name = format!("{block}{}", site.name);
@@ -140,7 +163,7 @@ fn hooks() -> Vec<Row> {
             json: json!({ "hook": name, "axes": axes, "doc": site.doc, "also": site.aliases }),
         }
     };
-    SITES.iter().map(row).collect()
+    SITES.iter().filter(has).map(row).collect()
 }
 
 /// The devices, those that do not answer too, and what this program was built without.

@@ -58,7 +58,8 @@ fn lines(request: &PinRequest, before: &Lock, hub: &HubAccess) -> Vec<String> {
     };
     let steps: Vec<_> = request.steps.iter().filter(|step| pins.pin(Some(**step)).is_some()).collect();
     let bytes = steps.iter().filter_map(|step| pins.bytes(Some(**step))).sum();
-    let mut lines = vec![format!("{}: {} checkpoints, {}", request.id, steps.len(), human::bytes(bytes))];
+    let mut lines =
+        vec![format!("{}: {}, {}", request.id, human::plural(steps.len(), "checkpoint"), human::bytes(bytes))];
     for step in request.steps.iter().map(|step| Some(*step)) {
         let then = before.pin(&pins.repo, &branch(step));
         if let (Some(then), Some(now)) = (then, pins.pin(step))

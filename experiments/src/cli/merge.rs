@@ -7,7 +7,7 @@ use crate::cli::failure::Failure;
 use crate::cli::results_args::ResultsArgs;
 use crate::results::merge::Merge;
 use crate::terminal::exit::{self, Exit};
-use crate::terminal::{quote, say};
+use crate::terminal::{human, quote, say};
 
 /// Put the parts of every table together: one file per table and model, sorted by step
 ///
@@ -44,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     warn(&merge);
     let merged = merge.run(|one| {
         let (table, model, parts, rows) = (&one.table, &one.model, one.parts, one.rows);
-        say!("{table}: {model}: {parts} parts, {rows} rows");
+        say!("{table}: {model}: {}, {}", human::plural(parts, "part"), human::plural(rows as usize, "row"));
     })?;
     if merged.is_empty() {
         say!("there is nothing to merge in {}", merge.from.display());
@@ -66,10 +66,12 @@ fn warn(merge: &Merge) {
     if !missing_parts.has_manifest {
         say!("warning: there is no manifest of a run here, so missing parts cannot be found");
     } else if merge.allow_missing && !missing_parts.missing.is_empty() {
-        say!("warning: {} of {} parts are missing", missing_parts.missing.len(), missing_parts.expected);
+        let expected = human::plural(missing_parts.expected, "part");
+        say!("warning: missing {} of {expected}", missing_parts.missing.len());
     }
     if missing_parts.left_out > 0 {
-        say!("{} checkpoints were left out as bad; only the table `checkpoints` has them", missing_parts.left_out);
+        let left_out = human::plural(missing_parts.left_out, "checkpoint");
+        say!("left out as bad: {left_out}, with rows in the table `checkpoints` alone");
     }
 }
 

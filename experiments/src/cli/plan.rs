@@ -11,6 +11,7 @@ use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::resolved::weight_scope::Location;
 use crate::sweep::refusal;
+use crate::terminal::Explained;
 use crate::terminal::exit::{self, Exit};
 use crate::terminal::human;
 use crate::terminal::limits::MemoryBound;
@@ -60,6 +61,9 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
             let free = hub.cache.usage().map_err(HubAccessError::from)?.free;
             super::print(&fetching(&totals.fetch, free, hub.cache.budget().max))?;
         }
+    }
+    if let Err(refusal) = refusal::check_results(&resolved, &disk) {
+        say!("`pythia run` refuses to begin:\n{}", refusal.report(false));
     }
     let bad = plan.bad().count();
     if bad == 0 || resolved.experiment.store.on_bad != OnBad::Fail {
@@ -116,9 +120,10 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
     // Cells in a row that look alike are one line: a sweep has hundreds of them.
     let alike = |a: &Cell, b: &Cell| a.model == b.model && shown(a) == shown(b);
     lines.extend(plan.cells.chunk_by(alike).map(|cells| line(resolved, cells)));
-    let Totals { cells, done, refused, missing, bytes, flops, peak_memory, .. } = plan.totals();
+    let Totals { cells, done, missing, bytes, flops, peak_memory, .. } = plan.totals();
     lines.push(format!(
-        "{cells} cells, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
+        "{}, {done} done, {missing} without a checkpoint; to do: read {}, compute {}, memory at the peak {}",
+        human::plural(cells, "cell"),
         human::bytes(bytes),
         human::flops(flops),
         human::bytes(peak_memory)
@@ -130,12 +135,6 @@ fn table(resolved: &ResolvedExperiment, plan: &Plan) -> String {
              the stages overlap, so the longest counts"
         ));
         lines.push(format!("weights: {}{}", plan.residency, bound_text(plan, peak_memory)));
-    }
-    if refused > 0 {
-        lines.push(format!(
-            "{refused} cells have results of other settings or damaged files: `pythia run` refuses to mix them; \
-             use --out or --fresh"
-        ));
     }
     lines.join("\n")
 }
@@ -151,12 +150,13 @@ const LINKS: [(&str, f64); 3] = [("100 Mb/s", 1e8), ("1 Gb/s", 1e9), ("10 Gb/s",
 fn fetching(fetch: &Fetching, free: u64, budget: Option<u64>) -> String {
     let &Fetching { checkpoints, bytes, largest, pinned } = fetch;
     let times = LINKS.map(|(link, rate)| format!("{} at {link}", human::seconds(8.0 * bytes as f64 / rate)));
+    let checkpoints = human::plural(checkpoints, "checkpoint");
     let known = if pinned { "as pinned" } else { "by the suite's usual sizes; `pythia lock` pins the exact ones" };
     let budget = budget
         .map_or("no budget is set (--cache-max)".to_owned(), |max| format!("the budget is {}", human::bytes(max)));
     let [all, one, least, free] = [bytes, largest, IN_FLIGHT * largest, free].map(human::bytes);
     format!(
-        "fetch: {checkpoints} checkpoints, {all}, {known}; at least {}\n\
+        "fetch: {checkpoints}, {all}, {known}; at least {}\n\
          disk: {all} to keep all of them, {least} to stream them \
          ({IN_FLIGHT} of {one}: one computes, one is loaded, one is fetched); {free} are free, {budget}",
         times.join(", ")
@@ -214,6 +214,9 @@ fn state(cell: &Cell) -> &'static str {
     let done = cell.parts.iter().filter(|part| part.state == State::Done).count();
     if cell.parts.iter().any(|part| matches!(part.state, State::Unreadable(_))) {
         return "a damaged file";
+    }
+    if cell.parts.iter().any(|part| matches!(part.state, State::Unopened(_))) {
+        return "a file that cannot be opened";
     }
     match cell.is_refused() {
         true => "results of another experiment",

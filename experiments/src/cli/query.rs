@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::results_args;
 use crate::files::folder::PendingFile;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::human;
 use crate::terminal::say;
 
 /// Ask an output folder in SQL; every table is called by its name
@@ -73,7 +74,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
     match (&args.out, claim, args.format) {
         (Some(out), Some(claim), _) => {
             claim.write(&query::encode(&answer, out.format)?)?;
-            say!("{} rows are in {}", answer.height(), out.path.display());
+            say!("wrote {} to {}", human::plural(answer.height(), "row"), out.path.display());
         }
         (_, _, Some(form)) => {
             let format = if form == Text::Csv { Format::Csv } else { Format::Json };

@@ -14,6 +14,7 @@ use crate::files::folder::PendingFile;
 use crate::results::manifest::Manifest;
 use crate::results::status::clean;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::human;
 use crate::terminal::say;
 
 /// Summarise an output folder: top heads and when they emerged, largest effects, losses, bad checkpoints, missing cells
@@ -51,7 +52,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         for listing in &listings {
             PendingFile::claim(&folder.join(format!("{}.csv", listing.id)))?.write(listing.csv().as_bytes())?;
         }
-        say!("{} tables are in {}", listings.len(), folder.display());
+        say!("wrote {} to {}", human::plural(listings.len(), "table"), folder.display());
     }
     match () {
         () if args.json => super::print(&format!("{:#}", Value::from_iter(listings.iter().map(Listing::json))))?,

@@ -9,6 +9,7 @@ use crate::config;
 use crate::resolved::ResolvedExperiment;
 use crate::resolved::pair_counts::PairCounts;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::human;
 use crate::terminal::say;
 
 /// Check experiment files
@@ -52,7 +53,8 @@ fn validate(file: &Path) -> Result<String, Failure> {
             let mut notes = PairCounts::of(&resolved).notes(&resolved);
             notes.extend(resolved.notes().cloned());
             let notes: String = notes.iter().map(|note| format!("\n  note: {note}")).collect();
-            Ok(format!(": {checkpoints} checkpoints x {} probes{notes}", resolved.experiment.probes.len()))
+            let probes = human::plural(resolved.experiment.probes.len(), "probe");
+            Ok(format!(": {} x {probes}{notes}", human::plural(checkpoints, "checkpoint")))
         }
         Err(errors) if errors.are_to_fetch() => {
             Ok(errors.problems.iter().map(|located| format!("\n  note: {}", located.problem)).collect())

@@ -16,6 +16,7 @@ use crate::config::read_text;
 use crate::integrity::KnownDefects;
 use crate::resolved::pins::Pins;
 use crate::terminal::exit::{self, Exit};
+use crate::terminal::human;
 use crate::terminal::progress::Progress;
 use crate::terminal::say;
 
@@ -92,7 +93,7 @@ fn ask(args: &Args, request: &PinRequest) -> Result<Lock, Failure> {
     let hub = HubAccess::open_client(None, args.offline);
     let repo = request.repo();
     let pins = HubAccess::resolve(&hub, &repo, request.branches(), &|line| say!("{line}"))?;
-    say!("{repo}: {} branches listed", pins.len());
+    say!("{repo}: {} listed", human::plural(pins.len(), "branch"));
     Ok(Lock { repos: [(repo, pins)].into() })
 }
 

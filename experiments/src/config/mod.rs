@@ -7,6 +7,7 @@
 mod coerce;
 mod described;
 mod entry;
+mod hook_names;
 mod input;
 mod located;
 mod migrate;
@@ -313,11 +314,38 @@ prompts = { prepend_bos = false }
         contains(&report, &["invalid type: string \"four\", expected a whole number from 0 on", "t.toml:9:17", "^^^"]);
         contains(&error(&GOOD.replace("seed = 3", "seed = -3"), &[]), &["invalid value", "t.toml:3:8"]);
         for (value, found) in [("[2, 8]", "sequence"), ("[[1, 2]]", "sequence"), ("3", "integer `3`")] {
-            let expected = format!("invalid type: {found}, expected a table: `{{ tokens = [[1, 2]] }}`");
+            let expected = format!("invalid type: {found}, expected a table: `{{ n = 4, half_len = 50 }}`");
             contains(&error(&GOOD.replace("{ n = 4 }", value), &[]), &[&expected, "t.toml:9:11"]);
         }
         let file = GOOD.replacen("head_scores", "ablation", 1).replace("prompts = { n = 4 }", "pairs = [\"ioi\"]");
-        contains(&error(&file, &[]), &["invalid type: sequence, expected a table: `{ task = \"ioi\" }`", "t.toml:9:9"]);
+        let expected = "invalid type: sequence, expected a table: `{ task = \"ioi\" }` or `{ file = \"pairs.jsonl\" }`";
+        contains(&error(&file, &[]), &[expected, "t.toml:9:9"]);
+        for form in ["{ texts = [\"…\"] }", "{ tokens = [[1, 2]] }", "{ file = \"prompts.jsonl\" }"] {
+            contains(&error(&GOOD.replace("{ n = 4 }", "\"hello\""), &[]), &[form]);
+        }
+    }
+
+    #[test]
+    fn an_old_key_that_is_required_is_reported_once() {
+        let pairs = "pairs = { task = \"induction\" }\ndonor = 512";
+        let text = GOOD.replace("prompts = { n = 4 }", pairs).replacen("head_scores", "cross_checkpoint", 1);
+        let report = error(&text, &[]);
+        contains(&report, &["write `source_step = 512`"]);
+        assert!(!report.contains("missing key") && report.matches("error: ").count() == 1, "{report}");
+        contains(&error(&text.replace("donor = 512", ""), &[]), &["missing key `source_step`"]);
+    }
+
+    #[test]
+    fn a_wrong_hook_is_reported_with_the_other_mistakes() {
+        let probe = "pairs = { task = \"induction\" }\nhooks = [\"z\", \"zz\"]\npositions = [{ a = 1 }]";
+        let text = GOOD.replace("prompts = { n = 4 }", probe).replacen("head_scores", "activation_patching", 1);
+        let report = error(&text.replace("\"all\"", "\"al\""), &[]);
+        contains(&report, &["`steps` cannot be \"al\"", "no hook point is called `zz`", "t.toml:10:1", "invalid type"]);
+        let unknown = error(&text.replace("[{ a = 1 }]", "[\"end\"]").replace("positions", "postions"), &[]);
+        contains(&unknown, &["unknown key `postions`", "no hook point is called `zz`"]);
+        let runs = "pairs = { task = \"induction\" }\nruns = { a = [{ hook = \"blocks.*.zz\", edit = \"zero\" }] }";
+        let text = GOOD.replace("prompts = { n = 4 }", runs).replacen("head_scores", "interventions", 1);
+        contains(&error(&text, &[]), &["no hook point is called `blocks.*.zz`", "t.toml:10:17"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::located::Located;
 use super::problem::Problem;
 use super::sources::Sources;
+use crate::terminal::human;
 
 /// Lays the override at `range` of the texts over the document.
 ///
@@ -98,7 +99,7 @@ fn set<'i>(
                     Some(other) => {
                         return Err(dead(format!("has an entry there of type {}, not a table", other.type_str())));
                     }
-                    None => return Err(dead(format!("has {length} entries, counted from 0"))),
+                    None => return Err(dead(format!("has {}, counted from 0", human::plural(length, "entry")))),
                 }
             }
             other => return Err(dead(format!("is not a table, its type is {}", other.type_str()))),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pythia_core::store::ModelRef;
+use pythia_core::store::{ModelRef, StoreError};
 use pythia_files::{Environment, PathError};
 
 use super::problem::Problem;
@@ -40,16 +40,20 @@ impl PathRule {
         // `Path` leaves out a `./` in the middle, which is not the name of a model, and one at the end.
         let text = if written.contains(['$', '~']) { expanded.to_str() } else { Some(written) };
         let Some(text) = text else { return Ok(ModelRef::Folder(expanded)) };
-        Ok(match text.parse()? {
-            ModelRef::Folder(folder) if !is_option => ModelRef::Folder(self.folder.join(folder)),
-            model => model,
-        })
+        let base = if is_option { Path::new("") } else { &self.folder };
+        match ModelRef::named(text, base) {
+            Ok(ModelRef::Folder(folder)) => Ok(ModelRef::Folder(base.join(folder))),
+            Ok(model) => Ok(model),
+            Err(StoreError::Name(error)) => Err(error.into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Scratch;
 
     fn rule() -> PathRule {
         let environment = Environment::of([("BIG", "/big/me"), ("MODEL", "pythia-70m"), ("REL", "./near")], Some("/h"));
@@ -97,5 +101,22 @@ mod tests {
         let problem = rule().model("$NOWHERE/x", false).expect_err("not set").to_string();
         assert_eq!(problem, "`models` names `$NOWHERE/x`: the environment variable NOWHERE is not set");
         assert!(matches!(rule().model("x/y", false), Err(Problem::Model(_))));
+    }
+
+    #[test]
+    fn a_folder_that_is_there_needs_no_dot() {
+        let scratch = Scratch::new("model-folder");
+        for folder in ["data/nano", "EleutherAI/pythia-70m"] {
+            std::fs::create_dir_all(scratch.0.join(folder)).expect("create");
+        }
+        let rule = PathRule::of(&scratch.0.join("exp.toml"), Environment::of([("A", "data")], None));
+        let nano = ModelRef::Folder(scratch.0.join("data/nano"));
+        assert_eq!(rule.model("data/nano", false).expect("a folder"), nano);
+        assert_eq!(rule.model("$A/nano", false).expect("a folder"), nano);
+        // Paths of options count from elsewhere.
+        assert!(matches!(rule.model("data/nano", true), Err(Problem::Model(_))));
+        let two = rule.model("EleutherAI/pythia-70m", false).expect_err("both").to_string();
+        assert!(two.contains("write pythia-70m for the model, ./EleutherAI/pythia-70m for the folder"), "{two}");
+        assert!(rule.model("EleutherAI/pythia-160m", false).is_ok());
     }
 }

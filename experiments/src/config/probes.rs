@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use super::entry::{Folders, Settings};
+use super::hook_names;
 use super::located::Located;
 use super::old_keys;
 use super::problem::Problem;
@@ -63,18 +64,28 @@ fn read_probe(item: Spanned<DeValue<'_>>) -> Result<ProbeEntry, Vec<Located>> {
     let keys = keys_of_kind(&kind)?;
     coerce::table(&mut table, &schema::probe_schema(kind.get_ref()));
     let name = word(&mut table, "name")?;
-    let problems = keys_of_probe(kind.get_ref(), &table, &keys, &header);
-    if !problems.is_empty() {
+    let mut problems = keys_of_probe(kind.get_ref(), &table, &keys, &header);
+    let readable = problems.is_empty();
+    let named = name.unwrap_or_else(|| kind.clone());
+    problems.extend(check_name(&named, "a probe").err().into_iter().flatten());
+    problems.extend(hook_names::unknown(named.get_ref(), &table));
+    if !readable {
         return Err(problems);
     }
-    let named = name.unwrap_or_else(|| kind.clone());
-    check_name(&named, "a probe")?;
     let settings = Settings::of(&table);
     let rest = Spanned::new(header.clone(), DeValue::Table(table));
     match ProbeSpec::read(kind.get_ref(), ValueDeserializer::from(rest)) {
-        Ok(Some(spec)) => Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings }),
-        Ok(None) => Err(vec![unknown_kind(&kind)]),
-        Err(error) => Err(vec![Located::toml(error, header)]),
+        Ok(Some(spec)) if problems.is_empty() => {
+            Ok(ProbeEntry { at: named.span(), name: named.into_inner(), spec, settings })
+        }
+        Ok(found) => {
+            problems.extend(found.is_none().then(|| unknown_kind(&kind)));
+            Err(problems)
+        }
+        Err(error) => {
+            problems.push(Located::toml(error, header));
+            Err(problems)
+        }
     }
 }
 
@@ -83,6 +94,7 @@ fn keys_of_probe(kind: &str, table: &DeTable<'_>, keys: &[KeyDoc], header: &Rang
     let what = format!("probe `{kind}`");
     let found = wrong_keys(table, &what, keys, header).into_iter().filter(|one| !is_read_already(one));
     let mut problems: Vec<Located> = found.map(|one| with_new_spelling(one, kind, "", table)).collect();
+    leave_out_respelled(&mut problems);
     for key in keys.iter().filter(|key| !key.keys.is_empty()) {
         let Some(value) = table.get(key.name.as_str()) else { continue };
         let Some(inner) = value.get_ref().as_table() else { continue };
@@ -91,6 +103,17 @@ fn keys_of_probe(kind: &str, table: &DeTable<'_>, keys: &[KeyDoc], header: &Rang
         problems.extend(found.map(|one| with_new_spelling(one, kind, &format!("{}.", key.name), table)));
     }
     problems
+}
+
+/// A key is not missing as well where its old spelling stands.
+fn leave_out_respelled(problems: &mut Vec<Located>) {
+    let first = |path: &str| path.split('.').next().unwrap_or_default().to_owned();
+    let new = problems.iter().filter_map(|located| match &*located.problem {
+        Problem::OldKey { new, .. } => Some(first(&new.path)),
+        _ => None,
+    });
+    let new: Vec<String> = new.collect();
+    problems.retain(|located| !matches!(&*located.problem, Problem::MissingKey { key, .. } if new.contains(key)));
 }
 
 /// A key that earlier versions had is shown as it is written today. `above` is the path of its table with a dot.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pythia_core::device::DeviceError;
 use pythia_core::store::{ModelRefError, StoreError};
 use pythia_files::PathError;
+use pythia_hooks::HookError;
 use pythia_probes::ProbeError;
 
 use super::old_keys::NewSpelling;
@@ -97,6 +98,8 @@ pub(crate) enum Problem {
     BadRange { from: u32, to: u32, every: u32 },
     #[error("probe `{probe}` cannot run on {model}: {error}")]
     Probe { probe: String, model: String, error: Box<ProbeError> },
+    #[error("probe `{probe}`: {error}")]
+    Hook { probe: String, error: HookError },
     #[error("probe `{probe}` reads text, and the tokenizer of {model} is not fetched yet")]
     TokenizerToFetch { probe: String, model: String },
     #[error("probe `{probe}`: {error}")]
@@ -148,6 +151,7 @@ impl Problem {
             | Problem::NoStep { .. }
             | Problem::BadRange { .. }
             | Problem::Probe { .. }
+            | Problem::Hook { .. }
             | Problem::TokenizerToFetch { .. }
             | Problem::Input { .. }
             | Problem::NoSourceCheckpoint { .. }
@@ -210,6 +214,7 @@ impl Problem {
             Problem::NotAnOverride { .. } => {
                 "write for example --set seed=1 or --set probe.0.prompts.n=4; values are TOML".into()
             }
+            Problem::Hook { error, .. } => return error.remedy(),
             Problem::Probe { error, .. } => {
                 return if let ProbeError::Hook(error) = &**error { error.remedy() } else { None };
             }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::files::sink;
+use crate::files::sink::{self, SinkError};
 use crate::files::table::TABLE_VERSION;
 
 /// A table of one model that another version made.
@@ -41,16 +41,20 @@ impl OtherVersion {
 
     /// The tables of other versions in a folder of tables: `TABLE/MODEL/*.parquet`, or `TABLE/MODEL.parquet` where they
     /// are merged. Only the first readable file of each table and model is looked at, and of that only the footer.
-    pub(crate) fn all_in(folder: &Path) -> Vec<Self> {
-        let tables = entries(folder).into_iter();
-        let models = tables.flat_map(|table| entries(&table).into_iter().map(move |model| (name(&table), model)));
-        let other = |(table, model): (String, PathBuf)| {
-            let files = if model.is_dir() { entries(&model) } else { vec![model.clone()] };
-            let read = |path: PathBuf| Some((sink::metadata(&path).ok().flatten()?, path));
-            let (metadata, path) = files.into_iter().find_map(read)?;
-            Self::check((&table, &name(&model)), &path, &metadata).err()
-        };
-        models.filter_map(other).collect()
+    ///
+    /// # Errors
+    /// [`SinkError::Open`]: a folder that cannot be listed, a path that cannot be looked at.
+    pub(crate) fn all_in(folder: &Path) -> Result<Vec<Self>, SinkError> {
+        let mut others = Vec::new();
+        for table in entries(folder)? {
+            for model in entries(&table)? {
+                let files = if is_dir(&model)? { entries(&model)? } else { vec![model.clone()] };
+                let read = |path: PathBuf| Some((sink::metadata(&path).ok().flatten()?, path));
+                let Some((metadata, path)) = files.into_iter().find_map(read) else { continue };
+                others.extend(Self::check((&name(&table)?, &name(&model)?), &path, &metadata).err());
+            }
+        }
+        Ok(others)
     }
 }
 
@@ -60,17 +64,27 @@ pub(crate) fn is_current(metadata: &BTreeMap<String, String>) -> bool {
 }
 
 /// The name of a table or model: that of its folder, or of its file without the extension.
-fn name(path: &Path) -> String {
-    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
-    name.unwrap_or_default().to_string_lossy().into_owned()
+fn name(path: &Path) -> Result<String, SinkError> {
+    let name = if is_dir(path)? { path.file_name() } else { path.file_stem() };
+    Ok(name.unwrap_or_default().to_string_lossy().into_owned())
 }
 
-/// The paths in a folder, sorted; none where it cannot be listed.
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+fn is_dir(path: &Path) -> Result<bool, SinkError> {
+    let failed = |source| SinkError::Open { path: path.into(), source };
+    Ok(pythia_files::found(path).map_err(failed)?.is_some_and(|found| found.is_dir()))
+}
+
+/// The paths in a folder, sorted; none where there is no folder.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, SinkError> {
+    let failed = |source| SinkError::Open { path: folder.into(), source };
+    if !is_dir(folder)? {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)?;
     paths.sort();
-    paths
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -98,12 +112,22 @@ mod tests {
         write(&scratch.0.join("scores/nano/step000512.parquet"), &version("2"));
         fs::write(scratch.0.join("scores/nano/step000001.parquet"), b"cut").expect("write");
         fs::write(scratch.0.join("scores/note"), b"text").expect("write");
-        let found = OtherVersion::all_in(&scratch.0);
+        let found = OtherVersion::all_in(&scratch.0).expect("lists");
         let names: Vec<String> = found.iter().map(|one| format!("{} {} {}", one.table, one.model, one.found)).collect();
         assert_eq!(names, ["checkpoints nano 3", "loss one none", "scores nano 2"]);
         let text = found[2].to_string();
         assert!(text.contains("step000512.parquet was made by another version"), "{text}");
         assert!(text.ends_with(&format!("table `scores` is of version 2 there and {current} here")), "{text}");
-        assert_eq!(OtherVersion::all_in(&scratch.0.join("none")), []);
+        assert_eq!(OtherVersion::all_in(&scratch.0.join("none")).expect("nothing there"), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_leads_nowhere_is_named() {
+        let scratch = Scratch::new("versions-dangling");
+        fs::create_dir_all(scratch.0.join("loss")).expect("create");
+        std::os::unix::fs::symlink("nowhere", scratch.0.join("loss/nano")).expect("link");
+        let error = OtherVersion::all_in(&scratch.0).expect_err("must say so").to_string();
+        assert!(error.ends_with("loss/nano: it is a link to nowhere, which is not there"), "{error}");
     }
 }

@@ -132,7 +132,7 @@ fn finished(out: &Path, recipe: &Recipe) -> Result<bool, NanoError> {
     for step in recipe.steps() {
         for name in [CONFIG, WEIGHTS] {
             let path = step_folder(out, step).join(name);
-            if !path.is_file() {
+            if !attempt("read", &path, pythia_files::found)?.is_some_and(|found| found.is_file()) {
                 return Err(NanoError::Missing { path });
             }
         }
@@ -195,7 +195,7 @@ impl WorkFolder {
         }
         for entry in attempt("read", &path, |path| fs::read_dir(path))? {
             let entry = entry.map_err(|source| NanoError::Io { action: "read", path: path.clone(), source })?.path();
-            if entry.is_dir() {
+            if attempt("read", &entry, |path| fs::symlink_metadata(path))?.is_dir() {
                 attempt("remove", &entry, |path| fs::remove_dir_all(path))?;
             } else if !entry.ends_with(LOCK) {
                 attempt("remove", &entry, |path| fs::remove_file(path))?;
@@ -207,7 +207,7 @@ impl WorkFolder {
     /// Gives the work the name of the finished suite.
     fn publish(self, out: &Path) -> Result<(), NanoError> {
         attempt("remove", &self.path.join(LOCK), |path| fs::remove_file(path))?;
-        if out.is_dir() {
+        if attempt("read", out, pythia_files::found)?.is_some_and(|found| found.is_dir()) {
             // Only an empty folder can be removed this way, and not every system renames over one.
             attempt("replace", out, |path| fs::remove_dir(path))?;
         }

@@ -24,6 +24,8 @@ pub(crate) enum State {
     Foreign(String),
     /// It is not a whole results file, for the given reason.
     Unreadable(String),
+    /// It exists and cannot be opened, for the given reason.
+    Unopened(String),
 }
 
 /// One checkpoint under all probes.
@@ -66,7 +68,7 @@ impl Cell {
 
     /// Whether one of its files makes a run refuse to begin.
     pub(crate) fn is_refused(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part.state, State::Foreign(_) | State::Unreadable(_)))
+        self.parts.iter().any(|part| !matches!(part.state, State::Done | State::ToDo))
     }
 
     /// Whether the checkpoint is too bad to be run: without weights there is nothing to mark either.

@@ -11,7 +11,7 @@ use pythia_core::weights::PartHashes;
 use crate::checkpoint::load::hashes;
 use crate::checkpoint::source_models::hashes_json;
 use crate::config::TableOf;
-use crate::files::sink;
+use crate::files::sink::{self, SinkError};
 use crate::files::table::{file_of, step_of};
 use crate::plan::key::{CellConfig, KEY, SOURCE_WEIGHTS_HASH, TENSOR_HASHES, WEIGHTS_HASH};
 use crate::plan::memory::Resources;
@@ -45,6 +45,8 @@ pub(crate) struct UnusableResult {
 pub(crate) enum Unusable {
     /// It is not a whole results file, for the given reason.
     Damaged(String),
+    /// It cannot be opened, for the given reason.
+    Unopened(String),
     /// Another configuration made it.
     Foreign {
         /// The configuration it carries.
@@ -67,6 +69,7 @@ impl Disk {
                     State::Done | State::ToDo => continue,
                     State::Foreign(found) => Unusable::Foreign { found, wanted: config.text() },
                     State::Unreadable(problem) => Unusable::Damaged(problem),
+                    State::Unopened(problem) => Unusable::Unopened(problem),
                 };
                 unusable.push(UnusableResult { path: self.out.join(&folder).join(&name), reason });
             }
@@ -212,6 +215,9 @@ impl Facts for Disk {
             Ok(Some(metadata)) => {
                 State::Foreign(metadata.get("config").cloned().unwrap_or_else(|| "it carries no configuration".into()))
             }
+            // The reasons alone: whoever shows them names the file.
+            Err(SinkError::Open { source, .. }) => State::Unopened(source.to_string()),
+            Err(SinkError::Damaged(part)) => State::Unreadable(part.problem),
             Err(error) => State::Unreadable(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@
 mod answer_spaces;
 pub(crate) mod inputs;
 pub(crate) mod model_info;
-mod notes;
+pub(crate) mod notes;
 pub(crate) mod pair_counts;
 pub(crate) mod pins;
 mod positions;
@@ -73,7 +73,12 @@ impl Model {
         let listed = || self.listed(known, step);
         // A listed defect counts even if another form of the weights is read: that form may be wrong too.
         let hashes = || pins.and_then(|(pins, step)| pins.verdict(step));
-        listed().or(rescued).or_else(hashes).unwrap_or_else(|| Verdict::plain(Status::Unverified))
+        let unlike_main = || {
+            let reason = pins.and_then(|(pins, step)| pins.unlike_main(step))?;
+            Some(Verdict::because(Status::Unverified, reason))
+        };
+        let known = listed().or(rescued).or_else(hashes).or_else(unlike_main);
+        known.unwrap_or_else(|| Verdict::plain(Status::Unverified))
     }
 
     /// The hashes of the weights that a step is pinned to.
@@ -161,14 +166,21 @@ fn open_model(
         return Err(one(Problem::BadName { name: label, what: "a model in the results", allowed: IN_FOLDER_NAMES }));
     }
     let grid = grid(store.as_ref()).map_err(|error| one(error.into()))?;
-    let steps = choose(experiment, &label, &grid)?;
-    let (file, tokenizer) = shape(store.as_ref(), &steps).map_err(|error| one(Problem::ModelInfo(error)))?;
+    let (steps, mut problems) = choose(experiment, &label, &grid)
+        .map_or_else(|problems| (some_steps(&grid), problems), |steps| (steps, Vec::new()));
+    let (file, tokenizer) = match shape(store.as_ref(), &steps) {
+        Ok(shape) => shape,
+        // Those that were not chosen need not be there.
+        Err(_) if !problems.is_empty() => return Err(problems),
+        Err(error) => return Err(one(Problem::ModelInfo(error))),
+    };
     let ConfigFile { config, unknown_keys } = file;
-    let notes = notes::of(store.as_ref(), &steps, &unknown_keys).map_err(|error| one(error.into()))?;
+    let mut notes = notes::of(store.as_ref(), &steps, &unknown_keys).map_err(|error| one(error.into()))?;
+    let unlike_main = steps.iter().flatten().filter_map(|step| pins.as_ref()?.unlike_main(*step));
+    notes.extend(unlike_main.map(|note| format!("{label}: {note}")));
     let vocabulary = vocabulary(&config, tokenizer.as_ref(), store.suite_id());
     let model = Model { label, store, pins, steps, config, vocabulary, tokenizer, notes };
-    let problems: Vec<Located> =
-        experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)).collect();
+    problems.extend(experiment.probes.iter().flat_map(|probe| check_probe(experiment, inputs, &model, &grid, probe)));
     if problems.is_empty() { Ok(model) } else { Err(problems) }
 }
 
@@ -192,6 +204,12 @@ fn grid(store: &dyn Checkpoints) -> Result<Vec<u32>, StoreError> {
         None => store.steps()?,
     };
     Ok(steps.into_iter().map(Step::label).collect())
+}
+
+/// The steps that probes are checked with where the choice is wrong, so that all mistakes are shown together.
+fn some_steps(grid: &[u32]) -> Vec<Option<Step>> {
+    let steps: Vec<_> = grid.iter().map(|label| Some(Step::from_label(*label))).collect();
+    if steps.is_empty() { vec![None] } else { steps }
 }
 
 fn choose(experiment: &Experiment, model: &str, grid: &[u32]) -> Result<Vec<Option<Step>>, Vec<Located>> {

@@ -54,7 +54,7 @@ fn read_tokenizer(path: PathBuf) -> Result<Tokenizer, ModelInfoError> {
 }
 
 /// The published shape of a model of the suite, for a plan before anything is fetched.
-fn published_shape(id: ModelId) -> NeoxConfig {
+pub(crate) fn published_shape(id: ModelId) -> NeoxConfig {
     let shape = id.info().shape;
     NeoxConfig {
         n_layers: shape.n_layers,

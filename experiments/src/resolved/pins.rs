@@ -15,6 +15,8 @@ pub(crate) struct Pins {
     duplicates: Duplicates,
     /// Hashes of weights that several steps have.
     shared: BTreeSet<FileHash>,
+    /// The last step, where the main branch, which should be the same, has other weights.
+    unlike_main: Option<Step>,
 }
 
 impl Pins {
@@ -25,7 +27,12 @@ impl Pins {
         // The main branch is the last step: another step with its weights is wrong.
         let main = branches.get(&self::branch(None)).zip(id.info().grid().last());
         let duplicates = Duplicates::of(steps.chain(main.map(|(pin, last)| (*last, &pin.files[..]))));
-        Some(Self { repo: repo.clone(), branches: branches.clone(), shared: duplicates.shared(), duplicates })
+        let differs = |(main, last): &(&Pin, &Step)| {
+            branches.get(&self::branch(Some(**last))).is_some_and(|pin| have_other_weights(main, pin))
+        };
+        let unlike_main = main.filter(differs).map(|(_, last)| *last);
+        let (repo, branches, shared) = (repo.clone(), branches.clone(), duplicates.shared());
+        Some(Self { repo, branches, shared, duplicates, unlike_main })
     }
 
     /// The pin of a step, or of the main branch.
@@ -61,6 +68,13 @@ impl Pins {
         }
     }
 
+    /// What there is to say of a step that should have the weights of the main branch and has others.
+    pub(crate) fn unlike_main(&self, step: Step) -> Option<String> {
+        (self.unlike_main == Some(step)).then(|| {
+            format!("by their published hashes {step} and main, which should be equal, have different weights")
+        })
+    }
+
     /// The steps with the same weights as this one, including itself; the main branch counts as the last step.
     pub(crate) fn family(&self, step: Step) -> BTreeSet<Step> {
         self.needed(Some(step)).and_then(Result::ok).map(|files| self.duplicates.family(&files)).unwrap_or_default()
@@ -77,6 +91,18 @@ impl Pins {
         (!files.iter().any(|file| self.shared.contains(&file.hash)))
             .then(|| Verdict::because(Status::Unverified, reason))
     }
+}
+
+/// Whether two branches have weights in a common form, and equal ones in none. The same weights in two forms cannot be
+/// compared by their hashes.
+fn have_other_weights(one: &Pin, other: &Pin) -> bool {
+    let form = |pin: &Pin, end: &str| -> BTreeSet<(String, FileHash)> {
+        let files = pin.files.iter().filter(|file| file.is_weights() && file.name.as_str().ends_with(end));
+        files.map(|file| (file.name.to_string(), file.hash.clone())).collect()
+    };
+    let forms = [".safetensors", ".bin"].map(|end| (form(one, end), form(other, end)));
+    let mut common = forms.iter().filter(|(one, other)| !one.is_empty() && !other.is_empty()).peekable();
+    common.peek().is_some() && common.all(|(one, other)| one != other)
 }
 
 /// Git's null commit: the pin of a branch that the hub does not have.
@@ -124,6 +150,26 @@ mod tests {
         assert_eq!(pins.verdict(step(512)).expect("missing").status, Status::Missing);
         assert_eq!((pins.verdict(step(1000)), pins.verdict(step(2000))), (None, None));
         assert!(pins.needed(Some(step(2000))).is_none());
+    }
+
+    #[test]
+    fn a_last_step_that_is_unlike_main_is_said_to_be() {
+        let last = Step::from_label(143_000);
+        let said = |main: &[(&str, u8)], step: &[(&str, u8)]| {
+            let pins = pins(&[("main", main), ("step143000", step), ("step512", &[(SAFE, 9)])]);
+            assert_eq!(pins.unlike_main(Step::from_label(512)), None);
+            pins.unlike_main(last)
+        };
+        let words = "by their published hashes step143000 and main, which should be equal, have different weights";
+        assert_eq!(said(&[(SAFE, 1)], &[(SAFE, 2)]).as_deref(), Some(words));
+        assert_eq!(said(&[(SAFE, 1), (BIN, 3)], &[(SAFE, 2), (BIN, 4)]).as_deref(), Some(words));
+        for (main, step) in [
+            (&[(SAFE, 1)][..], &[(SAFE, 1)][..]),
+            (&[(SAFE, 1), (BIN, 3)], &[(SAFE, 1), (BIN, 4)]),
+            (&[(SAFE, 1)], &[(BIN, 2)]),
+        ] {
+            assert_eq!(said(main, step), None, "{main:?} {step:?}");
+        }
     }
 
     #[test]

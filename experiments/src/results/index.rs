@@ -35,13 +35,15 @@ pub(crate) enum IndexError {
     NoResults { path: PathBuf },
     #[error("cannot list {}: {source}", path.display())]
     List { path: PathBuf, source: io::Error },
+    #[error("cannot read {}: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
 }
 
 impl Explained for IndexError {
     fn exit(&self) -> Exit {
         match self {
             Self::NoResults { .. } => Exit::Usage,
-            Self::List { .. } => Exit::BadInput,
+            Self::List { .. } | Self::Read { .. } => Exit::BadInput,
         }
     }
 
@@ -49,6 +51,7 @@ impl Explained for IndexError {
         match self {
             Self::NoResults { .. } => Some("name the folder that the run wrote to: the one that holds results/".into()),
             Self::List { .. } => None,
+            Self::Read { .. } => Some("check its permissions, or remove what leads nowhere".into()),
         }
     }
 }
@@ -60,7 +63,7 @@ impl ResultsIndex {
     /// [`IndexError`].
     pub(crate) fn of(out: &Path) -> Result<Self, IndexError> {
         let results = out.join("results");
-        if !results.is_dir() {
+        if !is(&results, fs::Metadata::is_dir)? {
             return Err(IndexError::NoResults { path: out.into() });
         }
         let mut found = Self::default();
@@ -89,7 +92,7 @@ impl ResultsIndex {
         let mut folders = BTreeMap::new();
         for path in entries(folder)? {
             match path.file_name().and_then(|name| name.to_str()) {
-                Some(name) if path.is_dir() => drop(folders.insert(name.to_owned(), path)),
+                Some(name) if is(&path, fs::Metadata::is_dir)? => drop(folders.insert(name.to_owned(), path)),
                 _ => self.note_stray(path),
             }
         }
@@ -99,9 +102,9 @@ impl ResultsIndex {
     fn entry(&mut self, table: String, model: String, folder: &Path) -> Result<IndexedTable, IndexError> {
         let mut parts = BTreeMap::new();
         for path in entries(folder)? {
-            match checkpoint_of(&path).filter(|_| path.is_file()) {
-                Some(step) => drop(parts.insert(step, path)),
-                None => self.note_stray(path),
+            match checkpoint_of(&path) {
+                Some(step) if is(&path, fs::Metadata::is_file)? => drop(parts.insert(step, path)),
+                _ => self.note_stray(path),
             }
         }
         Ok(IndexedTable { table, model, parts })
@@ -112,6 +115,12 @@ impl ResultsIndex {
             self.strays.push(path);
         }
     }
+}
+
+/// Whether there is something of that kind.
+fn is(path: &Path, kind: fn(&fs::Metadata) -> bool) -> Result<bool, IndexError> {
+    let failed = |source| IndexError::Read { path: path.into(), source };
+    Ok(pythia_files::found(path).map_err(failed)?.is_some_and(|found| kind(&found)))
 }
 
 /// The paths in a folder, sorted.
@@ -166,6 +175,17 @@ mod tests {
         assert_eq!(strays, ["b.parquet", "loss/nano/step0001.parquet", "loss/nano/stepx.parquet"].map(Path::new));
         assert!(found.has("loss", "nano", Some(Step::from_label(512))) && found.has("a", "one", None));
         assert!(!found.has("loss", "nano", None) && !found.has("loss", "one", None));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_part_that_leads_nowhere_is_named() {
+        let scratch = Scratch::new("index-dangling");
+        let folder = scratch.0.join("results/loss/nano");
+        fs::create_dir_all(&folder).expect("create");
+        std::os::unix::fs::symlink("nowhere", folder.join("step000512.parquet")).expect("link");
+        let error = ResultsIndex::of(&scratch.0).expect_err("must say so").to_string();
+        assert!(error.ends_with("step000512.parquet: it is a link to nowhere, which is not there"), "{error}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::files::sink::SinkError;
 use crate::files::version::OtherVersion;
 use crate::integrity::{CHECKPOINTS, OnBad, Verdict};
 use crate::plan::Plan;
@@ -24,6 +25,10 @@ pub(crate) enum Refusal {
     Foreign { path: PathBuf, others: usize, difference: Difference },
     #[error("{} is not a whole results file: {problem}", path.display())]
     Unreadable { path: PathBuf, problem: String },
+    #[error(transparent)]
+    Listing(SinkError),
+    #[error("cannot open {}: {problem}", path.display())]
+    Unopened { path: PathBuf, problem: String },
     #[error("{} was made from other weights than those of {cell} now", path.display())]
     OtherWeights { path: PathBuf, cell: String },
     #[error("{}", list_of_bad(bad))]
@@ -53,6 +58,8 @@ impl Explained for Refusal {
             Self::Version { .. }
             | Self::Foreign { .. }
             | Self::Unreadable { .. }
+            | Self::Unopened { .. }
+            | Self::Listing(_)
             | Self::OtherWeights { .. }
             | Self::BadCheckpoints { .. } => Exit::BadInput,
             Self::SmallBudget { .. } | Self::Memory { .. } => Exit::Resources,
@@ -67,7 +74,8 @@ impl Explained for Refusal {
             Self::Version { .. } | Self::Foreign { .. } | Self::OtherWeights { .. } => {
                 "choose another folder with --out DIR, or replace these results with --fresh"
             }
-            Self::Unreadable { .. } => "remove that file and run the same command again",
+            Self::Unreadable { .. } => "remove that file and run the experiment again",
+            Self::Unopened { .. } | Self::Listing(_) => "check the permissions of that file and of its folder",
             Self::BadCheckpoints { .. } => {
                 "choose other steps, leave the bad ones out with --on-bad skip, or run them with --on-bad mark: \
                  the column checkpoint_status then says what each is"
@@ -92,7 +100,7 @@ impl Explained for Refusal {
 /// Refuses to add to a folder with results of another version, checkpoints included: no reader takes a mix. A fresh run
 /// may begin if it replaces all of them.
 pub(crate) fn check_version(resolved: &ResolvedExperiment, disk: &Disk, fresh: bool) -> Result<(), Refusal> {
-    let mut found = OtherVersion::all_in(&disk.out.join("results"));
+    let mut found = OtherVersion::all_in(&disk.out.join("results")).map_err(Refusal::Listing)?;
     let stays = found.iter().position(|other| !is_replaced(resolved, other));
     match (stays, found.is_empty()) {
         (Some(at), _) => Err(Refusal::Version { found: found.swap_remove(at), fresh_helps: false }),
@@ -118,6 +126,7 @@ pub(crate) fn check_results(resolved: &ResolvedExperiment, disk: &Disk) -> Resul
     match unusable.next() {
         None => Ok(()),
         Some(UnusableResult { path, reason: Unusable::Damaged(problem) }) => Err(Refusal::Unreadable { path, problem }),
+        Some(UnusableResult { path, reason: Unusable::Unopened(problem) }) => Err(Refusal::Unopened { path, problem }),
         Some(UnusableResult { path, reason: Unusable::Foreign { found, wanted } }) => {
             let difference = Difference::between(&found, &wanted);
             Err(Refusal::Foreign { path, others: unusable.count(), difference })
@@ -174,7 +183,7 @@ fn check_memory(needed: u64, bound: Option<MemoryBound>) -> Result<(), Refusal> 
 
 /// "and N more such files", where there are more.
 fn more(others: usize) -> String {
-    if others == 0 { String::new() } else { format!(" (and {others} more such files)") }
+    if others == 0 { String::new() } else { format!(" (and {})", human::plural(others, "more such file")) }
 }
 
 /// The first few bad checkpoints, a line each.

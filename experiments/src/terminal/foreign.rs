@@ -2,14 +2,14 @@
 
 use pythia_core::device::DeviceError;
 use pythia_core::load::LoadError;
-use pythia_core::store::{ModelRefError, StoreError};
+use pythia_core::store::StoreError;
 use pythia_core::tokenizer::TokenizerError;
 use pythia_core::weights::WeightError;
 use pythia_hooks::HookError;
-use pythia_report::query::QueryError;
+use pythia_report::query::{Mistake, QueryError, READING};
 use pythia_report::results::ResultsError;
 
-use super::{Exit, Explained, exits_with, quote};
+use super::{Exit, Explained, quote};
 
 impl Explained for DeviceError {
     fn exit(&self) -> Exit {
@@ -36,8 +36,6 @@ impl Explained for HookError {
     }
 }
 
-exits_with!(ModelRefError, Usage);
-
 impl Explained for LoadError {
     fn exit(&self) -> Exit {
         match self {
@@ -62,8 +60,9 @@ impl Explained for LoadError {
 impl Explained for StoreError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Name(_)
-            | Self::NoFolder { .. }
+            // A word of the command line.
+            Self::Name(_) => Exit::Usage,
+            Self::NoFolder { .. }
             | Self::Io { .. }
             | Self::NotAModel { .. }
             | Self::DanglingLink { .. }
@@ -135,9 +134,10 @@ impl Explained for WeightError {
 }
 
 impl Explained for ResultsError {
-    /// Every variant is about files among the results.
+    /// Every other variant is about files among the results.
     fn exit(&self) -> Exit {
-        Exit::BadInput
+        // The command line names a folder that is no output folder.
+        if matches!(self, Self::NotResults { .. }) { Exit::Usage } else { Exit::BadInput }
     }
 
     fn remedy(&self) -> Option<String> {
@@ -149,18 +149,40 @@ impl Explained for QueryError {
     fn exit(&self) -> Exit {
         match self {
             Self::Results(error) => error.exit(),
-            Self::Sql { .. } | Self::Encode { .. } => Exit::Usage,
+            Self::Writes { .. } | Self::Several { .. } | Self::Empty | Self::Sql { .. } | Self::Encode { .. } => {
+                Exit::Usage
+            }
         }
     }
 
     fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Results(error) => error.remedy().into(),
-            Self::Sql { tables, .. } => {
-                let names: Vec<String> = tables.iter().map(|table| quote::sql_name(table)).collect();
-                format!("the tables are {}", names.join(", "))
+            Self::Writes { .. } => {
+                format!("begin with {}; results are changed by `pythia run` alone", READING.join(", "))
+            }
+            Self::Several { .. } => "ask each by a command of its own".into(),
+            Self::Empty => "write for example 'SHOW TABLES'".into(),
+            Self::Sql { mistake: Mistake::Syntax, .. } => {
+                "check the words near that place; 'texts' stand in single quotes, \"names\" in double quotes or bare"
+                    .into()
+            }
+            Self::Sql { mistake: Mistake::Column { tables }, .. } => {
+                let of = |(table, columns): &(String, Vec<String>)| {
+                    format!("the columns of {} are {}", quote::sql_name(table), sql_names(columns))
+                };
+                tables.iter().map(of).collect::<Vec<_>>().join("; ")
+            }
+            Self::Sql { mistake: Mistake::Table, tables, .. } => format!("the tables are {}", sql_names(tables)),
+            Self::Sql { mistake: Mistake::Other, tables, .. } => {
+                format!("write it as Polars' SQL has it; the tables are {}", sql_names(tables))
             }
             Self::Encode { .. } => "choose columns of text and numbers, or another form".into(),
         })
     }
+}
+
+/// Names as they are written in SQL.
+fn sql_names(names: &[String]) -> String {
+    names.iter().map(|name| quote::sql_name(name)).collect::<Vec<_>>().join(", ")
 }

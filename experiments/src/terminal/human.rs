@@ -1,5 +1,12 @@
 //! Numbers as people read them.
 
+use pythia_report::words::noun;
+
+/// A number of things in words: `1 cell`, `2000 cells`.
+pub(crate) fn plural(number: usize, one: &str) -> String {
+    format!("{number} {}", noun(number, one))
+}
+
 pub(crate) fn bytes(bytes: u64) -> String {
     scaled(bytes as f64, &["B", "kB", "MB", "GB", "TB"])
 }
@@ -31,6 +38,12 @@ fn scaled(mut value: f64, units: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_no_plural() {
+        assert_eq!(["cell", "entry"].map(|one| plural(1, one)), ["1 cell", "1 entry"]);
+        assert_eq!(["cell", "entry"].map(|one| plural(1_000, one)), ["1000 cells", "1000 entries"]);
+    }
 
     #[test]
     fn numbers_are_scaled() {

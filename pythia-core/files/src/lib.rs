@@ -14,7 +14,8 @@
 //! 5. [`Owner`]: the process in the name of a temporary file, and whether it still runs.
 //! 6. [`temporary_in`], [`remove_abandoned`], [`remove_own`]: temporary files that never get another name, and sweeping
 //!    up.
-//! 7. [`Environment`], [`hub_cache`]: variables and `~` in paths, and the folder of the cache that they name.
+//! 7. [`found`]: what is at a path, where "cannot be looked at" is not "absent".
+//! 8. [`Environment`], [`hub_cache`]: variables and `~` in paths, and the folder of the cache that they name.
 //!
 //! ```
 //! use std::io::Write;
@@ -41,11 +42,13 @@ mod atomic;
 mod environment;
 mod hub_cache;
 mod owner;
+mod presence;
 mod temporary;
 
 pub use atomic::{AtomicFile, rename_synced, replace_atomic, write_atomic};
 pub use environment::{Environment, PathError};
 pub use hub_cache::{hub_cache, hub_home};
 pub use owner::{Owner, host_name};
+pub use presence::found;
 pub use tempfile::{NamedTempFile, TempPath};
 pub use temporary::{is_abandoned, remove_abandoned, remove_own, temporary_in};

@@ -77,9 +77,13 @@ impl Job<'_> {
         Ok(Some(blob))
     }
 
-    /// Whether the cache holds the file, as far as can be told without hashing.
+    /// Whether the cache holds the file, as far as can be told without hashing. What cannot be looked at counts as
+    /// present, so that it is met again, by its name, where it is read.
     pub(super) fn seems_present(self) -> bool {
-        fs::metadata(self.blob()).is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.file.size)
+        match fs::metadata(self.blob()) {
+            Ok(metadata) => metadata.is_file() && metadata.len() == self.file.size,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     fn linked(self, blob: &Path) -> Result<PathBuf, HubError> {

@@ -13,7 +13,7 @@ use crate::weights::io_remedy;
 /// Why a checkpoint cannot be found.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// Neither a path, nor a model of the suite, nor a folder.
+    /// A word that names no model, or two.
     #[error(transparent)]
     Name(#[from] super::ModelRefError),
     /// A folder is missing or is not a folder.

@@ -28,6 +28,7 @@ mod hub_cache;
 mod layout;
 mod step_names;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -110,14 +111,63 @@ pub enum ModelRef {
     Folder(PathBuf),
 }
 
-/// A name that is neither a model of the suite nor a path.
+/// A word that names no model, or two.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{source}\nwrite ./{found} if a folder is meant")]
-pub struct ModelRefError {
-    /// What was written.
-    pub found: String,
-    /// The error of the suite, with the nearest names.
-    pub source: SuiteError,
+pub enum ModelRefError {
+    /// Neither a model of the suite nor a path.
+    #[error("{source}\nwrite ./{found} if a folder is meant")]
+    Unknown {
+        /// What was written.
+        found: String,
+        /// The error of the suite, with the nearest names.
+        source: SuiteError,
+    },
+    /// A model of the suite, and a folder.
+    #[error(
+        "`{found}` is a model of the suite and also a folder: write {} for the model, ./{found} for the folder",
+        id.name()
+    )]
+    Ambiguous {
+        /// What was written.
+        found: String,
+        /// Which model of the suite it is.
+        id: ModelId,
+    },
+}
+
+impl ModelRef {
+    /// What a word means where relative paths count from `base`: what [`FromStr`] reads in it, or else a folder of that
+    /// name which is there.
+    ///
+    /// ```
+    /// use pythia_core::store::ModelRef;
+    ///
+    /// let base = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests").as_ref();
+    /// assert_eq!(ModelRef::named("fixtures/parallel", base)?, ModelRef::Folder("fixtures/parallel".into()));
+    /// assert!(ModelRef::named("fixtures/absent", base).is_err());
+    /// # Ok::<(), pythia_core::store::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ModelRefError`]; a folder of that name that cannot be looked at.
+    pub fn named(word: &str, base: &Path) -> Result<Self, StoreError> {
+        let is_dir = || match layout::is_dir(&base.join(word)) {
+            // A word that is no path at all.
+            Err(StoreError::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidFilename) =>
+            {
+                Ok(false)
+            }
+            found => found,
+        };
+        match word.parse() {
+            Ok(Self::Suite(id)) if word.contains('/') && is_dir()? => {
+                Err(ModelRefError::Ambiguous { found: word.to_owned(), id }.into())
+            }
+            Err(_) if !word.is_empty() && is_dir()? => Ok(Self::Folder(word.into())),
+            named => Ok(named?),
+        }
+    }
 }
 
 impl FromStr for ModelRef {
@@ -131,12 +181,12 @@ impl FromStr for ModelRef {
         }
         match text.parse() {
             Ok(id) => Ok(Self::Suite(id)),
-            Err(source) => Err(ModelRefError { found: text.to_owned(), source }),
+            Err(source) => Err(ModelRefError::Unknown { found: text.to_owned(), source }),
         }
     }
 }
 
-/// Finds a model by a path, a name of the suite, or else the name of a folder in the working directory. Models of the
+/// Finds a model as [`ModelRef::named`] does, where relative paths count from the working directory. Models of the
 /// suite are looked for in the cache of the hub's Python client: `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE`,
 /// `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, or `~/.cache/huggingface/hub`, whichever is set first. A leading
 /// `~` in a variable is the home folder, and `$NAME` another variable.
@@ -153,12 +203,10 @@ impl FromStr for ModelRef {
 /// [`StoreError`].
 pub fn find(model: impl AsRef<Path>) -> Result<Box<dyn Checkpoints + Send + Sync>, StoreError> {
     let model = model.as_ref();
-    let named = match model.to_str().map(str::parse) {
-        Some(Ok(named)) => named,
-        // The name is not one of the suite, but there is a folder of that name.
-        Some(Err(error)) if !layout::is_dir(model)? => return Err(StoreError::Name(error)),
-        Some(Err(_)) | None => ModelRef::Folder(model.to_owned()),
-    };
+    // What is no text in UTF-8 can only be a path.
+    let named = model
+        .to_str()
+        .map_or_else(|| Ok(ModelRef::Folder(model.into())), |word| ModelRef::named(word, Path::new("")))?;
     open(&named, &hub_cache(&Environment::of_process()))
 }
 

@@ -14,6 +14,7 @@ impl ProbeError {
             | ProbeError::NoSuchChoice { field, .. }
             | ProbeError::NeedsRepeats { field, .. }
             | ProbeError::NoTokens { field, .. }
+            | ProbeError::TooLong { field, .. }
             | ProbeError::PromptTooLong { field, .. }
             | ProbeError::PromptTooShort { field, .. }
             | ProbeError::IdOutOfVocab { field, .. }
@@ -26,7 +27,6 @@ impl ProbeError {
             ProbeError::NoSuchParam { .. } => Some("params"),
             ProbeError::Edit { .. } => Some("runs"),
             ProbeError::Prompts(error) => Some(error.field()),
-            ProbeError::TooLong { .. } => Some("prompts"),
             ProbeError::VocabTooSmall { .. }
             | ProbeError::TooManyRows { .. }
             | ProbeError::Shape { .. }

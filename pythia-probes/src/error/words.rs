@@ -16,9 +16,33 @@ pub(super) fn meant(nearest: &[String]) -> String {
     if nearest.is_empty() { String::new() } else { format!(" (did you mean `{}`?)", nearest.join("`, `")) }
 }
 
+/// How prompts that are not given one by one are made shorter.
+pub(super) fn shorter(field: &str) -> &'static str {
+    match field {
+        "pairs.half_len" => "make half_len smaller",
+        "pairs" => "take a task of shorter sentences, or a model with a longer context",
+        _ => "make half_len or repeats smaller",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::ProbeError;
+
+    #[test]
+    fn a_remedy_names_keys_that_the_field_has() {
+        let message = |field| ProbeError::TooLong { field, len: 201, n_ctx: 128 }.to_string();
+        let start = "a prompt of 201 tokens (BOS included) does not fit a context of 128: ";
+        assert_eq!(message("prompts"), format!("{start}make half_len or repeats smaller"));
+        assert_eq!(message("pairs.half_len"), format!("{start}make half_len smaller"));
+        assert!(!message("pairs").contains("half_len"));
+    }
+
+    #[test]
+    fn one_token_is_no_plural() {
+        let short = ProbeError::PromptTooShort { field: "prompts.tokens", prompt: 0, len: 1 };
+        assert!(short.to_string().contains("has 1 token (BOS included)"), "{short}");
+    }
 
     #[test]
     fn words_are_quoted_and_numbers_are_not() {

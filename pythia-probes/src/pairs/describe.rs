@@ -1,6 +1,7 @@
 //! Parts of the messages of [`PairError`], and the setting that each is about.
 
 use super::{Dropped, PairError};
+use crate::counted::tokens as count;
 
 /// Reasons of pairs left out that an error repeats; the rest is counted.
 const REASONS: usize = 3;
@@ -17,9 +18,9 @@ pub fn reasons(dropped: &[Dropped]) -> String {
 pub(super) fn pieces(tokens: &[u32]) -> String {
     const TOLD: usize = 8;
     if tokens.len() <= TOLD {
-        return format!("{} tokens {tokens:?}", tokens.len());
+        return format!("{} {tokens:?}", count(tokens.len()));
     }
-    format!("{} tokens, the first of them {:?}", tokens.len(), &tokens[..TOLD])
+    format!("{}, the first of them {:?}", count(tokens.len()), &tokens[..TOLD])
 }
 
 /// The advice to put a space in front, where that makes one token.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::describe::{hint, pieces, reasons};
 use super::{Dropped, Task};
+use crate::counted::tokens;
 
 /// Why there are no pairs, or why one pair was left out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -183,8 +184,9 @@ pub enum PairError {
     },
     /// A named position that the prompt does not have.
     #[error(
-        "line {line}: the position {name:?} = {position}, but the prompt has {len} tokens as the model sees it (a BOS \
-         in front included), counted from 0 or, from the end, from -1"
+        "line {line}: the position {name:?} = {position}, but the prompt has {} as the model sees it (a BOS in front \
+         included), counted from 0 or, from the end, from -1",
+        tokens(*len)
     )]
     NoSuchPosition {
         /// Line of the file, from 1.
@@ -224,13 +226,13 @@ pub enum PairError {
     #[error("the file has no pair: every line is empty")]
     NoLines,
     /// Every pair of a file was left out.
-    #[error("none of the {} pairs can be used: {}", dropped.len(), reasons(dropped))]
+    #[error("{} can be used: {}", none_of(dropped.len()), reasons(dropped))]
     NothingLeft {
         /// The pairs with their reasons.
         dropped: Vec<Dropped>,
     },
     /// Left out: nothing can be patched from a sequence into one of another length.
-    #[error("clean has {clean} tokens and corrupt {corrupt}, but they must have equally many")]
+    #[error("clean has {} and corrupt {corrupt}, but they must have equally many", tokens(*clean))]
     Lengths {
         /// Tokens in the clean prompt, without the BOS.
         clean: usize,
@@ -238,7 +240,7 @@ pub enum PairError {
         corrupt: usize,
     },
     /// Left out: there is nothing to patch between equal prompts.
-    #[error("clean and corrupt are the same {len} tokens")]
+    #[error("clean and corrupt are the same {}", tokens(*len))]
     Same {
         /// Tokens in both, without the BOS.
         len: usize,
@@ -281,4 +283,9 @@ pub enum PairError {
         /// Index in the corrupt prompt.
         corrupt: Option<usize>,
     },
+}
+
+/// No pair of so many.
+fn none_of(pairs: usize) -> String {
+    if pairs == 1 { "not even the only pair".to_owned() } else { format!("none of the {pairs} pairs") }
 }

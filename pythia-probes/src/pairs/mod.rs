@@ -223,9 +223,12 @@ struct WrittenSource {
     noise: Option<Noise>,
 }
 
+/// What is expected where no table stands: every form there is.
+const FORMS: &str = "a table: `{ task = \"ioi\" }` or `{ file = \"pairs.jsonl\" }`";
+
 impl<'de> Deserialize<'de> for PairSource {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let WrittenSource { task, file, n, half_len, noise } = from_map(from, "a table: `{ task = \"ioi\" }`")?;
+        let WrittenSource { task, file, n, half_len, noise } = from_map(from, FORMS)?;
         Ok(Self { task, file, n, half_len, noise })
     }
 }
@@ -322,6 +325,14 @@ impl PairSource {
             Some(_) => LONGEST_SENTENCE,
         };
         (self.n, Some(longest.saturating_add(usize::from(prepend_bos))))
+    }
+
+    /// The field that the length of the prompts comes from.
+    pub(crate) fn length_field(&self) -> &'static str {
+        match self.task {
+            Some(Task::Induction | Task::InductionMatch) => "pairs.half_len",
+            _ => "pairs",
+        }
     }
 
     /// Random tokens before they begin again.

@@ -110,7 +110,7 @@ impl<const N: usize, const HALF_LEN: usize> PromptSource<N, HALF_LEN> {
 /// Refuses random prompts that are longer than the model's context.
 fn fits(len: usize, context: &Context) -> Result<(), ProbeError> {
     let n_ctx = context.config.n_ctx;
-    if len > n_ctx { Err(ProbeError::TooLong { len, n_ctx }) } else { Ok(()) }
+    if len > n_ctx { Err(ProbeError::TooLong { field: "prompts", len, n_ctx }) } else { Ok(()) }
 }
 
 fn encode(
@@ -180,7 +180,7 @@ mod tests {
         let rows = source.prompts(&context).expect("there are ids").rows().to_vec();
         assert_eq!((rows.len(), rows[0][1..13].to_vec()), (1, rows[0][13..].to_vec()));
         let long = Source::random(1, usize::MAX);
-        assert_eq!(long.lengths(&context), Err(ProbeError::TooLong { len: usize::MAX, n_ctx: 25 }));
+        assert_eq!(long.lengths(&context), Err(ProbeError::TooLong { field: "prompts", len: usize::MAX, n_ctx: 25 }));
         assert_eq!(long.size(&context), (0, 0));
     }
 
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(check(Source::default()), Ok(25));
         let once = check(PromptKind::Random { n: 1, half_len: 12, repeats: 1 }.into());
         assert_eq!(once, Err(ProbeError::TooSmall { field: "prompts.repeats", value: 1, least: 2 }));
-        assert_eq!(check(Source::random(1, 13)), Err(ProbeError::TooLong { len: 27, n_ctx: 25 }));
+        assert_eq!(check(Source::random(1, 13)), Err(ProbeError::TooLong { field: "prompts", len: 27, n_ctx: 25 }));
         let error = check(Source::tokens([vec![1]])).expect_err("these do not repeat");
         assert_eq!(error.field(), Some("prompts.tokens"));
         assert!(error.to_string().contains("head_scores compares repeats"), "{error}");

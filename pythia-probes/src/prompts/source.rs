@@ -85,9 +85,13 @@ impl Written {
     }
 }
 
+/// What is expected where no table stands: every form there is.
+const FORMS: &str = "a table: `{ n = 4, half_len = 50 }`, `{ texts = [\"…\"] }`, `{ tokens = [[1, 2]] }` or \
+                     `{ file = \"prompts.jsonl\" }`";
+
 impl<'de, const N: usize, const HALF_LEN: usize> Deserialize<'de> for PromptSource<N, HALF_LEN> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let written: Written = from_map(from, "a table: `{ tokens = [[1, 2]] }`")?;
+        let written: Written = from_map(from, FORMS)?;
         if let Some((one, other)) = written.contradiction() {
             return Err(D::Error::custom(format!("`{one}` and `{other}` exclude each other: leave one of them out")));
         }
@@ -197,7 +201,7 @@ mod tests {
         assert_eq!(written("{}"), Ok(Source::default()));
         assert_eq!(written(r#"{"n": 4}"#), Ok(Source::random(4, 12)));
         for list in ["[2, 8]", "[[1, 2]]", "[]"] {
-            let table = "invalid type: sequence, expected a table: `{ tokens = [[1, 2]] }`";
+            let table = "invalid type: sequence, expected a table: `{ n = 4, half_len = 50 }`";
             assert!(written(list).is_err_and(|error| error.starts_with(table)), "{list}");
         }
         for (text, pair) in [

@@ -107,7 +107,7 @@ fn mistakes_in_a_file_of_pairs_name_its_line() {
     let cases: &[(&[&str], &[&str])] = &[
         (&[UNEQUAL, UNEQUAL], &["none of the 2 pairs can be used", unequal]),
         (&[UNEQUAL, UNEQUAL, UNEQUAL, UNEQUAL, UNEQUAL], &[unequal, "line 3", "and 2 more"]),
-        (&[r#"{"clean": [1], "corrupt": [1], "answer": [2]}"#], &["none of the 1", "the same 1 tokens"]),
+        (&[r#"{"clean": [1], "corrupt": [1], "answer": [2]}"#], &["not even the only pair", "the same 1 token"]),
         (&[r#"{"clean": [1], "corrupt": [2], "answer": [61]}"#], &["answer has the id 61", "0 to 60"]),
         (&[GOOD[0], r#"{"clean": [1, 2"#], &["line 2, column"]),
         (&[GOOD[0], "", r#"{"clean": [1], "corupt": [2], "answer": [3]}"#], &["line 3", "`corupt`", "`corrupt`"]),

@@ -52,7 +52,7 @@ fn results_of_another_file_of_pairs_are_not_mixed() {
     assert_eq!(output.code, Some(BAD_INPUT), "{}", output.err);
     assert_eq!(suite::results(&folder.join("out")), before);
     lines(&folder, &GOOD);
-    assert!(sweep(&folder, "out").ok().err.contains("2 were done before"));
+    assert!(sweep(&folder, "out").ok().err.contains("2 done before"));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn texts_whose_answer_is_not_one_token_are_left_out() {
     // A run without a usable pair is refused.
     write(&folder, "experiment.toml", &experiment(["kind = \"ablation\""], FILE));
     lines(&folder, &[r#"{"clean": "a b", "corrupt": "a d", "answer": "ef"}"#]);
-    let output =
-        run(&folder, &["validate", "experiment.toml"]).refused(&["none of the 1 pairs", "answer \"ef\" is 2 tokens"]);
+    let output = run(&folder, &["validate", "experiment.toml"])
+        .refused(&["not even the only pair can be used", "answer \"ef\" is 2 tokens"]);
     assert_eq!(output.code, Some(USAGE), "{}", output.err);
 }

@@ -41,7 +41,8 @@ fn size_of(table: &Table) -> Result<Option<String>, ResultsError> {
 fn size(origin: &Origin) -> Option<String> {
     let number = |key: &str| origin.metadata.get(key)?.parse::<u64>().ok();
     if let Some((used, dropped)) = number("pairs_used").zip(number("pairs_dropped")) {
-        return Some(format!("n\u{a0}=\u{a0}{} pairs used, {} dropped", count(used), count(dropped)));
+        let pairs = if used == 1 { "pair" } else { "pairs" };
+        return Some(format!("n\u{a0}=\u{a0}{} {pairs} used, {} dropped", count(used), count(dropped)));
     }
     let prompts = &origin.config["probe"]["prompts"];
     let lists = ["texts", "tokens"].iter().find_map(|key| Some(prompts[*key].as_array()?.len() as u64));

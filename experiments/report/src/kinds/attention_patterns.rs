@@ -72,7 +72,10 @@ fn figure(table: &Table, model: &str, share: usize) -> Result<Option<Figure>, Re
              weight. Each row of thumbnails is a layer.{open}{missing}"
         ),
         alt: format!(
-            "Attention patterns of {layers} layers of {heads} heads of {model} on a prompt of {tokens} tokens."
+            "Attention patterns of {} of {} of {model} on a prompt of {}.",
+            words::plural(layers, "layer"),
+            words::plural(heads, "head"),
+            words::plural(tokens, "token")
         ),
         chart: Chart::Attention(attention),
         csv: rows.csv()?,

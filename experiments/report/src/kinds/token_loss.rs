@@ -57,10 +57,10 @@ fn positions(table: &Table, model: &str) -> Result<Option<Figure>, ResultsError>
                   order)."
             .into(),
         alt: format!(
-            "Loss of {model} at {} positions and {} checkpoints, between {} and \
+            "Loss of {model} at {} and {}, between {} and \
                       {}.",
-            grid.rows.len(),
-            grid.columns.len(),
+            words::plural(grid.rows.len(), "position"),
+            words::plural(grid.columns.len(), "checkpoint"),
             words::number(Some(low)),
             words::number(Some(high))
         ),

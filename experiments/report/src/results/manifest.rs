@@ -47,7 +47,7 @@ pub struct ManifestProbe {
 /// Every manifest of a folder, in the order of file names; none where it has no `state/`.
 pub(super) fn all(root: &Path) -> Result<Vec<Manifest>, ResultsError> {
     let folder = root.join("state");
-    if !folder.is_dir() {
+    if !super::scan::is(&folder, fs::Metadata::is_dir)? {
         return Ok(Vec::new());
     }
     let failed = |source| ResultsError::Io { path: folder.clone(), source };

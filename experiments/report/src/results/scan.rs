@@ -11,7 +11,7 @@ pub(super) fn tables(root: &Path) -> Result<(BTreeMap<String, Table>, Vec<Damage
     let (mut tables, mut damaged) = (BTreeMap::new(), Vec::new());
     for place in ["results", "merged"] {
         let folder = root.join(place);
-        if folder.is_dir() && tables.is_empty() {
+        if is(&folder, fs::Metadata::is_dir)? && tables.is_empty() {
             for (name, path) in folders(&folder)? {
                 if let Some(table) = table(&name, place, &path, &mut damaged)? {
                     tables.insert(name, table);
@@ -20,7 +20,7 @@ pub(super) fn tables(root: &Path) -> Result<(BTreeMap<String, Table>, Vec<Damage
         }
     }
     // A run that has not finished any part yet has an empty folder of results.
-    let begun = root.join("results").is_dir() || root.join("merged").is_dir();
+    let begun = is(&root.join("results"), fs::Metadata::is_dir)? || is(&root.join("merged"), fs::Metadata::is_dir)?;
     if begun { Ok((tables, damaged)) } else { Err(ResultsError::NotResults { root: root.into() }) }
 }
 
@@ -64,8 +64,12 @@ fn table(
 
 /// The folders in a folder, sorted.
 fn folders(path: &Path) -> Result<Vec<(String, PathBuf)>, ResultsError> {
-    let mut folders: Vec<(String, PathBuf)> =
-        entries(path)?.into_iter().filter(|path| path.is_dir()).filter_map(named).collect();
+    let mut folders = Vec::new();
+    for path in entries(path)? {
+        if is(&path, fs::Metadata::is_dir)? {
+            folders.extend(named(path));
+        }
+    }
     folders.sort();
     Ok(folders)
 }
@@ -76,13 +80,50 @@ fn named(path: PathBuf) -> Option<(String, PathBuf)> {
 }
 
 fn parquet_files(path: &Path) -> Result<Vec<PathBuf>, ResultsError> {
-    let is_part = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "parquet") && path.is_file();
-    let mut files: Vec<PathBuf> = entries(path)?.into_iter().filter(is_part).collect();
+    let mut files = Vec::new();
+    for path in entries(path)? {
+        if path.extension().is_some_and(|extension| extension == "parquet") && is(&path, fs::Metadata::is_file)? {
+            files.push(path);
+        }
+    }
     files.sort();
     Ok(files)
+}
+
+/// Whether there is something of that kind. A link to nothing, and what cannot be looked at, is an error and no "no".
+pub(super) fn is(path: &Path, kind: fn(&fs::Metadata) -> bool) -> Result<bool, ResultsError> {
+    use std::io::ErrorKind;
+    match fs::metadata(path) {
+        Ok(found) => Ok(kind(&found)),
+        // Nothing is there, not even a link.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+                && fs::symlink_metadata(path).is_err() =>
+        {
+            Ok(false)
+        }
+        Err(source) => Err(ResultsError::Io { path: path.into(), source }),
+    }
 }
 
 fn entries(path: &Path) -> Result<Vec<PathBuf>, ResultsError> {
     let failed = |source| ResultsError::Io { path: path.into(), source };
     fs::read_dir(path).map_err(failed)?.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::testing::Scratch;
+
+    #[test]
+    fn a_part_that_leads_nowhere_is_named() {
+        let scratch = Scratch::new("scan-dangling");
+        let folder = scratch.0.join("results/loss/nano");
+        fs::create_dir_all(&folder).expect("create");
+        assert!(tables(&scratch.0).expect("an empty folder").0.is_empty());
+        std::os::unix::fs::symlink("nowhere", folder.join("step000512.parquet")).expect("link");
+        let error = tables(&scratch.0).expect_err("must say so").to_string();
+        assert!(error.contains("cannot read") && error.contains("step000512.parquet"), "{error}");
+    }
 }

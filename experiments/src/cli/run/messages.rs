@@ -7,7 +7,7 @@ use crate::resolved::pair_counts::PairCounts;
 use crate::results::index::{IndexError, ResultsIndex};
 use crate::sweep::Summary;
 use crate::sweep::outcome::{FailedCell, Outcome};
-use crate::terminal::{Exit, Explained, quote, say};
+use crate::terminal::{Exit, Explained, human, quote, say};
 
 /// Says how a sweep went.
 pub(super) fn conclude(outcome: &Outcome, plan: &Plan, summary: &Summary) {
@@ -16,8 +16,8 @@ pub(super) fn conclude(outcome: &Outcome, plan: &Plan, summary: &Summary) {
         n => format!(", {n} left out as bad"),
     };
     say!(
-        "{} cells done in {:.1} s, {} were done before, {} failed{left_out}",
-        outcome.done,
+        "{} done in {:.1} s, {} done before, {} failed{left_out}",
+        human::plural(outcome.done, "cell"),
         summary.seconds,
         plan.n_done(),
         outcome.failed.len()

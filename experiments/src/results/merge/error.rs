@@ -12,7 +12,7 @@ use crate::files::version::OtherVersion;
 use crate::plan::difference::Difference;
 use crate::results::index::IndexError;
 use crate::results::manifest::ManifestError;
-use crate::terminal::{Exit, Explained};
+use crate::terminal::{Exit, Explained, human};
 
 /// Why parts cannot be merged.
 #[derive(Debug, thiserror::Error)]
@@ -123,5 +123,5 @@ fn list(missing_parts: &MissingParts) -> String {
     let others = missing_parts.missing.len().saturating_sub(SHOWN);
     let others = if others > 0 { format!("\n  and {others} more") } else { String::new() };
     let (missing, expected) = (missing_parts.missing.len(), missing_parts.expected);
-    format!("{missing} of {expected} parts are missing:{}{others}", lines.collect::<String>())
+    format!("missing {missing} of {}:{}{others}", human::plural(expected, "part"), lines.collect::<String>())
 }

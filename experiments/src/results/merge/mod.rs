@@ -124,13 +124,13 @@ impl Merge {
     /// Refuses parts of another version by one of every table, and merged tables of another version that would stay.
     /// The other parts are checked when they are opened.
     fn check_versions(&self) -> Result<(), MergeError> {
-        if let Some(other) = OtherVersion::all_in(&self.from.join("results")).into_iter().next() {
+        if let Some(other) = OtherVersion::all_in(&self.from.join("results"))?.into_iter().next() {
             return Err(MergeError::Version(other));
         }
         let merged = &self.index.all;
         let is_replaced =
             |old: &OtherVersion| merged.iter().any(|new| (&new.table, &new.model) == (&old.table, &old.model));
-        let stays = OtherVersion::all_in(&self.to).into_iter().find(|old| !is_replaced(old));
+        let stays = OtherVersion::all_in(&self.to)?.into_iter().find(|old| !is_replaced(old));
         stays.map_or(Ok(()), |old| Err(MergeError::OldMerged(old)))
     }
 }

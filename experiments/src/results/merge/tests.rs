@@ -161,7 +161,7 @@ fn large_tables_have_row_groups_of_one_size() {
 fn holes_are_listed_and_merged_only_when_that_is_asked_for() {
     let out = Out::new("merge-missing_parts");
     fs::remove_file(out.path(&part_name("loss_examples", 512))).expect("remove");
-    let error = out.refused(&["1 of 8 parts are missing", "loss_examples: nano step512"]);
+    let error = out.refused(&["missing 1 of 8 parts", "loss_examples: nano step512"]);
     assert_eq!(error.exit(), crate::terminal::exit::Exit::CellsFailed);
     let merge = Merge { allow_missing: true, ..out.merge() };
     assert_eq!(merge.run(|_| {}).expect("merges").iter().map(|one| one.parts).collect::<Vec<_>>(), [4, 3]);

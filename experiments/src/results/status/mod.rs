@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::files::sink::SinkError;
 use crate::files::table::cell_name;
 use crate::files::version::OtherVersion;
 use crate::results::index::{IndexError, ResultsIndex};
@@ -63,6 +64,8 @@ pub(crate) struct CellCounts {
     pub(crate) total: usize,
     /// All tables exist.
     pub(crate) done: usize,
+    /// All tables exist, and another version made one of them.
+    pub(crate) other_version: usize,
     /// The last try failed.
     pub(crate) failed: usize,
     /// Left out, because the checkpoint is bad.
@@ -72,7 +75,7 @@ pub(crate) struct CellCounts {
 impl CellCounts {
     /// Cells that were not tried yet.
     pub(crate) fn left(&self) -> usize {
-        self.total.saturating_sub(self.done + self.failed + self.left_out)
+        self.total.saturating_sub(self.done + self.other_version + self.failed + self.left_out)
     }
 }
 
@@ -107,6 +110,8 @@ pub(crate) enum StatusError {
     Index(#[from] IndexError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     #[error("cannot read {}: {source}", path.display())]
     Journal { path: PathBuf, source: io::Error },
 }
@@ -116,6 +121,7 @@ impl Explained for StatusError {
         match self {
             Self::Index(error) => error.exit(),
             Self::Manifest(error) => error.exit(),
+            Self::Sink(error) => error.exit(),
             Self::Journal { .. } => Exit::BadInput,
         }
     }
@@ -123,6 +129,7 @@ impl Explained for StatusError {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Index(error) => error.remedy(),
+            Self::Sink(error) => error.remedy(),
             Self::Manifest(_) | Self::Journal { .. } => None,
         }
     }
@@ -138,11 +145,14 @@ impl Status {
         let manifests = Manifest::all(out)?;
         let log = Log::read(&out.join("state/journal.jsonl"), &manifests)?;
         let index = ResultsIndex::of(out)?;
-        let status = |(manifest, history): (&Manifest, &History)| ExperimentStatus::of(manifest, history, &index, now);
+        let other_versions = OtherVersion::all_in(&out.join("results"))?;
+        let status = |(manifest, history): (&Manifest, &History)| {
+            ExperimentStatus::of(manifest, history, (&index, &other_versions), now)
+        };
         let experiments = manifests.iter().zip(&log.histories).map(status).collect();
         let parts = index.all.iter().flat_map(|entry| entry.parts.values());
         let damaged = parts.filter_map(|path| damage(path)).collect();
-        Ok(Self { experiments, other_versions: OtherVersion::all_in(&out.join("results")), damaged })
+        Ok(Self { experiments, other_versions, damaged })
     }
 
     /// Whether no run is active.
@@ -160,15 +170,24 @@ fn damage(path: &Path) -> Option<String> {
 }
 
 impl ExperimentStatus {
-    fn of(manifest: &Manifest, history: &History, index: &ResultsIndex, now: u64) -> Self {
+    fn of(
+        manifest: &Manifest,
+        history: &History,
+        (index, other_versions): (&ResultsIndex, &[OtherVersion]),
+        now: u64,
+    ) -> Self {
         let processes = at_work(history, now);
         let mut cells = CellCounts::default();
         let mut open = BTreeSet::new();
+        let is_other = |model: &str| {
+            let mut others = other_versions.iter();
+            others.any(|other| other.model == model && manifest.tables.contains(&other.table))
+        };
         for (model, step) in manifest.cells() {
             cells.total += 1;
             let name = cell_name(model, step);
             if manifest.tables.iter().all(|table| index.has(table, model, step)) {
-                cells.done += 1;
+                *(if is_other(model) { &mut cells.other_version } else { &mut cells.done }) += 1;
             } else if history.failed.contains(&name) {
                 cells.failed += 1;
                 open.insert(name);

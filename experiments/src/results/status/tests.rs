@@ -71,12 +71,12 @@ fn cells_are_done_when_all_their_tables_are_there() {
     let left_out = (700, r#"{"left_out":{"cell":"nano step9","reason":"bad"}}"#);
     out.journal("elsewhere", 5, &[start, failed, repaired, left_out, (700, r#"{"done":{"cell":"nano step2"}}"#)]);
     let status = out.status();
-    assert_eq!(status.cells, CellCounts { total: 10, done: 3, failed: 1, left_out: 3 });
+    assert_eq!(status.cells, CellCounts { total: 10, done: 3, other_version: 0, failed: 1, left_out: 3 });
     assert_eq!((status.cells.left(), status.processes.len()), (3, 0));
     // Where bad checkpoints run, those without tables are still to do.
     let manifest = fs::read_to_string(out.0.0.join("state/t.json")).expect("read");
     out.write("state/t.json", manifest.replace("skip", "mark").as_bytes());
-    assert_eq!(out.status().cells, CellCounts { total: 10, done: 3, failed: 1, left_out: 1 });
+    assert_eq!(out.status().cells, CellCounts { total: 10, done: 3, other_version: 0, failed: 1, left_out: 1 });
     assert_eq!((status.cells_per_minute, status.seconds_left), (None, None));
     let error = "first second \u{fffd}[31m \u{fffd}".to_owned();
     assert_eq!(status.errors, [CellEvent { cell: "nano step8".into(), seconds_ago: 800, error: Some(error) }]);
@@ -103,7 +103,7 @@ fn damaged_parts_are_named() {
         lines[0].starts_with("warning: this part is damaged: ") && lines[0].contains("step000000.parquet: "),
         "{lines:?}"
     );
-    assert_eq!(lines[3], "warning: 2 more parts are damaged");
+    assert_eq!(lines[3], "warning: also damaged: 2 more parts");
     assert!(lines[4].starts_with("t: 0 of 10 cells done"), "{lines:?}");
 }
 
@@ -163,6 +163,13 @@ fn tables_of_another_version_are_named_beside_the_progress() {
     let lines = Status::of(&out.0.0, NOW).expect("can be read").lines();
     assert!(lines[0].starts_with("warning: ") && lines[0].contains("table `a` is of version 3 there"), "{lines:?}");
     assert!(lines[1].starts_with("t: 0 of 10 cells done"), "{lines:?}");
+    out.write("results/b/nano/step000000.parquet", &sink::encode(&stamp, 1, Vec::new(), &old).expect("encode"));
+    let status = out.status();
+    assert_eq!((status.cells.done, status.cells.other_version, status.cells.left()), (0, 1, 9));
+    let lines = Status { experiments: vec![status], other_versions: Vec::new(), damaged: Vec::new() }.lines();
+    let first = "t: 0 of 10 cells done (0 %), 1 of another version, which no command here reads, 9 to do";
+    assert_eq!(lines[0], first);
+    assert!(lines[1].contains("--fresh"), "{lines:?}");
     fs::remove_file(out.0.0.join("state/t.json")).expect("remove");
     let lines = Status::of(&out.0.0, NOW).expect("can be read").lines();
     assert!(lines[0].starts_with("warning: ") && lines[0].contains("table `a` is of version 3 there"), "{lines:?}");

@@ -1,6 +1,6 @@
 //! The status as text.
 
-use super::{CellEvent, ExperimentStatus, Process, Status};
+use super::{CellCounts, CellEvent, ExperimentStatus, Process, Status};
 use crate::terminal::human;
 
 /// Characters of a foreign text that are shown.
@@ -16,7 +16,7 @@ impl Status {
         let none = self.experiments.is_empty().then(|| "No run has started here yet.".to_owned());
         let damaged = self.damaged.iter().take(DAMAGED).map(|part| clean(&format!("warning: {part}")));
         let others = self.damaged.len().saturating_sub(DAMAGED);
-        let others = (others > 0).then(|| format!("warning: {others} more parts are damaged"));
+        let others = (others > 0).then(|| format!("warning: also damaged: {}", human::plural(others, "more part")));
         let warnings = other.into_iter().chain(damaged).chain(others);
         warnings.chain(none).chain(self.experiments.iter().flat_map(ExperimentStatus::lines)).collect()
     }
@@ -34,15 +34,25 @@ impl ExperimentStatus {
     fn first(&self) -> String {
         let cells = &self.cells;
         let share = 100.0 * cells.done as f64 / cells.total.max(1) as f64;
-        let more = [(cells.failed, "failed"), (cells.left_out, "left out"), (cells.left(), "to do")];
+        let other = "of another version, which no command here reads";
+        let more = [
+            (cells.other_version, other),
+            (cells.failed, "failed"),
+            (cells.left_out, "left out"),
+            (cells.left(), "to do"),
+        ];
         let more = more.into_iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!(", {count} {word}"));
         let more: String = more.collect();
-        format!("{}: {} of {} cells done ({share:.0} %){more}", self.name, cells.done, cells.total)
+        format!("{}: {} of {} done ({share:.0} %){more}", self.name, cells.done, human::plural(cells.total, "cell"))
     }
 
     fn at_work(&self) -> String {
         if self.processes.is_empty() {
-            let hint = if self.cells.left() > 0 { "; run the experiment again to resume" } else { "" };
+            let hint = match self.cells {
+                CellCounts { other_version: 1.., .. } => "; run the experiment again with --fresh or another --out",
+                cells if cells.left() > 0 => "; run the experiment again to resume",
+                _ => "",
+            };
             return format!("No run is active{hint}.");
         }
         let processes: Vec<String> = self.processes.iter().map(process).collect();

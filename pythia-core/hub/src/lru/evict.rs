@@ -65,7 +65,7 @@ pub(super) fn evict(
         // checkpoint remains.
         for file in entry.files.iter().filter(|file| file.ours || evictable == Evictable::All) {
             let stays =
-                layout.blob(&contents.repo, &file.hash).exists() && !contents.is_shared(Some(commit), &file.hash);
+                layout.blob(&contents.repo, &file.hash).try_exists()? && !contents.is_shared(Some(commit), &file.hash);
             if let Some(name) = file.name.as_ref().filter(|_| !stays) {
                 layout::remove(&layout.snapshot(&contents.repo, commit, name))?;
             }
@@ -106,7 +106,7 @@ fn remove_blob(layout: &Layout, repo: &Repo, commit: Option<&Commit>, hash: &Fil
 fn remove_commit(layout: &Layout, repo: &Repo, commit: &Commit) -> io::Result<()> {
     let dir = layout.snapshots(repo).join(commit.as_str());
     remove_folders(&dir);
-    if dir.exists() {
+    if dir.try_exists()? {
         return Ok(());
     }
     for branch in branches(layout, repo)?.remove(commit).unwrap_or_default() {

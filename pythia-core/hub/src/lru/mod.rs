@@ -177,10 +177,12 @@ impl LruCache {
         let text = serde_json::to_vec(&used).map_err(|error| self.io(error.into()))?;
         let leave = || Note::leave(&self.layout.holds(), &text).map_err(|source| self.io(source));
         let note = if used.is_empty() { None } else { Some(leave()?) };
-        match paths.iter().find(|path| !path.exists()) {
-            Some(path) => Err(LruError::Vanished { path: path.clone() }),
-            None => Ok(FilesInUse { _note: note }),
+        for path in paths {
+            if !path.try_exists().map_err(|source| self.io(source))? {
+                return Err(LruError::Vanished { path: path.clone() });
+            }
         }
+        Ok(FilesInUse { _note: note })
     }
 
     /// What the cache holds, by repository and commit.
@@ -284,7 +286,13 @@ fn used_at(root: &Path, path: &Path) -> Option<Used> {
 
 fn free_on_disk(dir: &Path) -> io::Result<u64> {
     // A cache that does not exist yet will be on the disk of the folder above it.
-    let there = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+    let mut there = Path::new(".");
+    for above in dir.ancestors().filter(|above| !above.as_os_str().is_empty()) {
+        if pythia_files::found(above)?.is_some_and(|found| found.is_dir()) {
+            there = above;
+            break;
+        }
+    }
     let disk = rustix::fs::statvfs(there)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -265,3 +265,19 @@ fn a_commit_of_two_tools_loses_only_our_part() {
     // The commit is still there, so its branch still leads to it.
     assert_eq!(cache.entries().unwrap()[0].branches, ["step0"]);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_cache_that_cannot_be_looked_at_is_not_taken_for_an_absent_one() {
+    let dir = TempDir::new();
+    assert!(free_on_disk(&dir.path().join("not/there/yet")).is_ok_and(|free| free > 0));
+    std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+    std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
+    for unseen in ["loop/hub", "dangling"] {
+        assert!(free_on_disk(&dir.path().join(unseen)).is_err(), "{unseen}");
+    }
+    let held = cache(&dir, None, 0).hold(&[dir.path().join("loop/a")]).unwrap_err();
+    assert!(matches!(held, LruError::Io { .. }), "{held}");
+    let gone = cache(&dir, None, 0).hold(&[dir.path().join("a")]).unwrap_err();
+    assert!(matches!(gone, LruError::Vanished { .. }), "{gone}");
+}

@@ -216,7 +216,7 @@ fn check_length(source: &PairSource, pairs: &[Pair], n_ctx: usize) -> Result<(),
     let len = pair.clean.len();
     match source.file {
         Some(_) => Err(PairError::TooLong { line: pair.source, len, n_ctx }.into()),
-        None => Err(ProbeError::TooLong { len, n_ctx }),
+        None => Err(ProbeError::TooLong { field: source.length_field(), len, n_ctx }),
     }
 }
 

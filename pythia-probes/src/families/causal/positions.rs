@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use pythia_hooks::{Axis, HookPoint, Region};
 
 use super::places::{ALL, EACH};
+use crate::counted::tokens;
 use crate::error::ProbeError;
 use crate::pairs::Pair;
 
@@ -45,12 +46,13 @@ pub(crate) fn positions(
 }
 
 fn numbered(field: &'static str, word: &str, number: i64, pairs: &[&Pair]) -> Result<Positions, ProbeError> {
-    let shortest = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0) as i64;
+    let length = pairs.iter().map(|pair| pair.clean.len()).min().unwrap_or(0);
+    let shortest = length as i64;
     if (-shortest..shortest).contains(&number) {
         return Ok(Positions::At(number));
     }
     let allowed =
-        format!("the shortest prompt has {shortest} tokens, so the positions {} to {}", -shortest, shortest - 1);
+        format!("the shortest prompt has {}, so the positions {} to {}", tokens(length), -shortest, shortest - 1);
     Err(ProbeError::NoSuchChoice { field, word: word.to_owned(), allowed })
 }
 

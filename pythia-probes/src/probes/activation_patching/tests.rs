@@ -2,7 +2,7 @@ use burn::tensor::DType;
 
 use super::*;
 use crate::engine::Engine;
-use crate::pairs::{Noise, PairError};
+use crate::pairs::{Noise, PairError, Task};
 use crate::probes::ProbeSpec;
 use crate::table::Table;
 use crate::testing::causal::{Fixture, assert_close, floats, ints, names, texts};
@@ -91,6 +91,21 @@ fn a_prompt_beyond_the_context_is_named_by_its_line() {
     let error = PairError::TooLong { line: 2, len: n_ctx + 1, n_ctx };
     assert_eq!(told(&fixture, |_| ()), Err(ProbeError::Pairs(error)));
     assert_eq!(told(&Fixture::new(true, DType::F32, &[5, n_ctx]), |_| ()), Ok(()));
+}
+
+#[test]
+fn a_task_beyond_the_context_is_refused_at_its_half_len() {
+    let fixture = Fixture::new(true, DType::F32, &[5]);
+    let n_ctx = fixture.model.config().n_ctx;
+    let check = |half_len| {
+        let pairs = PairSource { n: 1, half_len: Some(half_len), ..PairSource::task(Task::Induction) };
+        told(&fixture, |probe| probe.pairs = pairs.clone())
+    };
+    let error = check(n_ctx).expect_err("more than twice the context");
+    let words = error.to_string();
+    assert_eq!(error.field(), Some("pairs.half_len"));
+    assert!(words.ends_with("make half_len smaller") && !words.contains("repeats"), "{words}");
+    assert!(!matches!(check(2), Err(ProbeError::TooLong { .. })));
 }
 
 fn probe() -> ActivationPatching {

@@ -131,7 +131,7 @@ fn what_can_have_no_answer_is_refused_with_its_datum() {
         ProbeSpec::HeadScores(probe).check(&Context { config: &NeoxConfig { n_ctx, ..config() }, ..context })
     };
     assert_eq!(check(HeadScores::default(), 101), Ok(()));
-    assert_eq!(check(HeadScores::default(), 100), Err(ProbeError::TooLong { len: 101, n_ctx: 100 }));
+    assert_eq!(check(HeadScores::default(), 100), Err(ProbeError::TooLong { field: "prompts", len: 101, n_ctx: 100 }));
     let none = HeadScores { scores: Vec::new(), ..HeadScores::default() };
     assert_eq!(check(none, 200), Err(ProbeError::Empty { field: "scores" }));
 }
