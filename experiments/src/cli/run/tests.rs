@@ -362,7 +362,7 @@ fn a_single_model_has_no_step() {
 fn a_probe_that_does_not_fit_is_refused_before_anything_runs() {
     let setting = Setting::new("unfit");
     let errors = setting.resolved(&["probe.0.prompts.half_len=16"]).err().expect("must refuse").to_string();
-    assert!(errors.contains("a prompt of 33 tokens does not fit a context of 32"), "{errors}");
+    assert!(errors.contains("a prompt of 33 tokens (BOS included) does not fit a context of 32"), "{errors}");
     // The setting itself is shown where it is written, else the probe.
     let errors = setting.resolved(&["probe.0.prompts.n=0"]).err().expect("must refuse").to_string();
     assert!(errors.contains("prompts.n = 0, but it must be at least 1") && errors.contains("--set:1:1"), "{errors}");
