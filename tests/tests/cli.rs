@@ -372,7 +372,7 @@ fn activations(case: &Case) {
     comparisons.assert_within_bounds(&format!("pythia activations, {}", case.name));
     let loaded = case.model(Profile::AsPublished, DType::F32);
     let points = points_of(&loaded.model_shape());
-    assert_eq!(ours.len(), points.len() + 2, "every point, the tokens and the logits");
+    assert_eq!(ours.len(), points.len() + 3, "every point, the tokens, their number and the logits");
 }
 
 #[test]

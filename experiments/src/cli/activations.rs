@@ -28,8 +28,9 @@ use crate::terminal::say;
 
 /// Store a model's activations on some tokens
 ///
-/// The file holds one tensor per hook, keyed by the hook's full name, beside `tokens` [prompt pos] and `logits`
-/// [prompt pos vocabulary]. Its provenance is JSON under the key `pythia` of the header's metadata.
+/// The file holds one tensor per hook, keyed by the hook's full name, beside `tokens` [prompt pos], `lengths` [prompt]
+/// and `logits` [prompt pos vocabulary]. Behind the end of a shorter prompt, numbers are 0 and tokens −1. The file's
+/// provenance is JSON under the key `pythia` of the header's metadata.
 #[derive(Debug, clap::Args)]
 #[command(after_help = exit::HELP, after_long_help = LONG_HELP)]
 pub(crate) struct Args {
@@ -68,10 +69,11 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Input {
-    /// A text; the model needs a tokenizer.json. No BOS is added: write <|endoftext|> where one is meant
+    /// A text, once per prompt; the model needs a tokenizer.json. No BOS is added: write <|endoftext|> where one is
+    /// meant
     #[arg(long)]
-    text: Option<String>,
-    /// A JSON file: a list of token ids, or a list of such lists of one length
+    text: Vec<String>,
+    /// A JSON file: a list of token ids, or a list of such lists, of any lengths
     #[arg(long, value_name = "FILE")]
     tokens: Option<PathBuf>,
 }
@@ -115,7 +117,7 @@ pub(crate) fn run(args: Args) -> Result<Exit, Failure> {
         "device": compute.backend.name(),
         "device_name": compute.name,
         "dtype": args.device.dtype,
-        "text": args.input.text,
+        "texts": args.input.text,
         "last_logits": args.last_logits,
     });
     let bytes = capture::safetensors(config, params, &request, canonical(&provenance))?;
@@ -136,20 +138,15 @@ fn refuse_input(out: &Path, input: &Input, files: &CheckpointFiles) -> Result<()
 
 /// The token ids of the input.
 fn rows(input: &Input, files: &CheckpointFiles, store: &dyn Checkpoints) -> Result<Vec<Vec<u32>>, Failure> {
-    match (&input.text, &input.tokens) {
-        (Some(text), _) => {
-            let Some(path) = &files.tokenizer else {
-                return Err(CommandError::NoTokenizer {
-                    model: store.model().to_owned(),
-                    config: files.config.clone(),
-                }
-                .into());
-            };
-            Ok(vec![Tokenizer::from_file(path)?.encode(text)?])
-        }
-        (None, Some(path)) => Ok(read_ids(path)?),
-        (None, None) => unreachable!("the command line requires a text or a file of ids"),
+    if let Some(path) = &input.tokens {
+        return Ok(read_ids(path)?);
     }
+    let Some(path) = &files.tokenizer else {
+        let (model, config) = (store.model().to_owned(), files.config.clone());
+        return Err(CommandError::NoTokenizer { model, config }.into());
+    };
+    let tokenizer = Tokenizer::from_file(path)?;
+    Ok(input.text.iter().map(|text| tokenizer.encode(text)).collect::<Result<_, _>>()?)
 }
 
 /// Reads `[1, 2]` or `[[1, 2], [3, 4]]`.

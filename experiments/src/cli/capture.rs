@@ -8,7 +8,7 @@ use pythia_core::config::NeoxConfig;
 use pythia_core::device::{ReadError, host_f32, host_f64};
 use pythia_core::model::GptNeoX;
 use pythia_core::params::HostParams;
-use pythia_hooks::{Activation, ActivationCache, HookError, HookPoint, select};
+use pythia_hooks::{Activation, ActivationCache, Axis, HookError, HookPoint, select};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -37,15 +37,10 @@ pub(crate) enum CaptureError {
         /// Index of the prompt; 0 where there is none at all.
         prompt: usize,
     },
-    #[error(
-        "prompt {prompt} has {}, the first has {expected}: give prompts of different lengths one by one",
-        human::plural(*found, "token")
-    )]
-    Ragged { prompt: usize, found: usize, expected: usize },
     #[error("prompt {prompt} has the id {id}, the model has the ids 0 to {}", vocab - 1)]
     NoSuchId { prompt: usize, id: u32, vocab: usize },
-    #[error("a prompt of {found} tokens does not fit a context of {n_ctx}")]
-    TooLong { found: usize, n_ctx: usize },
+    #[error("prompt {prompt} has {}, which do not fit a context of {n_ctx}", human::plural(*found, "token"))]
+    TooLong { prompt: usize, found: usize, n_ctx: usize },
     #[error("{name}: {source}")]
     Device { name: String, source: ReadError },
     #[error("encoding the file failed: {0}")]
@@ -57,11 +52,7 @@ impl Explained for CaptureError {
         match self {
             Self::Hook(error) => error.exit(),
             Self::Device { .. } => Exit::Resources,
-            Self::Empty { .. }
-            | Self::Ragged { .. }
-            | Self::NoSuchId { .. }
-            | Self::TooLong { .. }
-            | Self::Encode(_) => Exit::BadInput,
+            Self::Empty { .. } | Self::NoSuchId { .. } | Self::TooLong { .. } | Self::Encode(_) => Exit::BadInput,
         }
     }
 
@@ -70,8 +61,11 @@ impl Explained for CaptureError {
     }
 }
 
-/// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `logits`, and `provenance` under the
-/// key `pythia` of the header's metadata.
+/// Runs the model once and gives the file's bytes: a tensor per hook, `tokens`, `lengths`, `logits`, and `provenance`
+/// under the key `pythia` of the header's metadata.
+///
+/// Shorter prompts are filled up on the right, which nothing to the left of the filling can see. What the model made
+/// of the filling is stored as 0, and its tokens as −1.
 pub(crate) fn safetensors(
     config: NeoxConfig,
     params: HostParams,
@@ -80,18 +74,35 @@ pub(crate) fn safetensors(
 ) -> Result<Vec<u8>, CaptureError> {
     let points = check(&config, request)?;
     let model = GptNeoX::from_params(config, params, &request.device, request.dtype);
-    let tokens = model.tokens(&request.rows);
+    let lengths: Vec<usize> = request.rows.iter().map(Vec::len).collect();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    let tokens = model.tokens(&filled(&request.rows, longest, 0));
     let mut cache = ActivationCache::of(points);
-    let logits = logits(&model, tokens, &mut cache, request.last_logits);
+    let logits = logits(&model, tokens, &mut cache, request.last_logits.then_some(lengths.as_slice()));
     let mut tensors: BTreeMap<String, Stored> = BTreeMap::new();
     for (point, activation) in cache.finish()? {
         let name = point.to_string();
-        let stored = Stored::of(&name, activation)?;
+        let mut stored = Stored::of(&name, activation)?;
+        let axis = point.site().axes().iter().position(|axis| matches!(axis, Axis::Pos | Axis::Query));
+        stored.clear_filling(axis.expect("every activation has positions"), &lengths);
         tensors.insert(name, stored);
     }
-    tensors.insert("logits".into(), Stored::of("logits", Activation::from_tensor(logits))?);
-    tensors.insert("tokens".into(), Stored::ids(&request.rows));
+    let mut logits = Stored::of("logits", Activation::from_tensor(logits))?;
+    if !request.last_logits {
+        logits.clear_filling(1, &lengths);
+    }
+    tensors.insert("logits".into(), logits);
+    let ids: Vec<Vec<i64>> = request.rows.iter().map(|row| row.iter().map(|id| i64::from(*id)).collect()).collect();
+    tensors.insert("tokens".into(), Stored::whole(&filled(&ids, longest, -1).concat(), vec![ids.len(), longest]));
+    let lengths: Vec<i64> = lengths.into_iter().map(|length| length as i64).collect();
+    tensors.insert("lengths".into(), Stored::whole(&lengths, vec![lengths.len()]));
     encode(&tensors, provenance)
+}
+
+/// Rows made as long as the longest of them.
+fn filled<T: Copy>(rows: &[Vec<T>], longest: usize, with: T) -> Vec<Vec<T>> {
+    let fill = |row: &Vec<T>| row.iter().copied().chain(std::iter::repeat(with)).take(longest).collect();
+    rows.iter().map(fill).collect()
 }
 
 /// The points that the request names, if it fits a model of that configuration. It needs no weights: a misspelt name is
@@ -106,16 +117,15 @@ pub(crate) fn check(config: &NeoxConfig, request: &Request) -> Result<BTreeSet<H
 }
 
 fn check_rows(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError> {
-    let expected = rows.first().map_or(0, Vec::len);
-    if expected == 0 {
+    if rows.is_empty() {
         return Err(CaptureError::Empty { prompt: 0 });
     }
-    if expected > config.n_ctx {
-        return Err(CaptureError::TooLong { found: expected, n_ctx: config.n_ctx });
-    }
     for (prompt, row) in rows.iter().enumerate() {
-        if row.len() != expected {
-            return Err(CaptureError::Ragged { prompt, found: row.len(), expected });
+        if row.is_empty() {
+            return Err(CaptureError::Empty { prompt });
+        }
+        if row.len() > config.n_ctx {
+            return Err(CaptureError::TooLong { prompt, found: row.len(), n_ctx: config.n_ctx });
         }
         if let Some(&id) = row.iter().find(|id| **id as usize >= config.vocab_size) {
             return Err(CaptureError::NoSuchId { prompt, id, vocab: config.vocab_size });
@@ -124,26 +134,32 @@ fn check_rows(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError
     Ok(())
 }
 
-/// The logits, of the last position alone where that is enough: at Pythia's vocabulary all positions take 40 % of a
-/// small model's time. A hook of the final norm still sees every position, so then all are computed.
+/// The logits; with `last`, the lengths of the prompts, those of each prompt's last token alone. All positions take 40 %
+/// of a small model's time at Pythia's vocabulary. A hook of the final norm still sees every position, so then all are
+/// computed.
 fn logits(
     model: &GptNeoX,
     tokens: Tensor<2, burn::tensor::Int>,
     cache: &mut ActivationCache,
-    last_only: bool,
+    last: Option<&[usize]>,
 ) -> Tensor<3> {
     use pythia_hooks::{Hooks, Site};
     let n_layers = model.config().n_layers;
     let start = model.embed(tokens, cache);
     let mut end = model.advance(start, n_layers, cache);
-    let [_, length, _] = end.stream.dims();
     let norm_wanted = [Site::FinalScale, Site::FinalNormalized].iter().any(|site| cache.wants(site.at(0)));
-    if last_only && !norm_wanted {
-        end.stream = end.stream.narrow(1, length - 1, 1);
+    if let Some(lengths) = last.filter(|_| !norm_wanted) {
+        end.stream = last_positions(&end.stream, lengths);
         return model.unembed(end, cache);
     }
     let logits = model.unembed(end, cache);
-    if last_only { logits.narrow(1, length - 1, 1) } else { logits }
+    last.map_or(logits.clone(), |lengths| last_positions(&logits, lengths))
+}
+
+/// The last token's row of each prompt: `[prompt, pos, n]` → `[prompt, 1, n]`.
+fn last_positions(rows: &Tensor<3>, lengths: &[usize]) -> Tensor<3> {
+    let last = |(prompt, length): (usize, &usize)| rows.clone().narrow(0, prompt, 1).narrow(1, length - 1, 1);
+    Tensor::cat(lengths.iter().enumerate().map(last).collect(), 0)
 }
 
 /// A tensor's bytes, little-endian, with what the header says of them.
@@ -172,9 +188,23 @@ impl Stored {
         Ok(Self { dtype, shape, bytes })
     }
 
-    fn ids(rows: &[Vec<u32>]) -> Self {
-        let bytes = rows.iter().flatten().flat_map(|id| i64::from(*id).to_le_bytes()).collect();
-        Self { dtype: Dtype::I64, shape: vec![rows.len(), rows.first().map_or(0, Vec::len)], bytes }
+    fn whole(numbers: &[i64], shape: Vec<usize>) -> Self {
+        Self { dtype: Dtype::I64, shape, bytes: numbers.iter().flat_map(|number| number.to_le_bytes()).collect() }
+    }
+
+    /// Writes 0 behind the end of each prompt. `axis` is that of positions; prompts are the first axis.
+    fn clear_filling(&mut self, axis: usize, lengths: &[usize]) {
+        let longest = self.shape[axis];
+        let parts: usize = self.shape[1..axis].iter().product();
+        // Bytes of one position in one part, of one part, of one prompt.
+        let position = self.bytes.len() / (self.shape[0] * parts * longest);
+        let (part, prompt) = (position * longest, position * longest * parts);
+        for (index, length) in lengths.iter().enumerate() {
+            for one in 0..parts {
+                let start = index * prompt + one * part;
+                self.bytes[start + length * position..start + part].fill(0);
+            }
+        }
     }
 }
 
@@ -216,7 +246,7 @@ mod tests {
         let mut names = file.names();
         names.sort_unstable();
         let patterns = ["blocks.0.attn.hook_pattern", "blocks.1.attn.hook_pattern"];
-        assert_eq!(names, [patterns[0], patterns[1], "blocks.1.hook_resid_post", "logits", "tokens"]);
+        assert_eq!(names, [patterns[0], patterns[1], "blocks.1.hook_resid_post", "lengths", "logits", "tokens"]);
         assert_eq!(file.tensor(patterns[0]).expect("there").shape(), [2, 2, 3, 3]);
         assert_eq!(file.tensor("logits").expect("there").shape(), [2, 3, 12]);
         let tokens = file.tensor("tokens").expect("there");
@@ -241,6 +271,50 @@ mod tests {
     }
 
     #[test]
+    fn prompts_of_other_lengths_are_as_they_are_alone() {
+        let hooks = ["*pattern", "attn_scores.-1", "*hook_z", "resid_post.-1", "ln_final.hook_scale"];
+        for last_logits in [false, true] {
+            let of = |rows: &[&[u32]]| {
+                let rows = rows.iter().map(|row| row.to_vec()).collect();
+                capture(&Request { rows, ..request(&hooks, last_logits) }).expect("captured")
+            };
+            let (both, alone) = (of(&[&[1, 2], &[4, 5, 6]]), of(&[&[1, 2]]));
+            let [both, alone] = [&both, &alone].map(|bytes| SafeTensors::deserialize(bytes).expect("file"));
+            assert_eq!(both.tensor("lengths").expect("there").data(), [2_i64, 3].map(i64::to_le_bytes).concat());
+            let tokens = [1_i64, 2, -1, 4, 5, 6].map(i64::to_le_bytes).concat();
+            assert_eq!(both.tensor("tokens").expect("there").data(), tokens);
+            for name in both.names().into_iter().filter(|name| !["tokens", "lengths"].contains(name)) {
+                let axis = if name.contains("pattern") || name.contains("scores") { 2 } else { 1 };
+                let (both, alone) = (both.tensor(name).expect("there"), alone.tensor(name).expect("there"));
+                compare(name, axis, &both, &alone);
+            }
+        }
+    }
+
+    /// Compares the first prompt of a file with the same prompt alone. What lies behind its end is 0.
+    fn compare(name: &str, axis: usize, both: &TensorView, alone: &TensorView) {
+        let numbers = |view: &TensorView| -> Vec<f32> {
+            view.data().chunks(4).map(|four| f32::from_le_bytes(four.try_into().expect("four bytes"))).collect()
+        };
+        let (long, short) = (both.shape().to_vec(), alone.shape().to_vec());
+        let (both, alone) = (numbers(both), numbers(alone));
+        for at in 0..both.len() / long[0] {
+            // The index on each axis, the first of which is 0: the first prompt.
+            let (mut rest, mut index) = (at, vec![0; long.len()]);
+            for axis in (1..long.len()).rev() {
+                (rest, index[axis]) = (rest / long[axis], rest % long[axis]);
+            }
+            if index[axis] >= short[axis] {
+                assert_eq!(both[at], 0.0, "{name} {index:?}");
+            } else if index.iter().zip(&short).all(|(index, length)| index < length) {
+                let there = index.iter().zip(&short).fold(0, |sum, (index, length)| sum * length + index);
+                let (ours, expected) = (both[at], alone[there]);
+                assert!(ours == expected || (ours - expected).abs() < 1e-5, "{name} {index:?}: {ours} {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn equal_requests_are_equal_bytes() {
         let request = request(&["*"], false);
         assert_eq!(capture(&request).expect("captured"), capture(&request).expect("captured"));
@@ -252,9 +326,9 @@ mod tests {
             let rows = rows.iter().map(|row| row.to_vec()).collect();
             capture(&Request { rows, ..request(&[hook], false) }).expect_err("must fail").to_string()
         };
-        assert!(message(&[&[1], &[1, 2]], "z").contains("prompt 1 has 2 tokens"));
+        assert!(message(&[&[1], &[]], "z").contains("prompt 1 is empty"));
         assert!(message(&[&[12]], "z").contains("the id 12, the model has the ids 0 to 11"));
-        assert!(message(&[&[1; 33]], "z").contains("a context of 32"));
+        assert!(message(&[&[1], &[1; 33]], "z").contains("prompt 1 has 33 tokens, which do not fit a context of 32"));
         assert!(message(&[], "z").contains("empty"));
         assert!(message(&[&[1]], "zz").contains("no hook point is called `zz`"));
         assert!(message(&[&[1]], "resid_mid").contains("parallel"));

@@ -268,6 +268,16 @@ mod tests {
                         opt,opt-1b,-1,0,piqa,acc,0.9,0.01\nbloom,bloom-560m,,0,piqa,acc,0.8,0.01\n";
 
     #[test]
+    fn another_separator_is_named() {
+        for separator in [';', '\t'] {
+            let text = TEXT.replace(',', &separator.to_string());
+            let error = Published::parse("evals.csv", &text).expect_err("no commas");
+            assert!(matches!(error, PublishedError::Separator { separator: found } if found == separator), "{error}");
+        }
+        assert!(Published::parse("evals.csv", &format!("\u{feff}{TEXT}")).is_ok(), "a byte order mark");
+    }
+
+    #[test]
     fn own_models_come_first_and_models_without_checkpoints_are_reference_lines() {
         let published = Published::parse("evals.csv", TEXT).expect("a file");
         assert_eq!(published.rows.len(), 6);

@@ -13,6 +13,12 @@ pub enum PublishedError {
         /// What Polars said.
         problem: String,
     },
+    /// Its columns are separated by another character than a comma.
+    #[error("its columns are separated by {separator:?}: save it with commas")]
+    Separator {
+        /// What stands between the names of the first line.
+        separator: char,
+    },
     /// A column is missing.
     #[error(
         "it has no column `{column}` (model, step, task, metric, value are needed; stderr and num_fewshot are used)"
@@ -44,6 +50,12 @@ pub(super) struct PublishedScore {
 /// # Errors
 /// [`PublishedError`] with what is wrong.
 pub(super) fn parse(text: &str) -> Result<Vec<PublishedScore>, PublishedError> {
+    let names = text.lines().next().unwrap_or_default();
+    if let Some(separator) = [';', '\t', '|'].into_iter().find(|&separator| names.split(separator).count() > 2)
+        && !names.contains(',')
+    {
+        return Err(PublishedError::Separator { separator });
+    }
     let options = CsvReadOptions::default().with_infer_schema_length(None);
     let frame = options.into_reader_with_file_handle(Cursor::new(text.as_bytes())).finish();
     let rows = rows(&frame.map_err(|error| PublishedError::Csv { problem: error.to_string() })?)?;
