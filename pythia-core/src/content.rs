@@ -15,6 +15,9 @@ pub enum WrongContent {
     /// A page that a server sent instead of the file.
     #[error("it is a web page that a server sent instead of the file; download it again, with a token if it needs one")]
     Html,
+    /// A JSON text where weights are expected, as servers send errors.
+    #[error("it is a JSON text, such as a server's error, not weights; look into it, then download the file again")]
+    Json,
     /// A safetensors file under the name of another format.
     #[error("it is a safetensors file; name it model.safetensors")]
     Safetensors,
@@ -59,14 +62,19 @@ impl WrongContent {
 
     /// What the bytes are if they are no safetensors file.
     pub(crate) fn instead_of_safetensors(bytes: &[u8]) -> Option<Self> {
-        Self::of(bytes).or_else(|| bytes.starts_with(b"PK\x03\x04").then_some(Self::Pytorch))
+        // The length of a header ends with bytes of 0, which no text has.
+        let is_json = trimmed(bytes).starts_with(b"{") && !bytes.iter().take(8).any(|byte| *byte == 0);
+        let other = || bytes.starts_with(b"PK\x03\x04").then_some(Self::Pytorch);
+        Self::of(bytes).or_else(|| is_json.then_some(Self::Json)).or_else(other)
     }
 
     /// What the bytes are if they are no PyTorch file.
     pub(crate) fn instead_of_pytorch(bytes: &[u8]) -> Option<Self> {
         // The length of the header, and then the header itself.
         let is_safetensors = bytes.get(8..10) == Some(b"{\"") && !bytes.starts_with(b"PK");
-        Self::of(bytes).or_else(|| is_safetensors.then_some(Self::Safetensors))
+        let is_json = trimmed(bytes).starts_with(b"{\"");
+        let other = || is_safetensors.then_some(Self::Safetensors).or(is_json.then_some(Self::Json));
+        Self::of(bytes).or_else(other)
     }
 }
 
@@ -88,6 +96,11 @@ mod tests {
         }
         assert_eq!(WrongContent::of(b""), Some(WrongContent::Empty));
         assert_eq!(WrongContent::of(b"{\"a\": \"<html\"}"), None);
+        for text in [&b"{\"error\":\"not found\"}"[..], b" {\n  \"message\": 1}", b"{}"] {
+            assert_eq!(WrongContent::instead_of_safetensors(text), Some(WrongContent::Json));
+        }
+        assert_eq!(WrongContent::instead_of_safetensors(b"{\"\0\0\0\0\0\0{\"a\""), None, "a header of 8,827 bytes");
+        assert_eq!(WrongContent::instead_of_pytorch(b"{\"error\":1}"), Some(WrongContent::Json));
         assert_eq!(WrongContent::instead_of_safetensors(b"PK\x03\x04"), Some(WrongContent::Pytorch));
         assert_eq!(WrongContent::instead_of_pytorch(b"\x02\0\0\0\0\0\0\0{\"a\""), Some(WrongContent::Safetensors));
         assert_eq!(WrongContent::instead_of_pytorch(b"PK\x03\x04"), None);

@@ -298,17 +298,17 @@ mod tests {
         };
         let (long, short) = (both.shape().to_vec(), alone.shape().to_vec());
         let (both, alone) = (numbers(both), numbers(alone));
-        for at in 0..both.len() / long[0] {
+        for (at, &ours) in both.iter().enumerate().take(both.len() / long[0]) {
             // The index on each axis, the first of which is 0: the first prompt.
             let (mut rest, mut index) = (at, vec![0; long.len()]);
             for axis in (1..long.len()).rev() {
                 (rest, index[axis]) = (rest / long[axis], rest % long[axis]);
             }
             if index[axis] >= short[axis] {
-                assert_eq!(both[at], 0.0, "{name} {index:?}");
+                assert_eq!(ours, 0.0, "{name} {index:?}");
             } else if index.iter().zip(&short).all(|(index, length)| index < length) {
                 let there = index.iter().zip(&short).fold(0, |sum, (index, length)| sum * length + index);
-                let (ours, expected) = (both[at], alone[there]);
+                let expected = alone[there];
                 assert!(ours == expected || (ours - expected).abs() < 1e-5, "{name} {index:?}: {ours} {expected}");
             }
         }
