@@ -134,7 +134,7 @@ fn check_rows(config: &NeoxConfig, rows: &[Vec<u32>]) -> Result<(), CaptureError
     Ok(())
 }
 
-/// The logits; with `last`, the lengths of the prompts, those of each prompt's last token alone. All positions take 40 %
+/// The logits; with `last`, the lengths of the prompts, only those of each prompt's last token. All positions take 40 %
 /// of a small model's time at Pythia's vocabulary. A hook of the final norm still sees every position, so then all are
 /// computed.
 fn logits(
