@@ -62,7 +62,7 @@ fn tokens_outside_the_vocabulary_are_refused() {
     for (text, words) in [
         ("[[61]]".to_owned(), &["61"][..]),
         ("[[-1]]".to_owned(), &["tokens.json"]),
-        ("[[1, 2], [3]]".to_owned(), &["prompt 1"]),
+        ("[[1, 2], []]".to_owned(), &["prompt 1"]),
         ("[]".to_owned(), &["empty"]),
         ("[[]]".to_owned(), &["empty"]),
         ("nonsense".to_owned(), &["tokens.json"]),
